@@ -1,0 +1,1 @@
+"""Kernels of switchhead_lab."""

@@ -1,0 +1,50 @@
+"""The `lab` application: its commands and how user errors leave it."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from switchhead_lab import __version__
+from switchhead_lab.cli import data
+from switchhead_lab.errors import LabError
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="lab",
+    help="Fair, repeatable comparisons of mixture-of-experts Transformers with dense ones.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(data.app, name="data")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"switchhead_lab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Fair, repeatable comparisons of mixture-of-experts Transformers with dense ones."""
+
+
+def main() -> None:
+    """Run `lab`; a user's mistake prints one message and exits with 2, without a traceback."""
+    try:
+        app()
+    except LabError as error:
+        typer.secho(f"error: {error}", err=True, fg="red")
+        sys.exit(EXIT_USER_ERROR)
+    except KeyboardInterrupt:
+        typer.secho("interrupted", err=True, fg="yellow")
+        sys.exit(EXIT_INTERRUPTED)

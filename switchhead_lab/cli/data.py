@@ -1,0 +1,3 @@
+"""Corpora: list and prepare."""
+import typer
+app = typer.Typer()

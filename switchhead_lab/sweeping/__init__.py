@@ -1,0 +1,1 @@
+"""Sweeps: declared models and searches, executed."""

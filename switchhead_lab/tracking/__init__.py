@@ -1,0 +1,1 @@
+"""Records of runs and sweeps on disk, and MLflow as an index over them."""

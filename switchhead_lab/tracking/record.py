@@ -1,0 +1,255 @@
+"""What is on disk about a run: its directory is the truth, everything else an index over it.
+
+    runs/<name>/config.toml       resolved configuration; its hash is the run's identity
+    runs/<name>/labels.json       names under which the run was asked for
+    runs/<name>/provenance.json   commit, dirty diff, versions, host, data manifest
+    runs/<name>/metrics.jsonl     one line per MetricPoint
+    runs/<name>/status.json       RunStatus
+    runs/<name>/result.json       RunResult, written last: where it exists, the run is finished
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import ValidationError
+
+from switchhead_lab.config.files import near_miss, parse, read_toml
+from switchhead_lab.config.identity import identity
+from switchhead_lab.config.schema import Part, RunConfig
+from switchhead_lab.errors import RecordError
+
+RunState = Literal["running", "finished", "failed", "pruned", "interrupted"]
+PartT = TypeVar("PartT", bound=Part)
+
+CONFIG_FILE = "config.toml"
+LABELS_FILE = "labels.json"
+PROVENANCE_FILE = "provenance.json"
+DIFF_FILE = "uncommitted.diff"
+METRICS_FILE = "metrics.jsonl"
+STATUS_FILE = "status.json"
+RESULT_FILE = "result.json"
+CHECKPOINTS_DIR = "checkpoints"
+
+
+class RunLabels(Part):
+    """Names for people; they do not enter the identity."""
+
+    size: str
+    """Size of the sweep, or "custom"."""
+    variant: str
+    """Name of the model within its comparison."""
+    sweep: str = ""
+    """Name of the sweep that asked for the run first; empty for a run on its own."""
+
+
+class RunStatus(Part):
+    """Where a run stands."""
+
+    state: RunState
+    """What became of the latest attempt."""
+    attempt: int
+    """Times the run was started, 1 for the first."""
+    step: int = 0
+    """Steps done when the status was written."""
+    pid: int
+    """Process of the latest attempt."""
+    host: str
+    """Machine of the latest attempt."""
+    started_at: float
+    """Start of the latest attempt, seconds since 1970."""
+    ended_at: float | None = None
+    """End of the latest attempt, seconds since 1970."""
+    reason: str = ""
+    """Why the run failed, was pruned or interrupted."""
+
+
+class RunResult(Part):
+    """Figures of a finished run, all measured by it."""
+
+    validation_loss_nats: float
+    """Mean negative log-likelihood per token of the validation split after the last step."""
+    validation_perplexity: float
+    """exp of the above."""
+    validation_bits_per_byte: float
+    """Negative log2-likelihood of the validation text per UTF-8 byte."""
+    test_loss_nats: float
+    """Mean negative log-likelihood per token of the test split; never used to choose."""
+    test_perplexity: float
+    """exp of the above."""
+    test_bits_per_byte: float
+    """Negative log2-likelihood of the test text per UTF-8 byte."""
+    n_parameters: int
+    """Parameters of the built model."""
+    n_steps: int
+    """Optimiser steps."""
+    n_tokens: int
+    """Tokens predicted in training."""
+    ms_per_step: float
+    """Median wall time of an optimiser step, milliseconds."""
+    tokens_per_second: float
+    """Tokens of a step over the median step time."""
+    training_seconds: float
+    """Wall time of all attempts' steps, validation left out."""
+    device: str
+    """Device and its name."""
+    precision: Literal["bf16", "fp32"]
+    """Arithmetic of the products."""
+
+
+@dataclass(frozen=True)
+class MetricPoint:
+    """Metrics at one moment of training.
+
+    Attributes:
+        step: Optimiser steps done.
+        tokens: Training tokens predicted so far.
+        time: Seconds since 1970.
+        metrics: Finite values by name, e.g. "train/loss_nats", "validation/perplexity".
+    """
+
+    step: int
+    tokens: int
+    time: float
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run as read from its directory.
+
+    Attributes:
+        directory: The run's directory, named after the run.
+        run_hash: Identity of `config`, 64 hex digits.
+        result: None unless the run finished.
+    """
+
+    directory: Path
+    run_hash: str
+    labels: RunLabels
+    config: RunConfig
+    status: RunStatus
+    result: RunResult | None
+    provenance: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The run's name, `<corpus>-<size>-<variant>-<seed>-<hash8>`."""
+        return self.directory.name
+
+    def metrics(self) -> Iterator[MetricPoint]:
+        """Yield the recorded points in order; a torn last line is left out."""
+        return read_metrics(self.directory / METRICS_FILE)
+
+
+def run_name(config: RunConfig, labels: RunLabels) -> str:
+    """Return the name of a run: `<corpus>-<size>-<variant>-<seed>-<hash8>`."""
+    return "-".join(
+        [
+            config.data.corpus,
+            labels.size,
+            labels.variant,
+            str(config.seed),
+            identity(config)[:8],
+        ]
+    )
+
+
+def read_run(directory: Path) -> RunRecord:
+    """Read a run directory.
+
+    Raises:
+        RecordError: If it is not a run directory or a file in it is damaged.
+        ConfigError: If its configuration does not fit the schema any more.
+    """
+    if not (directory / CONFIG_FILE).is_file():
+        raise RecordError(f"{directory}: not a run directory (no {CONFIG_FILE})")
+    path = directory / CONFIG_FILE
+    config = parse(RunConfig, read_toml(path), str(path))
+    result_path = directory / RESULT_FILE
+    return RunRecord(
+        directory=directory,
+        run_hash=identity(config),
+        labels=read_part(RunLabels, directory / LABELS_FILE),
+        config=config,
+        status=read_part(RunStatus, directory / STATUS_FILE),
+        result=read_part(RunResult, result_path) if result_path.is_file() else None,
+        provenance=read_json(directory / PROVENANCE_FILE),
+    )
+
+
+def list_runs(runs_dir: Path) -> list[RunRecord]:
+    """Return every run below `runs_dir`, by time of start."""
+    if not runs_dir.is_dir():
+        return []
+    runs = [read_run(path.parent) for path in runs_dir.glob(f"*/{STATUS_FILE}")]
+    return sorted(runs, key=lambda run: (run.status.started_at, run.name))
+
+
+def find_run(runs_dir: Path, reference: str) -> RunRecord:
+    """Find a run by its name or by the start of its hash.
+
+    Raises:
+        RecordError: If there is none, or more than one.
+    """
+    if (runs_dir / reference / STATUS_FILE).is_file():
+        return read_run(runs_dir / reference)
+    runs = list_runs(runs_dir)
+    found = [run for run in runs if run.run_hash.startswith(reference)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(run.name for run in found)
+        raise RecordError(f'"{reference}" fits several runs: {names}; give more of the hash')
+    hint = near_miss(reference, [run.name for run in runs])
+    raise RecordError(f'no run "{reference}"{hint} in {runs_dir}; see `lab runs list`')
+
+
+def find_by_config(runs_dir: Path, config: RunConfig) -> Path | None:
+    """Return the directory of the run with this configuration, if it was ever started."""
+    run_hash = identity(config)
+    for path in sorted(runs_dir.glob(f"*-{run_hash[:8]}/{STATUS_FILE}")):
+        if read_run(path.parent).run_hash == run_hash:
+            return path.parent
+    return None
+
+
+def read_metrics(path: Path) -> Iterator[MetricPoint]:
+    """Yield the points of a metrics file; a torn last line (a killed writer's) is left out."""
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            if not line.endswith("\n"):
+                return
+            yield MetricPoint(**json.loads(line))
+
+
+def read_part(schema: type[PartT], path: Path) -> PartT:
+    """Read a JSON file into a schema class.
+
+    Raises:
+        RecordError: If the file is missing or damaged.
+    """
+    try:
+        return schema.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise RecordError(f"{path}: missing; the run directory is not complete") from None
+    except ValidationError as error:
+        raise RecordError(f"{path}: damaged: {error.errors()[0]['msg']}") from None
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        RecordError: If the file is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecordError(f"{path}: missing; the run directory is not complete") from None
+    except ValueError as error:
+        raise RecordError(f"{path}: damaged: {error}") from None

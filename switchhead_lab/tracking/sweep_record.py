@@ -1,0 +1,111 @@
+"""What is on disk about a sweep: its declaration and the runs that belong to it.
+
+    runs/sweeps/<sweep>-<size>-<hash8>/sweep.json
+
+The hash is that of the declaration, so an edited sweep is another sweep; runs whose configuration
+did not change are shared between them.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from switchhead_lab.config.identity import identity
+from switchhead_lab.config.schema import Part
+from switchhead_lab.config.sweep import Sweep
+from switchhead_lab.errors import RecordError
+from switchhead_lab.tracking.atomic import make_directory, write_text
+from switchhead_lab.tracking.record import RunState, read_part
+
+FILE_NAME = "sweep.json"
+Role = Literal["baseline", "declared", "candidate", "best"]
+
+
+class SweepMember(Part):
+    """One run that a sweep asked for."""
+
+    model: str
+    """Name of the model in the sweep."""
+    role: Role
+    """Why it is in the sweep: "best" marks the runs of a study's best candidate."""
+    seed: int
+    """Seed of the run."""
+    run_name: str
+    """Directory of the run below the runs folder."""
+    run_hash: str
+    """Identity of the run."""
+    state: RunState
+    """What became of it."""
+    trial_number: int | None = None
+    """Number of the Optuna trial, for candidates."""
+    reason: str = ""
+    """Why it failed, was pruned or interrupted."""
+
+
+class InfeasibleCandidate(Part):
+    """A combination of the search space that cannot be given the baseline's budget."""
+
+    trial_number: int
+    """Number of the Optuna trial."""
+    n_heads: int
+    """Attention heads."""
+    n_experts: int
+    """Experts of each head."""
+    top_k: int
+    """Experts chosen per token."""
+    reason: str
+    """Why there is no such model."""
+
+
+class SweepRecord(Part):
+    """A sweep as recorded on disk."""
+
+    sweep: Sweep
+    """The declaration, resolved."""
+    study_name: str = ""
+    """Name of the Optuna study; empty without a search."""
+    started_at: float
+    """Time of the first start, seconds since 1970."""
+    updated_at: float
+    """Time of the last change, seconds since 1970."""
+    members: list[SweepMember] = []
+    """Runs, in the order in which they were asked for."""
+    infeasible: list[InfeasibleCandidate] = []
+    """Candidates told apart before training."""
+
+
+def sweep_id(sweep: Sweep) -> str:
+    """Return `<sweep>-<size>-<hash8>`."""
+    return f"{sweep.name}-{sweep.size}-{identity(sweep)[:8]}"
+
+
+def sweep_record_path(runs_dir: Path, sweep: Sweep) -> Path:
+    """Return the path of a sweep's record."""
+    return runs_dir / "sweeps" / sweep_id(sweep) / FILE_NAME
+
+
+def read_sweep_record(path: Path) -> SweepRecord:
+    """Read a sweep record.
+
+    Raises:
+        RecordError: If it is missing or damaged.
+    """
+    return read_part(SweepRecord, path)
+
+
+def write_sweep_record(runs_dir: Path, record: SweepRecord) -> Path:
+    """Write a sweep record in one step and return its path."""
+    path = sweep_record_path(runs_dir, record.sweep)
+    make_directory(path.parent)
+    write_text(path, record.model_dump_json(indent=2) + "\n")
+    return path
+
+
+def list_sweep_records(runs_dir: Path) -> Iterator[SweepRecord]:
+    """Yield all sweep records, the most recently changed first; unreadable ones are left out."""
+    records = []
+    for path in sorted((runs_dir / "sweeps").glob(f"*/{FILE_NAME}")):
+        with contextlib.suppress(RecordError):
+            records.append(read_sweep_record(path))
+    yield from sorted(records, key=lambda record: record.updated_at, reverse=True)
