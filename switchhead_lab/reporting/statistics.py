@@ -1,0 +1,67 @@
+"""Means over seeds that never hide how many seeds there are."""
+
+import math
+import statistics
+from dataclasses import dataclass
+
+MISSING = "–"
+_LARGEST_DECIMALS = 4
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """One measured quantity over the finished seeds of a model.
+
+    Attributes:
+        values: One value per finished seed, in the order of the seeds.
+        n_expected: Seeds the sweep declares.
+    """
+
+    values: tuple[float, ...]
+    n_expected: int
+
+    @property
+    def n(self) -> int:
+        """Finished seeds."""
+        return len(self.values)
+
+    @property
+    def mean(self) -> float | None:
+        """Mean over the finished seeds; None without one."""
+        return statistics.fmean(self.values) if self.values else None
+
+    @property
+    def std(self) -> float | None:
+        """Sample standard deviation over the finished seeds; None for fewer than two."""
+        return statistics.stdev(self.values) if self.n > 1 else None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every declared seed finished."""
+        return self.n == self.n_expected
+
+    @property
+    def gap(self) -> str:
+        """` [n of N seeds]` where seeds are missing, else nothing."""
+        return "" if self.is_complete else f" [{self.n} of {self.n_expected} seeds]"
+
+    def text(self, decimals: int) -> str:
+        """Write `mean ± std (n=N)`, a lone value as it is, and a mark where seeds are missing."""
+        n = f" (n={self.n})" if self.n > 1 else ""
+        return f"{self.short_text(decimals).removesuffix(self.gap)}{n}{self.gap}"
+
+    def short_text(self, decimals: int) -> str:
+        """Write the same without n, for tables that have it in a column of its own."""
+        if self.mean is None:
+            return f"{MISSING}{self.gap}"
+        if self.std is None:
+            return f"{self.mean:,.{decimals}f}{self.gap}"
+        decimals = max(decimals, _decimals_showing(self.std))
+        return f"{self.mean:,.{decimals}f} ± {self.std:,.{decimals}f}{self.gap}"
+
+
+def _decimals_showing(spread: float) -> int:
+    """Return the decimals at which a spread does not round to zero, within reason."""
+    if spread <= 0:
+        return 0
+    return min(max(0, math.ceil(-math.log10(spread))), _LARGEST_DECIMALS)
