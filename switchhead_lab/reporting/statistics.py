@@ -4,7 +4,7 @@ import math
 import statistics
 from dataclasses import dataclass
 
-MISSING = "–"
+MISSING = "\N{EN DASH}"
 _LARGEST_DECIMALS = 4
 
 

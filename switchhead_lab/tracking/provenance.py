@@ -41,6 +41,7 @@ ENVIRONMENT = (
     "TRITON_INTERPRET",
     "WORLD_SIZE",
 )
+GIT_OVERRIDES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
 GIT_TIMEOUT_SECONDS = 10.0
 MAX_UNTRACKED_LISTED = 500
 
@@ -120,7 +121,8 @@ def _git(folder: Path, *arguments: str) -> str:
     """Run git without prompts, hooks, locks or monitors, so that it can neither hang nor write."""
     options = ["-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}"]
     environment = {
-        **os.environ,
+        # Inside a git hook these name the hook's repository, whatever -C says.
+        **{name: value for name, value in os.environ.items() if name not in GIT_OVERRIDES},
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_OPTIONAL_LOCKS": "0",
         "GIT_PAGER": "cat",

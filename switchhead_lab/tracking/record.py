@@ -1,11 +1,11 @@
 """What is on disk about a run: its directory is the truth, everything else an index over it.
 
-    runs/<name>/config.toml       resolved configuration; its hash is the run's identity
-    runs/<name>/labels.json       names under which the run was asked for
-    runs/<name>/provenance.json   commit, dirty diff, versions, host, data manifest
-    runs/<name>/metrics.jsonl     one line per MetricPoint
-    runs/<name>/status.json       RunStatus
-    runs/<name>/result.json       RunResult, written last: where it exists, the run is finished
+runs/<name>/config.toml       resolved configuration; its hash is the run's identity
+runs/<name>/labels.json       names under which the run was asked for
+runs/<name>/provenance.json   commit, dirty diff, versions, host, data manifest
+runs/<name>/metrics.jsonl     one line per MetricPoint
+runs/<name>/status.json       RunStatus
+runs/<name>/result.json       RunResult, written last: where it exists, the run is finished
 """
 
 import json

@@ -1,0 +1,107 @@
+"""The decoder language model that every variant shares.
+
+Letters: B batch, T chunk positions, M memory positions, D d_model, V vocab_size.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from switchhead_lab.config.schema import ModelConfig
+from switchhead_lab.model.attention import build_attention
+from switchhead_lab.model.feedforward import DenseFeedForwardBlock
+from switchhead_lab.model.initialisation import block_scale, init_normal
+
+Memory = tuple[Tensor, ...]
+"""Hidden states [B, M, D] that enter each layer, oldest first, without gradient."""
+
+
+@dataclass(frozen=True)
+class ModelOutput:
+    """What a forward pass returns.
+
+    Attributes:
+        logits_BTV: Shape [B, T, V].
+        memory: Memory for the next chunk, one tensor per layer; empty without memory.
+    """
+
+    logits_BTV: Tensor
+    memory: Memory
+
+
+class Block(nn.Module):
+    """Pre-LayerNorm block: `x + attention(LN(memory, x))`, then `x + feedforward(LN(x))`."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(config.d_model)
+        self.attention = build_attention(config.attention, config.d_model)
+        self.feedforward_norm = nn.LayerNorm(config.d_model)
+        self.feedforward = DenseFeedForwardBlock(config.feedforward, config.d_model)
+
+    def forward(self, x_BTD: Tensor, memory_BMD: Tensor | None) -> Tensor:
+        """Transform a chunk, seeing the memory in front of it."""
+        context = x_BTD if memory_BMD is None else torch.cat([memory_BMD, x_BTD], dim=1)
+        x_BTD = x_BTD + self.attention(self.attention_norm(context), x_BTD.shape[1])
+        return x_BTD + self.feedforward(self.feedforward_norm(x_BTD))
+
+
+class LanguageModel(nn.Module):
+    """Decoder-only language model with Transformer-XL memory.
+
+    Source: SwitchHead (arXiv:2312.07987), Sec. 2 and A.5: embedding scaled by sqrt(D), final
+    LayerNorm, untied output layer with bias.
+    """
+
+    def __init__(self, config: ModelConfig, vocab_size: int) -> None:
+        super().__init__()
+        self.memory_len = config.memory_len
+        self.embedding_scale = math.sqrt(config.d_model)
+        self.embedding = nn.Embedding(vocab_size, config.d_model)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
+        self.final_norm = nn.LayerNorm(config.d_model)
+        self.output = nn.Linear(config.d_model, vocab_size)
+
+    @torch.no_grad()
+    def reset_parameters(self, seed: int) -> None:
+        """Initialise every parameter from a seed, on the CPU so that devices agree."""
+        generator = torch.Generator().manual_seed(seed)
+        d_model = self.embedding.embedding_dim
+        init_normal(self.embedding.weight, d_model, 1.0, generator)
+        scale = block_scale(len(self.blocks))
+        for block in self.blocks:
+            block.attention.reset_parameters(scale, generator)
+            block.feedforward.reset_parameters(scale, generator)
+        init_normal(self.output.weight, d_model, 1.0, generator)
+        self.output.bias.zero_()
+
+    def forward(self, tokens_BT: Tensor, memory: Memory = ()) -> ModelOutput:
+        """Predict the next token at every position of a chunk.
+
+        Args:
+            tokens_BT: Shape [B, T], int64 in [0, V).
+            memory: What the chunk before returned; empty at the start of a stream.
+        """
+        x_BTD = self.embedding(tokens_BT) * self.embedding_scale
+        new_memory = []
+        for number, block in enumerate(self.blocks):
+            layer_memory = memory[number] if memory else None
+            if self.memory_len:
+                new_memory.append(self._remember(layer_memory, x_BTD))
+            x_BTD = block(x_BTD, layer_memory)
+        return ModelOutput(self.output(self.final_norm(x_BTD)), tuple(new_memory))
+
+    def _remember(self, memory_BMD: Tensor | None, x_BTD: Tensor) -> Tensor:
+        x_BTD = x_BTD.detach()
+        if memory_BMD is not None and x_BTD.shape[1] < self.memory_len:
+            x_BTD = torch.cat([memory_BMD, x_BTD], dim=1)
+        return x_BTD[:, -self.memory_len :]
+
+
+def build_model(config: ModelConfig, vocab_size: int, seed: int) -> LanguageModel:
+    """Build and initialise the model of a configuration, on the CPU in float32."""
+    model = LanguageModel(config, vocab_size)
+    model.reset_parameters(seed)
+    return model

@@ -1,0 +1,88 @@
+"""The caption of a report: what was compared, on what, and what to keep in mind."""
+
+from switchhead_lab.config.schema import TokenizerConfig
+from switchhead_lab.reporting.checks import incomplete_lines, unigram_perplexities, warning_lines
+from switchhead_lab.reporting.frame import SweepFrame
+from switchhead_lab.reporting.statistics import MISSING
+
+
+def title(frame: SweepFrame) -> str:
+    """Return the heading of a report, with the accounting convention."""
+    sweep = frame.record.sweep
+    return (
+        f"{sweep.name}, size {sweep.size}: {sweep.data.corpus}, "
+        f"MACs and memory by the {sweep.convention} convention"
+    )
+
+
+def caption_lines(frame: SweepFrame, notes: tuple[str, ...] = ()) -> list[str]:
+    """Return the sentences of the caption; gaps and doubts come first.
+
+    Args:
+        frame: What the report shows.
+        notes: Further sentences, about how the records were chosen.
+    """
+    return [
+        *incomplete_lines(frame),
+        *warning_lines(frame),
+        *notes,
+        *_facts(frame),
+        *_reading(frame),
+    ]
+
+
+def paper_caption(table: int, dataset: str, params: int, convention: str) -> str:
+    """Return the sentence above the paper's figures."""
+    ours = "" if convention == "published" else f" (ours: the {convention} convention)"
+    return (
+        f"Paper: arXiv:2312.07987, Table {table}, {dataset}, {params}M parameters, as printed; "
+        "another corpus, tokenizer, size and training budget than ours, so compare the ratios to "
+        f"the dense baseline. Its MACs and memory are in the published convention{ours}."
+    )
+
+
+def _facts(frame: SweepFrame) -> list[str]:
+    sweep = frame.record.sweep
+    training = sweep.training
+    n_tokens = training.n_steps * training.batch_size * sweep.model.seq_len
+    lines = [
+        f"Sweep {sweep.name}, size {sweep.size}, matching {sweep.matching}.",
+        f"Corpus {sweep.data.corpus}, {_tokenizer(sweep.data.tokenizer)}; "
+        f"{training.n_steps:,} steps, {n_tokens:,} tokens trained.",
+        f"Device: {_devices(frame)}.",
+        f"Unigram perplexity of the validation split: {_unigram(frame)}; an untrained model is no "
+        "better than that.",
+    ]
+    return lines
+
+
+def _reading(frame: SweepFrame) -> list[str]:
+    convention, baseline = frame.record.sweep.convention, frame.baseline.name
+    lines = [
+        f"MACs (multiply-accumulates, forward) and memory (floats kept for the backward pass) are "
+        f"per attention layer and sequence, {convention} convention. "
+        f"Columns with / {baseline} are relative to the dense baseline.",
+        "Mean ± sample standard deviation over n seeds; a single seed has no deviation.",
+        "ms/step is the median of each run's steps, measured in that run, and noisy.",
+        f"{MISSING}: not applicable (a dense model has no experts) or not available.",
+    ]
+    if frame.record.sweep.study is not None:
+        lines.insert(
+            2,
+            "The best of a search is chosen on validation perplexity, with one seed; "
+            "test perplexity is shown and chooses nothing.",
+        )
+    return lines
+
+
+def _tokenizer(tokenizer: TokenizerConfig) -> str:
+    return f"{tokenizer.kind} tokenizer with {tokenizer.vocab_size:,} tokens"
+
+
+def _devices(frame: SweepFrame) -> str:
+    devices = sorted(set().union(*(row.devices() for row in frame.models)))
+    return ", ".join(f"{device} ({precision})" for device, precision in devices) or "none yet"
+
+
+def _unigram(frame: SweepFrame) -> str:
+    return ", ".join(f"{value:,.1f}" for value in unigram_perplexities(frame)) or "not recorded"

@@ -1,0 +1,172 @@
+"""What a reader must know before trusting a report: gaps and doubts, one sentence each."""
+
+import itertools
+from collections.abc import Iterable
+from typing import Any
+
+from switchhead_lab.config.identity import hash_of
+from switchhead_lab.config.sweep import Study
+from switchhead_lab.reporting.frame import CandidateRow, ModelRow, SweepFrame
+from switchhead_lab.tracking.record import DIFF_FILE, RunRecord
+
+_RESOLVED = ("finished", "pruned", "failed")
+
+
+def incomplete_lines(frame: SweepFrame) -> list[str]:
+    """Say which runs the sweep still lacks; empty for a complete sweep."""
+    lines = [
+        f"INCOMPLETE: {row.name} has {len(row.finished)} of {len(row.seeds)} seeds "
+        f"({'; '.join(_gaps(row))})."
+        for row in frame.models
+        if not row.is_complete
+    ]
+    study = frame.record.sweep.study
+    if study is not None:
+        tried = {row.shape for row in frame.candidates if row.state in _RESOLVED}
+        expected = _n_expected_candidates(study, frame.candidates)
+        if len(tried) < expected:
+            open_ones = [row for row in frame.candidates if row.state not in _RESOLVED]
+            states = [f"trial {row.key} {row.state}" for row in open_ones if row.run is not None]
+            detail = f" ({'; '.join(states)})" if states else ""
+            lines.append(
+                f"INCOMPLETE: the search tried {len(tried)} of {expected} candidates{detail}."
+            )
+    return lines
+
+
+def warning_lines(frame: SweepFrame) -> list[str]:
+    """Say what makes the runs of a report less comparable than they look."""
+    return [
+        *_data_warnings(frame),
+        *_code_warnings(frame),
+        *_device_warnings(frame),
+        *_model_warnings(frame),
+        *_search_warnings(frame),
+    ]
+
+
+def unigram_perplexities(frame: SweepFrame) -> list[float]:
+    """Return the distinct validation perplexities of the corpus's unigram model, as recorded."""
+    found = set()
+    for record in frame.records:
+        unigram = _manifest(record).get("unigram_perplexity")
+        if isinstance(unigram, dict) and isinstance(unigram.get("validation"), (int, float)):
+            found.add(float(unigram["validation"]))
+    return sorted(found)
+
+
+def commit_of(record: RunRecord) -> str | None:
+    """Return the commit a run was made at, where its provenance names one."""
+    git = record.provenance.get("git")
+    commit = git.get("commit") if isinstance(git, dict) else None
+    return str(commit) if commit else None
+
+
+def is_dirty(record: RunRecord) -> bool:
+    """Whether a run was made with uncommitted changes."""
+    path = record.directory / DIFF_FILE
+    return path.is_file() and path.stat().st_size > 0
+
+
+def data_digest(record: RunRecord) -> str | None:
+    """Return the digest of a run's data manifest, where its provenance holds one."""
+    manifest = _manifest(record)
+    return hash_of(manifest) if manifest else None
+
+
+def _manifest(record: RunRecord) -> dict[str, Any]:
+    manifest = record.provenance.get("data_manifest")
+    return manifest if isinstance(manifest, dict) else {}
+
+
+def _gaps(row: ModelRow) -> Iterable[str]:
+    by_seed = {run.member.seed: run for run in row.runs}
+    for seed in row.seeds:
+        run = by_seed.get(seed)
+        if run is None:
+            yield f"seed {seed} never started"
+        elif run.result is None:
+            reason = f": {' '.join(run.reason.split())}" if run.reason else ""
+            yield f"seed {seed} {run.state}{reason}"
+
+
+def _n_expected_candidates(study: Study, candidates: Iterable[CandidateRow]) -> int:
+    """Return how many candidates the search can train: as declared, or all there are."""
+    space = study.space
+    shapes = {
+        shape
+        for shape in itertools.product(space.n_heads, space.n_experts, space.top_k)
+        if shape[2] <= shape[1]
+    }
+    shapes |= {(first.n_heads, first.n_experts, first.top_k) for first in study.first}
+    for row in candidates:
+        if row.state == "infeasible":
+            shapes -= {(row.shape.n_heads, row.shape.n_experts, row.shape.top_k)}  # type: ignore[arg-type]
+    return min(study.n_trials, len(shapes))
+
+
+def _data_warnings(frame: SweepFrame) -> Iterable[str]:
+    digests = {data_digest(record) for record in frame.records} - {None}
+    if len(digests) > 1:
+        yield (
+            f"WARNING: the runs saw {len(digests)} different versions of the data; "
+            "their perplexities are not comparable."
+        )
+
+
+def _code_warnings(frame: SweepFrame) -> Iterable[str]:
+    commits = {commit_of(record) for record in frame.records} - {None}
+    if len(commits) > 1:
+        yield f"Note: the runs come from {len(commits)} commits."
+    dirty = [record for record in frame.records if is_dirty(record)]
+    if dirty:
+        yield (
+            f"Note: {len(dirty)} of {len(frame.records)} runs were made with uncommitted changes, "
+            "kept in their directories."
+        )
+
+
+def _device_warnings(frame: SweepFrame) -> Iterable[str]:
+    devices = set().union(*(row.devices() for row in frame.models))
+    if len({precision for _, precision in devices}) > 1:
+        yield "WARNING: the runs differ in arithmetic, so small differences mean nothing."
+    if len(devices) > 1:
+        yield (
+            "Note: the runs differ in device or arithmetic; ms/step is compared with the baseline "
+            "only where both agree."
+        )
+
+
+def _model_warnings(frame: SweepFrame) -> Iterable[str]:
+    unigram = min(unigram_perplexities(frame), default=float("inf"))
+    for row in frame.models:
+        if row.strangers:
+            yield (
+                f"WARNING: {row.name}: left out for having another architecture: "
+                f"{', '.join(row.strangers)}."
+            )
+        mean = row.statistics("validation_perplexity").mean
+        if mean is not None and mean >= unigram:
+            yield f"WARNING: {row.name} is no better than the unigram model; it is not trained."
+        counts = {run.result.n_parameters for run in row.finished if run.result}
+        if row.costs and counts - {row.costs.n_parameters}:
+            yield (
+                f"WARNING: {row.name} was built with {', '.join(f'{n:,}' for n in sorted(counts))} "
+                f"parameters, the budget says {row.costs.n_parameters:,}."
+            )
+
+
+def _search_warnings(frame: SweepFrame) -> Iterable[str]:
+    failed = [row.key for row in frame.candidates if row.state == "failed"]
+    if failed:
+        yield f"Note: candidates that failed: trial {', '.join(failed)}."
+    finished = [row for row in frame.candidates if row.validation_perplexity is not None]
+    best = [row for row in frame.models if row.role == "best" and row.runs]
+    if not finished or not best:
+        return
+    lowest = min(finished, key=lambda row: row.validation_perplexity or 0.0)
+    if lowest.shape != best[0].shape:
+        yield (
+            f"WARNING: {best[0].name} is not the candidate with the lowest validation perplexity, "
+            f"which is trial {lowest.key}."
+        )

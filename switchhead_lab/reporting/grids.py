@@ -1,0 +1,273 @@
+"""Tables as data: cells with the text to print, the number behind it and the runs behind that."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from switchhead_lab.reporting.frame import CandidateRow, ModelRow, Quantity, SweepFrame
+from switchhead_lab.reporting.statistics import MISSING
+
+Count = Literal["n_parameters", "macs", "memory_floats"]
+TIMES = "\N{MULTIPLICATION SIGN}"
+_UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_SIGNIFICANT_DIGITS = 4
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table.
+
+    Attributes:
+        text: What is printed.
+        value: The number (or word) behind it at full precision; None where there is none.
+        std: Sample standard deviation of a mean over seeds.
+        values: What the mean is taken over, one per run.
+        runs: Names of the runs behind the value, in the order of `values`.
+        short: What is printed where room is scarce; `text` if empty.
+    """
+
+    text: str
+    value: float | int | str | None = None
+    std: float | None = None
+    values: tuple[float, ...] = ()
+    runs: tuple[str, ...] = ()
+    short: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Attributes:
+        key: Name in CSV and provenance.
+        heading: Name in print; empty for a column that only the CSV file holds.
+        is_text: Whether it holds words, aligned left.
+        is_mean: Whether the CSV file gives mean and standard deviation.
+    """
+
+    key: str
+    heading: str
+    is_text: bool = False
+    is_mean: bool = False
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table.
+
+    Attributes:
+        name: Name of its files.
+        columns: Its columns; the first names the row.
+        rows: Cells, one per column.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+    @property
+    def printed(self) -> list[int]:
+        """Positions of the columns that are printed."""
+        return [number for number, column in enumerate(self.columns) if column.heading]
+
+    def headings(self) -> list[str]:
+        """Return the printed headings."""
+        return [self.columns[number].heading for number in self.printed]
+
+    def texts(self) -> list[list[str]]:
+        """Return the printed cells, row by row."""
+        return [[row[number].text for number in self.printed] for row in self.rows]
+
+    def cell(self, row: Sequence[Cell], key: str) -> Cell:
+        """Return the cell of a row in the column `key`."""
+        return row[[column.key for column in self.columns].index(key)]
+
+    def records(self) -> list[dict[str, float | int | str | None]]:
+        """Return the numbers at full precision, one record per row."""
+        records: list[dict[str, float | int | str | None]] = []
+        for row in self.rows:
+            record: dict[str, float | int | str | None] = {}
+            for column, cell in zip(self.columns, row, strict=True):
+                if column.is_mean:
+                    record[f"{column.key}_mean"] = cell.value
+                    record[f"{column.key}_std"] = cell.std
+                else:
+                    record[column.key] = cell.value
+            records.append(record)
+        return records
+
+
+def format_count(number: float) -> str:
+    """Write a count with four significant digits and a unit, as the paper does: `170.4M`."""
+    for scale, unit in _UNITS:
+        if number >= scale:
+            scaled = number / scale
+            decimals = max(0, _SIGNIFICANT_DIGITS - len(str(int(scaled))))
+            return f"{scaled:.{decimals}f}{unit}"
+    return f"{number:g}"
+
+
+def model_grid(frame: SweepFrame) -> Grid:
+    """Build the main table: every model beside the dense baseline."""
+    dense = frame.baseline.name
+    columns = (
+        Column("model", "model", is_text=True),
+        Column("role", ""),
+        *_SHAPE_COLUMNS,
+        Column("n_parameters", "parameters"),
+        Column("relative_parameter_difference", f"parameters vs {dense}"),
+        Column("n_seeds", "n"),
+        Column("n_seeds_declared", ""),
+        Column("validation_perplexity", "validation perplexity", is_mean=True),
+        Column("relative_validation_perplexity", f"validation perplexity / {dense}"),
+        Column("test_perplexity", "test perplexity", is_mean=True),
+        Column("macs", "MACs"),
+        Column("relative_macs", f"MACs / {dense}"),
+        Column("memory_floats", "memory (floats)"),
+        Column("relative_memory_floats", f"memory / {dense}"),
+        Column("ms_per_step", "ms/step", is_mean=True),
+        Column("relative_ms_per_step", f"ms/step / {dense}"),
+        Column("tokens_per_second", "tokens/s", is_mean=True),
+    )
+    rows = tuple(_model_cells(row, frame.baseline) for row in frame.models)
+    return Grid("table", columns, rows)
+
+
+def candidate_grid(frame: SweepFrame) -> Grid:
+    """Build the table of the study's candidates, infeasible ones included."""
+    columns = (
+        Column("trial", "trial", is_text=True),
+        *_SHAPE_COLUMNS,
+        Column("n_parameters", "parameters"),
+        Column("validation_perplexity", "validation perplexity"),
+        Column("macs", "MACs"),
+        Column("memory_floats", "memory (floats)"),
+        Column("state", "state", is_text=True),
+        Column("reason", "reason", is_text=True),
+        Column("run_name", "", is_text=True),
+    )
+    return Grid("candidates", columns, tuple(_candidate_cells(row) for row in frame.candidates))
+
+
+_SHAPE_COLUMNS = (
+    Column("n_heads", "heads"),
+    Column("n_experts", "experts"),
+    Column("top_k", "k"),
+    Column("d_head", "d_head"),
+    Column("d_ff", "d_ff"),
+)
+
+
+def _model_cells(row: ModelRow, baseline: ModelRow) -> tuple[Cell, ...]:
+    n_seeds, n_declared = len(row.finished), len(row.seeds)
+    of = "" if row.is_complete else f" of {n_declared}"
+    return (
+        Cell(row.name, row.name),
+        Cell(row.role, row.role),
+        *_shape_cells(row),
+        count_cell(row, "n_parameters"),
+        _difference_cell(row, baseline),
+        Cell(f"{n_seeds}{of}", n_seeds, runs=_names(row)),
+        Cell(str(n_declared), n_declared),
+        mean_cell(row, "validation_perplexity", 2),
+        measured_ratio_cell(row, baseline, "validation_perplexity"),
+        mean_cell(row, "test_perplexity", 2),
+        count_cell(row, "macs"),
+        ratio_cell(row, baseline, "macs"),
+        count_cell(row, "memory_floats"),
+        ratio_cell(row, baseline, "memory_floats"),
+        mean_cell(row, "ms_per_step", 1),
+        measured_ratio_cell(row, baseline, "ms_per_step"),
+        mean_cell(row, "tokens_per_second", 0),
+    )
+
+
+def _candidate_cells(row: CandidateRow) -> tuple[Cell, ...]:
+    runs = (row.run.member.run_name,) if row.run else ()
+    perplexity, run_name = row.validation_perplexity, runs[0] if runs else None
+    text = MISSING if perplexity is None else f"{perplexity:,.2f}"
+    return (
+        Cell(row.key, row.key, runs=runs),
+        *_shape_cells(row),
+        count_cell(row, "n_parameters"),
+        Cell(text, perplexity, runs=runs if perplexity is not None else ()),
+        count_cell(row, "macs"),
+        count_cell(row, "memory_floats"),
+        Cell(row.state, row.state, runs=runs),
+        Cell(" ".join(row.reason.split()) or MISSING, row.reason or None, runs=runs),
+        Cell(run_name or MISSING, run_name, runs=runs),
+    )
+
+
+def _shape_cells(row: ModelRow | CandidateRow) -> list[Cell]:
+    shape = row.shape
+    numbers = (shape.n_heads, shape.n_experts, shape.top_k, shape.d_head, shape.d_ff)
+    return [
+        Cell(MISSING if number is None else str(number), number, runs=_names(row))
+        for number in numbers
+    ]
+
+
+def count_cell(row: ModelRow | CandidateRow, count: Count) -> Cell:
+    """Make the cell of a count that follows from a row's configuration."""
+    if row.costs is None:
+        return Cell(MISSING)
+    number = getattr(row.costs, count)
+    return Cell(format_count(number), number, runs=_names(row))
+
+
+def ratio_cell(row: ModelRow, baseline: ModelRow, count: Count) -> Cell:
+    """Make the cell of a count relative to the baseline's, in percent."""
+    if row.costs is None or baseline.costs is None:
+        return Cell(MISSING)
+    ratio = getattr(row.costs, count) / getattr(baseline.costs, count)
+    return Cell(f"{100 * ratio:.1f}%", ratio, runs=_names(row, baseline))
+
+
+def _difference_cell(row: ModelRow, baseline: ModelRow) -> Cell:
+    ratio = ratio_cell(row, baseline, "n_parameters")
+    if not isinstance(ratio.value, float):
+        return ratio
+    return replace(ratio, text=f"{100 * (ratio.value - 1):+.2f}%", value=ratio.value - 1)
+
+
+def _names(*rows: ModelRow | CandidateRow) -> tuple[str, ...]:
+    """Return the runs behind the configuration and results of rows, each once."""
+    runs = [
+        run.member.run_name
+        for row in rows
+        for run in (row.finished if isinstance(row, ModelRow) else [row.run])
+        if run is not None
+    ]
+    return tuple(dict.fromkeys(runs))
+
+
+def mean_cell(row: ModelRow, quantity: Quantity, decimals: int) -> Cell:
+    """Make the cell of a measured quantity over the seeds of a model."""
+    statistics = row.statistics(quantity)
+    return Cell(
+        text=statistics.text(decimals),
+        value=statistics.mean,
+        std=statistics.std,
+        values=statistics.values,
+        runs=_names(row),
+        short=statistics.short_text(decimals),
+    )
+
+
+def measured_ratio_cell(row: ModelRow, baseline: ModelRow, quantity: Quantity) -> Cell:
+    """Make the cell of a measured mean over the baseline's.
+
+    Times are compared only between runs of one device and arithmetic. A ratio of means over
+    fewer seeds than declared carries the mark of the side that lacks them.
+    """
+    ours, theirs = row.statistics(quantity), baseline.statistics(quantity)
+    if ours.mean is None or theirs.mean is None:
+        return Cell(MISSING)
+    is_time = quantity == "ms_per_step"
+    if is_time and len(row.devices() | baseline.devices()) > 1:
+        return Cell(MISSING)
+    ratio = ours.mean / theirs.mean
+    text = f"{100 * ratio:.1f}%" if is_time else f"{ratio:.3f}{TIMES}"
+    gap = ours.gap or (theirs.gap and f" [{baseline.name} {theirs.n} of {theirs.n_expected} seeds]")
+    return Cell(f"{text}{gap}", ratio, runs=_names(row, baseline))

@@ -1,0 +1,218 @@
+"""The paper's printed figures beside ours, read from the package's own data file."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from switchhead_lab.config.sweep import PaperRow
+from switchhead_lab.errors import ConfigError
+from switchhead_lab.reporting.frame import ModelRow, SweepFrame
+from switchhead_lab.reporting.grids import (
+    TIMES,
+    Cell,
+    Column,
+    Grid,
+    count_cell,
+    mean_cell,
+    measured_ratio_cell,
+    ratio_cell,
+)
+from switchhead_lab.reporting.statistics import MISSING
+
+DATA_FILE = "switchhead.toml"
+_SCALES = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+_DENSE_NAMES = ("transformer", "transformer-rope")
+_SWITCHHEAD_NAMES = ("switchhead", "switchhead-rope")
+# The paper's SwitchHead: value and output projections are experts. Only Table 6 has others.
+_EXPERT_PROJECTIONS = "VO"
+
+
+@dataclass(frozen=True)
+class PaperFigures:
+    """One row of a table of the paper, as printed.
+
+    Attributes:
+        model: The paper's name of the model.
+        n_heads: Attention heads; None where the table does not print them.
+        loss: Perplexity, or bits per character; None where not printed.
+        macs: Multiply-accumulates as printed, e.g. "170.4M"; empty where not printed.
+        memory: Floats as printed; empty where not printed.
+    """
+
+    model: str
+    n_heads: int | None
+    loss: float | None
+    macs: str
+    memory: str
+
+    @property
+    def label(self) -> str:
+        """Name with heads."""
+        return self.model if self.n_heads is None else f"{self.model}, {self.n_heads} heads"
+
+
+@dataclass(frozen=True)
+class PaperComparison:
+    """The rows of the paper that a sweep echoes.
+
+    Attributes:
+        table: Number of the table.
+        caption: Its caption.
+        dataset: Data set of the rows.
+        params: Parameters in millions, as printed.
+        metric: "perplexity" or "bits/character".
+        dense: Dense baseline, the transformer with the most heads.
+        head_matched: Transformer with the fewest heads; None if there is only one.
+        switchhead: SwitchHead; None if the table has none.
+    """
+
+    table: int
+    caption: str
+    dataset: str
+    params: int
+    metric: str
+    dense: PaperFigures | None
+    head_matched: PaperFigures | None
+    switchhead: PaperFigures | None
+
+    def counterpart(self, row: ModelRow) -> PaperFigures | None:
+        """Return the paper's row for one of our models."""
+        if row.role == "baseline":
+            return self.dense
+        return self.head_matched if row.is_dense else self.switchhead
+
+
+def parse_count(text: str) -> float:
+    """Read a count as printed in the paper: "170.4M", "2.0G".
+
+    Raises:
+        ValueError: If it is not a number with an optional unit k, M, G or T.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kMGT]?)", text)
+    if match is None:
+        raise ValueError(f"{text!r} is no count; write it like 170.4M")
+    return round(float(match[1]) * _SCALES[match[2]], 6)
+
+
+def load_tables() -> list[dict[str, Any]]:
+    """Return the tables of the paper as data."""
+    text = resources.files("switchhead_lab.paper").joinpath(DATA_FILE).read_text("utf-8")
+    tables: list[dict[str, Any]] = tomllib.loads(text)["table"]
+    return tables
+
+
+def find_comparison(wanted: PaperRow) -> PaperComparison:
+    """Find the rows of the paper that a sweep echoes.
+
+    Raises:
+        ConfigError: If the table holds no rows of that data set and size.
+    """
+    table = next(table for table in load_tables() if table["id"] == wanted.table)
+    rows = [
+        row
+        for row in table["rows"]
+        if _dataset(row, table) == wanted.dataset and row.get("params") == wanted.params
+    ]
+    if not rows:
+        known = sorted({(_dataset(row, table), row.get("params", 0)) for row in table["rows"]})
+        listed = ", ".join(f"{dataset} {params}M" for dataset, params in known)
+        raise ConfigError(
+            f"paper: Table {wanted.table} has no rows for dataset={wanted.dataset}, "
+            f"params={wanted.params}; it has {listed}"
+        )
+    dense = sorted(_figures(rows, _DENSE_NAMES), key=lambda figures: figures.n_heads or 0)
+    switchhead = _figures(rows, _SWITCHHEAD_NAMES)
+    return PaperComparison(
+        table=wanted.table,
+        caption=table["caption"],
+        dataset=wanted.dataset,
+        params=wanted.params,
+        metric="bits/character" if any("bpc" in row for row in rows) else "perplexity",
+        dense=dense[-1] if dense else None,
+        head_matched=dense[0] if len(dense) > 1 else None,
+        switchhead=switchhead[0] if switchhead else None,
+    )
+
+
+def _dataset(row: Mapping[str, Any], table: Mapping[str, Any]) -> str:
+    return str(row.get("dataset", table.get("dataset", "")))
+
+
+def _figures(rows: list[dict[str, Any]], names: tuple[str, ...]) -> list[PaperFigures]:
+    return [
+        PaperFigures(
+            model=row["model"],
+            n_heads=row.get("n_heads"),
+            loss=row.get("ppl", row.get("bpc")),
+            macs=row.get("macs", ""),
+            memory=row.get("mem", ""),
+        )
+        for row in rows
+        if row["model"] in names and row.get("experts", _EXPERT_PROJECTIONS) == _EXPERT_PROJECTIONS
+    ]
+
+
+def paper_grid(frame: SweepFrame, paper: PaperComparison) -> Grid:
+    """Build the table of the paper's figures, each beside ours."""
+    columns = (
+        Column("model", "model", is_text=True),
+        Column("paper_model", "paper's model", is_text=True),
+        Column("paper_loss", f"{paper.metric}: paper"),
+        Column("validation_perplexity", "perplexity: ours", is_mean=True),
+        Column("paper_relative_loss", f"{paper.metric} / dense: paper"),
+        Column("relative_validation_perplexity", "perplexity / dense: ours"),
+        Column("paper_macs", "MACs: paper"),
+        Column("macs", "MACs: ours"),
+        Column("paper_relative_macs", "MACs / dense: paper"),
+        Column("relative_macs", "MACs / dense: ours"),
+        Column("paper_memory_floats", "memory: paper"),
+        Column("memory_floats", "memory: ours"),
+        Column("paper_relative_memory_floats", "memory / dense: paper"),
+        Column("relative_memory_floats", "memory / dense: ours"),
+    )
+    rows = tuple(_cells(row, frame.baseline, paper) for row in frame.models)
+    return Grid("paper", columns, rows)
+
+
+def _cells(row: ModelRow, baseline: ModelRow, paper: PaperComparison) -> tuple[Cell, ...]:
+    figures, dense = paper.counterpart(row), paper.dense
+    loss, macs, memory = _values(figures)
+    dense_loss, dense_macs, dense_memory = _values(dense)
+    return (
+        Cell(row.name, row.name),
+        Cell(figures.label, figures.label) if figures else Cell(MISSING),
+        Cell(MISSING) if loss is None else Cell(f"{loss:.2f}", loss),
+        mean_cell(row, "validation_perplexity", 2),
+        _ratio(loss, dense_loss, 1, f".3f{TIMES}"),
+        measured_ratio_cell(row, baseline, "validation_perplexity"),
+        Cell(figures.macs, macs) if figures and figures.macs else Cell(MISSING),
+        count_cell(row, "macs"),
+        _ratio(macs, dense_macs, 100, ".1f%"),
+        ratio_cell(row, baseline, "macs"),
+        Cell(figures.memory, memory) if figures and figures.memory else Cell(MISSING),
+        count_cell(row, "memory_floats"),
+        _ratio(memory, dense_memory, 100, ".1f%"),
+        ratio_cell(row, baseline, "memory_floats"),
+    )
+
+
+def _values(figures: PaperFigures | None) -> tuple[float | None, float | None, float | None]:
+    if figures is None:
+        return None, None, None
+    macs, memory = figures.macs, figures.memory
+    return (
+        figures.loss,
+        parse_count(macs) if macs else None,
+        parse_count(memory) if memory else None,
+    )
+
+
+def _ratio(value: float | None, base: float | None, factor: int, style: str) -> Cell:
+    """Make the cell of a ratio; `style` is a number format followed by the unit."""
+    if value is None or base is None:
+        return Cell(MISSING)
+    ratio = value / base
+    return Cell(f"{factor * ratio:{style[:-1]}}{style[-1]}", ratio)

@@ -1,0 +1,112 @@
+"""What MLflow is told about runs and sweeps, as plain values: parameters, tags, metrics."""
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from switchhead_lab.config.sweep import Sweep
+from switchhead_lab.tracking.record import MetricPoint, RunRecord, RunState
+
+TAG_RUN_HASH = "lab.run_hash"
+TAG_SWEEP_ID = "lab.sweep_id"
+TAG_STATE = "lab.state"
+TAG_PARENT = "mlflow.parentRunId"
+MAX_PARAM_CHARACTERS = 5_900  # MLflow cuts at 6,000 without a word
+MAX_TAG_CHARACTERS = 7_900
+CUT = " ... (cut)"
+MLFLOW_STATUS: dict[RunState, str] = {
+    "running": "RUNNING",
+    "finished": "FINISHED",
+    "failed": "FAILED",
+    "pruned": "KILLED",
+    "interrupted": "KILLED",
+}
+
+
+class MetricRow(NamedTuple):
+    """One value of one metric, as MLflow keeps it; equal rows are kept once."""
+
+    key: str
+    value: float
+    timestamp_ms: int
+    step: int
+
+
+def params_of(config: BaseModel) -> dict[str, str]:
+    """Flatten a configuration to dotted keys and short texts."""
+    flat = _flatten(config.model_dump(mode="json", exclude_none=True), "")
+    return {key: cut(value, MAX_PARAM_CHARACTERS) for key, value in flat}
+
+
+def run_tags(record: RunRecord, parent_id: str | None) -> dict[str, str]:
+    """Return the tags by which a run is found in MLflow."""
+    git = record.provenance.get("git") or {}
+    data = record.provenance.get("data") or {}
+    tags = {
+        "mlflow.runName": record.name,
+        "mlflow.source.name": "lab",
+        "mlflow.source.git.commit": git.get("commit"),
+        TAG_PARENT: parent_id,
+        TAG_RUN_HASH: record.run_hash,
+        "lab.run_name": record.name,
+        "lab.run_dir": str(record.directory.resolve()),
+        "lab.size": record.labels.size,
+        "lab.variant": record.labels.variant,
+        "lab.sweep": record.labels.sweep,
+        "lab.corpus": record.config.data.corpus,
+        "lab.seed": str(record.config.seed),
+        "lab.attempt": str(record.status.attempt),
+        "lab.git_commit": git.get("commit"),
+        "lab.git_dirty": str(git["dirty"]).lower() if "dirty" in git else None,
+        "lab.data_digest": data.get("digest"),
+    }
+    return {key: cut(str(value), MAX_TAG_CHARACTERS) for key, value in tags.items() if value}
+
+
+def sweep_tags(sweep: Sweep) -> dict[str, str]:
+    """Return the tags of a sweep's parent run."""
+    return {
+        "lab.sweep": sweep.name,
+        "lab.size": sweep.size,
+        "lab.corpus": sweep.data.corpus,
+        "lab.matching": sweep.matching,
+    }
+
+
+def point_rows(point: MetricPoint) -> Iterator[MetricRow]:
+    """Yield a point's metrics twice: over optimiser steps, and over tokens as `by_tokens/...`.
+
+    Non-finite values are left out: MLflow would store infinity as 1.8e308.
+    """
+    timestamp_ms = round(point.time * 1000)
+    for name, value in point.metrics.items():
+        if math.isfinite(value):
+            yield MetricRow(name, float(value), timestamp_ms, point.step)
+            yield MetricRow(f"by_tokens/{name}", float(value), timestamp_ms, point.tokens)
+
+
+def result_rows(record: RunRecord) -> Iterator[MetricRow]:
+    """Yield the numbers of a run's result as `result/...` at its last step."""
+    if record.result is None:
+        return
+    # A time that stands in the status, so that a replay makes the same rows again.
+    timestamp_ms = round((record.status.ended_at or record.status.started_at) * 1000)
+    for name, value in record.result.model_dump().items():
+        if isinstance(value, int | float) and math.isfinite(value):
+            yield MetricRow(f"result/{name}", float(value), timestamp_ms, record.result.n_steps)
+
+
+def cut(text: str, limit: int) -> str:
+    """Shorten a text to `limit` characters, visibly."""
+    return text if len(text) <= limit else text[: limit - len(CUT)] + CUT
+
+
+def _flatten(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value)

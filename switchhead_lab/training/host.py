@@ -1,0 +1,161 @@
+"""The machine a run uses: device, arithmetic, and the settings that make a CPU fast.
+
+Called when a run starts, never on import; what was set is returned and recorded.
+"""
+
+import ctypes
+import ctypes.util
+import platform
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from switchhead_lab.errors import ConfigError
+
+Precision = Literal["bf16", "fp32"]
+
+# glibc's mallopt parameters (malloc.h).
+_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1
+# Largest error of a float32 product that can be rounding: bf16 inputs give about 2e-3.
+_FP32_ERROR_LIMIT = 1e-5
+
+
+@dataclass(frozen=True)
+class Host:
+    """Where a run computes.
+
+    Attributes:
+        device: The torch device.
+        precision: Arithmetic of the products.
+        facts: Plain data for the run's provenance.
+    """
+
+    device: torch.device
+    precision: Precision
+    facts: dict[str, Any]
+
+    @property
+    def description(self) -> str:
+        """Device type and name, for tables."""
+        return f"{self.device.type} ({self.facts['device_name']})"
+
+
+def prepare_host(device: str, precision: str) -> Host:
+    """Choose device and arithmetic, and tune the CPU.
+
+    Args:
+        device: "auto", "cpu", "cuda" or "mps".
+        precision: "auto", "bf16" or "fp32".
+
+    Raises:
+        ConfigError: If the asked device is not there.
+    """
+    chosen = _choose_device(device)
+    resolved = _choose_precision(chosen, precision)
+    facts: dict[str, Any] = {
+        "device": chosen.type,
+        "device_name": _device_name(chosen),
+        "precision": resolved,
+        "n_threads": torch.get_num_threads(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "keeps_large_blocks": keep_large_blocks(),
+        "onednn_fp32_matmul": use_onednn_for_fp32(),
+    }
+    return Host(chosen, resolved, facts)
+
+
+def keep_large_blocks() -> bool:
+    """Make glibc keep freed blocks instead of returning them to the system.
+
+    Otherwise every tensor above 32 MiB is mapped and page-faulted anew, which costs more than the
+    arithmetic on it.
+
+    Returns:
+        Whether the setting was accepted; False where the C library is another one.
+    """
+    if platform.system() != "Linux":
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    return bool(mallopt(_M_MMAP_THRESHOLD, 1 << 30)) and bool(
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+    )
+
+
+def use_onednn_for_fp32() -> bool:
+    """Send float32 matrix products to oneDNN where its result is true float32.
+
+    oneDNN's kernels are up to twice as fast as the default library's on some CPUs; the switch also
+    permits bf16 arithmetic, which CPUs with matrix units take. So the result is checked against
+    float64 and the switch taken back if it is not float32.
+
+    Returns:
+        Whether oneDNN is used.
+    """
+    if not torch.backends.mkldnn.is_available():
+        return False
+    settings = torch.backends.mkldnn.matmul
+    settings.fp32_precision = "bf16"
+    if fp32_matmul_error() <= _FP32_ERROR_LIMIT:
+        return True
+    settings.fp32_precision = "none"
+    return False
+
+
+def fp32_matmul_error() -> float:
+    """Return the relative error (Frobenius) of a float32 product against float64."""
+    generator = torch.Generator().manual_seed(0)
+    left = torch.randn(512, 412, generator=generator)
+    right = torch.randn(412, 76, generator=generator)
+    exact = left.double() @ right.double()
+    return float(((left @ right).double() - exact).norm() / exact.norm())
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Tell whether the device multiplies bf16 natively."""
+    if device.type == "cpu":
+        capabilities = torch.cpu.get_capabilities()
+        return bool(
+            capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16")
+        )
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return False
+
+
+def _choose_device(name: str) -> torch.device:
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return torch.device(next(kind for kind, there in available.items() if there))
+    if not available[name]:
+        there = ", ".join(kind for kind, is_there in available.items() if is_there)
+        raise ConfigError(f'device "{name}" is not available here; use auto or one of: {there}')
+    return torch.device(name)
+
+
+def _choose_precision(device: torch.device, name: str) -> Precision:
+    if name == "bf16":
+        return "bf16"
+    if name == "auto" and has_fast_bf16(device):
+        return "bf16"
+    return "fp32"
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
