@@ -14,13 +14,13 @@ def prepare(
     name: Annotated[
         str, typer.Option(help="Name for PATH; without PATH, which corpus to prepare.")
     ] = "",
-    tokenizer: Annotated[
-        str, typer.Option(help="sentencepiece, byte or char.", show_default=True)
-    ] = "sentencepiece",
+    tokenizer: Annotated[str, typer.Option(help="sentencepiece, byte or char.")] = "sentencepiece",
     vocab_size: Annotated[
         int | None, typer.Option(help="Size of the vocabulary; 2048 pieces or 256 characters.")
     ] = None,
-    replace: Annotated[bool, typer.Option(help="Give a known name to another text.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Give a known name to another text.")
+    ] = False,
 ) -> None:
     """Tokenise a corpus, once; without PATH the default corpus of lab.toml.
 
@@ -64,16 +64,15 @@ def list_corpora(
 
     from switchhead_lab.cli.tables import print_table
     from switchhead_lab.config.workspace import find_workspace
-    from switchhead_lab.data.token_store import summarise
+    from switchhead_lab.data import listing
 
     data_dir = find_workspace().data_dir
-    rows = summarise(data_dir)
+    rows = listing.list_corpora(data_dir)
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
-    columns = list(rows[0])
-    cells = [[_cell(row[column]) for column in columns] for row in rows]
-    print_table(f"Corpora in {data_dir}", columns, cells, n_text_columns=2)
+    cells = [[_cell(value) for value in row.values()] for row in rows]
+    print_table(f"Corpora in {data_dir}", list(rows[0]), cells, n_text_columns=2)
 
 
 def _cell(value: object) -> str:

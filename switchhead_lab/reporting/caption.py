@@ -45,7 +45,7 @@ def _facts(frame: SweepFrame) -> list[str]:
     sweep = frame.record.sweep
     training = sweep.training
     n_tokens = training.n_steps * training.batch_size * sweep.model.seq_len
-    lines = [
+    return [
         f"Sweep {sweep.name}, size {sweep.size}, matching {sweep.matching}.",
         f"Corpus {sweep.data.corpus}, {_tokenizer(sweep.data.tokenizer)}; "
         f"{training.n_steps:,} steps, {n_tokens:,} tokens trained.",
@@ -53,7 +53,6 @@ def _facts(frame: SweepFrame) -> list[str]:
         f"Unigram perplexity of the validation split: {_unigram(frame)}; an untrained model is no "
         "better than that.",
     ]
-    return lines
 
 
 def _reading(frame: SweepFrame) -> list[str]:

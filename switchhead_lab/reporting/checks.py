@@ -9,6 +9,8 @@ from switchhead_lab.config.sweep import Study
 from switchhead_lab.reporting.frame import CandidateRow, ModelRow, SweepFrame
 from switchhead_lab.tracking.record import DIFF_FILE, RunRecord
 
+# Where a run's provenance holds the manifest of its data.
+MANIFEST_KEYS = ("data_manifest", "data")
 _RESOLVED = ("finished", "pruned", "failed")
 
 
@@ -64,19 +66,36 @@ def commit_of(record: RunRecord) -> str | None:
 
 def is_dirty(record: RunRecord) -> bool:
     """Whether a run was made with uncommitted changes."""
+    git = record.provenance.get("git")
     path = record.directory / DIFF_FILE
-    return path.is_file() and path.stat().st_size > 0
+    has_diff = path.is_file() and path.stat().st_size > 0
+    return has_diff or (isinstance(git, dict) and git.get("dirty") is True)
 
 
 def data_digest(record: RunRecord) -> str | None:
-    """Return the digest of a run's data manifest, where its provenance holds one."""
+    """Return a digest of the tokens a run saw, where its provenance tells them.
+
+    Taken over the hashes of source, tokenizer and tokens only: preparing the same data again
+    changes the manifest's time and versions, not the data.
+    """
     manifest = _manifest(record)
-    return hash_of(manifest) if manifest else None
+    splits = manifest.get("splits")
+    contents = {
+        "source": manifest.get("source_sha256"),
+        "tokenizer": manifest.get("tokenizer_sha256"),
+        "tokens": {name: split.get("sha256") for name, split in splits.items()}
+        if isinstance(splits, dict)
+        else None,
+    }
+    return hash_of(contents) if any(contents.values()) else None
 
 
 def _manifest(record: RunRecord) -> dict[str, Any]:
-    manifest = record.provenance.get("data_manifest")
-    return manifest if isinstance(manifest, dict) else {}
+    for key in MANIFEST_KEYS:
+        manifest = record.provenance.get(key)
+        if isinstance(manifest, dict):
+            return manifest
+    return {}
 
 
 def _gaps(row: ModelRow) -> Iterable[str]:
@@ -101,7 +120,7 @@ def _n_expected_candidates(study: Study, candidates: Iterable[CandidateRow]) -> 
     shapes |= {(first.n_heads, first.n_experts, first.top_k) for first in study.first}
     for row in candidates:
         if row.state == "infeasible":
-            shapes -= {(row.shape.n_heads, row.shape.n_experts, row.shape.top_k)}  # type: ignore[arg-type]
+            shapes -= {(row.shape.n_heads, row.shape.n_experts, row.shape.top_k)}
     return min(study.n_trials, len(shapes))
 
 

@@ -3,11 +3,12 @@
 import json
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pydantic import BaseModel
 
 from switchhead_lab.config.sweep import Sweep
+from switchhead_lab.tracking.comparison import flatten
 from switchhead_lab.tracking.record import MetricPoint, RunRecord, RunState
 
 TAG_RUN_HASH = "lab.run_hash"
@@ -37,8 +38,9 @@ class MetricRow(NamedTuple):
 
 def params_of(config: BaseModel) -> dict[str, str]:
     """Flatten a configuration to dotted keys and short texts."""
-    flat = _flatten(config.model_dump(mode="json", exclude_none=True), "")
-    return {key: cut(value, MAX_PARAM_CHARACTERS) for key, value in flat}
+    flat = flatten(config.model_dump(mode="json", exclude_none=True))
+    texts = ((key, value if isinstance(value, str) else json.dumps(value)) for key, value in flat)
+    return {key: cut(text, MAX_PARAM_CHARACTERS) for key, text in texts}
 
 
 def run_tags(record: RunRecord, parent_id: str | None) -> dict[str, str]:
@@ -102,11 +104,3 @@ def result_rows(record: RunRecord) -> Iterator[MetricRow]:
 def cut(text: str, limit: int) -> str:
     """Shorten a text to `limit` characters, visibly."""
     return text if len(text) <= limit else text[: limit - len(CUT)] + CUT
-
-
-def _flatten(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value)

@@ -1,18 +1,18 @@
 """MLflow as an index over the run directories: never needed to train, and rebuilt from them.
 
-Whatever MLflow does, a run goes on: the first failure is told once, the run directory is marked with
-a file `unsynced`, and a replay from disk (`lab runs sync`) makes up for it.
+Whatever MLflow does, a run goes on: the first failure is told once, the run directory is marked
+with a file `unsynced`, and a replay from disk (`lab runs sync`) makes up for it.
 """
 
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from switchhead_lab.config.workspace import Workspace
-from switchhead_lab.errors import RecordError
+from switchhead_lab.errors import RecordError, WorkspaceError
 from switchhead_lab.tracking.liveness import observed_state
 from switchhead_lab.tracking.mlflow_fields import (
     TAG_RUN_HASH,
@@ -31,7 +31,7 @@ from switchhead_lab.tracking.record import (
     read_run,
 )
 from switchhead_lab.tracking.redaction import mask_passwords
-from switchhead_lab.tracking.sweep_record import SweepRecord, sweep_id
+from switchhead_lab.tracking.sweep_record import SweepRecord, list_sweep_records, sweep_id
 
 EXPERIMENT = "switchhead_lab"
 ARTIFACTS_DIR = "mlflow-artifacts"
@@ -65,8 +65,10 @@ class Index(Protocol):
     def start_run(self, record: RunRecord, parent_id: str | None = None) -> Mirror:
         """Return the copy of a run, taken up again if there is one."""
 
-    def replay_run(self, record: RunRecord, parent_id: str | None = None) -> bool:
-        """Make the index say what the run directory says; return whether that worked."""
+    def replay_run(
+        self, run_dir: Path, parent_id: str | None = None, state: RunState | None = None
+    ) -> bool:
+        """Make the index say what a run directory says; return whether that worked."""
 
     def find_mlflow_run_id(self, run_hash: str) -> str | None:
         """Return the MLflow id of a run; None if the index does not have it or fails."""
@@ -103,7 +105,7 @@ def sync_run(index: Index, record: RunRecord, parent_id: str | None = None) -> b
     Returns:
         Whether the index now says what the directory says.
     """
-    return index.replay_run(record, parent_id)
+    return index.replay_run(record.directory, parent_id)
 
 
 def sync_sweep(index: Index, record: SweepRecord) -> str | None:
@@ -114,6 +116,53 @@ def sync_sweep(index: Index, record: SweepRecord) -> str | None:
     if "running" not in states:
         index.finish_sweep(parent_id, "interrupted" if "interrupted" in states else "finished")
     return parent_id
+
+
+def sync_sweeps(index: Index, runs_dir: Path, runs: Iterable[RunRecord]) -> dict[str, str]:
+    """Make sure the sweeps of some runs are in the index.
+
+    Returns:
+        The parent run's id by run hash; a run of several sweeps belongs to the one started first.
+    """
+    wanted = {run.run_hash for run in runs}
+    parents: dict[str, str] = {}
+    for record in sorted(list_sweep_records(runs_dir), key=lambda sweep: sweep.started_at):
+        members = {member.run_hash for member in record.members} & wanted
+        parent_id = sync_sweep(index, record) if members else None
+        if parent_id is not None:
+            parents = {**dict.fromkeys(members, parent_id), **parents}
+    return parents
+
+
+def sync_workspace(
+    workspace: Workspace, runs: Sequence[RunRecord], *, only_unsynced: bool = False
+) -> int:
+    """Replay runs, below the parent runs of their sweeps, into the index of a workspace.
+
+    Args:
+        workspace: The workspace.
+        runs: Runs to replay.
+        only_unsynced: Leave out runs that are not marked as missing something.
+
+    Returns:
+        How many were replayed.
+
+    Raises:
+        WorkspaceError: If the workspace has no index or not all runs could be replayed.
+    """
+    if workspace.tracking_uri == "none":
+        raise WorkspaceError('tracking_uri = "none" in lab.toml: there is no MLflow to copy to')
+    index = open_workspace_index(workspace)
+    chosen = [run for run in runs if not only_unsynced or is_unsynced(run.directory)]
+    parents = sync_sweeps(index, workspace.runs_dir, chosen)
+    done = [sync_run(index, run, parents.get(run.run_hash)) for run in chosen]
+    if not all(done):
+        n_failed = done.count(False)
+        raise WorkspaceError(
+            f"{n_failed} of {len(done)} runs could not be copied to MLflow, see the warning above; "
+            f"the reason for each is in its `{UNSYNCED_FILE}` file"
+        )
+    return len(done)
 
 
 def is_unsynced(directory: Path) -> bool:
@@ -148,7 +197,12 @@ class NoIndex:
         """Return a copy that keeps nothing."""
         return NoMirror()
 
-    def replay_run(self, record: RunRecord, parent_id: str | None = None) -> bool:  # noqa: ARG002
+    def replay_run(
+        self,
+        run_dir: Path,  # noqa: ARG002
+        parent_id: str | None = None,  # noqa: ARG002
+        state: RunState | None = None,  # noqa: ARG002
+    ) -> bool:
         """Do nothing, which always works."""
         return True
 
@@ -204,16 +258,25 @@ class MlflowIndex:
         run_id = self.attempt(lambda store: store.begin_run(record, parent_id), record.directory)
         return RunMirror(self, record.directory, run_id, parent_id)
 
-    def replay_run(self, record: RunRecord, parent_id: str | None = None) -> bool:
-        """Make MLflow say what the run directory says; return whether that worked."""
-        state = observed_state(record.status)
+    def replay_run(
+        self, run_dir: Path, parent_id: str | None = None, state: RunState | None = None
+    ) -> bool:
+        """Make MLflow say what a run directory says; return whether that worked.
+
+        Args:
+            run_dir: The run's directory.
+            parent_id: MLflow's id of the sweep's parent run; None keeps the one it has.
+            state: State of the run; by default the one in its status, or "interrupted" if that says
+                "running" and the process is gone.
+        """
 
         def replay(store: MlflowStore) -> bool:
-            store.replay(record, parent_id, state)
-            (record.directory / UNSYNCED_FILE).unlink(missing_ok=True)
+            record = read_run(run_dir)
+            store.replay(record, parent_id, state or observed_state(record.status))
+            (run_dir / UNSYNCED_FILE).unlink(missing_ok=True)
             return True
 
-        return bool(self.attempt(replay, record.directory))
+        return bool(self.attempt(replay, run_dir))
 
     def find_mlflow_run_id(self, run_hash: str) -> str | None:
         """Return the MLflow id of a run; None if MLflow does not have it or fails."""
@@ -293,18 +356,11 @@ class RunMirror:
             self._flush(self._run_id)
         run_id = self._run_id
         if run_id is None or is_unsynced(self._run_dir):
-            self._index.attempt(self._replay(state), self._run_dir)
+            self._index.replay_run(self._run_dir, self._parent_id, state)
             return
         self._index.attempt(
             lambda store: store.end_run(run_id, read_run(self._run_dir), state), self._run_dir
         )
-
-    def _replay(self, state: RunState) -> Callable[[MlflowStore], None]:
-        def replay(store: MlflowStore) -> None:
-            store.replay(read_run(self._run_dir), self._parent_id, state)
-            (self._run_dir / UNSYNCED_FILE).unlink(missing_ok=True)
-
-        return replay
 
     def _flush(self, run_id: str) -> None:
         rows, self._rows = self._rows, []

@@ -240,7 +240,7 @@ def _create_schema(tracking_uri: str, artifact_dir: Path) -> None:
 
     # Through the client the artifact root of MLflow's default experiment would be the current
     # folder of whoever comes first.
-    SqlAlchemyStore(tracking_uri, artifact_dir.resolve().as_uri())
+    SqlAlchemyStore(tracking_uri, artifact_dir.resolve().as_uri())  # type: ignore[no-untyped-call]
     path = database_path(tracking_uri)
     if path is not None:
         use_write_ahead_log(path)

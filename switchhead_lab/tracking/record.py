@@ -9,7 +9,8 @@ runs/<name>/result.json       RunResult, written last: where it exists, the run 
 """
 
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -19,7 +20,7 @@ from pydantic import ValidationError
 from switchhead_lab.config.files import near_miss, parse, read_toml
 from switchhead_lab.config.identity import identity
 from switchhead_lab.config.schema import Part, RunConfig
-from switchhead_lab.errors import RecordError
+from switchhead_lab.errors import LabError, RecordError
 
 RunState = Literal["running", "finished", "failed", "pruned", "interrupted"]
 PartT = TypeVar("PartT", bound=Part)
@@ -180,11 +181,26 @@ def read_run(directory: Path) -> RunRecord:
     )
 
 
-def list_runs(runs_dir: Path) -> list[RunRecord]:
-    """Return every run below `runs_dir`, by time of start."""
-    if not runs_dir.is_dir():
-        return []
-    runs = [read_run(path.parent) for path in runs_dir.glob(f"*/{STATUS_FILE}")]
+def warn_of_damage(error: LabError) -> None:
+    """Tell on stderr, in one line, that a run directory is left out."""
+    sys.stderr.write(f"warning: left out: {' '.join(str(error).split())}\n")
+
+
+def list_runs(
+    runs_dir: Path, on_damage: Callable[[LabError], None] = warn_of_damage
+) -> list[RunRecord]:
+    """Return every readable run below `runs_dir`, by time of start.
+
+    Args:
+        runs_dir: Folder of all runs.
+        on_damage: Called with the error of each run directory that cannot be read.
+    """
+    runs = []
+    for path in sorted(runs_dir.glob(f"*/{STATUS_FILE}")):
+        try:
+            runs.append(read_run(path.parent))
+        except LabError as error:
+            on_damage(error)
     return sorted(runs, key=lambda run: (run.status.started_at, run.name))
 
 
@@ -217,14 +233,22 @@ def find_by_config(runs_dir: Path, config: RunConfig) -> Path | None:
 
 
 def read_metrics(path: Path) -> Iterator[MetricPoint]:
-    """Yield the points of a metrics file; a torn last line (a killed writer's) is left out."""
+    """Yield the points of a metrics file; a torn last line (a killed writer's) is left out.
+
+    Raises:
+        RecordError: If a whole line is not a point.
+    """
     if not path.is_file():
         return
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            if not line.endswith("\n"):
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
                 return
-            yield MetricPoint(**json.loads(line))
+            try:
+                point = MetricPoint(**json.loads(line))
+            except (ValueError, TypeError):
+                raise RecordError(f"{path}: line {number} is damaged; cut it off there") from None
+            yield point
 
 
 def read_part(schema: type[PartT], path: Path) -> PartT:
@@ -237,6 +261,8 @@ def read_part(schema: type[PartT], path: Path) -> PartT:
         return schema.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         raise RecordError(f"{path}: missing; the run directory is not complete") from None
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
     except ValidationError as error:
         raise RecordError(f"{path}: damaged: {error.errors()[0]['msg']}") from None
 
@@ -251,5 +277,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RecordError(f"{path}: missing; the run directory is not complete") from None
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise RecordError(f"{path}: damaged: {error}") from None

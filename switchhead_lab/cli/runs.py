@@ -1,0 +1,108 @@
+"""`lab runs`: look at runs, compare them, bring MLflow up to date with them."""
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="List, show and compare runs; copy them to MLflow.", no_args_is_help=True)
+
+Reference = Annotated[str, typer.Argument(help="Name of a run, or the start of its hash.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("list")
+def list_(
+    sweep: Annotated[str, typer.Option(help="Only runs of this sweep, by name or id.")] = "",
+    state: Annotated[
+        str, typer.Option(help="Only running, finished, failed, pruned or interrupted runs.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List the runs of the workspace by time of start.
+
+    Example: lab runs list --state failed
+    """
+    import json
+    from dataclasses import asdict
+
+    from switchhead_lab.cli.tables import print_table
+    from switchhead_lab.config.workspace import find_workspace
+    from switchhead_lab.tracking.record import list_runs
+    from switchhead_lab.tracking.run_summary import RunSummary, select_runs, summarise_run
+
+    runs_dir = find_workspace().runs_dir
+    runs = select_runs(list_runs(runs_dir), runs_dir, sweep=sweep, state=state)
+    summaries = [summarise_run(run) for run in runs]
+    if as_json:
+        typer.echo(json.dumps([asdict(summary) for summary in summaries], indent=2))
+    elif summaries:
+        rows = (summary.cells() for summary in summaries)
+        print_table(f"Runs in {runs_dir}", RunSummary.COLUMNS, rows, n_text_columns=2)
+    else:
+        typer.echo(f"no runs in {runs_dir}; start one with `lab train` or `lab sweep`")
+
+
+@app.command()
+def show(run: Reference, as_json: AsJson = False) -> None:
+    """Show a run: configuration, status, result, where it comes from and where it lies.
+
+    Example: lab runs show 3fb2c1
+    """
+    import json
+
+    from switchhead_lab.config.workspace import find_workspace
+    from switchhead_lab.tracking.record import find_run
+    from switchhead_lab.tracking.run_summary import describe_run, run_as_data
+
+    record = find_run(find_workspace().runs_dir, run)
+    typer.echo(json.dumps(run_as_data(record), indent=2) if as_json else describe_run(record))
+
+
+@app.command()
+def diff(first: Reference, second: Reference) -> None:
+    """Compare two runs: the configuration fields that differ, then the results.
+
+    Example: lab runs diff RUN_A RUN_B
+    """
+    from switchhead_lab.cli.tables import print_table
+    from switchhead_lab.config.workspace import find_workspace
+    from switchhead_lab.tracking.comparison import differing_fields, paired_results
+    from switchhead_lab.tracking.record import find_run
+
+    runs_dir = find_workspace().runs_dir
+    a, b = find_run(runs_dir, first), find_run(runs_dir, second)
+    typer.echo(f"A = {a.name}\nB = {b.name}\n")
+    fields = [field.cells() for field in differing_fields(a, b)]
+    if fields:
+        print_table("Configuration", ("field", "A", "B"), fields, n_text_columns=3)
+    else:
+        typer.echo("same configuration")
+    results = [pair.cells() for pair in paired_results(a, b)]
+    if results:
+        print_table("Results", ("figure", "A", "B", "B - A"), results)
+    else:
+        typer.echo("neither run has a result")
+
+
+@app.command()
+def sync(
+    runs: Annotated[
+        list[str] | None, typer.Argument(help="Names or starts of hashes; all runs if none.")
+    ] = None,
+    unsynced: Annotated[
+        bool, typer.Option("--unsynced", help="Only runs that MLflow is known to lack.")
+    ] = False,
+) -> None:
+    """Copy runs from their directories to MLflow; what is there already is not doubled.
+
+    Example: lab runs sync --unsynced
+    """
+    from switchhead_lab.config.workspace import find_workspace
+    from switchhead_lab.tracking.mlflow_index import sync_workspace
+    from switchhead_lab.tracking.record import find_run, list_runs
+
+    workspace = find_workspace()
+    runs_dir = workspace.runs_dir
+    chosen = [find_run(runs_dir, name) for name in runs] if runs else list_runs(runs_dir)
+    n_copied = sync_workspace(workspace, chosen, only_unsynced=unsynced)
+    typer.echo(f"{n_copied} runs are up to date in MLflow")

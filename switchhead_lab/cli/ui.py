@@ -1,0 +1,25 @@
+"""`lab ui`: MLflow's web interface over the workspace's runs."""
+
+from typing import Annotated
+
+import typer
+
+DEFAULT_PORT = 5000
+
+
+def ui(
+    port: Annotated[
+        int,
+        typer.Option(min=1, max=65_535, help="Port; if it is taken, the next free one is used."),
+    ] = DEFAULT_PORT,
+) -> None:
+    """Serve MLflow's web interface on this machine until Ctrl-C.
+
+    Example: lab ui --port 5001
+    """
+    from switchhead_lab.config.workspace import find_workspace
+    from switchhead_lab.tracking.mlflow_index import artifact_dir
+    from switchhead_lab.tracking.mlflow_server import serve_ui
+
+    workspace = find_workspace()
+    serve_ui(workspace.tracking_uri, artifact_dir(workspace), port, typer.echo)

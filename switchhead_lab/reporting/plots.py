@@ -1,0 +1,273 @@
+"""Figures; the one file that imports matplotlib."""
+
+import io
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
+
+from switchhead_lab.reporting.labels import Box, line_box, place_labels
+from switchhead_lab.reporting.pareto import pareto_front
+from switchhead_lab.reporting.tradeoff import Kind, Point, perplexity_ceiling
+
+DPI = 150
+_SIZE_INCHES = (5.6, 4.0)
+_SCALES = ((1e12, "T "), (1e9, "G "), (1e6, "M "), (1e3, "k "))
+_LABEL_SIZE = 8.5
+_PIXELS_PER_POINT = DPI / 72
+# Points (1/72 inch) from its point at which a label needs a line to it.
+_LEADER_FROM = 14
+# Points between a label and the middle of its point.
+_LABEL_GAP = 7
+_FRONT_COLOUR = "#8a8a8a"
+_STYLE: dict[Any, Any] = {
+    # Comes with matplotlib, so that a figure is the same bytes on every machine.
+    "font.family": "STIXGeneral",
+    "mathtext.fontset": "stix",
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.labelsize": 10,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "svg.hashsalt": "switchhead_lab",
+}
+
+
+@dataclass(frozen=True)
+class _Look:
+    """How points of one kind are drawn; colours of Okabe and Ito, told apart by shape as well."""
+
+    name: str
+    marker: str
+    colour: str
+    size: float
+
+
+_LOOKS: dict[Kind, _Look] = {
+    "baseline": _Look("dense baseline", "s", "#000000", 7.0),
+    "dense": _Look("head-matched dense", "D", "#0072B2", 6.0),
+    "switchhead": _Look("SwitchHead", "o", "#D55E00", 7.0),
+    "best": _Look("SwitchHead, best of the search", "*", "#009E73", 12.0),
+    "candidate": _Look("candidate of the search", "o", "#b07aa1", 4.0),
+}
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One figure in both formats."""
+
+    png: bytes
+    svg: bytes
+
+
+def draw_tradeoff(points: Sequence[Point], title: str, cost_label: str) -> Figures:
+    """Draw perplexity against a cost, with the Pareto front.
+
+    Args:
+        points: What to draw; the same points give the same bytes.
+        title: Heading of the figure.
+        cost_label: Name of the horizontal axis; `{unit}` in it becomes "k ", "M " or the like.
+    """
+    with mpl.rc_context():
+        mpl.rcdefaults()  # whatever style its user prefers
+        mpl.rcParams.update(_STYLE)
+        figure = Figure(figsize=_SIZE_INCHES, dpi=DPI, layout="constrained")
+        axes = figure.subplots()
+        scale, unit = _scale(points)
+        ceiling = perplexity_ceiling(points)
+        axes.set_title(title, loc="left")
+        axes.set_xlabel(cost_label.format(unit=unit))
+        axes.set_ylabel("validation perplexity (lower is better)")
+        _set_limits(axes, points, scale, ceiling)
+        _draw_front(axes, points, scale)
+        _draw_points(axes, points, scale, ceiling)
+        _add_legend(figure, points, ceiling)
+        figure.draw_without_rendering()  # the layout must stand before labels can be measured
+        figure.set_layout_engine("none")
+        _add_labels(axes, points, scale)
+        return Figures(_save(figure, "png"), _save(figure, "svg"))
+
+
+def _save(figure: Figure, kind: str) -> bytes:
+    metadata = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
+    return buffer.getvalue()
+
+
+def _scale(points: Sequence[Point]) -> tuple[float, str]:
+    largest = max((point.cost for point in points), default=1.0)
+    return next(((scale, unit) for scale, unit in _SCALES if largest >= scale), (1.0, ""))
+
+
+def _set_limits(axes: Axes, points: Sequence[Point], scale: float, ceiling: float | None) -> None:
+    """Leave room around the points for their labels; costs and perplexities are never negative."""
+    if not points:
+        axes.text(0.5, 0.5, "no finished run", ha="center", transform=axes.transAxes)
+        return
+    costs = [point.cost / scale for point in points]
+    inside = [point for point in points if ceiling is None or point.perplexity <= ceiling]
+    low = min(point.perplexity - (point.std or 0.0) for point in inside)
+    high = max(point.perplexity + (point.std or 0.0) for point in inside)
+    width = max(max(costs) - min(costs), 0.2 * max(costs))
+    height = max(high - low, 0.02 * high)
+    axes.set_xlim(max(0.0, min(costs) - 0.16 * width), max(costs) + 0.16 * width)
+    room_above = 0.3 if len(inside) < len(points) else 0.16
+    axes.set_ylim(max(0.0, low - 0.16 * height), high + room_above * height)
+    for axis in (axes.xaxis, axes.yaxis):
+        formatter = ScalarFormatter(useOffset=False)
+        formatter.set_scientific(False)
+        axis.set_major_formatter(formatter)
+        axis.set_major_locator(MaxNLocator(6))
+
+
+def _front(points: Sequence[Point], scale: float) -> list[tuple[float, float]]:
+    """Return the corners of the front: between two points of it nothing better is known."""
+    front = pareto_front((point.cost / scale, point.perplexity) for point in points)
+    corners = front[:1]
+    for cost, loss in front[1:]:
+        corners += [(cost, corners[-1][1]), (cost, loss)]
+    return corners
+
+
+def _draw_front(axes: Axes, points: Sequence[Point], scale: float) -> None:
+    corners = _front(points, scale)
+    if len(corners) > 1:
+        costs, losses = zip(*corners, strict=True)
+        axes.plot(costs, losses, color=_FRONT_COLOUR, linewidth=1.0, linestyle="--", zorder=1)
+
+
+def _draw_points(axes: Axes, points: Sequence[Point], scale: float, ceiling: float | None) -> None:
+    for point in points:
+        look = _LOOKS[point.kind]
+        x, y = _position(axes, point, scale)
+        is_outlier = ceiling is not None and point.perplexity > ceiling
+        if point.std is not None and not is_outlier:
+            axes.errorbar(
+                x, y, yerr=point.std, color=look.colour, linewidth=1.0, capsize=2.5, zorder=2
+            )
+        axes.plot(
+            x,
+            y,
+            marker="^" if is_outlier else look.marker,
+            color=look.colour,
+            markersize=look.size if not is_outlier else 7.0,
+            markeredgecolor="white",
+            markeredgewidth=0.6,
+            linestyle="none",
+            zorder=2.5 if point.kind == "candidate" else 3,
+        )
+
+
+def _position(axes: Axes, point: Point, scale: float) -> tuple[float, float]:
+    """Return where a point is drawn: an outlier just below the upper edge."""
+    bottom, top = axes.get_ylim()
+    return point.cost / scale, min(point.perplexity, top - 0.05 * (top - bottom))
+
+
+def _add_legend(figure: Figure, points: Sequence[Point], ceiling: float | None) -> None:
+    looks = _used_looks(points)
+    entries = [(look.name, look.marker, look.colour, look.size * 0.85) for look in looks]
+    if ceiling is not None:
+        entries.append(("off the scale, value beside it", "^", _FRONT_COLOUR, 6.0))
+    handles = [
+        Line2D(
+            [],
+            [],
+            marker=marker,
+            color=colour,
+            markersize=size,
+            markeredgecolor="white",
+            markeredgewidth=0.4,
+            linestyle="none",
+            label=name,
+        )
+        for name, marker, colour, size in entries
+    ]
+    if len(_front(points, 1.0)) > 1:
+        front = Line2D([], [], color=_FRONT_COLOUR, linewidth=1.0, linestyle="--")
+        front.set_label("Pareto front")
+        handles.append(front)
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=3, columnspacing=1.4, handletextpad=0.4
+    )
+
+
+def _used_looks(points: Sequence[Point]) -> list[_Look]:
+    used = {point.kind for point in points}
+    return [look for kind, look in _LOOKS.items() if kind in used]
+
+
+def _add_labels(axes: Axes, points: Sequence[Point], scale: float) -> None:
+    """Write the models' names where they cover neither points nor each other."""
+    top = axes.get_ylim()[1]
+    texts, anchors, obstacles = [], [], []
+    for point in points:
+        x, y = axes.transData.transform(_position(axes, point, scale))
+        obstacles.append(_drawn_box(axes, point, x, y))
+        text = point.label
+        if point.perplexity > top:
+            text = ", ".join(filter(None, [point.label, f"{point.perplexity:,.0f}"]))
+        if text:
+            texts.append(text)
+            anchors.append((x, y))
+    corners = [tuple(axes.transData.transform(corner)) for corner in _front(points, scale)]
+    obstacles += [
+        line_box(start, end, _PIXELS_PER_POINT) for start, end in itertools.pairwise(corners)
+    ]
+    sizes = [_text_size(axes, text) for text in texts]
+    frame = Box(*axes.bbox.extents)
+    boxes = place_labels(anchors, sizes, obstacles, frame, gap=_LABEL_GAP * _PIXELS_PER_POINT)
+    for text, anchor, box in zip(texts, anchors, boxes, strict=True):
+        _write_label(axes, text, anchor, box)
+
+
+def _drawn_box(axes: Axes, point: Point, x: float, y: float) -> Box:
+    """Return what a point at (x, y), in pixels, covers with its error bar."""
+    reach = _LOOKS[point.kind].size * _PIXELS_PER_POINT / 2
+    per_unit = axes.bbox.height / (axes.get_ylim()[1] - axes.get_ylim()[0])
+    up = max(reach, (point.std or 0.0) * per_unit)
+    return Box(x - reach, y - up, x + reach, y + up)
+
+
+def _text_size(axes: Axes, text: str) -> tuple[float, float]:
+    probe = axes.text(0, 0, text, fontsize=_LABEL_SIZE)
+    extent = probe.get_window_extent()
+    probe.remove()
+    return extent.width, extent.height
+
+
+def _write_label(axes: Axes, text: str, anchor: tuple[float, float], box: Box) -> None:
+    """Write a label in its box, with a line to its point where that is not next to it."""
+    is_far = box.distance_to(*anchor) > _LEADER_FROM * _PIXELS_PER_POINT
+    leader = {"arrowstyle": "-", "color": _FRONT_COLOUR, "linewidth": 0.6}
+    to_data = axes.transData.inverted()
+    x, y = to_data.transform(anchor)
+    text_x, text_y = to_data.transform(box.centre)
+    axes.annotate(
+        text,
+        xy=(x, y),
+        xytext=(text_x, text_y),
+        fontsize=_LABEL_SIZE,
+        ha="center",
+        va="center",
+        zorder=4,
+        arrowprops=leader if is_far else None,
+    )

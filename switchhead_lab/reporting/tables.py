@@ -1,0 +1,71 @@
+"""Tables as Markdown, LaTeX and CSV; the one file that imports pandas."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from switchhead_lab.reporting.grids import TIMES, Grid
+from switchhead_lab.reporting.statistics import MISSING
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    TIMES: r"$\times$",
+    MISSING: "--",
+}
+
+
+def escape_latex(text: str) -> str:
+    """Write text so that LaTeX prints it as it is."""
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+def to_markdown(grid: Grid) -> str:
+    """Write a table as GitHub's Markdown."""
+    alignment = ["left" if grid.columns[number].is_text else "right" for number in grid.printed]
+    cells = [[text.replace("|", r"\|") for text in row] for row in grid.texts()]
+    # Words throughout: pandas and tabulate must not read, round or re-align what is printed.
+    table = pd.DataFrame(cells, columns=grid.headings(), dtype=object)
+    text = table.to_markdown(index=False, disable_numparse=True, colalign=alignment)
+    return f"{text}\n"
+
+
+def to_csv(grid: Grid) -> str:
+    """Write the numbers of a table at full precision; a missing value is an empty field."""
+    return pd.DataFrame(grid.records(), dtype=object).to_csv(index=False, lineterminator="\n")
+
+
+def to_latex(grid: Grid, caption: Sequence[str], label: str) -> str:
+    """Write a table as a LaTeX float; it needs the packages booktabs and graphicx.
+
+    Args:
+        grid: The table.
+        caption: Sentences of the caption.
+        label: Name for cross-references, without the prefix "tab:".
+    """
+    cells = [[escape_latex(text) for text in row] for row in grid.texts()]
+    headings = [escape_latex(heading) for heading in grid.headings()]
+    alignment = "".join("l" if grid.columns[number].is_text else "r" for number in grid.printed)
+    styler = pd.DataFrame(cells, columns=headings, dtype=object).style.hide(axis="index")
+    tabular = styler.to_latex(hrules=True, column_format=alignment)
+    lines = [
+        "% needs \\usepackage{booktabs,graphicx}",
+        r"\begin{table*}",
+        r"\centering",
+        rf"\caption{{{escape_latex(' '.join(caption))}}}",
+        rf"\label{{tab:{label}}}",
+        r"\resizebox{\textwidth}{!}{%",
+        f"{tabular.rstrip()}%",
+        "}",
+        r"\end{table*}",
+    ]
+    return "\n".join(lines) + "\n"

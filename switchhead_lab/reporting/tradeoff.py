@@ -1,0 +1,71 @@
+"""The points of a trade-off figure: what each model costs and how well it predicts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Literal
+
+from switchhead_lab.reporting.frame import ModelRow, SweepFrame
+
+Kind = Literal["baseline", "dense", "switchhead", "best", "candidate"]
+CostName = Literal["macs", "memory_floats"]
+
+# A point further above the median than this many times the median's distance to the best is shown
+# at the edge: one failed model must not flatten the others into a line.
+_OUTLIER_SPREADS = 5.0
+_SMALLEST_SPREAD_FRACTION = 0.03
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a trade-off figure.
+
+    Attributes:
+        label: Name beside the point; empty for candidates.
+        kind: How it is drawn.
+        cost: MACs or floats per attention layer and sequence.
+        perplexity: Validation perplexity, the mean over seeds.
+        std: Its sample standard deviation; None for one seed.
+    """
+
+    label: str
+    kind: Kind
+    cost: float
+    perplexity: float
+    std: float | None = None
+
+
+def tradeoff_points(frame: SweepFrame, cost: CostName) -> list[Point]:
+    """Return the finished models and candidates as points, models first.
+
+    A candidate of the best model's shape is left out: it is one of the best model's own runs.
+    """
+    points = [point for row in frame.models if (point := _model_point(row, cost)) is not None]
+    best = {row.shape for row in frame.models if row.role == "best" and row.finished}
+    for row in frame.candidates:
+        if row.validation_perplexity is None or row.costs is None or row.shape in best:
+            continue
+        points.append(Point("", "candidate", getattr(row.costs, cost), row.validation_perplexity))
+    return points
+
+
+def perplexity_ceiling(points: Sequence[Point]) -> float | None:
+    """Return the perplexity above which points are outliers; None if there are none."""
+    values = [point.perplexity for point in points]
+    if len(values) < 3:
+        return None
+    middle, lowest = median(values), min(values)
+    spread = max(middle - lowest, _SMALLEST_SPREAD_FRACTION * middle)
+    ceiling = middle + _OUTLIER_SPREADS * spread
+    return ceiling if max(values) > ceiling else None
+
+
+def _model_point(row: ModelRow, cost: CostName) -> Point | None:
+    statistics = row.statistics("validation_perplexity")
+    if statistics.mean is None or row.costs is None:
+        return None
+    kind: Kind = "dense" if row.is_dense else "switchhead"
+    if row.role != "declared":
+        kind = row.role if row.role == "baseline" else "best"
+    label = f"{row.name}{statistics.gap}"
+    return Point(label, kind, getattr(row.costs, cost), statistics.mean, statistics.std)

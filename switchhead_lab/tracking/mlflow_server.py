@@ -1,0 +1,186 @@
+"""MLflow's web interface over a tracking database: one worker, no job runners, stopped cleanly."""
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from switchhead_lab.errors import WorkspaceError
+from switchhead_lab.tracking.mlflow_store import is_server, prepare_database, quiet_environment
+from switchhead_lab.tracking.redaction import mask_passwords
+
+HOST = "127.0.0.1"
+N_PORTS_TRIED = 100
+START_SECONDS = 60.0
+STOP_SECONDS = 10.0
+POLL_SECONDS = 0.1
+N_LINES_SHOWN = 15
+# SIGHUP comes when a terminal closes; the server, in a session of its own, would not get it.
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+
+
+def serve_ui(
+    tracking_uri: str, artifact_dir: Path, port: int, announce: Callable[[str], None]
+) -> None:
+    """Serve MLflow's web interface until Ctrl-C or SIGTERM.
+
+    Args:
+        tracking_uri: SQLAlchemy address, or that of a tracking server, which is only announced.
+        artifact_dir: Folder of MLflow's artifacts.
+        port: Port to listen on, or the first of those to try.
+        announce: Called with lines for the user.
+
+    Raises:
+        WorkspaceError: If there is no tracking store, or the server does not start or ends.
+    """
+    if tracking_uri == "none":
+        raise WorkspaceError(
+            'tracking_uri = "none" in lab.toml: there is no MLflow to show; '
+            'set for example "sqlite:///runs/mlflow.db" and run `lab runs sync`'
+        )
+    if is_server(tracking_uri):
+        announce(f"MLflow is served at {mask_passwords(tracking_uri)}")
+        return
+    quiet_environment()
+    prepare_database(tracking_uri, artifact_dir)
+    free = free_port(port)
+    if free != port:
+        announce(f"port {port} is taken; using {free}")
+    with _interrupt_on(STOP_SIGNALS), tempfile.TemporaryFile() as log:
+        process = _start(tracking_uri, artifact_dir, free, log)
+        try:
+            _wait_until_healthy(process, free, log)
+            announce(f"MLflow is served at http://{HOST}:{free} (Ctrl-C stops it)")
+            process.wait()
+            raise WorkspaceError(f"the MLflow server ended by itself:\n{_last_lines(log)}")
+        except KeyboardInterrupt:
+            pass
+        finally:
+            _stop(process)
+    announce("MLflow stopped")
+
+
+def free_port(first: int) -> int:
+    """Return the first port from `first` on that nothing listens on.
+
+    Raises:
+        WorkspaceError: If none of the ports tried is free.
+    """
+    last = min(first + N_PORTS_TRIED, 65_536) - 1
+    for port in range(first, last + 1):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind((HOST, port))
+                return port
+    raise WorkspaceError(f"ports {first} to {last} are all taken; give another with --port")
+
+
+def _start(
+    tracking_uri: str, artifact_dir: Path, port: int, log: IO[bytes]
+) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "mlflow", "server"]
+    command += ["--host", HOST, "--port", str(port), "--workers", "1"]
+    environment = {
+        **os.environ,
+        # In the environment rather than on the command line, which every user can read.
+        "MLFLOW_BACKEND_STORE_URI": tracking_uri,
+        "MLFLOW_DEFAULT_ARTIFACT_ROOT": artifact_dir.resolve().as_uri(),
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    return subprocess.Popen(
+        command,
+        cwd=artifact_dir,  # MLflow looks for stores of its own in the current folder
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # so that the server and its worker can be stopped together
+    )
+
+
+def _wait_until_healthy(process: "subprocess.Popen[bytes]", port: int, log: IO[bytes]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise WorkspaceError(f"the MLflow server did not start:\n{_last_lines(log)}")
+        if _is_healthy(port):
+            return
+        time.sleep(POLL_SECONDS)
+    raise WorkspaceError(
+        f"the MLflow server did not answer within {START_SECONDS:g} s:\n{_last_lines(log)}"
+    )
+
+
+def _is_healthy(port: int) -> bool:
+    connection = http.client.HTTPConnection(HOST, port, timeout=2.0)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """End the server and whatever it started; a second Ctrl-C does not leave it half done."""
+    with _ignoring((signal.SIGINT, *STOP_SIGNALS)):
+        _signal_group(process, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+        deadline = time.monotonic() + STOP_SECONDS
+        while _signal_group(process, 0) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+        _signal_group(process, signal.SIGKILL)
+        process.wait()
+
+
+def _signal_group(process: "subprocess.Popen[bytes]", number: int) -> bool:
+    """Send a signal to the server's processes; return whether there are any."""
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _last_lines(log: IO[bytes]) -> str:
+    log.seek(0)
+    lines = log.read().decode("utf-8", "replace").strip().splitlines()
+    return mask_passwords("\n".join(lines[-N_LINES_SHOWN:])) or "(it printed nothing)"
+
+
+@contextlib.contextmanager
+def _interrupt_on(signals: tuple[signal.Signals, ...]) -> Iterator[None]:
+    """Treat signals like Ctrl-C."""
+
+    def interrupt(_number: int, _frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    with _handling(signals, interrupt):
+        yield
+
+
+@contextlib.contextmanager
+def _ignoring(signals: tuple[signal.Signals, ...]) -> Iterator[None]:
+    with _handling(signals, signal.SIG_IGN):
+        yield
+
+
+@contextlib.contextmanager
+def _handling(signals: tuple[signal.Signals, ...], handler: Any) -> Iterator[None]:
+    previous = {number: signal.signal(number, handler) for number in signals}
+    try:
+        yield
+    finally:
+        for number, old in previous.items():
+            signal.signal(number, old)

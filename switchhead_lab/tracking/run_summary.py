@@ -1,0 +1,233 @@
+"""What is told about runs: one line each in a listing, or everything about one."""
+
+import contextlib
+import typing
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from switchhead_lab.config.files import near_miss, to_toml
+from switchhead_lab.errors import RecordError
+from switchhead_lab.tracking import record as files
+from switchhead_lab.tracking.liveness import observed_state, process_is_gone
+from switchhead_lab.tracking.mlflow_index import is_unsynced, read_mlflow_link
+from switchhead_lab.tracking.record import RunRecord, RunState
+from switchhead_lab.tracking.sweep_record import list_sweep_records, sweep_id
+
+NOTHING = "-"
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One line of a listing; figures are None until the run is finished.
+
+    Attributes:
+        name: The run's name.
+        run_hash: Its identity.
+        state: Its state, "interrupted" if it says "running" but its process is gone.
+        is_process_gone: Whether that is so.
+        step: Optimiser steps done.
+        n_steps: Optimiser steps asked for.
+        validation_perplexity: Perplexity of the validation split.
+        test_perplexity: Perplexity of the test split.
+        n_parameters: Parameters of the built model.
+        ms_per_step: Median wall time of an optimiser step, milliseconds.
+        started_at: Start of the latest attempt, seconds since 1970.
+        is_unsynced: Whether MLflow is known to lack something of it.
+    """
+
+    name: str
+    run_hash: str
+    state: RunState
+    is_process_gone: bool
+    step: int
+    n_steps: int
+    validation_perplexity: float | None
+    test_perplexity: float | None
+    n_parameters: int | None
+    ms_per_step: float | None
+    started_at: float
+    is_unsynced: bool
+
+    COLUMNS: typing.ClassVar = (
+        "run",
+        "state",
+        "step",
+        "validation perplexity",
+        "test perplexity",
+        "parameters",
+        "ms/step",
+        "started",
+    )
+
+    def cells(self) -> list[str]:
+        """Return the texts of the columns."""
+        return [
+            self.name,
+            f"{self.state} (process gone)" if self.is_process_gone else self.state,
+            f"{self.step}/{self.n_steps}",
+            _number(self.validation_perplexity, ".3f"),
+            _number(self.test_perplexity, ".3f"),
+            _number(self.n_parameters, ","),
+            _number(self.ms_per_step, ".1f"),
+            local_time(self.started_at),
+        ]
+
+
+def summarise_run(record: RunRecord) -> RunSummary:
+    """Return the line of a run in a listing."""
+    result = record.result
+    return RunSummary(
+        name=record.name,
+        run_hash=record.run_hash,
+        state=observed_state(record.status),
+        is_process_gone=process_is_gone(record.status),
+        step=steps_done(record),
+        n_steps=record.config.training.n_steps,
+        validation_perplexity=result.validation_perplexity if result else None,
+        test_perplexity=result.test_perplexity if result else None,
+        n_parameters=result.n_parameters if result else None,
+        ms_per_step=result.ms_per_step if result else None,
+        started_at=record.status.started_at,
+        is_unsynced=is_unsynced(record.directory),
+    )
+
+
+def steps_done(record: RunRecord) -> int:
+    """Return the optimiser steps a run has done.
+
+    The status of a running run still says where its attempt started; its points say more.
+    """
+    step = record.status.step
+    if record.status.state == "running":
+        with contextlib.suppress(RecordError):  # a damaged line: what stands before it is enough
+            for point in record.metrics():
+                step = max(step, point.step)
+    return step
+
+
+def select_runs(
+    runs: Iterable[RunRecord], runs_dir: Path, *, sweep: str = "", state: str = ""
+) -> list[RunRecord]:
+    """Keep the runs of a sweep and in a state.
+
+    Args:
+        runs: Runs to choose from.
+        runs_dir: Folder of all runs, which holds the sweep records.
+        sweep: Name or id of a sweep; empty keeps all.
+        state: State as `summarise_run` tells it; empty keeps all.
+
+    Raises:
+        RecordError: If there is no such sweep or no such state.
+    """
+    runs = list(runs)
+    if state:
+        states = typing.get_args(RunState)
+        if state not in states:
+            raise RecordError(
+                f'no state "{state}"{near_miss(state, states)}; states: {", ".join(states)}'
+            )
+        runs = [run for run in runs if observed_state(run.status) == state]
+    return _runs_of_sweep(runs, runs_dir, sweep) if sweep else runs
+
+
+def _runs_of_sweep(runs: list[RunRecord], runs_dir: Path, sweep: str) -> list[RunRecord]:
+    known = {run.labels.sweep for run in runs if run.labels.sweep}
+    members: set[str] = set()
+    for record in list_sweep_records(runs_dir):
+        names = {record.sweep.name, sweep_id(record.sweep)}
+        known |= names
+        if sweep in names:
+            members.update(member.run_hash for member in record.members)
+    if sweep not in known:
+        hint = near_miss(sweep, sorted(known))
+        raise RecordError(f'no runs of a sweep "{sweep}"{hint} in {runs_dir}')
+    return [run for run in runs if run.run_hash in members or run.labels.sweep == sweep]
+
+
+def run_as_data(record: RunRecord) -> dict[str, Any]:
+    """Return everything about a run as plain data."""
+    return {
+        "name": record.name,
+        "run_hash": record.run_hash,
+        "state": observed_state(record.status),
+        "labels": record.labels.model_dump(mode="json"),
+        "config": record.config.model_dump(mode="json"),
+        "status": record.status.model_dump(mode="json"),
+        "result": record.result.model_dump(mode="json") if record.result else None,
+        "provenance": record.provenance,
+        "mlflow": read_mlflow_link(record.directory),
+        "paths": _paths(record),
+    }
+
+
+def describe_run(record: RunRecord) -> str:
+    """Return everything about a run as text: TOML and lines of names and values."""
+    summary = summarise_run(record)
+    status = {
+        "state": summary.cells()[1],
+        "step": f"{summary.step} of {summary.n_steps}",
+        "attempt": record.status.attempt,
+        "host": f"{record.status.host}, process {record.status.pid}",
+        "started": local_time(record.status.started_at),
+        "ended": local_time(record.status.ended_at) if record.status.ended_at else NOTHING,
+        "reason": record.status.reason or NOTHING,
+    }
+    result = record.result.model_dump(mode="json") if record.result else {"result": "none yet"}
+    sections = {
+        "labels": {"hash": record.run_hash, **record.labels.model_dump(mode="json")},
+        "status": status,
+        "result": result,
+        "provenance": dict(_provenance_lines(record.provenance)),
+        "paths": _paths(record),
+    }
+    text = [record.name, "", "configuration", _indent(to_toml(record.config).strip())]
+    for title, lines in sections.items():
+        text += ["", title]
+        width = max((len(key) for key in lines), default=0)
+        text += [f"  {key:{width}}  {value}" for key, value in lines.items()]
+    return "\n".join(text)
+
+
+def local_time(seconds: float) -> str:
+    """Return a time, seconds since 1970, as the clock here shows it."""
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _provenance_lines(provenance: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    git = provenance.get("git") or {}
+    commit = git.get("commit")
+    if commit:
+        dirty = ", with uncommitted changes" if git.get("dirty") else ""
+        yield "commit", f"{commit} ({git.get('branch') or 'no branch'}){dirty}"
+    else:
+        yield "commit", f"unknown: {git.get('reason', 'not recorded')}"
+    versions = provenance.get("versions") or {}
+    yield "versions", ", ".join(f"{name} {version}" for name, version in versions.items())
+    host = provenance.get("host") or {}
+    yield "machine", f"{host.get('hostname', '?')}, {host.get('cpu', '?')}"
+    yield "command", " ".join(provenance.get("argv") or []) or NOTHING
+    data = provenance.get("data") or {}
+    yield "data digest", str(data.get("digest", NOTHING))
+
+
+def _paths(record: RunRecord) -> dict[str, str]:
+    names = {
+        "metrics": files.METRICS_FILE,
+        "checkpoints": files.CHECKPOINTS_DIR,
+        "uncommitted diff": files.DIFF_FILE,
+    }
+    existing = {key: record.directory / name for key, name in names.items()}
+    return {"directory": str(record.directory)} | {
+        key: str(path) for key, path in existing.items() if path.exists()
+    }
+
+
+def _indent(text: str) -> str:
+    return "\n".join(f"  {line}" if line else "" for line in text.splitlines())
+
+
+def _number(value: float | None, form: str) -> str:
+    return NOTHING if value is None else format(value, form)

@@ -1,0 +1,233 @@
+"""The training loop, the only one: every variant, size and objective passes through it.
+
+A step is a function of its number: batch, learning rate and dropout are drawn from (seed, step), so
+a resumed run repeats the uninterrupted one to the last bit.
+"""
+
+import hashlib
+import math
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from switchhead_lab.config.schema import RunConfig
+from switchhead_lab.data.batches import Batch, TrainingBatches
+from switchhead_lab.data.documents import Split
+from switchhead_lab.data.token_store import TokenStore
+from switchhead_lab.errors import TrainingError
+from switchhead_lab.model.transformer import LanguageModel, Memory
+from switchhead_lab.tracking.record import MetricPoint
+from switchhead_lab.training.checkpoint import Progress, load_latest, save_checkpoint
+from switchhead_lab.training.hooks import Hook, Prune
+from switchhead_lab.training.host import Host
+from switchhead_lab.training.objectives import Objective
+from switchhead_lab.training.optimisation import build_optimizer, clip_gradients, learning_rate
+from switchhead_lab.training.validation import SplitScore, score_split
+from switchhead_lab.tracking.run_dir import RunDir
+
+
+@dataclass(frozen=True)
+class TrainingOutcome:
+    """How training ended.
+
+    Attributes:
+        progress: Steps, tokens and seconds, all attempts together.
+        validation: Score after the last step; None if pruned.
+        prune: Why training ended early; None if it did not.
+    """
+
+    progress: Progress
+    validation: SplitScore | None
+    prune: Prune | None
+
+
+@dataclass
+class _StepLog:
+    """Training figures since the last recorded point."""
+
+    loss_nats_sum: float = 0.0
+    n_targets: int = 0
+    seconds: list[float] = field(default_factory=list)
+
+
+class Trainer:
+    """Trains one model; build it, then call `train` once."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        model: LanguageModel,
+        objective: Objective,
+        store: TokenStore,
+        host: Host,
+        run_dir: RunDir,
+        hooks: Sequence[Hook],
+    ) -> None:
+        self.config, self.host = config, host
+        self.model = model.to(host.device)
+        self._objective, self._store, self._run_dir, self._hooks = objective, store, run_dir, hooks
+        self._optimizer = build_optimizer(self.model, config.training)
+        self._batches = TrainingBatches(
+            store.tokens("train"), config.training.batch_size, config.model.seq_len, config.seed
+        )
+        self._n_micro_batches = config.training.batch_size // config.training.micro_batch_size
+        self._memories: list[Memory] = [()] * self._n_micro_batches
+        self.progress = Progress()
+
+    def train(self) -> TrainingOutcome:
+        """Train from the latest checkpoint, if any, to the last step or until a hook prunes.
+
+        Raises:
+            TrainingError: If the loss or a gradient is not finite; no step is taken with it.
+        """
+        self._resume()
+        training = self.config.training
+        validation: SplitScore | None = None
+        log = _StepLog()
+        self.model.train()
+        while self.progress.step < training.n_steps:
+            started = time.perf_counter()
+            self._step(log)
+            self._count(time.perf_counter() - started, log)
+            step, is_last = self.progress.step, self.progress.step == training.n_steps
+            if step % training.log_every == 0 or is_last:
+                self._tell(self._training_metrics(log))
+                log = _StepLog()
+            if step % training.validate_every == 0 or is_last:
+                validation = self.score("validation")
+                prune = self._tell(_validation_metrics(validation))
+                if prune is not None and not is_last:
+                    return TrainingOutcome(self.progress, None, prune)
+            if step % training.checkpoint_every == 0 or is_last:
+                self._save()
+        # A run that was killed between its last checkpoint and its result only has to be scored.
+        validation = validation or self.score("validation")
+        return TrainingOutcome(self.progress, validation, None)
+
+    def score(self, split: Split) -> SplitScore:
+        """Score a whole split with the present weights."""
+        tokens = self._store.tokens(split)
+        return score_split(self.model, self._objective, tokens, self.config, self.host)
+
+    def _step(self, log: _StepLog) -> None:
+        step = self.progress.step
+        batch = self._batches.at(step)
+        torch.manual_seed(_step_seed(self.config.seed, step))
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate(self.config.training, step)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss_sum = self._accumulate_gradients(batch)
+        norm = clip_gradients(self.model, self.config.training.clip_norm)
+        self._require_finite("loss", loss_sum, step)
+        self._require_finite("gradient norm", float(norm), step)
+        self._optimizer.step()
+        log.loss_nats_sum += loss_sum
+        log.n_targets += batch.targets_BT.size
+
+    def _accumulate_gradients(self, batch: Batch) -> float:
+        """Add up the gradients of the mean loss over the micro-batches; return the summed loss."""
+        device, rows = self.host.device, self.config.training.micro_batch_size
+        loss_sum = 0.0
+        for number in range(self._n_micro_batches):
+            part = slice(number * rows, (number + 1) * rows)
+            memory: Memory = () if batch.starts_stream else self._memories[number]
+            with torch.autocast(
+                device.type, torch.bfloat16, enabled=self.host.precision == "bf16"
+            ):
+                score = self._objective.score(
+                    self.model,
+                    torch.from_numpy(batch.inputs_BT[part]).to(device),
+                    torch.from_numpy(batch.targets_BT[part]).to(device),
+                    memory,
+                )
+            (score.loss_nats_sum / batch.targets_BT.size).backward()
+            self._memories[number] = score.memory
+            loss_sum += float(score.loss_nats_sum.detach())
+        return loss_sum
+
+    def _require_finite(self, name: str, value: float, step: int) -> None:
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"{name} is {value} at step {step + 1}; the step was not taken. "
+                f"Try a learning_rate below {self.config.training.learning_rate:g} or more warm-up"
+            )
+
+    def _count(self, seconds: float, log: _StepLog) -> None:
+        log.seconds.append(seconds)
+        self.progress = Progress(
+            self.progress.step + 1,
+            self.progress.tokens + self.config.tokens_per_step,
+            self.progress.seconds + seconds,
+        )
+
+    def _training_metrics(self, log: _StepLog) -> dict[str, float]:
+        seconds = statistics.median(log.seconds)
+        return {
+            "train/loss_nats": log.loss_nats_sum / log.n_targets,
+            "train/learning_rate": learning_rate(self.config.training, self.progress.step - 1),
+            "train/ms_per_step": 1e3 * seconds,
+            "train/tokens_per_second": self.config.tokens_per_step / seconds,
+        }
+
+    def _tell(self, metrics: dict[str, float]) -> Prune | None:
+        point = MetricPoint(self.progress.step, self.progress.tokens, time.time(), metrics)
+        self._run_dir.add(point)
+        answers = [hook.observe(point) for hook in self._hooks]
+        return next((answer for answer in answers if answer is not None), None)
+
+    def _save(self) -> None:
+        save_checkpoint(self._run_dir.checkpoints_dir, self.progress, self._tensors())
+
+    def _tensors(self) -> dict[str, Tensor]:
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        for name, parameter in self.model.named_parameters():
+            for key, value in self._optimizer.state[parameter].items():
+                tensors[f"optimizer.{name}.{key}"] = value
+        for number, memory in enumerate(self._memories):
+            for layer, value in enumerate(memory):
+                tensors[f"memory.{number:04d}.{layer:04d}"] = value
+        return tensors
+
+    def _resume(self) -> None:
+        loaded = load_latest(self._run_dir.checkpoints_dir)
+        self._run_dir.drop_metrics_after(loaded[0].step if loaded else 0)
+        if loaded is None:
+            return
+        self.progress, tensors = loaded
+        self.model.load_state_dict(_below("model.", tensors))
+        for name, parameter in self.model.named_parameters():
+            state = _below(f"optimizer.{name}.", tensors)
+            # AdamW keeps its step counter where it was made; moments live with the parameter.
+            self._optimizer.state[parameter] = {
+                key: value.to(parameter.device) for key, value in state.items()
+            }
+        for number in range(self._n_micro_batches):
+            layers = _below(f"memory.{number:04d}.", tensors)
+            self._memories[number] = tuple(
+                layers[key].to(self.host.device) for key in sorted(layers)
+            )
+
+
+def _validation_metrics(score: SplitScore) -> dict[str, float]:
+    metrics = {"validation/loss_nats": score.loss_nats}
+    if math.isfinite(score.perplexity):
+        metrics["validation/perplexity"] = score.perplexity
+    return metrics
+
+
+def _step_seed(seed: int, step: int) -> int:
+    digest = hashlib.sha256(f"{seed}/{step}".encode()).digest()
+    return int.from_bytes(digest[:7], "big")
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
+

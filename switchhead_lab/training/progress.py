@@ -1,0 +1,92 @@
+"""Progress on the terminal: a bar where there is one, plain lines where there is not."""
+
+import sys
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from switchhead_lab.tracking.record import MetricPoint
+
+_SECONDS_BETWEEN_LINES = 15.0
+
+
+class ProgressDisplay:
+    """Hook that shows loss, validation perplexity, tokens/s and the time left.
+
+    Use it as a context manager around training.
+    """
+
+    def __init__(self, name: str, n_steps: int, write: Callable[[str], None] | None = None) -> None:
+        self._name, self._n_steps = name, n_steps
+        self._figures: dict[str, float] = {}
+        self._last_line = self._started = time.monotonic()
+        self._first_step: int | None = None
+        self._write = write or (lambda text: print(text, file=sys.stderr, flush=True))  # noqa: T201
+        self._bar = _make_bar() if write is None and sys.stderr.isatty() else None
+        self._task = None
+
+    def __enter__(self) -> "ProgressDisplay":
+        """Start the display."""
+        if self._bar is not None:
+            self._bar.start()
+            self._task = self._bar.add_task(self._name, total=self._n_steps, figures="")
+        else:
+            self._write(f"{self._name}: {self._n_steps} steps")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the display; the bar stays on the screen."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def observe(self, point: MetricPoint) -> None:
+        """Show a point; without a terminal at most one line every 15 seconds, and the last."""
+        if self._first_step is None:
+            self._first_step, self._started = point.step, time.monotonic()
+        self._figures.update(point.metrics)
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=point.step, figures=self._describe())
+            return
+        now = time.monotonic()
+        is_final = point.step == self._n_steps and "validation/loss_nats" in point.metrics
+        if is_final or now - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            left = "" if is_final else f"  {self._time_left(point.step, now)}"
+            self._write(f"  step {point.step}/{self._n_steps}  {self._describe()}{left}")
+
+    def _describe(self) -> str:
+        shown = [
+            ("train/loss_nats", "loss {:.3f}"),
+            ("validation/perplexity", "val ppl {:.2f}"),
+            ("train/tokens_per_second", "{:,.0f} tokens/s"),
+        ]
+        return "  ".join(
+            text.format(self._figures[key]) for key, text in shown if key in self._figures
+        )
+
+    def _time_left(self, step: int, now: float) -> str:
+        done = step - (self._first_step or 0)
+        if done <= 0:
+            return "ETA -:--"
+        seconds = round((now - self._started) / done * (self._n_steps - step))
+        return f"ETA {seconds // 60}:{seconds % 60:02d}"
+
+
+def _make_bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}"),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )

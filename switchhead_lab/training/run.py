@@ -1,0 +1,197 @@
+"""One run from configuration to result: records first, then training, then scores."""
+
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from switchhead_lab.budget.parameters import count_parameters
+from switchhead_lab.config.identity import identity
+from switchhead_lab.config.schema import RunConfig
+from switchhead_lab.config.workspace import Workspace
+from switchhead_lab.data.token_store import TokenStore, prepare
+from switchhead_lab.errors import LabError, RecordError, TrainingError
+from switchhead_lab.model.transformer import build_model
+from switchhead_lab.tracking.atomic import make_directory
+from switchhead_lab.tracking.mlflow_index import Index, Mirror
+from switchhead_lab.tracking.provenance import collect_provenance
+from switchhead_lab.tracking.record import (
+    MetricPoint,
+    RunLabels,
+    RunRecord,
+    RunResult,
+    RunState,
+    find_by_config,
+    read_run,
+)
+from switchhead_lab.tracking.run_dir import RunDir
+from switchhead_lab.training.hooks import Hook
+from switchhead_lab.training.host import Host, prepare_host
+from switchhead_lab.training.loop import Trainer, TrainingOutcome
+from switchhead_lab.training.objectives import NextToken
+from switchhead_lab.training.progress import ProgressDisplay
+
+
+def execute_run(
+    workspace: Workspace,
+    config: RunConfig,
+    labels: RunLabels,
+    *,
+    index: Index,
+    parent_id: str | None = None,
+    hooks: Sequence[Hook] = (),
+) -> RunRecord:
+    """Train one configuration, or return its record if that was done before.
+
+    A run that was interrupted goes on from its latest checkpoint.
+
+    Args:
+        workspace: Where data and runs live.
+        config: Resolved configuration.
+        labels: Names for the run's directory.
+        index: Index that mirrors the run.
+        parent_id: Parent run in the index, for a sweep's runs.
+        hooks: See every recorded point and may prune.
+
+    Raises:
+        TrainingError: If training failed; the run's status says why.
+        RecordError: If the run is being trained by another process, or its data changed.
+        DataError: If the corpus cannot be prepared.
+    """
+    store = prepare(workspace.data_dir, config.data, progress=_say)
+    make_directory(workspace.runs_dir)
+    done = _find_finished(workspace.runs_dir, config, store)
+    if done is not None:
+        return done
+    host = prepare_host(workspace.settings.device, config.training.precision)
+    lock = FileLock(workspace.runs_dir / f".{identity(config)[:16]}.lock", timeout=0)
+    try:
+        with lock:
+            return _execute(workspace, config, labels, store, host, index, parent_id, hooks)
+    except Timeout:
+        raise RecordError(
+            f"another process is training this configuration (lock {lock.lock_file}); "
+            "wait for it, or end it and try again"
+        ) from None
+
+
+def _execute(
+    workspace: Workspace,
+    config: RunConfig,
+    labels: RunLabels,
+    store: TokenStore,
+    host: Host,
+    index: Index,
+    parent_id: str | None,
+    hooks: Sequence[Hook],
+) -> RunRecord:
+    store.verify()
+    provenance = collect_provenance(
+        workspace.root,
+        data_manifest={**store.manifest.model_dump(mode="json"), "digest": store.digest},
+        device=host.facts,
+        command=sys.argv,
+    )
+    run_dir = RunDir.open(
+        workspace.runs_dir, config, labels, provenance.values, provenance.uncommitted_diff
+    )
+    mirror = index.start_run(read_run(run_dir.path), parent_id)
+    trainer = None
+    state: RunState = "failed"
+    step, reason = 0, ""
+    try:
+        with ProgressDisplay(run_dir.path.name, config.training.n_steps) as display:
+            model = build_model(config.model, config.vocab_size, config.seed)
+            all_hooks = [_MirrorHook(mirror), display, *hooks]
+            trainer = Trainer(config, model, NextToken(), store, host, run_dir, all_hooks)
+            outcome = trainer.train()
+        if outcome.prune is None:
+            run_dir.finish(_result(run_dir.path, config, trainer, outcome, store, host))
+            state = "finished"
+        else:
+            state, reason = "pruned", outcome.prune.reason
+    except KeyboardInterrupt:
+        state, reason = "interrupted", "interrupted by the user or the system"
+        raise
+    except LabError as error:
+        reason = str(error)
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise TrainingError(f"{run_dir.path.name}: {reason}") from error
+    finally:
+        if state != "finished":
+            step = trainer.progress.step if trainer is not None else 0
+            run_dir.close(state, step, reason)
+        mirror.finish(state)
+    return read_run(run_dir.path)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+class _MirrorHook:
+    """Passes points on to the index."""
+
+    def __init__(self, mirror: Mirror) -> None:
+        self._mirror = mirror
+
+    def observe(self, point: MetricPoint) -> None:
+        self._mirror.add(point)
+
+
+def _find_finished(runs_dir: Path, config: RunConfig, store: TokenStore) -> RunRecord | None:
+    """Return the record of a finished run; refuse one that was begun on other data."""
+    path = find_by_config(runs_dir, config)
+    if path is None:
+        return None
+    run = read_run(path)
+    known: dict[str, Any] = run.provenance.get("data_manifest") or {}
+    if known.get("digest", store.digest) != store.digest:
+        raise RecordError(
+            f'{path}: trained on other contents of corpus "{config.data.corpus}" (digest '
+            f"{known['digest'][:12]}, now {store.digest[:12]}); remove the run or prepare the new "
+            "text under another name"
+        )
+    return run if run.result is not None else None
+
+
+def _result(
+    path: Path,
+    config: RunConfig,
+    trainer: Trainer,
+    outcome: TrainingOutcome,
+    store: TokenStore,
+    host: Host,
+) -> RunResult:
+    validation, test = outcome.validation, trainer.score("test")
+    assert validation is not None, "only a pruned run has no final validation"
+    splits = store.manifest.splits
+    points = list(read_run(path).metrics())
+    ms_per_step = statistics.median(
+        point.metrics["train/ms_per_step"]
+        for point in points
+        if "train/ms_per_step" in point.metrics
+    )
+    n_parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
+    assert n_parameters == count_parameters(config.model, config.vocab_size).total
+    return RunResult(
+        validation_loss_nats=validation.loss_nats,
+        validation_perplexity=validation.perplexity,
+        validation_bits_per_byte=validation.bits_per_byte(splits["validation"].n_bytes),
+        test_loss_nats=test.loss_nats,
+        test_perplexity=test.perplexity,
+        test_bits_per_byte=test.bits_per_byte(splits["test"].n_bytes),
+        n_parameters=n_parameters,
+        n_steps=outcome.progress.step,
+        n_tokens=outcome.progress.tokens,
+        ms_per_step=ms_per_step,
+        tokens_per_second=1e3 * config.tokens_per_step / ms_per_step,
+        training_seconds=outcome.progress.seconds,
+        device=host.description,
+        precision=host.precision,
+    )
