@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from switchhead_lab import __version__
-from switchhead_lab.cli import data
+from switchhead_lab.cli import data, match, report, runs, sweep, train, ui
 from switchhead_lab.errors import LabError
 
 EXIT_USER_ERROR = 2
@@ -19,7 +19,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(data.app, name="data")
+app.add_typer(data.app, name="data", help="Prepare and list corpora.")
+app.command()(match.match)
+app.command()(train.train)
+app.add_typer(sweep.app, name="sweep")
+app.command()(report.report)
+app.add_typer(runs.app, name="runs", help="List, show, compare and mirror runs.")
+app.command()(ui.ui)
 
 
 def _print_version(wanted: bool) -> None:

@@ -98,7 +98,7 @@ def sync(
     Example: lab runs sync --unsynced
     """
     from switchhead_lab.config.workspace import find_workspace
-    from switchhead_lab.tracking.mlflow_index import sync_workspace
+    from switchhead_lab.tracking.mlflow_sync import sync_workspace
     from switchhead_lab.tracking.record import find_run, list_runs
 
     workspace = find_workspace()

@@ -3,11 +3,13 @@
 import sys
 from collections.abc import Iterable, Sequence
 
+_WIDEST = 2000
+
 
 def print_table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, n_text_columns: int = 1
 ) -> None:
-    """Print a table; without a terminal its width is that of its contents.
+    """Print a table as wide as its contents: a cut figure would be worse than a wrapped line.
 
     Args:
         title: Line above the table.
@@ -22,11 +24,10 @@ def print_table(
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for number, column in enumerate(columns):
         table.add_column(
-            column, justify="left" if number < n_text_columns else "right", overflow="fold"
+            column, justify="left" if number < n_text_columns else "right", no_wrap=True
         )
     for row in rows:
         table.add_row(*row)
-    console = Console()
-    if not sys.stdout.isatty():
-        console = Console(width=max(80, console.measure(table).maximum + 2))
-    console.print(table, highlight=False)
+    needed = Console(width=_WIDEST).measure(table).maximum
+    width = max(needed, Console().width) if sys.stdout.isatty() else needed
+    Console(width=width).print(table, highlight=False)

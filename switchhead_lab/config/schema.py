@@ -82,7 +82,7 @@ class DenseFeedForward(Part):
 class ModelConfig(Part):
     """A decoder language model without its vocabulary, which belongs to the tokenizer."""
 
-    d_model: int = Field(ge=2)
+    d_model: int = Field(ge=2, multiple_of=2)
     """Residual width; even, because the position table pairs sines with cosines."""
     n_layers: int = Field(ge=1)
     """Transformer blocks."""
@@ -94,12 +94,6 @@ class ModelConfig(Part):
     """Attention variant."""
     feedforward: DenseFeedForward
     """Feed-forward variant."""
-
-    @model_validator(mode="after")
-    def _even_width(self) -> Self:
-        if self.d_model % 2:
-            raise ValueError(f"d_model={self.d_model} is odd; use an even width")
-        return self
 
     @property
     def memory_len(self) -> int:

@@ -25,8 +25,8 @@ Choices = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
 class Frame(Part):
     """What all models of a sweep share besides data and training."""
 
-    d_model: int = Field(ge=2)
-    """Residual width."""
+    d_model: int = Field(ge=2, multiple_of=2)
+    """Residual width; even, because the position table pairs sines with cosines."""
     n_layers: int = Field(ge=1)
     """Transformer blocks."""
     seq_len: int = Field(ge=2)
@@ -123,6 +123,18 @@ class Study(Part):
     """Trials at random before TPE models the results; also before the pruner acts."""
     n_pruning_warmup_steps: int = Field(default=0, ge=0)
     """Training steps before a trial can be pruned by the median rule."""
+
+    @model_validator(mode="after")
+    def _first_within_space(self) -> Self:
+        for candidate in self.first:
+            for field in ("n_heads", "n_experts", "top_k"):
+                value, allowed = getattr(candidate, field), getattr(self.space, field)
+                if value not in allowed:
+                    raise ValueError(
+                        f"a first candidate has {field}={value}, which is not in the space "
+                        f"{allowed}; add it to space.{field}"
+                    )
+        return self
 
 
 class PaperRow(Part):

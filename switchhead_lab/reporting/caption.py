@@ -1,6 +1,7 @@
 """The caption of a report: what was compared, on what, and what to keep in mind."""
 
 from switchhead_lab.config.schema import TokenizerConfig
+from switchhead_lab.config.sweep import Convention, PaperRow
 from switchhead_lab.reporting.checks import incomplete_lines, unigram_perplexities, warning_lines
 from switchhead_lab.reporting.frame import SweepFrame
 from switchhead_lab.reporting.statistics import MISSING
@@ -31,13 +32,14 @@ def caption_lines(frame: SweepFrame, notes: tuple[str, ...] = ()) -> list[str]:
     ]
 
 
-def paper_caption(table: int, dataset: str, params: int, convention: str) -> str:
+def paper_caption(paper: PaperRow, convention: Convention) -> str:
     """Return the sentence above the paper's figures."""
-    ours = "" if convention == "published" else f" (ours: the {convention} convention)"
+    ours = "" if convention == "published" else f" (ours in the {convention} convention)"
     return (
-        f"Paper: arXiv:2312.07987, Table {table}, {dataset}, {params}M parameters, as printed; "
-        "another corpus, tokenizer, size and training budget than ours, so compare the ratios to "
-        f"the dense baseline. Its MACs and memory are in the published convention{ours}."
+        f"Paper: arXiv:2312.07987, Table {paper.table}, {paper.dataset}, {paper.params}M "
+        "parameters, as printed; another corpus, tokenizer, size and training budget than ours, so "
+        "compare the ratios to the dense baseline. Its MACs and memory are in the published "
+        f"convention{ours}."
     )
 
 

@@ -1,7 +1,7 @@
 """Tables as data: cells with the text to print, the number behind it and the runs behind that."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from switchhead_lab.reporting.frame import CandidateRow, ModelRow, Quantity, SweepFrame
@@ -221,14 +221,16 @@ def ratio_cell(row: ModelRow, baseline: ModelRow, count: Count) -> Cell:
     if row.costs is None or baseline.costs is None:
         return Cell(MISSING)
     ratio = getattr(row.costs, count) / getattr(baseline.costs, count)
-    return Cell(f"{100 * ratio:.1f}%", ratio, runs=_names(row, baseline))
+    text, short = f"{100 * ratio:.1f}%", f"{100 * ratio:.0f}%"
+    return Cell(text, ratio, runs=_names(row, baseline), short=short)
 
 
 def _difference_cell(row: ModelRow, baseline: ModelRow) -> Cell:
     ratio = ratio_cell(row, baseline, "n_parameters")
     if not isinstance(ratio.value, float):
         return ratio
-    return replace(ratio, text=f"{100 * (ratio.value - 1):+.2f}%", value=ratio.value - 1)
+    difference = ratio.value - 1
+    return Cell(f"{100 * difference:+.2f}%", difference, runs=ratio.runs)
 
 
 def _names(*rows: ModelRow | CandidateRow) -> tuple[str, ...]:
@@ -245,13 +247,17 @@ def _names(*rows: ModelRow | CandidateRow) -> tuple[str, ...]:
 def mean_cell(row: ModelRow, quantity: Quantity, decimals: int) -> Cell:
     """Make the cell of a measured quantity over the seeds of a model."""
     statistics = row.statistics(quantity)
+    mean = statistics.mean
+    short = statistics.short_text(decimals)
+    if quantity == "ms_per_step" and mean is not None:
+        short = f"{mean:,.{decimals}f}"
     return Cell(
         text=statistics.text(decimals),
-        value=statistics.mean,
+        value=mean,
         std=statistics.std,
         values=statistics.values,
         runs=_names(row),
-        short=statistics.short_text(decimals),
+        short=short,
     )
 
 
@@ -269,5 +275,6 @@ def measured_ratio_cell(row: ModelRow, baseline: ModelRow, quantity: Quantity) -
         return Cell(MISSING)
     ratio = ours.mean / theirs.mean
     text = f"{100 * ratio:.1f}%" if is_time else f"{ratio:.3f}{TIMES}"
+    short = f"{100 * ratio:.0f}%" if is_time else text
     gap = ours.gap or (theirs.gap and f" [{baseline.name} {theirs.n} of {theirs.n_expected} seeds]")
-    return Cell(f"{text}{gap}", ratio, runs=_names(row, baseline))
+    return Cell(f"{text}{gap}", ratio, runs=_names(row, baseline), short=short)

@@ -59,20 +59,12 @@ class PaperComparison:
     """The rows of the paper that a sweep echoes.
 
     Attributes:
-        table: Number of the table.
-        caption: Its caption.
-        dataset: Data set of the rows.
-        params: Parameters in millions, as printed.
         metric: "perplexity" or "bits/character".
         dense: Dense baseline, the transformer with the most heads.
         head_matched: Transformer with the fewest heads; None if there is only one.
         switchhead: SwitchHead; None if the table has none.
     """
 
-    table: int
-    caption: str
-    dataset: str
-    params: int
     metric: str
     dense: PaperFigures | None
     head_matched: PaperFigures | None
@@ -126,10 +118,6 @@ def find_comparison(wanted: PaperRow) -> PaperComparison:
     dense = sorted(_figures(rows, _DENSE_NAMES), key=lambda figures: figures.n_heads or 0)
     switchhead = _figures(rows, _SWITCHHEAD_NAMES)
     return PaperComparison(
-        table=wanted.table,
-        caption=table["caption"],
-        dataset=wanted.dataset,
-        params=wanted.params,
         metric="bits/character" if any("bpc" in row for row in rows) else "perplexity",
         dense=dense[-1] if dense else None,
         head_matched=dense[0] if len(dense) > 1 else None,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from switchhead_lab.errors import WorkspaceError
+from switchhead_lab.tracking.atomic import make_directory
 from switchhead_lab.tracking.mlflow_store import is_server, prepare_database, quiet_environment
 from switchhead_lab.tracking.redaction import mask_passwords
 
@@ -98,7 +99,7 @@ def _start(
     }
     return subprocess.Popen(
         command,
-        cwd=artifact_dir,  # MLflow looks for stores of its own in the current folder
+        cwd=make_directory(artifact_dir),  # MLflow looks for stores of its own in the current folder
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=log,

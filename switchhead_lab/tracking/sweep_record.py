@@ -2,8 +2,8 @@
 
     runs/sweeps/<sweep>-<size>-<hash8>/sweep.json
 
-The hash is that of the declaration, so an edited sweep is another sweep; runs whose configuration
-did not change are shared between them.
+The hash is that of what makes runs comparable (text, architecture, training, matching), so a sweep
+edited there is another sweep, while one given more seeds, models or trials is continued.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from switchhead_lab.config.identity import identity
+from switchhead_lab.config.identity import hash_of
 from switchhead_lab.config.schema import Part
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import RecordError
@@ -77,7 +77,11 @@ class SweepRecord(Part):
 
 def sweep_id(sweep: Sweep) -> str:
     """Return `<sweep>-<size>-<hash8>`."""
-    return f"{sweep.name}-{sweep.size}-{identity(sweep)[:8]}"
+    frame = sweep.model_dump(
+        mode="json", exclude={"summary": True, "paper": True, "models": True, "study": True}
+    )
+    del frame["baseline"]["seeds"]
+    return f"{sweep.name}-{sweep.size}-{hash_of(frame)[:8]}"
 
 
 def sweep_record_path(runs_dir: Path, sweep: Sweep) -> Path:

@@ -1,0 +1,56 @@
+"""`lab match`: every variant of a sweep with its budget resolved."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+SizeOption = Annotated[
+    str, typer.Option("--size", help="Size declared in the sweep file; its default if left out.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a value, e.g. training.n_steps=10."),
+]
+
+
+def match(
+    sweep: Annotated[str, typer.Argument(help="Name of a sweep or path to its file.")],
+    size: SizeOption = "",
+    overrides: SetOption = None,
+    toml: Annotated[
+        bool, typer.Option("--toml", help="Print the resolved run configurations as TOML.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show every variant of a sweep, matched to the dense baseline: parameters, MACs and memory.
+
+    Nothing is trained. Costs are per attention layer and sequence.
+
+    Example: lab match matched-params --size pocket
+    """
+    from switchhead_lab.cli.tables import print_table
+    from switchhead_lab.config.files import to_toml
+    from switchhead_lab.config.sweep_files import find_sweep
+    from switchhead_lab.config.workspace import find_workspace
+    from switchhead_lab.sweeping.listing import match_cells, match_rows
+    from switchhead_lab.sweeping.plan import Infeasible, all_variants, run_config
+
+    declaration = find_sweep(find_workspace().sweeps_dir, sweep).resolve(size, overrides or ())
+    variants = all_variants(declaration)
+    if toml:
+        for variant in variants:
+            if not isinstance(variant, Infeasible):
+                typer.echo(f"# {variant.name} ({variant.role}), seed {variant.seeds[0]}")
+                typer.echo(to_toml(run_config(declaration, variant.model, variant.seeds[0])))
+        return
+    rows: list[dict[str, Any]] = match_rows(declaration, variants)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    columns, cells = match_cells(rows)
+    title = (
+        f"{declaration.name}, size {declaration.size}: {declaration.matching.replace('_', '-')}, "
+        f"MACs and memory by the {declaration.convention} convention"
+    )
+    print_table(title, columns, cells, n_text_columns=2)

@@ -1,0 +1,59 @@
+"""`lab report`: the tables and figures of a sweep."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from switchhead_lab.errors import RecordError
+
+if TYPE_CHECKING:
+    from switchhead_lab.reporting.report import Report
+
+
+def report(
+    sweep: Annotated[
+        str, typer.Argument(help="Name of a sweep; the most recently changed one if none is given.")
+    ] = "",
+    size: Annotated[str, typer.Option(help="Size of the sweep; the latest by default.")] = "",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail if a run of the sweep has no result.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Write the tables and figures of a sweep, beside the paper's values where it has any.
+
+    Example: lab report matched-params --size pocket
+    """
+    import json
+
+    from switchhead_lab.config.workspace import find_workspace
+    from switchhead_lab.reporting.report import write_report
+    from switchhead_lab.reporting.selection import select_record
+
+    workspace = find_workspace()
+    selection = select_record(workspace.runs_dir, sweep, size)
+    written = write_report(selection, workspace.runs_dir, workspace.reports_dir)
+    if as_json:
+        typer.echo(json.dumps(written.as_data(), indent=2))
+    else:
+        _print(written)
+    if strict and written.incomplete:
+        raise RecordError("\n".join(written.incomplete))
+
+
+def _print(written: "Report") -> None:
+    from switchhead_lab.cli.tables import print_table
+    from switchhead_lab.reporting.page import compact
+
+    headings, rows = compact(written.table)
+    print_table(written.title, headings, rows)
+    for sentence in written.caption:
+        typer.echo(f"  {sentence}")
+    if written.paper is not None:
+        headings, rows = compact(written.paper)
+        typer.echo()
+        print_table("The paper's values beside ours", headings, rows, n_text_columns=2)
+        typer.echo(f"  {written.paper_caption}")
+    typer.echo(f"\nwritten to {written.folder}:")
+    for name in written.files:
+        typer.echo(f"  {name}")

@@ -1,0 +1,42 @@
+"""`lab train`: one run of one configuration."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from switchhead_lab.cli.match import SetOption
+
+
+def train(
+    config: Annotated[Path, typer.Argument(help="Run configuration, as `lab match --toml` prints.")],
+    overrides: SetOption = None,
+    name: Annotated[
+        str, typer.Option("--name", help="Name of the model in lists and run names.")
+    ] = "custom",
+) -> None:
+    """Train one configuration, or continue it where it was interrupted.
+
+    Example: lab train my-model.toml --set training.n_steps=200 --name my-model
+    """
+    from switchhead_lab.config.files import apply_overrides, parse, read_toml
+    from switchhead_lab.config.schema import RunConfig
+    from switchhead_lab.config.workspace import find_workspace
+    from switchhead_lab.tracking.mlflow_index import open_workspace_index
+    from switchhead_lab.tracking.record import RunLabels
+    from switchhead_lab.training.run import execute_run
+
+    workspace = find_workspace()
+    tree = apply_overrides(read_toml(config), overrides or ())
+    run = execute_run(
+        workspace,
+        parse(RunConfig, tree, str(config)),
+        RunLabels(size="custom", variant=name),
+        index=open_workspace_index(workspace),
+    )
+    assert run.result is not None, "a run without hooks that prune has a result"
+    typer.echo(
+        f"{run.name}: validation perplexity {run.result.validation_perplexity:.2f}, "
+        f"test {run.result.test_perplexity:.2f}, {run.result.ms_per_step:.0f} ms/step"
+    )
+    typer.echo(f"records: {run.directory}")

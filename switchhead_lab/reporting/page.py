@@ -1,0 +1,112 @@
+"""The report as a page of Markdown, and as a table for the terminal."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from switchhead_lab.reporting.grids import Grid
+from switchhead_lab.reporting.statistics import MISSING
+from switchhead_lab.reporting.tables import to_markdown
+
+# Columns for the terminal: heading and the columns whose cells it shows, the second in brackets.
+_COMPACT = {
+    "table": (
+        ("model", ("model",)),
+        ("H", ("n_heads",)),
+        ("E", ("n_experts",)),
+        ("k", ("top_k",)),
+        ("d_head", ("d_head",)),
+        ("params", ("n_parameters",)),
+        ("n", ("n_seeds",)),
+        ("val ppl", ("validation_perplexity",)),
+        ("/ dense", ("relative_validation_perplexity",)),
+        ("test ppl", ("test_perplexity",)),
+        ("MACs", ("macs", "relative_macs")),
+        ("memory", ("memory_floats", "relative_memory_floats")),
+        ("ms/step", ("ms_per_step", "relative_ms_per_step")),
+    ),
+    "paper": (
+        ("model", ("model",)),
+        ("paper's model", ("paper_model",)),
+        ("loss: paper", ("paper_loss", "paper_relative_loss")),
+        ("ours", ("validation_perplexity", "relative_validation_perplexity")),
+        ("MACs: paper", ("paper_macs", "paper_relative_macs")),
+        ("ours", ("macs", "relative_macs")),
+        ("memory: paper", ("paper_memory_floats", "paper_relative_memory_floats")),
+        ("ours", ("memory_floats", "relative_memory_floats")),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Page:
+    """What stands on the page of a report.
+
+    Attributes:
+        title: Heading.
+        caption: Sentences of the caption.
+        table: The main table.
+        paper: The paper's figures beside ours, or None.
+        paper_caption: Sentence above it.
+        candidates: The candidates of the search, or None.
+        figures: Names of the figures, without suffix.
+    """
+
+    title: str
+    caption: Sequence[str]
+    table: Grid
+    paper: Grid | None
+    paper_caption: str
+    candidates: Grid | None
+    figures: tuple[str, ...]
+    paper_title: str = "The paper's values beside ours"
+    candidates_title: str = "Candidates of the search"
+
+    @property
+    def grids(self) -> list[Grid]:
+        """Every table of the page."""
+        return [grid for grid in (self.table, self.paper, self.candidates) if grid is not None]
+
+
+def table_page(heading: str, grid: Grid, caption: Sequence[str]) -> str:
+    """Write one table with its caption as Markdown."""
+    return f"# {heading}\n\n{to_markdown(grid)}\n{_list(caption)}"
+
+
+def report_page(page: Page) -> str:
+    """Write the whole report as Markdown."""
+    parts = [f"# {page.title}\n", _list(page.caption), "## Comparison\n", to_markdown(page.table)]
+    parts.append("## Trade-off\n")
+    parts += [f"![{name.replace('-', ' ')}]({name}.png)\n" for name in page.figures]
+    if page.paper is not None:
+        parts += [f"## {page.paper_title}\n", f"{page.paper_caption}\n", to_markdown(page.paper)]
+    if page.candidates is not None:
+        parts += [f"## {page.candidates_title}\n", to_markdown(page.candidates)]
+    parts += [
+        "## Files\n",
+        "`table.csv` holds the numbers at full precision, `table.tex` the table for a paper, "
+        "`provenance.json` the runs behind every cell and the hash of every file.\n",
+    ]
+    return "\n".join(parts)
+
+
+def compact(grid: Grid) -> tuple[list[str], list[list[str]]]:
+    """Return headings and cells of a table small enough for a terminal."""
+    layout = _COMPACT[grid.name]
+    headings = [heading for heading, _ in layout]
+    rows = []
+    for row in grid.rows:
+        cells = [[grid.cell(row, key) for key in keys] for _, keys in layout]
+        rows.append([_joined([cell.short or cell.text for cell in group]) for group in cells])
+    return headings, rows
+
+
+def _joined(texts: Sequence[str]) -> str:
+    first, *second = texts
+    return first if not second or second[0] == MISSING else f"{first} ({second[0]})"
+
+
+def _list(sentences: Sequence[str]) -> str:
+    """Write sentences as a list, gaps and warnings in bold."""
+    loud = ("INCOMPLETE", "WARNING")
+    lines = [f"**{line}**" if line.startswith(loud) else line for line in sentences]
+    return "".join(f"- {line}\n" for line in lines)

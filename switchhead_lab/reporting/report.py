@@ -1,0 +1,165 @@
+"""Writing the report of a sweep: tables, figures, one page and their provenance."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from switchhead_lab.reporting.caption import caption_lines, paper_caption, title
+from switchhead_lab.reporting.checks import incomplete_lines
+from switchhead_lab.reporting.frame import SweepFrame, read_frame
+from switchhead_lab.reporting.grids import Grid, candidate_grid, model_grid
+from switchhead_lab.reporting.page import Page, report_page, table_page
+from switchhead_lab.reporting.paper_values import find_comparison, paper_grid
+from switchhead_lab.reporting.plots import draw_tradeoff
+from switchhead_lab.reporting.selection import Selection
+from switchhead_lab.reporting.sidecar import provenance_json
+from switchhead_lab.reporting.tables import to_csv, to_latex
+from switchhead_lab.reporting.tradeoff import CostName, tradeoff_points
+from switchhead_lab.tracking.atomic import make_directory, sync_directory, write_text
+
+PAGE_FILE = "report.md"
+PROVENANCE_FILE = "provenance.json"
+_FIGURES: dict[str, tuple[CostName, str]] = {
+    "perplexity-vs-macs": (
+        "macs",
+        "attention MACs per layer and sequence ({{unit}}MACs, {convention} convention)",
+    ),
+    "perplexity-vs-memory": (
+        "memory_floats",
+        "attention memory per layer and sequence ({{unit}}floats, {convention} convention)",
+    ),
+}
+# Files that only some sweeps have; what an earlier report left of them would mislead.
+_OPTIONAL_FILES = ("paper.md", "paper.csv", "candidates.md", "candidates.csv")
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report as written.
+
+    Attributes:
+        folder: Where it lies.
+        files: Names of its files, the page first.
+        title: Heading.
+        caption: Sentences of the caption.
+        table: The main table.
+        paper: The paper's figures beside ours; None if the sweep echoes no table.
+        paper_caption: Sentence above it.
+        incomplete: What the sweep still lacks, one sentence each.
+    """
+
+    folder: Path
+    files: tuple[str, ...]
+    title: str
+    caption: tuple[str, ...]
+    table: Grid
+    paper: Grid | None
+    paper_caption: str
+    incomplete: tuple[str, ...]
+
+    def as_data(self) -> dict[str, Any]:
+        """Return the report as plain data, numbers at full precision."""
+        return {
+            "title": self.title,
+            "incomplete": list(self.incomplete),
+            "caption": list(self.caption),
+            "models": self.table.records(),
+            "paper": self.paper.records() if self.paper is not None else None,
+            "files": [str(self.folder / name) for name in self.files],
+        }
+
+
+def write_report(selection: Selection, runs_dir: Path, reports_dir: Path) -> Report:
+    """Write the report of a sweep below `reports_dir`; equal records give equal bytes.
+
+    Args:
+        selection: The sweep record.
+        runs_dir: Folder of all runs.
+        reports_dir: Folder of all reports.
+
+    Raises:
+        ConfigError: If the sweep echoes rows that the paper does not have.
+        WorkspaceError: If the folder cannot be written.
+    """
+    frame = read_frame(selection.record, runs_dir)
+    page = _page(frame, selection.notes)
+    sweep = frame.record.sweep
+    files = _contents(frame, page)
+    folder = make_directory(reports_dir / sweep.name / sweep.size)
+    provenance = provenance_json(frame, page.grids, files, page.caption)
+    _write(folder, {**files, PROVENANCE_FILE: provenance.encode()})
+    return Report(
+        folder=folder,
+        files=(*sorted(files, key=lambda name: (name != PAGE_FILE, name)), PROVENANCE_FILE),
+        title=page.title,
+        caption=tuple(page.caption),
+        table=page.table,
+        paper=page.paper,
+        paper_caption=page.paper_caption,
+        incomplete=tuple(incomplete_lines(frame)),
+    )
+
+
+def _page(frame: SweepFrame, notes: tuple[str, ...]) -> Page:
+    sweep = frame.record.sweep
+    comparison = find_comparison(sweep.paper) if sweep.paper is not None else None
+    return Page(
+        title=title(frame),
+        caption=caption_lines(frame, notes),
+        table=model_grid(frame),
+        paper=paper_grid(frame, comparison) if comparison else None,
+        paper_caption=paper_caption(sweep.paper, sweep.convention) if sweep.paper else "",
+        candidates=candidate_grid(frame) if sweep.study is not None else None,
+        figures=tuple(_FIGURES),
+    )
+
+
+def _contents(frame: SweepFrame, page: Page) -> dict[str, bytes]:
+    """Return the contents of every file but the provenance, by name."""
+    sweep = frame.record.sweep
+    label = f"{sweep.name}-{sweep.size}"
+    texts = {
+        PAGE_FILE: report_page(page),
+        "table.md": table_page(page.title, page.table, page.caption),
+        "table.tex": to_latex(page.table, [f"{page.title}.", *page.caption], label),
+        "table.csv": to_csv(page.table),
+    }
+    if page.paper is not None:
+        texts["paper.md"] = table_page(page.paper_title, page.paper, [page.paper_caption])
+        texts["paper.csv"] = to_csv(page.paper)
+    if page.candidates is not None:
+        texts["candidates.md"] = table_page(page.candidates_title, page.candidates, page.caption)
+        texts["candidates.csv"] = to_csv(page.candidates)
+    files = {name: text.encode() for name, text in texts.items()}
+    for name, (cost, axis) in _FIGURES.items():
+        drawn = draw_tradeoff(
+            tradeoff_points(frame, cost),
+            title=f"{sweep.data.corpus}, size {sweep.size}",
+            cost_label=axis.format(convention=sweep.convention),
+        )
+        files |= {f"{name}.png": drawn.png, f"{name}.svg": drawn.svg}
+    return files
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name in _OPTIONAL_FILES:
+        if name not in files:
+            (folder / name).unlink(missing_ok=True)
+    for name, data in files.items():
+        if name.endswith(".png"):
+            _write_bytes(folder / name, data)
+        else:
+            write_text(folder / name, data.decode())
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    """Replace the contents of a file in one step."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_directory(path.parent)

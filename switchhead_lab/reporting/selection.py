@@ -1,0 +1,74 @@
+"""Choosing the sweep record that a report is about."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from switchhead_lab.config.files import near_miss
+from switchhead_lab.errors import RecordError
+from switchhead_lab.tracking.sweep_record import SweepRecord, list_sweep_records, sweep_id
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A sweep record and what must be said about its choice.
+
+    Attributes:
+        record: The record.
+        notes: Sentences for the caption.
+    """
+
+    record: SweepRecord
+    notes: tuple[str, ...]
+
+
+def select_record(runs_dir: Path, sweep: str = "", size: str = "") -> Selection:
+    """Choose the most recently changed record of a sweep.
+
+    Args:
+        runs_dir: Folder of all runs.
+        sweep: Name of the sweep; empty takes the most recently changed one.
+        size: Name of the size; empty takes the most recently changed one.
+
+    Raises:
+        RecordError: If there is no such record; the message says how to make one.
+    """
+    records = list(list_sweep_records(runs_dir))
+    if not records:
+        raise RecordError(
+            f"no sweep has been run ({runs_dir / 'sweeps'} holds no record); "
+            f"run `lab sweep {sweep or 'matched-params'}` first"
+        )
+    names = list(dict.fromkeys(record.sweep.name for record in records))
+    of_sweep = [record for record in records if not sweep or record.sweep.name == sweep]
+    if not of_sweep:
+        raise RecordError(
+            f'no record of sweep "{sweep}"{near_miss(sweep, names)}; recorded: {", ".join(names)}; '
+            f"run `lab sweep {sweep}` first"
+        )
+    found = [record for record in of_sweep if not size or record.sweep.size == size]
+    if not found:
+        name = of_sweep[0].sweep.name
+        sizes = list(
+            dict.fromkeys(record.sweep.size for record in records if record.sweep.name == name)
+        )
+        raise RecordError(
+            f'no record of sweep "{name}" at size "{size}"{near_miss(size, sizes)}; '
+            f"recorded sizes: {', '.join(sizes)}; run `lab sweep {name} --size {size}` first"
+        )
+    return Selection(found[0], _notes(found))
+
+
+def _notes(found: list[SweepRecord]) -> tuple[str, ...]:
+    """Say that other declarations of the same name and size were run, if so."""
+    chosen = found[0].sweep
+    others = [
+        sweep_id(record.sweep)
+        for record in found[1:]
+        if (record.sweep.name, record.sweep.size) == (chosen.name, chosen.size)
+    ]
+    if not others:
+        return ()
+    return (
+        f"Note: several declarations were run under this name; this is the latest, "
+        f"{sweep_id(chosen)}. Others: {', '.join(sorted(others))}.",
+    )

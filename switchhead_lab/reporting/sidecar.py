@@ -1,0 +1,93 @@
+"""The provenance of a report: for every cell the runs behind it, for every file its hash."""
+
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from switchhead_lab import __version__
+from switchhead_lab.config.identity import identity
+from switchhead_lab.reporting.checks import commit_of, data_digest, is_dirty
+from switchhead_lab.reporting.frame import MemberRun, SweepFrame
+from switchhead_lab.reporting.grids import Cell, Column, Grid
+from switchhead_lab.tracking.sweep_record import sweep_id
+
+_TOOLS = ("pandas", "matplotlib")
+
+
+def provenance_json(
+    frame: SweepFrame,
+    grids: Iterable[Grid],
+    files: Mapping[str, bytes],
+    caption: Sequence[str],
+) -> str:
+    """Write where every number of a report comes from.
+
+    Args:
+        frame: What the report shows.
+        grids: Its tables.
+        files: Contents of the report's other files by name.
+        caption: Sentences of the caption.
+    """
+    sweep = frame.record.sweep
+    records = frame.records
+    commits = {commit for record in records if (commit := commit_of(record))}
+    digests = {digest for record in records if (digest := data_digest(record))}
+    document = {
+        "sweep": {
+            "id": sweep_id(sweep),
+            "hash": identity(sweep),
+            "study_name": frame.record.study_name,
+            "declaration": sweep.model_dump(mode="json"),
+        },
+        "versions": {
+            "switchhead_lab": __version__,
+            **{tool: importlib.metadata.version(tool) for tool in _TOOLS},
+        },
+        "commits": sorted(commits),
+        "runs_with_uncommitted_changes": [record.name for record in records if is_dirty(record)],
+        "data_digests": sorted(digests),
+        "caption": list(caption),
+        "runs": {run.member.run_name: _describe(run) for run in frame.runs},
+        "cells": [entry for grid in grids for entry in _cells(grid)],
+        "files": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())},
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _describe(run: MemberRun) -> dict[str, Any]:
+    result, record = run.result, run.run
+    return {
+        "hash": run.member.run_hash,
+        "model": run.member.model,
+        "seed": run.member.seed,
+        "state": run.state,
+        "reason": run.reason,
+        "mlflow_run_id": run.mlflow_run_id,
+        "commit": commit_of(record) if record else None,
+        "uncommitted_changes": is_dirty(record) if record else None,
+        "data_digest": data_digest(record) if record else None,
+        "device": result.device if result else None,
+        "precision": result.precision if result else None,
+    }
+
+
+def _cells(grid: Grid) -> Iterator[dict[str, Any]]:
+    for row in grid.rows:
+        for column, cell in zip(grid.columns, row, strict=True):
+            yield _cell(grid.name, row[0].text, column, cell)
+
+
+def _cell(table: str, row: str, column: Column, cell: Cell) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "table": table,
+        "row": row,
+        "column": column.key,
+        "text": cell.text,
+        "value": cell.value,
+        "runs": list(cell.runs),
+    }
+    if column.is_mean:
+        entry |= {"std": cell.std, "values": dict(zip(cell.runs, cell.values, strict=True))}
+    return entry

@@ -1,0 +1,280 @@
+"""Execute a sweep: declared models first, then the search, then its best candidate with all seeds.
+
+Everything done is on disk before the next begins, so the same call continues an interrupted sweep.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from filelock import FileLock, Timeout
+
+from switchhead_lab.config.identity import identity
+from switchhead_lab.config.sweep import Study, Sweep
+from switchhead_lab.config.workspace import Workspace
+from switchhead_lab.data.token_store import prepare
+from switchhead_lab.errors import RecordError, TrainingError
+from switchhead_lab.sweeping.plan import (
+    Infeasible,
+    Shape,
+    Variant,
+    candidate_variant,
+    candidate_variants,
+    declared_variants,
+    run_config,
+)
+from switchhead_lab.sweeping.study import Proposal, SearchStudy, open_study, study_name
+from switchhead_lab.tracking.atomic import make_directory
+from switchhead_lab.tracking.mlflow_fields import params_of, sweep_tags
+from switchhead_lab.tracking.mlflow_index import Index
+from switchhead_lab.tracking.record import RunLabels, RunRecord, RunState, run_name
+from switchhead_lab.tracking.sweep_record import (
+    InfeasibleCandidate,
+    SweepMember,
+    SweepRecord,
+    read_sweep_record,
+    sweep_id,
+    sweep_record_path,
+    write_sweep_record,
+)
+from switchhead_lab.training.hooks import Hook
+from switchhead_lab.training.run import execute_run
+
+Say = Callable[[str], None]
+
+
+def run_sweep(workspace: Workspace, sweep: Sweep, index: Index, say: Say) -> SweepRecord:
+    """Run what is left of a sweep and return its record.
+
+    A run that fails is recorded and the sweep goes on; failed declared models are tried again by
+    the next call.
+
+    Args:
+        workspace: Where data, runs and studies live.
+        sweep: Resolved declaration.
+        index: Index that mirrors the runs under one parent.
+        say: Takes one line for each thing done.
+
+    Raises:
+        RecordError: If another process is running this sweep.
+        DataError: If the corpus cannot be prepared.
+        MatchError: If a declared model cannot be matched.
+    """
+    variants = declared_variants(sweep)
+    prepare(workspace.data_dir, sweep.data, progress=say)
+    folder = make_directory(sweep_record_path(workspace.runs_dir, sweep).parent)
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        with lock:
+            return _SweepRun(workspace, sweep, index, say).run(variants)
+    except Timeout:
+        raise RecordError(
+            f"sweep {sweep_id(sweep)} is being run by another process (lock {lock.lock_file})"
+        ) from None
+
+
+class _SweepRun:
+    """One pass over a sweep; the record on disk follows every step."""
+
+    def __init__(self, workspace: Workspace, sweep: Sweep, index: Index, say: Say) -> None:
+        self._workspace, self._sweep, self._index, self._say = workspace, sweep, index, say
+        self._record = _continued_record(workspace, sweep)
+        self._parent_id = index.start_sweep(
+            sweep_id(sweep), sweep_tags(sweep), params_of(sweep)
+        )
+
+    def run(self, variants: Sequence[Variant]) -> SweepRecord:
+        """Run everything that has no result yet."""
+        state: RunState = "interrupted"
+        try:
+            for variant in variants:
+                for seed in variant.seeds:
+                    self._train(variant, seed)
+            if self._sweep.study is not None:
+                self._search(self._sweep.study)
+            state = "finished"
+        finally:
+            self._index.finish_sweep(self._parent_id, state)
+        return self._record
+
+    def _search(self, config: Study) -> None:
+        storage = self._workspace.study_storage
+        study = open_study(storage, self._sweep, config, self._workspace.runs_dir)
+        study.recover()
+
+        def untried(tried: set[Shape]) -> Shape | None:
+            feasible = (
+                (a.n_heads, a.n_experts, a.top_k)
+                for v in candidate_variants(self._sweep, config)
+                if isinstance(v, Variant) and (a := v.model.attention).kind == "switchhead"
+            )
+            return next((shape for shape in feasible if shape not in tried), None)
+
+        while (proposal := study.propose(untried)) is not None:
+            self._try_candidate(study, config, proposal)
+        shape = study.best_shape()
+        if shape is None:
+            self._say("no candidate of the search finished; see `lab runs list`")
+            return
+        self._train_best(config, shape)
+
+    def _try_candidate(self, study: SearchStudy, config: Study, proposal: Proposal) -> None:
+        variant = candidate_variant(self._sweep, config, proposal.shape)
+        if isinstance(variant, Infeasible):
+            self._note_infeasible(proposal, variant)
+            study.reject_infeasible(proposal, variant.reason)
+            return
+        known = study.known_result(proposal)
+        if known is not None:
+            study.repeat(proposal, known)
+            return
+        name = run_name(
+            run_config(self._sweep, variant.model, config.seeds[0]), self._labels(variant)
+        )
+        self._say(
+            f"candidate {study.n_tried + 1}/{config.n_trials}: n_heads={proposal.shape[0]} "
+            f"n_experts={proposal.shape[1]} top_k={proposal.shape[2]}"
+        )
+        hook = study.begin(proposal, name)
+        try:
+            member, run = self._train(
+                variant, config.seeds[0], trial_number=proposal.number, hooks=[hook]
+            )
+        except KeyboardInterrupt:
+            study.release(proposal)
+            raise
+        if run is None:
+            study.fail(proposal, member.reason)
+        elif run.result is None:
+            study.prune(proposal)
+        else:
+            study.finish(proposal, run.result.validation_perplexity)
+
+    def _train_best(self, config: Study, shape: Shape) -> None:
+        """Train the best candidate with every seed, so that it is compared like the others."""
+        best = candidate_variant(self._sweep, config, shape)
+        assert isinstance(best, Variant), "a trained candidate has a model"
+        best = replace(best, role="best", seeds=tuple(config.seeds))
+        self._say(
+            f"best candidate: n_heads={shape[0]} n_experts={shape[1]} top_k={shape[2]}; "
+            f"seeds {', '.join(map(str, config.seeds))}"
+        )
+        hashes = {identity(run_config(self._sweep, best.model, seed)) for seed in best.seeds}
+        self._write_members(
+            [m for m in self._record.members if m.role != "best" or m.run_hash in hashes]
+        )
+        for seed in best.seeds:
+            self._train(best, seed)
+
+    def _train(
+        self,
+        variant: Variant,
+        seed: int,
+        *,
+        trial_number: int | None = None,
+        hooks: Sequence[Hook] = (),
+    ) -> tuple[SweepMember, RunRecord | None]:
+        """Train one run and note what became of it; None stands for a run that failed."""
+        config = run_config(self._sweep, variant.model, seed)
+        member = SweepMember(
+            model=variant.name,
+            role=variant.role,
+            seed=seed,
+            run_name=run_name(config, self._labels(variant)),
+            run_hash=identity(config),
+            state="running",
+            trial_number=trial_number,
+        )
+        self._note(member)
+        try:
+            run = execute_run(
+                self._workspace,
+                config,
+                self._labels(variant),
+                index=self._index,
+                parent_id=self._parent_id,
+                hooks=hooks,
+            )
+        except KeyboardInterrupt:
+            self._note(member.model_copy(update={"state": "interrupted"}))
+            raise
+        except TrainingError as error:
+            member = member.model_copy(update={"state": "failed", "reason": str(error)})
+            self._say(f"{member.run_name}: failed: {error}")
+            return self._note(member), None
+        # An equal configuration may have been trained under another name; that run is the member.
+        state = "finished" if run.result is not None else run.status.state
+        update = {"run_name": run.name, "state": state, "reason": run.status.reason}
+        return self._note(member.model_copy(update=update)), run
+
+    def _labels(self, variant: Variant) -> RunLabels:
+        return RunLabels(
+            size=self._sweep.size, variant=variant.name, sweep=sweep_id(self._sweep)
+        )
+
+    def _note(self, member: SweepMember) -> SweepMember:
+        """Put a member into the record on disk, replacing what was known of it."""
+
+        def is_same(other: SweepMember) -> bool:
+            return (other.role, other.run_hash) == (member.role, member.run_hash)
+
+        members = list(self._record.members)
+        place = next((i for i, other in enumerate(members) if is_same(other)), len(members))
+        members[place : place + 1] = [member]
+        self._write_members(members)
+        return member
+
+    def _note_infeasible(self, proposal: Proposal, infeasible: Infeasible) -> None:
+        n_heads, n_experts, top_k = infeasible.shape
+        known = [
+            c
+            for c in self._record.infeasible
+            if (c.n_heads, c.n_experts, c.top_k) != infeasible.shape
+        ]
+        entry = InfeasibleCandidate(
+            trial_number=proposal.number,
+            n_heads=n_heads,
+            n_experts=n_experts,
+            top_k=top_k,
+            reason=infeasible.reason,
+        )
+        self._write({"infeasible": [*known, entry]})
+
+    def _write_members(self, members: Sequence[SweepMember]) -> None:
+        self._write({"members": list(members)})
+
+    def _write(self, update: dict[str, object]) -> None:
+        self._record = self._record.model_copy(update={**update, "updated_at": time.time()})
+        write_sweep_record(self._workspace.runs_dir, self._record)
+
+
+def _continued_record(workspace: Workspace, sweep: Sweep) -> SweepRecord:
+    """Return the sweep's record under its present declaration.
+
+    Members are carried over where that still asks for them: declared models by name, candidates
+    while the study is the same.
+    """
+    now = time.time()
+    study = study_name(sweep, sweep.study) if sweep.study else ""
+    path = sweep_record_path(workspace.runs_dir, sweep)
+    if not path.is_file():
+        return SweepRecord(sweep=sweep, study_name=study, started_at=now, updated_at=now)
+    known = read_sweep_record(path)
+    is_same_study = known.study_name == study
+    wanted = {
+        identity(run_config(sweep, variant.model, seed))
+        for variant in declared_variants(sweep)
+        for seed in variant.seeds
+    }
+
+    def belongs(member: SweepMember) -> bool:
+        return is_same_study if member.role in ("candidate", "best") else member.run_hash in wanted
+
+    return known.model_copy(
+        update={
+            "sweep": sweep,
+            "study_name": study,
+            "members": [member for member in known.members if belongs(member)],
+            "infeasible": known.infeasible if is_same_study else [],
+        }
+    )

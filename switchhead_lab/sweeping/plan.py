@@ -1,0 +1,125 @@
+"""What a sweep will run: every declared model, matched, as run configurations (free of torch)."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from switchhead_lab.budget.matching import (
+    MatchResidual,
+    baseline_model,
+    match_candidate,
+    match_heads,
+    match_residual,
+)
+from switchhead_lab.config.schema import ModelConfig, RunConfig
+from switchhead_lab.config.sweep import Candidate, HeadMatchedModel, Study, Sweep
+from switchhead_lab.errors import MatchError
+from switchhead_lab.tracking.sweep_record import Role
+
+Shape = tuple[int, int, int]
+"""n_heads, n_experts, top_k: what tells candidates of one study apart."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One model of a sweep with its budget resolved.
+
+    Attributes:
+        name: Name in the sweep.
+        role: Why it is in the sweep.
+        model: Resolved architecture.
+        seeds: One run per seed.
+        residual: What it has more or less than the baseline.
+    """
+
+    name: str
+    role: Role
+    model: ModelConfig
+    seeds: tuple[int, ...]
+    residual: MatchResidual
+
+
+@dataclass(frozen=True)
+class Infeasible:
+    """A combination of the search space without a model.
+
+    Attributes:
+        shape: n_heads, n_experts and top_k.
+        reason: Why there is no such model.
+    """
+
+    shape: Shape
+    reason: str
+
+
+def declared_variants(sweep: Sweep) -> list[Variant]:
+    """Return the baseline and the declared models, matched to it.
+
+    Raises:
+        MatchError: If a declared model cannot be matched.
+    """
+    baseline = baseline_model(sweep)
+    variants = [_variant(sweep, sweep.baseline.name, "baseline", baseline, sweep.baseline.seeds)]
+    for declared in sweep.models:
+        try:
+            if isinstance(declared, HeadMatchedModel):
+                model = match_heads(baseline, declared.n_heads)
+            else:
+                model = match_candidate(sweep, declared)
+        except MatchError as error:
+            raise MatchError(f'sweep {sweep.name}, model "{declared.name}": {error}') from None
+        variants.append(_variant(sweep, declared.name, "declared", model, declared.seeds))
+    return variants
+
+
+def candidate_variant(sweep: Sweep, study: Study, shape: Shape) -> Variant | Infeasible:
+    """Return the matched model of one combination of the search space, or why there is none."""
+    n_heads, n_experts, top_k = shape
+    try:
+        candidate = Candidate(n_heads=n_heads, n_experts=n_experts, top_k=top_k)
+        model = match_candidate(sweep, candidate)
+    except ValidationError as error:
+        return Infeasible(shape, str(error.errors()[0]["ctx"]["error"]))
+    except MatchError as error:
+        return Infeasible(shape, str(error))
+    return _variant(sweep, study.name, "candidate", model, study.seeds[:1])
+
+
+def candidate_variants(sweep: Sweep, study: Study) -> Iterator[Variant | Infeasible]:
+    """Yield every combination of the search space, those to be tried first before the others."""
+    space = study.space
+    first = [(c.n_heads, c.n_experts, c.top_k) for c in study.first]
+    grid = itertools.product(space.n_heads, space.n_experts, space.top_k)
+    for shape in dict.fromkeys([*first, *grid]):
+        yield candidate_variant(sweep, study, shape)
+
+
+def all_variants(sweep: Sweep) -> list[Variant | Infeasible]:
+    """Return declared models, then every combination of the search space.
+
+    Raises:
+        MatchError: If a declared model cannot be matched.
+    """
+    candidates = candidate_variants(sweep, sweep.study) if sweep.study else ()
+    return [*declared_variants(sweep), *candidates]
+
+
+def run_config(sweep: Sweep, model: ModelConfig, seed: int) -> RunConfig:
+    """Return the configuration of one run: only model and seed differ within a sweep."""
+    return RunConfig(seed=seed, data=sweep.data, model=model, training=sweep.training)
+
+
+def shape_of(params: Mapping[str, int]) -> Shape:
+    """Return the shape in a trial's parameters."""
+    return params["n_heads"], params["n_experts"], params["top_k"]
+
+
+def _variant(
+    sweep: Sweep, name: str, role: Role, model: ModelConfig, seeds: list[int]
+) -> Variant:
+    residual = match_residual(
+        model, baseline_model(sweep), sweep.data.tokenizer.vocab_size, sweep.convention
+    )
+    return Variant(name, role, model, tuple(seeds), residual)

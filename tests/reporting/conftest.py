@@ -1,0 +1,241 @@
+"""A small frozen set of records, written with the real writers."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from switchhead_lab.budget.matching import baseline_model, match_candidate, match_heads
+from switchhead_lab.config.identity import identity
+from switchhead_lab.config.schema import ModelConfig, RunConfig
+from switchhead_lab.config.sweep import Candidate, HeadMatchedModel, Sweep
+from switchhead_lab.tracking.record import RunLabels, RunResult, RunState, run_name
+from switchhead_lab.tracking.run_dir import RunDir
+from switchhead_lab.tracking.sweep_record import (
+    InfeasibleCandidate,
+    Role,
+    SweepMember,
+    SweepRecord,
+    write_sweep_record,
+)
+
+SWEEP: dict[str, Any] = {
+    "name": "mini",
+    "size": "tiny",
+    "matching": "parameter_matched",
+    "convention": "published",
+    "data": {"corpus": "sotu", "tokenizer": {"kind": "byte"}},
+    "model": {"d_model": 64, "n_layers": 2, "seq_len": 32},
+    "training": {
+        "n_steps": 100,
+        "batch_size": 8,
+        "learning_rate": 1e-3,
+        "clip_norm": 0.25,
+        "validate_every": 50,
+        "checkpoint_every": 50,
+    },
+    "baseline": {"name": "dense", "n_heads": 8, "d_head": 8, "d_ff": 128, "seeds": [0, 1, 2]},
+    "models": [
+        {"kind": "dense", "name": "dense-h2", "n_heads": 2, "seeds": [0, 1, 2]},
+        {
+            "kind": "switchhead",
+            "name": "switchhead-declared",
+            "n_heads": 2,
+            "n_experts": 4,
+            "top_k": 2,
+            "seeds": [0],
+        },
+    ],
+    "study": {
+        "name": "switchhead",
+        "space": {"n_heads": [1, 2], "n_experts": [2, 4], "top_k": [2]},
+        "n_trials": 3,
+        "seeds": [0, 1],
+    },
+    "paper": {"table": 2, "dataset": "wikitext103", "params": 47},
+}
+COMMIT = "c" * 40
+MANIFEST = {
+    "source_sha256": "1" * 64,
+    "tokenizer_sha256": "2" * 64,
+    "splits": {"train": {"sha256": "3" * 64}, "validation": {"sha256": "4" * 64}},
+    "unigram_perplexity": {"validation": 512.25, "test": 498.0},
+    "created_at": "2026-01-01T00:00:00Z",
+}
+
+
+def make_result(config: RunConfig, perplexity: float, **changes: Any) -> RunResult:
+    from switchhead_lab.budget.parameters import count_parameters
+
+    values: dict[str, Any] = {
+        "validation_loss_nats": 3.5,
+        "validation_perplexity": perplexity,
+        "validation_bits_per_byte": 1.5,
+        "test_loss_nats": 3.6,
+        "test_perplexity": perplexity + 1.0,
+        "test_bits_per_byte": 1.6,
+        "n_parameters": count_parameters(config.model, config.vocab_size).total,
+        "n_steps": config.training.n_steps,
+        "n_tokens": config.training.n_steps * config.tokens_per_step,
+        "ms_per_step": 2.0 * perplexity,
+        "tokens_per_second": 1000.0 + perplexity,
+        "training_seconds": 10.0,
+        "device": "cpu (test)",
+        "precision": "fp32",
+    }
+    return RunResult(**(values | changes))
+
+
+@dataclass
+class RecordWriter:
+    """Writes run directories and collects them into a sweep record."""
+
+    runs_dir: Path
+    sweep: Sweep
+    members: list[SweepMember] = field(default_factory=list)
+    infeasible: list[InfeasibleCandidate] = field(default_factory=list)
+
+    def config(self, model: ModelConfig, seed: int) -> RunConfig:
+        return RunConfig(
+            seed=seed, data=self.sweep.data, model=model, training=self.sweep.training
+        )
+
+    def add(
+        self,
+        name: str,
+        role: Role,
+        model: ModelConfig,
+        seed: int,
+        perplexity: float | None,
+        *,
+        state: RunState = "finished",
+        reason: str = "",
+        trial_number: int | None = None,
+        provenance: dict[str, Any] | None = None,
+        diff: str = "",
+        **changes: Any,
+    ) -> Path:
+        """Write one run; without a perplexity it ends in `state`. Return its directory."""
+        config = self.config(model, seed)
+        labels = RunLabels(size=self.sweep.size, variant=name, sweep=self.sweep.name)
+        if provenance is None:
+            provenance = {"git": {"commit": COMMIT}, "data_manifest": MANIFEST}
+        run = RunDir.open(self.runs_dir, config, labels, provenance, diff)
+        if perplexity is None:
+            run.close(state, 50, reason)
+        else:
+            run.finish(make_result(config, perplexity, **changes))
+        self.members.append(
+            SweepMember(
+                model=name,
+                role=role,
+                seed=seed,
+                run_name=run.path.name,
+                run_hash=identity(config),
+                state=state,
+                trial_number=trial_number,
+                reason=reason,
+            )
+        )
+        return run.path
+
+    def forget(self, name: str, seed: int) -> None:
+        """Take a run out of the record, as if the sweep had not come to it yet."""
+        self.members = [m for m in self.members if (m.model, m.seed) != (name, seed)]
+
+    def record(self, updated_at: float = 2.0) -> SweepRecord:
+        return SweepRecord(
+            sweep=self.sweep,
+            study_name="study" if self.sweep.study else "",
+            started_at=1.0,
+            updated_at=updated_at,
+            members=self.members,
+            infeasible=self.infeasible,
+        )
+
+    def write(self, updated_at: float = 2.0) -> SweepRecord:
+        record = self.record(updated_at)
+        write_sweep_record(self.runs_dir, record)
+        return record
+
+    def dense(self) -> ModelConfig:
+        return baseline_model(self.sweep)
+
+    def head_matched(self) -> ModelConfig:
+        model = self.sweep.models[0]
+        assert isinstance(model, HeadMatchedModel)
+        return match_heads(self.dense(), model.n_heads)
+
+    def switchhead(self, n_heads: int, n_experts: int, top_k: int) -> ModelConfig:
+        candidate = Candidate(n_heads=n_heads, n_experts=n_experts, top_k=top_k)
+        return match_candidate(self.sweep, candidate)
+
+
+def fill_models(writer: RecordWriter) -> None:
+    """Write every run of the baseline and the declared models."""
+    for seed, perplexity in enumerate([35.0, 35.5, 36.0]):
+        writer.add("dense", "baseline", writer.dense(), seed, perplexity)
+    for seed, perplexity in enumerate([37.0, 37.1, 37.5]):
+        writer.add("dense-h2", "declared", writer.head_matched(), seed, perplexity)
+    writer.add("switchhead-declared", "declared", writer.switchhead(2, 4, 2), 0, 35.25)
+
+
+def fill_study(writer: RecordWriter) -> None:
+    """Write a study of three candidates, one pruned, and one infeasible combination."""
+    best = writer.switchhead(1, 4, 2)
+    writer.add("switchhead-h1-e4-k2", "candidate", best, 0, 34.5, trial_number=0)
+    writer.add(
+        "switchhead-h2-e2-k2",
+        "candidate",
+        writer.switchhead(2, 2, 2),
+        0,
+        None,
+        state="pruned",
+        reason="worse than the median at step 50 | median 40.0",
+        trial_number=1,
+    )
+    writer.add(
+        "switchhead-h1-e2-k2", "candidate", writer.switchhead(1, 2, 2), 0, 36.5, trial_number=3
+    )
+    writer.infeasible.append(
+        InfeasibleCandidate(
+            trial_number=2, n_heads=2, n_experts=4, top_k=2, reason="no d_head of 4 fits"
+        )
+    )
+    writer.add("switchhead-h1-e4-k2", "best", best, 0, 34.5)
+    writer.add("switchhead-h1-e4-k2", "best", best, 1, 34.75)
+
+
+@pytest.fixture
+def make_writer(tmp_path: Path) -> Callable[..., RecordWriter]:
+    """Make writers of records in tmp_path; keyword arguments replace keys of the declaration."""
+
+    def make(**changes: Any) -> RecordWriter:
+        values = {key: value for key, value in (SWEEP | changes).items() if value is not None}
+        return RecordWriter(tmp_path / "runs", Sweep.model_validate(values))
+
+    return make
+
+
+@pytest.fixture
+def complete(make_writer: Callable[..., RecordWriter]) -> RecordWriter:
+    """Return a sweep in which every run has a result or was pruned."""
+    writer = make_writer()
+    fill_models(writer)
+    fill_study(writer)
+    return writer
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make tmp_path the workspace."""
+    (tmp_path / "lab.toml").write_text("", encoding="utf-8")
+    monkeypatch.setenv("LAB_HOME", str(tmp_path))
+    return tmp_path
+
+
+def read_sidecar(folder: Path) -> Any:
+    return json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
