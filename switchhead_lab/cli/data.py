@@ -11,9 +11,7 @@ app = typer.Typer(help="Prepare corpora and list them.", no_args_is_help=True)
 @app.command()
 def prepare(
     path: Annotated[Path | None, typer.Argument(help="Text file or folder of your own.")] = None,
-    name: Annotated[
-        str, typer.Option(help="Name for PATH; without PATH, which corpus to prepare.")
-    ] = "",
+    name: Annotated[str, typer.Option(help="Name for PATH, or the corpus to prepare.")] = "",
     tokenizer: Annotated[str, typer.Option(help="sentencepiece, byte or char.")] = "sentencepiece",
     vocab_size: Annotated[
         int | None, typer.Option(help="Size of the vocabulary; 2048 pieces or 256 characters.")

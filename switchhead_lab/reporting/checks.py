@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Iterable
 from typing import Any
 
-from switchhead_lab.config.identity import hash_of
 from switchhead_lab.config.sweep import Study
 from switchhead_lab.reporting.frame import CandidateRow, ModelRow, SweepFrame
 from switchhead_lab.tracking.record import DIFF_FILE, RunRecord
@@ -73,21 +72,9 @@ def is_dirty(record: RunRecord) -> bool:
 
 
 def data_digest(record: RunRecord) -> str | None:
-    """Return a digest of the tokens a run saw, where its provenance tells them.
-
-    Taken over the hashes of source, tokenizer and tokens only: preparing the same data again
-    changes the manifest's time and versions, not the data.
-    """
-    manifest = _manifest(record)
-    splits = manifest.get("splits")
-    contents = {
-        "source": manifest.get("source_sha256"),
-        "tokenizer": manifest.get("tokenizer_sha256"),
-        "tokens": {name: split.get("sha256") for name, split in splits.items()}
-        if isinstance(splits, dict)
-        else None,
-    }
-    return hash_of(contents) if any(contents.values()) else None
+    """Return the digest of the tokens a run saw, where its provenance tells it."""
+    digest = _manifest(record).get("digest")
+    return str(digest) if digest else None
 
 
 def _manifest(record: RunRecord) -> dict[str, Any]:

@@ -9,10 +9,11 @@ _RINGS = (1.0, 1.6, 2.4, 3.6, 5.0, 7.0, 9.5)
 _N_LINE_PIECES = 12
 # Pixels kept free around a label.
 _PADDING = 2.0
-# Costs, in pixels of covered area: of a pixel outside the axes, of a pixel of another label, and of
-# a pixel of distance.
+# Relative costs of a pixel outside the axes, over another label, over a point or line, and of a
+# pixel of distance.
 _OUTSIDE_PENALTY = 50.0
 _LABEL_PENALTY = 20.0
+_OBSTACLE_PENALTY = 4.0
 _DISTANCE_PENALTY = 3.0
 
 
@@ -117,7 +118,7 @@ def _cost(
     covered_labels = sum(padded.overlap(other) for other in labels)
     crossed = sum(piece.overlap(other) for piece in _line_to(box, anchor) for other in labels)
     return (
-        covered
+        _OBSTACLE_PENALTY * covered
         + _LABEL_PENALTY * (covered_labels + crossed)
         + _OUTSIDE_PENALTY * box.area_outside(frame)
         + _DISTANCE_PENALTY * box.distance_to(*anchor)

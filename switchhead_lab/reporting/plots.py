@@ -96,12 +96,13 @@ def draw_tradeoff(points: Sequence[Point], title: str, cost_label: str) -> Figur
         axes.set_xlabel(cost_label.format(unit=unit))
         axes.set_ylabel("validation perplexity (lower is better)")
         _set_limits(axes, points, scale, ceiling)
-        _draw_front(axes, points, scale)
+        corners = _front_corners(axes, points, scale)
+        _draw_front(axes, corners)
         _draw_points(axes, points, scale, ceiling)
         _add_legend(figure, points, ceiling)
         figure.draw_without_rendering()  # the layout must stand before labels can be measured
         figure.set_layout_engine("none")
-        _add_labels(axes, points, scale)
+        _add_labels(axes, points, scale, corners)
         return Figures(_save(figure, "png"), _save(figure, "svg"))
 
 
@@ -138,18 +139,22 @@ def _set_limits(axes: Axes, points: Sequence[Point], scale: float, ceiling: floa
         axis.set_major_locator(MaxNLocator(6))
 
 
-def _front(points: Sequence[Point], scale: float) -> list[tuple[float, float]]:
-    """Return the corners of the front: between two points of it nothing better is known."""
+def _front_corners(axes: Axes, points: Sequence[Point], scale: float) -> list[tuple[float, float]]:
+    """Return the corners of the front's stairs, to the right edge; empty for a lone point.
+
+    Stairs, because between two points of the front nothing better is known.
+    """
+    if len(points) < 2:
+        return []
     front = pareto_front((point.cost / scale, point.perplexity) for point in points)
     corners = front[:1]
     for cost, loss in front[1:]:
         corners += [(cost, corners[-1][1]), (cost, loss)]
-    return corners
+    return [*corners, (axes.get_xlim()[1], corners[-1][1])]
 
 
-def _draw_front(axes: Axes, points: Sequence[Point], scale: float) -> None:
-    corners = _front(points, scale)
-    if len(corners) > 1:
+def _draw_front(axes: Axes, corners: Sequence[tuple[float, float]]) -> None:
+    if corners:
         costs, losses = zip(*corners, strict=True)
         axes.plot(costs, losses, color=_FRONT_COLOUR, linewidth=1.0, linestyle="--", zorder=1)
 
@@ -201,7 +206,7 @@ def _add_legend(figure: Figure, points: Sequence[Point], ceiling: float | None) 
         )
         for name, marker, colour, size in entries
     ]
-    if len(_front(points, 1.0)) > 1:
+    if len(points) > 1:
         front = Line2D([], [], color=_FRONT_COLOUR, linewidth=1.0, linestyle="--")
         front.set_label("Pareto front")
         handles.append(front)
@@ -215,7 +220,9 @@ def _used_looks(points: Sequence[Point]) -> list[_Look]:
     return [look for kind, look in _LOOKS.items() if kind in used]
 
 
-def _add_labels(axes: Axes, points: Sequence[Point], scale: float) -> None:
+def _add_labels(
+    axes: Axes, points: Sequence[Point], scale: float, corners: Sequence[tuple[float, float]]
+) -> None:
     """Write the models' names where they cover neither points nor each other."""
     top = axes.get_ylim()[1]
     texts, anchors, obstacles = [], [], []
@@ -228,9 +235,9 @@ def _add_labels(axes: Axes, points: Sequence[Point], scale: float) -> None:
         if text:
             texts.append(text)
             anchors.append((x, y))
-    corners = [tuple(axes.transData.transform(corner)) for corner in _front(points, scale)]
+    turns = [tuple(axes.transData.transform(corner)) for corner in corners]
     obstacles += [
-        line_box(start, end, _PIXELS_PER_POINT) for start, end in itertools.pairwise(corners)
+        line_box(start, end, _PIXELS_PER_POINT) for start, end in itertools.pairwise(turns)
     ]
     sizes = [_text_size(axes, text) for text in texts]
     frame = Box(*axes.bbox.extents)

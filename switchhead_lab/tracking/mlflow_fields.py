@@ -46,7 +46,7 @@ def params_of(config: BaseModel) -> dict[str, str]:
 def run_tags(record: RunRecord, parent_id: str | None) -> dict[str, str]:
     """Return the tags by which a run is found in MLflow."""
     git = record.provenance.get("git") or {}
-    data = record.provenance.get("data") or {}
+    data = record.provenance.get("data_manifest") or {}
     tags = {
         "mlflow.runName": record.name,
         "mlflow.source.name": "lab",

@@ -99,7 +99,7 @@ def _start(
     }
     return subprocess.Popen(
         command,
-        cwd=make_directory(artifact_dir),  # MLflow looks for stores of its own in the current folder
+        cwd=make_directory(artifact_dir),  # MLflow looks for stores of its own where it is started
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=log,

@@ -55,6 +55,7 @@ ENVIRONMENT = {
     # A server that is down holds up a run for seconds, not for MLflow's usual minutes.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "PGCONNECT_TIMEOUT": "10",
 }
 
 
@@ -238,12 +239,24 @@ def _create_schema(tracking_uri: str, artifact_dir: Path) -> None:
     quiet_environment()
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
+    _require_database(tracking_uri)
     # Through the client the artifact root of MLflow's default experiment would be the current
     # folder of whoever comes first.
     SqlAlchemyStore(tracking_uri, artifact_dir.resolve().as_uri())  # type: ignore[no-untyped-call]
     path = database_path(tracking_uri)
     if path is not None:
         use_write_ahead_log(path)
+
+
+def _require_database(tracking_uri: str) -> None:
+    """Open a database once and raise if that fails, where MLflow would try for 100 s."""
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(tracking_uri)
+    try:
+        sqlalchemy.inspect(engine).get_table_names()
+    finally:
+        engine.dispose()
 
 
 def _ensure_experiment(client: "MlflowClient", name: str, artifact_location: str | None) -> str:

@@ -51,7 +51,8 @@ class Provenance:
     """Where a run comes from.
 
     Attributes:
-        values: Plain data: git, versions, host, time, argv, environment, data, device.
+        values: Plain data: git, versions, host, time, argv, environment, data_manifest,
+            device.
         uncommitted_diff: `git diff HEAD`; empty for a clean tree or without a repository.
     """
 
@@ -89,7 +90,7 @@ def collect_provenance(
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "argv": [mask_passwords(word) for word in command],
         "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
-        "data": dict(data_manifest) if data_manifest is not None else None,
+        "data_manifest": dict(data_manifest) if data_manifest is not None else None,
         "device": dict(device) if device is not None else None,
     }
     return Provenance(values, mask_passwords(diff))

@@ -209,7 +209,7 @@ def _provenance_lines(provenance: dict[str, Any]) -> Iterator[tuple[str, str]]:
     host = provenance.get("host") or {}
     yield "machine", f"{host.get('hostname', '?')}, {host.get('cpu', '?')}"
     yield "command", " ".join(provenance.get("argv") or []) or NOTHING
-    data = provenance.get("data") or {}
+    data = provenance.get("data_manifest") or {}
     yield "data digest", str(data.get("digest", NOTHING))
 
 

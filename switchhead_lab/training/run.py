@@ -8,6 +8,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+import switchhead_lab
 from switchhead_lab.budget.parameters import count_parameters
 from switchhead_lab.config.identity import identity
 from switchhead_lab.config.schema import RunConfig
@@ -90,7 +91,7 @@ def _execute(
 ) -> RunRecord:
     store.verify()
     provenance = collect_provenance(
-        workspace.root,
+        Path(switchhead_lab.__file__).parents[1],
         data_manifest={**store.manifest.model_dump(mode="json"), "digest": store.digest},
         device=host.facts,
         command=sys.argv,
@@ -150,7 +151,7 @@ def _find_finished(runs_dir: Path, config: RunConfig, store: TokenStore) -> RunR
     if path is None:
         return None
     run = read_run(path)
-    known: dict[str, Any] = run.provenance.get("data_manifest") or {}
+    known: dict[str, Any] = run.provenance.get("data") or {}
     if known.get("digest", store.digest) != store.digest:
         raise RecordError(
             f'{path}: trained on other contents of corpus "{config.data.corpus}" (digest '

@@ -1,6 +1,5 @@
 """A small frozen set of records, written with the real writers."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from switchhead_lab.budget.matching import baseline_model, match_candidate, matc
 from switchhead_lab.config.identity import identity
 from switchhead_lab.config.schema import ModelConfig, RunConfig
 from switchhead_lab.config.sweep import Candidate, HeadMatchedModel, Sweep
-from switchhead_lab.tracking.record import RunLabels, RunResult, RunState, run_name
+from switchhead_lab.tracking.record import RunLabels, RunResult, RunState
 from switchhead_lab.tracking.run_dir import RunDir
 from switchhead_lab.tracking.sweep_record import (
     InfeasibleCandidate,
@@ -58,13 +57,7 @@ SWEEP: dict[str, Any] = {
     "paper": {"table": 2, "dataset": "wikitext103", "params": 47},
 }
 COMMIT = "c" * 40
-MANIFEST = {
-    "source_sha256": "1" * 64,
-    "tokenizer_sha256": "2" * 64,
-    "splits": {"train": {"sha256": "3" * 64}, "validation": {"sha256": "4" * 64}},
-    "unigram_perplexity": {"validation": 512.25, "test": 498.0},
-    "created_at": "2026-01-01T00:00:00Z",
-}
+MANIFEST = {"digest": "d" * 64, "unigram_perplexity": {"validation": 512.25, "test": 498.0}}
 
 
 def make_result(config: RunConfig, perplexity: float, **changes: Any) -> RunResult:
@@ -99,9 +92,7 @@ class RecordWriter:
     infeasible: list[InfeasibleCandidate] = field(default_factory=list)
 
     def config(self, model: ModelConfig, seed: int) -> RunConfig:
-        return RunConfig(
-            seed=seed, data=self.sweep.data, model=model, training=self.sweep.training
-        )
+        return RunConfig(seed=seed, data=self.sweep.data, model=model, training=self.sweep.training)
 
     def add(
         self,
@@ -173,40 +164,37 @@ class RecordWriter:
         candidate = Candidate(n_heads=n_heads, n_experts=n_experts, top_k=top_k)
         return match_candidate(self.sweep, candidate)
 
+    def fill_models(self) -> None:
+        """Write every run of the baseline and the declared models."""
+        for seed, perplexity in enumerate([35.0, 35.5, 36.0]):
+            self.add("dense", "baseline", self.dense(), seed, perplexity)
+        for seed, perplexity in enumerate([37.0, 37.1, 37.5]):
+            self.add("dense-h2", "declared", self.head_matched(), seed, perplexity)
+        self.add("switchhead-declared", "declared", self.switchhead(2, 4, 2), 0, 35.25)
 
-def fill_models(writer: RecordWriter) -> None:
-    """Write every run of the baseline and the declared models."""
-    for seed, perplexity in enumerate([35.0, 35.5, 36.0]):
-        writer.add("dense", "baseline", writer.dense(), seed, perplexity)
-    for seed, perplexity in enumerate([37.0, 37.1, 37.5]):
-        writer.add("dense-h2", "declared", writer.head_matched(), seed, perplexity)
-    writer.add("switchhead-declared", "declared", writer.switchhead(2, 4, 2), 0, 35.25)
-
-
-def fill_study(writer: RecordWriter) -> None:
-    """Write a study of three candidates, one pruned, and one infeasible combination."""
-    best = writer.switchhead(1, 4, 2)
-    writer.add("switchhead-h1-e4-k2", "candidate", best, 0, 34.5, trial_number=0)
-    writer.add(
-        "switchhead-h2-e2-k2",
-        "candidate",
-        writer.switchhead(2, 2, 2),
-        0,
-        None,
-        state="pruned",
-        reason="worse than the median at step 50 | median 40.0",
-        trial_number=1,
-    )
-    writer.add(
-        "switchhead-h1-e2-k2", "candidate", writer.switchhead(1, 2, 2), 0, 36.5, trial_number=3
-    )
-    writer.infeasible.append(
-        InfeasibleCandidate(
-            trial_number=2, n_heads=2, n_experts=4, top_k=2, reason="no d_head of 4 fits"
+    def fill_study(self) -> None:
+        """Write a study of three candidates, one pruned, and one infeasible combination."""
+        name, best = "switchhead-h1-e4-k2", self.switchhead(1, 4, 2)
+        self.add(name, "candidate", best, 0, 34.5, trial_number=0)
+        self.add(
+            "switchhead-h2-e2-k2",
+            "candidate",
+            self.switchhead(2, 2, 2),
+            0,
+            None,
+            state="pruned",
+            reason="worse than the median | step 50",
+            trial_number=1,
         )
-    )
-    writer.add("switchhead-h1-e4-k2", "best", best, 0, 34.5)
-    writer.add("switchhead-h1-e4-k2", "best", best, 1, 34.75)
+        third = self.switchhead(1, 2, 2)
+        self.add("switchhead-h1-e2-k2", "candidate", third, 0, 36.5, trial_number=3)
+        self.infeasible.append(
+            InfeasibleCandidate(
+                trial_number=2, n_heads=2, n_experts=4, top_k=2, reason="no d_head of 4 fits"
+            )
+        )
+        self.add(name, "best", best, 0, 34.5)
+        self.add(name, "best", best, 1, 34.75)
 
 
 @pytest.fixture
@@ -224,18 +212,14 @@ def make_writer(tmp_path: Path) -> Callable[..., RecordWriter]:
 def complete(make_writer: Callable[..., RecordWriter]) -> RecordWriter:
     """Return a sweep in which every run has a result or was pruned."""
     writer = make_writer()
-    fill_models(writer)
-    fill_study(writer)
+    writer.fill_models()
+    writer.fill_study()
     return writer
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make tmp_path the workspace."""
     (tmp_path / "lab.toml").write_text("", encoding="utf-8")
     monkeypatch.setenv("LAB_HOME", str(tmp_path))
     return tmp_path
-
-
-def read_sidecar(folder: Path) -> Any:
-    return json.loads((folder / "provenance.json").read_text(encoding="utf-8"))

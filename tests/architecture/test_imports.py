@@ -1,0 +1,164 @@
+"""The layers of the design: who may import whom, which tool has one importer, how long files are."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted([*ROOT.glob("switchhead_lab/**/*.py"), *ROOT.glob("kernels/**/*.py")])
+
+# What each package may import of the others, besides errors, config and itself.
+ALLOWED = {
+    "errors": set(),
+    "config": set(),
+    "paper": set(),
+    "budget": set(),
+    "tracking": set(),
+    "data": {"tracking"},
+    "model": set(),
+    "training": {"budget", "data", "model", "tracking"},
+    "sweeping": {"budget", "data", "training", "tracking"},
+    "reporting": {"budget", "paper", "tracking"},
+    "cli": {"budget", "data", "training", "tracking", "sweeping", "reporting"},
+}
+HEAVY = {"torch", "mlflow", "optuna", "pandas", "matplotlib", "lm_eval", "triton"}
+TORCH_FREE = {"errors", "config", "budget", "tracking", "data", "reporting", "cli"}
+TORCH_FREE_FILES = {"sweeping/plan.py", "sweeping/estimate.py", "sweeping/listing.py"}
+MAX_FILE_LINES, MAX_FUNCTION_LINES = 400, 60
+
+
+def imports(path: Path, *, at_import_time: bool = False) -> Iterator[str]:
+    """Yield the modules that a file imports, fully named."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = _import_time_nodes(tree) if at_import_time else ast.walk(tree)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module or ""
+
+
+def _import_time_nodes(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        is_typing_only = isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) or is_typing_only:
+            continue
+        yield child
+        yield from _import_time_nodes(child)
+
+
+def package_of(path: Path) -> str:
+    return path.relative_to(ROOT / "switchhead_lab").parts[0].removesuffix(".py")
+
+
+def names(paths: list[Path]) -> list[str]:
+    return [str(path.relative_to(ROOT)) for path in paths]
+
+
+LAB_FILES = [path for path in FILES if "kernels" not in path.relative_to(ROOT).parts]
+
+
+@pytest.mark.parametrize("path", LAB_FILES, ids=names(LAB_FILES))
+def test_imports_point_one_way(path: Path) -> None:
+    package = package_of(path)
+    if package in ("__init__", "__main__"):
+        return
+    allowed = ALLOWED[package] | {"errors", "config", package}
+    if package == "errors":
+        allowed = set()
+    for module in imports(path):
+        if module.startswith("switchhead_lab."):
+            assert module.split(".")[1] in allowed, f"{path.name} imports {module}"
+        assert not module.startswith("switchhead_kernels") or package == "model"
+
+
+@pytest.mark.parametrize("path", FILES, ids=names(FILES))
+def test_kernels_know_nothing_of_the_lab(path: Path) -> None:
+    if path.relative_to(ROOT).parts[0] == "kernels":
+        roots = {module.split(".")[0] for module in imports(path)}
+        assert "switchhead_lab" not in roots
+        if not path.name.startswith("triton_"):
+            assert "triton" not in roots
+
+
+@pytest.mark.parametrize("tool", ["mlflow", "optuna", "matplotlib", "typer"])
+def test_each_tool_has_one_importer(tool: str) -> None:
+    importers = {
+        str(path.relative_to(ROOT / "switchhead_lab"))
+        for path in LAB_FILES
+        if any(module.split(".")[0] == tool for module in imports(path))
+    }
+    if tool == "typer":
+        assert {importer.split("/")[0] for importer in importers} == {"cli"}
+    else:
+        assert len(importers) == 1, importers
+
+
+@pytest.mark.parametrize("path", LAB_FILES, ids=names(LAB_FILES))
+def test_torch_free_packages_stay_so(path: Path) -> None:
+    relative = str(path.relative_to(ROOT / "switchhead_lab"))
+    if package_of(path) in TORCH_FREE or relative in TORCH_FREE_FILES:
+        modules = {module.split(".")[0] for module in imports(path, at_import_time=True)}
+        assert "torch" not in modules
+        if package_of(path) == "cli":
+            assert not modules & (HEAVY | {"numpy", "pydantic"})
+
+
+@pytest.mark.parametrize("path", FILES, ids=names(FILES))
+def test_files_and_functions_stay_short(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= MAX_FILE_LINES
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            n_lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            assert n_lines <= MAX_FUNCTION_LINES, f"{node.name} has {n_lines} lines"
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = (
+        "import sys\n"
+        "from typer.testing import CliRunner\n"
+        "from switchhead_lab.cli.app import app\n"
+        "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
+        "print(*sorted({name.split('.')[0] for name in sys.modules}))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert not HEAVY & set(done.stdout.split())
+
+
+def test_importing_the_library_prints_nothing_and_writes_nothing(tmp_path: Path) -> None:
+    modules = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in LAB_FILES
+        if path.name not in ("__init__.py", "__main__.py")
+    ]
+    program = "import " + ", ".join(modules)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    assert (done.stdout, done.stderr) == ("", "")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_project_speaks_of_itself_alone() -> None:
+    """No file names a folder of the machine it was written on."""
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
+    for name in filter(None, tracked):
+        path = ROOT / name
+        if path.suffix in {".py", ".md", ".toml", ".txt", ".cff", ""} and path.is_file():
+            text = path.read_text(encoding="utf-8")
+            assert "/root" + "/" not in text, name
+            assert str(ROOT.parent) + "/" not in text, name

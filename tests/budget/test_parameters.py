@@ -1,0 +1,54 @@
+"""Closed-form counts against the built model, part by part, for every sweep that ships."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from switchhead_lab.budget.parameters import count_parameters
+from switchhead_lab.config.schema import ModelConfig
+from switchhead_lab.config.sweep_files import find_sweep, list_sweep_files
+from switchhead_lab.model.transformer import LanguageModel
+from switchhead_lab.sweeping.plan import Variant, all_variants
+
+SWEEPS = Path(__file__).parents[2] / "sweeps"
+
+
+def built_parts(model: ModelConfig, vocab_size: int) -> Counter[str]:
+    with torch.device("meta"):
+        built = LanguageModel(model, vocab_size)
+    parts: Counter[str] = Counter()
+    for name, parameter in built.named_parameters():
+        parts[re.sub(r"^blocks\.\d+\.", "blocks.", name)] += parameter.numel()
+    return parts
+
+
+@pytest.mark.parametrize("path", list_sweep_files(SWEEPS), ids=lambda path: str(path.stem))
+def test_closed_form_equals_the_built_model(path: Path) -> None:
+    file = find_sweep(SWEEPS, str(path))
+    for size in file.sizes:
+        sweep = file.resolve(size)
+        vocab_size = sweep.data.tokenizer.vocab_size
+        variants = [v for v in all_variants(sweep) if isinstance(v, Variant)]
+        assert variants
+        for variant in variants:
+            count = count_parameters(variant.model, vocab_size)
+            parts = built_parts(variant.model, vocab_size)
+            assert dict(count.parts) == dict(parts)
+            assert count.total == sum(parts.values())
+            assert count.embedding == vocab_size * variant.model.d_model
+            if sweep.matching == "parameter_matched" and sweep.size != "smoke":
+                assert abs(variant.residual.parameters_fraction) < 0.005
+
+
+def test_paper_sizes(paper_figures) -> None:
+    """47M, 262M and 41M are what the built models have."""
+    from test_costs import build
+
+    for table in paper_figures["hyperparameters"]:
+        for row in table["rows"]:
+            if row["model"] in ("transformer", "switchhead"):
+                vocab_size = 256 if table["datasets"] == ["enwik8"] else 8000
+                total = sum(built_parts(build(row), vocab_size).values())
+                assert round(total / 1e6) == row["params"], row

@@ -1,0 +1,206 @@
+"""The command line as a user meets it: help, the main path, and one clear error for each mistake."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMANDS = [
+    ["match"],
+    ["train"],
+    ["sweep"],
+    ["sweep", "run"],
+    ["sweep", "list"],
+    ["sweep", "show"],
+    ["report"],
+    ["data"],
+    ["data", "prepare"],
+    ["data", "list"],
+    ["runs"],
+    ["runs", "list"],
+    ["runs", "show"],
+    ["runs", "diff"],
+    ["runs", "sync"],
+    ["ui"],
+]
+
+SWEEP = """
+name = "tiny"
+summary = "a small one"
+matching = "parameter_matched"
+[data]
+corpus = "words"
+tokenizer = { kind = "byte" }
+[model]
+d_model = 16
+n_layers = 1
+seq_len = 8
+[training]
+n_steps = 4
+batch_size = 8
+learning_rate = 3e-3
+clip_norm = 0.5
+validate_every = 2
+checkpoint_every = 2
+log_every = 1
+precision = "fp32"
+[baseline]
+n_heads = 4
+d_head = 8
+d_ff = 32
+[[models]]
+kind = "dense"
+name = "two-heads"
+n_heads = 2
+[study]
+n_trials = 2
+n_startup_trials = 1
+[study.space]
+n_heads = [1, 2]
+n_experts = [2, 3]
+top_k = [1, 2]
+[sizes.small]
+"""
+
+
+def lab(*arguments: str | Path, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "switchhead_lab", *map(str, arguments)]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == code, f"{arguments}: {done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture
+def root(workspace) -> Path:
+    (workspace.sweeps_dir / "tiny.toml").write_text(SWEEP, encoding="utf-8")
+    return workspace.root
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example(command: list[str], tmp_path: Path) -> None:
+    from switchhead_lab.cli.app import app
+    from typer.testing import CliRunner
+
+    done = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"})
+    assert done.exit_code == 0
+    is_group = command in (["sweep"], ["data"], ["runs"])
+    assert is_group or "Example: lab " + " ".join(command) in done.output
+
+
+def test_version() -> None:
+    from switchhead_lab import __version__
+
+    assert __version__ in lab("--version", cwd=Path.cwd()).stdout
+
+
+def test_match_prints_every_variant_and_its_budget(root: Path) -> None:
+    rows = json.loads(lab("match", "tiny", "--json", cwd=root).stdout)
+    assert [row["model"] for row in rows[:2]] == ["dense", "two-heads"]
+    assert len(rows) == 2 + 8
+    feasible = [row for row in rows if row["infeasible"] is None]
+    assert all(abs(row["parameters_difference_fraction"]) < 0.01 for row in feasible)
+    table = lab("match", "tiny", cwd=root).stdout
+    assert f"{rows[0]['parameters']:,}" in table
+    assert "published convention" in table
+
+
+def test_matched_configurations_can_be_trained(root: Path, tmp_path: Path) -> None:
+    printed = lab("match", "tiny", "--toml", cwd=root).stdout
+    blocks = [block for block in printed.split("# ") if "switchhead (candidate)" in block]
+    path = tmp_path / "one.toml"
+    path.write_text("# " + blocks[0], encoding="utf-8")
+    done = lab("train", path, "--name", "mine", "--set", "training.n_steps=2", cwd=root)
+    assert "words-custom-mine-0-" in done.stdout
+    assert "validation perplexity" in done.stdout
+
+
+def test_main_path(root: Path) -> None:
+    before = lab("sweep", "show", "tiny", cwd=root).stdout
+    assert "times are unknown: no run has finished on this machine yet" in before
+    first = lab("sweep", "tiny", cwd=root)
+    assert "5 finished" in first.stdout
+    assert "next: lab report tiny --size small" in first.stdout
+    again = lab("sweep", "run", "sweeps/tiny.toml", cwd=root)
+    assert "5 finished" in again.stdout
+    assert "step" not in again.stderr
+    after = lab("sweep", "show", "tiny", cwd=root).stdout
+    assert "0 s left" in after
+    report = lab("report", cwd=root / "sweeps").stdout
+    assert "two-heads" in report
+    folder = root / "reports" / "tiny" / "small"
+    for name in ("table.md", "table.tex", "table.csv", "provenance.json", "report.md"):
+        assert (folder / name).is_file(), name
+    assert list(folder.glob("*.png"))
+    assert list(folder.glob("*.svg"))
+    runs = json.loads(lab("runs", "list", "--json", cwd=root).stdout)
+    assert len(runs) == 4
+
+
+def test_sweep_list_marks_the_default_size(root: Path) -> None:
+    listing = lab("sweep", "list", cwd=root).stdout
+    assert "tiny" in listing
+    assert "small*" in listing
+    assert "a small one" in listing
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sweep", "tinny"], 'no sweep "tinny" (did you mean "tiny"?)'),
+        (["sweep", "tiny", "--size", "big"], 'no size "big"'),
+        (["sweep", "tiny", "--set", "training.n_step=3"], 'did you mean "n_steps"'),
+        (["match", "tiny", "--set", "model.d_model=15"], "multiple of 2"),
+        (["match", "tiny", "--set", "study.first=[{n_heads=1,n_experts=2,top_k=3}]"], "1..2"),
+        (["sweep", "tiny", "--set", "data.corpus=prose"], "prose"),
+        (["train", "missing.toml"], "missing.toml: no such file"),
+        (["report", "nothing"], "nothing"),
+        (["runs", "show", "nothing"], "nothing"),
+        (["data", "prepare", "missing.txt", "--name", "m"], "missing.txt"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_mistakes_get_one_clear_error(root: Path, arguments: list[str], message: str) -> None:
+    before = sorted(root.rglob("*"))
+    done = lab(*arguments, cwd=root, code=2)
+    assert message in done.stderr.replace("\n", " ")
+    assert done.stderr.startswith("error: ")
+    assert sorted(root.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [(b"", "empty"), (b"ab\x00cd" * 99, "binary"), (b"caf\xe9 " * 99, "UTF-8")],
+    ids=["empty", "binary", "latin-1"],
+)
+def test_unusable_text_is_refused(root: Path, tmp_path: Path, contents: bytes, message) -> None:
+    path = tmp_path / "text.txt"
+    path.write_bytes(contents)
+    done = lab("data", "prepare", path, "--name", "mine", cwd=root, code=2)
+    assert message in done.stderr
+    assert str(path) in done.stderr
+    assert not (root / "data" / "mine").exists()
+
+
+@pytest.mark.parametrize("setting", ["data_dir", "runs_dir", "reports_dir"])
+def test_an_unwritable_directory_is_named(root: Path, setting: str) -> None:
+    """A folder below a file cannot be made, whoever runs the test."""
+    if setting == "reports_dir":
+        lab("sweep", "tiny", cwd=root)
+    (root / "blocked").write_text("a file", encoding="utf-8")
+    settings = (root / "lab.toml").read_text(encoding="utf-8")
+    (root / "lab.toml").write_text(f'{settings}{setting} = "blocked/x"\n', encoding="utf-8")
+    if setting == "data_dir":
+        command = ["data", "prepare", root / "sweeps" / "tiny.toml", "--name", "mine"]
+    elif setting == "runs_dir":
+        command = ["sweep", "tiny"]
+    else:
+        command = ["report", "tiny"]
+    done = lab(*command, cwd=root, code=2)
+    assert str(root / "blocked" / "x") in done.stderr
+
+
+def test_outside_a_workspace(tmp_path: Path) -> None:
+    assert "set LAB_HOME" in lab("sweep", "list", cwd=tmp_path, code=2).stderr

@@ -1,0 +1,82 @@
+"""Fixtures for all tests: a small workspace of its own, never the project's."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from switchhead_lab.config.files import parse
+from switchhead_lab.config.schema import RunConfig
+from switchhead_lab.config.workspace import Workspace, find_workspace
+
+# Before MLflow or Optuna can be imported by any test.
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+
+WORDS = ("river", "stone", "lamp", "winter", "bread", "glass", "music", "garden", "paper", "horse")
+
+ATTENTION = {
+    "dense": {"kind": "dense", "n_heads": 4, "d_head": 4},
+    "switchhead": {"kind": "switchhead", "n_heads": 2, "d_head": 4, "n_experts": 3, "top_k": 2},
+}
+
+
+def write_corpus(path: Path, n_lines: int = 1500) -> Path:
+    """Write a text with some structure: lines of words whose order follows a rule."""
+    lines = []
+    for number in range(n_lines):
+        start = (number * 7) % len(WORDS)
+        lines.append(" ".join(WORDS[(start + step * 3) % len(WORDS)] for step in range(6)))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _no_workspace_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LAB_HOME", raising=False)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """A workspace with the corpus "words" registered, on the CPU, without MLflow."""
+    from switchhead_lab.data.token_store import register
+
+    root = tmp_path / "lab"
+    (root / "sweeps").mkdir(parents=True)
+    (root / "lab.toml").write_text('tracking_uri = "none"\ndevice = "cpu"\n', encoding="utf-8")
+    found = find_workspace(root, environment={})
+    register(found.data_dir, write_corpus(tmp_path / "words.txt"), "words")
+    return found
+
+
+@pytest.fixture
+def tiny_config() -> Callable[..., RunConfig]:
+    """Make a configuration that trains in a second; keyword arguments replace training values."""
+
+    def make(attention: str = "dense", *, seed: int = 0, **training: object) -> RunConfig:
+        values = {
+            "n_steps": 6,
+            "batch_size": 4,
+            "learning_rate": 3e-3,
+            "n_warmup_steps": 2,
+            "clip_norm": 0.25,
+            "validate_every": 3,
+            "checkpoint_every": 2,
+            "log_every": 1,
+            "precision": "fp32",
+            **training,
+        }
+        tree = {
+            "seed": seed,
+            "data": {"corpus": "words", "tokenizer": {"kind": "byte"}},
+            "model": {
+                "d_model": 16,
+                "n_layers": 2,
+                "seq_len": 16,
+                "attention": ATTENTION[attention],
+                "feedforward": {"kind": "dense", "d_ff": 32, "p_dropout": 0.1},
+            },
+            "training": values,
+        }
+        return parse(RunConfig, tree, "test")
+
+    return make

@@ -1,0 +1,214 @@
+"""Sweeps end to end on a small corpus: what is trained, what is not, and how one continues."""
+
+from collections.abc import Sequence
+
+import pytest
+from switchhead_lab.config.files import merge_trees, parse
+from switchhead_lab.config.sweep import Sweep
+from switchhead_lab.errors import MatchError, RecordError, TrainingError
+from switchhead_lab.sweeping import executor
+from switchhead_lab.sweeping.executor import run_sweep
+from switchhead_lab.tracking.mlflow_index import NoIndex
+from switchhead_lab.tracking.record import read_run
+from switchhead_lab.tracking.sweep_record import (
+    SweepRecord,
+    read_sweep_record,
+    sweep_record_path,
+)
+
+DECLARATION = {
+    "name": "tiny",
+    "size": "small",
+    "matching": "parameter_matched",
+    "data": {"corpus": "words", "tokenizer": {"kind": "byte"}},
+    "model": {"d_model": 16, "n_layers": 1, "seq_len": 8},
+    "training": {
+        "n_steps": 4,
+        "batch_size": 8,
+        "learning_rate": 3e-3,
+        "clip_norm": 0.5,
+        "validate_every": 2,
+        "checkpoint_every": 2,
+        "log_every": 1,
+        "precision": "fp32",
+    },
+    "baseline": {"n_heads": 4, "d_head": 8, "d_ff": 32, "seeds": [0, 1]},
+    "models": [{"kind": "dense", "name": "two-heads", "n_heads": 2}],
+    "study": {
+        "n_trials": 3,
+        "seeds": [0, 1],
+        "n_startup_trials": 2,
+        "n_pruning_warmup_steps": 1000,
+        "first": [{"n_heads": 2, "n_experts": 2, "top_k": 1}],
+        "space": {"n_heads": [1, 2, 4], "n_experts": [2, 3], "top_k": [1, 2, 3]},
+    },
+}
+
+
+def declare(**changes: object) -> Sweep:
+    return parse(Sweep, merge_trees(DECLARATION, changes), "test")
+
+
+def run(workspace, sweep: Sweep) -> SweepRecord:
+    return run_sweep(workspace, sweep, NoIndex(), lambda text: None)
+
+
+def by_role(record: SweepRecord, role: str):
+    return [member for member in record.members if member.role == role]
+
+
+class Trained:
+    """Counts what is really trained, and may make it fail or stop."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.names: list[str] = []
+        self.actions: dict[int, type[BaseException]] = {}
+        original = executor.execute_run
+
+        def execute(workspace, config, labels, **options):
+            self.names.append(labels.variant)
+            action = self.actions.get(len(self.names))
+            if action is not None:
+                raise action(f"{labels.variant} broke")
+            return original(workspace, config, labels, **options)
+
+        monkeypatch.setattr(executor, "execute_run", execute)
+
+
+def test_everything_declared_is_trained_with_every_seed(workspace) -> None:
+    record = run(workspace, declare())
+    assert {m.state for m in record.members} == {"finished"}
+    assert [(m.model, m.seed) for m in by_role(record, "baseline")] == [("dense", 0), ("dense", 1)]
+    assert [m.model for m in by_role(record, "declared")] == ["two-heads"]
+    candidates = by_role(record, "candidate")
+    assert len(candidates) == 3
+    assert len({m.run_hash for m in candidates}) == 3
+    first = read_run(workspace.runs_dir / candidates[0].run_name).config.model.attention
+    assert (first.n_heads, first.n_experts, first.top_k) == (2, 2, 1)
+    assert [m.seed for m in by_role(record, "best")] == [0, 1]
+    assert read_sweep_record(sweep_record_path(workspace.runs_dir, declare())) == record
+
+
+def test_best_is_chosen_on_validation(workspace) -> None:
+    record = run(workspace, declare())
+
+    def perplexity(member) -> float:
+        result = read_run(workspace.runs_dir / member.run_name).result
+        assert result is not None
+        return result.validation_perplexity
+
+    best = by_role(record, "best")[0]
+    assert perplexity(best) == min(perplexity(m) for m in by_role(record, "candidate"))
+
+
+def test_infeasible_candidates_are_told_apart_before_training(workspace) -> None:
+    study = {"n_trials": 50}
+    record = run(workspace, declare(study=study))
+    shapes = {(c.n_heads, c.n_experts, c.top_k) for c in record.infeasible}
+    reasons = {c.reason for c in record.infeasible}
+    trained = {
+        (a.n_heads, a.n_experts, a.top_k)
+        for m in by_role(record, "candidate")
+        for a in [read_run(workspace.runs_dir / m.run_name).config.model.attention]
+    }
+    assert not shapes & trained
+    # Of 3 * 2 * 3 combinations 3 want 3 of 2 experts and 3 (4 heads, 3 experts) are too large.
+    assert len(trained) == 12
+    assert "top_k=3 but n_experts=2; use a top_k in 1..2" in reasons
+
+
+def test_running_again_trains_nothing(workspace, monkeypatch) -> None:
+    record = run(workspace, declare())
+    times = {p: p.stat().st_mtime_ns for p in workspace.runs_dir.glob("*/metrics.jsonl")}
+    again = run(workspace, declare())
+    assert again.members == record.members
+    assert {p: p.stat().st_mtime_ns for p in workspace.runs_dir.glob("*/metrics.jsonl")} == times
+
+
+def test_an_interrupted_sweep_ends_like_an_uninterrupted_one(workspace, monkeypatch) -> None:
+    whole = run(workspace, declare())
+    workspace.runs_dir.rename(workspace.root / "elsewhere")
+    trained = Trained(monkeypatch)
+    for stop in (2, 3, 3, 3, 2):  # one more run is done before each interruption
+        trained.names.clear()
+        trained.actions = {stop: KeyboardInterrupt}
+        with pytest.raises(KeyboardInterrupt):
+            run(workspace, declare())
+    trained.actions = {}
+    continued = run(workspace, declare())
+
+    def essence(record: SweepRecord) -> Sequence[tuple]:
+        return [(m.model, m.role, m.seed, m.run_hash, m.state) for m in record.members]
+
+    assert essence(continued) == essence(whole)
+
+
+def test_more_trials_continue_the_same_study(workspace) -> None:
+    before = by_role(run(workspace, declare()), "candidate")
+    after = by_role(run(workspace, declare(study={"n_trials": 5})), "candidate")
+    assert [m.run_hash for m in after[:3]] == [m.run_hash for m in before]
+    assert len({m.run_hash for m in after}) == 5
+
+
+def test_a_failed_run_does_not_end_the_sweep_and_is_tried_again(workspace, monkeypatch) -> None:
+    trained = Trained(monkeypatch)
+    trained.actions = {1: TrainingError, 5: TrainingError}
+    record = run(workspace, declare())
+    failed = [m for m in record.members if m.state == "failed"]
+    assert [(m.model, m.reason) for m in failed] == [
+        ("dense", "dense broke"),
+        ("switchhead", "switchhead broke"),
+    ]
+    assert len(by_role(record, "candidate")) == 3
+    trained.actions = {}
+    again = run(workspace, declare())
+    assert [m.state for m in by_role(again, "baseline")] == ["finished", "finished"]
+    assert [m.state for m in by_role(again, "candidate")].count("failed") == 1
+
+
+def test_bad_candidates_are_pruned(workspace) -> None:
+    pruning = {"n_pruning_warmup_steps": 0, "n_startup_trials": 1, "n_trials": 8}
+    record = run(workspace, declare(study=pruning))
+    candidates = by_role(record, "candidate")
+    pruned = [m for m in candidates if m.state == "pruned"]
+    assert pruned
+    assert all("above the median of earlier candidates" in m.reason for m in pruned)
+    assert {m.state for m in by_role(record, "best")} == {"finished"}
+
+
+def test_equal_configurations_are_trained_once(workspace) -> None:
+    declared = {"kind": "dense", "name": "twin", "n_heads": 4, "seeds": [0]}
+    record = run(workspace, declare(models=[declared], study={"n_trials": 1}))
+    baseline, twin = by_role(record, "baseline")[0], by_role(record, "declared")[0]
+    assert twin.run_name == baseline.run_name
+    assert len(list(workspace.runs_dir.glob("*/status.json"))) == 2 + 2
+
+
+def test_mac_matched_sweep(workspace) -> None:
+    record = run(workspace, declare(matching="mac_matched", models=[]))
+    assert {m.state for m in record.members} == {"finished"}
+
+
+def test_a_declared_model_that_cannot_be_matched_stops_before_training(workspace) -> None:
+    impossible = {"kind": "switchhead", "name": "x", "n_heads": 9, "n_experts": 9, "top_k": 1}
+    with pytest.raises(MatchError, match='sweep tiny, model "x": n_heads=9.*use fewer heads'):
+        run(workspace, declare(models=[impossible]))
+    assert not workspace.runs_dir.exists()
+
+
+def test_a_second_process_is_refused(workspace) -> None:
+    from filelock import FileLock
+
+    folder = sweep_record_path(workspace.runs_dir, declare()).parent
+    folder.mkdir(parents=True)
+    with (
+        FileLock(folder / ".lock"),
+        pytest.raises(RecordError, match="being run by another process"),
+    ):
+        run(workspace, declare())
+
+
+def test_a_sweep_without_search(workspace) -> None:
+    tree = {k: v for k, v in DECLARATION.items() if k != "study"}
+    record = run(workspace, parse(Sweep, tree, "test"))
+    assert [m.role for m in record.members] == ["baseline", "baseline", "declared"]

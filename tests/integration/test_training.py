@@ -1,0 +1,226 @@
+"""Training end to end on a small corpus: repeatable, resumable, and fair between variants."""
+
+import hashlib
+import math
+
+import numpy as np
+import pytest
+import torch
+from switchhead_lab.config.schema import RunConfig
+from switchhead_lab.data.token_store import prepare
+from switchhead_lab.errors import RecordError, TrainingError
+from switchhead_lab.model.transformer import build_model
+from switchhead_lab.tracking.mlflow_index import NoIndex
+from switchhead_lab.tracking.record import RunLabels, RunRecord
+from switchhead_lab.training import loop
+from switchhead_lab.training.checkpoint import load_latest
+from switchhead_lab.training.hooks import Prune
+from switchhead_lab.training.host import prepare_host
+from switchhead_lab.training.objectives import NextToken
+from switchhead_lab.training.run import execute_run
+from switchhead_lab.training.validation import score_split
+
+LABELS = RunLabels(size="tiny", variant="model")
+
+
+def train(workspace, config: RunConfig, hooks=()) -> RunRecord:
+    return execute_run(workspace, config, LABELS, index=NoIndex(), hooks=hooks)
+
+
+def losses(run: RunRecord) -> list[tuple[int, str, float]]:
+    return [
+        (point.step, name, value)
+        for point in run.metrics()
+        for name, value in point.metrics.items()
+        if name.endswith("loss_nats")
+    ]
+
+
+def tensors_digest(run: RunRecord) -> str:
+    loaded = load_latest(run.directory / "checkpoints")
+    assert loaded is not None
+    digest = hashlib.sha256()
+    for name, tensor in sorted(loaded[1].items()):
+        digest.update(name.encode() + tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def remove(run: RunRecord) -> None:
+    run.directory.rename(run.directory.parent / f".removed-{run.name}-{run.status.attempt}")
+
+
+class StopAt:
+    """Hook that interrupts training like Ctrl-C does."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def observe(self, point) -> Prune | None:
+        if point.step == self.step and "train/loss_nats" in point.metrics:
+            raise KeyboardInterrupt
+        return None
+
+
+@pytest.mark.parametrize("attention", ["dense", "switchhead"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_two_runs_give_the_same_bits(workspace, tiny_config, attention, precision) -> None:
+    config = tiny_config(attention, precision=precision)
+    first = train(workspace, config)
+    result, digest = losses(first), tensors_digest(first)
+    remove(first)
+    second = train(workspace, config)
+    assert losses(second) == result
+    assert tensors_digest(second) == digest
+    assert len(result) == 8
+
+
+@pytest.mark.parametrize("attention", ["dense", "switchhead"])
+@pytest.mark.parametrize("stop", [1, 2, 5])
+def test_an_interrupted_run_continues_to_the_same_bits(
+    workspace, tiny_config, attention: str, stop: int
+) -> None:
+    config = tiny_config(attention, micro_batch_size=2)
+    whole = train(workspace, config)
+    expected, digest = losses(whole), tensors_digest(whole)
+    remove(whole)
+    with pytest.raises(KeyboardInterrupt):
+        train(workspace, config, [StopAt(stop)])
+    continued = train(workspace, config)
+    assert continued.status.attempt == 2
+    assert losses(continued) == expected
+    assert tensors_digest(continued) == digest
+    assert continued.result is not None
+    assert continued.result.n_tokens == 6 * config.tokens_per_step
+
+
+def test_training_learns_the_rule_of_the_corpus(workspace, tiny_config) -> None:
+    config = tiny_config("switchhead", n_steps=150, validate_every=150, checkpoint_every=150)
+    run = train(workspace, config)
+    assert run.result is not None
+    unigram = run.provenance["data"]["unigram_perplexity"]["validation"]
+    assert run.result.validation_perplexity < 0.5 * unigram
+
+
+def test_micro_batches_add_up_to_the_whole_batch(workspace, tiny_config) -> None:
+    tree = tiny_config().model_dump(mode="json")
+    tree["model"]["feedforward"]["p_dropout"] = 0.0
+    whole = RunConfig.model_validate(tree)
+    tree["training"]["micro_batch_size"] = 1
+    parts = RunConfig.model_validate(tree)
+    for a, b in zip(losses(train(workspace, whole)), losses(train(workspace, parts)), strict=True):
+        assert a[:2] == b[:2]
+        assert a[2] == pytest.approx(b[2], rel=1e-5)
+
+
+def test_variants_see_the_same_batches_in_the_same_order(
+    workspace, tiny_config, monkeypatch
+) -> None:
+    seen: list[bytes] = []
+
+    class Recording(loop.TrainingBatches):
+        def at(self, step: int):
+            batch = super().at(step)
+            seen.append(batch.inputs_BT.tobytes() + batch.targets_BT.tobytes())
+            return batch
+
+    monkeypatch.setattr(loop, "TrainingBatches", Recording)
+    by_variant = {}
+    for attention in ("dense", "switchhead"):
+        seen.clear()
+        train(workspace, tiny_config(attention, seed=3))
+        by_variant[attention] = list(seen)
+    assert by_variant["dense"] == by_variant["switchhead"]
+    assert len(set(by_variant["dense"])) == 6
+
+
+def test_a_finished_run_is_not_trained_again(workspace, tiny_config, monkeypatch) -> None:
+    config = tiny_config()
+    first = train(workspace, config)
+    monkeypatch.setattr(loop.Trainer, "train", lambda self: pytest.fail("trained again"))
+    again = execute_run(
+        workspace, config, RunLabels(size="other", variant="name"), index=NoIndex()
+    )
+    assert again.directory == first.directory
+
+
+def test_result_is_what_the_last_weights_score(workspace, tiny_config) -> None:
+    config = tiny_config("switchhead")
+    run = train(workspace, config)
+    model = build_model(config.model, config.vocab_size, 0)
+    loaded = load_latest(run.directory / "checkpoints")
+    assert loaded is not None
+    weights = {n[6:]: t for n, t in loaded[1].items() if n.startswith("model.")}
+    model.load_state_dict(weights)
+    store = prepare(workspace.data_dir, config.data)
+    host = prepare_host("cpu", "fp32")
+    for split in ("validation", "test"):
+        tokens = store.tokens(split)
+        score = score_split(model, NextToken(), tokens, config, host)
+        assert score.n_targets == len(tokens) - 1
+        assert run.result is not None
+        result = run.result.model_dump()
+        assert result[f"{split}_loss_nats"] == score.loss_nats
+        assert result[f"{split}_perplexity"] == math.exp(score.loss_nats)
+        bits = score.loss_nats * score.n_targets / math.log(2)
+        n_bytes = store.manifest.splits[split].n_bytes
+        assert result[f"{split}_bits_per_byte"] == pytest.approx(bits / n_bytes)
+
+
+def test_validation_counts_every_token_once_and_carries_memory(workspace, tiny_config) -> None:
+    """One row over the whole split is scored by hand, chunk after chunk."""
+    tree = tiny_config().model_dump(mode="json")
+    tree["training"]["batch_size"] = tree["training"]["micro_batch_size"] = 1
+    config = RunConfig.model_validate(tree)
+    tokens = np.random.default_rng(0).integers(1, 255, 100).astype(np.uint16)
+    model = build_model(config.model, 256, 0).eval()
+    memory, by_hand = (), 0.0
+    with torch.no_grad():
+        for start in range(0, 99, 16):
+            piece = torch.from_numpy(tokens[start : start + 17].astype(np.int64))[None]
+            output = model(piece[:, :-1], memory)
+            memory = output.memory
+            log_p = output.logits_BTV.log_softmax(-1)
+            by_hand -= float(log_p.gather(-1, piece[:, 1:, None]).sum())
+    score = score_split(model, NextToken(), tokens, config, prepare_host("cpu", "fp32"))
+    assert score.n_targets == 99
+    assert score.loss_nats == pytest.approx(by_hand / 99, rel=1e-6)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_before_the_step(workspace, tiny_config) -> None:
+    config = tiny_config(learning_rate=1e30, n_warmup_steps=0, clip_norm=1e30)
+    with pytest.raises(TrainingError, match=r"is (nan|inf) at step \d; the step was not taken"):
+        train(workspace, config)
+    run = read_only_run(workspace)
+    assert run.status.state == "failed"
+    assert "learning_rate below" in run.status.reason
+    assert run.result is None
+
+
+def test_a_pruned_run_has_no_result(workspace, tiny_config) -> None:
+    class PruneAtFirstValidation:
+        def observe(self, point) -> Prune | None:
+            return Prune("too bad") if "validation/loss_nats" in point.metrics else None
+
+    run = train(workspace, tiny_config(), [PruneAtFirstValidation()])
+    assert (run.status.state, run.status.step, run.status.reason) == ("pruned", 3, "too bad")
+    assert run.result is None
+
+
+def test_a_corpus_that_changed_is_refused(workspace, tiny_config, tmp_path) -> None:
+    from conftest import write_corpus
+    from switchhead_lab.data.token_store import register
+
+    config = tiny_config()
+    train(workspace, config)
+    other = write_corpus(tmp_path / "other.txt", n_lines=1200)
+    register(workspace.data_dir, other, "words", replace=True)
+    with pytest.raises(RecordError, match='trained on other contents of corpus "words"'):
+        train(workspace, config)
+
+
+def read_only_run(workspace) -> RunRecord:
+    from switchhead_lab.tracking.record import list_runs
+
+    runs = list(list_runs(workspace.runs_dir))
+    assert len(runs) == 1
+    return runs[0]

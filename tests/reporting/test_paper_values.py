@@ -1,0 +1,72 @@
+import pytest
+
+from switchhead_lab.config.sweep import PaperRow
+from switchhead_lab.errors import ConfigError
+from switchhead_lab.reporting.frame import read_frame
+from switchhead_lab.reporting.paper_values import find_comparison, paper_grid, parse_count
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("170.4M", 170.4e6), ("2.0G", 2e9), ("0.8M", 8e5), ("5k", 5000.0), ("12", 12.0)],
+)
+def test_parse_count(text, count):
+    assert parse_count(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "M", "1.M", "-1M", "1 M", "1m", "1.2.3G"])
+def test_parse_count_refuses_what_is_no_count(text):
+    with pytest.raises(ValueError, match="no count"):
+        parse_count(text)
+
+
+def test_rows_are_told_apart_by_heads():
+    paper = find_comparison(PaperRow(table=2, dataset="wikitext103", params=47))
+    assert (paper.dense.n_heads, paper.dense.loss) == (10, 12.32)
+    assert (paper.head_matched.n_heads, paper.head_matched.loss) == (2, 12.73)
+    assert (paper.switchhead.macs, paper.switchhead.memory) == ("170M", "0.8M")
+    assert paper.metric == "perplexity"
+
+
+def test_table_without_head_matched_model():
+    paper = find_comparison(PaperRow(table=1, dataset="wikitext103", params=47))
+    assert paper.dense.n_heads == 10
+    assert paper.head_matched is None
+
+
+def test_rope_names_and_bits_per_character():
+    rope = find_comparison(PaperRow(table=7, dataset="c4", params=45))
+    assert rope.switchhead.model == "switchhead-rope"
+    assert find_comparison(PaperRow(table=2, dataset="enwik8", params=41)).metric == (
+        "bits/character"
+    )
+
+
+def test_table_without_heads_or_costs():
+    paper = find_comparison(PaperRow(table=4, dataset="c4", params=47))
+    assert paper.switchhead.loss == 22.53
+    assert (paper.switchhead.macs, paper.switchhead.n_heads) == ("", None)
+
+
+@pytest.mark.parametrize("table", range(1, 9))
+def test_unknown_rows_are_an_error_that_lists_the_known(table):
+    with pytest.raises(ConfigError, match=f"Table {table} has no rows"):
+        find_comparison(PaperRow(table=table, dataset="wikitext104", params=47))
+
+
+def test_ratios_stand_beside_ours(complete):
+    record = complete.write()
+    frame = read_frame(record, complete.runs_dir)
+    grid = paper_grid(frame, find_comparison(record.sweep.paper))
+    rows = {row["model"]: row for row in grid.records()}
+    best = rows["switchhead"]
+    assert best["paper_relative_loss"] == pytest.approx(12.31 / 12.32)
+    assert best["paper_relative_macs"] == pytest.approx(170 / 453)
+    assert best["paper_relative_memory_floats"] == pytest.approx(0.8 / 3.5)
+    ours = frame.models[-1].costs.macs / frame.baseline.costs.macs
+    assert best["relative_macs"] == pytest.approx(ours)
+    assert best["relative_validation_perplexity"] == pytest.approx(34.625 / 35.5)
+    assert rows["dense-h2"]["paper_model"] == "transformer, 2 heads"
+    assert rows["dense"]["paper_relative_loss"] == 1.0
+    texts = dict(zip(grid.headings(), grid.texts()[-1], strict=True))
+    assert texts["MACs: paper"] == "170M"

@@ -1,0 +1,62 @@
+import re
+
+import matplotlib as mpl
+import pytest
+
+from switchhead_lab.reporting.plots import draw_tradeoff
+from switchhead_lab.reporting.tradeoff import Point
+
+LABEL = "MACs ({unit}MACs)"
+POINTS = [
+    Point("dense", "baseline", 450e6, 35.6, 0.1),
+    Point("dense-h2", "dense", 450e6, 36.9),
+    Point("switchhead_$a$", "best", 170e6, 35.1, 0.05),
+    Point("", "candidate", 140e6, 36.4),
+]
+
+
+def test_same_points_give_the_same_bytes():
+    assert draw_tradeoff(POINTS, "title", LABEL) == draw_tradeoff(POINTS, "title", LABEL)
+
+
+def test_bytes_do_not_depend_on_the_users_style():
+    plain = draw_tradeoff(POINTS, "title", LABEL)
+    with mpl.rc_context({"lines.linewidth": 9.0, "axes.facecolor": "red", "savefig.dpi": 30}):
+        assert draw_tradeoff(POINTS, "title", LABEL) == plain
+
+
+def test_other_points_give_another_figure():
+    assert draw_tradeoff(POINTS, "title", LABEL) != draw_tradeoff(POINTS[1:], "title", LABEL)
+
+
+def test_files_are_what_they_are_called_and_hold_no_time():
+    figures = draw_tradeoff(POINTS, "title", LABEL)
+    assert figures.png.startswith(b"\x89PNG")
+    assert b"tIME" not in figures.png
+    assert b"<svg" in figures.svg
+    assert not re.search(rb"<dc:date>|\b20\d\d-\d\d-\d\d", figures.svg)
+
+
+def test_unit_follows_the_largest_cost():
+    svg = draw_tradeoff(POINTS, "title", LABEL).svg
+    assert b"MACs (M MACs)" in svg
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        [],
+        POINTS[:1],
+        [Point("zero", "baseline", 1.0, 1.0, 0.0)],
+        [Point(f"model-{i}", "switchhead", 1e6 * (i + 1), 30.0 + i, 0.2) for i in range(12)],
+        [*POINTS, Point("", "candidate", 100e6, 5000.0), Point("bad", "switchhead", 1e8, 1e6)],
+    ],
+    ids=["none", "one", "tiny", "twelve", "outliers"],
+)
+def test_any_number_of_points_can_be_drawn(points):
+    assert draw_tradeoff(points, "title", LABEL).png
+
+
+def test_outlier_is_named_with_its_value():
+    figures = draw_tradeoff([*POINTS, Point("bad", "switchhead", 1e8, 5000.0)], "title", LABEL)
+    assert b"bad, 5,000" in figures.svg

@@ -1,0 +1,205 @@
+import csv
+import hashlib
+import json
+import shutil
+import statistics
+
+import pytest
+
+from switchhead_lab.reporting.report import write_report
+from switchhead_lab.reporting.selection import Selection
+
+
+def _write(writer, folder="reports"):
+    reports_dir = writer.runs_dir.parent / folder
+    return write_report(Selection(writer.write(), ()), writer.runs_dir, reports_dir)
+
+
+def _csv(report, name):
+    with (report.folder / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _sidecar(report):
+    return json.loads((report.folder / "provenance.json").read_text(encoding="utf-8"))
+
+
+def _contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_files_are_those_promised(complete):
+    report = _write(complete)
+    assert report.folder.parts[-2:] == ("mini", "tiny")
+    assert set(report.files) == {path.name for path in report.folder.iterdir()}
+    assert report.files[0] == "report.md"
+    assert "paper.csv" in report.files
+    assert "candidates.md" in report.files
+
+
+def test_same_records_give_the_same_bytes_anywhere(complete):
+    first = _contents(_write(complete).folder)
+    assert _contents(_write(complete).folder) == first
+    assert _contents(_write(complete, "elsewhere").folder) == first
+    moved = complete.runs_dir.parent / "moved"
+    shutil.copytree(complete.runs_dir, moved)
+    complete.runs_dir = moved
+    assert _contents(_write(complete, "again").folder) == first
+
+
+def test_numbers_are_recomputed_from_the_run_directories(complete):
+    report = _write(complete)
+    rows = {row["model"]: row for row in _csv(report, "table.csv")}
+    by_model = {}
+    for member in complete.members:
+        if member.role != "candidate":
+            path = complete.runs_dir / member.run_name / "result.json"
+            name = "switchhead" if member.role == "best" else member.model
+            by_model.setdefault(name, []).append(json.loads(path.read_text(encoding="utf-8")))
+    assert set(rows) == set(by_model)
+    dense = statistics.mean(result["validation_perplexity"] for result in by_model["dense"])
+    for name, results in by_model.items():
+        row = rows[name]
+        for quantity in (
+            "validation_perplexity",
+            "test_perplexity",
+            "ms_per_step",
+            "tokens_per_second",
+        ):
+            values = [result[quantity] for result in results]
+            assert float(row[f"{quantity}_mean"]) == pytest.approx(statistics.mean(values), 1e-12)
+            if len(values) > 1:
+                std = statistics.stdev(values)
+                assert float(row[f"{quantity}_std"]) == pytest.approx(std, 1e-12)
+            else:
+                assert row[f"{quantity}_std"] == ""
+        mean = statistics.mean(result["validation_perplexity"] for result in results)
+        assert float(row["relative_validation_perplexity"]) == pytest.approx(mean / dense)
+        assert int(row["n_seeds"]) == int(row["n_seeds_declared"]) == len(results)
+        assert int(row["n_parameters"]) == results[0]["n_parameters"]
+
+
+def test_macs_and_memory_follow_the_formulas_of_a_dense_layer(complete):
+    row = _csv(_write(complete), "table.csv")[0]
+    heads, width, seq_len, context, d_model = 8, 8, 32, 2, 64
+    projections = 4 * seq_len * width * d_model + 2 * context * seq_len * width * d_model
+    assert int(row["macs"]) == heads * (projections + 2 * context * seq_len**2 * width)
+    maps = 2 * context * seq_len**2
+    assert int(row["memory_floats"]) == heads * (
+        4 * seq_len * width + maps + 2 * context * seq_len * width
+    )
+
+
+def test_candidates_hold_every_outcome(complete):
+    rows = {row["trial"]: row for row in _csv(_write(complete), "candidates.csv")}
+    assert [rows[key]["state"] for key in "0123"] == [
+        "finished",
+        "pruned",
+        "infeasible",
+        "finished",
+    ]
+    assert rows["1"]["validation_perplexity"] == ""
+    assert rows["1"]["reason"] == "worse than the median | step 50"
+    assert float(rows["3"]["validation_perplexity"]) == 36.5
+    assert (rows["2"]["macs"], rows["2"]["n_heads"]) == ("", "2")
+
+
+def test_every_cell_names_its_runs_and_every_file_its_hash(complete):
+    report = _write(complete)
+    sidecar = _sidecar(report)
+    finished = {row["model"] for row in _csv(report, "table.csv")}
+    assert {cell["table"] for cell in sidecar["cells"]} == {"table", "paper", "candidates"}
+    for cell in sidecar["cells"]:
+        for run in cell["runs"]:
+            assert (complete.runs_dir / run).is_dir()
+            assert run in sidecar["runs"]
+        is_declared = cell["column"] in ("model", "role", "n_seeds_declared", "paper_model")
+        is_paper = cell["column"].startswith("paper_")
+        if cell["table"] != "candidates" and cell["value"] is not None and not is_paper:
+            assert cell["runs"] or is_declared
+    assert finished == {cell["row"] for cell in sidecar["cells"] if cell["table"] == "table"}
+    for name in set(report.files) - {"provenance.json"}:
+        data = (report.folder / name).read_bytes()
+        assert sidecar["files"][name] == hashlib.sha256(data).hexdigest()
+
+
+def test_cell_holds_each_runs_value(complete):
+    sidecar = _sidecar(_write(complete))
+    (cell,) = (
+        cell
+        for cell in sidecar["cells"]
+        if (cell["table"], cell["row"], cell["column"])
+        == ("table", "dense", "validation_perplexity")
+    )
+    assert sorted(cell["values"].values()) == [35.0, 35.5, 36.0]
+    assert {sidecar["runs"][run]["seed"] for run in cell["values"]} == {0, 1, 2}
+    assert sidecar["commits"] == ["c" * 40]
+    assert sidecar["data_digests"] == ["d" * 64]
+
+
+def test_missing_seed_is_loud_everywhere(complete):
+    complete.forget("dense", 2)
+    report = _write(complete)
+    assert len(report.incomplete) == 1
+    for name in ("table.md", "table.tex", "report.md"):
+        text = (report.folder / name).read_text(encoding="utf-8")
+        assert "INCOMPLETE: dense has 2 of 3 seeds" in text
+        assert "35.25 " in text
+        assert "[2 of 3 seeds]" in text
+        assert "[dense 2 of 3 seeds]" in text
+    row = _csv(report, "table.csv")[0]
+    assert (row["n_seeds"], row["n_seeds_declared"]) == ("2", "3")
+
+
+def test_model_without_a_run_has_no_zero(make_writer):
+    writer = make_writer()
+    writer.fill_models()
+    writer.forget("switchhead-declared", 0)
+    report = _write(writer)
+    row = _csv(report, "table.csv")[2]
+    for key in ("validation_perplexity_mean", "ms_per_step_mean", "relative_ms_per_step"):
+        assert row[key] == ""
+    assert "– [0 of 1 seeds]" in (report.folder / "table.md").read_text("utf-8")  # noqa: RUF001
+
+
+def test_times_of_different_devices_are_not_compared(make_writer):
+    writer = make_writer(study=None)
+    for seed in range(3):
+        writer.add("dense", "baseline", writer.dense(), seed, 35.0)
+        writer.add("dense-h2", "declared", writer.head_matched(), seed, 36.0, device="gpu")
+    rows = _csv(_write(writer), "table.csv")
+    assert rows[1]["relative_ms_per_step"] == ""
+    assert rows[1]["ms_per_step_mean"] != ""
+    assert rows[0]["relative_ms_per_step"] == "1.0"
+
+
+def test_optional_files_of_an_earlier_report_go(make_writer):
+    writer = make_writer()
+    writer.fill_models()
+    assert "paper.md" in _write(writer).files
+    plain = make_writer(study=None, paper=None)
+    plain.members = writer.members
+    report = _write(plain)
+    names = {path.name for path in report.folder.iterdir()}
+    assert not names & {"paper.md", "paper.csv", "candidates.md", "candidates.csv"}
+    assert names == set(report.files)
+
+
+def test_report_of_a_sweep_that_only_just_began(make_writer):
+    report = _write(make_writer())
+    assert len(report.incomplete) == 5
+    assert "none yet" in (report.folder / "report.md").read_text(encoding="utf-8")
+
+
+def test_page_shows_table_figures_paper_and_candidates(complete):
+    text = (_write(complete).folder / "report.md").read_text(encoding="utf-8")
+    for part in (
+        "## Comparison",
+        "(perplexity-vs-macs.png)",
+        "(perplexity-vs-memory.png)",
+        "Table 2, wikitext103, 47M parameters, as printed",
+        "## Candidates of the search",
+        r"worse than the median \| step 50",
+        "published convention",
+    ):
+        assert part in text

@@ -1,0 +1,46 @@
+import pytest
+
+from switchhead_lab.reporting.frame import read_frame
+from switchhead_lab.reporting.tradeoff import Point, perplexity_ceiling, tradeoff_points
+
+
+def _points(*perplexities):
+    return [Point("", "candidate", 1.0, value) for value in perplexities]
+
+
+def test_points_of_a_complete_sweep(complete):
+    frame = read_frame(complete.write(), complete.runs_dir)
+    points = tradeoff_points(frame, "macs")
+    assert [(point.label, point.kind) for point in points] == [
+        ("dense", "baseline"),
+        ("dense-h2", "dense"),
+        ("switchhead-declared", "switchhead"),
+        ("switchhead", "best"),
+        # The candidate of the best model's shape is one of its runs; the pruned one has no result.
+        ("", "candidate"),
+    ]
+    assert points[0].perplexity == pytest.approx(35.5)
+    assert points[0].std == pytest.approx(0.5)
+    assert points[2].std is None
+    assert points[4].perplexity == 36.5
+
+
+def test_cost_follows_the_name(complete):
+    frame = read_frame(complete.write(), complete.runs_dir)
+    macs, memory = (tradeoff_points(frame, name)[0].cost for name in ("macs", "memory_floats"))
+    assert (macs, memory) == (frame.baseline.costs.macs, frame.baseline.costs.memory_floats)
+
+
+def test_incomplete_model_says_so(make_writer):
+    writer = make_writer()
+    writer.fill_models()
+    writer.forget("dense", 2)
+    frame = read_frame(writer.write(), writer.runs_dir)
+    assert tradeoff_points(frame, "macs")[0].label == "dense [2 of 3 seeds]"
+
+
+def test_ceiling_only_for_outliers():
+    assert perplexity_ceiling(_points(35, 36, 37, 38)) is None
+    assert perplexity_ceiling(_points(35, 2000)) is None
+    ceiling = perplexity_ceiling(_points(35, 36, 37, 2000))
+    assert 37 < ceiling < 2000

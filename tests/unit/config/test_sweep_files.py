@@ -1,0 +1,99 @@
+from pathlib import Path
+
+import pytest
+from switchhead_lab.config.sweep_files import find_sweep, list_sweep_files
+from switchhead_lab.errors import ConfigError
+
+SWEEPS = Path(__file__).parents[3] / "sweeps"
+
+DECLARATION = """
+name = "tiny"
+matching = "parameter_matched"
+default_size = "small"
+[data]
+corpus = "words"
+[model]
+d_model = 16
+n_layers = 2
+seq_len = 16
+[training]
+n_steps = 10
+batch_size = 4
+learning_rate = 1e-3
+clip_norm = 0.5
+validate_every = 5
+checkpoint_every = 5
+[baseline]
+n_heads = 4
+d_head = 4
+d_ff = 32
+[sizes.small]
+[sizes.short]
+extends = "small"
+training = { n_steps = 3 }
+[sizes.loop]
+extends = "loop"
+"""
+
+
+@pytest.fixture
+def sweeps_dir(tmp_path: Path) -> Path:
+    (tmp_path / "group").mkdir()
+    (tmp_path / "group" / "tiny.toml").write_text(DECLARATION, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize("path", list_sweep_files(SWEEPS), ids=lambda path: path.stem)
+def test_every_size_of_every_shipped_sweep_is_valid(path: Path) -> None:
+    file = find_sweep(SWEEPS, str(path))
+    for size in file.sizes:
+        assert file.resolve(size).size == size
+
+
+def test_default_size_and_extension(sweeps_dir: Path) -> None:
+    file = find_sweep(sweeps_dir, "group/tiny")
+    assert file.resolve().training.n_steps == 10
+    short = file.resolve("short")
+    assert (short.size, short.training.n_steps, short.training.batch_size) == ("short", 3, 4)
+
+
+def test_overrides_come_last(sweeps_dir: Path) -> None:
+    sweep = find_sweep(sweeps_dir, "group/tiny").resolve("short", ["training.n_steps=7"])
+    assert sweep.training.n_steps == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "message"),
+    [
+        ("tinny", "", 'no sweep "tinny"'),
+        ("group/tinny", "", r'did you mean "group/tiny"'),
+        ("group/tiny", "smal", r'no size "smal" \(did you mean "small"\?\)'),
+        ("group/tiny", "loop", "extends itself"),
+        ("nowhere.toml", "", "no such file"),
+    ],
+)
+def test_unknown_names_are_answered_with_known_ones(sweeps_dir, name, size, message) -> None:
+    with pytest.raises(ConfigError, match=message):
+        find_sweep(sweeps_dir, name).resolve(size)
+
+
+def test_a_file_without_sizes_is_refused(sweeps_dir: Path) -> None:
+    (sweeps_dir / "none.toml").write_text('name = "none"\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match="declare at least one size"):
+        find_sweep(sweeps_dir, "none")
+
+
+def test_a_first_candidate_outside_the_space_is_refused(sweeps_dir: Path) -> None:
+    study = [
+        "study.n_trials=1",
+        "study.space={n_heads=[1], n_experts=[2], top_k=[1]}",
+        "study.first=[{n_heads=2, n_experts=2, top_k=1}]",
+    ]
+    with pytest.raises(ConfigError, match="add it to space.n_heads"):
+        find_sweep(sweeps_dir, "group/tiny").resolve("", study)
+
+
+def test_two_models_of_one_name_are_refused(sweeps_dir: Path) -> None:
+    models = ['models=[{kind="dense", name="dense", n_heads=2}]']
+    with pytest.raises(ConfigError, match='two models are named "dense"'):
+        find_sweep(sweeps_dir, "group/tiny").resolve("", models)

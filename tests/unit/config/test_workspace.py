@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import pytest
+from switchhead_lab.config.workspace import find_workspace
+from switchhead_lab.errors import ConfigError, WorkspaceError
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "lab.toml").write_text('runs_dir = "out"\n', encoding="utf-8")
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    return tmp_path
+
+
+def test_found_from_any_folder_below(root: Path) -> None:
+    found = find_workspace(root / "a" / "b", environment={})
+    assert found.root == root
+    assert found.runs_dir == root / "out"
+
+
+def test_lab_home_wins(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    assert find_workspace(elsewhere, environment={"LAB_HOME": str(root)}).root == root
+
+
+def test_lab_home_without_a_workspace_is_an_error(root: Path) -> None:
+    with pytest.raises(WorkspaceError, match="LAB_HOME=.*no lab.toml"):
+        find_workspace(root, environment={"LAB_HOME": str(root / "a")})
+
+
+def test_nowhere(tmp_path: Path) -> None:
+    with pytest.raises(WorkspaceError, match="set LAB_HOME"):
+        find_workspace(tmp_path, environment={})
+
+
+def test_unknown_setting_is_refused(root: Path) -> None:
+    (root / "lab.toml").write_text('run_dir = "out"\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match='did you mean "runs_dir"'):
+        find_workspace(root, environment={})
+
+
+def test_sqlite_paths_are_absolute_and_servers_left_alone(root: Path) -> None:
+    assert find_workspace(root, environment={}).tracking_uri == f"sqlite:///{root}/runs/mlflow.db"
+    (root / "lab.toml").write_text('tracking_uri = "http://tracker:5000"\n', encoding="utf-8")
+    assert find_workspace(root, environment={}).tracking_uri == "http://tracker:5000"

@@ -1,0 +1,138 @@
+"""Run directories made without training, and tracking databases copied from one template."""
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from switchhead_lab.config.schema import RunConfig
+from switchhead_lab.tracking.mlflow_index import MlflowIndex
+from switchhead_lab.tracking.mlflow_store import MlflowStore
+from switchhead_lab.tracking.record import (
+    MetricPoint,
+    RunLabels,
+    RunRecord,
+    RunResult,
+    RunState,
+    read_run,
+)
+from switchhead_lab.tracking.run_dir import RunDir
+
+TOKENS_PER_STEP = 64
+MakeRun = Callable[..., RunRecord]
+
+
+def point(step: int, value: float = 0.0, time: float = 1_700_000_000.25) -> MetricPoint:
+    metrics = {"train/loss_nats": value or 3.0 / step}
+    return MetricPoint(step, step * TOKENS_PER_STEP, time + step, metrics)
+
+
+def result_of(perplexity: float = 2.5) -> RunResult:
+    return RunResult(
+        validation_loss_nats=1.0,
+        validation_perplexity=perplexity,
+        validation_bits_per_byte=1.5,
+        test_loss_nats=1.1,
+        test_perplexity=perplexity + 0.5,
+        test_bits_per_byte=1.6,
+        n_parameters=12_345,
+        n_steps=6,
+        n_tokens=6 * TOKENS_PER_STEP,
+        ms_per_step=3.25,
+        tokens_per_second=1000.0,
+        training_seconds=2.0,
+        device="cpu (test)",
+        precision="fp32",
+    )
+
+
+@pytest.fixture
+def make_point() -> Callable[..., MetricPoint]:
+    """Make a point of a step; its time follows from the step, its value can be given."""
+    return point
+
+
+@pytest.fixture
+def result() -> RunResult:
+    return result_of()
+
+
+@pytest.fixture
+def runs_dir(tmp_path: Path) -> Path:
+    path = tmp_path / "runs"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def open_run(
+    runs_dir: Path, tiny_config: Callable[..., RunConfig]
+) -> Iterator[Callable[..., RunDir]]:
+    """Start an attempt of a run; keyword arguments go into its configuration."""
+    opened: list[RunDir] = []
+
+    def make(attention: str = "dense", *, sweep: str = "", **config: object) -> RunDir:
+        provenance = {
+            "git": {"commit": "c0ffee", "branch": "main", "dirty": True},
+            "data_manifest": {"digest": "d1"},
+        }
+        labels = RunLabels(size="tiny", variant=attention, sweep=sweep)
+        run = RunDir.open(runs_dir, tiny_config(attention, **config), labels, provenance, "diff")
+        opened.append(run)
+        return run
+
+    yield make
+    for run in opened:
+        run._metrics.close()
+
+
+@pytest.fixture
+def make_run(open_run: Callable[..., RunDir]) -> MakeRun:
+    """Make a run directory with three points."""
+
+    def make(
+        state: RunState = "finished", attention: str = "dense", *, sweep: str = "", **config: object
+    ) -> RunRecord:
+        run = open_run(attention, sweep=sweep, **config)
+        for step in (1, 2, 3):
+            run.add(point(step))
+        if state == "finished":
+            run.finish(result_of())
+        elif state != "running":
+            run.close(state, 3, "because")
+        return read_run(run.path)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def template_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tracking database with a schema, which takes seconds to create."""
+    folder = tmp_path_factory.mktemp("template")
+    path = folder / "mlflow.db"
+    MlflowStore(f"sqlite:///{path}", "warm-up", folder / "artifacts")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path
+
+
+@pytest.fixture
+def tracking_uri(template_database: Path, runs_dir: Path) -> str:
+    """A tracking database of the test's own."""
+    path = runs_dir / "mlflow.db"
+    shutil.copy(template_database, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def index(tracking_uri: str, runs_dir: Path) -> MlflowIndex:
+    return MlflowIndex(tracking_uri, "test", runs_dir / "mlflow-artifacts")
+
+
+@pytest.fixture
+def store(tracking_uri: str, runs_dir: Path) -> MlflowStore:
+    """The same experiment as `index`, for looking at what it wrote."""
+    return MlflowStore(tracking_uri, "test", runs_dir / "mlflow-artifacts")

@@ -1,0 +1,351 @@
+import math
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from switchhead_lab.tracking import mlflow_index
+from switchhead_lab.tracking.mlflow_index import (
+    MlflowIndex,
+    NoIndex,
+    is_unsynced,
+    open_index,
+    read_mlflow_link,
+    sync_run,
+)
+from switchhead_lab.tracking.mlflow_store import MlflowStore
+from switchhead_lab.tracking.record import MetricPoint, RunRecord, RunResult, read_run
+from switchhead_lab.tracking.run_dir import RunDir
+
+MakeRun = Callable[..., RunRecord]
+OpenRun = Callable[..., RunDir]
+MakePoint = Callable[..., MetricPoint]
+
+
+def history(store: MlflowStore, run_id: str, key: str) -> list[tuple[int, float]]:
+    metrics = store.client.get_metric_history(run_id, key)
+    return [(metric.step, metric.value) for metric in metrics]
+
+
+def mlflow_run(store: MlflowStore, record: RunRecord) -> Any:
+    found = store.find("lab.run_hash", record.run_hash)
+    assert found is not None
+    return found
+
+
+def fail(*_arguments: object) -> None:
+    raise ConnectionError("the tracker\nis down, postgresql://me:hunter2@host/db")
+
+
+def test_a_run_is_mirrored_as_it_goes(
+    index: MlflowIndex,
+    store: MlflowStore,
+    open_run: OpenRun,
+    make_point: MakePoint,
+    result: RunResult,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked_up: list[object] = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **_: looked_up.append(a) or [])
+    run = open_run()
+    mirror = index.start_run(read_run(run.path))
+    started = mlflow_run(store, read_run(run.path))
+    assert started.info.status == "RUNNING"
+    assert started.data.params["model.d_model"] == "16"
+    for step in (1, 2, 3):
+        run.add(make_point(step))
+        mirror.add(make_point(step))
+    run.finish(result)
+    mirror.finish("finished")
+
+    ended = mlflow_run(store, read_run(run.path))
+    run_id = ended.info.run_id
+    assert run_id == started.info.run_id
+    assert ended.info.status == "FINISHED"
+    assert ended.data.tags["lab.state"] == "finished"
+    assert history(store, run_id, "train/loss_nats") == [(1, 3.0), (2, 1.5), (3, 1.0)]
+    by_tokens = history(store, run_id, "by_tokens/train/loss_nats")
+    assert by_tokens == [(64, 3.0), (128, 1.5), (192, 1.0)]
+    assert ended.data.metrics["result/test_perplexity"] == 3.0
+    artifacts = {file.path for file in store.client.list_artifacts(run_id)}
+    assert artifacts == {
+        "config.toml",
+        "labels.json",
+        "metrics.jsonl",
+        "provenance.json",
+        "result.json",
+        "status.json",
+        "uncommitted.diff",
+    }
+    assert not is_unsynced(run.path)
+    assert looked_up == []
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [("failed", "FAILED"), ("pruned", "KILLED"), ("interrupted", "KILLED")],
+)
+def test_every_end_has_its_status(
+    index: MlflowIndex, store: MlflowStore, make_run: MakeRun, state: Any, status: str
+) -> None:
+    record = make_run(state)
+    index.start_run(record).finish(state)
+    run = mlflow_run(store, record)
+    assert run.info.status == status
+    assert run.data.tags["lab.state"] == state
+
+
+def test_a_resumed_run_continues_its_mlflow_run(
+    index: MlflowIndex, store: MlflowStore, make_run: MakeRun, open_run: OpenRun
+) -> None:
+    first = make_run("interrupted")
+    index.start_run(first, "parent").finish("interrupted")
+    before = mlflow_run(store, first)
+    again = read_run(open_run().path)
+    index.start_run(again, "parent")
+    after = mlflow_run(store, again)
+    assert after.info.run_id == before.info.run_id
+    assert after.info.status == "RUNNING"
+    assert after.data.tags["lab.attempt"] == "2"
+    assert after.data.tags["lab.state"] == "running"
+
+
+def test_points_are_sent_in_batches(
+    index: MlflowIndex,
+    make_run: MakeRun,
+    make_point: MakePoint,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[int] = []
+    monkeypatch.setattr(MlflowStore, "log", lambda _self, _id, rows: sent.append(len(list(rows))))
+    monkeypatch.setattr(mlflow_index, "FLUSH_SECONDS", math.inf)
+    mirror = index.start_run(make_run("running"))
+    for step in range(1, 250):
+        mirror.add(make_point(step))
+    assert sent == [200, 200]
+    monkeypatch.setattr(mlflow_index, "FLUSH_SECONDS", 0.0)
+    mirror.add(make_point(250))
+    assert sent == [200, 200, 100]
+
+
+def test_replaying_twice_changes_nothing(
+    index: MlflowIndex, store: MlflowStore, make_run: MakeRun
+) -> None:
+    record = make_run()
+    assert sync_run(index, record, "parent")
+    first = mlflow_run(store, record)
+    assert sync_run(index, record)
+    second = mlflow_run(store, record)
+    assert second.info.run_id == first.info.run_id
+    assert second.data == first.data or second.data.to_dictionary() == first.data.to_dictionary()
+    assert second.data.tags["mlflow.parentRunId"] == "parent"
+    assert second.info.status == "FINISHED"
+    for key in ("train/loss_nats", "by_tokens/train/loss_nats"):
+        assert len(history(store, first.info.run_id, key)) == 3
+    assert len(history(store, first.info.run_id, "result/n_steps")) == 1
+
+
+def test_a_replay_drops_what_the_run_directory_does_not_have(
+    index: MlflowIndex, store: MlflowStore, open_run: OpenRun, make_point: MakePoint
+) -> None:
+    run = open_run()
+    mirror = index.start_run(read_run(run.path), "parent")
+    for step in (1, 2, 3):
+        run.add(make_point(step))
+        mirror.add(make_point(step))
+    run.close("interrupted", 3)
+    mirror.finish("interrupted")
+    run = open_run()
+    run.drop_metrics_after(1)
+    run.add(make_point(2, value=7.0))
+    run.close("failed", 2)
+    record = read_run(run.path)
+    assert sync_run(index, record)
+    found = mlflow_run(store, record)
+    assert history(store, found.info.run_id, "train/loss_nats") == [(1, 3.0), (2, 7.0)]
+    assert found.data.tags["mlflow.parentRunId"] == "parent"
+    assert read_mlflow_link(run.path)["run_id"] == found.info.run_id
+
+
+def test_a_replay_leaves_the_points_of_a_live_run(
+    index: MlflowIndex, store: MlflowStore, open_run: OpenRun, make_point: MakePoint
+) -> None:
+    run = open_run()
+    run.add(make_point(1))
+    mirror = index.start_run(read_run(run.path))
+    store.log(mlflow_run(store, read_run(run.path)).info.run_id, [("a", 1.0, 5, 9)])
+    assert sync_run(index, read_run(run.path))
+    found = mlflow_run(store, read_run(run.path))
+    assert found.info.status == "RUNNING"
+    assert history(store, found.info.run_id, "a") == [(9, 1.0)]
+    assert history(store, found.info.run_id, "train/loss_nats") == [(1, 3.0)]
+    assert mirror is not None
+
+
+def test_a_broken_tracker_stops_nothing_and_a_replay_makes_up(
+    index: MlflowIndex,
+    store: MlflowStore,
+    open_run: OpenRun,
+    make_point: MakePoint,
+    result: RunResult,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = open_run()
+    mirror = index.start_run(read_run(run.path))
+    monkeypatch.setattr(mlflow_index, "FLUSH_SECONDS", 0.0)
+    with monkeypatch.context() as broken:
+        broken.setattr(MlflowStore, "log", fail)
+        for step in (1, 2, 3):
+            run.add(make_point(step))
+            mirror.add(make_point(step))
+        run.finish(result)
+        mirror.finish("finished")
+        assert not sync_run(index, read_run(run.path))
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "ConnectionError: the tracker" in told
+    assert "hunter2" not in told
+    assert (run.path / "unsynced").read_text(encoding="utf-8") == "ConnectionError: the tracker\n"
+    assert sync_run(index, read_run(run.path))
+    assert not is_unsynced(run.path)
+    found = mlflow_run(store, read_run(run.path))
+    assert found.info.status == "FINISHED"
+    assert len(history(store, found.info.run_id, "train/loss_nats")) == 3
+
+
+@pytest.mark.parametrize("method", ["begin_run", "log"])
+def test_a_tracker_that_comes_back_is_complete_at_the_end(
+    index: MlflowIndex,
+    store: MlflowStore,
+    open_run: OpenRun,
+    make_point: MakePoint,
+    result: RunResult,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+) -> None:
+    monkeypatch.setattr(mlflow_index, "FLUSH_SECONDS", 0.0)
+    run = open_run()
+    with monkeypatch.context() as broken:
+        broken.setattr(MlflowStore, method, fail)
+        mirror = index.start_run(read_run(run.path), "parent")
+        run.add(make_point(1))
+        mirror.add(make_point(1))
+    assert is_unsynced(run.path)
+    run.add(make_point(2))
+    mirror.add(make_point(2))
+    run.finish(result)
+    mirror.finish("finished")
+    assert not is_unsynced(run.path)
+    found = mlflow_run(store, read_run(run.path))
+    assert history(store, found.info.run_id, "train/loss_nats") == [(1, 3.0), (2, 1.5)]
+    assert found.data.tags["mlflow.parentRunId"] == "parent"
+
+
+def test_a_database_that_cannot_be_opened_is_given_up_at_once(
+    tmp_path: Path, make_run: MakeRun
+) -> None:
+    (tmp_path / "bad.db").write_bytes(b"this is no database" * 100)
+    began = time.monotonic()
+    for uri in (f"sqlite:///{tmp_path}/bad.db", "postgresql+psycopg://me:pw@127.0.0.1:9/lab"):
+        index = open_index(uri, "test", tmp_path / "artifacts")
+        record = make_run()
+        index.start_run(record).finish("finished")
+        assert is_unsynced(record.directory)
+        assert index.start_sweep("s", {}, {}) is None
+    assert time.monotonic() - began < 10
+
+
+def test_a_server_that_is_down_holds_nothing_up_for_long(tmp_path: Path) -> None:
+    began = time.monotonic()
+    assert open_index("http://127.0.0.1:9", "test", tmp_path).start_sweep("s", {}, {}) is None
+    assert time.monotonic() - began < 10
+
+
+def test_sweeps_are_found_again(index: MlflowIndex, store: MlflowStore, make_run: MakeRun) -> None:
+    parent_id = index.start_sweep("sweep-1", {"lab.sweep": "sweep"}, {"size": "tiny"})
+    assert index.start_sweep("sweep-1", {"lab.sweep": "sweep"}, {"size": "other"}) == parent_id
+    assert index.start_sweep("sweep-2", {}, {}) != parent_id
+    record = make_run()
+    index.start_run(record, parent_id)
+    assert mlflow_run(store, record).data.tags["mlflow.parentRunId"] == parent_id
+    index.finish_sweep(parent_id, "finished")
+    index.finish_sweep(None, "finished")
+    parent = store.client.get_run(parent_id)
+    assert parent.info.status == "FINISHED"
+    assert parent.data.params == {"size": "tiny"}
+    assert parent.data.tags["lab.sweep"] == "sweep"
+
+
+def test_runs_are_linked_without_mlflow(index: MlflowIndex, make_run: MakeRun) -> None:
+    record = make_run()
+    assert index.find_mlflow_run_id(record.run_hash) is None
+    assert read_mlflow_link(record.directory) is None
+    index.start_run(record)
+    run_id = index.find_mlflow_run_id(record.run_hash)
+    link = read_mlflow_link(record.directory)
+    assert link is not None
+    assert set(link) == {"run_id", "experiment_id", "tracking_uri"}
+    assert link["run_id"] == run_id is not None
+
+
+def test_none_is_an_index_that_does_nothing(tmp_path: Path, make_run: MakeRun) -> None:
+    index = open_index("none", "test", tmp_path / "artifacts")
+    assert isinstance(index, NoIndex)
+    record = make_run()
+    before = sorted(path.name for path in record.directory.iterdir())
+    parent_id = index.start_sweep("s", {}, {})
+    index.start_run(record, parent_id).finish("finished")
+    index.finish_sweep(parent_id, "finished")
+    assert index.find_mlflow_run_id(record.run_hash) is None
+    assert sync_run(index, record)
+    assert sorted(path.name for path in record.directory.iterdir()) == before
+
+
+def test_artifacts_lie_where_the_workspace_says(
+    index: MlflowIndex, runs_dir: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(runs_dir)
+    sync_run(index, make_run())
+    assert len(list((runs_dir / "mlflow-artifacts").rglob("config.toml"))) == 1
+    assert not (runs_dir / "mlruns").exists()
+
+
+def test_the_database_keeps_a_write_ahead_log(template_database: Path) -> None:
+    import sqlite3
+    from contextlib import closing
+
+    with closing(sqlite3.connect(template_database)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_importing_the_index_is_light() -> None:
+    code = (
+        "import sys, switchhead_lab.tracking.mlflow_index, switchhead_lab.tracking.run_summary; "
+        "print([m for m in ('mlflow', 'torch', 'sqlalchemy', 'pandas') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.slow
+def test_processes_that_start_together_share_one_new_database(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; "
+        "from switchhead_lab.tracking.mlflow_index import open_index; "
+        "folder = Path(sys.argv[1]); "
+        "index = open_index(f'sqlite:///{folder}/mlflow.db', 'test', folder / 'artifacts'); "
+        "assert index.start_sweep(sys.argv[2], {}, {})"
+    )
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(number)], stderr=-1)
+        for number in range(4)
+    ]
+    told = [process.communicate()[1].decode() for process in processes]
+    assert told == [""] * 4
+    assert [process.returncode for process in processes] == [0] * 4

@@ -1,0 +1,74 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from switchhead_lab.errors import LabError, RecordError
+from switchhead_lab.tracking.record import (
+    MetricPoint,
+    RunRecord,
+    find_run,
+    list_runs,
+    read_metrics,
+    read_run,
+)
+from switchhead_lab.tracking.run_dir import RunDir
+
+MakeRun = Callable[..., RunRecord]
+
+
+def test_damaged_runs_are_told_and_left_out(
+    runs_dir: Path, make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = make_run()
+    for seed, name in enumerate(("status.json", "config.toml", "labels.json"), start=1):
+        bad = make_run(seed=seed)
+        (bad.directory / name).write_text("{", encoding="utf-8")
+    damages: list[LabError] = []
+    assert [run.name for run in list_runs(runs_dir, damages.append)] == [good.name]
+    assert len(damages) == 3
+    assert [run.name for run in list_runs(runs_dir)] == [good.name]
+    assert capsys.readouterr().err.count("warning: left out: ") == 3
+
+
+def test_an_unreadable_file_is_a_damage_too(make_run: MakeRun) -> None:
+    run = make_run()
+    (run.directory / "provenance.json").unlink()
+    (run.directory / "provenance.json").mkdir()
+    with pytest.raises(RecordError, match=r"provenance\.json: cannot be read"):
+        read_run(run.directory)
+
+
+def test_no_runs_folder_is_no_runs(tmp_path: Path) -> None:
+    assert list_runs(tmp_path / "none") == []
+
+
+def test_runs_are_found_by_name_and_by_hash(runs_dir: Path, make_run: MakeRun) -> None:
+    run = make_run()
+    other = make_run(seed=1)
+    assert find_run(runs_dir, run.name).name == run.name
+    assert find_run(runs_dir, other.run_hash[:6]).name == other.name
+    with pytest.raises(RecordError, match="several runs"):
+        find_run(runs_dir, "")
+    with pytest.raises(RecordError, match=f'did you mean "{run.name}"'):
+        find_run(runs_dir, run.name[:-1] + "x")
+
+
+def test_a_torn_last_line_is_left_out(
+    open_run: Callable[..., RunDir], make_point: Callable[..., MetricPoint]
+) -> None:
+    run = open_run()
+    run.add(make_point(1))
+    run.add(make_point(2))
+    path = run.path / "metrics.jsonl"
+    path.write_bytes(path.read_bytes()[:-9])
+    assert [point.step for point in read_metrics(path)] == [1]
+
+
+@pytest.mark.parametrize("line", [b"\0\0\0\n", b"\xff\xfe\n", b'{"step": 1}\n', b"[1]\n", b"\n"])
+def test_a_damaged_whole_line_is_named(make_run: MakeRun, line: bytes) -> None:
+    run = make_run()
+    with (run.directory / "metrics.jsonl").open("ab") as file:
+        file.write(line)
+    with pytest.raises(RecordError, match="line 4 is damaged"):
+        list(run.metrics())

@@ -1,0 +1,47 @@
+import platform
+
+import pytest
+import torch
+from switchhead_lab.errors import ConfigError
+from switchhead_lab.training import host
+
+
+@pytest.fixture(autouse=True)
+def _restore_matmul_setting():
+    before = torch.backends.mkldnn.matmul.fp32_precision
+    yield
+    torch.backends.mkldnn.matmul.fp32_precision = before
+
+
+def test_float32_products_stay_float32() -> None:
+    host.use_onednn_for_fp32()
+    assert host.fp32_matmul_error() < 1e-5
+
+
+def test_onednn_is_given_up_where_it_would_round(monkeypatch) -> None:
+    monkeypatch.setattr(host, "fp32_matmul_error", lambda: 2e-3)
+    assert host.use_onednn_for_fp32() is False
+    assert torch.backends.mkldnn.matmul.fp32_precision == "none"
+
+
+def test_facts_are_recorded() -> None:
+    found = host.prepare_host("cpu", "fp32")
+    assert (found.device.type, found.precision) == ("cpu", "fp32")
+    assert found.facts["n_threads"] == torch.get_num_threads()
+    assert found.description.startswith("cpu (")
+    if platform.libc_ver()[0] == "glibc":
+        assert found.facts["keeps_large_blocks"] is True
+
+
+def test_auto_precision_follows_the_device(monkeypatch) -> None:
+    monkeypatch.setattr(host, "has_fast_bf16", lambda device: True)
+    assert host.prepare_host("cpu", "auto").precision == "bf16"
+    monkeypatch.setattr(host, "has_fast_bf16", lambda device: False)
+    assert host.prepare_host("cpu", "auto").precision == "fp32"
+    assert host.prepare_host("cpu", "bf16").precision == "bf16"
+
+
+def test_a_missing_device_is_an_error(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match='device "cuda" is not available here; use auto or'):
+        host.prepare_host("cuda", "auto")
