@@ -1,1 +1,1 @@
-"""Kernels of switchhead_lab: products of rows with the weights of the experts they are routed to."""
+"""Kernels of switchhead_lab: rows times the weights of the experts they are routed to."""

@@ -2,7 +2,7 @@
 
 
 class LabError(Exception):
-    """Root of every error that is the user's to mend; the command line prints it and exits with 2."""
+    """Root of every error that is the user's to mend; `lab` prints it and exits with 2."""
 
 
 class ConfigError(LabError):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from switchhead_lab.config.files import parse
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.workspace import Workspace, find_workspace
@@ -20,7 +21,7 @@ ATTENTION = {
 }
 
 
-def write_corpus(path: Path, n_lines: int = 1500) -> Path:
+def _write_corpus(path: Path, n_lines: int = 1500) -> Path:
     """Write a text with some structure: lines of words whose order follows a rule."""
     lines = []
     for number in range(n_lines):
@@ -28,6 +29,12 @@ def write_corpus(path: Path, n_lines: int = 1500) -> Path:
         lines.append(" ".join(WORDS[(start + step * 3) % len(WORDS)] for step in range(6)))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def write_corpus() -> Callable[..., Path]:
+    """Write a small structured text to a path."""
+    return _write_corpus
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +51,7 @@ def workspace(tmp_path: Path) -> Workspace:
     (root / "sweeps").mkdir(parents=True)
     (root / "lab.toml").write_text('tracking_uri = "none"\ndevice = "cpu"\n', encoding="utf-8")
     found = find_workspace(root, environment={})
-    register(found.data_dir, write_corpus(tmp_path / "words.txt"), "words")
+    register(found.data_dir, _write_corpus(tmp_path / "words.txt"), "words")
     return found
 
 

@@ -2,7 +2,7 @@
 
 All figures are per attention layer, for one sequence, forward: multiply-accumulates, and floats
 kept for the backward pass. `equations` are the formulas in the paper's text; `published` are those
-that reproduce the figures in its tables. They differ, so a figure is never given without its convention.
+that reproduce the figures in its tables. They differ, so no figure goes without its convention.
 
 Letters: T seq_len, C context_multiple, D d_model, H n_heads, P d_head, E n_experts, K top_k.
 """

@@ -123,8 +123,8 @@ def match_macs(baseline: ModelConfig, candidate: Candidate, convention: Conventi
     if attention is None:
         raise MatchError(
             f"{_describe(candidate)}: at d_head={D_HEAD_MULTIPLE} attention costs "
-            f"{macs(_switchhead(candidate, D_HEAD_MULTIPLE)):,} MACs ({convention}), the baseline's "
-            f"{budget:,}; use fewer heads or a smaller top_k"
+            f"{macs(_switchhead(candidate, D_HEAD_MULTIPLE)):,} MACs ({convention}), "
+            f"the baseline's {budget:,}; use fewer heads or a smaller top_k"
         )
     return baseline.model_copy(update={"attention": attention})
 
@@ -164,9 +164,7 @@ def _switchhead(candidate: Candidate, d_head: int) -> SwitchHeadAttention:
 
 
 def _describe(candidate: Candidate) -> str:
-    return (
-        f"n_heads={candidate.n_heads}, n_experts={candidate.n_experts}, top_k={candidate.top_k}"
-    )
+    return f"n_heads={candidate.n_heads}, n_experts={candidate.n_experts}, top_k={candidate.top_k}"
 
 
 def _widest(

@@ -38,12 +38,14 @@ def run(sweep: SweepArgument, size: SizeOption = "", overrides: SetOption = None
     """
     from switchhead_lab.config.sweep_files import find_sweep
     from switchhead_lab.config.workspace import find_workspace
+
+    workspace = find_workspace()
+    declaration = find_sweep(workspace.sweeps_dir, sweep).resolve(size, overrides or ())
+    # Only now what takes a second to import: a mistyped name is told at once.
     from switchhead_lab.sweeping.executor import run_sweep
     from switchhead_lab.tracking.mlflow_index import open_workspace_index
     from switchhead_lab.tracking.sweep_record import sweep_id
 
-    workspace = find_workspace()
-    declaration = find_sweep(workspace.sweeps_dir, sweep).resolve(size, overrides or ())
     record = run_sweep(
         workspace,
         declaration,
@@ -76,11 +78,11 @@ def list_sweeps(
         sizes = [f"{s}*" if s == file.default_size else s for s in file.sizes]
         rows.append([name, ", ".join(sizes), file.resolve().summary])
     if as_json:
-        typer.echo(json.dumps([dict(zip(("name", "sizes", "summary"), r, strict=True)) for r in rows]))
+        typer.echo(
+            json.dumps([dict(zip(("name", "sizes", "summary"), r, strict=True)) for r in rows])
+        )
         return
-    print_table(
-        "sweeps (* default size)", ["name", "sizes", "compares"], rows, n_text_columns=3
-    )
+    print_table("sweeps (* default size)", ["name", "sizes", "compares"], rows, n_text_columns=3)
 
 
 @app.command()
@@ -122,6 +124,6 @@ def show(sweep: SweepArgument, size: SizeOption = "", overrides: SetOption = Non
         return
     total = sum(left or 0.0 for *_, left in costs)
     typer.echo(
-        f"about {short_time(total)} left, search without pruning, validation not counted; judged by "
-        f"{speed.n_runs} finished run(s) on this machine"
+        f"about {short_time(total)} left, search without pruning, validation not counted; "
+        f"judged by {speed.n_runs} finished run(s) on this machine"
     )

@@ -9,7 +9,9 @@ from switchhead_lab.cli.match import SetOption
 
 
 def train(
-    config: Annotated[Path, typer.Argument(help="Run configuration, as `lab match --toml` prints.")],
+    config: Annotated[
+        Path, typer.Argument(help="Run configuration, as `lab match --toml` prints.")
+    ],
     overrides: SetOption = None,
     name: Annotated[
         str, typer.Option("--name", help="Name of the model in lists and run names.")
@@ -22,15 +24,18 @@ def train(
     from switchhead_lab.config.files import apply_overrides, parse, read_toml
     from switchhead_lab.config.schema import RunConfig
     from switchhead_lab.config.workspace import find_workspace
+
+    workspace = find_workspace()
+    tree = apply_overrides(read_toml(config), overrides or ())
+    resolved = parse(RunConfig, tree, str(config))
+    # Only now what takes a second to import: a mistake in the file is told at once.
     from switchhead_lab.tracking.mlflow_index import open_workspace_index
     from switchhead_lab.tracking.record import RunLabels
     from switchhead_lab.training.run import execute_run
 
-    workspace = find_workspace()
-    tree = apply_overrides(read_toml(config), overrides or ())
     run = execute_run(
         workspace,
-        parse(RunConfig, tree, str(config)),
+        resolved,
         RunLabels(size="custom", variant=name),
         index=open_workspace_index(workspace),
     )

@@ -125,9 +125,7 @@ def _explain(schema: type[BaseModel], details: Any) -> str:
     if kind == "extra_forbidden":
         known = sorted(_fields_at(schema, details["loc"][:-1]))
         name = str(details["loc"][-1])
-        return (
-            f'unknown key "{location}"{near_miss(name, known)}; known keys: {", ".join(known)}'
-        )
+        return f'unknown key "{location}"{near_miss(name, known)}; known keys: {", ".join(known)}'
     if kind == "missing":
         return f'"{location}" is missing; add it'
     if kind == "value_error":

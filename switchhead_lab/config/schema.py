@@ -1,7 +1,7 @@
 """The schema of one training run.
 
-Every class is frozen and refuses unknown keys. A variant is a class with a literal `kind`; code that
-must tell variants apart matches on the class.
+Every class is frozen and refuses unknown keys. A variant is a class with a literal `kind`; code
+that must tell variants apart matches on the class.
 """
 
 from typing import Annotated, Any, Literal, Self
@@ -24,9 +24,7 @@ def require_top_k_within_experts(top_k: int, n_experts: int) -> None:
         ValueError: If `top_k` exceeds `n_experts`.
     """
     if top_k > n_experts:
-        raise ValueError(
-            f"top_k={top_k} but n_experts={n_experts}; use a top_k in 1..{n_experts}"
-        )
+        raise ValueError(f"top_k={top_k} but n_experts={n_experts}; use a top_k in 1..{n_experts}")
 
 
 class TransformerXLPositions(Part):

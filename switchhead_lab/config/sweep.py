@@ -1,7 +1,8 @@
 """The schema of a sweep: one fair comparison, declared once.
 
 A sweep file holds a base declaration and `[sizes.NAME]` tables. A size is an overlay: its keys
-replace those of the base, so sizes differ only in what they name. `extends` starts a size from another.
+replace those of the base, so sizes differ only in what they name. `extends` starts a size from
+another.
 """
 
 from typing import Annotated, Literal, Self
@@ -81,7 +82,7 @@ class Candidate(Part):
 
 
 class SwitchHeadModel(Candidate):
-    """Declared SwitchHead model; d_head (and d_ff, by the rule) follow from the baseline's budget."""
+    """Declared SwitchHead model; d_head (and d_ff, by the rule) follow from the budget."""
 
     kind: Literal["switchhead"] = "switchhead"
     name: ModelName

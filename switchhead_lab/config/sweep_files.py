@@ -38,8 +38,7 @@ class SweepFile:
         if size not in self.sizes:
             known = sorted(self.sizes)
             raise ConfigError(
-                f'{self.path}: no size "{size}"{near_miss(size, known)}; '
-                f"sizes: {', '.join(known)}"
+                f'{self.path}: no size "{size}"{near_miss(size, known)}; sizes: {", ".join(known)}'
             )
         if size in seen:
             raise ConfigError(f'{self.path}: size "{size}" extends itself')

@@ -45,7 +45,7 @@ def shift_to_keys(by_distance: Tensor) -> Tensor:
 
 
 def future_mask(n_queries: int, n_keys: int, like: Tensor) -> Tensor:
-    """Return [T, S], device and dtype as `like`: -inf where the key lies after the query, else 0."""
+    """Return [T, S], made like `like`: -inf where the key lies after the query, else 0."""
     mask = like.new_full((n_queries, n_keys), float("-inf"))
     return mask.triu_(n_keys - n_queries + 1)
 
@@ -83,7 +83,7 @@ def attend(
         content_query_HBTP.reshape(H * B, T, P),
         key_HBSP.reshape(H * B, S, P).transpose(1, 2),
     )
-    attention = torch.softmax(scores + future_mask(T, S, scores), dim=-1)
+    attention = torch.softmax(scores.add_(future_mask(T, S, scores)), dim=-1)
     return torch.bmm(attention, value_HBSP.reshape(H * B, S, P)).view(H, B, T, P)
 
 

@@ -72,6 +72,7 @@ class LanguageModel(nn.Module):
         init_normal(self.embedding.weight, d_model, 1.0, generator)
         scale = block_scale(len(self.blocks))
         for block in self.blocks:
+            assert isinstance(block, Block)
             block.attention.reset_parameters(scale, generator)
             block.feedforward.reset_parameters(scale, generator)
         init_normal(self.output.weight, d_model, 1.0, generator)

@@ -8,8 +8,6 @@ from switchhead_lab.config.sweep import Study
 from switchhead_lab.reporting.frame import CandidateRow, ModelRow, SweepFrame
 from switchhead_lab.tracking.record import DIFF_FILE, RunRecord
 
-# Where a run's provenance holds the manifest of its data.
-MANIFEST_KEYS = ("data_manifest", "data")
 _RESOLVED = ("finished", "pruned", "failed")
 
 
@@ -78,11 +76,8 @@ def data_digest(record: RunRecord) -> str | None:
 
 
 def _manifest(record: RunRecord) -> dict[str, Any]:
-    for key in MANIFEST_KEYS:
-        manifest = record.provenance.get(key)
-        if isinstance(manifest, dict):
-            return manifest
-    return {}
+    manifest = record.provenance.get("data_manifest")
+    return manifest if isinstance(manifest, dict) else {}
 
 
 def _gaps(row: ModelRow) -> Iterable[str]:

@@ -51,7 +51,7 @@ def provenance_json(
         "caption": list(caption),
         "runs": {run.member.run_name: _describe(run) for run in frame.runs},
         "cells": [entry for grid in grids for entry in _cells(grid)],
-        "files": {name: hashlib.sha256(name.encode()).hexdigest() for name, data in sorted(files.items())},
+        "files": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())},
     }
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 

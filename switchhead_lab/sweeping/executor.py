@@ -79,9 +79,7 @@ class _SweepRun:
     def __init__(self, workspace: Workspace, sweep: Sweep, index: Index, say: Say) -> None:
         self._workspace, self._sweep, self._index, self._say = workspace, sweep, index, say
         self._record = _continued_record(workspace, sweep)
-        self._parent_id = index.start_sweep(
-            sweep_id(sweep), sweep_tags(sweep), params_of(sweep)
-        )
+        self._parent_id = index.start_sweep(sweep_id(sweep), sweep_tags(sweep), params_of(sweep))
 
     def run(self, variants: Sequence[Variant]) -> SweepRecord:
         """Run everything that has no result yet."""
@@ -208,9 +206,7 @@ class _SweepRun:
         return self._note(member.model_copy(update=update)), run
 
     def _labels(self, variant: Variant) -> RunLabels:
-        return RunLabels(
-            size=self._sweep.size, variant=variant.name, sweep=sweep_id(self._sweep)
-        )
+        return RunLabels(size=self._sweep.size, variant=variant.name, sweep=sweep_id(self._sweep))
 
     def _note(self, member: SweepMember) -> SweepMember:
         """Put a member into the record on disk, replacing what was known of it."""

@@ -56,8 +56,8 @@ def cost_rows(
 ) -> list[tuple[str, int, int, float | None, float | None]]:
     """Return, for each part of a sweep: name, runs, runs done, seconds a run, seconds left.
 
-    The search is counted at its largest: every trial to the end, then the best with its other seeds.
-    Its candidates are priced by those to be tried first, or by the first feasible ones.
+    The search is counted at its largest: every trial to the end, then the best's other seeds.
+    Its candidates are priced like those to be tried first, or like the first feasible ones.
     """
     rows = []
     for variant in declared_variants(sweep):
@@ -90,15 +90,15 @@ def _study_cost(
 def _variant_row(sweep: Sweep, variant: Variant) -> Row:
     model, baseline = variant.model, baseline_model(sweep)
     attention = model.attention
-    is_switchhead = isinstance(attention, SwitchHeadAttention)
+    experts = attention if isinstance(attention, SwitchHeadAttention) else None
     macs = attention_macs(model, sweep.convention)
     memory = attention_memory_floats(model, sweep.convention)
     return {
         "model": variant.name,
         "role": variant.role,
         "n_heads": attention.n_heads,
-        "n_experts": attention.n_experts if is_switchhead else None,
-        "top_k": attention.top_k if is_switchhead else None,
+        "n_experts": experts.n_experts if experts else None,
+        "top_k": experts.top_k if experts else None,
         "d_head": attention.d_head,
         "d_ff": model.feedforward.d_ff,
         "parameters": count_parameters(model, sweep.data.tokenizer.vocab_size).total,
@@ -139,8 +139,7 @@ def _cells(row: Row) -> list[str]:
         str(row["d_head"]),
         str(row["d_ff"]),
         f"{row['parameters']:,}",
-        f"{row['parameters_difference']:+,} "
-        f"({100 * row['parameters_difference_fraction']:+.3f} %)",
+        f"{row['parameters_difference']:+,} ({100 * row['parameters_difference_fraction']:+.3f} %)",
         short_count(row["attention_macs"]),
         f"{row['attention_macs_ratio']:.3f}",
         short_count(row["attention_memory_floats"]),

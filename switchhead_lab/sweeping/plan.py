@@ -116,9 +116,7 @@ def shape_of(params: Mapping[str, int]) -> Shape:
     return params["n_heads"], params["n_experts"], params["top_k"]
 
 
-def _variant(
-    sweep: Sweep, name: str, role: Role, model: ModelConfig, seeds: list[int]
-) -> Variant:
+def _variant(sweep: Sweep, name: str, role: Role, model: ModelConfig, seeds: list[int]) -> Variant:
     residual = match_residual(
         model, baseline_model(sweep), sweep.data.tokenizer.vocab_size, sweep.convention
     )

@@ -83,9 +83,7 @@ class SearchStudy:
 
     def known_result(self, proposal: Proposal) -> FrozenTrial | None:
         """Return the trial that trained the same candidate before, if any."""
-        return next(
-            (t for t in self._trained() if shape_of(t.params) == proposal.shape), None
-        )
+        return next((t for t in self._trained() if shape_of(t.params) == proposal.shape), None)
 
     def reject_infeasible(self, proposal: Proposal, reason: str) -> None:
         """Record that a candidate has no model; it does not count as tried."""
@@ -137,7 +135,7 @@ class SearchStudy:
         return shape_of(min(finished, key=lambda t: (t.value, t.number)).params)
 
     def recover(self) -> None:
-        """Put back candidates whose process ended without a word; call it under the sweep's lock."""
+        """Put back candidates whose process is gone; call it under the sweep's lock."""
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if set(trial.params) >= {"n_heads", "n_experts", "top_k"}:
                 self._requeue(trial.number, shape_of(trial.params))
@@ -221,13 +219,12 @@ def open_study(storage_uri: str, sweep: Sweep, config: Study, lock_dir: Path) ->
             )
     except Exception as error:  # SQLAlchemy's many kinds
         raise RecordError(
-            f"study storage {storage_uri}: cannot be opened: {error}; check study_storage in lab.toml"
+            f"study storage {storage_uri}: cannot be opened: {error}; "
+            "check study_storage in lab.toml"
         ) from error
     if not study.get_trials(deepcopy=False):
         for candidate in config.first:
-            study.enqueue_trial(
-                _params((candidate.n_heads, candidate.n_experts, candidate.top_k))
-            )
+            study.enqueue_trial(_params((candidate.n_heads, candidate.n_experts, candidate.top_k)))
     return SearchStudy(study, config)
 
 

@@ -123,14 +123,16 @@ def select_runs(
         RecordError: If there is no such sweep or no such state.
     """
     runs = list(runs)
-    if state:
-        states = typing.get_args(RunState)
-        if state not in states:
-            raise RecordError(
-                f'no state "{state}"{near_miss(state, states)}; states: {", ".join(states)}'
-            )
-        runs = [run for run in runs if observed_state(run.status) == state]
-    return _runs_of_sweep(runs, runs_dir, sweep) if sweep else runs
+    if sweep:
+        runs = _runs_of_sweep(runs, runs_dir, sweep)
+    if not state:
+        return runs
+    states = typing.get_args(RunState)
+    if state not in states:
+        raise RecordError(
+            f'no state "{state}"{near_miss(state, states)}; states: {", ".join(states)}'
+        )
+    return [run for run in runs if observed_state(run.status) == state]
 
 
 def _runs_of_sweep(runs: list[RunRecord], runs_dir: Path, sweep: str) -> list[RunRecord]:

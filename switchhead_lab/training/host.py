@@ -80,9 +80,7 @@ def keep_large_blocks() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    return bool(mallopt(_M_MMAP_THRESHOLD, 1 << 30)) and bool(
-        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-    )
+    return bool(mallopt(_M_MMAP_THRESHOLD, 1 << 30)) and bool(mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
 
 
 def use_onednn_for_fp32() -> bool:
@@ -97,7 +95,7 @@ def use_onednn_for_fp32() -> bool:
     """
     if not torch.backends.mkldnn.is_available():
         return False
-    settings = torch.backends.mkldnn.matmul
+    settings = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]  # set at run time
     settings.fp32_precision = "bf16"
     if fp32_matmul_error() <= _FP32_ERROR_LIMIT:
         return True
@@ -119,7 +117,9 @@ def has_fast_bf16(device: torch.device) -> bool:
     if device.type == "cpu":
         capabilities = torch.cpu.get_capabilities()
         return bool(
-            capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16")
+            capabilities.get("avx512_bf16")
+            or capabilities.get("amx_bf16")
+            or capabilities.get("bf16")
         )
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)

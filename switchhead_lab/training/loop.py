@@ -21,13 +21,13 @@ from switchhead_lab.data.token_store import TokenStore
 from switchhead_lab.errors import TrainingError
 from switchhead_lab.model.transformer import LanguageModel, Memory
 from switchhead_lab.tracking.record import MetricPoint
+from switchhead_lab.tracking.run_dir import RunDir
 from switchhead_lab.training.checkpoint import Progress, load_latest, save_checkpoint
 from switchhead_lab.training.hooks import Hook, Prune
 from switchhead_lab.training.host import Host
 from switchhead_lab.training.objectives import Objective
 from switchhead_lab.training.optimisation import build_optimizer, clip_gradients, learning_rate
 from switchhead_lab.training.validation import SplitScore, score_split
-from switchhead_lab.tracking.run_dir import RunDir
 
 
 @dataclass(frozen=True)
@@ -135,9 +135,7 @@ class Trainer:
         for number in range(self._n_micro_batches):
             part = slice(number * rows, (number + 1) * rows)
             memory: Memory = () if batch.starts_stream else self._memories[number]
-            with torch.autocast(
-                device.type, torch.bfloat16, enabled=self.host.precision == "bf16"
-            ):
+            with torch.autocast(device.type, torch.bfloat16, enabled=self.host.precision == "bf16"):
                 score = self._objective.score(
                     self.model,
                     torch.from_numpy(batch.inputs_BT[part]).to(device),
@@ -230,4 +228,3 @@ def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         for name, value in tensors.items()
         if name.startswith(prefix)
     }
-

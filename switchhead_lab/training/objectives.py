@@ -32,18 +32,14 @@ class Score:
 class Objective(Protocol):
     """Scores a batch; the training loop knows nothing else of the task."""
 
-    def score(
-        self, model: LanguageModel, inputs: Tensor, targets: Tensor, memory: Memory
-    ) -> Score:
+    def score(self, model: LanguageModel, inputs: Tensor, targets: Tensor, memory: Memory) -> Score:
         """Run the model on a batch and score its predictions."""
 
 
 class NextToken:
     """Language modelling: the next token at every position."""
 
-    def score(
-        self, model: LanguageModel, inputs: Tensor, targets: Tensor, memory: Memory
-    ) -> Score:
+    def score(self, model: LanguageModel, inputs: Tensor, targets: Tensor, memory: Memory) -> Score:
         """Score the next-token predictions of a chunk.
 
         Args:

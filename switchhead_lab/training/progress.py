@@ -9,6 +9,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -31,7 +32,7 @@ class ProgressDisplay:
         self._first_step: int | None = None
         self._write = write or (lambda text: print(text, file=sys.stderr, flush=True))  # noqa: T201
         self._bar = _make_bar() if write is None and sys.stderr.isatty() else None
-        self._task = None
+        self._task: TaskID | None = None
 
     def __enter__(self) -> "ProgressDisplay":
         """Start the display."""

@@ -106,7 +106,7 @@ def _execute(
     try:
         with ProgressDisplay(run_dir.path.name, config.training.n_steps) as display:
             model = build_model(config.model, config.vocab_size, config.seed)
-            all_hooks = [_MirrorHook(mirror), display, *hooks]
+            all_hooks: list[Hook] = [_MirrorHook(mirror), display, *hooks]
             trainer = Trainer(config, model, NextToken(), store, host, run_dir, all_hooks)
             outcome = trainer.train()
         if outcome.prune is None:
@@ -151,7 +151,7 @@ def _find_finished(runs_dir: Path, config: RunConfig, store: TokenStore) -> RunR
     if path is None:
         return None
     run = read_run(path)
-    known: dict[str, Any] = run.provenance.get("data") or {}
+    known: dict[str, Any] = run.provenance.get("data_manifest") or {}
     if known.get("digest", store.digest) != store.digest:
         raise RecordError(
             f'{path}: trained on other contents of corpus "{config.data.corpus}" (digest '

@@ -29,7 +29,7 @@ class SplitScore:
 
     @property
     def perplexity(self) -> float:
-        """exp of the mean loss; infinite where that overflows."""
+        """Exp of the mean loss; infinite where that overflows."""
         return math.exp(self.loss_nats) if self.loss_nats < 700 else math.inf
 
     def bits_per_byte(self, n_bytes: int) -> float:

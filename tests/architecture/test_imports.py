@@ -1,4 +1,4 @@
-"""The layers of the design: who may import whom, which tool has one importer, how long files are."""
+"""Who may import whom, which tool has one importer, how long files are."""
 
 import ast
 import subprocess

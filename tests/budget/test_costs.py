@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 import pytest
+
 from switchhead_lab.budget.costs import (
     attention_macs,
     attention_memory_floats,

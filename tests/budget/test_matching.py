@@ -1,6 +1,7 @@
 """The matcher against the paper's Table 9 and Sec. 3.5, from the dense rows alone."""
 
 import pytest
+
 from switchhead_lab.budget.costs import attention_macs
 from switchhead_lab.budget.matching import (
     match_heads,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from switchhead_lab.budget.parameters import count_parameters
 from switchhead_lab.config.schema import ModelConfig
 from switchhead_lab.config.sweep_files import find_sweep, list_sweep_files

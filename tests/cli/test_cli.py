@@ -1,4 +1,4 @@
-"""The command line as a user meets it: help, the main path, and one clear error for each mistake."""
+"""The command line as a user meets it: help, the main path, one clear error a mistake."""
 
 import json
 import subprocess
@@ -81,8 +81,9 @@ def root(workspace) -> Path:
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_command_has_help_with_an_example(command: list[str], tmp_path: Path) -> None:
-    from switchhead_lab.cli.app import app
     from typer.testing import CliRunner
+
+    from switchhead_lab.cli.app import app
 
     done = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"})
     assert done.exit_code == 0

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
+
 from switchhead_lab.config.files import merge_trees, parse
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import MatchError, RecordError, TrainingError

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.data.token_store import prepare
 from switchhead_lab.errors import RecordError, TrainingError
@@ -97,7 +98,7 @@ def test_training_learns_the_rule_of_the_corpus(workspace, tiny_config) -> None:
     config = tiny_config("switchhead", n_steps=150, validate_every=150, checkpoint_every=150)
     run = train(workspace, config)
     assert run.result is not None
-    unigram = run.provenance["data"]["unigram_perplexity"]["validation"]
+    unigram = run.provenance["data_manifest"]["unigram_perplexity"]["validation"]
     assert run.result.validation_perplexity < 0.5 * unigram
 
 
@@ -137,9 +138,7 @@ def test_a_finished_run_is_not_trained_again(workspace, tiny_config, monkeypatch
     config = tiny_config()
     first = train(workspace, config)
     monkeypatch.setattr(loop.Trainer, "train", lambda self: pytest.fail("trained again"))
-    again = execute_run(
-        workspace, config, RunLabels(size="other", variant="name"), index=NoIndex()
-    )
+    again = execute_run(workspace, config, RunLabels(size="other", variant="name"), index=NoIndex())
     assert again.directory == first.directory
 
 
@@ -206,8 +205,8 @@ def test_a_pruned_run_has_no_result(workspace, tiny_config) -> None:
     assert run.result is None
 
 
-def test_a_corpus_that_changed_is_refused(workspace, tiny_config, tmp_path) -> None:
-    from conftest import write_corpus
+def test_a_corpus_that_changed_is_refused(workspace, tiny_config, write_corpus, tmp_path) -> None:
+
     from switchhead_lab.data.token_store import register
 
     config = tiny_config()

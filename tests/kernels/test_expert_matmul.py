@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from switchhead_kernels.expert_matmul import project_outputs, project_values
 
 # RMS-relative; float64 leaves rounding only, bf16 has 8 bits of mantissa and sums over D or H * K.

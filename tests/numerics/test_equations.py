@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
+
 from switchhead_lab.config.schema import DenseAttention, SwitchHeadAttention
 from switchhead_lab.model.attention import build_attention
-from torch import Tensor
 
 D, T, S = 10, 7, 13  # odd sizes; S - T positions of memory
 

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+
 from switchhead_lab.config.schema import (
     DenseAttention,
     DenseFeedForward,

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from switchhead_lab.config.schema import DenseAttention, SwitchHeadAttention
 from switchhead_lab.model.attention import DenseXLAttention, SwitchHeadXLAttention
 

@@ -82,12 +82,11 @@ def test_failed_candidate_is_an_outcome_and_noted(make_writer):
     assert "Note: candidates that failed: trial 7." in warning_lines(frame)
 
 
-@pytest.mark.parametrize("key", ["data_manifest", "data"])
-def test_different_data_and_commits_are_doubts(complete, key):
+def test_different_data_and_commits_are_doubts(complete):
     complete.sweep = complete.sweep.model_copy(
         update={"baseline": complete.sweep.baseline.model_copy(update={"seeds": [0, 1, 2, 3]})}
     )
-    provenance = {"git": {"commit": "e" * 40, "dirty": True}, key: MANIFEST}
+    provenance = {"git": {"commit": "e" * 40, "dirty": True}, "data_manifest": MANIFEST}
     complete.add("dense", "baseline", complete.dense(), 3, 35.1, provenance=provenance)
     lines = warning_lines(_frame(complete))
     assert any("2 different versions of the data" in line for line in lines)

@@ -8,9 +8,9 @@ import math
 
 import torch
 import torch.nn.functional as F
-from switchhead_kernels.expert_matmul import project_outputs, project_values
 from torch import Tensor, nn
 
+from switchhead_kernels.expert_matmul import project_outputs, project_values
 from switchhead_lab.config.schema import SwitchHeadAttention
 from switchhead_lab.model.initialisation import init_normal
 from switchhead_lab.model.positions import attend, in_compute_dtype, relative_position_table
@@ -20,12 +20,13 @@ from switchhead_lab.model.router import SigmoidRouter
 class SwitchHeadXLAttention(nn.Module):
     """SwitchHead attention with Transformer-XL relative positions.
 
-    `V_h = sum_{e in E_S} s_S[e] x W_V[h, e]` and `y = sum_h sum_{e in E_D} s_D[e] (A_h V_h) W_O[h, e]`
-    with `s = sigmoid(x W_router[h])` and E_S, E_D the K largest of s_S (source side, key positions)
-    and s_D (destination side, query positions).
+    `V_h = sum_{e in E_S} s_S[e] x W_V[h, e]` and
+    `y = sum_h sum_{e in E_D} s_D[e] (A_h V_h) W_O[h, e]` with `s = sigmoid(x W_router[h])`;
+    E_S and E_D are the K largest of s_S (source side, key positions) and of s_D (destination side,
+    query positions).
 
-    Source: SwitchHead (arXiv:2312.07987), Sec. 2.2. No biases u, v; the scale is fixed at 1 / sqrt(P).
-    Symbols: `value_router` W_S, `output_router` W_D, `value_weight_HEDP` W_V, `output_weight_HEPD` W_O.
+    Source: SwitchHead (arXiv:2312.07987), Sec. 2.2. No biases u, v; the scale is 1 / sqrt(P).
+    Symbols: `value_router` W_S, `output_router` W_D, `value_weight` W_V, `output_weight` W_O.
     """
 
     def __init__(self, config: SwitchHeadAttention, d_model: int) -> None:

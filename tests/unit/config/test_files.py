@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from switchhead_lab.config.files import apply_overrides, merge_trees, parse, read_toml, to_toml
 from switchhead_lab.config.identity import identity
 from switchhead_lab.config.schema import RunConfig

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from switchhead_lab.config.sweep_files import find_sweep, list_sweep_files
 from switchhead_lab.errors import ConfigError
 

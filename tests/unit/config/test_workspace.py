@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from switchhead_lab.config.workspace import find_workspace
 from switchhead_lab.errors import ConfigError, WorkspaceError
 

@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+
 from switchhead_lab.config.schema import (
     DenseAttention,
     DenseFeedForward,
@@ -45,9 +46,7 @@ def test_std_inside_the_blocks(attention, fan_ins: dict[str, int]) -> None:
     for name, fan_in in fan_ins.items():
         std = getattr(block.attention, name).std().item()
         assert std == pytest.approx(scale / math.sqrt(fan_in), rel=0.05), name
-    assert block.feedforward.up.weight.std().item() == pytest.approx(
-        scale / math.sqrt(D), rel=0.05
-    )
+    assert block.feedforward.up.weight.std().item() == pytest.approx(scale / math.sqrt(D), rel=0.05)
     assert block.feedforward.down.weight.std().item() == pytest.approx(
         scale / math.sqrt(F), rel=0.05
     )

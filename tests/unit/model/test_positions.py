@@ -1,4 +1,5 @@
 import torch
+
 from switchhead_lab.model.positions import (
     future_mask,
     relative_position_table,

@@ -1,4 +1,5 @@
 import torch
+
 from switchhead_lab.model.router import SigmoidRouter, select_experts
 
 

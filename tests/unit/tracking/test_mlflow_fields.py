@@ -17,7 +17,7 @@ MakeRun = Callable[..., RunRecord]
 class Inner(Part):
     text: str
     flag: bool = True
-    numbers: list[int] = [1, 2]  # noqa: RUF012
+    numbers: list[int] = [1, 2]
     absent: int | None = None
 
 

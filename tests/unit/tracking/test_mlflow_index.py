@@ -22,6 +22,9 @@ from switchhead_lab.tracking.mlflow_store import MlflowStore
 from switchhead_lab.tracking.record import MetricPoint, RunRecord, RunResult, read_run
 from switchhead_lab.tracking.run_dir import RunDir
 
+# MLflow's own use of SQLAlchemy.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
+
 MakeRun = Callable[..., RunRecord]
 OpenRun = Callable[..., RunDir]
 MakePoint = Callable[..., MetricPoint]

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from switchhead_lab.errors import RecordError
 from switchhead_lab.training import checkpoint
 from switchhead_lab.training.checkpoint import (

@@ -2,6 +2,7 @@ import platform
 
 import pytest
 import torch
+
 from switchhead_lab.errors import ConfigError
 from switchhead_lab.training import host
 

@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+
 from switchhead_lab.training.optimisation import build_optimizer, clip_gradients, learning_rate
 
 

@@ -4,7 +4,9 @@ from switchhead_lab.training.progress import ProgressDisplay
 
 
 def point(step: int, **metrics: float) -> MetricPoint:
-    return MetricPoint(step, 10 * step, 0.0, {k.replace("_", "/", 1): v for k, v in metrics.items()})
+    return MetricPoint(
+        step, 10 * step, 0.0, {k.replace("_", "/", 1): v for k, v in metrics.items()}
+    )
 
 
 def test_plain_lines_without_a_terminal(monkeypatch) -> None:
