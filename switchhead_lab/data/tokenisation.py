@@ -1,0 +1,293 @@
+"""Tokenizers: text to ids and back, trained on the training split only."""
+
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Protocol, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from switchhead_lab.config.schema import (
+    ByteTokenizer,
+    CharTokenizer,
+    SentencePieceTokenizer,
+    TokenizerConfig,
+)
+from switchhead_lab.errors import DataError
+
+TokenIds = NDArray[np.uint16]
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+MAX_TRAINING_BYTES = 32 * 2**20
+"""SentencePiece is trained on at most this much text, since it needs some 40 bytes for each."""
+
+
+class Tokenizer(Protocol):
+    """What the rest of the lab asks of a tokenizer."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids, used or not."""
+        ...
+
+    @property
+    def end_of_document(self) -> int:
+        """Id that follows every document."""
+        ...
+
+    def encode(self, text: str) -> TokenIds:
+        """Return the ids of a text, without an end of document."""
+        ...
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of ids; an end of document has none."""
+        ...
+
+    def to_bytes(self) -> bytes:
+        """Return the tokenizer as the contents of its file."""
+        ...
+
+
+class SentencePieces:
+    """SentencePiece unigram model with byte fallback; decoding restores every text exactly.
+
+    Newlines are spelled as byte pieces and lines encoded one by one: over a long text the float32
+    scores of SentencePiece round, and the ids of a line would depend on what stands before it.
+    U+2581 is spelled so too: SentencePiece writes it for a space and could not tell the two apart.
+    """
+
+    _VERBATIM = re.compile("([\n\u2581])")
+
+    def __init__(self, model: bytes) -> None:
+        import sentencepiece
+
+        self._model = model
+        self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+        self._verbatim_ids = {
+            character: [self._processor.piece_to_id(f"<0x{b:02X}>") for b in character.encode()]
+            for character in "\n\u2581"
+        }
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of pieces."""
+        return int(self._processor.get_piece_size())
+
+    @property
+    def end_of_document(self) -> int:
+        """Id of the end-of-sentence piece."""
+        return int(self._processor.eos_id())
+
+    def encode(self, text: str) -> TokenIds:
+        """Return the ids of a text."""
+        parts = self._VERBATIM.split(text)
+        ids: list[int] = []
+        for part, encoded in zip(parts, self._processor.encode(parts, num_threads=1), strict=True):
+            ids.extend(self._verbatim_ids.get(part, encoded))
+        return np.array(ids, dtype=np.uint16)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of ids."""
+        return str(self._processor.decode([int(i) for i in ids]))
+
+    def to_bytes(self) -> bytes:
+        """Return SentencePiece's model file."""
+        return self._model
+
+
+class Utf8Bytes:
+    """One id per UTF-8 byte; byte 0 ends a document."""
+
+    vocab_size = 256
+    end_of_document = 0
+
+    def encode(self, text: str) -> TokenIds:
+        """Return the ids of a text.
+
+        Raises:
+            DataError: If the text holds a NUL, which would read as an end of document.
+        """
+        if "\0" in text:
+            raise DataError("the text holds a NUL character, which the byte tokenizer reserves")
+        return np.frombuffer(text.encode("utf-8"), dtype=np.uint8).astype(np.uint16)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of ids; bytes that form no character become U+FFFD."""
+        kept = bytes(int(i) for i in ids if i != self.end_of_document)
+        return kept.decode("utf-8", errors="replace")
+
+    def to_bytes(self) -> bytes:
+        """Return the kind alone: there is nothing to train."""
+        return _to_json({"kind": "byte"})
+
+
+class Characters:
+    """One id per character; 0 is an unknown character, 1 ends a document."""
+
+    _UNKNOWN = 0
+    end_of_document = 1
+    N_RESERVED = 2
+
+    def __init__(self, characters: str, vocab_size: int) -> None:
+        self.vocab_size = vocab_size
+        self._characters = characters
+        self._id_of = np.full(0x110000, self._UNKNOWN, dtype=np.uint16)
+        codes = [ord(character) for character in characters]
+        self._id_of[codes] = np.arange(self.N_RESERVED, self.N_RESERVED + len(codes))
+        unused = vocab_size - self.N_RESERVED - len(codes)
+        self._text_of = [REPLACEMENT, "", *characters, *[REPLACEMENT] * unused]
+
+    def encode(self, text: str) -> TokenIds:
+        """Return the ids of a text."""
+        codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
+        ids: TokenIds = self._id_of[codes]
+        return ids
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of ids; unknown characters become U+FFFD."""
+        return "".join(self._text_of[int(i)] for i in ids)
+
+    def to_bytes(self) -> bytes:
+        """Return the characters in order of their ids, as JSON."""
+        return _to_json(
+            {"kind": "char", "vocab_size": self.vocab_size, "characters": self._characters}
+        )
+
+
+def tokenizer_id(config: TokenizerConfig) -> str:
+    """Return the name of a tokenizer in paths and tables, e.g. `sentencepiece-2048`."""
+    return (
+        config.kind if isinstance(config, ByteTokenizer) else f"{config.kind}-{config.vocab_size}"
+    )
+
+
+def tokenizer_file_name(config: TokenizerConfig) -> str:
+    """Return the name of the file that holds a trained tokenizer."""
+    return "tokenizer.model" if isinstance(config, SentencePieceTokenizer) else "tokenizer.json"
+
+
+def train_tokenizer(config: TokenizerConfig, texts: Sequence[str]) -> Tokenizer:
+    """Train a tokenizer; the same texts give the same tokenizer, byte for byte.
+
+    Args:
+        config: Kind and size.
+        texts: The training documents.
+
+    Raises:
+        DataError: If the texts are too small for the size, or the size for the texts.
+    """
+    match config:
+        case SentencePieceTokenizer():
+            return SentencePieces(_train_sentencepiece(config.vocab_size, texts))
+        case ByteTokenizer():
+            return Utf8Bytes()
+        case CharTokenizer():
+            counts = Counter[str]()
+            for text in texts:
+                counts.update(text)
+            # Ties go to the lower code point, so that the order never depends on the texts' order.
+            ranked = sorted(counts, key=lambda character: (-counts[character], character))
+            kept = ranked[: config.vocab_size - Characters.N_RESERVED]
+            return Characters("".join(kept), config.vocab_size)
+        case _:
+            assert_never(config)
+
+
+def load_tokenizer(config: TokenizerConfig, path: Path) -> Tokenizer:
+    """Load a trained tokenizer from its file.
+
+    Raises:
+        DataError: If the file is missing, damaged or of another size than configured.
+    """
+    damaged = DataError(
+        f"{path}: not a {tokenizer_id(config)} tokenizer; delete its folder and prepare again"
+    )
+    try:
+        tokenizer = _from_bytes(config, path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}; prepare again") from None
+    except (RuntimeError, ValueError, LookupError, TypeError):
+        raise damaged from None
+    if tokenizer.vocab_size != config.vocab_size:
+        raise damaged
+    return tokenizer
+
+
+def _from_bytes(config: TokenizerConfig, contents: bytes) -> Tokenizer:
+    match config:
+        case SentencePieceTokenizer():
+            return SentencePieces(contents)
+        case ByteTokenizer():
+            if json.loads(contents) != {"kind": "byte"}:
+                raise ValueError("not a byte tokenizer")
+            return Utf8Bytes()
+        case CharTokenizer():
+            values = json.loads(contents)
+            return Characters(values["characters"], values["vocab_size"])
+        case _:
+            assert_never(config)
+
+
+def _to_json(values: dict[str, Any]) -> bytes:
+    return (json.dumps(values, sort_keys=True) + "\n").encode("ascii")
+
+
+def _train_sentencepiece(vocab_size: int, texts: Sequence[str]) -> bytes:
+    import sentencepiece
+
+    lines = _sample_lines(texts)
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(lines),
+            model_writer=model,
+            model_type="unigram",
+            vocab_size=vocab_size,
+            byte_fallback=True,
+            normalization_rule_name="identity",
+            remove_extra_whitespaces=False,
+            add_dummy_prefix=False,
+            unk_id=0,
+            eos_id=1,
+            bos_id=-1,
+            pad_id=-1,
+            max_sentence_length=2**30,
+            # Several threads sum expectations in another order and end in another model.
+            num_threads=1,
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        raise DataError(_explain_training_failure(str(error), vocab_size)) from None
+    return model.getvalue()
+
+
+def _sample_lines(texts: Sequence[str]) -> list[str]:
+    """Return all lines that hold text, or every k-th where they exceed what training can use."""
+    lines = [line for text in texts for line in text.split("\n") if line.strip()]
+    n_bytes = sum(len(line.encode("utf-8")) for line in lines)
+    return lines[:: max(1, -(-n_bytes // MAX_TRAINING_BYTES))]
+
+
+def _explain_training_failure(message: str, vocab_size: int) -> str:
+    """Turn SentencePiece's two size complaints into advice; both print the size that would do."""
+    too_small = re.search(r"set it to a value <= (\d+)", message)
+    if too_small:
+        largest = int(too_small[1])
+        try:
+            SentencePieceTokenizer(vocab_size=largest)
+            advice = f"use a vocab_size of at most {largest}, or give more text"
+        except ValidationError:
+            advice = "give more text, or use the byte or char tokenizer"
+        return f"the training text is too small for vocab_size={vocab_size}; {advice}"
+    too_many = re.search(r"required_chars\. (\d+) vs (\d+)", message)
+    if too_many:
+        return (
+            f"the training text has too many characters for vocab_size={vocab_size}; "
+            f"use at least {too_many[2]}"
+        )
+    return f"SentencePiece could not be trained: {message}"

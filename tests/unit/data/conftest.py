@@ -1,0 +1,44 @@
+"""A tiny workspace: a folder of documents and a text file, with words of very unequal frequency."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+
+def make_text(seed: int, n_lines: int) -> str:
+    generator = random.Random(seed)
+    syllables = [a + b for a in "bdfgklmnprst" for b in "aeiou"]
+    words = ["".join(generator.choices(syllables, k=generator.randint(1, 3))) for _ in range(60)]
+    weights = [1 / (rank + 1) for rank in range(len(words))]
+    lines = (" ".join(generator.choices(words, weights, k=9)) for _ in range(n_lines))
+    return "".join(f"{line.capitalize()}.\n" for line in lines)
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    return tmp_path / "workspace" / "data"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Twelve documents of equal length, one of them in a folder below."""
+    path = tmp_path / "letters"
+    (path / "deep").mkdir(parents=True)
+    for number in range(11):
+        (path / f"letter-{number:02}.txt").write_text(make_text(number, 20), encoding="utf-8")
+    (path / "deep" / "letter.md").write_text(make_text(11, 20), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def text_file(tmp_path: Path) -> Path:
+    path = tmp_path / "notes.txt"
+    path.write_text(make_text(99, 400), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def long_text() -> str:
+    """450 kB in words that the documents do not hold, so that their pieces have close rivals."""
+    return "".join(make_text(seed, 200) for seed in range(100, 150))

@@ -1,0 +1,270 @@
+import math
+import multiprocessing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from switchhead_lab.config.schema import (
+    ByteTokenizer,
+    CharTokenizer,
+    DataConfig,
+    SentencePieceTokenizer,
+)
+from switchhead_lab.data import token_store
+from switchhead_lab.data.corpora import find_corpus
+from switchhead_lab.data.documents import SPLITS
+from switchhead_lab.data.token_store import (
+    find_store,
+    list_stores,
+    open_store,
+    prepare,
+    register,
+    unigram_perplexity,
+)
+from switchhead_lab.errors import DataError, WorkspaceError
+
+BYTES = DataConfig(corpus="letters", tokenizer=ByteTokenizer())
+CONFIGS = [
+    BYTES,
+    DataConfig(corpus="letters", tokenizer=CharTokenizer(vocab_size=64)),
+    DataConfig(corpus="letters", tokenizer=SentencePieceTokenizer(vocab_size=320)),
+]
+
+
+@pytest.fixture
+def registered(data_dir: Path, folder: Path) -> Path:
+    register(data_dir, folder, "letters")
+    return data_dir
+
+
+@pytest.mark.parametrize("data", CONFIGS, ids=lambda data: data.tokenizer.kind)
+def test_tokens_are_the_documents_each_with_its_end(registered: Path, data: DataConfig):
+    prepare(registered, data)
+    store = open_store(registered, data)
+    corpus = find_corpus(registered, "letters").read()
+    tokenizer = store.tokenizer()
+    for split in SPLITS:
+        tokens = store.tokens(split)
+        ends = np.flatnonzero(tokens == tokenizer.end_of_document)
+        starts = [0, *(ends[:-1] + 1)]
+        texts = [tokenizer.decode(tokens[a:b]) for a, b in zip(starts, ends, strict=True)]
+        assert texts == [document.text for document in corpus.splits[split]]
+        part = store.manifest.splits[split]
+        assert part.n_tokens == len(tokens) == ends[-1] + 1
+        assert part.n_documents == len(texts)
+        assert part.n_bytes == sum(len(text.encode()) for text in texts)
+    store.verify()
+
+
+def test_tokens_are_read_only_little_endian_16_bit(registered: Path):
+    store = prepare(registered, BYTES)
+    tokens = store.tokens("test")
+    assert isinstance(tokens, np.memmap)
+    assert tokens.dtype == np.dtype("<u2")
+    with pytest.raises(ValueError, match="read-only"):
+        tokens[0] = 1
+    raw = (store.path / "test.bin").read_bytes()
+    assert raw[0] + 256 * raw[1] == tokens[0]
+
+
+def test_unigram_perplexity_follows_its_definition(registered: Path):
+    store = prepare(registered, BYTES)
+    train = store.tokens("train").tolist()
+    for split, given in store.manifest.unigram_perplexity.model_dump().items():
+        nll = [
+            -math.log((train.count(token) + 1) / (len(train) + 256))
+            for token in store.tokens(split).tolist()
+        ]
+        assert given == pytest.approx(math.exp(sum(nll) / len(nll)))
+    assert unigram_perplexity(np.array([0, 0]), np.array([3, 1])) == pytest.approx(2)
+
+
+def test_second_preparation_does_nothing(registered: Path, monkeypatch: pytest.MonkeyPatch):
+    stages: list[str] = []
+    first = prepare(registered, BYTES, progress=stages.append)
+    assert stages[0] == "reading letters"
+    monkeypatch.setattr(token_store, "_fill", None)
+    assert prepare(registered, BYTES, progress=stages.append) == first
+    assert stages.count("reading letters") == 1
+
+
+def test_prepared_tokens_outlive_their_source(registered: Path, folder: Path):
+    prepare(registered, BYTES)
+    (folder / "letter-00.txt").write_text("Another text.\n", encoding="utf-8")
+    assert prepare(registered, BYTES) == open_store(registered, BYTES)
+    with pytest.raises(DataError, match="has changed"):
+        prepare(registered, CONFIGS[1])
+
+
+def test_digest_depends_on_contents_only(registered: Path, folder: Path, tmp_path: Path):
+    store = prepare(registered, BYTES)
+    elsewhere = tmp_path / "elsewhere"
+    register(elsewhere, folder, "letters")
+    copy = prepare(elsewhere, BYTES)
+    later = copy.manifest.model_copy(update={"created_at": "later", "versions": {}})
+    assert token_store.TokenStore(copy.path, later).digest == store.digest
+    assert prepare(registered, CONFIGS[1]).digest != store.digest
+    register(elsewhere, folder / "deep" / ".." / "letter-00.txt", "letters", replace=True)
+    assert prepare(elsewhere, BYTES).digest != store.digest
+
+
+@pytest.mark.parametrize("field", ["source_sha256", "tokenizer_sha256", "splits"])
+def test_digest_covers_source_tokenizer_and_tokens(registered: Path, field: str):
+    store = prepare(registered, BYTES)
+    other = "0" * 64
+    if field == "splits":
+        part = store.manifest.splits["test"].model_copy(update={"sha256": other})
+        other = store.manifest.splits | {"test": part}
+    changed = store.manifest.model_copy(update={field: other})
+    assert token_store.TokenStore(store.path, changed).digest != store.digest
+
+
+def test_unprepared_store_says_what_to_run(registered: Path):
+    with pytest.raises(DataError, match=r"run `lab data prepare --name letters --tokenizer byte`"):
+        open_store(registered, BYTES)
+    with pytest.raises(DataError, match=r"--tokenizer char --vocab-size 64`"):
+        open_store(registered, CONFIGS[1])
+    with pytest.raises(DataError, match=r"did you mean"):
+        open_store(registered, DataConfig(corpus="leters"))
+
+
+def test_verify_names_the_file_that_differs(registered: Path):
+    store = prepare(registered, BYTES)
+    path = store.path / "validation.bin"
+    contents = bytearray(path.read_bytes())
+    contents[0] ^= 1
+    path.write_bytes(contents)
+    assert find_store(registered, BYTES) is not None
+    with pytest.raises(DataError, match=r"validation\.bin: SHA-256 is .*manifest\.json says"):
+        store.verify()
+    path.unlink()
+    with pytest.raises(DataError, match=r"validation\.bin: missing"):
+        store.verify()
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("manifest.json", b"{"),
+        ("train.bin", b"short"),
+        ("manifest.json", None),
+        ("tokenizer.json", None),
+    ],
+)
+def test_incomplete_store_is_not_valid_and_is_made_anew(registered: Path, name, damage):
+    store = prepare(registered, BYTES)
+    path = store.path / name
+    if damage is None:
+        path.unlink()
+    else:
+        path.write_bytes(damage)
+    assert find_store(registered, BYTES) is None
+    assert list_stores(registered, "letters") == []
+    assert prepare(registered, BYTES).digest == store.digest
+    open_store(registered, BYTES).verify()
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_interrupted_preparation_leaves_nothing(registered: Path, monkeypatch, error):
+    def fail(path, documents, tokenizer):
+        raise error
+
+    monkeypatch.setattr(token_store, "_write_tokens", fail)
+    expected = WorkspaceError if isinstance(error, OSError) else KeyboardInterrupt
+    with pytest.raises(expected):
+        prepare(registered, BYTES)
+    left = {path.name for path in (registered / "letters").iterdir()}
+    assert left <= {"corpus.json", ".lock"}
+    assert find_store(registered, BYTES) is None
+
+
+def test_leftovers_of_a_killed_preparation_are_removed(registered: Path):
+    stale = registered / "letters" / ".byte.0123abcd.tmp"
+    stale.mkdir()
+    (stale / "train.bin").write_bytes(b"half")
+    prepare(registered, BYTES)
+    assert not stale.exists()
+
+
+def _prepare_and_tell(data_dir: Path, barrier, stages) -> None:
+    barrier.wait()
+    prepare(data_dir, BYTES, progress=stages.put)
+
+
+def test_two_processes_prepare_once(registered: Path):
+    context = multiprocessing.get_context("spawn")
+    barrier, stages = context.Barrier(2), context.Queue()
+    processes = [
+        context.Process(target=_prepare_and_tell, args=(registered, barrier, stages))
+        for _ in range(2)
+    ]
+    for process in processes:
+        process.start()
+    heard = [stages.get(timeout=60) for _ in range(5)]
+    for process in processes:
+        process.join(timeout=60)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert heard.count("reading letters") == 1
+    assert stages.empty()
+    open_store(registered, BYTES).verify()
+
+
+def test_unwritable_data_folder_is_a_workspace_error(tmp_path: Path, text_file: Path):
+    blocked = tmp_path / "file"
+    blocked.write_text("", encoding="utf-8")
+    with pytest.raises(WorkspaceError, match="cannot be created"):
+        register(blocked / "data", text_file, "notes")
+
+
+def test_registering_the_same_text_again_keeps_its_tokens(registered: Path, folder: Path):
+    store = prepare(registered, BYTES)
+    register(registered, folder, "letters", replace=True)
+    assert find_store(registered, BYTES) == store
+    moved = folder.rename(folder.parent / "moved")
+    entry = register(registered, moved, "letters")
+    assert entry.source_path == str(moved)
+    assert find_corpus(registered, "letters").read().source_sha256 == entry.source_sha256
+    assert find_store(registered, BYTES) == store
+
+
+def test_another_text_needs_replace_which_drops_tokens(registered: Path, text_file: Path):
+    old = prepare(registered, BYTES)
+    with pytest.raises(DataError, match=r"registered already.*add --replace"):
+        register(registered, text_file, "letters")
+    assert find_store(registered, BYTES) == old
+    register(registered, text_file, "letters", replace=True)
+    assert not old.path.exists()
+    assert prepare(registered, BYTES).manifest.source_sha256 != old.manifest.source_sha256
+
+
+def test_replace_mends_a_damaged_registration(registered: Path, folder: Path):
+    (registered / "letters" / "corpus.json").write_text("{", encoding="utf-8")
+    with pytest.raises(DataError, match="damaged"):
+        register(registered, folder, "letters")
+    register(registered, folder, "letters", replace=True)
+    assert find_corpus(registered, "letters").read().n_documents == 12
+
+
+def test_tokens_of_another_source_do_not_count(registered: Path, text_file: Path):
+    prepare(registered, BYTES)
+    entry = register(registered.parent / "other", text_file, "letters")
+    token_store.write_entry(registered, entry)
+    assert find_store(registered, BYTES) is None
+
+
+def test_unsuitable_corpus_is_named(registered: Path):
+    large = SentencePieceTokenizer(vocab_size=30_000)
+    with pytest.raises(DataError, match=r'^corpus "letters": the training text is too small'):
+        prepare(registered, DataConfig(corpus="letters", tokenizer=large))
+
+
+@pytest.mark.slow
+def test_sotu_at_the_default_size(data_dir: Path):
+    store = prepare(data_dir, DataConfig())
+    tokenizer = store.tokenizer()
+    part = store.manifest.splits["validation"]
+    assert 3 < part.n_bytes / part.n_tokens < 5
+    text = tokenizer.decode(store.tokens("validation"))
+    documents = find_corpus(data_dir, "sotu").read().splits["validation"]
+    assert text == "".join(document.text for document in documents)
