@@ -1,5 +1,6 @@
 """The `lab` application: its commands and how user errors leave it."""
 
+import signal
 import sys
 from typing import Annotated
 
@@ -11,20 +12,22 @@ from switchhead_lab.errors import LabError
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
 
 app = typer.Typer(
     name="lab",
     help="Fair, repeatable comparisons of mixture-of-experts Transformers with dense ones.",
+    epilog="Example: lab sweep matched-params --size demo",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(data.app, name="data", help="Prepare and list corpora.")
+app.add_typer(data.app, name="data")
 app.command()(match.match)
 app.command()(train.train)
 app.add_typer(sweep.app, name="sweep")
 app.command()(report.report)
-app.add_typer(runs.app, name="runs", help="List, show, compare and mirror runs.")
+app.add_typer(runs.app, name="runs")
 app.command()(ui.ui)
 
 
@@ -46,13 +49,23 @@ def _options(
     """Fair, repeatable comparisons of mixture-of-experts Transformers with dense ones."""
 
 
+class _Terminated(KeyboardInterrupt):
+    """The system asked the process to end; runs are closed as after Ctrl-C."""
+
+
+def _terminate(*_: object) -> None:
+    raise _Terminated
+
+
 def main() -> None:
     """Run `lab`; a user's mistake prints one message and exits with 2, without a traceback."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         app()
     except LabError as error:
         typer.secho(f"error: {error}", err=True, fg="red")
         sys.exit(EXIT_USER_ERROR)
-    except KeyboardInterrupt:
-        typer.secho("interrupted", err=True, fg="yellow")
-        sys.exit(EXIT_INTERRUPTED)
+    except KeyboardInterrupt as interruption:
+        typer.secho("interrupted; the same command continues", err=True, fg="yellow")
+        is_termination = isinstance(interruption, _Terminated)
+        sys.exit(EXIT_TERMINATED if is_termination else EXIT_INTERRUPTED)

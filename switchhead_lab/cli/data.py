@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Prepare corpora and list them.", no_args_is_help=True)
+app = typer.Typer(
+    help="Prepare corpora and list them.\n\nExample: lab data list", no_args_is_help=True
+)
 
 
 @app.command()

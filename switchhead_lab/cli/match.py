@@ -12,6 +12,9 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a value, e.g. training.n_steps=10."),
 ]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="auto, cpu, cuda or mps; that of lab.toml if left out.")
+]
 
 
 def match(

@@ -4,7 +4,10 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="List, show and compare runs; copy them to MLflow.", no_args_is_help=True)
+app = typer.Typer(
+    help="List, show and compare runs; copy them to MLflow.\n\nExample: lab runs list",
+    no_args_is_help=True,
+)
 
 Reference = Annotated[str, typer.Argument(help="Name of a run, or the start of its hash.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -105,4 +108,4 @@ def sync(
     runs_dir = workspace.runs_dir
     chosen = [find_run(runs_dir, name) for name in runs] if runs else list_runs(runs_dir)
     n_copied = sync_workspace(workspace, chosen, only_unsynced=unsynced)
-    typer.echo(f"{n_copied} runs are up to date in MLflow")
+    typer.echo(f"runs up to date in MLflow: {n_copied}")

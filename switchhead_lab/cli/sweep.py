@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from switchhead_lab.cli.match import SetOption, SizeOption
+from switchhead_lab.cli.match import DeviceOption, SetOption, SizeOption
 
 
 class _SweepGroup(TyperGroup):
@@ -31,7 +31,12 @@ SweepArgument = Annotated[str, typer.Argument(help="Name of a sweep or path to i
 
 
 @app.command()
-def run(sweep: SweepArgument, size: SizeOption = "", overrides: SetOption = None) -> None:
+def run(
+    sweep: SweepArgument,
+    size: SizeOption = "",
+    overrides: SetOption = None,
+    device: DeviceOption = "",
+) -> None:
     """Run a sweep, or what is left of it: baselines, search, and the best candidate's seeds.
 
     Example: lab sweep run sweeps/matched-params.toml --size demo
@@ -39,7 +44,7 @@ def run(sweep: SweepArgument, size: SizeOption = "", overrides: SetOption = None
     from switchhead_lab.config.sweep_files import find_sweep
     from switchhead_lab.config.workspace import find_workspace
 
-    workspace = find_workspace()
+    workspace = find_workspace().on_device(device)
     declaration = find_sweep(workspace.sweeps_dir, sweep).resolve(size, overrides or ())
     # Only now what takes a second to import: a mistyped name is told at once.
     from switchhead_lab.sweeping.executor import run_sweep

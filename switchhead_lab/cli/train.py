@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from switchhead_lab.cli.match import SetOption
+from switchhead_lab.cli.match import DeviceOption, SetOption
 
 
 def train(
@@ -13,6 +13,7 @@ def train(
         Path, typer.Argument(help="Run configuration, as `lab match --toml` prints.")
     ],
     overrides: SetOption = None,
+    device: DeviceOption = "",
     name: Annotated[
         str, typer.Option("--name", help="Name of the model in lists and run names.")
     ] = "custom",
@@ -25,7 +26,7 @@ def train(
     from switchhead_lab.config.schema import RunConfig
     from switchhead_lab.config.workspace import find_workspace
 
-    workspace = find_workspace()
+    workspace = find_workspace().on_device(device)
     tree = apply_overrides(read_toml(config), overrides or ())
     resolved = parse(RunConfig, tree, str(config))
     # Only now what takes a second to import: a mistake in the file is told at once.

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -40,6 +40,17 @@ class Workspace:
 
     root: Path
     settings: WorkspaceSettings
+
+    def on_device(self, device: str) -> "Workspace":
+        """Return the workspace with another device; an empty name keeps the one it has.
+
+        Raises:
+            ConfigError: If there is no such kind of device.
+        """
+        if not device:
+            return self
+        values = {**self.settings.model_dump(), "device": device}
+        return replace(self, settings=parse(WorkspaceSettings, values, "--device"))
 
     @property
     def data_dir(self) -> Path:

@@ -3,6 +3,7 @@
 import statistics
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def execute_run(
     lock = FileLock(workspace.runs_dir / f".{identity(config)[:16]}.lock", timeout=0)
     try:
         with lock:
-            return _execute(workspace, config, labels, store, host, index, parent_id, hooks)
+            return _execute(_Job(workspace, config, labels, store, host, hooks), index, parent_id)
     except Timeout:
         raise RecordError(
             f"another process is training this configuration (lock {lock.lock_file}); "
@@ -79,26 +80,23 @@ def execute_run(
         ) from None
 
 
-def _execute(
-    workspace: Workspace,
-    config: RunConfig,
-    labels: RunLabels,
-    store: TokenStore,
-    host: Host,
-    index: Index,
-    parent_id: str | None,
-    hooks: Sequence[Hook],
-) -> RunRecord:
-    store.verify()
-    provenance = collect_provenance(
-        Path(switchhead_lab.__file__).parents[1],
-        data_manifest={**store.manifest.model_dump(mode="json"), "digest": store.digest},
-        device=host.facts,
-        command=sys.argv,
-    )
-    run_dir = RunDir.open(
-        workspace.runs_dir, config, labels, provenance.values, provenance.uncommitted_diff
-    )
+@dataclass(frozen=True)
+class _Job:
+    """A run about to be executed, with everything it needs opened."""
+
+    workspace: Workspace
+    config: RunConfig
+    labels: RunLabels
+    store: TokenStore
+    host: Host
+    hooks: Sequence[Hook]
+
+
+def _execute(job: _Job, index: Index, parent_id: str | None) -> RunRecord:
+    """Train a job in its run directory; whatever happens, the status says what became of it."""
+    config = job.config
+    job.store.verify()
+    run_dir = _open_run_dir(job)
     mirror = index.start_run(read_run(run_dir.path), parent_id)
     trainer = None
     state: RunState = "failed"
@@ -106,11 +104,11 @@ def _execute(
     try:
         with ProgressDisplay(run_dir.path.name, config.training.n_steps) as display:
             model = build_model(config.model, config.vocab_size, config.seed)
-            all_hooks: list[Hook] = [_MirrorHook(mirror), display, *hooks]
-            trainer = Trainer(config, model, NextToken(), store, host, run_dir, all_hooks)
+            hooks: list[Hook] = [_MirrorHook(mirror), display, *job.hooks]
+            trainer = Trainer(config, model, NextToken(), job.store, job.host, run_dir, hooks)
             outcome = trainer.train()
         if outcome.prune is None:
-            run_dir.finish(_result(run_dir.path, config, trainer, outcome, store, host))
+            run_dir.finish(_result(run_dir.path, job, trainer, outcome))
             state = "finished"
         else:
             state, reason = "pruned", outcome.prune.reason
@@ -129,6 +127,19 @@ def _execute(
             run_dir.close(state, step, reason)
         mirror.finish(state)
     return read_run(run_dir.path)
+
+
+def _open_run_dir(job: _Job) -> RunDir:
+    """Write down what is run and where it comes from, before anything runs."""
+    store = job.store
+    provenance = collect_provenance(
+        Path(switchhead_lab.__file__).parents[1],
+        data_manifest={**store.manifest.model_dump(mode="json"), "digest": store.digest},
+        device=job.host.facts,
+        command=sys.argv,
+    )
+    runs_dir, diff = job.workspace.runs_dir, provenance.uncommitted_diff
+    return RunDir.open(runs_dir, job.config, job.labels, provenance.values, diff)
 
 
 def _say(text: str) -> None:
@@ -161,17 +172,11 @@ def _find_finished(runs_dir: Path, config: RunConfig, store: TokenStore) -> RunR
     return run if run.result is not None else None
 
 
-def _result(
-    path: Path,
-    config: RunConfig,
-    trainer: Trainer,
-    outcome: TrainingOutcome,
-    store: TokenStore,
-    host: Host,
-) -> RunResult:
+def _result(path: Path, job: _Job, trainer: Trainer, outcome: TrainingOutcome) -> RunResult:
+    config = job.config
     validation, test = outcome.validation, trainer.score("test")
     assert validation is not None, "only a pruned run has no final validation"
-    splits = store.manifest.splits
+    splits = job.store.manifest.splits
     points = list(read_run(path).metrics())
     ms_per_step = statistics.median(
         point.metrics["train/ms_per_step"]
@@ -193,6 +198,6 @@ def _result(
         ms_per_step=ms_per_step,
         tokens_per_second=1e3 * config.tokens_per_step / ms_per_step,
         training_seconds=outcome.progress.seconds,
-        device=host.description,
-        precision=host.precision,
+        device=job.host.description,
+        precision=job.host.precision,
     )

@@ -1,13 +1,16 @@
 """The command line as a user meets it: help, the main path, one clear error a mistake."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 COMMANDS = [
+    [],
     ["match"],
     ["train"],
     ["sweep"],
@@ -87,8 +90,7 @@ def test_every_command_has_help_with_an_example(command: list[str], tmp_path: Pa
 
     done = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"})
     assert done.exit_code == 0
-    is_group = command in (["sweep"], ["data"], ["runs"])
-    assert is_group or "Example: lab " + " ".join(command) in done.output
+    assert " ".join(["Example: lab", *command]) in done.output
 
 
 def test_version() -> None:
@@ -138,6 +140,35 @@ def test_main_path(root: Path) -> None:
     assert list(folder.glob("*.svg"))
     runs = json.loads(lab("runs", "list", "--json", cwd=root).stdout)
     assert len(runs) == 4
+
+
+@pytest.mark.parametrize(
+    ("signal_number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["int", "term"]
+)
+def test_a_stopped_sweep_says_so_and_continues(root: Path, signal_number: int, code: int) -> None:
+    command = [sys.executable, "-m", "switchhead_lab", "sweep", "tiny"]
+    arguments = ["--set", "training.n_steps=4000", "--set", "training.validate_every=4000"]
+    process = subprocess.Popen(
+        [*command, *arguments], cwd=root, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 60
+    while not list(root.glob("runs/*/checkpoints/step-*/checkpoint.json")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal_number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "interrupted; the same command continues" in errors
+    assert "Traceback" not in errors
+    (run,) = json.loads(lab("runs", "list", "--json", cwd=root).stdout)
+    assert run["state"] == "interrupted"
+    lab("train", next(root.glob("runs/*/config.toml")), cwd=root)
+    (run,) = json.loads(lab("runs", "list", "--json", cwd=root).stdout)
+    assert run["state"] == "finished"
+
+
+def test_a_device_that_is_not_there(root: Path) -> None:
+    assert "--device: device" in lab("sweep", "tiny", "--device", "tpu", cwd=root, code=2).stderr
 
 
 def test_sweep_list_marks_the_default_size(root: Path) -> None:

@@ -96,9 +96,9 @@ def test_sync_without_mlflow_is_refused(run_names: list[str]) -> None:
 def test_sync_copies_runs_to_mlflow(run_names: list[str], workspace: Workspace) -> None:
     settings = 'tracking_uri = "sqlite:///runs/mlflow.db"\n'
     (workspace.root / "lab.toml").write_text(settings, encoding="utf-8")
-    assert invoke("sync", run_names[0]).output == "1 runs are up to date in MLflow\n"
-    assert invoke("sync").output == "2 runs are up to date in MLflow\n"
-    assert invoke("sync", "--unsynced").output == "0 runs are up to date in MLflow\n"
+    assert invoke("sync", run_names[0]).output == "runs up to date in MLflow: 1\n"
+    assert invoke("sync").output == "runs up to date in MLflow: 2\n"
+    assert invoke("sync", "--unsynced").output == "runs up to date in MLflow: 0\n"
     link = Path(workspace.runs_dir / run_names[1] / "mlflow.json")
     assert json.loads(link.read_text(encoding="utf-8"))["run_id"]
     assert isinstance(invoke("sync", "nothing").exception, LabError)
