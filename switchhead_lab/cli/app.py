@@ -49,23 +49,26 @@ def _options(
     """Fair, repeatable comparisons of mixture-of-experts Transformers with dense ones."""
 
 
-class _Terminated(KeyboardInterrupt):
-    """The system asked the process to end; runs are closed as after Ctrl-C."""
-
-
-def _terminate(*_: object) -> None:
-    raise _Terminated
-
-
 def main() -> None:
-    """Run `lab`; a user's mistake prints one message and exits with 2, without a traceback."""
-    signal.signal(signal.SIGTERM, _terminate)
+    """Run `lab`; a user's mistake prints one message and exits with 2, without a traceback.
+
+    Ctrl-C ends with 130 and SIGTERM with 143, after the run in progress was closed properly.
+    """
+    exit_code_of_interruption = EXIT_INTERRUPTED
+
+    def terminate(*_: object) -> None:
+        nonlocal exit_code_of_interruption
+        exit_code_of_interruption = EXIT_TERMINATED
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, terminate)
     try:
         app()
     except LabError as error:
         typer.secho(f"error: {error}", err=True, fg="red")
         sys.exit(EXIT_USER_ERROR)
-    except KeyboardInterrupt as interruption:
+    except SystemExit as end:  # typer turns KeyboardInterrupt into this
+        if end.code != EXIT_INTERRUPTED:
+            raise
         typer.secho("interrupted; the same command continues", err=True, fg="yellow")
-        is_termination = isinstance(interruption, _Terminated)
-        sys.exit(EXIT_TERMINATED if is_termination else EXIT_INTERRUPTED)
+        sys.exit(exit_code_of_interruption)
