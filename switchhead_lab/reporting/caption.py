@@ -48,7 +48,7 @@ def _facts(frame: SweepFrame) -> list[str]:
     training = sweep.training
     n_tokens = training.n_steps * training.batch_size * sweep.model.seq_len
     return [
-        f"Sweep {sweep.name}, size {sweep.size}, matching {sweep.matching}.",
+        f"Sweep {sweep.name}, size {sweep.size}, {sweep.matching.replace('_', '-')}.",
         f"Corpus {sweep.data.corpus}, {_tokenizer(sweep.data.tokenizer)}; "
         f"{training.n_steps:,} steps, {n_tokens:,} tokens trained.",
         f"Device: {_devices(frame)}.",

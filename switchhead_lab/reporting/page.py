@@ -27,7 +27,7 @@ _COMPACT = {
     "paper": (
         ("model", ("model",)),
         ("paper's model", ("paper_model",)),
-        ("loss: paper", ("paper_loss", "paper_relative_loss")),
+        ("result: paper", ("paper_loss", "paper_relative_loss")),
         ("ours", ("validation_perplexity", "relative_validation_perplexity")),
         ("MACs: paper", ("paper_macs", "paper_relative_macs")),
         ("ours", ("macs", "relative_macs")),

@@ -57,6 +57,8 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "PGCONNECT_TIMEOUT": "10",
 }
+# Without it the interface opens on pages for language-model applications.
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 
 
 def is_server(tracking_uri: str) -> bool:
@@ -262,7 +264,11 @@ def _require_database(tracking_uri: str) -> None:
 def _ensure_experiment(client: "MlflowClient", name: str, artifact_location: str | None) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
-        return str(client.create_experiment(name, artifact_location=artifact_location))
+        return str(
+            client.create_experiment(
+                name, artifact_location=artifact_location, tags=EXPERIMENT_TAGS
+            )
+        )
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     return str(found.experiment_id)
