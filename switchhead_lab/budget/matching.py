@@ -15,8 +15,9 @@ from switchhead_lab.config.schema import (
     DenseFeedForward,
     ModelConfig,
     SwitchHeadAttention,
+    SwitchHeadShape,
 )
-from switchhead_lab.config.sweep import Candidate, Convention, Sweep
+from switchhead_lab.config.sweep import Convention, Sweep
 from switchhead_lab.errors import MatchError
 
 AttentionT = TypeVar("AttentionT", DenseAttention, SwitchHeadAttention)
@@ -74,7 +75,7 @@ def match_heads(baseline: ModelConfig, n_heads: int) -> ModelConfig:
     return _spend_rest_on_feedforward(baseline, attention)
 
 
-def match_parameters(baseline: ModelConfig, candidate: Candidate) -> ModelConfig:
+def match_parameters(baseline: ModelConfig, candidate: SwitchHeadShape) -> ModelConfig:
     """Return the SwitchHead model of this shape with the baseline's parameters.
 
     d_head is the largest multiple of 4 at which attention has no more parameters than the
@@ -99,7 +100,9 @@ def match_parameters(baseline: ModelConfig, candidate: Candidate) -> ModelConfig
     return _spend_rest_on_feedforward(baseline, attention)
 
 
-def match_macs(baseline: ModelConfig, candidate: Candidate, convention: Convention) -> ModelConfig:
+def match_macs(
+    baseline: ModelConfig, candidate: SwitchHeadShape, convention: Convention
+) -> ModelConfig:
     """Return the SwitchHead model of this shape with the baseline's attention MACs.
 
     d_head is the largest multiple of 4 at which attention costs no more MACs than the baseline's;
@@ -142,7 +145,7 @@ def baseline_model(sweep: Sweep) -> ModelConfig:
     )
 
 
-def match_candidate(sweep: Sweep, candidate: Candidate) -> ModelConfig:
+def match_candidate(sweep: Sweep, candidate: SwitchHeadShape) -> ModelConfig:
     """Return the SwitchHead model of this shape under the sweep's matching rule.
 
     Raises:
@@ -154,7 +157,7 @@ def match_candidate(sweep: Sweep, candidate: Candidate) -> ModelConfig:
     return match_parameters(baseline, candidate)
 
 
-def _switchhead(candidate: Candidate, d_head: int) -> SwitchHeadAttention:
+def _switchhead(candidate: SwitchHeadShape, d_head: int) -> SwitchHeadAttention:
     return SwitchHeadAttention(
         n_heads=candidate.n_heads,
         d_head=d_head,
@@ -163,7 +166,7 @@ def _switchhead(candidate: Candidate, d_head: int) -> SwitchHeadAttention:
     )
 
 
-def _describe(candidate: Candidate) -> str:
+def _describe(candidate: SwitchHeadShape) -> str:
     return f"n_heads={candidate.n_heads}, n_experts={candidate.n_experts}, top_k={candidate.top_k}"
 
 

@@ -17,16 +17,6 @@ class Part(BaseModel):
     )
 
 
-def require_top_k_within_experts(top_k: int, n_experts: int) -> None:
-    """Refuse a `top_k` that no token could choose.
-
-    Raises:
-        ValueError: If `top_k` exceeds `n_experts`.
-    """
-    if top_k > n_experts:
-        raise ValueError(f"top_k={top_k} but n_experts={n_experts}; use a top_k in 1..{n_experts}")
-
-
 class TransformerXLPositions(Part):
     """Relative positions of Transformer-XL with a memory of earlier chunks."""
 
@@ -45,14 +35,11 @@ class DenseAttention(Part):
     """Width of each head."""
 
 
-class SwitchHeadAttention(Part):
-    """SwitchHead: expert value and output projections, one attention map per head."""
+class SwitchHeadShape(Part):
+    """Heads, experts and top-k of a SwitchHead attention, its width left open."""
 
-    kind: Literal["switchhead"] = "switchhead"
     n_heads: int = Field(ge=1)
     """Attention heads (the paper's H)."""
-    d_head: int = Field(ge=1)
-    """Width of each head."""
     n_experts: int = Field(ge=1)
     """Experts of each head's value and output projections (the paper's E)."""
     top_k: int = Field(ge=1)
@@ -60,8 +47,20 @@ class SwitchHeadAttention(Part):
 
     @model_validator(mode="after")
     def _top_k_within_experts(self) -> Self:
-        require_top_k_within_experts(self.top_k, self.n_experts)
+        if self.top_k > self.n_experts:
+            raise ValueError(
+                f"top_k={self.top_k} but n_experts={self.n_experts}; "
+                f"use a top_k in 1..{self.n_experts}"
+            )
         return self
+
+
+class SwitchHeadAttention(SwitchHeadShape):
+    """SwitchHead: expert value and output projections, one attention map per head."""
+
+    kind: Literal["switchhead"] = "switchhead"
+    d_head: int = Field(ge=1)
+    """Width of each head."""
 
 
 AttentionConfig = Annotated[DenseAttention | SwitchHeadAttention, Field(discriminator="kind")]

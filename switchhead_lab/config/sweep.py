@@ -12,9 +12,9 @@ from pydantic import Field, model_validator
 from switchhead_lab.config.schema import (
     DataConfig,
     Part,
+    SwitchHeadShape,
     TrainingConfig,
     TransformerXLPositions,
-    require_top_k_within_experts,
 )
 
 ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=40)]
@@ -65,23 +65,7 @@ class HeadMatchedModel(Part):
     """One run per seed."""
 
 
-class Candidate(Part):
-    """Shape of a SwitchHead attention; its d_head follows from the baseline's budget."""
-
-    n_heads: int = Field(ge=1)
-    """Attention heads."""
-    n_experts: int = Field(ge=1)
-    """Experts of each head."""
-    top_k: int = Field(ge=1)
-    """Experts chosen per token, head and side."""
-
-    @model_validator(mode="after")
-    def _top_k_within_experts(self) -> Self:
-        require_top_k_within_experts(self.top_k, self.n_experts)
-        return self
-
-
-class SwitchHeadModel(Candidate):
+class SwitchHeadModel(SwitchHeadShape):
     """Declared SwitchHead model; d_head (and d_ff, by the rule) follow from the budget."""
 
     kind: Literal["switchhead"] = "switchhead"
@@ -112,7 +96,7 @@ class Study(Part):
     """Name in tables and run names."""
     space: SearchSpace
     """Values to choose from; combinations that cannot be matched are told apart before training."""
-    first: list[Candidate] = []
+    first: list[SwitchHeadShape] = []
     """Candidates to try before the sampler's own, in this order."""
     n_trials: int = Field(ge=1)
     """Distinct candidates to train, pruned ones included."""

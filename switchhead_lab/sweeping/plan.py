@@ -13,8 +13,8 @@ from switchhead_lab.budget.matching import (
     match_heads,
     match_residual,
 )
-from switchhead_lab.config.schema import ModelConfig, RunConfig
-from switchhead_lab.config.sweep import Candidate, HeadMatchedModel, Study, Sweep
+from switchhead_lab.config.schema import ModelConfig, RunConfig, SwitchHeadShape
+from switchhead_lab.config.sweep import HeadMatchedModel, Study, Sweep
 from switchhead_lab.errors import MatchError
 from switchhead_lab.tracking.sweep_record import Role
 
@@ -78,7 +78,7 @@ def candidate_variant(sweep: Sweep, study: Study, shape: Shape) -> Variant | Inf
     """Return the matched model of one combination of the search space, or why there is none."""
     n_heads, n_experts, top_k = shape
     try:
-        candidate = Candidate(n_heads=n_heads, n_experts=n_experts, top_k=top_k)
+        candidate = SwitchHeadShape(n_heads=n_heads, n_experts=n_experts, top_k=top_k)
         model = match_candidate(sweep, candidate)
     except ValidationError as error:
         return Infeasible(shape, str(error.errors()[0]["ctx"]["error"]))

@@ -15,8 +15,8 @@ from switchhead_lab.config.schema import (
     DenseFeedForward,
     ModelConfig,
     SwitchHeadAttention,
+    SwitchHeadShape,
 )
-from switchhead_lab.config.sweep import Candidate
 from switchhead_lab.errors import MatchError
 
 WIDTHS = {47: 412, 262: 1024, 41: 512}
@@ -55,7 +55,7 @@ def test_d_head_and_d_ff_of_table_9_follow_from_the_dense_rows(paper_figures) ->
         baseline = build(baseline_row)
         for row in rows:
             if row["model"] == "switchhead":
-                candidate = Candidate(
+                candidate = SwitchHeadShape(
                     n_heads=row["n_heads"], n_experts=row["n_experts"], top_k=row["k"]
                 )
                 model = match_parameters(baseline, candidate)
@@ -75,7 +75,7 @@ def test_every_matched_model_is_within_half_a_percent(paper_figures) -> None:
         baseline = build(baseline_row)
         for row in rows:
             if "n_experts" in row and row["model"] == "switchhead":
-                candidate = Candidate(
+                candidate = SwitchHeadShape(
                     n_heads=row["n_heads"], n_experts=row["n_experts"], top_k=row["k"]
                 )
                 residual = match_residual(
@@ -93,7 +93,7 @@ def test_every_matched_model_is_within_half_a_percent(paper_figures) -> None:
 )
 def test_mac_matched_shapes_of_the_paper(baseline, candidate, d_head) -> None:
     n_heads, n_experts, top_k = candidate
-    shape = Candidate(n_heads=n_heads, n_experts=n_experts, top_k=top_k)
+    shape = SwitchHeadShape(n_heads=n_heads, n_experts=n_experts, top_k=top_k)
     model = match_macs(baseline, shape, "published")
     assert model.attention.d_head == d_head
     assert model.feedforward == baseline.feedforward
@@ -111,7 +111,7 @@ def test_matched_attention_is_the_widest_that_fits(n_heads: int) -> None:
     def total(attention) -> int:
         return sum(attention_parameters(attention, baseline.d_model).values())
 
-    candidate = Candidate(n_heads=n_heads, n_experts=2, top_k=1)
+    candidate = SwitchHeadShape(n_heads=n_heads, n_experts=2, top_k=1)
     attention = match_parameters(baseline, candidate).attention
     assert isinstance(attention, SwitchHeadAttention)
     assert attention.d_head % 4 == 0
@@ -127,10 +127,10 @@ def test_matched_attention_is_the_widest_that_fits(n_heads: int) -> None:
 
 def test_what_cannot_be_matched_is_refused_with_advice() -> None:
     baseline = dense(47, 2, 4, 64, 32, 2)
-    candidate = Candidate(n_heads=4, n_experts=8, top_k=1)
+    candidate = SwitchHeadShape(n_heads=4, n_experts=8, top_k=1)
     with pytest.raises(MatchError, match="use fewer heads or experts"):
         match_parameters(baseline, candidate)
     with pytest.raises(MatchError, match="smaller top_k"):
-        match_macs(baseline, Candidate(n_heads=16, n_experts=8, top_k=8), "equations")
+        match_macs(baseline, SwitchHeadShape(n_heads=16, n_experts=8, top_k=8), "equations")
     with pytest.raises(MatchError, match="use fewer heads than 64"):
         match_heads(baseline, 64)

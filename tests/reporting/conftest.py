@@ -9,8 +9,8 @@ import pytest
 
 from switchhead_lab.budget.matching import baseline_model, match_candidate, match_heads
 from switchhead_lab.config.identity import identity
-from switchhead_lab.config.schema import ModelConfig, RunConfig
-from switchhead_lab.config.sweep import Candidate, HeadMatchedModel, Sweep
+from switchhead_lab.config.schema import ModelConfig, RunConfig, SwitchHeadShape
+from switchhead_lab.config.sweep import HeadMatchedModel, Sweep
 from switchhead_lab.tracking.record import RunLabels, RunResult, RunState
 from switchhead_lab.tracking.run_dir import RunDir
 from switchhead_lab.tracking.sweep_record import (
@@ -161,7 +161,7 @@ class RecordWriter:
         return match_heads(self.dense(), model.n_heads)
 
     def switchhead(self, n_heads: int, n_experts: int, top_k: int) -> ModelConfig:
-        candidate = Candidate(n_heads=n_heads, n_experts=n_experts, top_k=top_k)
+        candidate = SwitchHeadShape(n_heads=n_heads, n_experts=n_experts, top_k=top_k)
         return match_candidate(self.sweep, candidate)
 
     def fill_models(self) -> None:
