@@ -8,7 +8,7 @@ from switchhead_lab.budget.matching import baseline_model
 from switchhead_lab.budget.parameters import count_parameters
 from switchhead_lab.config.schema import SwitchHeadAttention
 from switchhead_lab.config.sweep import Sweep
-from switchhead_lab.sweeping.estimate import Speed, estimated_seconds, is_finished
+from switchhead_lab.sweeping.estimate import Speed, estimated_seconds, is_done
 from switchhead_lab.sweeping.plan import (
     Infeasible,
     Variant,
@@ -62,7 +62,7 @@ def cost_rows(
     rows = []
     for variant in declared_variants(sweep):
         configs = [run_config(sweep, variant.model, seed) for seed in variant.seeds]
-        n_done = sum(is_finished(config, runs) for config in configs)
+        n_done = sum(is_done(config, runs) for config in configs)
         seconds = estimated_seconds(configs[0], speed) if speed else None
         left = seconds * (len(configs) - n_done) if seconds is not None else None
         rows.append((variant.name, len(configs), n_done, seconds, left))
@@ -78,7 +78,7 @@ def _study_cost(
     assert study is not None, "called for sweeps with a search"
     feasible = [v for v in candidate_variants(sweep, study) if isinstance(v, Variant)]
     configs = [run_config(sweep, variant.model, study.seeds[0]) for variant in feasible]
-    n_done = min(study.n_trials, sum(is_finished(config, runs) for config in configs))
+    n_done = min(study.n_trials, sum(is_done(config, runs) for config in configs))
     n_runs = min(study.n_trials, len(configs)) + len(study.seeds) - 1
     if speed is None or not configs:
         return study.name, n_runs, n_done, None, None
