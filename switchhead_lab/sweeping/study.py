@@ -19,6 +19,7 @@ from switchhead_lab.errors import RecordError
 from switchhead_lab.sweeping.plan import Shape, shape_of
 from switchhead_lab.tracking.atomic import make_directory
 from switchhead_lab.tracking.record import MetricPoint
+from switchhead_lab.tracking.redaction import mask_passwords
 from switchhead_lab.tracking.sweep_record import sweep_id
 from switchhead_lab.training.hooks import Prune
 
@@ -219,12 +220,13 @@ def open_study(storage_uri: str, sweep: Sweep, config: Study, lock_dir: Path) ->
             )
     except Exception as error:  # SQLAlchemy's many kinds
         raise RecordError(
-            f"study storage {storage_uri}: cannot be opened: {error}; "
+            f"study storage {mask_passwords(storage_uri)}: cannot be opened: "
+            f"{mask_passwords(str(error))}; "
             "check study_storage in lab.toml"
         ) from error
-    if not study.get_trials(deepcopy=False):
-        for candidate in config.first:
-            study.enqueue_trial(_params((candidate.n_heads, candidate.n_experts, candidate.top_k)))
+    for candidate in config.first:
+        shape = (candidate.n_heads, candidate.n_experts, candidate.top_k)
+        study.enqueue_trial(_params(shape), skip_if_exists=True)
     return SearchStudy(study, config)
 
 

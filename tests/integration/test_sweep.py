@@ -151,6 +151,15 @@ def test_more_trials_continue_the_same_study(workspace) -> None:
     assert len({m.run_hash for m in after}) == 5
 
 
+def test_a_first_candidate_added_later_is_tried_next(workspace) -> None:
+    run(workspace, declare(study={"n_trials": 1}))
+    first = [{"n_heads": 2, "n_experts": 2, "top_k": 1}, {"n_heads": 1, "n_experts": 3, "top_k": 3}]
+    record = run(workspace, declare(study={"n_trials": 2, "first": first}))
+    added = read_run(workspace.runs_dir / by_role(record, "candidate")[1].run_name)
+    attention = added.config.model.attention
+    assert (attention.n_heads, attention.n_experts, attention.top_k) == (1, 3, 3)
+
+
 def test_a_failed_run_does_not_end_the_sweep_and_is_tried_again(workspace, monkeypatch) -> None:
     trained = Trained(monkeypatch)
     trained.actions = {1: TrainingError, 5: TrainingError}
