@@ -78,12 +78,15 @@ def attend(
     by_distance_HXR = torch.bmm(
         position_query_HBTP.reshape(H, B * T, P), position_key_HRP.transpose(1, 2)
     )
-    scores = torch.baddbmm(
-        shift_to_keys(by_distance_HXR.view(H * B, T, S + 1)),
+    scores = shift_to_keys(by_distance_HXR.view(H * B, T, S + 1)) + future_mask(
+        T, S, by_distance_HXR
+    )
+    # In place: with a fresh result the product would first copy what it adds to.
+    scores.baddbmm_(
         content_query_HBTP.reshape(H * B, T, P),
         key_HBSP.reshape(H * B, S, P).transpose(1, 2),
     )
-    attention = torch.softmax(scores.add_(future_mask(T, S, scores)), dim=-1)
+    attention = torch.softmax(scores, dim=-1)
     return torch.bmm(attention, value_HBSP.reshape(H * B, S, P)).view(H, B, T, P)
 
 
