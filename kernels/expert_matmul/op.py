@@ -1,8 +1,17 @@
-"""The expert projections of SwitchHead and the choice of their backend.
+"""One product for every expert projection, and the choice of its backend.
 
-Source: SwitchHead (arXiv:2312.07987), Eq. 8 to 10.
+A slot is one choice: token n, head h, k-th of its experts. Each slot takes the row of its token, of
+its token and head, or its own; its product is added to the row of its token, of its token and head,
+or stands alone.
 
-Letters: N tokens, D d_model, H heads, P d_head, E experts per head, K chosen per token.
+| projection           | rows_in | rows_out |
+| SwitchHead v, k, q   | token   | head     |
+| SwitchHead o         | head    | token    |
+| MoA q, sigma-MoE up  | token   | slot     |
+| MoA o, sigma-MoE down| slot    | token    |
+
+Letters: N tokens, H heads, E experts per head, K chosen per token and head, X width in, Y width
+out.
 """
 
 from typing import Literal
@@ -11,51 +20,39 @@ from torch import Tensor
 
 from switchhead_kernels.expert_matmul import dense, reference
 
+Rows = Literal["token", "head", "slot"]
 Backend = Literal["dense", "reference"]
-_BACKENDS = {"dense": dense, "reference": reference}
 
 
-def project_values(
-    x_ND: Tensor,
-    weight_HEDP: Tensor,
+def expert_matmul(
+    x: Tensor,
+    weight_HEXY: Tensor,
     index_NHK: Tensor,
-    gate_NHK: Tensor,
+    gate_NHK: Tensor | None = None,
     *,
+    rows_in: Rows,
+    rows_out: Rows,
     backend: Backend = "dense",
 ) -> Tensor:
-    """Project each token with the chosen value experts of every head.
+    """Multiply rows with the weights of the experts they are routed to.
+
+    Source: SwitchHead (arXiv:2312.07987), Eq. 8 to 10; sigma-MoE (arXiv:2310.10837), Eq. 11.
 
     Args:
-        x_ND: Shape [N, D], any float dtype.
-        weight_HEDP: Shape [H, E, D, P].
+        x: Shape [N, X], [N, H, X] or [N, H, K, X] by `rows_in`, any float dtype.
+        weight_HEXY: Shape [H, E, X, Y].
         index_NHK: Shape [N, H, K], int64 in [0, E), distinct along K.
-        gate_NHK: Shape [N, H, K], any float dtype.
-        backend: "dense" (fast) or "reference" (the definition).
+        gate_NHK: Shape [N, H, K], any float dtype: factor of each product; all 1 if left out.
+        rows_in: What a slot's input row belongs to.
+        rows_out: What a slot's product is added to.
+        backend: "dense" (fast; the combinations of the table above) or "reference" (the
+            definition; all combinations).
 
     Returns:
-        Shape [N, H, P]: the sum over the chosen experts of `gate * (x @ W[h, e])`.
+        Shape [N, Y], [N, H, Y] or [N, H, K, Y] by `rows_out`, dtype of `x`.
+
+    Raises:
+        ValueError: If the backend lacks the combination of rows.
     """
-    return _BACKENDS[backend].project_values(x_ND, weight_HEDP, index_NHK, gate_NHK)
-
-
-def project_outputs(
-    x_NHP: Tensor,
-    weight_HEPD: Tensor,
-    index_NHK: Tensor,
-    gate_NHK: Tensor,
-    *,
-    backend: Backend = "dense",
-) -> Tensor:
-    """Project each head's row with its chosen output experts and sum over heads.
-
-    Args:
-        x_NHP: Shape [N, H, P], any float dtype.
-        weight_HEPD: Shape [H, E, P, D].
-        index_NHK: Shape [N, H, K], int64 in [0, E), distinct along K.
-        gate_NHK: Shape [N, H, K], any float dtype.
-        backend: "dense" (fast) or "reference" (the definition).
-
-    Returns:
-        Shape [N, D]: the sum over heads and chosen experts of `gate * (x[h] @ W[h, e])`.
-    """
-    return _BACKENDS[backend].project_outputs(x_NHP, weight_HEPD, index_NHK, gate_NHK)
+    function = dense.expert_matmul if backend == "dense" else reference.expert_matmul
+    return function(x, weight_HEXY, index_NHK, gate_NHK, rows_in, rows_out)

@@ -1,41 +1,37 @@
-"""The definition of both expert projections: a loop over heads and experts.
+"""The definition: a loop over heads and experts.
 
-Letters: N tokens, D d_model, H heads, P d_head, E experts per head, K chosen per token.
+Letters: N tokens, H heads, E experts per head, K chosen per token and head, X width in, Y width
+out.
 """
 
 import torch
 from torch import Tensor
 
 
-def project_values(
-    x_ND: Tensor, weight_HEDP: Tensor, index_NHK: Tensor, gate_NHK: Tensor
+def expert_matmul(
+    x: Tensor,
+    weight_HEXY: Tensor,
+    index_NHK: Tensor,
+    gate_NHK: Tensor | None,
+    rows_in: str,
+    rows_out: str,
 ) -> Tensor:
-    """Return [N, H, P]: the gated sum over each head's chosen experts of `x W[h, e]`."""
-    n_heads, n_experts = weight_HEDP.shape[:2]
+    """Multiply rows with their experts' weights; see `switchhead_kernels.expert_matmul`."""
+    N, H, K = index_NHK.shape
+    as_slots = {"token": x[:, None, None], "head": x[:, :, None], "slot": x}[rows_in]
+    x_NHKX = as_slots.expand(N, H, K, x.shape[-1])
     heads = []
-    for head in range(n_heads):
-        total_NP = x_ND.new_zeros(x_ND.shape[0], weight_HEDP.shape[3])
-        for expert in range(n_experts):
-            gate_N1 = _gate_of(expert, index_NHK[:, head], gate_NHK[:, head])
-            total_NP = total_NP + gate_N1.to(x_ND.dtype) * (x_ND @ weight_HEDP[head, expert])
-        heads.append(total_NP)
-    return torch.stack(heads, dim=1)
-
-
-def project_outputs(
-    x_NHP: Tensor, weight_HEPD: Tensor, index_NHK: Tensor, gate_NHK: Tensor
-) -> Tensor:
-    """Return [N, D]: the gated sum over heads and their chosen experts of `x[h] W[h, e]`."""
-    n_heads, n_experts = weight_HEPD.shape[:2]
-    total_ND = x_NHP.new_zeros(x_NHP.shape[0], weight_HEPD.shape[3])
-    for head in range(n_heads):
-        for expert in range(n_experts):
-            gate_N1 = _gate_of(expert, index_NHK[:, head], gate_NHK[:, head])
-            rows_ND = x_NHP[:, head] @ weight_HEPD[head, expert]
-            total_ND = total_ND + gate_N1.to(x_NHP.dtype) * rows_ND
-    return total_ND
-
-
-def _gate_of(expert: int, index_NK: Tensor, gate_NK: Tensor) -> Tensor:
-    """Return [N, 1]: each token's gate for `expert`, zero where it was not chosen."""
-    return (gate_NK * (index_NK == expert)).sum(dim=1, keepdim=True)
+    for head in range(H):
+        product_NKY = x.new_zeros(N, K, weight_HEXY.shape[3])
+        for expert, weight_XY in enumerate(weight_HEXY[head]):
+            is_chosen_NK1 = (index_NHK[:, head] == expert).unsqueeze(-1)
+            product_NKY = product_NKY + is_chosen_NK1 * (x_NHKX[:, head] @ weight_XY)
+        heads.append(product_NKY)
+    product_NHKY = torch.stack(heads, dim=1)
+    if gate_NHK is not None:
+        product_NHKY = product_NHKY * gate_NHK.to(x.dtype).unsqueeze(-1)
+    return {
+        "token": lambda: product_NHKY.sum(dim=(1, 2)),
+        "head": lambda: product_NHKY.sum(dim=2),
+        "slot": lambda: product_NHKY,
+    }[rows_out]()

@@ -4,17 +4,26 @@ All figures are per attention layer, for one sequence, forward: multiply-accumul
 kept for the backward pass. `equations` are the formulas in the paper's text; `published` are those
 that reproduce the figures in its tables. They differ, so no figure goes without its convention.
 
-Letters: T seq_len, C context_multiple, D d_model, H n_heads, P d_head, E n_experts, K top_k.
+Letters: T seq_len, C context_multiple, D d_model, H n_heads, P d_head, E n_experts, K top_k, n
+projections with experts, s routers.
 """
 
 from typing import assert_never
 
-from switchhead_lab.config.schema import DenseAttention, ModelConfig, SwitchHeadAttention
+from switchhead_lab.config.architecture import (
+    DenseAttention,
+    DenseFeedForward,
+    FeedForwardConfig,
+    MoaAttention,
+    ModelConfig,
+    SigmaMoeFeedForward,
+    SwitchHeadAttention,
+    TransformerXLPositions,
+)
 from switchhead_lab.config.sweep import Convention
 
-# SwitchHead's expert projections (value, output) and routed sides (source, destination).
-_N_EXPERT_PROJECTIONS = 2
-_N_ROUTED_SIDES = 2
+# The paper's tables price MoA's gating like that of two chosen experts.
+_MOA_PUBLISHED_K = 2
 
 
 def attention_macs(model: ModelConfig, convention: Convention) -> int:
@@ -26,21 +35,29 @@ def attention_macs(model: ModelConfig, convention: Convention) -> int:
         model: Architecture.
         convention: "equations" or "published".
     """
-    T, C, D = model.seq_len, model.positions.context_multiple, model.d_model
+    T, C, D = model.seq_len, model.context_multiple, model.d_model
     attention = model.attention
     H, P = attention.n_heads, attention.d_head
-    core = 2 * C * T * T * P
+    maps = 2 * C * H * T * T * P
+    position = 2 * C * T * P * D * _has_position_term(model)
     match attention:
         case DenseAttention():
-            return H * (4 * T * P * D + core + 2 * C * T * P * D)
+            return 4 * H * T * P * D + maps + H * position
         case SwitchHeadAttention(n_experts=E, top_k=K):
+            n, s = len(attention.expert_projections), attention.n_routers
+            routed = n * H * T * K * P * (D + 1)
+            projections = (4 - n) * H * T * P * D + routed
             if convention == "equations":
-                routed = 2 * T * K * P * (D + 1)
-                return H * (2 * T * P * D + routed + core + 2 * C * T * P * D)
-            n, s = _N_EXPERT_PROJECTIONS, _N_ROUTED_SIDES
-            projections = (n * K + 4 - n) * D * H * P * T + n * H * K * T * P
-            # The printed figures leave the factor C out of the position term.
-            return H * core + projections + s * E * D * T * C + 2 * H * D * T * P
+                return projections + maps + H * position
+            # The printed figures leave the factor C out of the position term and H out of the
+            # router's.
+            return projections + maps + s * E * D * T * C + H * position // C
+        case MoaAttention(n_experts=E):
+            projections = (2 * H + 2) * T * P * D
+            if convention == "equations":
+                return projections + maps + position
+            gating = H * _MOA_PUBLISHED_K * T * P
+            return projections + maps + gating + E * D * T + position
         case _:
             assert_never(attention)
 
@@ -54,20 +71,37 @@ def attention_memory_floats(model: ModelConfig, convention: Convention) -> int:
         model: Architecture.
         convention: "equations" or "published".
     """
-    T, C = model.seq_len, model.positions.context_multiple
+    T, C = model.seq_len, model.context_multiple
     attention = model.attention
     H, P = attention.n_heads, attention.d_head
     maps = 2 * C * H * T * T
-    by_equation = 4 * H * T * P + maps + 2 * C * H * T * P
+    position = 2 * C * T * P * _has_position_term(model)
     match attention:
         case DenseAttention():
-            return by_equation
+            return 4 * H * T * P + maps + H * position
         case SwitchHeadAttention(n_experts=E):
             if convention == "equations":
-                return by_equation
-            return maps + 4 * H * P * T + _N_ROUTED_SIDES * E * T * C + 2 * H * P * T
+                return 4 * H * T * P + maps + H * position
+            s = attention.n_routers
+            return 4 * H * T * P + maps + s * E * T * C + H * position // C
+        case MoaAttention(n_experts=E):
+            projections = (2 * H + 2) * T * P
+            if convention == "equations":
+                return projections + maps + position
+            return projections + maps + E * T * C + position // C
         case _:
             assert_never(attention)
+
+
+def feedforward_macs_per_token(feedforward: FeedForwardConfig, d_model: int) -> int:
+    """Count the multiply-accumulates of a feed-forward block per token, forward, with router."""
+    match feedforward:
+        case DenseFeedForward(d_ff=F):
+            return 2 * d_model * F
+        case SigmaMoeFeedForward(n_experts=E, d_expert=F, top_k=K):
+            return 2 * K * d_model * F + E * d_model
+        case _:
+            assert_never(feedforward)
 
 
 def forward_macs_per_token(model: ModelConfig, vocab_size: int) -> float:
@@ -77,5 +111,10 @@ def forward_macs_per_token(model: ModelConfig, vocab_size: int) -> float:
     estimates of time, not for tables.
     """
     attention = attention_macs(model, "equations") / model.seq_len
-    feedforward = 2 * model.d_model * model.feedforward.d_ff
+    feedforward = feedforward_macs_per_token(model.feedforward, model.d_model)
     return model.n_layers * (attention + feedforward) + model.d_model * vocab_size
+
+
+def _has_position_term(model: ModelConfig) -> int:
+    """Return 1 for Transformer-XL positions, whose scores have a term of their own, else 0."""
+    return int(isinstance(model.positions, TransformerXLPositions))

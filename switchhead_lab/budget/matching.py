@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from switchhead_lab.budget.costs import attention_macs
 from switchhead_lab.budget.parameters import attention_parameters, count_parameters
-from switchhead_lab.config.schema import (
+from switchhead_lab.config.architecture import (
     AttentionConfig,
     DenseAttention,
     DenseFeedForward,
@@ -139,6 +139,7 @@ def baseline_model(sweep: Sweep) -> ModelConfig:
         d_model=frame.d_model,
         n_layers=frame.n_layers,
         seq_len=frame.seq_len,
+        context_multiple=frame.context_multiple,
         positions=frame.positions,
         attention=DenseAttention(n_heads=baseline.n_heads, d_head=baseline.d_head),
         feedforward=DenseFeedForward(d_ff=baseline.d_ff, p_dropout=frame.p_dropout),
@@ -186,7 +187,7 @@ def _widest(
 
 
 def _attention_total(attention: AttentionConfig, model: ModelConfig) -> int:
-    return sum(attention_parameters(attention, model.d_model).values())
+    return sum(attention_parameters(attention, model.positions, model.d_model).values())
 
 
 def _baseline_total(baseline: ModelConfig) -> int:
@@ -194,12 +195,14 @@ def _baseline_total(baseline: ModelConfig) -> int:
 
 
 def _spend_rest_on_feedforward(baseline: ModelConfig, attention: AttentionConfig) -> ModelConfig:
+    feedforward = baseline.feedforward
+    assert isinstance(feedforward, DenseFeedForward), "the baseline of a sweep is dense"
     rest = _baseline_total(baseline) - _attention_total(attention, baseline)
     parameters_per_unit = 2 * baseline.d_model + 1
-    d_ff = baseline.feedforward.d_ff + rest // parameters_per_unit
+    d_ff = feedforward.d_ff + rest // parameters_per_unit
     return baseline.model_copy(
         update={
             "attention": attention,
-            "feedforward": baseline.feedforward.model_copy(update={"d_ff": d_ff}),
+            "feedforward": feedforward.model_copy(update={"d_ff": d_ff}),
         }
     )

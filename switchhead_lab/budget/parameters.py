@@ -10,13 +10,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
-from switchhead_lab.config.schema import (
+from switchhead_lab.config.architecture import (
+    DESTINATION_PROJECTIONS,
+    SOURCE_PROJECTIONS,
     AttentionConfig,
     DenseAttention,
     DenseFeedForward,
+    FeedForwardConfig,
+    MoaAttention,
     ModelConfig,
+    PositionsConfig,
+    RopePositions,
+    SigmaMoeFeedForward,
     SwitchHeadAttention,
 )
+
+_PROJECTIONS = {"q": "query", "k": "key", "v": "value", "o": "output"}
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ def count_parameters(model: ModelConfig, vocab_size: int) -> ParameterCount:
     D, V = model.d_model, vocab_size
     per_layer = {
         **_norm("attention_norm", D),
-        **_prefixed("attention", attention_parameters(model.attention, D)),
+        **_prefixed("attention", attention_parameters(model.attention, model.positions, D)),
         **_norm("feedforward_norm", D),
         **_prefixed("feedforward", feedforward_parameters(model.feedforward, D)),
     }
@@ -67,36 +76,78 @@ def count_parameters(model: ModelConfig, vocab_size: int) -> ParameterCount:
     )
 
 
-def attention_parameters(attention: AttentionConfig, d_model: int) -> dict[str, int]:
-    """Count the parameters of one attention layer with Transformer-XL positions, by part."""
+def attention_parameters(
+    attention: AttentionConfig, positions: PositionsConfig, d_model: int
+) -> dict[str, int]:
+    """Count the parameters of one attention layer, by part."""
     D, H, P = d_model, attention.n_heads, attention.d_head
-    projections = {"query_weight": H * P * D, "key_weight": H * P * D, "position_weight": H * P * D}
     match attention:
         case DenseAttention():
             return {
-                **projections,
-                "value_weight": H * P * D,
-                "output_weight": H * P * D,
-                "content_bias": H * P,
-                "position_bias": H * P,
-                "score_scale": 1,
+                **{f"{name}_weight": H * P * D for name in _PROJECTIONS.values()},
+                **_position_parameters(positions, D, H, P, has_bias=True),
             }
         case SwitchHeadAttention(n_experts=E):
+            experts = attention.expert_projections
+            routers = ("value_router", "output_router")
+            sides = (SOURCE_PROJECTIONS, DESTINATION_PROJECTIONS)
             return {
-                **projections,
-                "value_weight": H * E * D * P,
-                "output_weight": H * E * P * D,
-                "value_router.weight": H * E * D,
-                "output_router.weight": H * E * D,
+                **{
+                    f"{name}_weight": H * P * D * (E if letter in experts else 1)
+                    for letter, name in _PROJECTIONS.items()
+                },
+                **_position_parameters(positions, D, H, P, has_bias=False),
+                **{
+                    f"{router}.weight": H * E * D
+                    for router, side in list(zip(routers, sides, strict=True))[
+                        : 1 if attention.shared_selection else 2
+                    ]
+                    if set(side) & set(experts)
+                },
+            }
+        case MoaAttention(n_experts=E):
+            return {
+                "query_weight": E * D * P,
+                "key_weight": P * D,
+                "value_weight": P * D,
+                "output_weight": E * P * D,
+                **_position_parameters(positions, D, 1, P, has_bias=False),
+                "router.weight": E * D,
             }
         case _:
             assert_never(attention)
 
 
-def feedforward_parameters(feedforward: DenseFeedForward, d_model: int) -> dict[str, int]:
+def feedforward_parameters(feedforward: FeedForwardConfig, d_model: int) -> dict[str, int]:
     """Count the parameters of one feed-forward block, by part."""
-    D, F = d_model, feedforward.d_ff
-    return {"up.weight": F * D, "up.bias": F, "down.weight": D * F, "down.bias": D}
+    D = d_model
+    match feedforward:
+        case DenseFeedForward(d_ff=F):
+            return {"up.weight": F * D, "up.bias": F, "down.weight": D * F, "down.bias": D}
+        case SigmaMoeFeedForward(n_experts=E, d_expert=F):
+            return {
+                "up_weight": E * D * F,
+                "down_weight": E * F * D,
+                "router.weight": E * D,
+            }
+        case _:
+            assert_never(feedforward)
+
+
+def _position_parameters(
+    positions: PositionsConfig, d_model: int, n_heads: int, d_head: int, *, has_bias: bool
+) -> dict[str, int]:
+    if isinstance(positions, RopePositions):
+        return {}
+    width = n_heads * d_head
+    parts = {"positions.weight": width * d_model}
+    if has_bias:
+        parts |= {
+            "positions.content_bias": width,
+            "positions.position_bias": width,
+            "positions.score_scale": 1,
+        }
+    return parts
 
 
 def _norm(name: str, width: int) -> dict[str, int]:

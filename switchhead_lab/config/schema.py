@@ -1,101 +1,14 @@
 """The schema of one training run.
 
-Every class is frozen and refuses unknown keys. A variant is a class with a literal `kind`; code
-that must tell variants apart matches on the class.
+Every class is frozen and refuses unknown keys.
 """
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-
-class Part(BaseModel):
-    """Base of every configuration class: immutable, strict about types and about keys."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
-    )
-
-
-class TransformerXLPositions(Part):
-    """Relative positions of Transformer-XL with a memory of earlier chunks."""
-
-    kind: Literal["transformer_xl"] = "transformer_xl"
-    context_multiple: int = Field(default=2, ge=1, le=16)
-    """Chunks of context including the active one (the paper's C); 1 means no memory."""
-
-
-class DenseAttention(Part):
-    """Multi-head attention in which every head has one query, key, value and output projection."""
-
-    kind: Literal["dense"] = "dense"
-    n_heads: int = Field(ge=1)
-    """Attention heads (the paper's H)."""
-    d_head: int = Field(ge=1)
-    """Width of each head."""
-
-
-class SwitchHeadShape(Part):
-    """Heads, experts and top-k of a SwitchHead attention, its width left open."""
-
-    n_heads: int = Field(ge=1)
-    """Attention heads (the paper's H)."""
-    n_experts: int = Field(ge=1)
-    """Experts of each head's value and output projections (the paper's E)."""
-    top_k: int = Field(ge=1)
-    """Experts chosen per token, head and side (the paper's k)."""
-
-    @model_validator(mode="after")
-    def _top_k_within_experts(self) -> Self:
-        if self.top_k > self.n_experts:
-            raise ValueError(
-                f"top_k={self.top_k} but n_experts={self.n_experts}; "
-                f"use a top_k in 1..{self.n_experts}"
-            )
-        return self
-
-
-class SwitchHeadAttention(SwitchHeadShape):
-    """SwitchHead: expert value and output projections, one attention map per head."""
-
-    kind: Literal["switchhead"] = "switchhead"
-    d_head: int = Field(ge=1)
-    """Width of each head."""
-
-
-AttentionConfig = Annotated[DenseAttention | SwitchHeadAttention, Field(discriminator="kind")]
-
-
-class DenseFeedForward(Part):
-    """Two-layer feed-forward block with ReLU and biases."""
-
-    kind: Literal["dense"] = "dense"
-    d_ff: int = Field(ge=1)
-    """Hidden width."""
-    p_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Dropout probability on the hidden activations."""
-
-
-class ModelConfig(Part):
-    """A decoder language model without its vocabulary, which belongs to the tokenizer."""
-
-    d_model: int = Field(ge=2, multiple_of=2)
-    """Residual width; even, because the position table pairs sines with cosines."""
-    n_layers: int = Field(ge=1)
-    """Transformer blocks."""
-    seq_len: int = Field(ge=2)
-    """Length of the active chunk in tokens (the paper's T)."""
-    positions: TransformerXLPositions = TransformerXLPositions()
-    """Position encoding."""
-    attention: AttentionConfig
-    """Attention variant."""
-    feedforward: DenseFeedForward
-    """Feed-forward variant."""
-
-    @property
-    def memory_len(self) -> int:
-        """Tokens of memory in front of the active chunk, (C - 1) * T."""
-        return (self.positions.context_multiple - 1) * self.seq_len
+from switchhead_lab.config.architecture import ModelConfig
+from switchhead_lab.config.part import Part
 
 
 class SentencePieceTokenizer(Part):

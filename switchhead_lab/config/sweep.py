@@ -9,13 +9,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from switchhead_lab.config.schema import (
-    DataConfig,
-    Part,
+from switchhead_lab.config.architecture import (
+    PositionsConfig,
     SwitchHeadShape,
-    TrainingConfig,
     TransformerXLPositions,
 )
+from switchhead_lab.config.part import Part
+from switchhead_lab.config.schema import DataConfig, TrainingConfig
 
 ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=40)]
 Seeds = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)]
@@ -32,7 +32,9 @@ class Frame(Part):
     """Transformer blocks."""
     seq_len: int = Field(ge=2)
     """Length of the active chunk in tokens (the paper's T)."""
-    positions: TransformerXLPositions = TransformerXLPositions()
+    context_multiple: int = Field(default=2, ge=1, le=16)
+    """Chunks of context including the active one (the paper's C); 1 means no memory."""
+    positions: PositionsConfig = TransformerXLPositions()
     """Position encoding."""
     p_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Dropout probability on the hidden feed-forward activations."""

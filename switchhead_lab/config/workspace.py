@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from switchhead_lab.config.files import parse, read_toml
-from switchhead_lab.config.schema import Part
+from switchhead_lab.config.part import Part
 from switchhead_lab.errors import WorkspaceError
 
 FILE_NAME = "lab.toml"

@@ -8,7 +8,8 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from switchhead_lab.config.files import near_miss
-from switchhead_lab.config.schema import DataConfig, Part
+from switchhead_lab.config.part import Part
+from switchhead_lab.config.schema import DataConfig
 from switchhead_lab.data.documents import Corpus, Document, corpus_of_documents, read_source
 from switchhead_lab.errors import DataError
 from switchhead_lab.tracking.atomic import make_directory, write_text

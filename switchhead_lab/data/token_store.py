@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from switchhead_lab.config.identity import hash_of
-from switchhead_lab.config.schema import DataConfig, Part, TokenizerConfig
+from switchhead_lab.config.part import Part
+from switchhead_lab.config.schema import DataConfig, TokenizerConfig
 from switchhead_lab.data.corpora import (
     ENTRY_FILE,
     CorpusEntry,

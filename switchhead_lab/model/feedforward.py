@@ -1,14 +1,26 @@
-"""The dense feed-forward block.
+"""Feed-forward variants; the one place where one is chosen.
 
-Letters: B batch, T positions, D d_model, F d_ff.
+Letters: B batch, T positions, N tokens (B * T), D d_model, F d_ff or d_expert, E experts, K chosen
+per token.
 """
+
+import math
+from typing import assert_never
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from switchhead_lab.config.schema import DenseFeedForward
+from switchhead_kernels.expert_matmul import expert_matmul
+from switchhead_lab.config.architecture import (
+    DenseFeedForward,
+    FeedForwardConfig,
+    SigmaMoeFeedForward,
+)
 from switchhead_lab.model.initialisation import init_normal
+from switchhead_lab.model.positions import in_compute_dtype
+from switchhead_lab.model.router import ExpertChoice, Router
+from switchhead_lab.model.sublayer import SublayerOutput
 
 
 class DenseFeedForwardBlock(nn.Module):
@@ -27,8 +39,79 @@ class DenseFeedForwardBlock(nn.Module):
             init_normal(layer.weight, layer.in_features, scale, generator)
             layer.bias.zero_()
 
-    def forward(self, x_BTD: Tensor) -> Tensor:
+    def forward(self, x_BTD: Tensor) -> SublayerOutput:
         """Transform each position; shape [B, T, D] in and out."""
         hidden_BTF = F.relu(self.up(x_BTD))
         hidden_BTF = F.dropout(hidden_BTF, self.p_dropout, self.training)
-        return self.down(hidden_BTF)
+        return SublayerOutput(self.down(hidden_BTF))
+
+
+class SigmaMoeBlock(nn.Module):
+    """`y = sum over the K chosen e of sigmoid(x w_e) ReLU(x W1_e) W2_e`, without biases.
+
+    Source: sigma-MoE (Csordás et al., arXiv:2310.10837), Sec. 5; the feed-forward of SwitchAll.
+    Symbols: `up_weight` W1, `down_weight` W2, `router.weight` w.
+    """
+
+    def __init__(self, config: SigmaMoeFeedForward, d_model: int) -> None:
+        super().__init__()
+        self.entropy_coefficient = config.entropy_coefficient
+        E, width = config.n_experts, config.d_expert
+        self.up_weight = nn.Parameter(torch.empty(1, E, d_model, width))
+        self.down_weight = nn.Parameter(torch.empty(1, E, width, d_model))
+        self.router = Router(d_model, 1, E, config.top_k, p_dropout=config.p_expert_dropout)
+
+    def reset_parameters(self, scale: float, generator: torch.Generator) -> None:
+        """Initialise every parameter; W2's fan-in is that of all experts together."""
+        _, E, D, width = self.up_weight.shape
+        init_normal(self.up_weight, D, scale, generator)
+        init_normal(self.down_weight, E * width, scale, generator)
+        self.router.reset_parameters(scale, generator)
+
+    def forward(self, x_BTD: Tensor) -> SublayerOutput:
+        """Transform each position; shape [B, T, D] in and out."""
+        choice = self.router(x_BTD.flatten(0, 1))
+        x_ND = in_compute_dtype(x_BTD).flatten(0, 1)
+        hidden_N1KF = expert_matmul(
+            x_ND,
+            self.up_weight.to(x_ND.dtype),
+            choice.index_NHK,
+            rows_in="token",
+            rows_out="slot",
+        )
+        output_ND = expert_matmul(
+            F.relu(hidden_N1KF),
+            self.down_weight.to(x_ND.dtype),
+            choice.index_NHK,
+            choice.weight_NHK,
+            rows_in="slot",
+            rows_out="token",
+        )
+        loss = None
+        if self.entropy_coefficient > 0.0:
+            loss = -self.entropy_coefficient * batch_entropy(choice)
+        return SublayerOutput(output_ND.view_as(x_BTD), {"router": choice}, loss)
+
+
+FeedForward = DenseFeedForwardBlock | SigmaMoeBlock
+
+
+def build_feedforward(config: FeedForwardConfig, d_model: int) -> FeedForward:
+    """Build the feed-forward block that a configuration describes."""
+    match config:
+        case DenseFeedForward():
+            return DenseFeedForwardBlock(config, d_model)
+        case SigmaMoeFeedForward():
+            return SigmaMoeBlock(config, d_model)
+        case _:
+            assert_never(config)
+
+
+def batch_entropy(choice: ExpertChoice) -> Tensor:
+    """Return the entropy in nats of the batch-mean of softmax(router logits).
+
+    Source: sigma-MoE (arXiv:2310.10837), Eq. 20: maximised, so that all experts are used.
+    """
+    log_mean_E = choice.logits_NHE[:, 0].log_softmax(dim=-1).logsumexp(dim=0)
+    log_mean_E = log_mean_E - math.log(choice.logits_NHE.shape[0])
+    return -(log_mean_E.exp() * log_mean_E).sum()

@@ -1,12 +1,153 @@
-"""Transformer-XL relative positions and the attention core that uses them.
+"""Position encodings, each with the attention core that uses it.
 
-Letters: B batch, T query positions, S key positions (memory + chunk), H heads, P d_head, D d_model.
+Heads come first in every tensor: one position product per head is then one large product, not one
+per head and sequence.
+
+Letters: B batch, T query positions, S key positions (memory + chunk), H heads, P d_head, D d_model,
+R rows of the position table (S + 1).
 """
 
-import torch
-from torch import Tensor
+import math
+from typing import assert_never
 
-_BASE = 10_000.0
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from switchhead_lab.config.architecture import (
+    PositionsConfig,
+    RopePositions,
+    TransformerXLPositions,
+)
+from switchhead_lab.model.initialisation import init_normal
+
+_XL_BASE = 10_000.0
+
+
+class XLPositions(nn.Module):
+    """Transformer-XL relative positions, with or without the learned terms of the dense baseline.
+
+    `softmax(scale * ((q + u) . k_j + (q + v) . W_pos r(j - i)))`; without `has_bias`, u = v = 0 and
+    scale = 1 / sqrt(P), both fixed.
+
+    Source: Transformer-XL (arXiv:1901.02860), Sec. 3.3, as in SwitchHead (arXiv:2312.07987).
+    Symbols: `weight` W_pos, `content_bias` u, `position_bias` v, `score_scale` scale.
+    """
+
+    def __init__(self, d_model: int, n_heads: int, d_head: int, *, has_bias: bool) -> None:
+        super().__init__()
+        self.d_head, self.has_bias = d_head, has_bias
+        self.weight = nn.Parameter(torch.empty(n_heads * d_head, d_model))
+        if has_bias:
+            self.content_bias = nn.Parameter(torch.empty(n_heads, d_head))
+            self.position_bias = nn.Parameter(torch.empty(n_heads, d_head))
+            self.score_scale = nn.Parameter(torch.empty(1))
+
+    @torch.no_grad()
+    def reset_parameters(self, scale: float, generator: torch.Generator) -> None:
+        """Initialise every parameter; biases start at zero, the scale at 1 / sqrt(P)."""
+        init_normal(self.weight, self.weight.shape[1], scale, generator)
+        if self.has_bias:
+            self.content_bias.zero_()
+            self.position_bias.zero_()
+            self.score_scale.fill_(1.0 / math.sqrt(self.d_head))
+
+    def attend(self, query_HBTP: Tensor, key_HBSP: Tensor, value_HBSP: Tensor) -> Tensor:
+        """Attend causally from the last T of S positions.
+
+        Args:
+            query_HBTP: Shape [H, B, T, P], not scaled.
+            key_HBSP: Shape [H, B, S, P].
+            value_HBSP: Shape [H, B, S, P].
+
+        Returns:
+            Shape [H, B, T, P].
+        """
+        dtype, device = query_HBTP.dtype, query_HBTP.device
+        table_RD = relative_position_table(key_HBSP.shape[2], self.weight.shape[1], device)
+        position_key_RX = F.linear(table_RD.to(dtype), self.weight)
+        # One projection may serve several heads.
+        position_key_HRP = split_heads(position_key_RX, self.d_head).expand(
+            query_HBTP.shape[0], -1, -1
+        )
+        if not self.has_bias:
+            query_HBTP = query_HBTP * (1.0 / math.sqrt(self.d_head))
+            return attend_relative(query_HBTP, query_HBTP, key_HBSP, value_HBSP, position_key_HRP)
+        scale = self.score_scale.to(dtype)
+        content_bias, position_bias = (
+            bias.to(dtype)[:, None, None] for bias in (self.content_bias, self.position_bias)
+        )
+        return attend_relative(
+            (query_HBTP + content_bias) * scale,
+            (query_HBTP + position_bias) * scale,
+            key_HBSP,
+            value_HBSP,
+            position_key_HRP,
+        )
+
+
+class RotaryPositions(nn.Module):
+    """RoPE: queries and keys rotated by their position; the score scale is 1 / sqrt(P).
+
+    Rotates the first `rotate_fraction` of each head's channels (rounded down to an even number n),
+    in pairs of channel c and c + n / 2.
+
+    Source: RoFormer (arXiv:2104.09864), as in SwitchHead (arXiv:2312.07987), Sec. 3.6.
+    """
+
+    def __init__(self, config: RopePositions, d_head: int) -> None:
+        super().__init__()
+        self.n_rotated = 2 * int(d_head * config.rotate_fraction / 2)
+        self.base = config.base
+
+    def reset_parameters(self, scale: float, generator: torch.Generator) -> None:
+        """Do nothing: there are no parameters."""
+
+    def attend(self, query_HBTP: Tensor, key_HBSP: Tensor, value_HBSP: Tensor) -> Tensor:
+        """Attend causally from the last T of S positions; shapes as in `XLPositions.attend`."""
+        T, S = query_HBTP.shape[2], key_HBSP.shape[2]
+        mask = None if T == S else future_mask(T, S, query_HBTP)
+        return F.scaled_dot_product_attention(
+            self._rotate(query_HBTP, first=S - T),
+            self._rotate(key_HBSP, first=0),
+            value_HBSP,
+            attn_mask=mask,
+            is_causal=mask is None,
+        )
+
+    def _rotate(self, x_HBLP: Tensor, first: int) -> Tensor:
+        """Rotate each position by its angle; the first row stands at position `first`."""
+        n, device = self.n_rotated, x_HBLP.device
+        position = torch.arange(first, first + x_HBLP.shape[2], dtype=torch.float32, device=device)
+        channel = torch.arange(0, n, 2, dtype=torch.float32, device=device)
+        angle = position[:, None] * self.base ** (-channel / max(n, 1))
+        cos, sin = angle.cos().to(x_HBLP.dtype), angle.sin().to(x_HBLP.dtype)
+        left, right, rest = x_HBLP.split([n // 2, n // 2, x_HBLP.shape[-1] - n], dim=-1)
+        return torch.cat([left * cos - right * sin, right * cos + left * sin, rest], dim=-1)
+
+
+Positions = XLPositions | RotaryPositions
+
+
+def build_positions(
+    config: PositionsConfig, d_model: int, n_heads: int, d_head: int, *, has_bias: bool
+) -> Positions:
+    """Build the position encoding of an attention layer.
+
+    Args:
+        config: Which encoding.
+        d_model: Residual width.
+        n_heads: Heads with a position projection of their own.
+        d_head: Width of each head.
+        has_bias: Whether Transformer-XL positions have the dense baseline's learned terms.
+    """
+    match config:
+        case TransformerXLPositions():
+            return XLPositions(d_model, n_heads, d_head, has_bias=has_bias)
+        case RopePositions():
+            return RotaryPositions(config, d_head)
+        case _:
+            assert_never(config)
 
 
 def relative_position_table(n_keys: int, d_model: int, device: torch.device) -> Tensor:
@@ -21,7 +162,7 @@ def relative_position_table(n_keys: int, d_model: int, device: torch.device) -> 
     """
     distance = torch.arange(-(n_keys - 1), 2, dtype=torch.float32, device=device)
     channel = torch.arange(0, d_model, 2, dtype=torch.float32, device=device)
-    angle = distance[:, None] * _BASE ** (-channel / d_model)
+    angle = distance[:, None] * _XL_BASE ** (-channel / d_model)
     return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)
 
 
@@ -50,17 +191,17 @@ def future_mask(n_queries: int, n_keys: int, like: Tensor) -> Tensor:
     return mask.triu_(n_keys - n_queries + 1)
 
 
-def attend(
+def attend_relative(
     content_query_HBTP: Tensor,
     position_query_HBTP: Tensor,
     key_HBSP: Tensor,
     value_HBSP: Tensor,
     position_key_HRP: Tensor,
 ) -> Tensor:
-    """Attend causally with content and relative-position scores.
+    """Attend causally with content and relative-position scores; the queries are scaled.
 
     Source: Transformer-XL (arXiv:1901.02860), Sec. 3.3: softmax of
-    `q_content . k_j + q_position . r_(j - i)`; the caller has scaled both queries.
+    `q_content . k_j + q_position . r_(j - i)`.
 
     Args:
         content_query_HBTP: Shape [H, B, T, P].
@@ -74,7 +215,6 @@ def attend(
     """
     H, B, T, P = content_query_HBTP.shape
     S = key_HBSP.shape[2]
-    # Heads come first so that the position product is one per head, not one per head and sequence.
     by_distance_HXR = torch.bmm(
         position_query_HBTP.reshape(H, B * T, P), position_key_HRP.transpose(1, 2)
     )
@@ -88,6 +228,16 @@ def attend(
     )
     attention = torch.softmax(scores, dim=-1)
     return torch.bmm(attention, value_HBSP.reshape(H * B, S, P)).view(H, B, T, P)
+
+
+def split_heads(x: Tensor, d_head: int) -> Tensor:
+    """Split [..., H * P] into [H, ..., P]."""
+    return x.unflatten(-1, (-1, d_head)).movedim(-2, 0)
+
+
+def merge_heads(x_HBTP: Tensor) -> Tensor:
+    """Join [H, B, T, P] into [B, T, H * P]."""
+    return x_HBTP.permute(1, 2, 0, 3).flatten(2)
 
 
 def in_compute_dtype(x: Tensor) -> Tensor:

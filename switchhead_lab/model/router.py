@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from switchhead_lab.config.architecture import Gate
 from switchhead_lab.model.initialisation import init_router
 
 
@@ -17,23 +18,47 @@ class ExpertChoice:
 
     Attributes:
         index_NHK: Shape [N, H, K], int64 in [0, E), by falling score.
-        weight_NHK: Shape [N, H, K], float32 in (0, 1).
+        weight_NHK: Shape [N, H, K], float32 in [0, 1].
+        logits_NHE: Shape [N, H, E], float32: what the choice was made from, dropout left out.
     """
 
     index_NHK: Tensor
     weight_NHK: Tensor
+    logits_NHE: Tensor
+
+    def last_positions(self, batch_size: int, n_positions: int) -> "ExpertChoice":
+        """Return the choice of the last positions of each sequence.
+
+        Args:
+            batch_size: Sequences; N is batch_size times their length.
+            n_positions: Positions to keep, from the end.
+        """
+
+        def cut(x: Tensor) -> Tensor:
+            return x.unflatten(0, (batch_size, -1))[:, -n_positions:].flatten(0, 1)
+
+        return ExpertChoice(cut(self.index_NHK), cut(self.weight_NHK), cut(self.logits_NHE))
 
 
-class SigmoidRouter(nn.Module):
-    """Non-competitive router: `s = sigmoid(x W)`, the K largest of each head's E scores.
+class Router(nn.Module):
+    """Top-k router over the experts of each head; no balancing loss of its own.
 
-    Source: SwitchHead (arXiv:2312.07987), Eq. 7 and 8. No softmax, no normalisation over the
-    chosen, no balancing loss.
+    Source: SwitchHead (arXiv:2312.07987), Eq. 7 and 8: `s = sigmoid(x W)`, non-competitive.
     """
 
-    def __init__(self, d_model: int, n_heads: int, n_experts: int, top_k: int) -> None:
+    def __init__(
+        self,
+        d_model: int,
+        n_heads: int,
+        n_experts: int,
+        top_k: int,
+        *,
+        gate: Gate = "sigmoid",
+        p_dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         self.n_heads, self.n_experts, self.top_k = n_heads, n_experts, top_k
+        self.gate, self.p_dropout = gate, p_dropout
         self.weight = nn.Parameter(torch.empty(n_heads * n_experts, d_model))
 
     def reset_parameters(self, scale: float, generator: torch.Generator) -> None:
@@ -45,19 +70,29 @@ class SigmoidRouter(nn.Module):
         # float32 whatever the autocast: a rounded score can change which experts are chosen.
         with torch.autocast(x_ND.device.type, enabled=False):
             logits_NX = x_ND.to(self.weight.dtype) @ self.weight.T
-        scores_NHE = torch.sigmoid(logits_NX).view(-1, self.n_heads, self.n_experts)
-        return select_experts(scores_NHE, self.top_k)
+        logits_NHE = logits_NX.view(-1, self.n_heads, self.n_experts)
+        offered_NHE = logits_NHE
+        if self.training and self.p_dropout > 0.0:
+            is_dropped = torch.rand_like(logits_NHE) < self.p_dropout
+            offered_NHE = logits_NHE.masked_fill(is_dropped, float("-inf"))
+        index_NHK = largest(offered_NHE, self.top_k)
+        chosen_NHK = offered_NHE.gather(-1, index_NHK)
+        return ExpertChoice(index_NHK, weigh(chosen_NHK, self.gate), logits_NHE)
 
 
-def select_experts(scores_NHE: Tensor, top_k: int) -> ExpertChoice:
-    """Take the `top_k` largest scores of each head; ties go to the lower expert index.
+def largest(scores_NHE: Tensor, top_k: int) -> Tensor:
+    """Return the indices [N, H, K] of each head's `top_k` largest scores, largest first.
 
-    A stable sort rather than topk, whose order on ties is not defined, so that runs repeat.
-
-    Args:
-        scores_NHE: Shape [N, H, E].
-        top_k: Experts to keep, 1 <= top_k <= E.
+    Ties go to the lower index: a stable sort rather than topk, whose order on ties is not defined,
+    so that runs repeat.
     """
-    index_NHK = scores_NHE.detach().sort(dim=-1, descending=True, stable=True).indices
-    index_NHK = index_NHK[..., :top_k]
-    return ExpertChoice(index_NHK, scores_NHE.gather(-1, index_NHK))
+    order = scores_NHE.detach().sort(dim=-1, descending=True, stable=True).indices
+    return order[..., :top_k]
+
+
+def weigh(chosen_NHK: Tensor, gate: Gate) -> Tensor:
+    """Turn the chosen logits into weights; an expert that dropout left out has weight zero."""
+    if gate == "sigmoid":
+        return torch.sigmoid(chosen_NHK)
+    # All -inf (every expert dropped) would be 0 / 0; such a token takes nothing.
+    return torch.softmax(chosen_NHK, dim=-1).nan_to_num(0.0)

@@ -4,15 +4,18 @@ Letters: B batch, T chunk positions, M memory positions, D d_model, V vocab_size
 """
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from switchhead_lab.config.schema import ModelConfig
+from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.model.attention import build_attention
-from switchhead_lab.model.feedforward import DenseFeedForwardBlock
+from switchhead_lab.model.feedforward import build_feedforward
 from switchhead_lab.model.initialisation import block_scale, init_normal
+from switchhead_lab.model.router import ExpertChoice
+from switchhead_lab.model.sublayer import SublayerOutput
 
 Memory = tuple[Tensor, ...]
 """Hidden states [B, M, D] that enter each layer, oldest first, without gradient."""
@@ -25,10 +28,14 @@ class ModelOutput:
     Attributes:
         logits_BTV: Shape [B, T, V].
         memory: Memory for the next chunk, one tensor per layer; empty without memory.
+        auxiliary_loss: Scalar to add to the training loss; None where no layer has one.
+        choices: Choices of experts by router, e.g. "blocks.0.attention.value_router".
     """
 
     logits_BTV: Tensor
     memory: Memory
+    auxiliary_loss: Tensor | None
+    choices: Mapping[str, ExpertChoice]
 
 
 class Block(nn.Module):
@@ -37,15 +44,26 @@ class Block(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(config.d_model)
-        self.attention = build_attention(config.attention, config.d_model)
+        self.attention = build_attention(config.attention, config.positions, config.d_model)
         self.feedforward_norm = nn.LayerNorm(config.d_model)
-        self.feedforward = DenseFeedForwardBlock(config.feedforward, config.d_model)
+        self.feedforward = build_feedforward(config.feedforward, config.d_model)
 
-    def forward(self, x_BTD: Tensor, memory_BMD: Tensor | None) -> Tensor:
+    def forward(self, x_BTD: Tensor, memory_BMD: Tensor | None) -> SublayerOutput:
         """Transform a chunk, seeing the memory in front of it."""
         context = x_BTD if memory_BMD is None else torch.cat([memory_BMD, x_BTD], dim=1)
-        x_BTD = x_BTD + self.attention(self.attention_norm(context), x_BTD.shape[1])
-        return x_BTD + self.feedforward(self.feedforward_norm(x_BTD))
+        attention = self.attention(self.attention_norm(context), x_BTD.shape[1])
+        x_BTD = x_BTD + attention.output_BTD
+        feedforward = self.feedforward(self.feedforward_norm(x_BTD))
+        parts = {"attention": attention, "feedforward": feedforward}
+        return SublayerOutput(
+            x_BTD + feedforward.output_BTD,
+            {
+                f"{name}.{router}": choice
+                for name, part in parts.items()
+                for router, choice in part.choices.items()
+            },
+            sum_losses(part.auxiliary_loss for part in parts.values()),
+        )
 
 
 class LanguageModel(nn.Module):
@@ -86,19 +104,30 @@ class LanguageModel(nn.Module):
             memory: What the chunk before returned; empty at the start of a stream.
         """
         x_BTD = self.embedding(tokens_BT) * self.embedding_scale
-        new_memory = []
+        new_memory, losses = [], []
+        choices: dict[str, ExpertChoice] = {}
         for number, block in enumerate(self.blocks):
             layer_memory = memory[number] if memory else None
             if self.memory_len:
                 new_memory.append(self._remember(layer_memory, x_BTD))
-            x_BTD = block(x_BTD, layer_memory)
-        return ModelOutput(self.output(self.final_norm(x_BTD)), tuple(new_memory))
+            done = block(x_BTD, layer_memory)
+            x_BTD = done.output_BTD
+            losses.append(done.auxiliary_loss)
+            choices |= {f"blocks.{number}.{name}": c for name, c in done.choices.items()}
+        logits_BTV = self.output(self.final_norm(x_BTD))
+        return ModelOutput(logits_BTV, tuple(new_memory), sum_losses(losses), choices)
 
     def _remember(self, memory_BMD: Tensor | None, x_BTD: Tensor) -> Tensor:
         x_BTD = x_BTD.detach()
         if memory_BMD is not None and x_BTD.shape[1] < self.memory_len:
             x_BTD = torch.cat([memory_BMD, x_BTD], dim=1)
         return x_BTD[:, -self.memory_len :]
+
+
+def sum_losses(losses: Iterable[Tensor | None]) -> Tensor | None:
+    """Add up the auxiliary losses that there are; None if there are none."""
+    present = [loss for loss in losses if loss is not None]
+    return torch.stack(present).sum() if present else None
 
 
 def build_model(config: ModelConfig, vocab_size: int, seed: int) -> LanguageModel:

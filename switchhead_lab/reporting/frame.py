@@ -9,7 +9,12 @@ from typing import Literal, assert_never
 from switchhead_lab.budget.costs import attention_macs, attention_memory_floats
 from switchhead_lab.budget.matching import baseline_model, match_candidate, match_heads
 from switchhead_lab.budget.parameters import count_parameters
-from switchhead_lab.config.schema import DenseAttention, ModelConfig, SwitchHeadAttention
+from switchhead_lab.config.architecture import (
+    DenseAttention,
+    MoaAttention,
+    ModelConfig,
+    SwitchHeadAttention,
+)
 from switchhead_lab.config.sweep import DeclaredModel, HeadMatchedModel, Sweep
 from switchhead_lab.errors import LabError, MatchError, RecordError
 from switchhead_lab.reporting.statistics import MISSING, Statistics
@@ -324,6 +329,8 @@ def _shape(model: ModelConfig | None) -> Shape:
             return Shape(attention.n_heads, None, None, attention.d_head, d_ff)
         case SwitchHeadAttention(n_experts=n_experts, top_k=top_k):
             return Shape(attention.n_heads, n_experts, top_k, attention.d_head, d_ff)
+        case MoaAttention(n_heads=n_heads, n_experts=n_experts):
+            return Shape(n_heads, n_experts, n_heads, attention.d_head, d_ff)
         case _:
             assert_never(attention)
 

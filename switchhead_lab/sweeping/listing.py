@@ -6,7 +6,7 @@ from typing import Any
 from switchhead_lab.budget.costs import attention_macs, attention_memory_floats
 from switchhead_lab.budget.matching import baseline_model
 from switchhead_lab.budget.parameters import count_parameters
-from switchhead_lab.config.schema import SwitchHeadAttention
+from switchhead_lab.config.architecture import SwitchHeadAttention
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.sweeping.estimate import Speed, estimated_seconds, is_done
 from switchhead_lab.sweeping.plan import (

@@ -13,7 +13,8 @@ from switchhead_lab.budget.matching import (
     match_heads,
     match_residual,
 )
-from switchhead_lab.config.schema import ModelConfig, RunConfig, SwitchHeadShape
+from switchhead_lab.config.architecture import ModelConfig, SwitchHeadShape
+from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.sweep import HeadMatchedModel, Study, Sweep
 from switchhead_lab.errors import MatchError
 from switchhead_lab.tracking.sweep_record import Role

@@ -19,7 +19,8 @@ from pydantic import ValidationError
 
 from switchhead_lab.config.files import near_miss, parse, read_toml
 from switchhead_lab.config.identity import identity
-from switchhead_lab.config.schema import Part, RunConfig
+from switchhead_lab.config.part import Part
+from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.errors import LabError, RecordError
 
 RunState = Literal["running", "finished", "failed", "pruned", "interrupted"]

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from switchhead_lab.config.files import to_toml
-from switchhead_lab.config.schema import Part, RunConfig
+from switchhead_lab.config.part import Part
+from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.tracking import record
 from switchhead_lab.tracking.atomic import make_directory, write_text
 from switchhead_lab.tracking.record import MetricPoint, RunLabels, RunResult, RunState, RunStatus

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from switchhead_lab.config.identity import hash_of
-from switchhead_lab.config.schema import Part
+from switchhead_lab.config.part import Part
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import RecordError
 from switchhead_lab.tracking.atomic import make_directory, write_text

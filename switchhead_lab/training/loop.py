@@ -142,7 +142,10 @@ class Trainer:
                     torch.from_numpy(batch.targets_BT[part]).to(device),
                     memory,
                 )
-            (score.loss_nats_sum / batch.targets_BT.size).backward()
+            loss = score.loss_nats_sum / batch.targets_BT.size
+            if score.auxiliary_loss is not None:
+                loss = loss + score.auxiliary_loss / self._n_micro_batches
+            loss.backward()
             self._memories[number] = score.memory
             loss_sum += float(score.loss_nats_sum.detach())
         return loss_sum

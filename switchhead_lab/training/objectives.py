@@ -3,6 +3,7 @@
 Letters: B batch, T chunk positions, V vocab_size.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from switchhead_lab.data.batches import IGNORE
+from switchhead_lab.model.router import ExpertChoice
 from switchhead_lab.model.transformer import LanguageModel, Memory
 
 
@@ -22,11 +24,15 @@ class Score:
         loss_nats_sum: Scalar, float32: negative log-likelihood summed over the targets.
         n_targets: Targets that were scored.
         memory: Memory for the next chunk of the same streams.
+        auxiliary_loss: Scalar that training adds to the mean loss; None if there is none.
+        choices: Choices of experts by router, for statistics.
     """
 
     loss_nats_sum: Tensor
     n_targets: int
     memory: Memory
+    auxiliary_loss: Tensor | None
+    choices: Mapping[str, ExpertChoice]
 
 
 class Objective(Protocol):
@@ -57,4 +63,5 @@ class NextToken:
                 ignore_index=IGNORE,
                 reduction="sum",
             )
-        return Score(loss, int((targets != IGNORE).sum()), output.memory)
+        n_targets = int((targets != IGNORE).sum())
+        return Score(loss, n_targets, output.memory, output.auxiliary_loss, output.choices)

@@ -9,7 +9,7 @@ from switchhead_lab.budget.costs import (
     attention_memory_floats,
     forward_macs_per_token,
 )
-from switchhead_lab.config.schema import (
+from switchhead_lab.config.architecture import (
     DenseAttention,
     DenseFeedForward,
     ModelConfig,

@@ -10,7 +10,7 @@ from switchhead_lab.budget.matching import (
     match_residual,
 )
 from switchhead_lab.budget.parameters import attention_parameters, count_parameters
-from switchhead_lab.config.schema import (
+from switchhead_lab.config.architecture import (
     DenseAttention,
     DenseFeedForward,
     ModelConfig,
@@ -109,7 +109,7 @@ def test_matched_attention_is_the_widest_that_fits(n_heads: int) -> None:
     baseline = dense(47, 8, 16, 512, 128, 4)
 
     def total(attention) -> int:
-        return sum(attention_parameters(attention, baseline.d_model).values())
+        return sum(attention_parameters(attention, baseline.positions, baseline.d_model).values())
 
     candidate = SwitchHeadShape(n_heads=n_heads, n_experts=2, top_k=1)
     attention = match_parameters(baseline, candidate).attention

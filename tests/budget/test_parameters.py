@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from switchhead_lab.budget.parameters import count_parameters
-from switchhead_lab.config.schema import ModelConfig
+from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.config.sweep_files import find_sweep, list_sweep_files
 from switchhead_lab.model.transformer import LanguageModel
 from switchhead_lab.sweeping.plan import Variant, all_variants

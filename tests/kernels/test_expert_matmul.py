@@ -3,21 +3,28 @@
 import pytest
 import torch
 
-from switchhead_kernels.expert_matmul import project_outputs, project_values
+from switchhead_kernels.expert_matmul import expert_matmul
 
-# RMS-relative; float64 leaves rounding only, bf16 has 8 bits of mantissa and sums over D or H * K.
+# RMS-relative; float64 leaves rounding only, bf16 has 8 bits of mantissa and sums over many terms.
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 2e-2}
 
+# N tokens, H heads, E experts, X width in, Y width out, K chosen.
 CASES = {
     "usual": (33, 2, 4, 12, 5, 2),
     "one-token": (1, 1, 3, 8, 4, 1),
     "all-experts": (17, 3, 3, 7, 41, 3),
     "one-expert": (10, 2, 1, 6, 3, 1),
 }
+PROJECTIONS = {
+    "value": ("token", "head"),
+    "output": ("head", "token"),
+    "up": ("token", "slot"),
+    "down": ("slot", "token"),
+}
 
 
-def routed(case: str, dtype: torch.dtype, *, skew: bool = False):
-    N, H, E, D, P, K = CASES[case]
+def routed(case: str, projection: str, dtype: torch.dtype, *, skew: bool = False):
+    N, H, E, X, Y, K = CASES[case]
     generator = torch.Generator().manual_seed(0)
     scores = torch.rand(N, H, E, generator=generator, dtype=torch.float64)
     if skew:
@@ -28,10 +35,15 @@ def routed(case: str, dtype: torch.dtype, *, skew: bool = False):
         value = torch.randn(*shape, generator=generator, dtype=torch.float64)
         return value.to(dtype).requires_grad_()
 
+    rows = {"token": (N, X), "head": (N, H, X), "slot": (N, H, K, X)}[PROJECTIONS[projection][0]]
     gate = gate.to(torch.float32 if dtype == torch.bfloat16 else dtype).requires_grad_()
-    return (
-        (make(N, D), make(H, E, D, P), index, gate),
-        (make(N, H, P), make(H, E, P, D), index, gate),
+    return make(*rows), make(H, E, X, Y), index, gate
+
+
+def multiply(projection: str, x, weight, index, gate, backend: str = "dense") -> torch.Tensor:
+    rows_in, rows_out = PROJECTIONS[projection]
+    return expert_matmul(
+        x, weight, index, gate, rows_in=rows_in, rows_out=rows_out, backend=backend
     )
 
 
@@ -43,13 +55,14 @@ def rms_relative(a: torch.Tensor, b: torch.Tensor) -> float:
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 @pytest.mark.parametrize("skew", [False, True], ids=["spread", "one-takes-all"])
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("side", ["values", "outputs"])
-def test_dense_backend_equals_the_definition(case, side, skew, dtype) -> None:
-    project = {"values": project_values, "outputs": project_outputs}[side]
-    x, weight, index, gate = routed(case, dtype, skew=skew)[side == "outputs"]
-    fast = project(x, weight, index, gate)
+@pytest.mark.parametrize("projection", PROJECTIONS)
+def test_dense_backend_equals_the_definition(projection, case, skew, dtype) -> None:
+    x, weight, index, gate = routed(case, projection, dtype, skew=skew)
+    fast = multiply(projection, x, weight, index, gate)
     exact_inputs = [t.detach().double().requires_grad_() for t in (x, weight, gate)]
-    exact = project(exact_inputs[0], exact_inputs[1], index, exact_inputs[2], backend="reference")
+    exact = multiply(
+        projection, exact_inputs[0], exact_inputs[1], index, exact_inputs[2], "reference"
+    )
     assert fast.shape == exact.shape
     assert fast.dtype == dtype
     assert rms_relative(fast, exact) < TOLERANCE[dtype]
@@ -60,24 +73,56 @@ def test_dense_backend_equals_the_definition(case, side, skew, dtype) -> None:
         assert rms_relative(ours, theirs) < TOLERANCE[dtype]
 
 
-@pytest.mark.parametrize("side", [0, 1], ids=["values", "outputs"])
-def test_definition_passes_gradcheck(side: int) -> None:
-    project = (project_values, project_outputs)[side]
-    x, weight, index, gate = routed("usual", torch.float64)[side]
-    x = x[:4].detach().requires_grad_()
-    index, gate = index[:4], gate[:4].detach().requires_grad_()
+@pytest.mark.parametrize("projection", PROJECTIONS)
+def test_no_gate_is_a_gate_of_one(projection: str) -> None:
+    x, weight, index, gate = routed("usual", projection, torch.float64)
+    ones = torch.ones_like(gate)
+    for backend in ("dense", "reference"):
+        without = multiply(projection, x, weight, index, None, backend)
+        torch.testing.assert_close(without, multiply(projection, x, weight, index, ones, backend))
+
+
+@pytest.mark.parametrize("projection", PROJECTIONS)
+def test_definition_is_the_sum_over_slots(projection: str) -> None:
+    """One slot at a time, written out."""
+    x, weight, index, gate = routed("usual", projection, torch.float64)
+    N, H, K = index.shape
+    rows_in, rows_out = PROJECTIONS[projection]
+    products = torch.zeros(N, H, K, weight.shape[3], dtype=torch.float64)
+    for n in range(N):
+        for h in range(H):
+            for k in range(K):
+                row = {"token": x[n], "head": x[n][h % len(x[n])], "slot": None}[rows_in]
+                row = x[n, h, k] if rows_in == "slot" else row
+                products[n, h, k] = gate[n, h, k] * (row @ weight[h, index[n, h, k]])
+    dims = {"token": (1, 2), "head": (2,), "slot": ()}[rows_out]
+    expected = products.sum(dim=dims) if dims else products
+    ours = multiply(projection, x, weight, index, gate, "reference")
+    torch.testing.assert_close(ours, expected.detach(), check_dtype=True)
+
+
+@pytest.mark.parametrize("projection", PROJECTIONS)
+def test_definition_passes_gradcheck(projection: str) -> None:
+    x, weight, index, gate = routed("usual", projection, torch.float64)
+    x, gate = (t[:3].detach().requires_grad_() for t in (x, gate))
 
     def function(*inputs):
-        return project(inputs[0], inputs[1], index, inputs[2], backend="reference")
+        return multiply(projection, inputs[0], inputs[1], index[:3], inputs[2], "reference")
 
     assert torch.autograd.gradcheck(function, (x, weight, gate))
 
 
 def test_unused_experts_get_no_gradient() -> None:
-    (x, weight, index, gate), _ = routed("usual", torch.float64)
+    x, weight, index, gate = routed("usual", "value", torch.float64)
     index = torch.zeros_like(index)
     index[..., 1] = 1  # experts 2 and 3 are never chosen
-    project_values(x, weight, index, gate).sum().backward()
+    multiply("value", x, weight, index, gate).sum().backward()
     assert weight.grad is not None
     assert not weight.grad[:, 2:].any()
     assert weight.grad[:, :2].any()
+
+
+def test_a_combination_that_the_backend_lacks_is_refused() -> None:
+    x, weight, index, gate = routed("usual", "up", torch.float64)
+    with pytest.raises(ValueError, match='use backend="reference"'):
+        expert_matmul(x, weight, index, gate, rows_in="token", rows_out="token")

@@ -1,16 +1,22 @@
 """What every variant of the language model promises."""
 
 import hashlib
+import re
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 import torch
 
-from switchhead_lab.config.schema import (
+from switchhead_lab.budget.parameters import count_parameters
+from switchhead_lab.config.architecture import (
     DenseAttention,
     DenseFeedForward,
+    MoaAttention,
     ModelConfig,
+    RopePositions,
+    SigmaMoeFeedForward,
     SwitchHeadAttention,
     TransformerXLPositions,
 )
@@ -18,21 +24,60 @@ from switchhead_lab.model.transformer import build_model
 
 V, T, B = 19, 9, 3
 
+DENSE_FF = DenseFeedForward(d_ff=17)
+SIGMA_MOE = SigmaMoeFeedForward(n_experts=4, d_expert=5, top_k=2, entropy_coefficient=0.1)
+SWITCHHEAD = {"n_heads": 2, "d_head": 5, "n_experts": 4, "top_k": 2}
 VARIANTS = {
-    "dense": DenseAttention(n_heads=4, d_head=3),
-    "switchhead": SwitchHeadAttention(n_heads=2, d_head=5, n_experts=4, top_k=2),
-    "switchhead-all-experts": SwitchHeadAttention(n_heads=1, d_head=4, n_experts=3, top_k=3),
+    "dense": (DenseAttention(n_heads=4, d_head=3), DENSE_FF),
+    "switchhead": (SwitchHeadAttention(**SWITCHHEAD), DENSE_FF),
+    "switchhead-all-experts": (
+        SwitchHeadAttention(n_heads=1, d_head=4, n_experts=3, top_k=3),
+        DENSE_FF,
+    ),
+    "switchhead-vkqo-shared": (
+        SwitchHeadAttention(
+            **SWITCHHEAD, expert_projections=["v", "k", "q", "o"], shared_selection=True
+        ),
+        DENSE_FF,
+    ),
+    "switchhead-q-softmax": (
+        SwitchHeadAttention(**SWITCHHEAD, expert_projections=["q"], gate="softmax"),
+        DENSE_FF,
+    ),
+    "moa": (
+        MoaAttention(
+            n_heads=2,
+            n_experts=4,
+            d_head=5,
+            cv_coefficient=0.1,
+            switch_coefficient=0.1,
+            z_coefficient=0.1,
+        ),
+        DENSE_FF,
+    ),
+    "moa-sigmoid": (MoaAttention(n_heads=2, n_experts=4, d_head=5, gate="sigmoid"), DENSE_FF),
+    "switchall": (SwitchHeadAttention(**SWITCHHEAD), SIGMA_MOE),
+    "dense-sigma-moe": (DenseAttention(n_heads=4, d_head=3), SIGMA_MOE),
 }
+POSITIONS = {"xl": TransformerXLPositions(), "rope": RopePositions()}
+CASES = [f"{variant}/{positions}" for variant in VARIANTS for positions in POSITIONS]
 
 
-def config_of(variant: str, *, context_multiple: int = 2, p_dropout: float = 0.0) -> ModelConfig:
+def config_of(case: str, *, context_multiple: int = 2, p_dropout: float = 0.0) -> ModelConfig:
+    variant, _, positions = case.partition("/")
+    attention, feedforward = VARIANTS[variant]
+    if p_dropout and isinstance(feedforward, DenseFeedForward):
+        feedforward = feedforward.model_copy(update={"p_dropout": p_dropout})
+    if p_dropout and isinstance(feedforward, SigmaMoeFeedForward):
+        feedforward = feedforward.model_copy(update={"p_expert_dropout": p_dropout})
     return ModelConfig(
         d_model=12,
         n_layers=2,
         seq_len=T,
-        positions=TransformerXLPositions(context_multiple=context_multiple),
-        attention=VARIANTS[variant],
-        feedforward=DenseFeedForward(d_ff=17, p_dropout=p_dropout),
+        context_multiple=context_multiple,
+        positions=POSITIONS[positions],
+        attention=attention,
+        feedforward=feedforward,
     )
 
 
@@ -40,7 +85,7 @@ def tokens(seed: int = 0, length: int = T) -> torch.Tensor:
     return torch.randint(0, V, (B, length), generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.fixture(params=VARIANTS)
+@pytest.fixture(params=CASES)
 def variant(request: pytest.FixtureRequest) -> str:
     return request.param
 
@@ -93,12 +138,36 @@ def test_memory_length_follows_the_context_multiple(variant: str, context_multip
 def test_gradient_reaches_every_parameter_but_not_the_memory(variant: str) -> None:
     model = build_model(config_of(variant), V, 0)
     memory = tuple(m.requires_grad_() for m in model(tokens(1)).memory)
-    model(tokens(2), memory).logits_BTV.square().sum().backward()
+    output = model(tokens(2), memory)
+    loss = output.logits_BTV.square().sum()
+    if output.auxiliary_loss is not None:
+        loss = loss + output.auxiliary_loss
+    loss.backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
     # The caller's tensors may carry gradient; what the model hands on never does.
     assert not any(m.requires_grad for m in model(tokens(2), memory).memory)
+
+
+def test_parameters_equal_the_closed_form(variant: str) -> None:
+    config = config_of(variant)
+    parts: Counter[str] = Counter()
+    for name, parameter in build_model(config, V, 0).named_parameters():
+        parts[re.sub(r"^blocks\.\d+\.", "blocks.", name)] += parameter.numel()
+    assert dict(count_parameters(config, V).parts) == dict(parts)
+
+
+def test_choices_are_returned_by_router(variant: str) -> None:
+    model = build_model(config_of(variant), V, 0)
+    choices = model(tokens(2), model(tokens(1)).memory).choices
+    routers = {n.removesuffix(".weight") for n, _ in model.named_parameters() if "router" in n}
+    assert set(choices) == routers
+    for name, choice in choices.items():
+        n_positions = 2 * T if "value_router" in name else T
+        assert choice.index_NHK.shape[0] == B * n_positions
+        assert choice.index_NHK.shape == choice.weight_NHK.shape
+        assert choice.logits_NHE.shape[:2] == choice.index_NHK.shape[:2]
 
 
 def test_train_and_eval_differ_only_by_dropout(variant: str) -> None:
@@ -118,12 +187,14 @@ def test_state_dict_round_trip(variant: str) -> None:
 
 
 def test_bf16_is_near_fp32(variant: str) -> None:
-    """Routing is computed in float32, so bf16 products cannot change which experts are chosen."""
+    """Token by token: a rounded hidden state may turn a near-tie of a later layer's router."""
     model = build_model(config_of(variant), V, 0)
     exact = model(tokens()).logits_BTV
     with torch.autocast("cpu", torch.bfloat16):
         rounded = model(tokens()).logits_BTV.float()
-    assert (rounded - exact).norm() / exact.norm() < 0.03
+    error_BT = (rounded - exact).norm(dim=-1) / exact.norm(dim=-1)
+    assert error_BT.median() < 0.01
+    assert (error_BT > 0.05).float().mean() <= 0.1
 
 
 def digest(variant: str) -> str:
@@ -138,11 +209,11 @@ def digest(variant: str) -> str:
 def test_equal_seeds_give_equal_bits_in_one_and_two_processes() -> None:
     program = (
         "import sys; sys.path.insert(0, sys.argv[1]); import test_model_contract as t; "
-        "print(*(t.digest(v) for v in t.VARIANTS))"
+        "print(*(t.digest(v) for v in t.CASES))"
     )
     folder = __file__.rpartition("/")[0]
     command = [sys.executable, "-W", "ignore", "-c", program, folder]
     other = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    here = [digest(name) for name in VARIANTS]
-    assert [digest(name) for name in VARIANTS] == here
+    here = [digest(name) for name in CASES]
+    assert [digest(name) for name in CASES] == here
     assert other == here

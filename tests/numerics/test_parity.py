@@ -1,4 +1,4 @@
-"""Outputs and all gradients of the paper's experiment code, memory included, in float32."""
+"""Outputs and all gradients of the paper's experiment code, in float32."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from switchhead_lab.config.schema import DenseAttention, SwitchHeadAttention
-from switchhead_lab.model.attention import DenseXLAttention, SwitchHeadXLAttention
+from switchhead_lab.config.architecture import (
+    DenseAttention,
+    RopePositions,
+    SigmaMoeFeedForward,
+    SwitchHeadAttention,
+    TransformerXLPositions,
+)
+from switchhead_lab.model.attention import build_attention
+from switchhead_lab.model.feedforward import build_feedforward
 
 VECTORS = Path(__file__).parent / "vectors"
 TOLERANCE = 1e-5
@@ -33,47 +40,67 @@ class Vectors:
         assert error < TOLERANCE, f"{key}: relative error {error:.2e}"
         self.unused.discard(key)
 
+    def run(self, layer: torch.nn.Module, name: str, *arguments: int) -> None:
+        """Compare output and input gradient of a layer on the input of this name."""
+        x = self.tensor(f"in.{name}").requires_grad_()
+        out = layer(x, *arguments).output_BTD
+        out.backward(self.tensor("grad_out"))
+        self.compare("out", out.detach())
+        assert x.grad is not None
+        self.compare(f"grad_in.{name}", x.grad)
 
-def run(layer: torch.nn.Module, vectors: Vectors) -> torch.Tensor:
-    context = vectors.tensor("in.context").requires_grad_()
-    out = layer(context, vectors.meta["seq_len"])
-    out.backward(vectors.tensor("grad_out"))
-    vectors.compare("out", out.detach())
-    assert context.grad is not None
-    vectors.compare("grad_in.context", context.grad)
-    return context
+    def load(self, layer: torch.nn.Module, names: dict[str, str]) -> None:
+        """Copy parameters of their names into ours; layouts differ by a reshape only."""
+        parameters = dict(layer.named_parameters())
+        assert set(parameters) == set(names)
+        with torch.no_grad():
+            for ours, theirs in names.items():
+                value = self.tensor(f"param.{theirs}")
+                parameters[ours].copy_(value.reshape(parameters[ours].shape))
+
+    def compare_gradients(self, layer: torch.nn.Module, names: dict[str, str]) -> None:
+        parameters = dict(layer.named_parameters())
+        for ours, theirs in names.items():
+            grad = parameters[ours].grad
+            assert grad is not None, ours
+            self.compare(f"grad_param.{theirs}", grad)
+        assert not self.unused
 
 
 def test_dense_xl() -> None:
     vectors = Vectors("dense_xl")
     H, P, D = (vectors.meta[key] for key in ("n_heads", "d_head", "d_model"))
-    layer = DenseXLAttention(DenseAttention(n_heads=H, d_head=P), D)
+    config = DenseAttention(n_heads=H, d_head=P)
+    layer = build_attention(config, TransformerXLPositions(), D)
+    # Key and value stand interleaved per head in one matrix of theirs.
     key_value = vectors.tensor("param.data_to_kv.weight").view(H, 2, P, D)
+    for number, name in enumerate(("key", "value")):
+        vectors.values[f"param.{name}"] = key_value[:, number].numpy()
     names = {
         "query_weight": "data_to_q.weight",
-        "position_weight": "pos_to_pq.weight",
+        "key_weight": "key",
+        "value_weight": "value",
         "output_weight": "multi_head_merge.weight",
-        "content_bias": "global_content_bias",
-        "position_bias": "global_pos_bias",
-        "score_scale": "scale",
+        "positions.weight": "pos_to_pq.weight",
+        "positions.content_bias": "global_content_bias",
+        "positions.position_bias": "global_pos_bias",
+        "positions.score_scale": "scale",
     }
-    with torch.no_grad():
-        layer.key_weight.copy_(key_value[:, 0].reshape(H * P, D))
-        layer.value_weight.copy_(key_value[:, 1].reshape(H * P, D))
-        for ours, theirs in names.items():
-            getattr(layer, ours).copy_(vectors.tensor(f"param.{theirs}"))
-    run(layer, vectors)
-    for ours, theirs in names.items():
-        vectors.compare(f"grad_param.{theirs}", getattr(layer, ours).grad)
-    key_grad, value_grad = (
-        weight.grad.view(H, 1, P, D) for weight in (layer.key_weight, layer.value_weight)
-    )
-    vectors.compare("grad_param.data_to_kv.weight", torch.cat([key_grad, value_grad], dim=1))
-    assert not vectors.unused
+    vectors.load(layer, names)
+    vectors.run(layer, "context", vectors.meta["seq_len"])
+    grads = [layer.get_parameter(f"{n}_weight").grad for n in ("key", "value")]
+    joined = torch.cat([grad.view(H, 1, P, D) for grad in grads], dim=1)
+    vectors.compare("grad_param.data_to_kv.weight", joined)
+    del names["key_weight"], names["value_weight"]
+    vectors.compare_gradients(layer, names)
 
 
-def test_switchhead_xl() -> None:
-    vectors = Vectors("switchhead_xl")
+@pytest.mark.parametrize(
+    ("name", "positions"),
+    [("switchhead_xl", TransformerXLPositions()), ("switchhead_rope", RopePositions())],
+)
+def test_switchhead(name: str, positions) -> None:
+    vectors = Vectors(name)
     meta = vectors.meta
     config = SwitchHeadAttention(
         n_heads=meta["n_heads"],
@@ -81,31 +108,36 @@ def test_switchhead_xl() -> None:
         n_experts=meta["n_experts"],
         top_k=meta["moe_k"],
     )
-    layer = SwitchHeadXLAttention(config, meta["d_model"])
+    layer = build_attention(config, positions, meta["d_model"])
     names = {
         "query_weight": "projections.q",
         "key_weight": "projections.k",
         "value_weight": "projections.v",
         "output_weight": "projections.o",
-        "position_weight": "pos_to_pk",
         "value_router.weight": "selections.v",
         "output_router.weight": "selections.o",
     }
-    parameters = dict(layer.named_parameters())
-    assert set(parameters) == set(names)
-    with torch.no_grad():
-        for ours, theirs in names.items():
-            value = vectors.tensor(f"param.{theirs}")
-            parameters[ours].copy_(value.reshape(parameters[ours].shape))
-    run(layer, vectors)
-    for ours, theirs in names.items():
-        grad = parameters[ours].grad
-        assert grad is not None
-        vectors.compare(f"grad_param.{theirs}", grad)
-    assert not vectors.unused
+    if isinstance(positions, TransformerXLPositions):
+        names["positions.weight"] = "pos_to_pk"
+    vectors.load(layer, names)
+    vectors.run(layer, "context", meta["seq_len"])
+    vectors.compare_gradients(layer, names)
+
+
+def test_sigma_moe() -> None:
+    vectors = Vectors("sigma_moe")
+    meta = vectors.meta
+    config = SigmaMoeFeedForward(
+        n_experts=meta["n_experts"], d_expert=meta["d_expert"], top_k=meta["top_k"]
+    )
+    layer = build_feedforward(config, meta["d_model"])
+    names = {"up_weight": "keys", "down_weight": "values", "router.weight": "expert_sel"}
+    vectors.load(layer, names)
+    vectors.run(layer, "x")
+    vectors.compare_gradients(layer, names)
 
 
 @pytest.mark.parametrize("name", ["dense_xl", "switchhead_xl"])
-def test_vectors_have_a_memory(name: str) -> None:
+def test_transformer_xl_vectors_have_a_memory(name: str) -> None:
     meta = Vectors(name).meta
     assert meta["context_len"] > meta["seq_len"]

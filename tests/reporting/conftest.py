@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from switchhead_lab.budget.matching import baseline_model, match_candidate, match_heads
+from switchhead_lab.config.architecture import ModelConfig, SwitchHeadShape
 from switchhead_lab.config.identity import identity
-from switchhead_lab.config.schema import ModelConfig, RunConfig, SwitchHeadShape
+from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.sweep import HeadMatchedModel, Sweep
 from switchhead_lab.tracking.record import RunLabels, RunResult, RunState
 from switchhead_lab.tracking.run_dir import RunDir

@@ -2,21 +2,36 @@
 
 from typing import assert_never
 
-from switchhead_lab.config.schema import AttentionConfig, DenseAttention, SwitchHeadAttention
-from switchhead_lab.model.attention.dense import DenseXLAttention
-from switchhead_lab.model.attention.switchhead import SwitchHeadXLAttention
+from switchhead_lab.config.architecture import (
+    AttentionConfig,
+    DenseAttention,
+    MoaAttention,
+    PositionsConfig,
+    SwitchHeadAttention,
+)
+from switchhead_lab.model.attention.dense import DenseMultiHeadAttention
+from switchhead_lab.model.attention.moa import MoaMultiHeadAttention
+from switchhead_lab.model.attention.switchhead import SwitchHeadMultiHeadAttention
 
-__all__ = ["Attention", "DenseXLAttention", "SwitchHeadXLAttention", "build_attention"]
+__all__ = [
+    "Attention",
+    "DenseMultiHeadAttention",
+    "MoaMultiHeadAttention",
+    "SwitchHeadMultiHeadAttention",
+    "build_attention",
+]
 
-Attention = DenseXLAttention | SwitchHeadXLAttention
+Attention = DenseMultiHeadAttention | SwitchHeadMultiHeadAttention | MoaMultiHeadAttention
 
 
-def build_attention(config: AttentionConfig, d_model: int) -> Attention:
+def build_attention(config: AttentionConfig, positions: PositionsConfig, d_model: int) -> Attention:
     """Build the attention layer that a configuration describes."""
     match config:
         case DenseAttention():
-            return DenseXLAttention(config, d_model)
+            return DenseMultiHeadAttention(config, positions, d_model)
         case SwitchHeadAttention():
-            return SwitchHeadXLAttention(config, d_model)
+            return SwitchHeadMultiHeadAttention(config, positions, d_model)
+        case MoaAttention():
+            return MoaMultiHeadAttention(config, positions, d_model)
         case _:
             assert_never(config)

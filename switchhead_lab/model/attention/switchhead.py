@@ -1,96 +1,158 @@
-"""SwitchHead attention: expert value and output projections, one attention map per head.
+"""SwitchHead attention: projections with experts, one attention map per head.
 
-Letters: B batch, T query positions, S key positions (memory + chunk), D d_model, H heads, P d_head,
-E experts per head, K chosen per token, N tokens (B * T or B * S).
+Letters: B batch, T query positions, S key positions (memory + chunk), L either of them, D d_model,
+H heads, P d_head, E experts per head, K chosen per token, N tokens (B * L).
 """
-
-import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from switchhead_kernels.expert_matmul import project_outputs, project_values
-from switchhead_lab.config.schema import SwitchHeadAttention
+from switchhead_kernels.expert_matmul import expert_matmul
+from switchhead_lab.config.architecture import (
+    DESTINATION_PROJECTIONS,
+    SOURCE_PROJECTIONS,
+    PositionsConfig,
+    SwitchHeadAttention,
+)
 from switchhead_lab.model.initialisation import init_normal
-from switchhead_lab.model.positions import attend, in_compute_dtype, relative_position_table
-from switchhead_lab.model.router import SigmoidRouter
+from switchhead_lab.model.positions import (
+    build_positions,
+    in_compute_dtype,
+    merge_heads,
+    split_heads,
+)
+from switchhead_lab.model.router import ExpertChoice, Router
+from switchhead_lab.model.sublayer import SublayerOutput
 
 
-class SwitchHeadXLAttention(nn.Module):
-    """SwitchHead attention with Transformer-XL relative positions.
+class SwitchHeadMultiHeadAttention(nn.Module):
+    """SwitchHead attention, by default with experts for the value and output projections.
 
     `V_h = sum_{e in E_S} s_S[e] x W_V[h, e]` and
     `y = sum_h sum_{e in E_D} s_D[e] (A_h V_h) W_O[h, e]` with `s = sigmoid(x W_router[h])`;
     E_S and E_D are the K largest of s_S (source side, key positions) and of s_D (destination side,
-    query positions).
+    query positions). Key projections with experts use the source's choice, query projections the
+    destination's.
 
-    Source: SwitchHead (arXiv:2312.07987), Sec. 2.2. No biases u, v; the scale is 1 / sqrt(P).
+    Source: SwitchHead (arXiv:2312.07987), Sec. 2.2 and 3.4.
     Symbols: `value_router` W_S, `output_router` W_D, `value_weight` W_V, `output_weight` W_O.
     """
 
-    def __init__(self, config: SwitchHeadAttention, d_model: int) -> None:
+    def __init__(
+        self, config: SwitchHeadAttention, positions: PositionsConfig, d_model: int
+    ) -> None:
         super().__init__()
+        self.config, self.d_model = config, d_model
         H, P, E = config.n_heads, config.d_head, config.n_experts
-        self.n_heads, self.d_head = H, P
-        self.query_weight = nn.Parameter(torch.empty(H * P, d_model))
-        self.key_weight = nn.Parameter(torch.empty(H * P, d_model))
-        self.position_weight = nn.Parameter(torch.empty(H * P, d_model))
-        self.value_weight = nn.Parameter(torch.empty(H, E, d_model, P))
-        self.output_weight = nn.Parameter(torch.empty(H, E, P, d_model))
-        self.value_router = SigmoidRouter(d_model, H, E, config.top_k)
-        self.output_router = SigmoidRouter(d_model, H, E, config.top_k)
+        experts = set(config.expert_projections)
+
+        def projection(name: str) -> nn.Parameter:
+            if name in experts:
+                widths = (P, d_model) if name == "o" else (d_model, P)
+                return nn.Parameter(torch.empty(H, E, *widths))
+            widths = (d_model, H * P) if name == "o" else (H * P, d_model)
+            return nn.Parameter(torch.empty(widths))
+
+        self.query_weight = projection("q")
+        self.key_weight = projection("k")
+        self.value_weight = projection("v")
+        self.output_weight = projection("o")
+        self.positions = build_positions(positions, d_model, H, P, has_bias=False)
+        if experts & set(SOURCE_PROJECTIONS):
+            self.value_router = self._router(d_model)
+        if experts & set(DESTINATION_PROJECTIONS) and not config.shared_selection:
+            self.output_router = self._router(d_model)
 
     def reset_parameters(self, scale: float, generator: torch.Generator) -> None:
         """Initialise every parameter; fan-in as in the dense layer of the same heads."""
-        H, _, D, P = self.value_weight.shape
-        for weight in (self.query_weight, self.key_weight, self.position_weight):
-            init_normal(weight, D, scale, generator)
-        init_normal(self.value_weight, D, scale, generator)
-        init_normal(self.output_weight, H * P, scale, generator)
-        self.value_router.reset_parameters(scale, generator)
-        self.output_router.reset_parameters(scale, generator)
+        init_normal(self.query_weight, self.d_model, scale, generator)
+        init_normal(self.key_weight, self.d_model, scale, generator)
+        self.positions.reset_parameters(scale, generator)
+        init_normal(self.value_weight, self.d_model, scale, generator)
+        width = self.config.n_heads * self.config.d_head
+        init_normal(self.output_weight, width, scale, generator)
+        for router in self.children():
+            if isinstance(router, Router):
+                router.reset_parameters(scale, generator)
 
-    def forward(self, context_BSD: Tensor, seq_len: int) -> Tensor:
+    def forward(self, context_BSD: Tensor, seq_len: int) -> SublayerOutput:
         """Attend from the last `seq_len` positions to all positions up to their own.
 
         Args:
             context_BSD: Shape [B, S, D], normalised memory and chunk.
             seq_len: Query positions T, 1 <= T <= S.
-
-        Returns:
-            Shape [B, T, D].
         """
-        B, S, D = context_BSD.shape
-        full_SD, full_TD = context_BSD.flatten(0, 1), context_BSD[:, -seq_len:].flatten(0, 1)
+        source, destination = self._choose(context_BSD, seq_len)
         context_BSD = in_compute_dtype(context_BSD)
-        query_HBTP = self._heads(F.linear(context_BSD[:, -seq_len:], self.query_weight))
-        query_HBTP = query_HBTP * (1.0 / math.sqrt(self.d_head))
-        table_RD = relative_position_table(S, D, context_BSD.device).to(query_HBTP.dtype)
+        chunk_BTD = context_BSD[:, -seq_len:]
+        mixed_HBTP = self.positions.attend(
+            self._to_heads("q", self.query_weight, chunk_BTD, destination),
+            self._to_heads("k", self.key_weight, context_BSD, source),
+            self._to_heads("v", self.value_weight, context_BSD, source),
+        )
+        choices = {"value_router": source, "output_router": destination}
+        if self.config.shared_selection:
+            del choices["output_router"]
+        return SublayerOutput(
+            self._from_heads(mixed_HBTP, destination),
+            {name: choice for name, choice in choices.items() if choice is not None},
+        )
 
-        source = self.value_router(full_SD)
-        value_NHP = project_values(
-            context_BSD.flatten(0, 1),
-            self.value_weight.to(context_BSD.dtype),
-            source.index_NHK,
-            source.weight_NHK,
-        )
-        mixed_HBTP = attend(
-            query_HBTP,
-            query_HBTP,
-            self._heads(F.linear(context_BSD, self.key_weight)),
-            value_NHP.view(B, S, self.n_heads, self.d_head).movedim(-2, 0),
-            self._heads(F.linear(table_RD, self.position_weight)),
-        )
-        destination = self.output_router(full_TD)
-        output_ND = project_outputs(
-            mixed_HBTP.permute(1, 2, 0, 3).flatten(0, 1),
-            self.output_weight.to(mixed_HBTP.dtype),
-            destination.index_NHK,
-            destination.weight_NHK,
-        )
-        return output_ND.view(B, seq_len, D)
+    def _choose(
+        self, context_BSD: Tensor, seq_len: int
+    ) -> tuple[ExpertChoice | None, ExpertChoice | None]:
+        """Return the choices at the key positions and at the query positions."""
+        source = destination = None
+        if hasattr(self, "value_router"):
+            source = self.value_router(context_BSD.flatten(0, 1))
+        if hasattr(self, "output_router"):
+            destination = self.output_router(context_BSD[:, -seq_len:].flatten(0, 1))
+        elif self.config.shared_selection and source is not None:
+            destination = source.last_positions(context_BSD.shape[0], seq_len)
+        return source, destination
 
-    def _heads(self, x: Tensor) -> Tensor:
-        """Split [..., H * P] into [H, ..., P]."""
-        return x.unflatten(-1, (self.n_heads, self.d_head)).movedim(-2, 0)
+    def _to_heads(
+        self, name: str, weight: Tensor, x_BLD: Tensor, choice: ExpertChoice | None
+    ) -> Tensor:
+        """Project [B, L, D] to [H, B, L, P], with experts where the projection has them."""
+        if name not in self.config.expert_projections:
+            return split_heads(F.linear(x_BLD, weight), self.config.d_head)
+        assert choice is not None, "a projection with experts has a router on its side"
+        rows_NHP = expert_matmul(
+            x_BLD.flatten(0, 1),
+            weight.to(x_BLD.dtype),
+            choice.index_NHK,
+            choice.weight_NHK,
+            rows_in="token",
+            rows_out="head",
+        )
+        return rows_NHP.unflatten(0, x_BLD.shape[:2]).movedim(-2, 0)
+
+    def _from_heads(self, x_HBTP: Tensor, choice: ExpertChoice | None) -> Tensor:
+        """Project [H, B, T, P] to [B, T, D], with experts where the projection has them."""
+        weight = self.output_weight
+        if "o" not in self.config.expert_projections:
+            return F.linear(merge_heads(x_HBTP), weight)
+        assert choice is not None, "a projection with experts has a router on its side"
+        B, T = x_HBTP.shape[1:3]
+        output_ND = expert_matmul(
+            x_HBTP.permute(1, 2, 0, 3).flatten(0, 1),
+            weight.to(x_HBTP.dtype),
+            choice.index_NHK,
+            choice.weight_NHK,
+            rows_in="head",
+            rows_out="token",
+        )
+        return output_ND.view(B, T, -1)
+
+    def _router(self, d_model: int) -> Router:
+        config = self.config
+        return Router(
+            d_model,
+            config.n_heads,
+            config.n_experts,
+            config.top_k,
+            gate=config.gate,
+            p_dropout=config.p_expert_dropout,
+        )

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from switchhead_lab.config.schema import (
+from switchhead_lab.config.architecture import (
     DenseAttention,
     DenseFeedForward,
     ModelConfig,
@@ -35,7 +35,7 @@ def model_with(attention):
         ),
         (
             SwitchHeadAttention(n_heads=2, d_head=24, n_experts=4, top_k=2),
-            {"query_weight": D, "position_weight": D, "value_weight": D, "output_weight": 48},
+            {"query_weight": D, "value_weight": D, "output_weight": 48},
         ),
     ],
 )
@@ -60,11 +60,11 @@ def test_std_outside_the_blocks_and_zero_biases() -> None:
     for bias in (
         model.output.bias,
         model.blocks[0].feedforward.up.bias,
-        attention.content_bias,
-        attention.position_bias,
+        attention.positions.content_bias,
+        attention.positions.position_bias,
     ):
         assert not bias.any()
-    assert attention.score_scale.item() == pytest.approx(1 / math.sqrt(40))
+    assert attention.positions.score_scale.item() == pytest.approx(1 / math.sqrt(40))
 
 
 def test_router_rows_have_equal_norm_and_the_std_is_kept() -> None:

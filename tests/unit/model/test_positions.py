@@ -1,6 +1,8 @@
 import torch
 
+from switchhead_lab.config.architecture import RopePositions
 from switchhead_lab.model.positions import (
+    RotaryPositions,
     future_mask,
     relative_position_table,
     shift_to_keys,
@@ -34,3 +36,22 @@ def test_table_has_sine_on_even_and_cosine_on_odd_channels() -> None:
     torch.testing.assert_close(table[:, 0], distance.sin())
     torch.testing.assert_close(table[:, 1], distance.cos())
     torch.testing.assert_close(table[:, 4], (distance * 10_000 ** (-4 / 6)).sin())
+
+
+def test_rope_scores_depend_on_the_distance_only() -> None:
+    rope = RotaryPositions(RopePositions(), d_head=6)
+    x = torch.randn(1, 1, 1, 6, generator=torch.Generator().manual_seed(0))
+    y = torch.randn(1, 1, 1, 6, generator=torch.Generator().manual_seed(1))
+
+    def score(i: int, j: int) -> torch.Tensor:
+        return (rope._rotate(x, i) * rope._rotate(y, j)).sum()
+
+    torch.testing.assert_close(score(7, 3), score(104, 100))
+    assert not torch.allclose(score(7, 3), score(7, 4))
+
+
+def test_rope_leaves_the_other_channels_alone() -> None:
+    x = torch.randn(1, 1, 3, 10, generator=torch.Generator().manual_seed(0))
+    rotated = RotaryPositions(RopePositions(), d_head=10)._rotate(x, 5)
+    assert torch.equal(rotated[..., 4:], x[..., 4:])  # 5 channels, rounded down to pairs
+    assert not torch.equal(rotated[..., :4], x[..., :4])

@@ -1,33 +1,72 @@
 import torch
 
-from switchhead_lab.model.router import SigmoidRouter, select_experts
+from switchhead_lab.model.router import ExpertChoice, Router, largest, weigh
 
 
-def test_largest_scores_are_chosen_with_their_own_weight() -> None:
+def router(**options) -> Router:
+    made = Router(d_model=8, n_heads=2, n_experts=5, top_k=2, **options)
+    made.reset_parameters(1.0, torch.Generator().manual_seed(0))
+    return made
+
+
+def rows(n: int = 6) -> torch.Tensor:
+    return torch.randn(n, 8, generator=torch.Generator().manual_seed(1))
+
+
+def test_largest_scores_are_chosen_largest_first() -> None:
     scores = torch.tensor([[[0.1, 0.9, 0.5], [0.8, 0.2, 0.3]]])
-    choice = select_experts(scores, 2)
-    assert choice.index_NHK.tolist() == [[[1, 2], [0, 2]]]
-    torch.testing.assert_close(choice.weight_NHK, torch.tensor([[[0.9, 0.5], [0.8, 0.3]]]))
+    assert largest(scores, 2).tolist() == [[[1, 2], [0, 2]]]
 
 
 def test_ties_go_to_the_lower_index() -> None:
-    choice = select_experts(torch.full((5, 1, 40), 0.5), 3)
-    assert choice.index_NHK.tolist() == [[[0, 1, 2]]] * 5
+    assert largest(torch.full((5, 1, 40), 0.5), 3).tolist() == [[[0, 1, 2]]] * 5
+
+
+def test_sigmoid_weights_do_not_compete_and_softmax_weights_add_to_one() -> None:
+    chosen = torch.tensor([[[2.0, -1.0]]])
+    torch.testing.assert_close(weigh(chosen, "sigmoid"), torch.sigmoid(chosen))
+    torch.testing.assert_close(weigh(chosen, "softmax").sum(), torch.tensor(1.0))
 
 
 def test_routing_stays_float32_under_autocast() -> None:
-    router = SigmoidRouter(d_model=8, n_heads=2, n_experts=3, top_k=2)
-    router.reset_parameters(1.0, torch.Generator().manual_seed(0))
-    x = torch.randn(6, 8, generator=torch.Generator().manual_seed(1))
-    exact = router(x)
+    exact = router()(rows())
     with torch.autocast("cpu", torch.bfloat16):
-        under_autocast = router(x)
+        under_autocast = router()(rows())
     assert under_autocast.weight_NHK.dtype == torch.float32
     assert torch.equal(under_autocast.weight_NHK, exact.weight_NHK)
 
 
-def test_gradient_reaches_only_the_chosen_scores() -> None:
-    scores = torch.tensor([[[0.1, 0.9, 0.5]]], requires_grad=True)
-    select_experts(scores, 2).weight_NHK.sum().backward()
-    assert scores.grad is not None
-    assert scores.grad.tolist() == [[[0.0, 1.0, 1.0]]]
+def test_gradient_reaches_only_the_chosen() -> None:
+    made = router()
+    choice = made(rows(1))
+    choice.weight_NHK.sum().backward()
+    assert made.weight.grad is not None
+    touched = made.weight.grad.view(2, 5, 8).abs().sum(-1) > 0
+    expected = torch.zeros(2, 5, dtype=torch.bool).scatter(1, choice.index_NHK[0], True)
+    assert torch.equal(touched, expected)
+
+
+def test_expert_dropout_leaves_experts_out_in_training_only() -> None:
+    made = router(p_dropout=0.5)
+    plain = made.eval()(rows(400))
+    assert torch.equal(plain.index_NHK, router()(rows(400)).index_NHK)
+    torch.manual_seed(0)
+    dropped = made.train()(rows(400))
+    changed = (dropped.index_NHK != plain.index_NHK).any(dim=-1).float().mean()
+    assert 0.5 < changed < 0.95
+    assert torch.equal(dropped.logits_NHE, plain.logits_NHE)
+
+
+def test_with_every_expert_dropped_nothing_is_weighed_and_nothing_is_nan() -> None:
+    for gate in ("sigmoid", "softmax"):
+        made = router(p_dropout=0.999, gate=gate).train()
+        torch.manual_seed(0)
+        weights = made(rows(50)).weight_NHK
+        assert not weights.isnan().any()
+        assert (weights == 0).float().mean() > 0.9
+
+
+def test_last_positions_are_those_of_each_sequence() -> None:
+    numbers = torch.arange(2 * 5).view(10, 1, 1)
+    choice = ExpertChoice(numbers, numbers.float(), numbers.float())
+    assert choice.last_positions(2, 2).index_NHK.flatten().tolist() == [3, 4, 8, 9]

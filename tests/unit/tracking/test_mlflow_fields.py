@@ -1,7 +1,8 @@
 import math
 from collections.abc import Callable
 
-from switchhead_lab.config.schema import Part, RunConfig
+from switchhead_lab.config.part import Part
+from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.tracking.mlflow_fields import (
     MAX_PARAM_CHARACTERS,
     params_of,

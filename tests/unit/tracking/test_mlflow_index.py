@@ -1,4 +1,5 @@
 import math
+import os
 import socket
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from switchhead_lab.tracking.mlflow_index import (
     read_mlflow_link,
     sync_run,
 )
-from switchhead_lab.tracking.mlflow_store import MlflowStore
+from switchhead_lab.tracking.mlflow_store import ENVIRONMENT, MlflowStore
 from switchhead_lab.tracking.record import MetricPoint, RunRecord, RunResult, read_run
 from switchhead_lab.tracking.run_dir import RunDir
 
@@ -202,11 +203,18 @@ def test_a_broken_tracker_stops_nothing_and_a_replay_makes_up(
     run = open_run()
     mirror = index.start_run(read_run(run.path))
     monkeypatch.setattr(mlflow_index, "FLUSH_SECONDS", 0.0)
+    tries: list[object] = []
+
+    def count_and_fail(*arguments: object) -> None:
+        tries.append(arguments)
+        fail()
+
     with monkeypatch.context() as broken:
-        broken.setattr(MlflowStore, "log", fail)
+        broken.setattr(MlflowStore, "log", count_and_fail)
         for step in (1, 2, 3):
             run.add(make_point(step))
             mirror.add(make_point(step))
+        assert len(tries) == 1
         run.finish(result)
         mirror.finish("finished")
         assert not sync_run(index, read_run(run.path))
@@ -264,10 +272,17 @@ def test_a_database_that_cannot_be_opened_is_given_up_at_once(
     assert time.monotonic() - began < 10
 
 
-def test_a_server_that_is_down_holds_nothing_up_for_long(tmp_path: Path) -> None:
+def test_a_server_that_is_down_holds_nothing_up_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MLFLOW_LOGGING_LEVEL", "ERROR")
     began = time.monotonic()
     assert open_index("http://127.0.0.1:9", "test", tmp_path).start_sweep("s", {}, {}) is None
     assert time.monotonic() - began < 10
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == os.environ["DO_NOT_TRACK"] == "true"
+    assert os.environ["MLFLOW_LOGGING_LEVEL"] == "ERROR"
 
 
 def test_sweeps_are_found_again(index: MlflowIndex, store: MlflowStore, make_run: MakeRun) -> None:

@@ -1,0 +1,127 @@
+"""Mixture of Attention Heads: tokens pick heads; key and value projections are shared.
+
+Letters: B batch, T query positions, S key positions (memory + chunk), D d_model, H picked heads,
+P d_head, E heads to pick from, N tokens (B * T).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from switchhead_kernels.expert_matmul import expert_matmul
+from switchhead_lab.config.architecture import MoaAttention, PositionsConfig
+from switchhead_lab.model.initialisation import init_normal
+from switchhead_lab.model.positions import build_positions, in_compute_dtype
+from switchhead_lab.model.router import ExpertChoice, Router
+from switchhead_lab.model.sublayer import SublayerOutput
+
+
+class MoaMultiHeadAttention(nn.Module):
+    """MoA: `y = sum_{e in picked} w[e] (softmax(q_e K^T) V) W_O[e]`, causal, one K and one V.
+
+    Weights are a softmax over the picked heads (official) or a sigmoid of each.
+
+    Source: Mixture of Attention Heads (arXiv:2210.05144), compared in Table 1 of SwitchHead
+    (arXiv:2312.07987). Symbols: `query_weight` W_Q, `output_weight` W_O, `router` W_g.
+    """
+
+    def __init__(self, config: MoaAttention, positions: PositionsConfig, d_model: int) -> None:
+        super().__init__()
+        self.config = config
+        E, P = config.n_experts, config.d_head
+        self.query_weight = nn.Parameter(torch.empty(1, E, d_model, P))
+        self.key_weight = nn.Parameter(torch.empty(P, d_model))
+        self.value_weight = nn.Parameter(torch.empty(P, d_model))
+        self.output_weight = nn.Parameter(torch.empty(1, E, P, d_model))
+        self.positions = build_positions(positions, d_model, 1, P, has_bias=False)
+        self.router = Router(d_model, 1, E, config.n_heads, gate=config.gate)
+
+    def reset_parameters(self, scale: float, generator: torch.Generator) -> None:
+        """Initialise every parameter; fan-in as in a dense layer of the picked heads."""
+        d_model = self.key_weight.shape[1]
+        for weight in (self.query_weight, self.key_weight, self.value_weight):
+            init_normal(weight, d_model, scale, generator)
+        width = self.config.n_heads * self.config.d_head
+        init_normal(self.output_weight, width, scale, generator)
+        self.positions.reset_parameters(scale, generator)
+        self.router.reset_parameters(scale, generator)
+
+    def forward(self, context_BSD: Tensor, seq_len: int) -> SublayerOutput:
+        """Attend from the last `seq_len` positions to all positions up to their own.
+
+        Args:
+            context_BSD: Shape [B, S, D], normalised memory and chunk.
+            seq_len: Query positions T, 1 <= T <= S.
+        """
+        B, H = context_BSD.shape[0], self.config.n_heads
+        choice = self.router(context_BSD[:, -seq_len:].flatten(0, 1))
+        context_BSD = in_compute_dtype(context_BSD)
+        dtype = context_BSD.dtype
+        query_N1HP = expert_matmul(
+            context_BSD[:, -seq_len:].flatten(0, 1),
+            self.query_weight.to(dtype),
+            choice.index_NHK,
+            rows_in="token",
+            rows_out="slot",
+        )
+        key_BSP = F.linear(context_BSD, self.key_weight)
+        value_BSP = F.linear(context_BSD, self.value_weight)
+        mixed_HBTP = self.positions.attend(
+            query_N1HP.view(B, seq_len, H, -1).permute(2, 0, 1, 3),
+            key_BSP.expand(H, -1, -1, -1),
+            value_BSP.expand(H, -1, -1, -1),
+        )
+        output_ND = expert_matmul(
+            mixed_HBTP.permute(1, 2, 0, 3).flatten(0, 1).unsqueeze(1),
+            self.output_weight.to(dtype),
+            choice.index_NHK,
+            choice.weight_NHK,
+            rows_in="slot",
+            rows_out="token",
+        )
+        return SublayerOutput(
+            output_ND.view(B, seq_len, -1), {"router": choice}, self._regularise(choice)
+        )
+
+    def _regularise(self, choice: ExpertChoice) -> Tensor | None:
+        """Return the weighted sum of the three regularisers; None if all have weight zero."""
+        config = self.config
+        terms = [
+            (config.cv_coefficient, cv_loss),
+            (config.switch_coefficient, switch_loss),
+            (config.z_coefficient, z_loss),
+        ]
+        losses = [weight * loss(choice) for weight, loss in terms if weight > 0.0]
+        return torch.stack(losses).sum() if losses else None
+
+
+def cv_loss(choice: ExpertChoice) -> Tensor:
+    """Return the squared coefficient of variation of the experts' total weight.
+
+    Source: Shazeer et al. (arXiv:1701.06538), Eq. 6.
+    """
+    N, _, E = choice.logits_NHE.shape
+    weight_NE = choice.weight_NHK.new_zeros(N, E).scatter(
+        1, choice.index_NHK[:, 0], choice.weight_NHK[:, 0]
+    )
+    importance_E = weight_NE.sum(dim=0)
+    return importance_E.var(unbiased=False) / importance_E.mean().square().clamp_min(1e-10)
+
+
+def switch_loss(choice: ExpertChoice) -> Tensor:
+    """Return E times the sum over experts of fraction of picks times mean probability.
+
+    Source: Switch Transformers (arXiv:2101.03961), Eq. 4, with the picks of all K in the fraction.
+    """
+    E = choice.logits_NHE.shape[-1]
+    probability_E = choice.logits_NHE[:, 0].softmax(dim=-1).mean(dim=0)
+    picks_E = torch.bincount(choice.index_NHK.flatten(), minlength=E)
+    return E * (probability_E * (picks_E / picks_E.sum())).sum()
+
+
+def z_loss(choice: ExpertChoice) -> Tensor:
+    """Return the mean squared log-sum-exp of the router logits.
+
+    Source: ST-MoE (arXiv:2202.08906), Eq. 5.
+    """
+    return choice.logits_NHE[:, 0].logsumexp(dim=-1).square().mean()
