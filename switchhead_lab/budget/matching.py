@@ -5,7 +5,7 @@ Source: SwitchHead (arXiv:2312.07987), Sec. 3 (parameter-matched) and Sec. 3.5 (
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from switchhead_lab.budget.costs import attention_macs
 from switchhead_lab.budget.parameters import attention_parameters, count_parameters
@@ -13,6 +13,7 @@ from switchhead_lab.config.architecture import (
     AttentionConfig,
     DenseAttention,
     DenseFeedForward,
+    MoaAttention,
     ModelConfig,
     SwitchHeadAttention,
     SwitchHeadShape,
@@ -20,7 +21,7 @@ from switchhead_lab.config.architecture import (
 from switchhead_lab.config.sweep import Convention, Sweep
 from switchhead_lab.errors import MatchError
 
-AttentionT = TypeVar("AttentionT", DenseAttention, SwitchHeadAttention)
+AttentionT = TypeVar("AttentionT", bound=DenseAttention | SwitchHeadAttention | MoaAttention)
 
 D_HEAD_MULTIPLE = 4
 
@@ -62,11 +63,7 @@ def match_heads(baseline: ModelConfig, n_heads: int) -> ModelConfig:
     Raises:
         MatchError: If no head width of at least 1 fits.
     """
-    attention = _widest(
-        lambda d_head: DenseAttention(n_heads=n_heads, d_head=d_head),
-        lambda attention: _attention_total(attention, baseline) <= _baseline_total(baseline),
-        multiple=1,
-    )
+    attention = _widest(DenseAttention(n_heads=n_heads, d_head=1), _within_parameters(baseline), 1)
     if attention is None:
         raise MatchError(
             f"dense attention with n_heads={n_heads} has more parameters than the baseline's at "
@@ -75,61 +72,66 @@ def match_heads(baseline: ModelConfig, n_heads: int) -> ModelConfig:
     return _spend_rest_on_feedforward(baseline, attention)
 
 
-def match_parameters(baseline: ModelConfig, candidate: SwitchHeadShape) -> ModelConfig:
-    """Return the SwitchHead model of this shape with the baseline's parameters.
+def match_parameters(
+    baseline: ModelConfig, attention: SwitchHeadAttention | MoaAttention
+) -> ModelConfig:
+    """Return the model with this attention, widened or narrowed to the baseline's parameters.
 
     d_head is the largest multiple of 4 at which attention has no more parameters than the
     baseline's; what is left goes to d_ff.
 
     Source: SwitchHead (arXiv:2312.07987), Sec. 3; reproduces the d_head of its Table 9.
 
+    Args:
+        baseline: The dense baseline.
+        attention: Heads, experts and options; its d_head is replaced.
+
     Raises:
         MatchError: If attention is too large even at d_head 4.
     """
-    attention = _widest(
-        lambda d_head: _switchhead(candidate, d_head),
-        lambda attention: _attention_total(attention, baseline) <= _baseline_total(baseline),
-        multiple=D_HEAD_MULTIPLE,
-    )
-    if attention is None:
+    widest = _widest(attention, _within_parameters(baseline), D_HEAD_MULTIPLE)
+    if widest is None:
+        smallest = attention.model_copy(update={"d_head": D_HEAD_MULTIPLE})
         raise MatchError(
-            f"{_describe(candidate)}: at d_head={D_HEAD_MULTIPLE} attention has "
-            f"{_attention_total(_switchhead(candidate, D_HEAD_MULTIPLE), baseline):,} parameters, "
-            f"the baseline's {_baseline_total(baseline):,}; use fewer heads or experts"
+            f"{_describe(attention)}: at d_head={D_HEAD_MULTIPLE} attention has "
+            f"{_attention_total(smallest, baseline):,} parameters, the baseline's "
+            f"{_attention_total(baseline.attention, baseline):,}; use fewer heads or experts"
         )
-    return _spend_rest_on_feedforward(baseline, attention)
+    return _spend_rest_on_feedforward(baseline, widest)
 
 
 def match_macs(
-    baseline: ModelConfig, candidate: SwitchHeadShape, convention: Convention
+    baseline: ModelConfig, attention: SwitchHeadAttention | MoaAttention, convention: Convention
 ) -> ModelConfig:
-    """Return the SwitchHead model of this shape with the baseline's attention MACs.
+    """Return the model with this attention, widened or narrowed to the baseline's attention MACs.
 
     d_head is the largest multiple of 4 at which attention costs no more MACs than the baseline's;
     the feed-forward block stays the baseline's, so parameters grow.
 
     Source: SwitchHead (arXiv:2312.07987), Sec. 3.5; reproduces its d_head 112 and 168.
 
+    Args:
+        baseline: The dense baseline.
+        attention: Heads, experts and options; its d_head is replaced.
+        convention: How MACs are counted.
+
     Raises:
         MatchError: If attention costs too much even at d_head 4.
     """
     budget = attention_macs(baseline, convention)
 
-    def macs(attention: AttentionConfig) -> int:
-        return attention_macs(baseline.model_copy(update={"attention": attention}), convention)
+    def macs(candidate: AttentionConfig) -> int:
+        return attention_macs(baseline.model_copy(update={"attention": candidate}), convention)
 
-    attention = _widest(
-        lambda d_head: _switchhead(candidate, d_head),
-        lambda attention: macs(attention) <= budget,
-        multiple=D_HEAD_MULTIPLE,
-    )
-    if attention is None:
+    widest = _widest(attention, lambda candidate: macs(candidate) <= budget, D_HEAD_MULTIPLE)
+    if widest is None:
+        smallest = attention.model_copy(update={"d_head": D_HEAD_MULTIPLE})
         raise MatchError(
-            f"{_describe(candidate)}: at d_head={D_HEAD_MULTIPLE} attention costs "
-            f"{macs(_switchhead(candidate, D_HEAD_MULTIPLE)):,} MACs ({convention}), "
+            f"{_describe(attention)}: at d_head={D_HEAD_MULTIPLE} attention costs "
+            f"{macs(smallest):,} MACs ({convention}), "
             f"the baseline's {budget:,}; use fewer heads or a smaller top_k"
         )
-    return baseline.model_copy(update={"attention": attention})
+    return baseline.model_copy(update={"attention": widest})
 
 
 def baseline_model(sweep: Sweep) -> ModelConfig:
@@ -146,58 +148,62 @@ def baseline_model(sweep: Sweep) -> ModelConfig:
     )
 
 
-def match_candidate(sweep: Sweep, candidate: SwitchHeadShape) -> ModelConfig:
+def match_candidate(sweep: Sweep, shape: SwitchHeadShape) -> ModelConfig:
     """Return the SwitchHead model of this shape under the sweep's matching rule.
 
     Raises:
         MatchError: If there is none.
     """
+    attention = SwitchHeadAttention(
+        n_heads=shape.n_heads,
+        n_experts=shape.n_experts,
+        top_k=shape.top_k,
+        d_head=D_HEAD_MULTIPLE,
+    )
     baseline = baseline_model(sweep)
     if sweep.matching == "mac_matched":
-        return match_macs(baseline, candidate, sweep.convention)
-    return match_parameters(baseline, candidate)
+        return match_macs(baseline, attention, sweep.convention)
+    return match_parameters(baseline, attention)
 
 
-def _switchhead(candidate: SwitchHeadShape, d_head: int) -> SwitchHeadAttention:
-    return SwitchHeadAttention(
-        n_heads=candidate.n_heads,
-        d_head=d_head,
-        n_experts=candidate.n_experts,
-        top_k=candidate.top_k,
-    )
-
-
-def _describe(candidate: SwitchHeadShape) -> str:
-    return f"n_heads={candidate.n_heads}, n_experts={candidate.n_experts}, top_k={candidate.top_k}"
+def _describe(attention: SwitchHeadAttention | MoaAttention) -> str:
+    names = ["n_heads", "n_experts"] + (["top_k"] if attention.kind == "switchhead" else [])
+    return ", ".join(f"{name}={getattr(attention, name)}" for name in names)
 
 
 def _widest(
-    build: Callable[[int], AttentionT], fits: Callable[[AttentionT], bool], *, multiple: int
+    attention: AttentionT, fits: Callable[[AttentionConfig], bool], multiple: int
 ) -> AttentionT | None:
     """Return the attention with the largest d_head that fits; costs grow with d_head."""
-    if not fits(build(multiple)):
+
+    def widened(factor: int) -> AttentionT:
+        return cast(AttentionT, attention.model_copy(update={"d_head": factor * multiple}))
+
+    if not fits(widened(1)):
         return None
     low, high = 1, 2
-    while fits(build(high * multiple)):
+    while fits(widened(high)):
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if fits(build(middle * multiple)) else (low, middle)
-    return build(low * multiple)
+        low, high = (middle, high) if fits(widened(middle)) else (low, middle)
+    return widened(low)
+
+
+def _within_parameters(baseline: ModelConfig) -> Callable[[AttentionConfig], bool]:
+    budget = _attention_total(baseline.attention, baseline)
+    return lambda attention: _attention_total(attention, baseline) <= budget
 
 
 def _attention_total(attention: AttentionConfig, model: ModelConfig) -> int:
     return sum(attention_parameters(attention, model.positions, model.d_model).values())
 
 
-def _baseline_total(baseline: ModelConfig) -> int:
-    return _attention_total(baseline.attention, baseline)
-
-
 def _spend_rest_on_feedforward(baseline: ModelConfig, attention: AttentionConfig) -> ModelConfig:
     feedforward = baseline.feedforward
     assert isinstance(feedforward, DenseFeedForward), "the baseline of a sweep is dense"
-    rest = _baseline_total(baseline) - _attention_total(attention, baseline)
+    spent = _attention_total(attention, baseline)
+    rest = _attention_total(baseline.attention, baseline) - spent
     parameters_per_unit = 2 * baseline.d_model + 1
     d_ff = feedforward.d_ff + rest // parameters_per_unit
     return baseline.model_copy(

@@ -1,14 +1,11 @@
 """The paper's printed figures beside ours, read from the package's own data file."""
 
-import re
-import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 from switchhead_lab.config.sweep import PaperRow
 from switchhead_lab.errors import ConfigError
+from switchhead_lab.paper.figures import dataset_of, load_tables, parse_count
 from switchhead_lab.reporting.frame import ModelRow, SweepFrame
 from switchhead_lab.reporting.grids import (
     TIMES,
@@ -22,8 +19,6 @@ from switchhead_lab.reporting.grids import (
 )
 from switchhead_lab.reporting.statistics import MISSING
 
-DATA_FILE = "switchhead.toml"
-_SCALES = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 _DENSE_NAMES = ("transformer", "transformer-rope")
 _SWITCHHEAD_NAMES = ("switchhead", "switchhead-rope")
 # The paper's SwitchHead: value and output projections are experts. Only Table 6 has others.
@@ -77,25 +72,6 @@ class PaperComparison:
         return self.head_matched if row.is_dense else self.switchhead
 
 
-def parse_count(text: str) -> float:
-    """Read a count as printed in the paper: "170.4M", "2.0G".
-
-    Raises:
-        ValueError: If it is not a number with an optional unit k, M, G or T.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kMGT]?)", text)
-    if match is None:
-        raise ValueError(f"{text!r} is no count; write it like 170.4M")
-    return round(float(match[1]) * _SCALES[match[2]], 6)
-
-
-def load_tables() -> list[dict[str, Any]]:
-    """Return the tables of the paper as data."""
-    text = resources.files("switchhead_lab.paper").joinpath(DATA_FILE).read_text("utf-8")
-    tables: list[dict[str, Any]] = tomllib.loads(text)["table"]
-    return tables
-
-
 def find_comparison(wanted: PaperRow) -> PaperComparison:
     """Find the rows of the paper that a sweep echoes.
 
@@ -106,10 +82,10 @@ def find_comparison(wanted: PaperRow) -> PaperComparison:
     rows = [
         row
         for row in table["rows"]
-        if _dataset(row, table) == wanted.dataset and row.get("params") == wanted.params
+        if dataset_of(row, table) == wanted.dataset and row.get("params") == wanted.params
     ]
     if not rows:
-        known = sorted({(_dataset(row, table), row.get("params", 0)) for row in table["rows"]})
+        known = sorted({(dataset_of(row, table), row.get("params", 0)) for row in table["rows"]})
         listed = ", ".join(f"{dataset} {params}M" for dataset, params in known)
         raise ConfigError(
             f"paper: Table {wanted.table} has no rows for dataset={wanted.dataset}, "
@@ -123,10 +99,6 @@ def find_comparison(wanted: PaperRow) -> PaperComparison:
         head_matched=dense[0] if len(dense) > 1 else None,
         switchhead=switchhead[0] if switchhead else None,
     )
-
-
-def _dataset(row: Mapping[str, Any], table: Mapping[str, Any]) -> str:
-    return str(row.get("dataset", table.get("dataset", "")))
 
 
 def _figures(rows: list[dict[str, Any]], names: tuple[str, ...]) -> list[PaperFigures]:

@@ -13,11 +13,12 @@ from switchhead_lab.budget.parameters import attention_parameters, count_paramet
 from switchhead_lab.config.architecture import (
     DenseAttention,
     DenseFeedForward,
+    MoaAttention,
     ModelConfig,
     SwitchHeadAttention,
-    SwitchHeadShape,
 )
 from switchhead_lab.errors import MatchError
+from switchhead_lab.paper.models import model_of
 
 WIDTHS = {47: 412, 262: 1024, 41: 512}
 
@@ -32,56 +33,54 @@ def dense(params: int, n_heads: int, d_head: int, d_ff: int, seq_len: int, n_lay
     )
 
 
+def switchhead(**shape: int) -> SwitchHeadAttention:
+    return SwitchHeadAttention(**shape, d_head=1)
+
+
 def blocks(paper_figures: dict):
-    """Yield (row of the dense baseline, rows of the models matched to it), Transformer-XL only."""
+    """Yield each dense baseline of Table 9 with the rows matched to it."""
     for table in paper_figures["hyperparameters"]:
-        sizes = {row["params"] for row in table["rows"]}
-        for params in sorted(sizes):
-            rows = [row for row in table["rows"] if row["params"] == params]
-            transformers = [row for row in rows if row["model"] == "transformer"]
-            if transformers:
-                baseline = max(transformers, key=lambda row: row["n_heads"])
-                yield baseline, [row for row in rows if row is not baseline]
+        groups: dict[tuple, list[dict]] = {}
+        for row in table["rows"]:
+            key = (row["T"], row["n_layers"], row["model"].endswith("-rope"))
+            groups.setdefault(key, []).append(row)
+        for rows in groups.values():
+            dense_rows = [row for row in rows if row["model"].startswith("transformer")]
+            if dense_rows:
+                widest = max(dense_rows, key=lambda row: row["n_heads"])
+                baseline = model_of(
+                    widest["model"], widest["params"], widest["n_heads"], table["datasets"][0]
+                )
+                yield baseline, [row for row in rows if row is not widest]
 
 
-def build(row: dict) -> ModelConfig:
-    keys = ("params", "n_heads", "d_head", "d_ff")
-    return dense(*(row[key] for key in keys), seq_len=row["T"], n_layers=row["n_layers"])
+def matched(baseline: ModelConfig, row: dict) -> ModelConfig:
+    if row["model"].startswith("transformer"):
+        return match_heads(baseline, row["n_heads"])
+    shape = switchhead(n_heads=row["n_heads"], n_experts=row["n_experts"], top_k=row["k"])
+    return match_parameters(baseline, shape)
 
 
 def test_d_head_and_d_ff_of_table_9_follow_from_the_dense_rows(paper_figures) -> None:
     found = []
-    for baseline_row, rows in blocks(paper_figures):
-        baseline = build(baseline_row)
+    for baseline, rows in blocks(paper_figures):
         for row in rows:
-            if row["model"] == "switchhead":
-                candidate = SwitchHeadShape(
-                    n_heads=row["n_heads"], n_experts=row["n_experts"], top_k=row["k"]
-                )
-                model = match_parameters(baseline, candidate)
-            elif row["model"] == "transformer":
-                model = match_heads(baseline, row["n_heads"])
-            else:
-                continue
+            model = matched(baseline, row)
             assert model.attention.d_head == row["d_head"], row
             assert abs(model.feedforward.d_ff - row["d_ff"]) <= 6, row
-            found.append(row["d_head"])
-    assert {76, 112, 132} <= set(found)
-    assert len(found) >= 10
+            residual = match_residual(model, baseline, 8000, "published")
+            assert -0.005 < residual.parameters_fraction <= 0.0
+            if row["model"].startswith("switchhead"):
+                found.append(row["d_head"])
+    assert sorted(found) == [64, 76, 76, 100, 112, 112, 132]
 
 
-def test_every_matched_model_is_within_half_a_percent(paper_figures) -> None:
-    for baseline_row, rows in blocks(paper_figures):
-        baseline = build(baseline_row)
-        for row in rows:
-            if "n_experts" in row and row["model"] == "switchhead":
-                candidate = SwitchHeadShape(
-                    n_heads=row["n_heads"], n_experts=row["n_experts"], top_k=row["k"]
-                )
-                residual = match_residual(
-                    match_parameters(baseline, candidate), baseline, 8000, "published"
-                )
-                assert -0.005 < residual.parameters_fraction <= 0.0
+def test_moa_is_matched_by_the_same_rule() -> None:
+    baseline = dense(47, 10, 41, 2053, 256, 16)
+    model = match_parameters(baseline, MoaAttention(n_heads=4, n_experts=10, d_head=1))
+    assert model.attention.d_head == 88
+    residual = match_residual(model, baseline, 8000, "published")
+    assert -0.005 < residual.parameters_fraction <= 0.0
 
 
 @pytest.mark.parametrize(
@@ -93,7 +92,7 @@ def test_every_matched_model_is_within_half_a_percent(paper_figures) -> None:
 )
 def test_mac_matched_shapes_of_the_paper(baseline, candidate, d_head) -> None:
     n_heads, n_experts, top_k = candidate
-    shape = SwitchHeadShape(n_heads=n_heads, n_experts=n_experts, top_k=top_k)
+    shape = switchhead(n_heads=n_heads, n_experts=n_experts, top_k=top_k)
     model = match_macs(baseline, shape, "published")
     assert model.attention.d_head == d_head
     assert model.feedforward == baseline.feedforward
@@ -111,7 +110,7 @@ def test_matched_attention_is_the_widest_that_fits(n_heads: int) -> None:
     def total(attention) -> int:
         return sum(attention_parameters(attention, baseline.positions, baseline.d_model).values())
 
-    candidate = SwitchHeadShape(n_heads=n_heads, n_experts=2, top_k=1)
+    candidate = switchhead(n_heads=n_heads, n_experts=2, top_k=1)
     attention = match_parameters(baseline, candidate).attention
     assert isinstance(attention, SwitchHeadAttention)
     assert attention.d_head % 4 == 0
@@ -127,10 +126,10 @@ def test_matched_attention_is_the_widest_that_fits(n_heads: int) -> None:
 
 def test_what_cannot_be_matched_is_refused_with_advice() -> None:
     baseline = dense(47, 2, 4, 64, 32, 2)
-    candidate = SwitchHeadShape(n_heads=4, n_experts=8, top_k=1)
+    candidate = switchhead(n_heads=4, n_experts=8, top_k=1)
     with pytest.raises(MatchError, match="use fewer heads or experts"):
         match_parameters(baseline, candidate)
     with pytest.raises(MatchError, match="smaller top_k"):
-        match_macs(baseline, SwitchHeadShape(n_heads=16, n_experts=8, top_k=8), "equations")
+        match_macs(baseline, switchhead(n_heads=16, n_experts=8, top_k=8), "equations")
     with pytest.raises(MatchError, match="use fewer heads than 64"):
         match_heads(baseline, 64)

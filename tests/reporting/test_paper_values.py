@@ -2,8 +2,9 @@ import pytest
 
 from switchhead_lab.config.sweep import PaperRow
 from switchhead_lab.errors import ConfigError
+from switchhead_lab.paper.figures import parse_count
 from switchhead_lab.reporting.frame import read_frame
-from switchhead_lab.reporting.paper_values import find_comparison, paper_grid, parse_count
+from switchhead_lab.reporting.paper_values import find_comparison, paper_grid
 
 
 @pytest.mark.parametrize(
