@@ -25,7 +25,7 @@ from switchhead_lab.config.architecture import (
     SwitchHeadAttention,
 )
 
-_PROJECTIONS = {"q": "query", "k": "key", "v": "value", "o": "output"}
+PROJECTION_NAMES = {"q": "query", "k": "key", "v": "value", "o": "output"}
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def attention_parameters(
     match attention:
         case DenseAttention():
             return {
-                **{f"{name}_weight": H * P * D for name in _PROJECTIONS.values()},
+                **{f"{name}_weight": H * P * D for name in PROJECTION_NAMES.values()},
                 **_position_parameters(positions, D, H, P, has_bias=True),
             }
         case SwitchHeadAttention(n_experts=E):
@@ -94,7 +94,7 @@ def attention_parameters(
             return {
                 **{
                     f"{name}_weight": H * P * D * (E if letter in experts else 1)
-                    for letter, name in _PROJECTIONS.items()
+                    for letter, name in PROJECTION_NAMES.items()
                 },
                 **_position_parameters(positions, D, H, P, has_bias=False),
                 **{

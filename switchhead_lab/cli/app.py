@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from switchhead_lab import __version__
-from switchhead_lab.cli import data, match, report, runs, sweep, train, ui
+from switchhead_lab.cli import budget, data, match, report, runs, sweep, train, ui
 from switchhead_lab.errors import LabError
 
 EXIT_USER_ERROR = 2
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.command()(match.match)
+app.command()(budget.budget)
 app.command()(train.train)
 app.add_typer(sweep.app, name="sweep")
 app.command()(report.report)

@@ -151,7 +151,7 @@ def short_count(value: float) -> str:
     """Write a count with four digits and a unit: 170.4M, 2.358G."""
     for factor, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= factor:
-            return f"{value / factor:.4g}{unit}"
+            return f"{value / factor:#.4g}{unit}"
     return f"{value:.4g}"
 
 

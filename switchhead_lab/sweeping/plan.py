@@ -13,7 +13,7 @@ from switchhead_lab.budget.matching import (
     match_heads,
     match_residual,
 )
-from switchhead_lab.config.architecture import ModelConfig, SwitchHeadShape
+from switchhead_lab.config.architecture import ModelConfig, SwitchHeadAttention, SwitchHeadShape
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.sweep import HeadMatchedModel, Study, Sweep
 from switchhead_lab.errors import MatchError
@@ -40,6 +40,14 @@ class Variant:
     model: ModelConfig
     seeds: tuple[int, ...]
     residual: MatchResidual
+
+    @property
+    def title(self) -> str:
+        """Name that also tells the candidates of one study apart."""
+        attention = self.model.attention
+        if self.role != "candidate" or not isinstance(attention, SwitchHeadAttention):
+            return self.name
+        return f"{self.name} {attention.n_heads}x{attention.n_experts} k={attention.top_k}"
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,17 @@ def candidate_variants(sweep: Sweep, study: Study) -> Iterator[Variant | Infeasi
     grid = itertools.product(space.n_heads, space.n_experts, space.top_k)
     for shape in dict.fromkeys([*first, *grid]):
         yield candidate_variant(sweep, study, shape)
+
+
+def first_candidates(sweep: Sweep) -> list[Variant]:
+    """Return the feasible candidates that a search tries first."""
+    study = sweep.study
+    if study is None:
+        return []
+    found = [
+        candidate_variant(sweep, study, (c.n_heads, c.n_experts, c.top_k)) for c in study.first
+    ]
+    return [variant for variant in found if isinstance(variant, Variant)]
 
 
 def all_variants(sweep: Sweep) -> list[Variant | Infeasible]:

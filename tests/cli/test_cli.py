@@ -12,6 +12,7 @@ import pytest
 COMMANDS = [
     [],
     ["match"],
+    ["budget"],
     ["train"],
     ["sweep"],
     ["sweep", "run"],
@@ -108,6 +109,21 @@ def test_match_prints_every_variant_and_its_budget(root: Path) -> None:
     table = lab("match", "tiny", cwd=root).stdout
     assert f"{rows[0]['parameters']:,}" in table
     assert "published convention" in table
+
+
+def test_budget_of_a_sweep_and_of_a_configuration(root: Path, tmp_path: Path) -> None:
+    of_sweep = json.loads(lab("budget", "tiny", "--json", cwd=root).stdout)
+    assert list(of_sweep)[:2] == ["dense", "two-heads"]
+    printed = lab("match", "tiny", "--toml", cwd=root).stdout
+    path = tmp_path / "one.toml"
+    path.write_text(printed.split("# two-heads")[0], encoding="utf-8")
+    of_config = json.loads(lab("budget", path, "--json", cwd=root).stdout)
+    assert of_config["one"] == of_sweep["dense"]
+    table = lab("budget", "tiny", "--convention", "equations", cwd=root).stdout
+    assert "equations" in table
+    assert "published" not in table
+    error = lab("budget", "tiny", "--convention", "mine", cwd=root, code=2).stderr
+    assert "use all, equations or published" in error
 
 
 def test_matched_configurations_can_be_trained(root: Path, tmp_path: Path) -> None:

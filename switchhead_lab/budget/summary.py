@@ -1,0 +1,150 @@
+"""Everything the budget says of a model, side by side."""
+
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from switchhead_lab.budget.costs import (
+    attention_macs,
+    attention_memory_floats,
+    feedforward_macs_per_token,
+)
+from switchhead_lab.budget.parameters import (
+    PROJECTION_NAMES,
+    ParameterCount,
+    count_parameters,
+)
+from switchhead_lab.config.architecture import (
+    MoaAttention,
+    ModelConfig,
+    SigmaMoeFeedForward,
+    SwitchHeadAttention,
+)
+from switchhead_lab.config.sweep import Convention
+
+CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
+
+
+@dataclass(frozen=True)
+class AttentionCost:
+    """Cost of a model's attention in one convention, forward.
+
+    Attributes:
+        convention: How it is counted.
+        macs_per_layer: MACs of one layer, one sequence.
+        memory_floats_per_layer: Floats kept for the backward pass, one layer and sequence.
+        n_layers: Layers of the model.
+        seq_len: Tokens of a sequence.
+    """
+
+    convention: Convention
+    macs_per_layer: int
+    memory_floats_per_layer: int
+    n_layers: int
+    seq_len: int
+
+    @property
+    def macs_per_model(self) -> int:
+        """MACs of all attention layers, one sequence."""
+        return self.n_layers * self.macs_per_layer
+
+    @property
+    def macs_per_token(self) -> float:
+        """MACs of all attention layers per token."""
+        return self.macs_per_model / self.seq_len
+
+
+@dataclass(frozen=True)
+class BudgetSummary:
+    """Parameters and costs of a model.
+
+    Attributes:
+        parameters: Parameters by part.
+        active_parameters: Parameters that one token meets; see `active_parameters`.
+        attention: Attention costs by convention.
+        feedforward_macs_per_token: MACs of all feed-forward blocks per token.
+        output_macs_per_token: MACs of the output layer per token.
+    """
+
+    parameters: ParameterCount
+    active_parameters: int
+    attention: tuple[AttentionCost, ...]
+    feedforward_macs_per_token: int
+    output_macs_per_token: int
+
+    def as_data(self) -> dict[str, Any]:
+        """Return the summary as plain data."""
+        return {
+            "parameters": {
+                "total": self.parameters.total,
+                "embedding": self.parameters.embedding,
+                "active_per_token": self.active_parameters,
+                "parts": dict(self.parameters.parts),
+            },
+            "attention": {
+                cost.convention: {
+                    "macs_per_layer": cost.macs_per_layer,
+                    "macs_per_model": cost.macs_per_model,
+                    "macs_per_token": cost.macs_per_token,
+                    "memory_floats_per_layer": cost.memory_floats_per_layer,
+                    "memory_floats_per_model": cost.n_layers * cost.memory_floats_per_layer,
+                }
+                for cost in self.attention
+            },
+            "feedforward_macs_per_token": self.feedforward_macs_per_token,
+            "output_macs_per_token": self.output_macs_per_token,
+        }
+
+
+def summarise_budget(model: ModelConfig, vocab_size: int) -> BudgetSummary:
+    """Count everything about a model in every convention."""
+    return BudgetSummary(
+        parameters=count_parameters(model, vocab_size),
+        active_parameters=active_parameters(model, vocab_size),
+        attention=tuple(
+            AttentionCost(
+                convention=convention,
+                macs_per_layer=attention_macs(model, convention),
+                memory_floats_per_layer=attention_memory_floats(model, convention),
+                n_layers=model.n_layers,
+                seq_len=model.seq_len,
+            )
+            for convention in CONVENTIONS
+        ),
+        feedforward_macs_per_token=model.n_layers
+        * feedforward_macs_per_token(model.feedforward, model.d_model),
+        output_macs_per_token=model.d_model * vocab_size,
+    )
+
+
+def active_parameters(model: ModelConfig, vocab_size: int) -> int:
+    """Count the parameters that one token meets: chosen experts, its embedding row, the rest.
+
+    Args:
+        model: Architecture.
+        vocab_size: Number of tokens.
+    """
+    parts = dict(count_parameters(model, vocab_size).parts)
+    parts["embedding.weight"] = model.d_model
+    for name, kept in _expert_parts(model).items():
+        chosen, experts = kept
+        parts[name] = parts[name] // experts * chosen
+    return sum(parts.values())
+
+
+def _expert_parts(model: ModelConfig) -> dict[str, tuple[int, int]]:
+    """Return the parts made of experts, with the experts chosen and those there are."""
+    found: dict[str, tuple[int, int]] = {}
+    attention, feedforward = model.attention, model.feedforward
+    if isinstance(attention, SwitchHeadAttention):
+        for letter in attention.expert_projections:
+            part = f"blocks.attention.{PROJECTION_NAMES[letter]}_weight"
+            found[part] = (attention.top_k, attention.n_experts)
+    if isinstance(attention, MoaAttention):
+        for name in ("query", "output"):
+            part = f"blocks.attention.{name}_weight"
+            found[part] = (attention.n_heads, attention.n_experts)
+    if isinstance(feedforward, SigmaMoeFeedForward):
+        for name in ("up", "down"):
+            part = f"blocks.feedforward.{name}_weight"
+            found[part] = (feedforward.top_k, feedforward.n_experts)
+    return found

@@ -1,0 +1,113 @@
+"""`lab budget`: parameters, MACs and memory of a configuration or of a sweep's models."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from switchhead_lab.cli.match import SetOption, SizeOption
+
+if TYPE_CHECKING:
+    from switchhead_lab.budget.summary import BudgetSummary
+
+
+def budget(
+    target: Annotated[
+        str, typer.Argument(help="Run configuration (a TOML file), or name or path of a sweep.")
+    ],
+    size: SizeOption = "",
+    overrides: SetOption = None,
+    convention: Annotated[
+        str, typer.Option("--convention", help="equations, published or all.")
+    ] = "all",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Count the parameters, MACs and memory of models, in every convention side by side.
+
+    MACs are multiply-accumulates, forward; memory is floats kept for the backward pass, both of the
+    attention layers and for one sequence.
+
+    Example: lab budget matched-params --convention published
+    """
+    from switchhead_lab.budget.summary import CONVENTIONS, summarise_budget
+    from switchhead_lab.errors import ConfigError
+
+    if convention not in ("all", *CONVENTIONS):
+        raise ConfigError(f"--convention {convention}: use all, {' or '.join(CONVENTIONS)}")
+    models = _models(target, size, overrides or [])
+    summaries = {name: summarise_budget(*model) for name, model in models.items()}
+    if as_json:
+        typer.echo(json.dumps({name: s.as_data() for name, s in summaries.items()}, indent=2))
+        return
+    _print(summaries, CONVENTIONS if convention == "all" else (convention,))
+
+
+def _models(target: str, size: str, overrides: list[str]) -> dict[str, tuple]:
+    """Return model and vocabulary size of everything that a target names."""
+    from switchhead_lab.config.files import apply_overrides, parse, read_toml
+    from switchhead_lab.config.schema import RunConfig
+    from switchhead_lab.config.sweep_files import find_sweep
+    from switchhead_lab.config.workspace import find_workspace
+    from switchhead_lab.sweeping.plan import declared_variants, first_candidates
+
+    path = Path(target)
+    tree = read_toml(path) if path.suffix == ".toml" else {}
+    if "attention" in tree.get("model", {}):
+        config = parse(RunConfig, apply_overrides(tree, overrides), target)
+        return {path.stem: (config.model, config.vocab_size)}
+    sweep = find_sweep(find_workspace().sweeps_dir, target).resolve(size, overrides)
+    vocab_size = sweep.data.tokenizer.vocab_size
+    variants = [*declared_variants(sweep), *first_candidates(sweep)]
+    return {variant.title: (variant.model, vocab_size) for variant in variants}
+
+
+def _print(summaries: dict[str, "BudgetSummary"], conventions: tuple[str, ...]) -> None:
+    from switchhead_lab.cli.tables import print_table
+    from switchhead_lab.sweeping.listing import short_count
+
+    print_table(
+        "parameters",
+        ["model", "total", "embedding", "active per token"],
+        [
+            [
+                n,
+                f"{s.parameters.total:,}",
+                f"{s.parameters.embedding:,}",
+                f"{s.active_parameters:,}",
+            ]
+            for n, s in summaries.items()
+        ],
+    )
+    parts = list(dict.fromkeys(part for s in summaries.values() for part in s.parameters.parts))
+    print_table(
+        "parameters by part, all layers together",
+        ["part", *summaries],
+        [[p, *(f"{s.parameters.parts.get(p, 0):,}" for s in summaries.values())] for p in parts],
+    )
+    rows = [
+        [
+            name,
+            cost.convention,
+            short_count(cost.macs_per_layer),
+            short_count(cost.macs_per_model),
+            short_count(cost.macs_per_token),
+            short_count(cost.memory_floats_per_layer),
+            short_count(summary.feedforward_macs_per_token),
+            short_count(summary.output_macs_per_token),
+        ]
+        for name, summary in summaries.items()
+        for cost in summary.attention
+        if cost.convention in conventions
+    ]
+    columns = [
+        "model",
+        "convention",
+        "attention MACs/layer",
+        "MACs/model",
+        "MACs/token",
+        "memory/layer",
+        "feed-forward MACs/token",
+        "output MACs/token",
+    ]
+    print_table("costs, one sequence, forward", columns, rows, n_text_columns=2)
