@@ -30,8 +30,10 @@ _SIGMA_MOE_WIDTH, _SIGMA_MOE_TOP_K = 128, 4
 _SIZE_OF_HYPERPARAMETERS = {("switchall", 262): 259, ("switchhead-rope", 244): 243}
 # A small SwitchAll's k stands in a note: 2 on Wikitext 103, 3 elsewhere.
 _SWITCHALL_TOP_K = {"wikitext103": 2, "c4": 3, "pes2o": 3}
+# Sec. 3.5: printed size to (printed size of the model it grows from, n_heads, d_head).
+_MAC_MATCHED = {63: (47, 3, 112), 376: (262, 6, 168), 54: (45, 3, 84), 314: (243, 6, 168)}
 VOCAB_SIZES = {"enwik8": 256}
-_SENTENCEPIECE_VOCAB = 8000
+SENTENCEPIECE_VOCAB = 8000
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,24 @@ def printed_models() -> Iterator[PrintedModel]:
                     row=row,
                     dataset=dataset,
                     model=model_of(row["model"], row["params"], row["n_heads"], dataset),
-                    vocab_size=VOCAB_SIZES.get(dataset, _SENTENCEPIECE_VOCAB),
+                    vocab_size=VOCAB_SIZES.get(dataset, SENTENCEPIECE_VOCAB),
                 )
+
+
+def mac_matched_model(name: str, params: int, dataset: str) -> ModelConfig:
+    """Build a MAC-matched SwitchHead of Tables 4 and 8: heads and widths grow, d_ff stays.
+
+    Args:
+        name: "switchhead-mac-matched" or "switchhead-rope-mac-matched".
+        params: Printed size in millions.
+        dataset: Data set of the row.
+    """
+    smaller, n_heads, d_head = _MAC_MATCHED[params]
+    base_name = name.removesuffix("-mac-matched")
+    base = hyperparameters(base_name, smaller, dataset=dataset)
+    model = model_of(base_name, smaller, base["n_heads"], dataset)
+    grown = {"n_heads": n_heads, "d_head": d_head}
+    return model.model_copy(update={"attention": model.attention.model_copy(update=grown)})
 
 
 def model_of(name: str, params: int, n_heads: int, dataset: str) -> ModelConfig:

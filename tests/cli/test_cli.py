@@ -13,6 +13,7 @@ COMMANDS = [
     [],
     ["match"],
     ["budget"],
+    ["audit"],
     ["train"],
     ["sweep"],
     ["sweep", "run"],
