@@ -5,7 +5,7 @@ Source: SwitchHead (arXiv:2312.07987), Sec. 3 (parameter-matched) and Sec. 3.5 (
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import TypeVar, assert_never, cast
 
 from switchhead_lab.budget.costs import attention_macs
 from switchhead_lab.budget.parameters import attention_parameters, count_parameters
@@ -18,7 +18,14 @@ from switchhead_lab.config.architecture import (
     SwitchHeadAttention,
     SwitchHeadShape,
 )
-from switchhead_lab.config.sweep import Convention, Sweep
+from switchhead_lab.config.sweep import (
+    Convention,
+    DeclaredModel,
+    HeadMatchedModel,
+    MoaModel,
+    Sweep,
+    SwitchHeadModel,
+)
 from switchhead_lab.errors import MatchError
 
 AttentionT = TypeVar("AttentionT", bound=DenseAttention | SwitchHeadAttention | MoaAttention)
@@ -148,19 +155,44 @@ def baseline_model(sweep: Sweep) -> ModelConfig:
     )
 
 
+def match_declared(sweep: Sweep, declared: DeclaredModel) -> ModelConfig:
+    """Return the model that a sweep declares, under its matching rule.
+
+    A sigma-MoE feed-forward takes the dense one's place after attention was matched.
+
+    Raises:
+        MatchError: If there is none.
+    """
+    baseline = baseline_model(sweep)
+    fields = declared.model_dump(exclude={"kind", "name", "seeds", "feedforward"})
+    match declared:
+        case HeadMatchedModel():
+            model = match_heads(baseline, declared.n_heads)
+        case SwitchHeadModel():
+            attention = SwitchHeadAttention(**fields, d_head=D_HEAD_MULTIPLE)
+            model = _match(sweep, baseline, attention)
+        case MoaModel():
+            model = _match(sweep, baseline, MoaAttention(**fields, d_head=D_HEAD_MULTIPLE))
+        case _:
+            assert_never(declared)
+    if declared.feedforward is None:
+        return model
+    return model.model_copy(update={"feedforward": declared.feedforward})
+
+
 def match_candidate(sweep: Sweep, shape: SwitchHeadShape) -> ModelConfig:
     """Return the SwitchHead model of this shape under the sweep's matching rule.
 
     Raises:
         MatchError: If there is none.
     """
-    attention = SwitchHeadAttention(
-        n_heads=shape.n_heads,
-        n_experts=shape.n_experts,
-        top_k=shape.top_k,
-        d_head=D_HEAD_MULTIPLE,
-    )
-    baseline = baseline_model(sweep)
+    attention = SwitchHeadAttention(**shape.model_dump(), d_head=D_HEAD_MULTIPLE)
+    return _match(sweep, baseline_model(sweep), attention)
+
+
+def _match(
+    sweep: Sweep, baseline: ModelConfig, attention: SwitchHeadAttention | MoaAttention
+) -> ModelConfig:
     if sweep.matching == "mac_matched":
         return match_macs(baseline, attention, sweep.convention)
     return match_parameters(baseline, attention)

@@ -10,7 +10,10 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from switchhead_lab.config.architecture import (
+    Gate,
     PositionsConfig,
+    SigmaMoeFeedForward,
+    SwitchHeadOptions,
     SwitchHeadShape,
     TransformerXLPositions,
 )
@@ -55,29 +58,52 @@ class Baseline(Part):
     """One run per seed."""
 
 
-class HeadMatchedModel(Part):
-    """Dense model with fewer heads, each wider, at the baseline's parameters."""
+class _Declared(Part):
+    """What every declared model has."""
+
+    name: ModelName
+    """Name in tables and run names."""
+    seeds: Seeds = [0]
+    """One run per seed."""
+    feedforward: SigmaMoeFeedForward | None = None
+    """Sigma-MoE in place of the dense feed-forward; leave out to keep that, matched."""
+
+
+class HeadMatchedModel(_Declared):
+    """Dense attention with these heads at the baseline's parameters; d_head and d_ff follow."""
 
     kind: Literal["dense"] = "dense"
-    name: ModelName
-    """Name in tables and run names."""
     n_heads: int = Field(ge=1)
-    """Attention heads; d_head and d_ff follow from the baseline's budget."""
-    seeds: Seeds = [0]
-    """One run per seed."""
+    """Attention heads."""
 
 
-class SwitchHeadModel(SwitchHeadShape):
-    """Declared SwitchHead model; d_head (and d_ff, by the rule) follow from the budget."""
+class SwitchHeadModel(_Declared, SwitchHeadShape, SwitchHeadOptions):
+    """SwitchHead; d_head (and d_ff, by the rule) follow from the baseline's budget."""
 
     kind: Literal["switchhead"] = "switchhead"
-    name: ModelName
-    """Name in tables and run names."""
-    seeds: Seeds = [0]
-    """One run per seed."""
 
 
-DeclaredModel = Annotated[HeadMatchedModel | SwitchHeadModel, Field(discriminator="kind")]
+class MoaModel(_Declared):
+    """Mixture of Attention Heads; d_head (and d_ff, by the rule) follow from the budget."""
+
+    kind: Literal["moa"] = "moa"
+    n_heads: int = Field(ge=1)
+    """Heads that each token picks."""
+    n_experts: int = Field(ge=1)
+    """Heads to pick from."""
+    gate: Gate = "softmax"
+    """Weights of the picked heads."""
+    cv_coefficient: float = Field(default=0.0, ge=0.0)
+    """Weight of the squared coefficient of variation of the experts' importance."""
+    switch_coefficient: float = Field(default=0.0, ge=0.0)
+    """Weight of the switch loss."""
+    z_coefficient: float = Field(default=0.0, ge=0.0)
+    """Weight of the router z-loss."""
+
+
+DeclaredModel = Annotated[
+    HeadMatchedModel | SwitchHeadModel | MoaModel, Field(discriminator="kind")
+]
 
 
 class SearchSpace(Part):

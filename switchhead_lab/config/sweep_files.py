@@ -52,21 +52,35 @@ class SweepFile:
 def read_sweep_file(path: Path) -> SweepFile:
     """Read a sweep file without resolving a size.
 
+    A key `base` names a file beside it, whose keys it replaces, so that sweeps which share
+    sizes and training say them once; `sizes.NAME = false` leaves a size of the base out.
+
     Raises:
-        ConfigError: If the file cannot be read or declares no sizes.
+        ConfigError: If a file cannot be read or no sizes are declared.
     """
-    tree = read_toml(path)
+    tree = _read_with_base(path, ())
     sizes = tree.pop("sizes", None)
     default_size = tree.pop("default_size", "")
     if not isinstance(sizes, Mapping) or not sizes:
         raise ConfigError(f"{path}: no [sizes.NAME] table; declare at least one size")
     default_size = default_size or next(iter(sizes))
-    return SweepFile(path, tree, {k: dict(v) for k, v in sizes.items()}, default_size)
+    declared = {name: dict(size) for name, size in sizes.items() if size is not False}
+    return SweepFile(path, tree, declared, default_size)
+
+
+def _read_with_base(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path in seen:
+        raise ConfigError(f"{path}: is its own base")
+    tree = read_toml(path)
+    base = tree.pop("base", "")
+    if not base:
+        return tree
+    return merge_trees(_read_with_base(path.parent / base, (*seen, path)), tree)
 
 
 def list_sweep_files(sweeps_dir: Path) -> list[Path]:
-    """Return every sweep file below a folder, in order of name."""
-    return sorted(sweeps_dir.rglob("*.toml"))
+    """Return every sweep file below a folder, in order of name; `_` begins a mere base."""
+    return sorted(path for path in sweeps_dir.rglob("*.toml") if not path.name.startswith("_"))
 
 
 def find_sweep(sweeps_dir: Path, name: str) -> SweepFile:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, assert_never
 
 from switchhead_lab.budget.costs import attention_macs, attention_memory_floats
-from switchhead_lab.budget.matching import baseline_model, match_candidate, match_heads
+from switchhead_lab.budget.matching import baseline_model, match_declared
 from switchhead_lab.budget.parameters import count_parameters
 from switchhead_lab.config.architecture import (
     DenseAttention,
@@ -244,9 +244,7 @@ def _declared_models(sweep: Sweep) -> Iterator[_Declared]:
 def _matched(sweep: Sweep, model: DeclaredModel) -> ModelConfig | None:
     """Return the architecture that the matching rule gives a declared model, if there is one."""
     with contextlib.suppress(MatchError):
-        if isinstance(model, HeadMatchedModel):
-            return match_heads(baseline_model(sweep), model.n_heads)
-        return match_candidate(sweep, model)
+        return match_declared(sweep, model)
     return None
 
 

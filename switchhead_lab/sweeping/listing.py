@@ -6,7 +6,7 @@ from typing import Any
 from switchhead_lab.budget.costs import attention_macs, attention_memory_floats
 from switchhead_lab.budget.matching import baseline_model
 from switchhead_lab.budget.parameters import count_parameters
-from switchhead_lab.config.architecture import SwitchHeadAttention
+from switchhead_lab.config.architecture import DenseAttention, SwitchHeadAttention
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.sweeping.estimate import Speed, estimated_seconds, is_done
 from switchhead_lab.sweeping.plan import (
@@ -90,15 +90,14 @@ def _study_cost(
 def _variant_row(sweep: Sweep, variant: Variant) -> Row:
     model, baseline = variant.model, baseline_model(sweep)
     attention = model.attention
-    experts = attention if isinstance(attention, SwitchHeadAttention) else None
     macs = attention_macs(model, sweep.convention)
     memory = attention_memory_floats(model, sweep.convention)
     return {
         "model": variant.name,
         "role": variant.role,
         "n_heads": attention.n_heads,
-        "n_experts": experts.n_experts if experts else None,
-        "top_k": experts.top_k if experts else None,
+        "n_experts": None if isinstance(attention, DenseAttention) else attention.n_experts,
+        "top_k": attention.top_k if isinstance(attention, SwitchHeadAttention) else None,
         "d_head": attention.d_head,
         "d_ff": model.feedforward.d_ff,
         "parameters": count_parameters(model, sweep.data.tokenizer.vocab_size).total,

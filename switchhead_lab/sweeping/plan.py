@@ -10,12 +10,12 @@ from switchhead_lab.budget.matching import (
     MatchResidual,
     baseline_model,
     match_candidate,
-    match_heads,
+    match_declared,
     match_residual,
 )
 from switchhead_lab.config.architecture import ModelConfig, SwitchHeadAttention, SwitchHeadShape
 from switchhead_lab.config.schema import RunConfig
-from switchhead_lab.config.sweep import HeadMatchedModel, Study, Sweep
+from switchhead_lab.config.sweep import Study, Sweep
 from switchhead_lab.errors import MatchError
 from switchhead_lab.tracking.sweep_record import Role
 
@@ -73,10 +73,7 @@ def declared_variants(sweep: Sweep) -> list[Variant]:
     variants = [_variant(sweep, sweep.baseline.name, "baseline", baseline, sweep.baseline.seeds)]
     for declared in sweep.models:
         try:
-            if isinstance(declared, HeadMatchedModel):
-                model = match_heads(baseline, declared.n_heads)
-            else:
-                model = match_candidate(sweep, declared)
+            model = match_declared(sweep, declared)
         except MatchError as error:
             raise MatchError(f'sweep {sweep.name}, model "{declared.name}": {error}') from None
         variants.append(_variant(sweep, declared.name, "declared", model, declared.seeds))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from switchhead_lab.budget.parameters import count_parameters
-from switchhead_lab.config.architecture import ModelConfig
+from switchhead_lab.config.architecture import DenseFeedForward, ModelConfig
 from switchhead_lab.config.sweep_files import find_sweep, list_sweep_files
 from switchhead_lab.model.transformer import LanguageModel
 from switchhead_lab.sweeping.plan import Variant, all_variants
@@ -40,4 +40,6 @@ def test_closed_form_equals_the_built_model(path: Path) -> None:
             assert count.total == sum(parts.values())
             assert count.embedding == vocab_size * variant.model.d_model
             if sweep.matching == "parameter_matched" and sweep.size != "smoke":
-                assert abs(variant.residual.parameters_fraction) < 0.005
+                # The paper's SwitchAll has the experts it has; its size is not matched further.
+                is_dense_ff = isinstance(variant.model.feedforward, DenseFeedForward)
+                assert abs(variant.residual.parameters_fraction) < (0.005 if is_dense_ff else 0.05)

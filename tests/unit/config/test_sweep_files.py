@@ -94,6 +94,27 @@ def test_a_first_candidate_outside_the_space_is_refused(sweeps_dir: Path) -> Non
         find_sweep(sweeps_dir, "group/tiny").resolve("", study)
 
 
+def test_a_base_file_is_shared_and_its_sizes_can_be_left_out(sweeps_dir: Path) -> None:
+    derived = sweeps_dir / "group" / "derived.toml"
+    derived.write_text(
+        'base = "tiny.toml"\nname = "derived"\n[sizes]\nloop = false\n'
+        "[sizes.short]\ntraining = { batch_size = 2 }\n",
+        encoding="utf-8",
+    )
+    file = find_sweep(sweeps_dir, "group/derived")
+    assert list(file.sizes) == ["small", "short"]
+    short = file.resolve("short")
+    assert (short.name, short.training.n_steps, short.training.batch_size) == ("derived", 3, 2)
+    derived.write_text('base = "derived.toml"\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match="is its own base"):
+        find_sweep(sweeps_dir, "group/derived")
+
+
+def test_a_mere_base_is_not_listed(sweeps_dir: Path) -> None:
+    (sweeps_dir / "group" / "tiny.toml").rename(sweeps_dir / "group" / "_tiny.toml")
+    assert list_sweep_files(sweeps_dir) == []
+
+
 def test_two_models_of_one_name_are_refused(sweeps_dir: Path) -> None:
     models = ['models=[{kind="dense", name="dense", n_heads=2}]']
     with pytest.raises(ConfigError, match='two models are named "dense"'):

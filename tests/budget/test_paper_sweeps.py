@@ -1,0 +1,65 @@
+"""The sweeps of the paper's tables declare the models that the tables are about."""
+
+from pathlib import Path
+
+import pytest
+
+from switchhead_lab.config.sweep_files import find_sweep, list_sweep_files
+from switchhead_lab.paper.models import model_of, printed_models
+from switchhead_lab.sweeping.plan import declared_variants
+
+SWEEPS = Path(__file__).parents[2] / "sweeps"
+PAPER = [path for path in list_sweep_files(SWEEPS) if path.parent.name == "paper"]
+NAMES = {"dense": "transformer", "switchhead": "switchhead", "moa": "moa"}
+
+
+def sizes_of(row) -> str:
+    return "large" if row["params"] > 200 else "small"
+
+
+def attentions(name: str, size: str) -> set:
+    sweep = find_sweep(SWEEPS, f"paper/{name}").resolve(size)
+    return {v.model.attention.model_dump_json() for v in declared_variants(sweep)}
+
+
+@pytest.mark.parametrize(
+    "printed", [p for p in printed_models() if p.table in (1, 2, 3, 7)], ids=lambda p: p.label
+)
+def test_every_row_with_costs_is_declared(printed) -> None:
+    name = f"table{printed.table}-{printed.dataset}"
+    row = printed.row
+    model = model_of(row["model"], row["params"], row["n_heads"], printed.dataset)
+    assert model.attention.model_dump_json() in attentions(name, sizes_of(row))
+
+
+def test_every_row_of_table_6_is_declared(paper_figures) -> None:
+    table = next(table for table in paper_figures["table"] if table["id"] == 6)
+    printed = {
+        frozenset(row["experts"].lower()) for row in table["rows"] if row["model"] == "switchhead"
+    }
+    sweep = find_sweep(SWEEPS, "paper/table6-wikitext103").resolve("small")
+    declared = {
+        frozenset(model.expert_projections) for model in sweep.models if model.kind == "switchhead"
+    }
+    assert declared == printed
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "shape"),
+    [
+        ("table4-c4-macs", "small", (3, 112)),
+        ("table4-c4-macs", "large", (6, 168)),
+        ("table8-c4-macs", "small", (3, 84)),
+    ],
+)
+def test_mac_matched_rows_have_the_papers_shapes(name: str, size: str, shape) -> None:
+    sweep = find_sweep(SWEEPS, f"paper/{name}").resolve(size)
+    attention = declared_variants(sweep)[1].model.attention
+    assert (attention.n_heads, attention.d_head) == shape
+
+
+@pytest.mark.parametrize("path", PAPER, ids=lambda path: path.stem)
+def test_every_table_has_a_pocket_size_on_the_embedded_corpus(path: Path) -> None:
+    file = find_sweep(SWEEPS, str(path))
+    assert file.default_size == "pocket"
+    assert file.resolve().data.corpus == "sotu"
