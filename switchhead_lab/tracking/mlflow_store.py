@@ -45,6 +45,7 @@ ARTIFACTS = (
     files.DIFF_FILE,
     files.METRICS_FILE,
     files.RESULT_FILE,
+    files.ROUTER_USE_FILE,
     files.STATUS_FILE,
 )
 ENVIRONMENT = {

@@ -5,6 +5,7 @@ runs/<name>/labels.json       names under which the run was asked for
 runs/<name>/provenance.json   commit, dirty diff, versions, host, data manifest
 runs/<name>/metrics.jsonl     one line per MetricPoint
 runs/<name>/status.json       RunStatus
+runs/<name>/router_use.json   how often each expert was chosen on the validation split
 runs/<name>/result.json       RunResult, written last: where it exists, the run is finished
 """
 
@@ -33,6 +34,7 @@ DIFF_FILE = "uncommitted.diff"
 METRICS_FILE = "metrics.jsonl"
 STATUS_FILE = "status.json"
 RESULT_FILE = "result.json"
+ROUTER_USE_FILE = "router_use.json"
 CHECKPOINTS_DIR = "checkpoints"
 
 

@@ -87,8 +87,15 @@ class RunDir:
         self._metrics.write(_line(point))
         self._metrics.flush()
 
-    def finish(self, result: RunResult) -> None:
-        """Write the result and close the run as finished."""
+    def finish(self, result: RunResult, router_use: Mapping[str, Any] | None = None) -> None:
+        """Write the result and close the run as finished.
+
+        Args:
+            result: Figures of the run.
+            router_use: How experts were used, as plain data; None without experts.
+        """
+        if router_use is not None:
+            write_text(self.path / record.ROUTER_USE_FILE, json.dumps(router_use) + "\n")
         _write_part(self.path / record.RESULT_FILE, result)
         self.close("finished", result.n_steps)
 

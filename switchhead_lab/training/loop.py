@@ -217,7 +217,7 @@ def _validation_metrics(score: SplitScore) -> dict[str, float]:
     metrics = {"validation/loss_nats": score.loss_nats}
     if math.isfinite(score.perplexity):
         metrics["validation/perplexity"] = score.perplexity
-    return metrics
+    return metrics | score.router_use.metrics()
 
 
 def _step_seed(seed: int, step: int) -> int:

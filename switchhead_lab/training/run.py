@@ -30,11 +30,13 @@ from switchhead_lab.tracking.record import (
     read_run,
 )
 from switchhead_lab.tracking.run_dir import RunDir
+from switchhead_lab.training.checkpoint import Progress
 from switchhead_lab.training.hooks import Hook
 from switchhead_lab.training.host import Host, prepare_host
-from switchhead_lab.training.loop import Trainer, TrainingOutcome
+from switchhead_lab.training.loop import Trainer
 from switchhead_lab.training.objectives import NextToken
 from switchhead_lab.training.progress import ProgressDisplay
+from switchhead_lab.training.validation import SplitScore
 
 
 def execute_run(
@@ -108,7 +110,10 @@ def _execute(job: _Job, index: Index, parent_id: str | None) -> RunRecord:
             trainer = Trainer(config, model, NextToken(), job.store, job.host, run_dir, hooks)
             outcome = trainer.train()
         if outcome.prune is None:
-            run_dir.finish(_result(run_dir.path, job, trainer, outcome))
+            assert outcome.validation is not None, "only a pruned run has no final validation"
+            use = outcome.validation.router_use
+            result = _result(run_dir.path, job, trainer, outcome.progress, outcome.validation)
+            run_dir.finish(result, use.as_data() if use.counts_HE else None)
             state = "finished"
         else:
             state, reason = "pruned", outcome.prune.reason
@@ -172,10 +177,11 @@ def _find_finished(runs_dir: Path, config: RunConfig, store: TokenStore) -> RunR
     return run if run.result is not None else None
 
 
-def _result(path: Path, job: _Job, trainer: Trainer, outcome: TrainingOutcome) -> RunResult:
+def _result(
+    path: Path, job: _Job, trainer: Trainer, progress: Progress, validation: SplitScore
+) -> RunResult:
     config = job.config
-    validation, test = outcome.validation, trainer.score("test")
-    assert validation is not None, "only a pruned run has no final validation"
+    test = trainer.score("test")
     splits = job.store.manifest.splits
     points = list(read_run(path).metrics())
     ms_per_step = statistics.median(
@@ -193,11 +199,11 @@ def _result(path: Path, job: _Job, trainer: Trainer, outcome: TrainingOutcome) -
         test_perplexity=test.perplexity,
         test_bits_per_byte=test.bits_per_byte(splits["test"].n_bytes),
         n_parameters=n_parameters,
-        n_steps=outcome.progress.step,
-        n_tokens=outcome.progress.tokens,
+        n_steps=progress.step,
+        n_tokens=progress.tokens,
         ms_per_step=ms_per_step,
         tokens_per_second=1e3 * config.tokens_per_step / ms_per_step,
-        training_seconds=outcome.progress.seconds,
+        training_seconds=progress.seconds,
         device=job.host.description,
         precision=job.host.precision,
     )

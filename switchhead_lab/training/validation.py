@@ -10,6 +10,7 @@ import torch
 
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.data.batches import evaluation_batches
+from switchhead_lab.model.router_use import NO_USE, RouterUse, count_use
 from switchhead_lab.model.transformer import LanguageModel, Memory
 from switchhead_lab.training.host import Host
 from switchhead_lab.training.objectives import Objective
@@ -22,10 +23,12 @@ class SplitScore:
     Attributes:
         loss_nats: Mean negative log-likelihood per token.
         n_targets: Tokens scored.
+        router_use: How experts were used; empty for a dense model.
     """
 
     loss_nats: float
     n_targets: int
+    router_use: RouterUse = NO_USE
 
     @property
     def perplexity(self) -> float:
@@ -58,7 +61,7 @@ def score_split(
     """
     was_training = model.training
     model.eval()
-    loss_sum, n_targets = 0.0, 0
+    loss_sum, n_targets, use = 0.0, 0, NO_USE
     memory: Memory = ()
     for batch in evaluation_batches(tokens, config.training.batch_size, config.model.seq_len):
         keep_going()
@@ -72,5 +75,6 @@ def score_split(
         memory = score.memory
         loss_sum += float(score.loss_nats_sum)
         n_targets += score.n_targets
+        use = use.plus(count_use(score.choices, len(batch.inputs_BT)))
     model.train(was_training)
-    return SplitScore(loss_sum / n_targets, n_targets)
+    return SplitScore(loss_sum / n_targets, n_targets, use)

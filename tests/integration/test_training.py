@@ -1,6 +1,7 @@
 """Training end to end on a small corpus: repeatable, resumable, and fair between variants."""
 
 import hashlib
+import json
 import math
 
 import numpy as np
@@ -193,6 +194,20 @@ def test_a_loss_that_is_not_finite_ends_the_run_before_the_step(workspace, tiny_
     assert run.status.state == "failed"
     assert "learning_rate below" in run.status.reason
     assert run.result is None
+
+
+def test_use_of_experts_is_logged_and_kept(workspace, tiny_config) -> None:
+    run = train(workspace, tiny_config("switchhead"))
+    last = list(run.metrics())[-1].metrics
+    assert 0.0 <= last["router/attention.value_router/use_entropy"] <= 1.0
+    use = json.loads((run.directory / "router_use.json").read_text(encoding="utf-8"))
+    store = prepare(workspace.data_dir, run.config.data)
+    n_targets = len(store.tokens("validation")) - 1
+    counts = use["counts"]["blocks.0.attention.output_router"]
+    # Two heads choose two experts each at every position; the padding of the last row counts too.
+    assert all(sum(head) >= 2 * n_targets for head in counts)
+    assert set(use["value_and_output_together"]) == {"blocks.0.attention", "blocks.1.attention"}
+    assert not (train(workspace, tiny_config()).directory / "router_use.json").exists()
 
 
 def test_a_pruned_run_has_no_result(workspace, tiny_config) -> None:
