@@ -67,27 +67,28 @@ def run(
 def list_sweeps(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the sweep files of this workspace.
+    """List the sweeps of this workspace: what they compare, what they cost, what has been run.
+
+    MACs are those of all runs, forward and backward; times come from runs that finished here.
 
     Example: lab sweep list
     """
-    from switchhead_lab.cli.tables import print_table
-    from switchhead_lab.config.sweep_files import list_sweep_files, read_sweep_file
-    from switchhead_lab.config.workspace import find_workspace
+    from dataclasses import asdict
 
-    sweeps_dir = find_workspace().sweeps_dir
-    rows = []
-    for path in list_sweep_files(sweeps_dir):
-        file = read_sweep_file(path)
-        name = str(path.relative_to(sweeps_dir).with_suffix(""))
-        sizes = [f"{s}*" if s == file.default_size else s for s in file.sizes]
-        rows.append([name, ", ".join(sizes), file.resolve().summary])
+    from switchhead_lab.cli.tables import print_table
+    from switchhead_lab.config.workspace import find_workspace
+    from switchhead_lab.sweeping.overview import sweep_overviews
+
+    overviews = list(sweep_overviews(find_workspace()))
     if as_json:
-        typer.echo(
-            json.dumps([dict(zip(("name", "sizes", "summary"), r, strict=True)) for r in rows])
-        )
+        typer.echo(json.dumps([asdict(overview) for overview in overviews], indent=2))
         return
-    print_table("sweeps (* default size)", ["name", "sizes", "compares"], rows, n_text_columns=3)
+    columns = ["sweep", "size", "compares", "table", "models", "runs", "done", "MACs", "time left"]
+    print_table(
+        "sweeps (* default size)", columns, (o.cells() for o in overviews), n_text_columns=3
+    )
+    if all(overview.seconds_left is None for overview in overviews):
+        typer.echo("times are unknown: no run has finished on this machine yet")
 
 
 @app.command()
@@ -102,7 +103,13 @@ def show(sweep: SweepArgument, size: SizeOption = "", overrides: SetOption = Non
     from switchhead_lab.config.sweep_files import find_sweep
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.sweeping.estimate import measured_speed
-    from switchhead_lab.sweeping.listing import cost_rows, match_cells, match_rows, short_time
+    from switchhead_lab.sweeping.listing import (
+        match_cells,
+        match_rows,
+        part_costs,
+        short_count,
+        short_time,
+    )
     from switchhead_lab.sweeping.plan import all_variants
     from switchhead_lab.tracking.record import list_runs
 
@@ -118,16 +125,26 @@ def show(sweep: SweepArgument, size: SizeOption = "", overrides: SetOption = Non
     )
     runs = list_runs(workspace.runs_dir)
     speed = measured_speed(runs)
-    costs = cost_rows(declaration, runs, speed)
+    costs = part_costs(declaration, runs, speed)
     print_table(
         f"runs of {declaration.training.n_steps} steps",
-        ["model", "runs", "done", "time a run", "time left"],
-        [[n, str(a), str(d), short_time(s), short_time(left)] for n, a, d, s, left in costs],
+        ["model", "runs", "done", "MACs a run", "time a run", "time left"],
+        [
+            [
+                cost.name,
+                str(cost.n_runs),
+                str(cost.n_done),
+                short_count(cost.run_macs),
+                short_time(cost.run_seconds),
+                short_time(cost.seconds_left),
+            ]
+            for cost in costs
+        ],
     )
     if speed is None:
         typer.echo("times are unknown: no run has finished on this machine yet")
         return
-    total = sum(left or 0.0 for *_, left in costs)
+    total = sum(cost.seconds_left or 0.0 for cost in costs)
     typer.echo(
         f"about {short_time(total)} left, search without pruning, validation not counted; "
         f"judged by {speed.n_runs} finished run(s) on this machine"

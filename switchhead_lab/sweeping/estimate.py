@@ -65,6 +65,11 @@ def step_macs(config: RunConfig) -> float:
     return config.tokens_per_step * forward_macs_per_token(config.model, config.vocab_size)
 
 
+def training_macs(config: RunConfig) -> float:
+    """Return the MACs of a whole training: a backward pass costs twice a forward one."""
+    return 3.0 * config.training.n_steps * step_macs(config)
+
+
 def is_done(config: RunConfig, runs: Sequence[RunRecord]) -> bool:
     """Tell whether a configuration has a result, or was pruned by a search."""
     run_hash = identity(config)

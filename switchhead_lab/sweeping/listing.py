@@ -1,14 +1,22 @@
 """Rows for the terminal: what a sweep compares, and what it will cost (free of torch)."""
 
+import statistics
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from switchhead_lab.budget.costs import attention_macs, attention_memory_floats
 from switchhead_lab.budget.matching import baseline_model
 from switchhead_lab.budget.parameters import count_parameters
 from switchhead_lab.config.architecture import DenseAttention, SwitchHeadAttention
-from switchhead_lab.config.sweep import Sweep
-from switchhead_lab.sweeping.estimate import Speed, estimated_seconds, is_done
+from switchhead_lab.config.schema import RunConfig
+from switchhead_lab.config.sweep import Study, Sweep
+from switchhead_lab.sweeping.estimate import (
+    Speed,
+    estimated_seconds,
+    is_done,
+    training_macs,
+)
 from switchhead_lab.sweeping.plan import (
     Infeasible,
     Variant,
@@ -51,40 +59,76 @@ def match_cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     return columns, [_cells(row) for row in rows]
 
 
-def cost_rows(
-    sweep: Sweep, runs: Sequence[RunRecord], speed: Speed | None
-) -> list[tuple[str, int, int, float | None, float | None]]:
-    """Return, for each part of a sweep: name, runs, runs done, seconds a run, seconds left.
+@dataclass(frozen=True)
+class PartCost:
+    """Cost of one part of a sweep: a declared model, or the search.
 
-    The search is counted at its largest: every trial to the end, then the best's other seeds.
-    Its candidates are priced like those to be tried first, or like the first feasible ones.
+    Attributes:
+        name: Name of the model.
+        n_runs: Runs, all seeds; for a search every trial to its end and the best's other seeds.
+        n_done: Runs that finished or were pruned.
+        run_macs: MACs of one run, forward and backward.
+        run_seconds: Estimated time of one run; None where nothing was measured.
     """
-    rows = []
-    for variant in declared_variants(sweep):
-        configs = [run_config(sweep, variant.model, seed) for seed in variant.seeds]
-        n_done = sum(is_done(config, runs) for config in configs)
-        seconds = estimated_seconds(configs[0], speed) if speed else None
-        left = seconds * (len(configs) - n_done) if seconds is not None else None
-        rows.append((variant.name, len(configs), n_done, seconds, left))
+
+    name: str
+    n_runs: int
+    n_done: int
+    run_macs: float
+    run_seconds: float | None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Estimated time of what is not done."""
+        if self.run_seconds is None:
+            return None
+        return self.run_seconds * (self.n_runs - self.n_done)
+
+
+def part_costs(sweep: Sweep, runs: Sequence[RunRecord], speed: Speed | None) -> list[PartCost]:
+    """Return the cost of every part of a sweep, judged by finished runs."""
+    costs = [
+        _part_cost(
+            variant.name,
+            [run_config(sweep, variant.model, seed) for seed in variant.seeds],
+            runs,
+            speed,
+        )
+        for variant in declared_variants(sweep)
+    ]
     if sweep.study is not None:
-        rows.append(_study_cost(sweep, runs, speed))
-    return rows
+        costs.append(_study_cost(sweep, sweep.study, runs, speed))
+    return costs
+
+
+def _part_cost(
+    name: str, configs: Sequence[RunConfig], runs: Sequence[RunRecord], speed: Speed | None
+) -> PartCost:
+    seconds = [estimated_seconds(config, speed) for config in configs] if speed else []
+    return PartCost(
+        name=name,
+        n_runs=len(configs),
+        n_done=sum(is_done(config, runs) for config in configs),
+        run_macs=statistics.fmean(training_macs(config) for config in configs),
+        run_seconds=statistics.fmean(seconds) if seconds else None,
+    )
 
 
 def _study_cost(
-    sweep: Sweep, runs: Sequence[RunRecord], speed: Speed | None
-) -> tuple[str, int, int, float | None, float | None]:
-    study = sweep.study
-    assert study is not None, "called for sweeps with a search"
+    sweep: Sweep, study: Study, runs: Sequence[RunRecord], speed: Speed | None
+) -> PartCost:
+    """Price a search by its first feasible candidates."""
     feasible = [v for v in candidate_variants(sweep, study) if isinstance(v, Variant)]
     configs = [run_config(sweep, variant.model, study.seeds[0]) for variant in feasible]
-    n_done = min(study.n_trials, sum(is_done(config, runs) for config in configs))
-    n_runs = min(study.n_trials, len(configs)) + len(study.seeds) - 1
-    if speed is None or not configs:
-        return study.name, n_runs, n_done, None, None
-    priced = configs[: study.n_trials]
-    seconds = sum(estimated_seconds(config, speed) for config in priced) / len(priced)
-    return study.name, n_runs, n_done, seconds, seconds * (n_runs - n_done)
+    if not configs:
+        return PartCost(study.name, 0, 0, 0.0, None)
+    priced = _part_cost(study.name, configs[: study.n_trials], runs, speed)
+    n_done = sum(is_done(config, runs) for config in configs)
+    return replace(
+        priced,
+        n_runs=priced.n_runs + len(study.seeds) - 1,
+        n_done=min(n_done, priced.n_runs),
+    )
 
 
 def _variant_row(sweep: Sweep, variant: Variant) -> Row:
@@ -148,7 +192,7 @@ def _cells(row: Row) -> list[str]:
 
 def short_count(value: float) -> str:
     """Write a count with four digits and a unit: 170.4M, 2.358G."""
-    for factor, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+    for factor, unit in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= factor:
             return f"{value / factor:#.4g}{unit}"
     return f"{value:.4g}"

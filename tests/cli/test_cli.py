@@ -193,6 +193,18 @@ def test_sweep_list_marks_the_default_size(root: Path) -> None:
     assert "tiny" in listing
     assert "small*" in listing
     assert "a small one" in listing
+    assert "no run has finished on this machine yet" in listing
+
+
+def test_sweep_list_counts_what_was_run(root: Path) -> None:
+    declared = lab("match", "tiny", "--toml", cwd=root).stdout.split("# ")[1]
+    (root / "one.toml").write_text("# " + declared, encoding="utf-8")
+    lab("train", "one.toml", cwd=root)
+    (overview,) = json.loads(lab("sweep", "list", "--json", cwd=root).stdout)
+    # Two declared models and a search of two trials; the baseline is what was trained.
+    assert (overview["n_runs"], overview["n_done"]) == (4, 1)
+    assert overview["seconds_left"] > 0
+    assert overview["macs"] > 0
 
 
 @pytest.mark.parametrize(
