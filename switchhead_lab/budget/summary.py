@@ -1,6 +1,6 @@
 """Everything the budget says of a model, side by side."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from switchhead_lab.budget.costs import (
@@ -29,14 +29,14 @@ class AttentionCost:
     """Cost of a model's attention in one convention, forward.
 
     Attributes:
-        convention: How it is counted.
+        convention: How it is counted: "equations", "published" or "executed".
         macs_per_layer: MACs of one layer, one sequence.
         memory_floats_per_layer: Floats kept for the backward pass, one layer and sequence.
         n_layers: Layers of the model.
         seq_len: Tokens of a sequence.
     """
 
-    convention: Convention
+    convention: str
     macs_per_layer: int
     memory_floats_per_layer: int
     n_layers: int
@@ -70,6 +70,10 @@ class BudgetSummary:
     attention: tuple[AttentionCost, ...]
     feedforward_macs_per_token: int
     output_macs_per_token: int
+
+    def with_attention(self, *more: AttentionCost) -> "BudgetSummary":
+        """Return the summary with further conventions, counted elsewhere."""
+        return replace(self, attention=(*self.attention, *more))
 
     def as_data(self) -> dict[str, Any]:
         """Return the summary as plain data."""

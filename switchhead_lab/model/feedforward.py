@@ -18,7 +18,7 @@ from switchhead_lab.config.architecture import (
     SigmaMoeFeedForward,
 )
 from switchhead_lab.model.initialisation import init_normal
-from switchhead_lab.model.positions import in_compute_dtype
+from switchhead_lab.model.precision import in_compute_dtype
 from switchhead_lab.model.router import ExpertChoice, Router
 from switchhead_lab.model.sublayer import SublayerOutput
 

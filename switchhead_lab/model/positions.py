@@ -238,9 +238,3 @@ def split_heads(x: Tensor, d_head: int) -> Tensor:
 def merge_heads(x_HBTP: Tensor) -> Tensor:
     """Join [H, B, T, P] into [B, T, H * P]."""
     return x_HBTP.permute(1, 2, 0, 3).flatten(2)
-
-
-def in_compute_dtype(x: Tensor) -> Tensor:
-    """Cast to the type that autocast would give to products, once for all uses of `x`."""
-    kind = x.device.type
-    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from switchhead_lab.config.architecture import Gate
 from switchhead_lab.model.initialisation import init_router
+from switchhead_lab.model.precision import without_autocast
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Router(nn.Module):
     def forward(self, x_ND: Tensor) -> ExpertChoice:
         """Choose experts for each row of `x_ND` (shape [N, D], any float dtype)."""
         # float32 whatever the autocast: a rounded score can change which experts are chosen.
-        with torch.autocast(x_ND.device.type, enabled=False):
+        with without_autocast(x_ND):
             logits_NX = x_ND.to(self.weight.dtype) @ self.weight.T
         logits_NHE = logits_NX.view(-1, self.n_heads, self.n_experts)
         offered_NHE = logits_NHE

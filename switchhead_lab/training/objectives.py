@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from switchhead_lab.data.batches import IGNORE
+from switchhead_lab.model.precision import without_autocast
 from switchhead_lab.model.router import ExpertChoice
 from switchhead_lab.model.transformer import LanguageModel, Memory
 
@@ -56,7 +56,7 @@ class NextToken:
         """
         output = model(inputs, memory)
         # float32: a mean over many small terms of bf16 would lose digits of the perplexity.
-        with torch.autocast(inputs.device.type, enabled=False):
+        with without_autocast(inputs):
             loss = F.cross_entropy(
                 output.logits_BTV.float().flatten(0, 1),
                 targets.flatten(),

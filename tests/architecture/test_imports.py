@@ -23,7 +23,7 @@ ALLOWED = {
     "training": {"budget", "data", "model", "tracking"},
     "sweeping": {"budget", "data", "training", "tracking"},
     "reporting": {"budget", "paper", "tracking"},
-    "cli": {"budget", "data", "training", "tracking", "sweeping", "reporting"},
+    "cli": {"budget", "data", "model", "training", "tracking", "sweeping", "reporting"},
 }
 HEAVY = {"torch", "mlflow", "optuna", "pandas", "matplotlib", "lm_eval", "triton"}
 TORCH_FREE = {"errors", "config", "budget", "tracking", "data", "reporting", "cli"}

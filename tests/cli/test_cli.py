@@ -120,11 +120,12 @@ def test_budget_of_a_sweep_and_of_a_configuration(root: Path, tmp_path: Path) ->
     path.write_text(printed.split("# two-heads")[0], encoding="utf-8")
     of_config = json.loads(lab("budget", path, "--json", cwd=root).stdout)
     assert of_config["one"] == of_sweep["dense"]
+    assert list(of_config["one"]["attention"]) == ["equations", "published", "executed"]
     table = lab("budget", "tiny", "--convention", "equations", cwd=root).stdout
     assert "equations" in table
     assert "published" not in table
     error = lab("budget", "tiny", "--convention", "mine", cwd=root, code=2).stderr
-    assert "use all, equations or published" in error
+    assert "use all, equations, published, executed" in error
 
 
 def test_matched_configurations_can_be_trained(root: Path, tmp_path: Path) -> None:

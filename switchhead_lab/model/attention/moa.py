@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from switchhead_kernels.expert_matmul import expert_matmul
 from switchhead_lab.config.architecture import MoaAttention, PositionsConfig
 from switchhead_lab.model.initialisation import init_normal
-from switchhead_lab.model.positions import build_positions, in_compute_dtype
+from switchhead_lab.model.positions import build_positions
+from switchhead_lab.model.precision import in_compute_dtype
 from switchhead_lab.model.router import ExpertChoice, Router
 from switchhead_lab.model.sublayer import SublayerOutput
 
@@ -115,7 +116,7 @@ def switch_loss(choice: ExpertChoice) -> Tensor:
     """
     E = choice.logits_NHE.shape[-1]
     probability_E = choice.logits_NHE[:, 0].softmax(dim=-1).mean(dim=0)
-    picks_E = torch.bincount(choice.index_NHK.flatten(), minlength=E)
+    picks_E = torch.zeros_like(choice.logits_NHE).scatter(-1, choice.index_NHK, 1.0).sum(dim=(0, 1))
     return E * (probability_E * (picks_E / picks_E.sum())).sum()
 
 

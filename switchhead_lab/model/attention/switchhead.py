@@ -18,10 +18,10 @@ from switchhead_lab.config.architecture import (
 from switchhead_lab.model.initialisation import init_normal
 from switchhead_lab.model.positions import (
     build_positions,
-    in_compute_dtype,
     merge_heads,
     split_heads,
 )
+from switchhead_lab.model.precision import in_compute_dtype
 from switchhead_lab.model.router import ExpertChoice, Router
 from switchhead_lab.model.sublayer import SublayerOutput
 

@@ -1,0 +1,132 @@
+"""The `executed` convention: costs counted from the layer that is really trained.
+
+The layer runs on the meta device, with its memory, for one sequence. Multiply-accumulates come from
+PyTorch's FLOP counter, floats kept for the backward pass from its saved-tensor hooks. An operation
+that is neither counted nor known to multiply nothing is an error, never a zero.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
+
+from switchhead_lab.config.architecture import ModelConfig
+from switchhead_lab.model.attention import build_attention
+from switchhead_lab.model.feedforward import build_feedforward
+
+# Views, element-wise arithmetic, reductions, sorts and copies: no products of matrices.
+_WITHOUT_PRODUCT_NAMES = (
+    "_log_softmax _safe_softmax _softmax _to_copy _unsafe_view add add_ alias amax any "
+    "arange as_strided bernoulli bitwise_and bitwise_not cat clamp clamp_min clone copy_ "
+    "cos detach div empty empty_like entr eq exp expand eye fill_ full gather ge gt "
+    "index_select lift_fresh log logical_not logsumexp lt masked_fill mean mul nan_to_num "
+    "native_dropout neg new_empty new_full new_zeros ones_like permute pow rand_like relu "
+    "reshape rsub scalar_tensor scatter select sigmoid sin slice sort split "
+    "split_with_sizes sqrt squeeze stack sub sum t transpose tril triu_ unbind unsqueeze "
+    "var view where zero_ zeros zeros_like "
+)
+_WITHOUT_PRODUCTS = frozenset(_WITHOUT_PRODUCT_NAMES.split())
+
+
+def _batched_product_flops(_: Any, left_shape: Any, right_shape: Any, *__: Any, **___: Any) -> int:
+    batch, rows, inner = left_shape
+    return int(2 * batch * rows * inner * right_shape[-1])
+
+
+# PyTorch counts the product that makes a new tensor, not the one that adds to a given one.
+_FORMULAS = {torch.ops.aten.baddbmm_: _batched_product_flops}
+
+
+class UncountedOperationError(RuntimeError):
+    """An operation has neither a FLOP formula nor a place among those without products."""
+
+
+@dataclass(frozen=True)
+class ExecutedCost:
+    """Cost of one layer for one sequence, forward, as executed.
+
+    Attributes:
+        macs: Multiply-accumulates.
+        memory_floats: Floats kept for the backward pass, parameters and input left out.
+    """
+
+    macs: int
+    memory_floats: int
+
+
+def executed_attention(model: ModelConfig) -> ExecutedCost:
+    """Count one attention layer with its memory, as the model trains it.
+
+    Raises:
+        UncountedOperationError: If the layer runs an operation that nothing is known about.
+    """
+    with torch.device("meta"):
+        layer = build_attention(model.attention, model.positions, model.d_model)
+        n_keys = model.context_multiple * model.seq_len
+        context_BSD = torch.empty(1, n_keys, model.d_model, requires_grad=True)
+        return _count(layer, context_BSD, model.seq_len)
+
+
+def executed_feedforward(model: ModelConfig) -> ExecutedCost:
+    """Count one feed-forward block, as the model trains it.
+
+    Raises:
+        UncountedOperationError: If the block runs an operation that nothing is known about.
+    """
+    with torch.device("meta"):
+        block = build_feedforward(model.feedforward, model.d_model)
+        x_BTD = torch.empty(1, model.seq_len, model.d_model, requires_grad=True)
+        return _count(block, x_BTD)
+
+
+def _count(layer: nn.Module, x: Tensor, *arguments: int) -> ExecutedCost:
+    counter = FlopCounterMode(display=False, custom_mapping=_FORMULAS)
+    known = [x, *layer.parameters()]
+    with _kept_for_backward(known) as kept, counter, _RefuseUncounted():
+        layer(x, *arguments)
+    return ExecutedCost(
+        macs=counter.get_total_flops() // 2,
+        memory_floats=sum(tensor.numel() for tensor in kept.values()),
+    )
+
+
+@contextmanager
+def _kept_for_backward(known: list[Tensor]) -> Iterator[dict[int, Tensor]]:
+    """Collect the floating tensors that autograd saves, one per storage, by storage."""
+    excluded = {_storage(tensor) for tensor in known}
+    kept: dict[int, Tensor] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        key = _storage(tensor)
+        if tensor.is_floating_point() and key not in excluded:
+            # A view keeps its whole storage.
+            whole = kept.get(key)
+            if whole is None or tensor.numel() > whole.numel():
+                kept[key] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        yield kept
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata
+
+
+class _RefuseUncounted(TorchDispatchMode):
+    """Raises at an operation that the FLOP counter would silently count as zero."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        packet = func._overloadpacket
+        is_counted = packet in flop_registry or packet in _FORMULAS
+        if not is_counted and packet.__name__ not in _WITHOUT_PRODUCTS:
+            raise UncountedOperationError(
+                f"{func}: has no FLOP formula; register one, or add it to the operations "
+                "without products"
+            )
+        return func(*args, **(kwargs or {}))

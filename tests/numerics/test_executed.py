@@ -1,0 +1,140 @@
+"""Executed costs against a count by hand, to the last MAC, and against PyTorch's own dispatch."""
+
+import pytest
+import torch
+from torch import nn
+
+from switchhead_lab.config.architecture import (
+    DenseAttention,
+    DenseFeedForward,
+    MoaAttention,
+    ModelConfig,
+    RopePositions,
+    SigmaMoeFeedForward,
+    SwitchHeadAttention,
+    TransformerXLPositions,
+)
+from switchhead_lab.model import executed
+from switchhead_lab.model.executed import (
+    UncountedOperationError,
+    executed_attention,
+    executed_feedforward,
+)
+
+D, T, C, F = 12, 9, 2, 17
+S = C * T
+
+
+def model_with(attention, *, rope: bool, feedforward=None) -> ModelConfig:
+    return ModelConfig(
+        d_model=D,
+        n_layers=2,
+        seq_len=T,
+        context_multiple=C,
+        positions=RopePositions() if rope else TransformerXLPositions(),
+        attention=attention,
+        feedforward=feedforward or DenseFeedForward(d_ff=F),
+    )
+
+
+def core(n_maps: int, P: int, *, rope: bool, n_position_heads: int) -> int:
+    """Scores and weighted values of all maps, and the position term with its projection."""
+    macs = 2 * n_maps * T * S * P
+    if not rope:
+        macs += (S + 1) * D * n_position_heads * P + n_maps * T * (S + 1) * P
+    return macs
+
+
+def all_experts_in(n_rows: int, H: int, E: int, P: int) -> int:
+    """A projection to heads: every expert's product, its gates spread, experts added up."""
+    M = H * E * P
+    return n_rows * (D * M + H * E * M + M * H * P)
+
+
+def all_experts_out(n_rows: int, H: int, E: int, P: int) -> int:
+    """A projection from heads: rows repeated, gates spread, every expert's product."""
+    M = H * E * P
+    return n_rows * (H * P * M + H * E * M + M * D)
+
+
+@pytest.mark.parametrize("rope", [False, True], ids=["xl", "rope"])
+def test_dense(rope: bool) -> None:
+    H, P = 4, 3
+    macs = 2 * T * D * H * P + 2 * S * D * H * P + core(H, P, rope=rope, n_position_heads=H)
+    assert (
+        executed_attention(model_with(DenseAttention(n_heads=H, d_head=P), rope=rope)).macs == macs
+    )
+
+
+@pytest.mark.parametrize("rope", [False, True], ids=["xl", "rope"])
+@pytest.mark.parametrize(
+    ("subset", "shared"),
+    [("vo", False), ("vo", True), ("o", False), ("vkqo", False), ("vkqo", True), ("kq", True)],
+)
+def test_switchhead(subset: str, shared: bool, rope: bool) -> None:
+    H, P, E = 2, 5, 4
+    attention = SwitchHeadAttention(
+        n_heads=H,
+        d_head=P,
+        n_experts=E,
+        top_k=2,
+        expert_projections=list(subset),
+        shared_selection=shared,
+    )
+    rows = {"v": S, "k": S, "q": T, "o": T}
+    macs = core(H, P, rope=rope, n_position_heads=H)
+    for name, n in rows.items():
+        if name not in subset:
+            macs += n * D * H * P
+        else:
+            macs += (all_experts_out if name == "o" else all_experts_in)(n, H, E, P)
+    if set(subset) & {"v", "k"}:
+        macs += S * D * H * E
+    if set(subset) & {"q", "o"} and not shared:
+        macs += T * D * H * E
+    assert executed_attention(model_with(attention, rope=rope)).macs == macs
+
+
+@pytest.mark.parametrize("rope", [False, True], ids=["xl", "rope"])
+def test_moa(rope: bool) -> None:
+    H, P, E = 2, 5, 4
+    attention = MoaAttention(n_heads=H, n_experts=E, d_head=P, switch_coefficient=0.1)
+    macs = 2 * T * D * E * P + 2 * S * D * P + T * D * E
+    macs += core(H, P, rope=rope, n_position_heads=1)
+    assert executed_attention(model_with(attention, rope=rope)).macs == macs
+
+
+def test_feedforward() -> None:
+    dense = model_with(DenseAttention(n_heads=1, d_head=2), rope=True)
+    assert executed_feedforward(dense).macs == 2 * T * D * F
+    sigma_moe = SigmaMoeFeedForward(n_experts=4, d_expert=5, top_k=2)
+    sparse = model_with(DenseAttention(n_heads=1, d_head=2), rope=True, feedforward=sigma_moe)
+    assert executed_feedforward(sparse).macs == 2 * T * D * 4 * 5 + T * D * 4
+
+
+def test_floats_kept_by_a_layer_that_is_easy_to_follow() -> None:
+    """ReLU's output is kept by ReLU and by the second layer, once; the input is the caller's."""
+    model = model_with(DenseAttention(n_heads=1, d_head=2), rope=True)
+    assert executed_feedforward(model).memory_floats == T * F
+
+
+def test_floats_kept_by_dense_attention_grow_with_the_maps() -> None:
+    def floats(n_heads: int) -> int:
+        attention = DenseAttention(n_heads=n_heads, d_head=12 // n_heads)
+        return executed_attention(model_with(attention, rope=False)).memory_floats
+
+    # Four more heads of the same total width keep one more map each, and little else.
+    assert floats(6) - floats(2) >= 4 * T * S
+
+
+class Strange(nn.Module):
+    """A layer whose product no formula covers."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cdist(x, x)
+
+
+def test_an_unknown_operation_is_an_error_and_not_a_zero() -> None:
+    x = torch.empty(1, 3, 4, device="meta", requires_grad=True)
+    with pytest.raises(UncountedOperationError, match="no FLOP formula; register one"):
+        executed._count(Strange(), x)
