@@ -199,6 +199,31 @@ def test_mac_matched_sweep(workspace) -> None:
     assert {m.state for m in record.members} == {"finished"}
 
 
+@pytest.mark.parametrize("positions", ["transformer_xl", "rope"])
+def test_every_kind_of_declared_model_is_trained(workspace, positions: str) -> None:
+    shape = {"n_heads": 2, "n_experts": 2, "top_k": 1}
+    sigma_moe = {"kind": "sigma_moe", "n_experts": 3, "d_expert": 8, "top_k": 2}
+    models = [
+        {"kind": "dense", "name": "dense-sigma-moe", "n_heads": 4, "feedforward": sigma_moe},
+        {"kind": "switchhead", "name": "all-experts", **shape, "expert_projections": list("vkqo")},
+        {"kind": "switchhead", "name": "shared", **shape, "shared_selection": True},
+        {"kind": "switchhead", "name": "dropped", **shape, "p_expert_dropout": 0.3},
+        {"kind": "switchhead", "name": "switchall", **shape, "feedforward": sigma_moe},
+        {"kind": "moa", "name": "moa", "n_heads": 2, "n_experts": 3, "switch_coefficient": 0.01},
+    ]
+    tree = {k: v for k, v in DECLARATION.items() if k != "study"}
+    tree = merge_trees(tree, {"model": {"positions": {"kind": positions}}, "models": models})
+    record = run(workspace, parse(Sweep, tree, "test"))
+    assert [m.model for m in by_role(record, "declared")] == [model["name"] for model in models]
+    assert {m.state for m in record.members} == {"finished"}
+    for member in by_role(record, "declared"):
+        model = read_run(workspace.runs_dir / member.run_name)
+        assert model.config.model.positions.kind == positions
+        assert (model.config.model.feedforward.kind == "sigma_moe") == (
+            member.model in ("dense-sigma-moe", "switchall")
+        )
+
+
 def test_a_declared_model_that_cannot_be_matched_stops_before_training(workspace) -> None:
     impossible = {"kind": "switchhead", "name": "x", "n_heads": 9, "n_experts": 9, "top_k": 1}
     with pytest.raises(MatchError, match='sweep tiny, model "x": n_heads=9.*use fewer heads'):
