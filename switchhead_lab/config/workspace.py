@@ -4,7 +4,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
+
+from pydantic import model_validator
 
 from switchhead_lab.config.files import parse, read_toml
 from switchhead_lab.config.part import Part
@@ -32,6 +34,15 @@ class WorkspaceSettings(Part):
     """Corpus that `lab data prepare` takes when none is named."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where models are trained: "auto" takes cuda, then mps, then cpu."""
+
+    @model_validator(mode="after")
+    def _two_databases(self) -> Self:
+        if self.tracking_uri == self.study_storage:
+            raise ValueError(
+                "tracking_uri and study_storage name one database, but MLflow and Optuna each need "
+                "one of their own; give study_storage another"
+            )
+        return self
 
 
 @dataclass(frozen=True)

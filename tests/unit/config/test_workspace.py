@@ -44,3 +44,11 @@ def test_sqlite_paths_are_absolute_and_servers_left_alone(root: Path) -> None:
     assert find_workspace(root, environment={}).tracking_uri == f"sqlite:///{root}/runs/mlflow.db"
     (root / "lab.toml").write_text('tracking_uri = "http://tracker:5000"\n', encoding="utf-8")
     assert find_workspace(root, environment={}).tracking_uri == "http://tracker:5000"
+
+
+def test_one_database_for_both_is_refused(root: Path) -> None:
+    uri = "postgresql+psycopg://host/lab"
+    text = f'tracking_uri = "{uri}"\nstudy_storage = "{uri}"\n'
+    (root / "lab.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match="each need one of their own"):
+        find_workspace(root, environment={})
