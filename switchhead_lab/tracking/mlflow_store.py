@@ -58,8 +58,6 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "PGCONNECT_TIMEOUT": "10",
 }
-# Without it the interface opens on pages for language-model applications.
-EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 
 
 def is_server(tracking_uri: str) -> bool:
@@ -265,11 +263,7 @@ def _require_database(tracking_uri: str) -> None:
 def _ensure_experiment(client: "MlflowClient", name: str, artifact_location: str | None) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
-        return str(
-            client.create_experiment(
-                name, artifact_location=artifact_location, tags=EXPERIMENT_TAGS
-            )
-        )
+        return str(client.create_experiment(name, artifact_location=artifact_location))
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     return str(found.experiment_id)
