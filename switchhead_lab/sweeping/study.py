@@ -230,10 +230,15 @@ def open_study(storage_uri: str, sweep: Sweep, config: Study, lock_dir: Path) ->
     return SearchStudy(study, config)
 
 
-def _sampler(config: Study, number: int) -> optuna.samplers.TPESampler:
+def sampler_seed(config: Study, number: int) -> int:
+    """Return the sampler's seed for a trial: one of its own for every number, always the same."""
     digest = hashlib.sha256(f"{config.sampler_seed}/{number}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
+def _sampler(config: Study, number: int) -> optuna.samplers.TPESampler:
     return optuna.samplers.TPESampler(
-        seed=int.from_bytes(digest[:4], "big"), n_startup_trials=config.n_startup_trials
+        seed=sampler_seed(config, number), n_startup_trials=config.n_startup_trials
     )
 
 

@@ -9,6 +9,7 @@ from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import MatchError, RecordError, TrainingError
 from switchhead_lab.sweeping import executor
 from switchhead_lab.sweeping.executor import run_sweep
+from switchhead_lab.sweeping.study import SearchStudy, sampler_seed
 from switchhead_lab.tracking.mlflow_index import NoIndex
 from switchhead_lab.tracking.record import read_run
 from switchhead_lab.tracking.sweep_record import (
@@ -144,11 +145,42 @@ def test_an_interrupted_sweep_ends_like_an_uninterrupted_one(workspace, monkeypa
     assert essence(continued) == essence(whole)
 
 
+def test_a_killed_sweep_takes_up_the_trial_it_left(workspace, monkeypatch) -> None:
+    """Killed, a process cannot give its trial back; the next one finds it running."""
+    whole = run(workspace, declare())
+    workspace.runs_dir.rename(workspace.root / "elsewhere")
+    trained = Trained(monkeypatch)
+    trained.actions = {5: KeyboardInterrupt}
+    with monkeypatch.context() as patch:
+        patch.setattr(SearchStudy, "release", lambda self, proposal: None)
+        with pytest.raises(KeyboardInterrupt):
+            run(workspace, declare())
+    trained.actions = {}
+    continued = run(workspace, declare())
+    assert [m.run_hash for m in continued.members] == [m.run_hash for m in whole.members]
+
+
+def test_every_trial_has_a_sampler_seed_of_its_own() -> None:
+    """With one seed for all, a continued study would propose again what it proposed first."""
+    config = declare().study
+    assert config is not None
+    assert len({sampler_seed(config, number) for number in range(50)}) == 50
+    other = config.model_copy(update={"sampler_seed": 1})
+    assert sampler_seed(config, 3) != sampler_seed(other, 3)
+
+
 def test_more_trials_continue_the_same_study(workspace) -> None:
     before = by_role(run(workspace, declare()), "candidate")
     after = by_role(run(workspace, declare(study={"n_trials": 5})), "candidate")
     assert [m.run_hash for m in after[:3]] == [m.run_hash for m in before]
     assert len({m.run_hash for m in after}) == 5
+
+
+def test_a_better_candidate_takes_the_place_of_the_best(workspace) -> None:
+    before = by_role(run(workspace, declare(study={"n_trials": 1})), "best")
+    after = by_role(run(workspace, declare(study={"n_trials": 12})), "best")
+    assert [m.seed for m in after] == [0, 1]
+    assert not {m.run_hash for m in before} & {m.run_hash for m in after}
 
 
 def test_a_first_candidate_added_later_is_tried_next(workspace) -> None:

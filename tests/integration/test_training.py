@@ -10,7 +10,7 @@ import torch
 
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.data.token_store import prepare
-from switchhead_lab.errors import RecordError, TrainingError
+from switchhead_lab.errors import DataError, RecordError, TrainingError
 from switchhead_lab.model.transformer import build_model
 from switchhead_lab.tracking.mlflow_index import NoIndex
 from switchhead_lab.tracking.record import RunLabels, RunRecord
@@ -218,6 +218,51 @@ def test_a_pruned_run_has_no_result(workspace, tiny_config) -> None:
     run = train(workspace, tiny_config(), [PruneAtFirstValidation()])
     assert (run.status.state, run.status.step, run.status.reason) == ("pruned", 3, "too bad")
     assert run.result is None
+
+
+def test_memory_is_dropped_where_a_stream_starts(workspace, tiny_config, monkeypatch) -> None:
+    """The corpus is passed twice; at the start of each pass there is no memory, else there is."""
+    seen: list[bool] = []
+    original = NextToken.score
+
+    def score(self, model, inputs, targets, memory):
+        if model.training:
+            seen.append(bool(memory))
+        return original(self, model, inputs, targets, memory)
+
+    monkeypatch.setattr(NextToken, "score", score)
+    config = tiny_config(batch_size=64)
+    store = prepare(workspace.data_dir, config.data)
+    per_epoch = (len(store.tokens("train")) - 1) // config.tokens_per_step
+    n_steps = 2 * per_epoch
+    train(workspace, tiny_config(batch_size=64, n_steps=n_steps, validate_every=n_steps))
+    assert [step for step, has_memory in enumerate(seen) if not has_memory] == [0, per_epoch]
+
+
+def test_auxiliary_losses_are_trained_on(workspace, tiny_config) -> None:
+    digests = set()
+    for coefficient in (0.0, 1.0):
+        tree = tiny_config("switchhead", micro_batch_size=2).model_dump(mode="json")
+        tree["model"]["feedforward"] = {
+            "kind": "sigma_moe",
+            "n_experts": 4,
+            "d_expert": 8,
+            "top_k": 1,
+            "entropy_coefficient": coefficient,
+        }
+        digests.add(tensors_digest(train(workspace, RunConfig.model_validate(tree))))
+    assert len(digests) == 2
+
+
+def test_a_damaged_token_file_is_named_before_the_first_step(workspace, tiny_config) -> None:
+    config = tiny_config()
+    path = prepare(workspace.data_dir, config.data).path / "train.bin"
+    contents = bytearray(path.read_bytes())
+    contents[100] ^= 1
+    path.write_bytes(contents)
+    with pytest.raises(DataError, match="train.bin"):
+        train(workspace, config)
+    assert not list(workspace.runs_dir.glob("*/metrics.jsonl"))
 
 
 def test_a_corpus_that_changed_is_refused(workspace, tiny_config, write_corpus, tmp_path) -> None:
