@@ -118,16 +118,13 @@ class SwitchHeadAttention(SwitchHeadShape, SwitchHeadOptions):
     """Width of each head."""
 
 
-class MoaAttention(Part):
-    """Mixture of Attention Heads: each token picks heads; key and value projection are shared."""
+class MoaShape(Part):
+    """Heads, experts and options of a Mixture of Attention Heads, its width left open."""
 
-    kind: Literal["moa"] = "moa"
     n_heads: int = Field(ge=1)
     """Heads that each token picks (the paper's H)."""
     n_experts: int = Field(ge=1)
     """Heads to pick from: query and output projections (the paper's E)."""
-    d_head: int = Field(ge=1)
-    """Width of each head."""
     gate: Gate = "softmax"
     """Weights of the picked heads: softmax over the picked (official), or sigmoid of each."""
     cv_coefficient: float = Field(default=0.0, ge=0.0)
@@ -145,6 +142,14 @@ class MoaAttention(Part):
                 f"a token can pick 1..{self.n_experts} heads"
             )
         return self
+
+
+class MoaAttention(MoaShape):
+    """Mixture of Attention Heads: each token picks heads; key and value projection are shared."""
+
+    kind: Literal["moa"] = "moa"
+    d_head: int = Field(ge=1)
+    """Width of each head."""
 
 
 AttentionConfig = Annotated[

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from switchhead_lab.config.architecture import (
-    Gate,
+    MoaShape,
     PositionsConfig,
     SigmaMoeFeedForward,
     SwitchHeadOptions,
@@ -83,22 +83,10 @@ class SwitchHeadModel(_Declared, SwitchHeadShape, SwitchHeadOptions):
     kind: Literal["switchhead"] = "switchhead"
 
 
-class MoaModel(_Declared):
+class MoaModel(_Declared, MoaShape):
     """Mixture of Attention Heads; d_head (and d_ff, by the rule) follow from the budget."""
 
     kind: Literal["moa"] = "moa"
-    n_heads: int = Field(ge=1)
-    """Heads that each token picks."""
-    n_experts: int = Field(ge=1)
-    """Heads to pick from."""
-    gate: Gate = "softmax"
-    """Weights of the picked heads."""
-    cv_coefficient: float = Field(default=0.0, ge=0.0)
-    """Weight of the squared coefficient of variation of the experts' importance."""
-    switch_coefficient: float = Field(default=0.0, ge=0.0)
-    """Weight of the switch loss."""
-    z_coefficient: float = Field(default=0.0, ge=0.0)
-    """Weight of the router z-loss."""
 
 
 DeclaredModel = Annotated[

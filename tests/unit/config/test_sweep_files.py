@@ -115,6 +115,12 @@ def test_a_mere_base_is_not_listed(sweeps_dir: Path) -> None:
     assert list_sweep_files(sweeps_dir) == []
 
 
+def test_moa_cannot_pick_more_heads_than_there_are(sweeps_dir: Path) -> None:
+    models = ['models=[{kind="moa", name="moa", n_heads=3, n_experts=2}]']
+    with pytest.raises(ConfigError, match=r"a token can pick 1\.\.2 heads"):
+        find_sweep(sweeps_dir, "group/tiny").resolve("", models)
+
+
 def test_two_models_of_one_name_are_refused(sweeps_dir: Path) -> None:
     models = ['models=[{kind="dense", name="dense", n_heads=2}]']
     with pytest.raises(ConfigError, match='two models are named "dense"'):
