@@ -1,9 +1,14 @@
 """`lab data`: prepare corpora and list them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from switchhead_lab.data.token_store import Manifest
 
 app = typer.Typer(
     help="Prepare corpora and list them.\n\nExample: lab data list", no_args_is_help=True
@@ -12,7 +17,9 @@ app = typer.Typer(
 
 @app.command()
 def prepare(
-    path: Annotated[Path | None, typer.Argument(help="Text file or folder of your own.")] = None,
+    path: Annotated[
+        Path | None, typer.Argument(help="Text or JSONL, file or folder, of your own.")
+    ] = None,
     name: Annotated[str, typer.Option(help="Name for PATH, or the corpus to prepare.")] = "",
     tokenizer: Annotated[str, typer.Option(help="sentencepiece, byte or char.")] = "sentencepiece",
     vocab_size: Annotated[
@@ -21,8 +28,18 @@ def prepare(
     replace: Annotated[
         bool, typer.Option("--replace", help="Give a known name to another text.")
     ] = False,
+    max_train_tokens: Annotated[
+        int, typer.Option(help="Use the first so many tokens of the train split; 0 for all.")
+    ] = 0,
+    skip_bad_lines: Annotated[
+        bool, typer.Option("--skip-bad-lines", help="Skip lines of JSONL that hold no document.")
+    ] = False,
 ) -> None:
     """Tokenise a corpus, once; without PATH the default corpus of lab.toml.
+
+    JSONL files, plain, .gz or .zst, hold a document per line in the field "text". The names
+    wikitext103, c4, pes2o and enwik8 take the published files; without PATH all but enwik8 are
+    streamed from the Hugging Face Hub.
 
     Example: lab data prepare notes.txt --name notes
     """
@@ -37,19 +54,24 @@ def prepare(
         raise ConfigError(f"{path}: needs a name; add --name NAME")
     if path is None and replace:
         raise ConfigError("--replace without PATH has no effect; give the text or leave it out")
+    if path is None and skip_bad_lines:
+        raise ConfigError("--skip-bad-lines without PATH has no effect; give the files again")
     choice = {"kind": tokenizer} | ({} if vocab_size is None else {"vocab_size": vocab_size})
-    values = {"corpus": name or workspace.settings.default_corpus, "tokenizer": choice}
+    values = {
+        "corpus": name or workspace.settings.default_corpus,
+        "tokenizer": choice,
+        "max_train_tokens": max_train_tokens,
+    }
     data = parse(DataConfig, values, "lab data prepare")
     if path is not None:
-        token_store.register(workspace.data_dir, path, name, replace=replace)
+        token_store.register(
+            workspace.data_dir, path, name, replace=replace, skip_bad_lines=skip_bad_lines
+        )
     known = token_store.find_store(workspace.data_dir, data)
     store = known or token_store.prepare(workspace.data_dir, data, progress=typer.echo)
     typer.echo(f"{'already prepared' if known else 'prepared'}: {store.path}")
-    for split, part in store.manifest.splits.items():
-        typer.echo(
-            f"  {split}: {part.n_documents:,} documents, {part.n_bytes:,} bytes, "
-            f"{part.n_tokens:,} tokens"
-        )
+    for line in _store_lines(store.manifest):
+        typer.echo(line)
 
 
 @app.command("list")
@@ -79,3 +101,13 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.1f}"
     return f"{value:,}" if isinstance(value, int) else str(value or "-")
+
+
+def _store_lines(manifest: "Manifest") -> "Iterator[str]":
+    for split, part in manifest.splits.items():
+        yield (
+            f"  {split}: {part.n_documents:,} documents, {part.n_bytes:,} bytes, "
+            f"{part.n_tokens:,} tokens"
+        )
+    for file, n_lines in manifest.skipped_lines.items():
+        yield f"  skipped in {file}: {n_lines:,} bad lines"

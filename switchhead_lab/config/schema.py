@@ -50,6 +50,9 @@ class DataConfig(Part):
     """Name of a corpus (`lab data list`): lower-case letters, digits and underscores."""
     tokenizer: TokenizerConfig = SentencePieceTokenizer()
     """Tokenizer, trained on the training split only."""
+    max_train_tokens: int = Field(default=0, ge=0, exclude_if=lambda limit: limit == 0)
+    """Use the first so many tokens of the training split, 0 for all; the paper takes the first
+    steps * T * batch_size of C4 and peS2o. Absent where 0, so identities do not depend on it."""
 
 
 class TrainingConfig(Part):

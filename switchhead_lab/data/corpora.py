@@ -1,16 +1,24 @@
-"""Corpora by name: the embedded one and those registered in a workspace."""
+"""Corpora by name: the embedded one, the paper's and those registered in a workspace."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from pydantic import Field, ValidationError
 
 from switchhead_lab.config.files import near_miss
 from switchhead_lab.config.part import Part
 from switchhead_lab.config.schema import DataConfig
-from switchhead_lab.data.documents import Corpus, Document, corpus_of_documents, read_source
+from switchhead_lab.data.documents import Corpus, Document, corpus_of_documents
+from switchhead_lab.data.hub import read_hub_corpus
+from switchhead_lab.data.jsonl import BadLines
+from switchhead_lab.data.published import (
+    PUBLISHED,
+    PublishedName,
+    consists_of_lines,
+    read_local,
+)
 from switchhead_lab.errors import DataError
 from switchhead_lab.tracking.atomic import make_directory, write_text
 
@@ -30,10 +38,12 @@ class CorpusEntry(Part):
     """Absolute path of the source."""
     source_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     """SHA-256 of the source when it was registered."""
-    n_documents: int
-    """Documents of all splits."""
-    n_bytes: int
-    """UTF-8 bytes of all splits."""
+    n_documents: int | None
+    """Documents of all splits; null for a stream, which is counted when it is prepared."""
+    n_bytes: int | None
+    """UTF-8 bytes of all splits; null for a stream."""
+    skip_bad_lines: bool = False
+    """Whether lines of JSONL files that hold no document are skipped."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +59,19 @@ class EmbeddedCorpus:
 
 
 @dataclass(frozen=True)
+class HubCorpus:
+    """A corpus of the paper that no local files are registered for."""
+
+    name: PublishedName
+
+    def read(self) -> Corpus:
+        """Stream the documents from the Hugging Face Hub."""
+        return read_hub_corpus(self.name)
+
+
+@dataclass(frozen=True)
 class RegisteredCorpus:
-    """A user's text that the workspace knows by name."""
+    """A user's text, or local files of a published corpus, that the workspace knows by name."""
 
     entry: CorpusEntry
 
@@ -60,7 +81,7 @@ class RegisteredCorpus:
         return self.entry.name
 
     def read(self) -> Corpus:
-        """Read every document from the source.
+        """Read the source.
 
         Raises:
             DataError: If the source vanished or changed since it was registered.
@@ -73,7 +94,7 @@ class RegisteredCorpus:
                 f'corpus "{entry.name}": its source {path} is gone; restore it, or register '
                 f"the text anew with {remedy}"
             )
-        corpus = read_source(entry.name, path)
+        corpus = read_local(entry.name, path, BadLines(skip=entry.skip_bad_lines))
         if corpus.source_sha256 != entry.source_sha256:
             raise DataError(
                 f'corpus "{entry.name}": its source {path} has changed: SHA-256 is '
@@ -102,13 +123,17 @@ EMBEDDED: dict[str, Callable[[], Corpus]] = {"sotu": read_sotu}
 
 
 def known_corpora(data_dir: Path) -> list[str]:
-    """Return the names of all corpora: the embedded ones, then the registered ones."""
+    """Return the names of all corpora: the embedded one, the paper's, then the registered ones."""
+    reserved = [*EMBEDDED, *PUBLISHED]
     registered = sorted(path.parent.name for path in data_dir.glob(f"*/{ENTRY_FILE}"))
-    return [*EMBEDDED, *registered]
+    return [*reserved, *(name for name in registered if name not in reserved)]
 
 
-def find_corpus(data_dir: Path, name: str) -> EmbeddedCorpus | RegisteredCorpus:
+def find_corpus(data_dir: Path, name: str) -> EmbeddedCorpus | HubCorpus | RegisteredCorpus:
     """Find a corpus by name, without reading its text.
+
+    The names of the paper's corpora stand for the local files registered for them, and for
+    their published files on the Hugging Face Hub where there are none.
 
     Args:
         data_dir: The workspace's folder of prepared corpora.
@@ -119,6 +144,8 @@ def find_corpus(data_dir: Path, name: str) -> EmbeddedCorpus | RegisteredCorpus:
     """
     if name in EMBEDDED:
         return EmbeddedCorpus(name, EMBEDDED[name])
+    if name in PUBLISHED and not (data_dir / name / ENTRY_FILE).exists():
+        return HubCorpus(cast(PublishedName, name))
     known = known_corpora(data_dir)
     if name not in known:
         raise DataError(
@@ -135,12 +162,15 @@ def find_corpus(data_dir: Path, name: str) -> EmbeddedCorpus | RegisteredCorpus:
         ) from None
 
 
-def inspect_source(path: Path, name: str) -> CorpusEntry:
-    """Validate a user's text and the name for it, and describe both.
+def inspect_source(path: Path, name: str, *, skip_bad_lines: bool = False) -> CorpusEntry:
+    """Validate a text and the name for it, and describe both.
+
+    Of a corpus that is streamed, files and splits are validated here, lines when it is prepared.
 
     Args:
-        path: Text file or folder.
+        path: Text file, JSONL file or folder; the published files under a published name.
         name: Name to register it under.
+        skip_bad_lines: Skip lines of JSONL files that hold no document.
 
     Raises:
         DataError: If the name is reserved or malformed, or the text is unusable.
@@ -155,7 +185,11 @@ def inspect_source(path: Path, name: str) -> CorpusEntry:
             "underscores, starting with a letter or digit"
         ) from None
     path = path.expanduser().resolve()
-    corpus = read_source(name, path)
+    corpus = read_local(name, path, BadLines(skip=skip_bad_lines))
+    if skip_bad_lines and not consists_of_lines(name, path):
+        raise DataError(
+            f"{path}: not made of JSONL files, so --skip-bad-lines has no effect; leave it out"
+        )
     return CorpusEntry(
         name=name,
         kind="file" if path.is_file() else "folder",
@@ -163,6 +197,7 @@ def inspect_source(path: Path, name: str) -> CorpusEntry:
         source_sha256=corpus.source_sha256,
         n_documents=corpus.n_documents,
         n_bytes=corpus.n_bytes,
+        skip_bad_lines=skip_bad_lines,
     )
 
 

@@ -1,8 +1,8 @@
 """Documents: read from a user's files and divided among train, validation and test."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -37,64 +37,108 @@ class Document:
 
 
 @dataclass(frozen=True)
+class DocumentStream:
+    """Documents that are read anew, one at a time, whenever they are iterated over."""
+
+    read: Callable[[], Iterator[Document]]
+
+    def __iter__(self) -> Iterator[Document]:
+        """Read the documents from the start."""
+        return self.read()
+
+
+@dataclass(frozen=True)
 class Corpus:
-    """Documents per split, and the SHA-256 of the source they were read from."""
+    """Documents per split, and the SHA-256 of the source they are read from.
+
+    Small corpora hold their documents as lists; large ones stream them, so that none is held.
+
+    Attributes:
+        name: Name of the corpus.
+        source_sha256: SHA-256 of the source.
+        splits: Documents, which may be iterated over several times.
+        skipped_lines: Lines of the source that were skipped so far, by name of file.
+    """
 
     name: str
     source_sha256: str
-    splits: dict[Split, list[Document]]
+    splits: Mapping[Split, list[Document] | DocumentStream]
+    skipped_lines: dict[str, int] = field(default_factory=dict)
 
     @property
-    def n_documents(self) -> int:
-        """Documents of all splits; a single file counts as one for each part it is cut into."""
-        return sum(len(documents) for documents in self.splits.values())
+    def n_documents(self) -> int | None:
+        """Documents of all splits, each part of a cut file being one; None for a stream."""
+        held = self._held_documents()
+        return None if held is None else len(held)
 
     @property
-    def n_bytes(self) -> int:
-        """UTF-8 bytes of all splits."""
-        return sum(d.n_bytes for documents in self.splits.values() for d in documents)
+    def n_bytes(self) -> int | None:
+        """UTF-8 bytes of all splits; None for a stream."""
+        held = self._held_documents()
+        return None if held is None else sum(document.n_bytes for document in held)
+
+    def _held_documents(self) -> list[Document] | None:
+        held: list[Document] = []
+        for documents in self.splits.values():
+            if isinstance(documents, DocumentStream):
+                return None
+            held += documents
+        return held
 
 
 def corpus_of_documents(name: str, documents: Sequence[Document], source: str) -> Corpus:
-    """Make a corpus by dividing whole documents.
-
-    Documents are ranked by the SHA-256 of their id. In that order they fill validation until it
-    holds 5 % of all bytes, then test likewise; the rest is train. Within a split the given order
-    is kept. So the division depends on no seed, and adding a document moves few others.
+    """Make a corpus by dividing whole documents, as `assign_splits` does.
 
     Args:
         name: Name of the corpus.
-        documents: At least three, with distinct ids, in the order to keep.
+        documents: At least three, with distinct ids, in the order to keep within a split.
         source: What to call the source in errors, usually a path.
 
     Raises:
         DataError: If there are too few documents or a split would hold none.
     """
-    if len(documents) < MIN_DOCUMENTS:
+    split_of = assign_splits({document.id: document.n_bytes for document in documents}, source)
+    splits: dict[Split, list[Document]] = {split: [] for split in SPLITS}
+    for document in documents:
+        splits[split_of[document.id]].append(document)
+    return Corpus(name, hash_documents(documents), splits)
+
+
+def assign_splits(sizes: Mapping[str, int], source: str) -> dict[str, Split]:
+    """Assign whole documents to splits.
+
+    Documents are ranked by the SHA-256 of their id. In that order they fill validation until it
+    holds 5 % of all bytes, then test likewise; the rest is train. So the division depends on no
+    seed, and adding a document moves few others.
+
+    Args:
+        sizes: UTF-8 bytes of each document by its id.
+        source: What to call the source in errors, usually a path.
+
+    Raises:
+        DataError: If there are too few documents or a split would hold none.
+    """
+    if len(sizes) < MIN_DOCUMENTS:
         raise DataError(
-            f"{source}: {len(documents)} documents, but a corpus of whole documents needs at least "
+            f"{source}: {len(sizes)} documents, but a corpus of whole documents needs at least "
             f"{MIN_DOCUMENTS}; add some, or give one text file, which is cut at line ends"
         )
-    sizes = {document.id: document.n_bytes for document in documents}
     wanted = HELD_OUT_FRACTION * sum(sizes.values())
-    ranked = sorted(sizes, key=_sha256_of_text)
-    split_of: dict[str, Split] = {}
+    ranked = iter(sorted(sizes, key=_sha256_of_text))
+    split_of: dict[str, Split] = dict.fromkeys(sizes, "train")
     held_out: tuple[Split, ...] = ("validation", "test")
     for split in held_out:
         n_bytes = 0
-        while ranked and n_bytes < wanted:
-            split_of[ranked[0]] = split
-            n_bytes += sizes[ranked.pop(0)]
-    splits: dict[Split, list[Document]] = {split: [] for split in SPLITS}
-    for document in documents:
-        splits[split_of.get(document.id, "train")].append(document)
+        while n_bytes < wanted and (document := next(ranked, None)) is not None:
+            split_of[document] = split
+            n_bytes += sizes[document]
     for split in SPLITS:
-        if not splits[split]:
+        if split not in split_of.values():
             raise DataError(
                 f"{source}: no document is left for {split}, because a few large ones hold most of "
-                "the text; divide those, or give train.txt, validation.txt and test.txt"
+                "the text; divide those, or give a folder with a file for each split"
             )
-    return Corpus(name, hash_documents(documents), splits)
+    return split_of
 
 
 def read_source(name: str, path: Path) -> Corpus:
@@ -120,7 +164,7 @@ def read_source(name: str, path: Path) -> Corpus:
         texts = {split: [_read_document(path, own_split[split])] for split in SPLITS}
         documents = [document for split in SPLITS for document in texts[split]]
         return Corpus(name, hash_documents(documents), texts)
-    files = sorted(_text_files(path), key=lambda file: file.relative_to(path).as_posix())
+    files = sorted(text_files(path), key=lambda file: file.relative_to(path).as_posix())
     if not files:
         raise DataError(
             f"{path}: holds no {', '.join(TEXT_SUFFIXES)} file; add text files or give another path"
@@ -143,22 +187,68 @@ def read_text(path: Path) -> str:
         contents = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    # Byte 0 ends a document in the byte tokenizer; it also tells UTF-16 and binary files apart.
-    if b"\0" in contents:
-        raise DataError(
-            f"{path}: binary, not text (NUL byte at offset {contents.index(0)}); "
-            "remove it or convert it to UTF-8"
-        )
-    try:
-        text = contents.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: not UTF-8 (byte 0x{contents[error.start]:02x} at offset {error.start}); "
-            "convert it to UTF-8"
-        ) from None
+    text = decode_text(contents, path)
     if not text.strip():
         raise DataError(f"{path}: empty; remove it or give it some text")
     return text
+
+
+def decode_text(contents: bytes, path: Path, *, offset: int = 0) -> str:
+    """Decode UTF-8 exactly.
+
+    Args:
+        contents: Bytes of a file, from `offset` on.
+        path: The file, for errors.
+        offset: Where in the file they begin.
+
+    Raises:
+        DataError: If they are binary or not UTF-8; the message names file and offset.
+    """
+    # Byte 0 ends a document in the byte tokenizer; it also tells UTF-16 and binary files apart.
+    if b"\0" in contents:
+        raise DataError(
+            f"{path}: binary, not text (NUL byte at offset {offset + contents.index(0)}); "
+            "remove it or convert it to UTF-8"
+        )
+    try:
+        return contents.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: not UTF-8 (byte 0x{contents[error.start]:02x} at offset "
+            f"{offset + error.start}); convert it to UTF-8"
+        ) from None
+
+
+def hash_files(files: Iterable[Path]) -> str:
+    """Return one SHA-256 over the names and bytes of files, in order.
+
+    Raises:
+        DataError: If a file cannot be read.
+    """
+    hashes = []
+    for path in files:
+        try:
+            with path.open("rb") as file:
+                hashes.append([path.name, hashlib.file_digest(file, "sha256").hexdigest()])
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    return hash_of(hashes)
+
+
+def missing_split(folder: Path, split: Split, expected: str) -> DataError:
+    """Return the error of a folder that lacks the files of a split.
+
+    Args:
+        folder: The folder.
+        split: What it lacks.
+        expected: Names of files that would do.
+    """
+    names = sorted(path.name for path in folder.iterdir())
+    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+    return DataError(
+        f"{folder}: no file for the {split} split; found {', '.join(names[:6]) or 'nothing'}"
+        f"{more}, expected {expected}"
+    )
 
 
 def _cut_file(name: str, path: Path) -> Corpus:
@@ -200,7 +290,8 @@ def _find_own_split(folder: Path) -> dict[Split, Path]:
     return {split: folder / names[0] for split, names in found.items()}
 
 
-def _text_files(folder: Path) -> Iterable[Path]:
+def text_files(folder: Path) -> Iterator[Path]:
+    """Yield the visible text files below a folder, in no particular order."""
     for path in folder.rglob("*"):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if path.suffix.lower() in TEXT_SUFFIXES and not hidden and path.is_file():

@@ -29,7 +29,14 @@ from switchhead_lab.data.corpora import (
     inspect_source,
     write_entry,
 )
-from switchhead_lab.data.documents import SPLITS, Corpus, Document, Split
+from switchhead_lab.data.documents import SPLITS, Corpus, Split
+from switchhead_lab.data.encoding import (
+    TOKEN_DTYPE,
+    EncodedSplit,
+    training_texts,
+    unigram_perplexity,
+    write_tokens,
+)
 from switchhead_lab.data.tokenisation import (
     Tokenizer,
     load_tokenizer,
@@ -42,7 +49,6 @@ from switchhead_lab.tracking.atomic import make_directory, sync_directory, write
 
 MANIFEST_FILE = "manifest.json"
 LOCK_FILE = ".lock"
-TOKEN_DTYPE = np.dtype("<u2")
 
 Progress = Callable[[str], None]
 
@@ -82,8 +88,12 @@ class Manifest(Part):
     """Name of the corpus."""
     tokenizer: TokenizerConfig
     """Kind and size of the tokenizer."""
+    max_train_tokens: int = 0
+    """Limit on the tokens of the train split; 0 where there was none."""
     source_sha256: str
     """SHA-256 of the corpus's source."""
+    skipped_lines: dict[str, int] = {}
+    """Lines of the source that held no document and were skipped, by name of file."""
     tokenizer_sha256: str
     """SHA-256 of the tokenizer file."""
     splits: dict[Split, SplitManifest]
@@ -147,30 +157,34 @@ class TokenStore:
                 )
 
 
-def register(data_dir: Path, path: Path, name: str, *, replace: bool = False) -> CorpusEntry:
+def register(
+    data_dir: Path, path: Path, name: str, *, replace: bool = False, skip_bad_lines: bool = False
+) -> CorpusEntry:
     """Register a user's text under a name; a name that stands for the same text already is kept.
 
     Args:
         data_dir: The workspace's folder of prepared corpora.
-        path: Text file or folder.
+        path: Text file, JSONL file or folder; the published files under a published name.
         name: Name, as in `DataConfig.corpus`.
         replace: Give a known name to this text, dropping the tokens of the other one.
+        skip_bad_lines: Skip lines of JSONL files that hold no document.
 
     Raises:
-        DataError: If the name or the text is unusable, or the name stands for another text.
+        DataError: If the name or the text is unusable, or the name has tokens of another text.
         WorkspaceError: If the data folder cannot be written.
     """
-    entry = inspect_source(path, name)
+    entry = inspect_source(path, name, skip_bad_lines=skip_bad_lines)
     with _locked(make_directory(data_dir / name)) as folder:
         old = _known_entry(data_dir, name, tolerate_damage=replace)
         if old is not None and old.source_sha256 != entry.source_sha256:
-            if not replace:
+            stores = [child for child in folder.iterdir() if child.is_dir()]
+            if stores and not replace:
                 raise DataError(
                     f'corpus "{name}" is registered already with another text: {old.source_path} '
                     f"(SHA-256 {old.source_sha256}), now {entry.source_path} (SHA-256 "
                     f"{entry.source_sha256}); choose another --name or add --replace"
                 )
-            for store in [child for child in folder.iterdir() if child.is_dir()]:
+            for store in stores:
                 shutil.rmtree(store)
         if old != entry:
             write_entry(data_dir, entry)
@@ -195,7 +209,7 @@ def prepare(data_dir: Path, data: DataConfig, *, progress: Progress | None = Non
     store = find_store(data_dir, data)
     if store is not None:
         return store
-    report = progress or _ignore
+    report = progress or (lambda _stage: None)
     with _locked(make_directory(data_dir / data.corpus)) as folder:
         for stale in folder.glob(".*.tmp"):
             shutil.rmtree(stale)
@@ -204,10 +218,10 @@ def prepare(data_dir: Path, data: DataConfig, *, progress: Progress | None = Non
             return store
         report(f"reading {data.corpus}")
         corpus = find_corpus(data_dir, data.corpus).read()
-        target = folder / tokenizer_id(data.tokenizer)
+        target = folder / store_name(data)
         temporary = make_directory(folder / f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
         try:
-            manifest = _fill(temporary, corpus, data.tokenizer, report)
+            manifest = _fill(temporary, corpus, data, report)
             # A folder that is there but was not found valid above is a damaged or outdated store.
             if target.exists():
                 shutil.rmtree(target)
@@ -231,9 +245,11 @@ def open_store(data_dir: Path, data: DataConfig) -> TokenStore:
         options = f"--name {data.corpus} --tokenizer {data.tokenizer.kind}"
         if data.tokenizer.kind != "byte":
             options += f" --vocab-size {data.tokenizer.vocab_size}"
+        if data.max_train_tokens:
+            options += f" --max-train-tokens {data.max_train_tokens}"
         raise DataError(
             f'corpus "{data.corpus}" is not prepared with tokenizer '
-            f"{tokenizer_id(data.tokenizer)} in {data_dir}; run `lab data prepare {options}`"
+            f"{store_name(data)} in {data_dir}; run `lab data prepare {options}`"
         )
     return store
 
@@ -248,12 +264,23 @@ def find_store(data_dir: Path, data: DataConfig) -> TokenStore | None:
         DataError: If the corpus is unknown.
     """
     corpus = find_corpus(data_dir, data.corpus)
-    store = _read_store(data_dir / data.corpus / tokenizer_id(data.tokenizer))
-    if store is None or store.manifest.tokenizer != data.tokenizer:
+    store = _read_store(data_dir / data.corpus / store_name(data))
+    if store is None:
+        return None
+    manifest = store.manifest
+    if (manifest.tokenizer, manifest.max_train_tokens) != (data.tokenizer, data.max_train_tokens):
         return None
     if isinstance(corpus, RegisteredCorpus):
-        return store if store.manifest.source_sha256 == corpus.entry.source_sha256 else None
+        is_same = manifest.source_sha256 == corpus.entry.source_sha256
+        has_allowed_lines = corpus.entry.skip_bad_lines or not manifest.skipped_lines
+        return store if is_same and has_allowed_lines else None
     return store
+
+
+def store_name(data: DataConfig) -> str:
+    """Return the name of a store's folder, e.g. `sentencepiece-8000-first-1000000`."""
+    limit = f"-first-{data.max_train_tokens}" if data.max_train_tokens else ""
+    return f"{tokenizer_id(data.tokenizer)}{limit}"
 
 
 def list_stores(data_dir: Path, corpus: str) -> list[TokenStore]:
@@ -275,34 +302,46 @@ def _read_store(path: Path) -> TokenStore | None:
     return TokenStore(path, manifest)
 
 
-def _fill(folder: Path, corpus: Corpus, config: TokenizerConfig, report: Progress) -> Manifest:
+def _fill(folder: Path, corpus: Corpus, data: DataConfig, report: Progress) -> Manifest:
     """Write tokenizer, tokens and manifest into a folder."""
+    config = data.tokenizer
     report(f"training tokenizer {tokenizer_id(config)}")
-    try:
-        tokenizer = train_tokenizer(config, [document.text for document in corpus.splits["train"]])
-    except DataError as error:
-        raise DataError(f'corpus "{corpus.name}": {error}') from None
+    train = corpus.splits["train"]
+    with _named(corpus):
+        tokenizer = train_tokenizer(
+            config, training_texts(train, is_limited=data.max_train_tokens > 0)
+        )
     tokenizer_path = folder / tokenizer_file_name(config)
     tokenizer_path.write_bytes(tokenizer.to_bytes())
-    splits: dict[Split, SplitManifest] = {}
-    counts: dict[Split, NDArray[np.int64]] = {}
+    encoded: dict[Split, EncodedSplit] = {}
     for split in SPLITS:
         report(f"encoding {split}")
-        path = _token_path(folder, split)
-        documents = corpus.splits[split]
-        counts[split] = _write_tokens(path, documents, tokenizer)
-        splits[split] = SplitManifest(
-            sha256=_sha256_of_file(path),
-            n_documents=len(documents),
-            n_bytes=sum(document.n_bytes for document in documents),
-            n_tokens=int(counts[split].sum()),
-        )
+        limit = data.max_train_tokens if split == "train" else 0
+        with _named(corpus):
+            encoded[split] = write_tokens(
+                _token_path(folder, split),
+                corpus.splits[split],
+                tokenizer,
+                max_tokens=limit,
+                report=report,
+            )
+    counts = {split: part.token_counts for split, part in encoded.items()}
     manifest = Manifest(
         corpus=corpus.name,
         tokenizer=config,
+        max_train_tokens=data.max_train_tokens,
         source_sha256=corpus.source_sha256,
+        skipped_lines=dict(sorted(corpus.skipped_lines.items())),
         tokenizer_sha256=_sha256_of_file(tokenizer_path),
-        splits=splits,
+        splits={
+            split: SplitManifest(
+                sha256=_sha256_of_file(_token_path(folder, split)),
+                n_documents=part.n_documents,
+                n_bytes=part.n_bytes,
+                n_tokens=part.n_tokens,
+            )
+            for split, part in encoded.items()
+        },
         unigram_perplexity=UnigramPerplexity(
             validation=unigram_perplexity(counts["train"], counts["validation"]),
             test=unigram_perplexity(counts["train"], counts["test"]),
@@ -317,27 +356,14 @@ def _fill(folder: Path, corpus: Corpus, config: TokenizerConfig, report: Progres
     return manifest
 
 
-def unigram_perplexity(train_counts: NDArray[np.int64], counts: NDArray[np.int64]) -> float:
-    """Return the perplexity of tokens under the add-one-smoothed frequencies of train tokens.
-
-    Args:
-        train_counts: Shape [V], occurrences of each id in the train split.
-        counts: Shape [V], occurrences of each id in the split to score; at least one.
-    """
-    smoothed = train_counts + 1.0
-    nll_nats = -np.log(smoothed / smoothed.sum())
-    return float(np.exp((counts * nll_nats).sum() / counts.sum()))
-
-
-def _write_tokens(path: Path, documents: list[Document], tokenizer: Tokenizer) -> NDArray[np.int64]:
-    """Write the tokens of documents and return how often each id occurs."""
-    counts = np.zeros(tokenizer.vocab_size, dtype=np.int64)
-    with path.open("wb") as file:
-        for document in documents:
-            ids = np.append(tokenizer.encode(document.text), np.uint16(tokenizer.end_of_document))
-            counts += np.bincount(ids, minlength=tokenizer.vocab_size)
-            file.write(ids.astype(TOKEN_DTYPE).tobytes())
-    return counts
+@contextmanager
+def _named(corpus: Corpus) -> Iterator[None]:
+    """Say which corpus it is that an error is about."""
+    prefix = f'corpus "{corpus.name}": '
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{prefix}{str(error).removeprefix(prefix)}") from None
 
 
 def _token_path(folder: Path, split: Split) -> Path:
@@ -369,7 +395,3 @@ def _known_entry(data_dir: Path, name: str, *, tolerate_damage: bool) -> CorpusE
             return None
         raise
     return corpus.entry if isinstance(corpus, RegisteredCorpus) else None
-
-
-def _ignore(_stage: str) -> None:
-    """Report nothing."""

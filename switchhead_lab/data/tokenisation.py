@@ -4,7 +4,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol, assert_never
 
@@ -171,12 +171,12 @@ def tokenizer_file_name(config: TokenizerConfig) -> str:
     return "tokenizer.model" if isinstance(config, SentencePieceTokenizer) else "tokenizer.json"
 
 
-def train_tokenizer(config: TokenizerConfig, texts: Sequence[str]) -> Tokenizer:
+def train_tokenizer(config: TokenizerConfig, texts: Iterable[str]) -> Tokenizer:
     """Train a tokenizer; the same texts give the same tokenizer, byte for byte.
 
     Args:
         config: Kind and size.
-        texts: The training documents.
+        texts: The training documents, read once.
 
     Raises:
         DataError: If the texts are too small for the size, or the size for the texts.
@@ -237,7 +237,7 @@ def _to_json(values: dict[str, Any]) -> bytes:
     return (json.dumps(values, sort_keys=True) + "\n").encode("ascii")
 
 
-def _train_sentencepiece(vocab_size: int, texts: Sequence[str]) -> bytes:
+def _train_sentencepiece(vocab_size: int, texts: Iterable[str]) -> bytes:
     import sentencepiece
 
     lines = _sample_lines(texts)
@@ -266,11 +266,23 @@ def _train_sentencepiece(vocab_size: int, texts: Sequence[str]) -> bytes:
     return model.getvalue()
 
 
-def _sample_lines(texts: Sequence[str]) -> list[str]:
-    """Return all lines that hold text, or every k-th where they exceed what training can use."""
-    lines = [line for text in texts for line in text.split("\n") if line.strip()]
-    n_bytes = sum(len(line.encode("utf-8")) for line in lines)
-    return lines[:: max(1, -(-n_bytes // MAX_TRAINING_BYTES))]
+def _sample_lines(texts: Iterable[str]) -> list[str]:
+    """Return all lines that hold text, or every k-th where they exceed what training can use.
+
+    k is the smallest power of two that suffices, so that one reading of a stream is enough.
+    """
+    kept: list[str] = []
+    n_bytes, k = 0, 1
+    lines = (line for text in texts for line in text.split("\n") if line.strip())
+    for number, line in enumerate(lines):
+        if number % k == 0:
+            kept.append(line)
+            n_bytes += len(line.encode("utf-8"))
+            while n_bytes > MAX_TRAINING_BYTES and len(kept) > 1:
+                k *= 2
+                kept = kept[::2]
+                n_bytes = sum(len(line.encode("utf-8")) for line in kept)
+    return kept
 
 
 def _explain_training_failure(message: str, vocab_size: int) -> str:

@@ -86,7 +86,7 @@ def test_kernels_know_nothing_of_the_lab(path: Path) -> None:
             assert "triton" not in roots
 
 
-@pytest.mark.parametrize("tool", ["mlflow", "optuna", "matplotlib", "typer"])
+@pytest.mark.parametrize("tool", ["mlflow", "optuna", "matplotlib", "datasets", "typer"])
 def test_each_tool_has_one_importer(tool: str) -> None:
     importers = {
         str(path.relative_to(ROOT / "switchhead_lab"))

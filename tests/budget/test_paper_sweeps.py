@@ -59,6 +59,16 @@ def test_mac_matched_rows_have_the_papers_shapes(name: str, size: str, shape) ->
 
 
 @pytest.mark.parametrize("path", PAPER, ids=lambda path: path.stem)
+def test_c4_and_pes2o_are_cut_to_the_tokens_that_training_sees(path: Path) -> None:
+    file = find_sweep(SWEEPS, str(path))
+    for size in file.sizes:
+        sweep = file.resolve(size)
+        seen = sweep.training.n_steps * sweep.training.batch_size * sweep.model.seq_len
+        wanted = seen if sweep.data.corpus in ("c4", "pes2o") else 0
+        assert sweep.data.max_train_tokens == wanted
+
+
+@pytest.mark.parametrize("path", PAPER, ids=lambda path: path.stem)
 def test_every_table_has_a_pocket_size_on_the_embedded_corpus(path: Path) -> None:
     file = find_sweep(SWEEPS, str(path))
     assert file.default_size == "pocket"

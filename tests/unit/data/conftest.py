@@ -1,6 +1,10 @@
 """A tiny workspace: a folder of documents and a text file, with words of very unequal frequency."""
 
+import gzip
+import json
 import random
+import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -42,3 +46,32 @@ def text_file(tmp_path: Path) -> Path:
 def long_text() -> str:
     """450 kB in words that the documents do not hold, so that their pieces have close rivals."""
     return "".join(make_text(seed, 200) for seed in range(100, 150))
+
+
+def _write_shards(folder: Path, *, prefix: str = "", **splits: list[str | bytes]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, documents in splits.items():
+        with gzip.open(folder / f"{prefix}{split}-00000-of-00001.json.gz", "wb") as file:
+            for text in documents:
+                is_raw = isinstance(text, bytes)
+                file.write((text if is_raw else json.dumps({"text": text}).encode()) + b"\n")
+    return folder
+
+
+@pytest.fixture
+def write_shards() -> Callable[..., Path]:
+    """Write one gzipped JSONL shard per split: texts as documents, bytes as lines verbatim."""
+    return _write_shards
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
+    """Refuse every look-up of a name, and return the list of those tried."""
+    tried: list[tuple[object, ...]] = []
+
+    def refuse(*arguments: object, **_options: object) -> None:
+        tried.append(arguments)
+        raise socket.gaierror(-3, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    return tried

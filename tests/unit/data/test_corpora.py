@@ -5,6 +5,7 @@ import pytest
 from switchhead_lab.data import corpora
 from switchhead_lab.data.corpora import (
     EmbeddedCorpus,
+    HubCorpus,
     RegisteredCorpus,
     find_corpus,
     inspect_source,
@@ -13,12 +14,21 @@ from switchhead_lab.data.corpora import (
     write_entry,
 )
 from switchhead_lab.data.documents import SPLITS
+from switchhead_lab.data.published import PUBLISHED
 from switchhead_lab.errors import DataError
 
 
 def test_embedded_corpus_is_known_everywhere(data_dir: Path):
     assert isinstance(find_corpus(data_dir, "sotu"), EmbeddedCorpus)
-    assert known_corpora(data_dir) == ["sotu"]
+    assert known_corpora(data_dir) == ["sotu", *PUBLISHED]
+
+
+def test_published_names_stand_for_local_files_before_the_hub(data_dir: Path, tmp_path: Path):
+    assert isinstance(find_corpus(data_dir, "enwik8"), HubCorpus)
+    (tmp_path / "enwik8").write_text("x" * 100, encoding="utf-8")
+    write_entry(data_dir, inspect_source(tmp_path, "enwik8"))
+    assert isinstance(find_corpus(data_dir, "enwik8"), RegisteredCorpus)
+    assert known_corpora(data_dir) == ["sotu", *PUBLISHED]
 
 
 def test_sotu_is_divided_by_whole_messages_in_order_of_time():
@@ -43,7 +53,7 @@ def test_entry_round_trips_and_reads_its_source(data_dir: Path, folder: Path):
     assert corpus.entry == entry
     assert corpus.read().source_sha256 == entry.source_sha256
     assert corpus.read().n_bytes == entry.n_bytes
-    assert known_corpora(data_dir) == ["sotu", "letters"]
+    assert known_corpora(data_dir) == ["sotu", *PUBLISHED, "letters"]
 
 
 def test_relative_path_is_stored_absolute(text_file: Path, monkeypatch: pytest.MonkeyPatch):
@@ -57,7 +67,10 @@ def test_unknown_name_suggests_and_says_how_to_add(data_dir: Path, text_file: Pa
     with pytest.raises(DataError) as caught:
         find_corpus(data_dir, "nots")
     message = str(caught.value)
-    assert message.startswith('no corpus "nots" (did you mean "notes"?); known: sotu, notes;')
+    assert message.startswith(
+        'no corpus "nots" (did you mean "notes"?); known: sotu, '
+        "wikitext103, c4, pes2o, enwik8, notes;"
+    )
     assert "`lab data prepare PATH --name nots`" in message
 
 

@@ -5,6 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from switchhead_lab.cli.data import app
+from switchhead_lab.data.published import PUBLISHED
 from switchhead_lab.errors import ConfigError, DataError, LabError
 
 
@@ -45,6 +46,7 @@ def test_list_shows_prepared_and_registered_corpora(lab, text_file: Path):
     rows = json.loads(lab("list", "--json"))
     assert [(row["corpus"], row["tokenizer"]) for row in rows] == [
         ("sotu", None),
+        *((name, None) for name in PUBLISHED),
         ("notes", "byte"),
     ]
     table = lab("list")
@@ -56,6 +58,8 @@ def test_list_shows_prepared_and_registered_corpora(lab, text_file: Path):
     ("arguments", "error", "message"),
     [
         (["PATH"], ConfigError, "add --name NAME"),
+        (["--skip-bad-lines"], ConfigError, "--skip-bad-lines without PATH has no effect"),
+        (["PATH", "--name", "notes", "--skip-bad-lines"], DataError, "not made of JSONL files"),
         (["--replace"], ConfigError, "--replace without PATH has no effect"),
         (["--name", "absent"], DataError, 'no corpus "absent"'),
         (["PATH", "--name", "notes", "--tokenizer", "bpe"], ConfigError, "bpe"),
@@ -71,3 +75,38 @@ def test_mistakes_are_explained(lab, text_file: Path, arguments, error, message)
     with pytest.raises(error, match=message):
         lab("prepare", *given)
     assert not (text_file.parent / "data").exists()
+
+
+def test_bad_lines_are_an_error_or_skipped_and_told(lab, write_shards, tmp_path: Path):
+    folder = write_shards(tmp_path / "mine", train=["a b\n" * 9, b"{", "c d\n"], test=["e"])
+    arguments = ("prepare", str(folder), "--name", "mine", "--tokenizer", "byte")
+    with pytest.raises(DataError, match="no file for the validation split"):
+        lab(*arguments)
+    write_shards(folder, validation=["f"])
+    with pytest.raises(DataError, match=r"train-00000-of-00001\.json\.gz: line 2: not JSON"):
+        lab(*arguments)
+    output = lab(*arguments, "--skip-bad-lines")
+    assert "  train: 2 documents, 40 bytes, 42 tokens\n" in output
+    assert "  skipped in train-00000-of-00001.json.gz: 1 bad lines\n" in output
+    with pytest.raises(DataError, match="line 2: not JSON"):
+        lab(*arguments)
+
+
+def test_a_mended_file_needs_no_replace_while_nothing_is_prepared(
+    lab, write_shards, tmp_path: Path
+):
+    parts = {"validation": ["f"], "test": ["e"]}
+    arguments = ("prepare", str(tmp_path / "mine"), "--name", "mine", "--tokenizer", "byte")
+    write_shards(tmp_path / "mine", train=[b"{"], **parts)
+    with pytest.raises(DataError, match="line 1"):
+        lab(*arguments)
+    write_shards(tmp_path / "mine", train=["mended"], **parts)
+    assert "  train: 1 documents, 6 bytes, 7 tokens\n" in lab(*arguments)
+
+
+def test_limit_names_the_store(lab, text_file: Path):
+    arguments = ("prepare", str(text_file), "--name", "notes", "--tokenizer", "byte")
+    output = lab(*arguments, "--max-train-tokens", "100")
+    assert "/notes/byte-first-100\n" in output
+    assert "  train: 1 documents, 99 bytes, 100 tokens\n" in output
+    assert "already prepared" not in lab(*arguments)

@@ -2,6 +2,7 @@ from pathlib import Path
 
 from switchhead_lab.config.schema import ByteTokenizer, CharTokenizer, DataConfig
 from switchhead_lab.data.listing import list_corpora
+from switchhead_lab.data.published import PUBLISHED
 from switchhead_lab.data.token_store import prepare, register
 
 
@@ -10,7 +11,9 @@ def test_every_corpus_and_store_has_a_row(data_dir: Path, folder: Path, text_fil
     entry = register(data_dir, text_file, "notes")
     for tokenizer in (CharTokenizer(vocab_size=64), ByteTokenizer()):
         store = prepare(data_dir, DataConfig(corpus="letters", tokenizer=tokenizer))
-    sotu, first, second, notes = list_corpora(data_dir)
+    sotu, *published, first, second, notes = list_corpora(data_dir)
+    assert [row["corpus"] for row in published] == list(PUBLISHED)
+    assert {row["tokenizer"] for row in published} == {None}
     assert list(sotu) == list(first) == list(notes)
     assert set(sotu.values()) == {"sotu", None}
     assert (first["tokenizer"], second["tokenizer"]) == ("byte", "char-64")

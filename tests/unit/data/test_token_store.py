@@ -20,7 +20,6 @@ from switchhead_lab.data.token_store import (
     open_store,
     prepare,
     register,
-    unigram_perplexity,
 )
 from switchhead_lab.errors import DataError, WorkspaceError
 
@@ -77,7 +76,6 @@ def test_unigram_perplexity_follows_its_definition(registered: Path):
             for token in store.tokens(split).tolist()
         ]
         assert given == pytest.approx(math.exp(sum(nll) / len(nll)))
-    assert unigram_perplexity(np.array([0, 0]), np.array([3, 1])) == pytest.approx(2)
 
 
 def test_second_preparation_does_nothing(registered: Path, monkeypatch: pytest.MonkeyPatch):
@@ -167,10 +165,10 @@ def test_incomplete_store_is_not_valid_and_is_made_anew(registered: Path, name, 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_interrupted_preparation_leaves_nothing(registered: Path, monkeypatch, error):
-    def fail(path, documents, tokenizer):
+    def fail(path, documents, tokenizer, **options):
         raise error
 
-    monkeypatch.setattr(token_store, "_write_tokens", fail)
+    monkeypatch.setattr(token_store, "write_tokens", fail)
     expected = WorkspaceError if isinstance(error, OSError) else KeyboardInterrupt
     with pytest.raises(expected):
         prepare(registered, BYTES)
@@ -268,3 +266,24 @@ def test_sotu_at_the_default_size(data_dir: Path):
     text = tokenizer.decode(store.tokens("validation"))
     documents = find_corpus(data_dir, "sotu").read().splits["validation"]
     assert text == "".join(document.text for document in documents)
+
+
+def test_limit_is_part_of_the_identity_only_where_given():
+    from switchhead_lab.config.identity import identity
+
+    limited = BYTES.model_copy(update={"max_train_tokens": 10})
+    assert identity(limited) != identity(BYTES)
+    assert "max_train_tokens" not in BYTES.model_dump(mode="json")
+    assert DataConfig.model_validate(limited.model_dump()) == limited
+
+
+def test_stores_of_different_limits_stand_side_by_side(registered: Path):
+    whole = prepare(registered, BYTES)
+    limited = prepare(registered, BYTES.model_copy(update={"max_train_tokens": 100}))
+    assert (whole.path.name, limited.path.name) == ("byte", "byte-first-100")
+    assert len(limited.tokens("train")) == 100
+    assert limited.manifest.splits["test"] == whole.manifest.splits["test"]
+    assert list_stores(registered, "letters") == [whole, limited]
+    other = BYTES.model_copy(update={"max_train_tokens": 101})
+    with pytest.raises(DataError, match="--tokenizer byte --max-train-tokens 101"):
+        open_store(registered, other)

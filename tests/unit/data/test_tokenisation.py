@@ -92,7 +92,8 @@ def test_large_texts_are_thinned_evenly(monkeypatch: pytest.MonkeyPatch):
     texts = ["".join(f"{number:09}\n" for number in range(100))]
     assert len(tokenisation._sample_lines(texts)) == 100
     monkeypatch.setattr(tokenisation, "MAX_TRAINING_BYTES", 300)
-    assert tokenisation._sample_lines(texts) == [f"{n:09}" for n in range(0, 100, 3)]
+    assert tokenisation._sample_lines(texts) == [f"{n:09}" for n in range(0, 100, 4)]
+    assert tokenisation._sample_lines(iter(texts * 2))[:3] == [f"{n:09}" for n in (0, 8, 16)]
 
 
 def test_small_corpus_says_which_size_would_do(texts):

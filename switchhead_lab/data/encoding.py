@@ -1,0 +1,141 @@
+"""Encoding: documents to a file of tokens, written as they are read."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from switchhead_lab.data.documents import Document
+from switchhead_lab.data.tokenisation import MAX_TRAINING_BYTES, TokenIds, Tokenizer
+from switchhead_lab.errors import DataError
+
+TOKEN_DTYPE = np.dtype("<u2")
+BLOCK_CHARACTERS = 2**20
+"""Texts longer than this are encoded in pieces cut at line ends, which changes no token."""
+REPORT_EVERY = 2**26
+"""Tokens between two reports of progress."""
+
+
+@dataclass(frozen=True)
+class EncodedSplit:
+    """What was written of one split.
+
+    Attributes:
+        token_counts: Shape [V], occurrences of each id.
+        n_documents: Documents, the last of which may be cut.
+        n_bytes: UTF-8 bytes of the text that the tokens stand for.
+    """
+
+    token_counts: NDArray[np.int64]
+    n_documents: int
+    n_bytes: int
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens, ends of document included."""
+        return int(self.token_counts.sum())
+
+
+def training_texts(documents: Iterable[Document], *, is_limited: bool) -> Iterator[str]:
+    """Yield the texts to train a tokenizer on.
+
+    Args:
+        documents: The training split.
+        is_limited: Only the first tokens of the split are used; then the tokenizer sees the first
+            `MAX_TRAINING_BYTES` of it, so that the rest need not be read.
+    """
+    n_bytes = 0
+    for document in documents:
+        yield document.text
+        n_bytes += document.n_bytes
+        if is_limited and n_bytes >= MAX_TRAINING_BYTES:
+            return
+
+
+def write_tokens(
+    path: Path,
+    documents: Iterable[Document],
+    tokenizer: Tokenizer,
+    *,
+    max_tokens: int = 0,
+    report: Callable[[str], None] = lambda _: None,
+) -> EncodedSplit:
+    """Write the tokens of documents, each followed by one end of document.
+
+    Args:
+        path: File to write.
+        documents: Read once, in order, and no further than needed.
+        tokenizer: Tokenizer.
+        max_tokens: Write exactly so many tokens; the last document is cut to end there. 0 = all.
+        report: Called now and then with the progress.
+
+    Raises:
+        DataError: If there is no document, fewer than `max_tokens` tokens, or an unusable text.
+    """
+    counts = np.zeros(tokenizer.vocab_size, dtype=np.int64)
+    n_documents = n_bytes = n_tokens = n_reports = 0
+    with path.open("wb") as file:
+        for document in documents:
+            room = max_tokens - n_tokens if max_tokens else None
+            for ids, n_block_bytes in _encode(document, tokenizer, room):
+                file.write(ids.astype(TOKEN_DTYPE).tobytes())
+                counts += np.bincount(ids, minlength=tokenizer.vocab_size)
+                n_tokens += len(ids)
+                n_bytes += n_block_bytes
+            n_documents += 1
+            if n_tokens >= (n_reports + 1) * REPORT_EVERY:
+                n_reports = n_tokens // REPORT_EVERY
+                report(f"encoded {n_tokens:,} tokens")
+            if n_tokens == max_tokens:
+                break
+    if not n_documents:
+        raise DataError(f"the {path.stem} split holds no document")
+    if n_tokens < max_tokens:
+        raise DataError(
+            f"max_train_tokens={max_tokens}, but the {path.stem} split has only {n_tokens} tokens; "
+            "give more text, a smaller limit, or 0 for all"
+        )
+    return EncodedSplit(counts, n_documents, n_bytes)
+
+
+def unigram_perplexity(train_counts: NDArray[np.int64], counts: NDArray[np.int64]) -> float:
+    """Return the perplexity of tokens under the add-one-smoothed frequencies of train tokens.
+
+    Args:
+        train_counts: Shape [V], occurrences of each id in the train split.
+        counts: Shape [V], occurrences of each id in the split to score; at least one.
+    """
+    smoothed = train_counts + 1.0
+    nll_nats = -np.log(smoothed / smoothed.sum())
+    return float(np.exp((counts * nll_nats).sum() / counts.sum()))
+
+
+def _encode(
+    document: Document, tokenizer: Tokenizer, room: int | None
+) -> Iterator[tuple[TokenIds, int]]:
+    """Yield the ids of a document, at most `room` of them with its end, and bytes of their text."""
+    for block in _blocks(document.text):
+        try:
+            ids = tokenizer.encode(block)
+        except DataError as error:
+            raise DataError(f"document {document.id}: {error}") from None
+        if room is not None and len(ids) > room - 1:
+            cut = ids[: room - 1]
+            yield cut, len(tokenizer.decode(cut).encode("utf-8"))
+            break
+        yield ids, len(block.encode("utf-8"))
+        room = None if room is None else room - len(ids)
+    yield np.array([tokenizer.end_of_document], dtype=np.uint16), 0
+
+
+def _blocks(text: str) -> Iterator[str]:
+    start = 0
+    while len(text) - start > BLOCK_CHARACTERS:
+        stop = text.find("\n", start + BLOCK_CHARACTERS) + 1
+        if not stop:
+            break
+        yield text[start:stop]
+        start = stop
+    yield text[start:]

@@ -1,0 +1,196 @@
+"""The paper's corpora in the form they are published in, from local files.
+
+wikitext103   wiki.train.tokens, wiki.valid.tokens and wiki.test.tokens; .raw likewise
+c4            c4-train.*.json.gz and c4-validation.*.json.gz of the configuration "en"
+pes2o         train-*.json.gz and validation-*.json.gz of version 2
+enwik8        the first 100,000,000 bytes of an English Wikipedia dump
+"""
+
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Literal, get_args
+
+from switchhead_lab.data.documents import (
+    HELD_OUT_FRACTION,
+    SPLITS,
+    Corpus,
+    Document,
+    DocumentStream,
+    Split,
+    decode_text,
+    hash_files,
+    missing_split,
+    read_source,
+)
+from switchhead_lab.data.jsonl import (
+    BadLines,
+    is_jsonl,
+    read_jsonl_file,
+    read_jsonl_folder,
+    read_lines,
+)
+from switchhead_lab.errors import DataError
+
+PublishedName = Literal["wikitext103", "c4", "pes2o", "enwik8"]
+PUBLISHED: tuple[PublishedName, ...] = get_args(PublishedName)
+
+WIKITEXT_SPLITS: dict[Split, str] = {"train": "train", "validation": "valid", "test": "test"}
+WIKITEXT_SUFFIXES = (".tokens", ".raw")
+ENWIK8_BYTES = 100_000_000
+ENWIK8_ORIGIN = (
+    "the first 100,000,000 bytes of an English Wikipedia dump, the file enwik8 in "
+    "http://mattmahoney.net/dc/enwik8.zip"
+)
+
+_HEADING = re.compile(r" = (?!= )\S(.*\S)? = $")
+
+
+def read_local(name: str, path: Path, bad_lines: BadLines) -> Corpus:
+    """Read a corpus from local files: a published one in its own form, any other by what it is.
+
+    Args:
+        name: Name of the corpus; those of `PUBLISHED` have their own forms.
+        path: File or folder.
+        bad_lines: What to do with unusable lines of JSONL files.
+
+    Raises:
+        DataError: If the files are not what the corpus consists of, or unusable.
+    """
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder; give the path of a text to prepare")
+    if name == "wikitext103":
+        return read_wikitext(name, path)
+    if name == "enwik8":
+        return read_enwik8(name, path)
+    if name in PUBLISHED:
+        return read_jsonl_folder(name, _need_folder(name, path), bad_lines, deals_test=True)
+    if not is_jsonl(path):
+        return read_source(name, path)
+    if path.is_dir():
+        return read_jsonl_folder(name, path, bad_lines)
+    return read_jsonl_file(name, path, bad_lines)
+
+
+def consists_of_lines(name: str, path: Path) -> bool:
+    """Return whether a local corpus is read from JSONL files, whose bad lines can be skipped."""
+    return name in ("c4", "pes2o") or (name not in PUBLISHED and path.exists() and is_jsonl(path))
+
+
+def read_wikitext(name: str, folder: Path) -> Corpus:
+    """Read WikiText: its own split, one document per article, in order.
+
+    The paper's code reads the word-level form (.tokens, rare words replaced by <unk>), so that is
+    the one to compare with; the raw form is read just as well.
+
+    Raises:
+        DataError: If a split is missing or there in both forms.
+    """
+    _need_folder(name, folder)
+    files: dict[Split, Path] = {}
+    for split, word in WIKITEXT_SPLITS.items():
+        expected = [f"wiki.{word}{suffix}" for suffix in WIKITEXT_SUFFIXES]
+        found = [folder / file for file in expected if (folder / file).is_file()]
+        if not found:
+            raise missing_split(folder, split, " or ".join(expected))
+        if len(found) > 1:
+            raise DataError(f"{folder}: holds {' and '.join(expected)}; keep one of them")
+        files[split] = found[0]
+    if len({file.suffix for file in files.values()}) > 1:
+        names = ", ".join(file.name for file in files.values())
+        raise DataError(f"{folder}: mixes two forms of the corpus ({names}); keep one form")
+
+    def reader(file: Path) -> Callable[[], Iterator[Document]]:
+        return lambda: articles(_decoded_lines(file), file.name)
+
+    streams = {split: DocumentStream(reader(file)) for split, file in files.items()}
+    return Corpus(name, hash_files(list(files.values())), streams)
+
+
+def articles(lines: Iterable[str], source: str) -> Iterator[Document]:
+    r"""Yield the articles of WikiText; put together, they are the lines again.
+
+    An article begins at a heading of the first level, ` = Title = `, between two blank lines. What
+    looks like one elsewhere is text.
+
+    Args:
+        lines: Lines with their ends; a blank one is " \n".
+        source: Name of the file; the documents are numbered within it.
+    """
+    article: list[str] = []
+    number = 0
+    blank_before = True
+    for line, after in itertools.pairwise(itertools.chain(lines, [""])):
+        is_heading = blank_before and not after.strip() and _HEADING.match(line.rstrip("\n"))
+        if is_heading and any(before.strip() for before in article):
+            yield Document(f"{source}:{number}", "".join(article))
+            article, number = [], number + 1
+        article.append(line)
+        blank_before = not line.strip()
+    if any(line.strip() for line in article):
+        yield Document(f"{source}:{number}", "".join(article))
+
+
+def read_enwik8(name: str, path: Path) -> Corpus:
+    """Cut enwik8 by bytes: the first 90 % train, then 5 % validation and 5 % test.
+
+    At the published size these are 90, 5 and 5 million bytes, as usual in the literature. A cut
+    that would fall within a character is moved before it. Each part is one document.
+
+    Args:
+        name: Name of the corpus.
+        path: The file, or the folder that holds it as `enwik8`; a shorter file is cut likewise.
+
+    Raises:
+        DataError: If the file is missing, longer than enwik8, too short or not UTF-8.
+    """
+    file = path / "enwik8" if path.is_dir() else path
+    if not file.is_file():
+        raise DataError(f"{path}: holds no file enwik8; expected {ENWIK8_ORIGIN}")
+    n_bytes = file.stat().st_size
+    if n_bytes > ENWIK8_BYTES:
+        raise DataError(
+            f"{file}: {n_bytes:,} bytes, more than enwik8 has; expected {ENWIK8_ORIGIN}"
+        )
+    cuts = [0]
+    with file.open("rb") as contents:
+        for remaining in (2 * HELD_OUT_FRACTION, HELD_OUT_FRACTION):
+            cut = n_bytes - round(remaining * n_bytes)
+            contents.seek(max(0, cut - 3))
+            near = contents.read(min(cut, 3) + 1)
+            while near and cut > 0 and near[-1] & 0xC0 == 0x80:
+                near, cut = near[:-1], cut - 1
+            cuts.append(cut)
+    cuts.append(n_bytes)
+    if len(set(cuts)) < len(cuts):
+        raise DataError(f"{file}: {n_bytes} bytes are too few to cut; expected {ENWIK8_ORIGIN}")
+
+    def reader(split: Split, start: int, stop: int) -> Callable[[], Iterator[Document]]:
+        return lambda: iter([_read_part(file, split, start, stop)])
+
+    streams = {
+        split: DocumentStream(reader(split, start, stop))
+        for split, (start, stop) in zip(SPLITS, itertools.pairwise(cuts), strict=True)
+    }
+    return Corpus(name, hash_files([file]), streams)
+
+
+def _read_part(file: Path, split: Split, start: int, stop: int) -> Document:
+    with file.open("rb") as contents:
+        contents.seek(start)
+        part = contents.read(stop - start)
+    return Document(f"{file.name}:{split}", decode_text(part, file, offset=start))
+
+
+def _decoded_lines(file: Path) -> Iterator[str]:
+    offset = 0
+    for line in read_lines(file):
+        yield decode_text(line, file, offset=offset)
+        offset += len(line)
+
+
+def _need_folder(name: str, path: Path) -> Path:
+    if not path.is_dir():
+        raise DataError(f"{path}: a file; {name} is a folder with a file or more for each split")
+    return path
