@@ -37,6 +37,8 @@ class ProgressDisplay:
     def __enter__(self) -> "ProgressDisplay":
         """Start the display."""
         if self._bar is not None:
+            # On a line of its own: beside the figures it would not fit 80 columns.
+            self._bar.console.print(self._name, highlight=False)
             self._bar.start()
             self._task = self._bar.add_task(self._name, total=self._n_steps, figures="")
         else:
@@ -83,8 +85,7 @@ class ProgressDisplay:
 
 def _make_bar() -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=16),
         MofNCompleteColumn(),
         TextColumn("{task.fields[figures]}"),
         TextColumn("ETA"),
