@@ -40,25 +40,17 @@ class MatchResidual:
     Attributes:
         parameters: Difference in parameters.
         parameters_fraction: The same over the baseline's parameters.
-        macs: Difference in MACs per attention layer and sequence.
-        macs_fraction: The same over the baseline's MACs.
     """
 
     parameters: int
     parameters_fraction: float
-    macs: int
-    macs_fraction: float
 
 
-def match_residual(
-    model: ModelConfig, baseline: ModelConfig, vocab_size: int, convention: Convention
-) -> MatchResidual:
-    """Compare a model's budget with the baseline's."""
-    base_parameters = count_parameters(baseline, vocab_size).total
-    parameters = count_parameters(model, vocab_size).total - base_parameters
-    base_macs = attention_macs(baseline, convention)
-    macs = attention_macs(model, convention) - base_macs
-    return MatchResidual(parameters, parameters / base_parameters, macs, macs / base_macs)
+def match_residual(model: ModelConfig, baseline: ModelConfig, vocab_size: int) -> MatchResidual:
+    """Compare a model's parameters with the baseline's."""
+    base = count_parameters(baseline, vocab_size).total
+    difference = count_parameters(model, vocab_size).total - base
+    return MatchResidual(difference, difference / base)
 
 
 def match_heads(baseline: ModelConfig, n_heads: int) -> ModelConfig:

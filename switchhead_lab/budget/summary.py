@@ -25,8 +25,8 @@ CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
 
 
 @dataclass(frozen=True)
-class AttentionCost:
-    """Cost of a model's attention in one convention, forward.
+class LayerCosts:
+    """Costs of a model's layers in one convention, forward.
 
     Attributes:
         convention: How it is counted: "equations", "published" or "executed".
@@ -34,6 +34,7 @@ class AttentionCost:
         memory_floats_per_layer: Floats kept for the backward pass, one layer and sequence.
         n_layers: Layers of the model.
         seq_len: Tokens of a sequence.
+        feedforward_macs_per_token: MACs of all feed-forward blocks per token.
     """
 
     convention: str
@@ -41,6 +42,7 @@ class AttentionCost:
     memory_floats_per_layer: int
     n_layers: int
     seq_len: int
+    feedforward_macs_per_token: int
 
     @property
     def macs_per_model(self) -> int:
@@ -60,20 +62,18 @@ class BudgetSummary:
     Attributes:
         parameters: Parameters by part.
         active_parameters: Parameters that one token meets; see `active_parameters`.
-        attention: Attention costs by convention.
-        feedforward_macs_per_token: MACs of all feed-forward blocks per token.
+        costs: Costs of attention and feed-forward by convention.
         output_macs_per_token: MACs of the output layer per token.
     """
 
     parameters: ParameterCount
     active_parameters: int
-    attention: tuple[AttentionCost, ...]
-    feedforward_macs_per_token: int
+    costs: tuple[LayerCosts, ...]
     output_macs_per_token: int
 
-    def with_attention(self, *more: AttentionCost) -> "BudgetSummary":
+    def with_costs(self, *more: LayerCosts) -> "BudgetSummary":
         """Return the summary with further conventions, counted elsewhere."""
-        return replace(self, attention=(*self.attention, *more))
+        return replace(self, costs=(*self.costs, *more))
 
     def as_data(self) -> dict[str, Any]:
         """Return the summary as plain data."""
@@ -84,17 +84,17 @@ class BudgetSummary:
                 "active_per_token": self.active_parameters,
                 "parts": dict(self.parameters.parts),
             },
-            "attention": {
+            "costs": {
                 cost.convention: {
                     "macs_per_layer": cost.macs_per_layer,
                     "macs_per_model": cost.macs_per_model,
                     "macs_per_token": cost.macs_per_token,
                     "memory_floats_per_layer": cost.memory_floats_per_layer,
                     "memory_floats_per_model": cost.n_layers * cost.memory_floats_per_layer,
+                    "feedforward_macs_per_token": cost.feedforward_macs_per_token,
                 }
-                for cost in self.attention
+                for cost in self.costs
             },
-            "feedforward_macs_per_token": self.feedforward_macs_per_token,
             "output_macs_per_token": self.output_macs_per_token,
         }
 
@@ -104,18 +104,18 @@ def summarise_budget(model: ModelConfig, vocab_size: int) -> BudgetSummary:
     return BudgetSummary(
         parameters=count_parameters(model, vocab_size),
         active_parameters=active_parameters(model, vocab_size),
-        attention=tuple(
-            AttentionCost(
+        costs=tuple(
+            LayerCosts(
                 convention=convention,
                 macs_per_layer=attention_macs(model, convention),
                 memory_floats_per_layer=attention_memory_floats(model, convention),
                 n_layers=model.n_layers,
                 seq_len=model.seq_len,
+                feedforward_macs_per_token=model.n_layers
+                * feedforward_macs_per_token(model.feedforward, model.d_model),
             )
             for convention in CONVENTIONS
         ),
-        feedforward_macs_per_token=model.n_layers
-        * feedforward_macs_per_token(model.feedforward, model.d_model),
         output_macs_per_token=model.d_model * vocab_size,
     )
 

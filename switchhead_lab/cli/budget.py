@@ -9,7 +9,7 @@ import typer
 from switchhead_lab.cli.match import SetOption, SizeOption
 
 if TYPE_CHECKING:
-    from switchhead_lab.budget.summary import AttentionCost, BudgetSummary
+    from switchhead_lab.budget.summary import BudgetSummary, LayerCosts
     from switchhead_lab.config.architecture import ModelConfig
 
 
@@ -43,7 +43,7 @@ def budget(
     wanted = known if convention == "all" else (convention,)
     if "executed" in wanted:
         summaries = {
-            name: summary.with_attention(_executed(models[name][0]))
+            name: summary.with_costs(_executed(models[name][0]))
             for name, summary in summaries.items()
         }
     if as_json:
@@ -52,12 +52,15 @@ def budget(
     _print(summaries, wanted)
 
 
-def _executed(model: "ModelConfig") -> "AttentionCost":
-    from switchhead_lab.budget.summary import AttentionCost
-    from switchhead_lab.model.executed import executed_attention
+def _executed(model: "ModelConfig") -> "LayerCosts":
+    from switchhead_lab.budget.summary import LayerCosts
+    from switchhead_lab.model.executed import executed_attention, executed_feedforward
 
     cost = executed_attention(model)
-    return AttentionCost("executed", cost.macs, cost.memory_floats, model.n_layers, model.seq_len)
+    feedforward = model.n_layers * executed_feedforward(model).macs // model.seq_len
+    return LayerCosts(
+        "executed", cost.macs, cost.memory_floats, model.n_layers, model.seq_len, feedforward
+    )
 
 
 def _models(target: str, size: str, overrides: list[str]) -> dict[str, tuple["ModelConfig", int]]:
@@ -110,11 +113,11 @@ def _print(summaries: dict[str, "BudgetSummary"], conventions: tuple[str, ...]) 
             short_count(cost.macs_per_model),
             short_count(cost.macs_per_token),
             short_count(cost.memory_floats_per_layer),
-            short_count(summary.feedforward_macs_per_token),
+            short_count(cost.feedforward_macs_per_token),
             short_count(summary.output_macs_per_token),
         ]
         for name, summary in summaries.items()
-        for cost in summary.attention
+        for cost in summary.costs
         if cost.convention in conventions
     ]
     columns = [

@@ -234,26 +234,6 @@ def prepare(data_dir: Path, data: DataConfig, *, progress: Progress | None = Non
     return TokenStore(target, manifest)
 
 
-def open_store(data_dir: Path, data: DataConfig) -> TokenStore:
-    """Return the prepared tokens of a corpus.
-
-    Raises:
-        DataError: If the corpus is unknown or not prepared with this tokenizer.
-    """
-    store = find_store(data_dir, data)
-    if store is None:
-        options = f"--name {data.corpus} --tokenizer {data.tokenizer.kind}"
-        if data.tokenizer.kind != "byte":
-            options += f" --vocab-size {data.tokenizer.vocab_size}"
-        if data.max_train_tokens:
-            options += f" --max-train-tokens {data.max_train_tokens}"
-        raise DataError(
-            f'corpus "{data.corpus}" is not prepared with tokenizer '
-            f"{store_name(data)} in {data_dir}; run `lab data prepare {options}`"
-        )
-    return store
-
-
 def find_store(data_dir: Path, data: DataConfig) -> TokenStore | None:
     """Return the store of a corpus and tokenizer if it is complete, else None.
 

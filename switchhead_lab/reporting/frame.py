@@ -16,9 +16,9 @@ from switchhead_lab.config.architecture import (
     SwitchHeadAttention,
 )
 from switchhead_lab.config.sweep import DeclaredModel, HeadMatchedModel, Sweep
-from switchhead_lab.errors import LabError, MatchError, RecordError
+from switchhead_lab.errors import LabError, MatchError
 from switchhead_lab.reporting.statistics import MISSING, Statistics
-from switchhead_lab.tracking.record import RunRecord, RunResult, read_json, read_run
+from switchhead_lab.tracking.record import RunRecord, RunResult, read_mlflow_link, read_run
 from switchhead_lab.tracking.sweep_record import (
     InfeasibleCandidate,
     Role,
@@ -26,7 +26,6 @@ from switchhead_lab.tracking.sweep_record import (
     SweepRecord,
 )
 
-MLFLOW_FILE = "mlflow.json"
 Quantity = Literal["validation_perplexity", "test_perplexity", "ms_per_step", "tokens_per_second"]
 
 
@@ -90,12 +89,8 @@ class MemberRun:
         """Id of the run in MLflow, where its directory names one."""
         if self.run is None:
             return None
-        path = self.run.directory / MLFLOW_FILE
-        if not path.is_file():
-            return None
-        with contextlib.suppress(RecordError):  # an index over the record, not part of it
-            return str(read_json(path)["run_id"])
-        return None
+        link = read_mlflow_link(self.run.directory)
+        return None if link is None else link.get("run_id")
 
 
 @dataclass(frozen=True)

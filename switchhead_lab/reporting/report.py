@@ -1,6 +1,5 @@
 """Writing the report of a sweep: tables, figures, one page and their provenance."""
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from switchhead_lab.reporting.selection import Selection
 from switchhead_lab.reporting.sidecar import provenance_json
 from switchhead_lab.reporting.tables import to_csv, to_latex
 from switchhead_lab.reporting.tradeoff import CostName, tradeoff_points
-from switchhead_lab.tracking.atomic import make_directory, sync_directory, write_text
+from switchhead_lab.tracking.atomic import make_directory, write_bytes
 
 PAGE_FILE = "report.md"
 PROVENANCE_FILE = "provenance.json"
@@ -148,18 +147,4 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
         if name not in files:
             (folder / name).unlink(missing_ok=True)
     for name, data in files.items():
-        if name.endswith(".png"):
-            _write_bytes(folder / name, data)
-        else:
-            write_text(folder / name, data.decode())
-
-
-def _write_bytes(path: Path, data: bytes) -> None:
-    """Replace the contents of a file in one step."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_directory(path.parent)
+        write_bytes(folder / name, data)

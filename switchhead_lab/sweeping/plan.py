@@ -134,7 +134,5 @@ def shape_of(params: Mapping[str, int]) -> Shape:
 
 
 def _variant(sweep: Sweep, name: str, role: Role, model: ModelConfig, seeds: list[int]) -> Variant:
-    residual = match_residual(
-        model, baseline_model(sweep), sweep.data.tokenizer.vocab_size, sweep.convention
-    )
+    residual = match_residual(model, baseline_model(sweep), sweep.data.tokenizer.vocab_size)
     return Variant(name, role, model, tuple(seeds), residual)

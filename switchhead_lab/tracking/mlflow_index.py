@@ -12,20 +12,17 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from switchhead_lab.config.workspace import Workspace
-from switchhead_lab.errors import RecordError
 from switchhead_lab.tracking.liveness import observed_state
 from switchhead_lab.tracking.mlflow_fields import (
-    TAG_RUN_HASH,
     TAG_SWEEP_ID,
     MetricRow,
     point_rows,
 )
-from switchhead_lab.tracking.mlflow_store import LINK_FILE, MlflowStore
+from switchhead_lab.tracking.mlflow_store import MlflowStore
 from switchhead_lab.tracking.record import (
     MetricPoint,
     RunRecord,
     RunState,
-    read_json,
     read_run,
 )
 from switchhead_lab.tracking.redaction import mask_passwords
@@ -67,9 +64,6 @@ class Index(Protocol):
     ) -> bool:
         """Make the index say what a run directory says; return whether that worked."""
 
-    def find_mlflow_run_id(self, run_hash: str) -> str | None:
-        """Return the MLflow id of a run; None if the index does not have it or fails."""
-
 
 def open_index(tracking_uri: str, experiment: str, artifact_dir: Path) -> Index:
     """Return an index, or one that does nothing if `tracking_uri` is "none".
@@ -110,14 +104,6 @@ def is_unsynced(directory: Path) -> bool:
     return (directory / UNSYNCED_FILE).is_file()
 
 
-def read_mlflow_link(directory: Path) -> dict[str, str] | None:
-    """Return `run_id`, `experiment_id` and `tracking_uri` of a run, without asking MLflow."""
-    try:
-        return dict(read_json(directory / LINK_FILE))
-    except (RecordError, TypeError, ValueError):  # only an index: without it there is no link
-        return None
-
-
 class NoIndex:
     """The index of a workspace that has none."""
 
@@ -145,10 +131,6 @@ class NoIndex:
     ) -> bool:
         """Do nothing, which always works."""
         return True
-
-    def find_mlflow_run_id(self, run_hash: str) -> str | None:  # noqa: ARG002
-        """Return None."""
-        return None
 
 
 class NoMirror:
@@ -217,15 +199,6 @@ class MlflowIndex:
             return True
 
         return bool(self.attempt(replay, run_dir))
-
-    def find_mlflow_run_id(self, run_hash: str) -> str | None:
-        """Return the MLflow id of a run; None if MLflow does not have it or fails."""
-
-        def find(store: MlflowStore) -> str | None:
-            run = store.find(TAG_RUN_HASH, run_hash)
-            return None if run is None else str(run.info.run_id)
-
-        return self.attempt(find)
 
     def attempt(
         self, action: Callable[[MlflowStore], ResultT], run_dir: Path | None = None

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-LINK_FILE = "mlflow.json"
 LOCK_SECONDS = 120.0  # another process may be creating the schema
 ROWS_PER_BATCH = 1_000  # MLflow's limit
 FIELDS_PER_BATCH = 100  # MLflow's limit of parameters, and of tags
@@ -145,7 +144,7 @@ class MlflowStore:
             "experiment_id": self.experiment_id,
             "tracking_uri": mask_passwords(self._tracking_uri),
         }
-        write_text(record.directory / LINK_FILE, json.dumps(link, indent=2) + "\n")
+        write_text(record.directory / files.MLFLOW_LINK_FILE, json.dumps(link, indent=2) + "\n")
         return run_id
 
     def log(self, run_id: str, rows: Iterable[MetricRow]) -> None:

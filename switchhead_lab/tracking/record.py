@@ -35,6 +35,7 @@ METRICS_FILE = "metrics.jsonl"
 STATUS_FILE = "status.json"
 RESULT_FILE = "result.json"
 ROUTER_USE_FILE = "router_use.json"
+MLFLOW_LINK_FILE = "mlflow.json"
 CHECKPOINTS_DIR = "checkpoints"
 
 
@@ -252,6 +253,14 @@ def read_metrics(path: Path) -> Iterator[MetricPoint]:
             except (ValueError, TypeError):
                 raise RecordError(f"{path}: line {number} is damaged; cut it off there") from None
             yield point
+
+
+def read_mlflow_link(directory: Path) -> dict[str, str] | None:
+    """Return `run_id`, `experiment_id` and `tracking_uri` of a run, without asking MLflow."""
+    try:
+        return dict(read_json(directory / MLFLOW_LINK_FILE))
+    except (RecordError, TypeError, ValueError):  # only an index: without it there is no link
+        return None
 
 
 def read_part(schema: type[PartT], path: Path) -> PartT:

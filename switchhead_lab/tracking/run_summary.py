@@ -12,8 +12,8 @@ from switchhead_lab.config.files import near_miss, to_toml
 from switchhead_lab.errors import RecordError
 from switchhead_lab.tracking import record as files
 from switchhead_lab.tracking.liveness import observed_state, process_is_gone
-from switchhead_lab.tracking.mlflow_index import is_unsynced, read_mlflow_link
-from switchhead_lab.tracking.record import RunRecord, RunState
+from switchhead_lab.tracking.mlflow_index import is_unsynced
+from switchhead_lab.tracking.record import RunRecord, RunState, read_mlflow_link
 from switchhead_lab.tracking.sweep_record import list_sweep_records, sweep_id
 
 NOTHING = "-"

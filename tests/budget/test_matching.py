@@ -68,7 +68,7 @@ def test_d_head_and_d_ff_of_table_9_follow_from_the_dense_rows(paper_figures) ->
             model = matched(baseline, row)
             assert model.attention.d_head == row["d_head"], row
             assert abs(model.feedforward.d_ff - row["d_ff"]) <= 6, row
-            residual = match_residual(model, baseline, 8000, "published")
+            residual = match_residual(model, baseline, 8000)
             assert -0.005 < residual.parameters_fraction <= 0.0
             if row["model"].startswith("switchhead"):
                 found.append(row["d_head"])
@@ -79,7 +79,7 @@ def test_moa_is_matched_by_the_same_rule() -> None:
     baseline = dense(47, 10, 41, 2053, 256, 16)
     model = match_parameters(baseline, MoaAttention(n_heads=4, n_experts=10, d_head=1))
     assert model.attention.d_head == 88
-    residual = match_residual(model, baseline, 8000, "published")
+    residual = match_residual(model, baseline, 8000)
     assert -0.005 < residual.parameters_fraction <= 0.0
 
 

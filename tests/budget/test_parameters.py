@@ -39,7 +39,7 @@ def test_closed_form_equals_the_built_model(path: Path) -> None:
             assert dict(count.parts) == dict(parts)
             assert count.total == sum(parts.values())
             assert count.embedding == vocab_size * variant.model.d_model
-            if sweep.matching == "parameter_matched" and sweep.size != "smoke":
+            if sweep.matching == "parameter_matched":
                 # The paper's SwitchAll has the experts it has; its size is not matched further.
                 is_dense_ff = isinstance(variant.model.feedforward, DenseFeedForward)
-                assert abs(variant.residual.parameters_fraction) < (0.005 if is_dense_ff else 0.05)
+                assert abs(variant.residual.parameters_fraction) < (0.005 if is_dense_ff else 0.012)

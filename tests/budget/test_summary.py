@@ -57,9 +57,9 @@ def test_summary_adds_up() -> None:
     data = summarise_budget(model, V).as_data()
     assert data["parameters"]["total"] == sum(data["parameters"]["parts"].values())
     for convention in ("equations", "published"):
-        cost = data["attention"][convention]
+        cost = data["costs"][convention]
         assert cost["macs_per_layer"] == attention_macs(model, convention)
         assert cost["macs_per_model"] == L * cost["macs_per_layer"]
         assert cost["macs_per_token"] == cost["macs_per_model"] / 4
-    assert data["feedforward_macs_per_token"] == L * 2 * D * 16
+        assert cost["feedforward_macs_per_token"] == L * 2 * D * 16
     assert data["output_macs_per_token"] == D * V

@@ -120,7 +120,7 @@ def test_budget_of_a_sweep_and_of_a_configuration(root: Path, tmp_path: Path) ->
     path.write_text(printed.split("# two-heads")[0], encoding="utf-8")
     of_config = json.loads(lab("budget", path, "--json", cwd=root).stdout)
     assert of_config["one"] == of_sweep["dense"]
-    assert list(of_config["one"]["attention"]) == ["equations", "published", "executed"]
+    assert list(of_config["one"]["costs"]) == ["equations", "published", "executed"]
     table = lab("budget", "tiny", "--convention", "equations", cwd=root).stdout
     assert "equations" in table
     assert "published" not in table

@@ -16,11 +16,16 @@ from switchhead_lab.tracking.mlflow_index import (
     NoIndex,
     is_unsynced,
     open_index,
-    read_mlflow_link,
     sync_run,
 )
 from switchhead_lab.tracking.mlflow_store import ENVIRONMENT, MlflowStore
-from switchhead_lab.tracking.record import MetricPoint, RunRecord, RunResult, read_run
+from switchhead_lab.tracking.record import (
+    MetricPoint,
+    RunRecord,
+    RunResult,
+    read_mlflow_link,
+    read_run,
+)
 from switchhead_lab.tracking.run_dir import RunDir
 
 # MLflow's own use of SQLAlchemy.
@@ -302,14 +307,14 @@ def test_sweeps_are_found_again(index: MlflowIndex, store: MlflowStore, make_run
 
 def test_runs_are_linked_without_mlflow(index: MlflowIndex, make_run: MakeRun) -> None:
     record = make_run()
-    assert index.find_mlflow_run_id(record.run_hash) is None
     assert read_mlflow_link(record.directory) is None
     index.start_run(record)
-    run_id = index.find_mlflow_run_id(record.run_hash)
+    run = index.attempt(lambda store: store.find("lab.run_hash", record.run_hash))
     link = read_mlflow_link(record.directory)
     assert link is not None
     assert set(link) == {"run_id", "experiment_id", "tracking_uri"}
-    assert link["run_id"] == run_id is not None
+    assert run is not None
+    assert link["run_id"] == run.info.run_id
 
 
 def test_none_is_an_index_that_does_nothing(tmp_path: Path, make_run: MakeRun) -> None:
@@ -320,7 +325,6 @@ def test_none_is_an_index_that_does_nothing(tmp_path: Path, make_run: MakeRun) -
     parent_id = index.start_sweep("s", {}, {})
     index.start_run(record, parent_id).finish("finished")
     index.finish_sweep(parent_id, "finished")
-    assert index.find_mlflow_run_id(record.run_hash) is None
     assert sync_run(index, record)
     assert sorted(path.name for path in record.directory.iterdir()) == before
 
