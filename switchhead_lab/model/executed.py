@@ -91,23 +91,21 @@ def _count(layer: nn.Module, x: Tensor, *arguments: int) -> ExecutedCost:
         layer(x, *arguments)
     return ExecutedCost(
         macs=counter.get_total_flops() // 2,
-        memory_floats=sum(tensor.numel() for tensor in kept.values()),
+        memory_floats=sum(kept.values()),
     )
 
 
 @contextmanager
-def _kept_for_backward(known: list[Tensor]) -> Iterator[dict[int, Tensor]]:
-    """Collect the floating tensors that autograd saves, one per storage, by storage."""
+def _kept_for_backward(known: list[Tensor]) -> Iterator[dict[int, int]]:
+    """Collect the floats that autograd saves, by storage."""
     excluded = {_storage(tensor) for tensor in known}
-    kept: dict[int, Tensor] = {}
+    kept: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
         key = _storage(tensor)
         if tensor.is_floating_point() and key not in excluded:
-            # A view keeps its whole storage.
-            whole = kept.get(key)
-            if whole is None or tensor.numel() > whole.numel():
-                kept[key] = tensor
+            # A view keeps its whole storage, an expanded one no more than that.
+            kept[key] = tensor.untyped_storage().nbytes() // tensor.element_size()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):

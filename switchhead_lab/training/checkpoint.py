@@ -32,11 +32,15 @@ class Progress:
         step: Optimiser steps done.
         tokens: Training tokens predicted.
         seconds: Wall time spent in steps so far.
+        unlogged_loss_nats: Training loss summed over the targets since the last recorded point.
+        unlogged_targets: Those targets.
     """
 
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    unlogged_loss_nats: float = 0.0
+    unlogged_targets: int = 0
 
 
 def save_checkpoint(directory: Path, progress: Progress, tensors: Mapping[str, Tensor]) -> Path:

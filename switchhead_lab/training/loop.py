@@ -9,7 +9,7 @@ import math
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -45,15 +45,6 @@ class TrainingOutcome:
     prune: Prune | None
 
 
-@dataclass
-class _StepLog:
-    """Training figures since the last recorded point."""
-
-    loss_nats_sum: float = 0.0
-    n_targets: int = 0
-    seconds: list[float] = field(default_factory=list)
-
-
 class Trainer:
     """Trains one model; build it, then call `train` once."""
 
@@ -77,6 +68,8 @@ class Trainer:
         self._n_micro_batches = config.training.batch_size // config.training.micro_batch_size
         self._memories: list[Memory] = [()] * self._n_micro_batches
         self.progress = Progress()
+        # Wall times of the steps since the last recorded point.
+        self._unlogged_seconds: list[float] = []
 
     def train(self) -> TrainingOutcome:
         """Train from the latest checkpoint, if any, to the last step or until a hook prunes.
@@ -87,16 +80,14 @@ class Trainer:
         self._resume()
         training = self.config.training
         validation: SplitScore | None = None
-        log = _StepLog()
         self.model.train()
         while self.progress.step < training.n_steps:
             started = time.perf_counter()
-            self._step(log)
-            self._count(time.perf_counter() - started, log)
+            loss_sum = self._step()
+            self._count(loss_sum, time.perf_counter() - started)
             step, is_last = self.progress.step, self.progress.step == training.n_steps
             if step % training.log_every == 0 or is_last:
-                self._tell(self._training_metrics(log))
-                log = _StepLog()
+                self._tell(self._take_training_metrics())
             if step % training.validate_every == 0 or is_last:
                 validation = self.score("validation")
                 prune = self._tell(_validation_metrics(validation))
@@ -113,7 +104,8 @@ class Trainer:
         tokens = self._store.tokens(split)
         return score_split(self.model, self._objective, tokens, self.config, self.host)
 
-    def _step(self, log: _StepLog) -> None:
+    def _step(self) -> float:
+        """Take one optimiser step; return the loss summed over its targets, in nats."""
         step = self.progress.step
         batch = self._batches.at(step)
         torch.manual_seed(_step_seed(self.config.seed, step))
@@ -125,8 +117,7 @@ class Trainer:
         self._require_finite("loss", loss_sum, step)
         self._require_finite("gradient norm", float(norm), step)
         self._optimizer.step()
-        log.loss_nats_sum += loss_sum
-        log.n_targets += batch.targets_BT.size
+        return loss_sum
 
     def _accumulate_gradients(self, batch: Batch) -> float:
         """Add up the gradients of the mean loss over the micro-batches; return the summed loss."""
@@ -157,18 +148,25 @@ class Trainer:
                 f"Try a learning_rate below {self.config.training.learning_rate:g} or more warm-up"
             )
 
-    def _count(self, seconds: float, log: _StepLog) -> None:
-        log.seconds.append(seconds)
+    def _count(self, loss_sum: float, seconds: float) -> None:
+        self._unlogged_seconds.append(seconds)
+        done, n_targets = self.progress, self.config.tokens_per_step
         self.progress = Progress(
-            self.progress.step + 1,
-            self.progress.tokens + self.config.tokens_per_step,
-            self.progress.seconds + seconds,
+            step=done.step + 1,
+            tokens=done.tokens + n_targets,
+            seconds=done.seconds + seconds,
+            unlogged_loss_nats=done.unlogged_loss_nats + loss_sum,
+            unlogged_targets=done.unlogged_targets + n_targets,
         )
 
-    def _training_metrics(self, log: _StepLog) -> dict[str, float]:
-        seconds = statistics.median(log.seconds)
+    def _take_training_metrics(self) -> dict[str, float]:
+        """Return the training figures since the last recorded point, and begin anew."""
+        seconds = statistics.median(self._unlogged_seconds)
+        loss_nats = self.progress.unlogged_loss_nats / self.progress.unlogged_targets
+        self._unlogged_seconds = []
+        self.progress = replace(self.progress, unlogged_loss_nats=0.0, unlogged_targets=0)
         return {
-            "train/loss_nats": log.loss_nats_sum / log.n_targets,
+            "train/loss_nats": loss_nats,
             "train/learning_rate": learning_rate(self.config.training, self.progress.step - 1),
             "train/ms_per_step": 1e3 * seconds,
             "train/tokens_per_second": self.config.tokens_per_step / seconds,

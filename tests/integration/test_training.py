@@ -95,6 +95,18 @@ def test_an_interrupted_run_continues_to_the_same_bits(
     assert continued.result.n_tokens == 6 * config.tokens_per_step
 
 
+def test_a_recorded_loss_covers_its_steps_across_an_interruption(workspace, tiny_config) -> None:
+    """The checkpoint lies between two recorded points: what came before it is not forgotten."""
+    config = tiny_config(log_every=4, checkpoint_every=3, validate_every=6)
+    whole = train(workspace, config)
+    expected = losses(whole)
+    remove(whole)
+    with pytest.raises(KeyboardInterrupt):
+        train(workspace, config, [StopAt(4)])
+    assert losses(train(workspace, config)) == expected
+    assert [step for step, *_ in expected] == [4, 6, 6]
+
+
 def test_training_learns_the_rule_of_the_corpus(workspace, tiny_config) -> None:
     config = tiny_config("switchhead", n_steps=150, validate_every=150, checkpoint_every=150)
     run = train(workspace, config)

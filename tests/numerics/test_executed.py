@@ -127,6 +127,18 @@ def test_floats_kept_by_dense_attention_grow_with_the_maps() -> None:
     assert floats(6) - floats(2) >= 4 * T * S
 
 
+class Expanding(nn.Module):
+    """Keeps a row that is expanded over the positions, which takes no more room than the row."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * x.mean(dim=1, keepdim=True).expand_as(x)
+
+
+def test_an_expanded_tensor_is_counted_once() -> None:
+    x = torch.empty(1, 5, 4, device="meta", requires_grad=True)
+    assert executed._count(Expanding(), x).memory_floats == 4
+
+
 class Strange(nn.Module):
     """A layer whose product no formula covers."""
 
