@@ -104,7 +104,7 @@ def feedforward_macs_per_token(feedforward: FeedForwardConfig, d_model: int) -> 
             assert_never(feedforward)
 
 
-def forward_macs_per_token(model: ModelConfig, vocab_size: int) -> float:
+def forward_macs_per_token(model: ModelConfig, n_outputs: int) -> float:
     """Count the multiply-accumulates of the whole model per token, forward.
 
     Attention by `equations`; feed-forward and output layer as they are computed. Meant for
@@ -112,7 +112,7 @@ def forward_macs_per_token(model: ModelConfig, vocab_size: int) -> float:
     """
     attention = attention_macs(model, "equations") / model.seq_len
     feedforward = feedforward_macs_per_token(model.feedforward, model.d_model)
-    return model.n_layers * (attention + feedforward) + model.d_model * vocab_size
+    return model.n_layers * (attention + feedforward) + model.d_model * n_outputs
 
 
 def _has_position_term(model: ModelConfig) -> int:

@@ -1,25 +1,41 @@
 """Give every model the dense baseline's budget before anything trains.
 
+One solver serves every rule: the largest value of one free dimension at which a quantity (the
+parameters or the MACs of attention or of a layer) does not exceed the baseline's.
+
 Source: SwitchHead (arXiv:2312.07987), Sec. 3 (parameter-matched) and Sec. 3.5 (MAC-matched).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar, assert_never, cast
+from typing import assert_never
 
-from switchhead_lab.budget.costs import attention_macs
-from switchhead_lab.budget.parameters import attention_parameters, count_parameters
+from switchhead_lab.budget.counter import CostCounter, closed_form_counter
+from switchhead_lab.budget.dimensions import (
+    D_FF,
+    D_HEAD,
+    FREE_DIMENSIONS,
+    N_HEADS,
+    Dimension,
+    largest_that_fits,
+)
+from switchhead_lab.budget.quantity import Quantity, Scope, macs_of, parameters_of
+from switchhead_lab.budget.refusal import (
+    explain_bound,
+    explain_excess,
+    explain_no_effect,
+    has_effect,
+)
 from switchhead_lab.config.architecture import (
     AttentionConfig,
     DenseAttention,
     DenseFeedForward,
     MoaAttention,
     ModelConfig,
+    SigmaMoeFeedForward,
     SwitchHeadAttention,
     SwitchHeadShape,
 )
 from switchhead_lab.config.sweep import (
-    Convention,
+    FOLLOWS,
     DeclaredModel,
     HeadMatchedModel,
     MoaModel,
@@ -28,29 +44,32 @@ from switchhead_lab.config.sweep import (
 )
 from switchhead_lab.errors import MatchError
 
-AttentionT = TypeVar("AttentionT", bound=DenseAttention | SwitchHeadAttention | MoaAttention)
 
-D_HEAD_MULTIPLE = 4
+def match_dimension(
+    dimension: Dimension, model: ModelConfig, quantity: Quantity, baseline: ModelConfig
+) -> ModelConfig:
+    """Return the model with the largest value of a dimension that the baseline's budget allows.
 
+    Args:
+        dimension: The free dimension.
+        model: Everything else; its value of the dimension is replaced.
+        quantity: What the model may have no more of than the baseline.
+        baseline: The dense baseline.
 
-@dataclass(frozen=True)
-class MatchResidual:
-    """What a matched model has more (or, negative, less) than the baseline.
-
-    Attributes:
-        parameters: Difference in parameters.
-        parameters_fraction: The same over the baseline's parameters.
+    Raises:
+        MatchError: If the quantity does not depend on the dimension; if it is exceeded at the
+            smallest value; or if another dimension keeps the value far from the budget.
     """
-
-    parameters: int
-    parameters_fraction: float
-
-
-def match_residual(model: ModelConfig, baseline: ModelConfig, vocab_size: int) -> MatchResidual:
-    """Compare a model's parameters with the baseline's."""
-    base = count_parameters(baseline, vocab_size).total
-    difference = count_parameters(model, vocab_size).total - base
-    return MatchResidual(difference, difference / base)
+    if not has_effect(dimension, model, quantity):
+        raise MatchError(explain_no_effect(dimension, model, quantity))
+    budget = quantity.count(baseline)
+    matched = largest_that_fits(dimension, model, lambda m: quantity.count(m) <= budget)
+    if matched is None:
+        raise MatchError(explain_excess(dimension, model, quantity, baseline))
+    reason = explain_bound(matched, quantity, baseline) if dimension == N_HEADS else None
+    if reason is not None:
+        raise MatchError(reason)
+    return matched
 
 
 def match_heads(baseline: ModelConfig, n_heads: int) -> ModelConfig:
@@ -62,75 +81,56 @@ def match_heads(baseline: ModelConfig, n_heads: int) -> ModelConfig:
     Raises:
         MatchError: If no head width of at least 1 fits.
     """
-    attention = _widest(DenseAttention(n_heads=n_heads, d_head=1), _within_parameters(baseline), 1)
-    if attention is None:
-        raise MatchError(
-            f"dense attention with n_heads={n_heads} has more parameters than the baseline's at "
-            f"every d_head; use fewer heads than {n_heads}"
-        )
-    return _spend_rest_on_feedforward(baseline, attention)
+    return match_parameters(baseline, DenseAttention(n_heads=n_heads, d_head=1))
 
 
 def match_parameters(
-    baseline: ModelConfig, attention: SwitchHeadAttention | MoaAttention
+    baseline: ModelConfig, attention: AttentionConfig, dimension: Dimension = D_HEAD
 ) -> ModelConfig:
-    """Return the model with this attention, widened or narrowed to the baseline's parameters.
+    """Return the model with this attention, given the baseline's parameters.
 
-    d_head is the largest multiple of 4 at which attention has no more parameters than the
-    baseline's; what is left goes to d_ff.
+    The free dimension takes the largest value at which attention has no more parameters than the
+    baseline's (for d_head of SwitchHead and MoA a multiple of 4); what is left goes to d_ff.
 
     Source: SwitchHead (arXiv:2312.07987), Sec. 3; reproduces the d_head of its Table 9.
 
     Args:
         baseline: The dense baseline.
-        attention: Heads, experts and options; its d_head is replaced.
+        attention: Heads, experts and options; its value of the dimension is replaced.
+        dimension: The free dimension of attention.
 
     Raises:
-        MatchError: If attention is too large even at d_head 4.
+        MatchError: If there is no such model.
     """
-    widest = _widest(attention, _within_parameters(baseline), D_HEAD_MULTIPLE)
-    if widest is None:
-        smallest = attention.model_copy(update={"d_head": D_HEAD_MULTIPLE})
-        raise MatchError(
-            f"{_describe(attention)}: at d_head={D_HEAD_MULTIPLE} attention has "
-            f"{_attention_total(smallest, baseline):,} parameters, the baseline's "
-            f"{_attention_total(baseline.attention, baseline):,}; use fewer heads or experts"
-        )
-    return _spend_rest_on_feedforward(baseline, widest)
+    model = _with_attention(baseline, attention)
+    matched = match_dimension(dimension, model, parameters_of("attention"), baseline)
+    return _spend_rest_on_feedforward(matched, baseline)
 
 
 def match_macs(
-    baseline: ModelConfig, attention: SwitchHeadAttention | MoaAttention, convention: Convention
+    baseline: ModelConfig,
+    attention: AttentionConfig,
+    counter: CostCounter,
+    dimension: Dimension = D_HEAD,
 ) -> ModelConfig:
-    """Return the model with this attention, widened or narrowed to the baseline's attention MACs.
+    """Return the model with this attention, given the baseline's attention MACs.
 
-    d_head is the largest multiple of 4 at which attention costs no more MACs than the baseline's;
-    the feed-forward block stays the baseline's, so parameters grow.
+    The free dimension takes the largest value at which attention costs no more MACs than the
+    baseline's; the feed-forward block stays the baseline's, so parameters grow.
 
     Source: SwitchHead (arXiv:2312.07987), Sec. 3.5; reproduces its d_head 112 and 168.
 
     Args:
         baseline: The dense baseline.
-        attention: Heads, experts and options; its d_head is replaced.
-        convention: How MACs are counted.
+        attention: Heads, experts and options; its value of the dimension is replaced.
+        counter: Counts MACs.
+        dimension: The free dimension of attention.
 
     Raises:
-        MatchError: If attention costs too much even at d_head 4.
+        MatchError: If there is no such model.
     """
-    budget = attention_macs(baseline, convention)
-
-    def macs(candidate: AttentionConfig) -> int:
-        return attention_macs(baseline.model_copy(update={"attention": candidate}), convention)
-
-    widest = _widest(attention, lambda candidate: macs(candidate) <= budget, D_HEAD_MULTIPLE)
-    if widest is None:
-        smallest = attention.model_copy(update={"d_head": D_HEAD_MULTIPLE})
-        raise MatchError(
-            f"{_describe(attention)}: at d_head={D_HEAD_MULTIPLE} attention costs "
-            f"{macs(smallest):,} MACs ({convention}), "
-            f"the baseline's {budget:,}; use fewer heads or a smaller top_k"
-        )
-    return baseline.model_copy(update={"attention": widest})
+    model = _with_attention(baseline, attention)
+    return match_dimension(dimension, model, macs_of("attention", counter), baseline)
 
 
 def baseline_model(sweep: Sweep) -> ModelConfig:
@@ -141,98 +141,101 @@ def baseline_model(sweep: Sweep) -> ModelConfig:
         n_layers=frame.n_layers,
         seq_len=frame.seq_len,
         context_multiple=frame.context_multiple,
+        direction=frame.direction,
         positions=frame.positions,
         attention=DenseAttention(n_heads=baseline.n_heads, d_head=baseline.d_head),
         feedforward=DenseFeedForward(d_ff=baseline.d_ff, p_dropout=frame.p_dropout),
     )
 
 
-def match_declared(sweep: Sweep, declared: DeclaredModel) -> ModelConfig:
+def match_declared(
+    sweep: Sweep, declared: DeclaredModel, counter: CostCounter | None = None
+) -> ModelConfig:
     """Return the model that a sweep declares, under its matching rule.
 
-    A sigma-MoE feed-forward takes the dense one's place after attention was matched.
+    First attention is matched over its free dimension, if it has one; then a sigma-MoE takes the
+    feed-forward's place, if one is declared, and is matched if it has a free dimension.
+
+    Args:
+        sweep: The sweep.
+        declared: One of its models.
+        counter: Counts MACs; by the sweep's convention if left out.
 
     Raises:
         MatchError: If there is none.
     """
     baseline = baseline_model(sweep)
-    fields = declared.model_dump(exclude={"kind", "name", "seeds", "feedforward"})
-    match declared:
-        case HeadMatchedModel():
-            model = match_heads(baseline, declared.n_heads)
-        case SwitchHeadModel():
-            attention = SwitchHeadAttention(**fields, d_head=D_HEAD_MULTIPLE)
-            model = _match(sweep, baseline, attention)
-        case MoaModel():
-            model = _match(sweep, baseline, MoaAttention(**fields, d_head=D_HEAD_MULTIPLE))
-        case _:
-            assert_never(declared)
-    if declared.feedforward is None:
-        return model
-    return model.model_copy(update={"feedforward": declared.feedforward})
+    model = _with_attention(baseline, _attention_of(declared))
+    free = FREE_DIMENSIONS[declared.match_over]
+    open_in_attention = D_HEAD if declared.d_head == FOLLOWS else free
+    if isinstance(declared, HeadMatchedModel) and open_in_attention == D_HEAD:
+        model = match_parameters(baseline, model.attention)
+    elif open_in_attention.block == "attention":
+        model = _match_attention(sweep, model.attention, open_in_attention, counter)
+    if declared.feedforward is not None:
+        open_values = {"n_experts": declared.feedforward.top_k, "d_expert": 1}
+        feedforward = SigmaMoeFeedForward(**(open_values | declared.feedforward.model_dump()))
+        model = model.model_copy(update={"feedforward": feedforward})
+    if free.block == "feedforward":
+        model = match_dimension(free, model, _quantity(sweep, "layer", counter), baseline)
+    return model
 
 
-def match_candidate(sweep: Sweep, shape: SwitchHeadShape) -> ModelConfig:
+def match_candidate(
+    sweep: Sweep, shape: SwitchHeadShape, counter: CostCounter | None = None
+) -> ModelConfig:
     """Return the SwitchHead model of this shape under the sweep's matching rule.
+
+    Args:
+        sweep: The sweep.
+        shape: Heads, experts and top-k.
+        counter: Counts MACs; by the sweep's convention if left out.
 
     Raises:
         MatchError: If there is none.
     """
-    attention = SwitchHeadAttention(**shape.model_dump(), d_head=D_HEAD_MULTIPLE)
-    return _match(sweep, baseline_model(sweep), attention)
+    attention = SwitchHeadAttention(**shape.model_dump(), d_head=1)
+    return _match_attention(sweep, attention, D_HEAD, counter)
 
 
-def _match(
-    sweep: Sweep, baseline: ModelConfig, attention: SwitchHeadAttention | MoaAttention
+def _match_attention(
+    sweep: Sweep, attention: AttentionConfig, dimension: Dimension, counter: CostCounter | None
 ) -> ModelConfig:
-    if sweep.matching == "mac_matched":
-        return match_macs(baseline, attention, sweep.convention)
-    return match_parameters(baseline, attention)
+    baseline = baseline_model(sweep)
+    if sweep.matching == "parameter_matched":
+        return match_parameters(baseline, attention, dimension)
+    return match_macs(baseline, attention, _counter(sweep, counter), dimension)
 
 
-def _describe(attention: SwitchHeadAttention | MoaAttention) -> str:
-    names = ["n_heads", "n_experts"] + (["top_k"] if attention.kind == "switchhead" else [])
-    return ", ".join(f"{name}={getattr(attention, name)}" for name in names)
+def _quantity(sweep: Sweep, scope: Scope, counter: CostCounter | None) -> Quantity:
+    if sweep.matching == "parameter_matched":
+        return parameters_of(scope)
+    return macs_of(scope, _counter(sweep, counter))
 
 
-def _widest(
-    attention: AttentionT, fits: Callable[[AttentionConfig], bool], multiple: int
-) -> AttentionT | None:
-    """Return the attention with the largest d_head that fits; costs grow with d_head."""
-
-    def widened(factor: int) -> AttentionT:
-        return cast(AttentionT, attention.model_copy(update={"d_head": factor * multiple}))
-
-    if not fits(widened(1)):
-        return None
-    low, high = 1, 2
-    while fits(widened(high)):
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(widened(middle)) else (low, middle)
-    return widened(low)
+def _counter(sweep: Sweep, counter: CostCounter | None) -> CostCounter:
+    return closed_form_counter(sweep.convention) if counter is None else counter
 
 
-def _within_parameters(baseline: ModelConfig) -> Callable[[AttentionConfig], bool]:
-    budget = _attention_total(baseline.attention, baseline)
-    return lambda attention: _attention_total(attention, baseline) <= budget
+def _attention_of(declared: DeclaredModel) -> AttentionConfig:
+    """Return the declared attention; what follows from the budget has some possible value."""
+    given = declared.model_dump(exclude={"name", "seeds", "match_over", "feedforward"})
+    open_values = {"n_heads": 1, "d_head": 1}
+    match declared:
+        case HeadMatchedModel():
+            return DenseAttention(**(open_values | given))
+        case SwitchHeadModel(top_k=K):
+            return SwitchHeadAttention(**({"n_experts": K} | open_values | given))
+        case MoaModel(n_heads=H):
+            return MoaAttention(**({"n_experts": max(1, H)} | open_values | given))
+        case _:
+            assert_never(declared)
 
 
-def _attention_total(attention: AttentionConfig, model: ModelConfig) -> int:
-    return sum(attention_parameters(attention, model.positions, model.d_model).values())
+def _with_attention(model: ModelConfig, attention: AttentionConfig) -> ModelConfig:
+    return model.model_copy(update={"attention": attention})
 
 
-def _spend_rest_on_feedforward(baseline: ModelConfig, attention: AttentionConfig) -> ModelConfig:
-    feedforward = baseline.feedforward
-    assert isinstance(feedforward, DenseFeedForward), "the baseline of a sweep is dense"
-    spent = _attention_total(attention, baseline)
-    rest = _attention_total(baseline.attention, baseline) - spent
-    parameters_per_unit = 2 * baseline.d_model + 1
-    d_ff = feedforward.d_ff + rest // parameters_per_unit
-    return baseline.model_copy(
-        update={
-            "attention": attention,
-            "feedforward": feedforward.model_copy(update={"d_ff": d_ff}),
-        }
-    )
+def _spend_rest_on_feedforward(model: ModelConfig, baseline: ModelConfig) -> ModelConfig:
+    assert isinstance(model.feedforward, DenseFeedForward), "the baseline of a sweep is dense"
+    return match_dimension(D_FF, model, parameters_of("layer"), baseline)

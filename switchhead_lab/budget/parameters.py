@@ -3,7 +3,7 @@
 Parts are named like the parameters of the built model with the layer number left out
 (`blocks.attention.query_weight` sums over all layers), so the two can be compared one by one.
 
-Letters: D d_model, H n_heads, P d_head, E n_experts, F d_ff, V vocab_size.
+Letters: D d_model, H n_heads, P d_head, E n_experts, F d_ff, V vocab_size, C n_outputs.
 """
 
 from collections.abc import Mapping
@@ -49,16 +49,20 @@ class ParameterCount:
         return self.parts["embedding.weight"]
 
 
-def count_parameters(model: ModelConfig, vocab_size: int) -> ParameterCount:
-    """Count the parameters of a language model.
+def count_parameters(
+    model: ModelConfig, vocab_size: int, n_outputs: int | None = None
+) -> ParameterCount:
+    """Count the parameters of a model.
 
     Source: SwitchHead (arXiv:2312.07987), Sec. 2.2 and A.5; the output layer is untied.
 
     Args:
         model: Architecture.
         vocab_size: Number of tokens.
+        n_outputs: Width of the output layer; as many as there are tokens if left out.
     """
     D, V = model.d_model, vocab_size
+    C = vocab_size if n_outputs is None else n_outputs
     per_layer = {
         **_norm("attention_norm", D),
         **_prefixed("attention", attention_parameters(model.attention, model.positions, D)),
@@ -70,8 +74,8 @@ def count_parameters(model: ModelConfig, vocab_size: int) -> ParameterCount:
             "embedding.weight": V * D,
             **{f"blocks.{name}": model.n_layers * count for name, count in per_layer.items()},
             **_norm("final_norm", D),
-            "output.weight": V * D,
-            "output.bias": V,
+            "output.weight": C * D,
+            "output.bias": C,
         }
     )
 

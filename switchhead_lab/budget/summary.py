@@ -99,11 +99,13 @@ class BudgetSummary:
         }
 
 
-def summarise_budget(model: ModelConfig, vocab_size: int) -> BudgetSummary:
+def summarise_budget(
+    model: ModelConfig, vocab_size: int, n_outputs: int | None = None
+) -> BudgetSummary:
     """Count everything about a model in every convention."""
     return BudgetSummary(
-        parameters=count_parameters(model, vocab_size),
-        active_parameters=active_parameters(model, vocab_size),
+        parameters=count_parameters(model, vocab_size, n_outputs),
+        active_parameters=active_parameters(model, vocab_size, n_outputs),
         costs=tuple(
             LayerCosts(
                 convention=convention,
@@ -116,18 +118,19 @@ def summarise_budget(model: ModelConfig, vocab_size: int) -> BudgetSummary:
             )
             for convention in CONVENTIONS
         ),
-        output_macs_per_token=model.d_model * vocab_size,
+        output_macs_per_token=model.d_model * (n_outputs or vocab_size),
     )
 
 
-def active_parameters(model: ModelConfig, vocab_size: int) -> int:
+def active_parameters(model: ModelConfig, vocab_size: int, n_outputs: int | None = None) -> int:
     """Count the parameters that one token meets: chosen experts, its embedding row, the rest.
 
     Args:
         model: Architecture.
         vocab_size: Number of tokens.
+        n_outputs: Width of the output layer; as many as there are tokens if left out.
     """
-    parts = dict(count_parameters(model, vocab_size).parts)
+    parts = dict(count_parameters(model, vocab_size, n_outputs).parts)
     parts["embedding.weight"] = model.d_model
     for name, kept in _expert_parts(model).items():
         chosen, experts = kept

@@ -63,8 +63,10 @@ def _executed(model: "ModelConfig") -> "LayerCosts":
     )
 
 
-def _models(target: str, size: str, overrides: list[str]) -> dict[str, tuple["ModelConfig", int]]:
-    """Return model and vocabulary size of everything that a target names."""
+def _models(
+    target: str, size: str, overrides: list[str]
+) -> dict[str, tuple["ModelConfig", int, int]]:
+    """Return model, vocabulary size and outputs of everything that a target names."""
     from switchhead_lab.config.files import apply_overrides, parse, read_toml
     from switchhead_lab.config.schema import RunConfig
     from switchhead_lab.config.sweep_files import find_sweep
@@ -75,11 +77,12 @@ def _models(target: str, size: str, overrides: list[str]) -> dict[str, tuple["Mo
     tree = read_toml(path) if path.suffix == ".toml" else {}
     if "attention" in tree.get("model", {}):
         config = parse(RunConfig, apply_overrides(tree, overrides), target)
-        return {path.stem: (config.model, config.vocab_size)}
+        return {path.stem: (config.model, config.vocab_size, config.n_outputs)}
     sweep = find_sweep(find_workspace().sweeps_dir, target).resolve(size, overrides)
-    vocab_size = sweep.data.tokenizer.vocab_size
     variants = [*declared_variants(sweep), *first_candidates(sweep)]
-    return {variant.title: (variant.model, vocab_size) for variant in variants}
+    return {
+        variant.title: (variant.model, sweep.vocab_size, sweep.n_outputs) for variant in variants
+    }
 
 
 def _print(summaries: dict[str, "BudgetSummary"], conventions: tuple[str, ...]) -> None:

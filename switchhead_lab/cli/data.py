@@ -8,6 +8,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from switchhead_lab.data.example_store import ExampleStore
     from switchhead_lab.data.token_store import Manifest
 
 app = typer.Typer(
@@ -43,8 +44,8 @@ def prepare(
 
     Example: lab data prepare notes.txt --name notes
     """
+    from switchhead_lab.config.data import TextData
     from switchhead_lab.config.files import parse
-    from switchhead_lab.config.schema import DataConfig
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.data import token_store
     from switchhead_lab.errors import ConfigError
@@ -62,7 +63,7 @@ def prepare(
         "tokenizer": choice,
         "max_train_tokens": max_train_tokens,
     }
-    data = parse(DataConfig, values, "lab data prepare")
+    data = parse(TextData, values, "lab data prepare")
     if path is not None:
         token_store.register(
             workspace.data_dir, path, name, replace=replace, skip_bad_lines=skip_bad_lines
@@ -71,6 +72,50 @@ def prepare(
     store = known or token_store.prepare(workspace.data_dir, data, progress=typer.echo)
     typer.echo(f"{'already prepared' if known else 'prepared'}: {store.path}")
     for line in _store_lines(store.manifest):
+        typer.echo(line)
+
+
+@app.command()
+def listops(
+    n_train: Annotated[int | None, typer.Option(help="Examples to train on; 50000.")] = None,
+    max_depth: Annotated[int | None, typer.Option(help="Deepest nesting of operators; 5.")] = None,
+    max_length: Annotated[int | None, typer.Option(help="Most tokens of an example; 50.")] = None,
+    operators: Annotated[
+        str | None, typer.Option(help="Separated by commas; MIN,MAX,MED,SM.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the examples; 0.")] = None,
+    show: Annotated[
+        int, typer.Option(min=0, help="Print so many training examples, each after its value.")
+    ] = 0,
+) -> None:
+    """Generate ListOps examples, once: nested operators over digits, to be classified by value.
+
+    A sweep's own examples are generated when it first trains; this is to look at some before.
+
+    Example: lab data listops --max-depth 3 --show 5
+    """
+    from switchhead_lab.config.data import ListOpsData
+    from switchhead_lab.config.files import parse
+    from switchhead_lab.config.workspace import find_workspace
+    from switchhead_lab.data import example_store
+    from switchhead_lab.errors import ConfigError
+
+    given = {
+        "n_train": n_train,
+        "max_depth": max_depth,
+        "max_length": max_length,
+        "operators": None if operators is None else operators.split(","),
+        "seed": seed,
+    }
+    values = {key: value for key, value in given.items() if value is not None}
+    data = parse(ListOpsData, {"kind": "listops", **values}, "lab data listops")
+    if show > data.n_train:
+        raise ConfigError(f"--show {show} but n_train={data.n_train}; show at most as many")
+    data_dir = find_workspace().data_dir
+    known = example_store.find_examples(data_dir, data)
+    store = known or example_store.prepare_examples(data_dir, data, progress=typer.echo)
+    typer.echo(f"{'already prepared' if known else 'prepared'}: {store.path}")
+    for line in _example_lines(store, show):
         typer.echo(line)
 
 
@@ -111,3 +156,17 @@ def _store_lines(manifest: "Manifest") -> "Iterator[str]":
         )
     for file, n_lines in manifest.skipped_lines.items():
         yield f"  skipped in {file}: {n_lines:,} bad lines"
+
+
+def _example_lines(store: "ExampleStore", n_shown: int) -> "Iterator[str]":
+    from switchhead_lab.data.listops import render
+
+    manifest = store.manifest
+    for split, part in manifest.splits.items():
+        yield (
+            f"  {split}: {part.n_examples:,} examples, {part.mean_length:.1f} tokens on average; "
+            f"always guessing {manifest.majority_class} is right for {part.majority_fraction:.1%}"
+        )
+    train = store.examples("train")
+    for tokens, value in zip(train.tokens[:n_shown], train.labels[:n_shown], strict=True):
+        yield f"  {value} = {render(tokens, manifest.data.operators)}"

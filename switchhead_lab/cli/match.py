@@ -21,6 +21,14 @@ def match(
     sweep: Annotated[str, typer.Argument(help="Name of a sweep or path to its file.")],
     size: SizeOption = "",
     overrides: SetOption = None,
+    convention: Annotated[
+        str,
+        typer.Option(
+            "--convention",
+            help="equations, published or executed: how MACs and memory are counted, also by a "
+            "rule that matches MACs; the sweep's if left out.",
+        ),
+    ] = "",
     toml: Annotated[
         bool, typer.Option("--toml", help="Print the resolved run configurations as TOML.")
     ] = False,
@@ -28,7 +36,8 @@ def match(
 ) -> None:
     """Show every variant of a sweep, matched to the dense baseline: parameters, MACs and memory.
 
-    Nothing is trained. Costs are per attention layer and sequence.
+    Nothing is trained. Costs are per attention layer and sequence; "difference" is that to the
+    dense baseline. Below the table stands why a combination of the search space has no model.
 
     Example: lab match matched-params --size pocket
     """
@@ -36,24 +45,28 @@ def match(
     from switchhead_lab.config.files import to_toml
     from switchhead_lab.config.sweep_files import find_sweep
     from switchhead_lab.config.workspace import find_workspace
+    from switchhead_lab.sweeping.costing import find_counter
     from switchhead_lab.sweeping.listing import match_cells, match_rows
     from switchhead_lab.sweeping.plan import Infeasible, all_variants, run_config
 
     declaration = find_sweep(find_workspace().sweeps_dir, sweep).resolve(size, overrides or ())
-    variants = all_variants(declaration)
+    counter = find_counter(convention or declaration.convention)
+    variants = all_variants(declaration, counter)
     if toml:
         for variant in variants:
             if not isinstance(variant, Infeasible):
                 typer.echo(f"# {variant.name} ({variant.role}), seed {variant.seeds[0]}")
                 typer.echo(to_toml(run_config(declaration, variant.model, variant.seeds[0])))
         return
-    rows: list[dict[str, Any]] = match_rows(declaration, variants)
+    rows: list[dict[str, Any]] = match_rows(declaration, variants, counter)
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
     columns, cells = match_cells(rows)
     title = (
         f"{declaration.name}, size {declaration.size}: {declaration.matching.replace('_', '-')}, "
-        f"MACs and memory by the {declaration.convention} convention"
+        f"MACs and memory by the {counter.convention} convention"
     )
     print_table(title, columns, cells, n_text_columns=2)
+    for reason in dict.fromkeys(row["infeasible"] for row in rows if row["infeasible"]):
+        typer.echo(f"infeasible: {reason}")

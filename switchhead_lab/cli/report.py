@@ -45,12 +45,12 @@ def _print(written: "Report") -> None:
     from switchhead_lab.cli.tables import print_table
     from switchhead_lab.reporting.page import compact
 
-    headings, rows = compact(written.table)
+    headings, rows = compact(written.table, written.quality)
     print_table(written.title, headings, rows)
     for sentence in written.caption:
         typer.echo(f"  {sentence}")
     if written.paper is not None:
-        headings, rows = compact(written.paper)
+        headings, rows = compact(written.paper, written.quality)
         typer.echo()
         print_table("The paper's values beside ours", headings, rows, n_text_columns=2)
         typer.echo(f"  {written.paper_caption}")

@@ -32,6 +32,7 @@ def train(
     # Only now what takes a second to import: a mistake in the file is told at once.
     from switchhead_lab.tracking.mlflow_index import open_workspace_index
     from switchhead_lab.tracking.record import RunLabels
+    from switchhead_lab.tracking.run_summary import score_text
     from switchhead_lab.training.run import execute_run
 
     run = execute_run(
@@ -41,8 +42,11 @@ def train(
         index=open_workspace_index(workspace),
     )
     assert run.result is not None, "a run without hooks that prune has a result"
+    result = run.result
     typer.echo(
-        f"{run.name}: validation perplexity {run.result.validation_perplexity:.2f}, "
-        f"test {run.result.test_perplexity:.2f}, {run.result.ms_per_step:.0f} ms/step"
+        f"{run.name}: validation perplexity "
+        f"{score_text(result.validation_perplexity, result.validation_accuracy)}; "
+        f"test {score_text(result.test_perplexity, result.test_accuracy)}; "
+        f"{result.ms_per_step:.0f} ms/step"
     )
     typer.echo(f"records: {run.directory}")

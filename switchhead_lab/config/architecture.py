@@ -194,10 +194,24 @@ class SigmaMoeFeedForward(Part):
 
 
 FeedForwardConfig = Annotated[DenseFeedForward | SigmaMoeFeedForward, Field(discriminator="kind")]
+Direction = Literal["causal", "bidirectional"]
+
+
+def require_memory_possible(direction: Direction, context_multiple: int) -> None:
+    """Refuse memory of earlier chunks in a model that also looks ahead.
+
+    Raises:
+        ValueError: If there is memory and the direction is not causal.
+    """
+    if direction == "bidirectional" and context_multiple > 1:
+        raise ValueError(
+            f'context_multiple={context_multiple} but direction="bidirectional": memory of earlier '
+            "chunks exists for causal models only; use context_multiple=1"
+        )
 
 
 class ModelConfig(Part):
-    """A decoder language model without its vocabulary, which belongs to the tokenizer."""
+    """A Transformer without its vocabulary and outputs, which belong to data and objective."""
 
     d_model: int = Field(ge=2, multiple_of=2)
     """Residual width; even, because the position table pairs sines with cosines."""
@@ -207,12 +221,20 @@ class ModelConfig(Part):
     """Length of the active chunk in tokens (the paper's T)."""
     context_multiple: int = Field(default=2, ge=1, le=16)
     """Chunks of context including the active one (the paper's C); 1 means no memory."""
+    direction: Direction = Field(default="causal", exclude_if=lambda value: value == "causal")
+    """Which positions a token sees: those up to its own, or all of its sequence. Absent where
+    causal, so identities do not depend on it."""
     positions: PositionsConfig = TransformerXLPositions()
     """Position encoding."""
     attention: AttentionConfig
     """Attention variant."""
     feedforward: FeedForwardConfig
     """Feed-forward variant."""
+
+    @model_validator(mode="after")
+    def _memory_is_possible(self) -> Self:
+        require_memory_possible(self.direction, self.context_multiple)
+        return self
 
     @property
     def memory_len(self) -> int:

@@ -120,10 +120,10 @@ def _read_value(text: str) -> Any:
 
 
 def _explain(schema: type[BaseModel], details: Any) -> str:
-    location = ".".join(str(part) for part in details["loc"])
+    _, location = _follow(schema, details["loc"])
     kind, value, message = details["type"], details["input"], details["msg"]
     if kind == "extra_forbidden":
-        known = sorted(_fields_at(schema, details["loc"][:-1]))
+        known, _ = _follow(schema, details["loc"][:-1])
         name = str(details["loc"][-1])
         return f'unknown key "{location}"{near_miss(name, known)}; known keys: {", ".join(known)}'
     if kind == "missing":
@@ -139,9 +139,15 @@ def _explain(schema: type[BaseModel], details: Any) -> str:
     return f"{location} = {shown}: {message[0].lower()}{message[1:]}"
 
 
-def _fields_at(schema: type[BaseModel], location: Iterable[Any]) -> Iterable[str]:
-    """Return the field names of the class that `location` (pydantic's path) leads to."""
+def _follow(schema: type[BaseModel], location: Iterable[Any]) -> tuple[list[str], str]:
+    """Follow pydantic's path through a schema.
+
+    Returns:
+        The field names of the class it leads to, sorted, and the path as users write it: without
+        the kinds that pydantic puts in where a field may be one of several classes.
+    """
     candidates: list[Any] = [schema]
+    written: list[str] = []
     for part in location:
         following: list[Any] = []
         for candidate in candidates:
@@ -149,9 +155,12 @@ def _fields_at(schema: type[BaseModel], location: Iterable[Any]) -> Iterable[str
                 annotation = candidate.model_fields[part].annotation
                 following.extend(_classes_in(annotation))
         tagged = [c for c in candidates if _kind_of(c) == part]
+        if following or not tagged:
+            written.append(str(part))
         if following or tagged:
             candidates = following or tagged
-    return {name for candidate in candidates for name in candidate.model_fields}
+    names = {name for candidate in candidates for name in candidate.model_fields}
+    return sorted(names), ".".join(written)
 
 
 def _classes_in(annotation: Any) -> list[type[BaseModel]]:

@@ -3,56 +3,19 @@
 Every class is frozen and refuses unknown keys.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from switchhead_lab.config.architecture import ModelConfig
+from switchhead_lab.config.data import DataConfig
+from switchhead_lab.config.objective import (
+    LanguageModelling,
+    ObjectiveConfig,
+    count_outputs,
+    require_objective_possible,
+)
 from switchhead_lab.config.part import Part
-
-
-class SentencePieceTokenizer(Part):
-    """SentencePiece unigram model trained on the training split, with byte fallback."""
-
-    kind: Literal["sentencepiece"] = "sentencepiece"
-    vocab_size: int = Field(default=2048, ge=300, le=65_535)
-    """Number of pieces, 256 byte pieces included."""
-
-
-class ByteTokenizer(Part):
-    """One token per UTF-8 byte; byte 0, which text cannot hold, ends a document."""
-
-    kind: Literal["byte"] = "byte"
-
-    @property
-    def vocab_size(self) -> int:
-        """Size of the vocabulary: every byte value."""
-        return 256
-
-
-class CharTokenizer(Part):
-    """One token per character; the most frequent of the training split, the others unknown."""
-
-    kind: Literal["char"] = "char"
-    vocab_size: int = Field(default=256, ge=3, le=65_535)
-    """Number of tokens, of which two are reserved: unknown character and end of document."""
-
-
-TokenizerConfig = Annotated[
-    SentencePieceTokenizer | ByteTokenizer | CharTokenizer, Field(discriminator="kind")
-]
-
-
-class DataConfig(Part):
-    """Which text, cut into which tokens."""
-
-    corpus: str = Field(default="sotu", pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=40)
-    """Name of a corpus (`lab data list`): lower-case letters, digits and underscores."""
-    tokenizer: TokenizerConfig = SentencePieceTokenizer()
-    """Tokenizer, trained on the training split only."""
-    max_train_tokens: int = Field(default=0, ge=0, exclude_if=lambda limit: limit == 0)
-    """Use the first so many tokens of the training split, 0 for all; the paper takes the first
-    steps * T * batch_size of C4 and peS2o. Absent where 0, so identities do not depend on it."""
 
 
 class TrainingConfig(Part):
@@ -114,19 +77,39 @@ class RunConfig(Part):
 
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Seed of initialisation, dropout and the order of the batches."""
+    objective: ObjectiveConfig = Field(
+        default=LanguageModelling(), exclude_if=lambda objective: objective == LanguageModelling()
+    )
+    """What is learned. Absent where it is language modelling, so identities do not need it."""
     data: DataConfig
-    """Text and tokenizer."""
+    """Text and tokenizer, or generated examples."""
     model: ModelConfig
     """Architecture."""
     training: TrainingConfig
     """Optimisation."""
 
+    @model_validator(mode="after")
+    def _objective_is_possible(self) -> Self:
+        require_objective_possible(
+            self.objective,
+            self.data,
+            direction=self.model.direction,
+            seq_len=self.model.seq_len,
+            context_multiple=self.model.context_multiple,
+        )
+        return self
+
     @property
     def vocab_size(self) -> int:
-        """Vocabulary of the model, which is that of its tokenizer."""
-        return self.data.tokenizer.vocab_size
+        """Number of tokens that the model reads."""
+        return self.data.vocab_size
+
+    @property
+    def n_outputs(self) -> int:
+        """Width of the output layer: tokens to predict, or classes."""
+        return count_outputs(self.objective, self.data)
 
     @property
     def tokens_per_step(self) -> int:
-        """Tokens predicted in one optimiser step."""
+        """Tokens read in one optimiser step, padding included."""
         return self.training.batch_size * self.model.seq_len

@@ -15,28 +15,36 @@ from switchhead_lab.errors import DataError
 IGNORE = -100
 """Target of a position that no loss counts."""
 
+PADDING = 0
+"""Token behind the end of an example that is shorter than its batch; running text has none."""
+
 
 @dataclass(frozen=True)
 class Batch:
-    """One chunk of B token streams.
+    """What a step reads and is to predict, for B rows.
 
     Row r continues row r of the batch before, unless `starts_stream` is true; then any memory of
     earlier chunks must be dropped.
+
+    Attributes:
+        inputs_BT: Tokens, shape [B, T].
+        targets: Tokens to predict, shape [B, T], or one class for each row, shape [B].
+        starts_stream: Whether the rows begin something new.
     """
 
     inputs_BT: NDArray[np.int64]
-    targets_BT: NDArray[np.int64]
+    targets: NDArray[np.int64]
     starts_stream: bool
 
     @property
     def n_targets(self) -> int:
         """Targets that count, those that are not `IGNORE`."""
-        return int((self.targets_BT != IGNORE).sum())
+        return int((self.targets != IGNORE).sum())
 
 
 @dataclass(frozen=True)
-class TrainingBatches:
-    """Endless batches for training; nothing but the step is needed to resume.
+class TokenBatches:
+    """Endless batches of running text for training; nothing but the step is needed to resume.
 
     In an epoch the text, shifted cyclically, is cut into `batch_size` streams of equal length, each
     read in chunks of `seq_len`. Every epoch shifts by another amount, drawn from seed and epoch,
@@ -90,7 +98,7 @@ class TrainingBatches:
         return Batch(window[:, :-1], window[:, 1:], starts_stream=chunk == 0)
 
 
-def evaluation_batches(
+def evaluation_token_batches(
     tokens: NDArray[np.integer], batch_size: int, seq_len: int
 ) -> Iterator[Batch]:
     """Yield batches in which every token but the first is a target exactly once.
@@ -119,7 +127,7 @@ def evaluation_batches(
         yield Batch(
             # int64 before IGNORE: a negative number does not fit the tokens' own type.
             inputs_BT=np.where(within, tokens[read].astype(np.int64), 0),
-            targets_BT=np.where(within, tokens[read + 1].astype(np.int64), IGNORE),
+            targets=np.where(within, tokens[read + 1].astype(np.int64), IGNORE),
             starts_stream=start == 0,
         )
 

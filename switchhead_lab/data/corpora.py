@@ -7,9 +7,9 @@ from typing import Literal, cast
 
 from pydantic import Field, ValidationError
 
+from switchhead_lab.config.data import TextData
 from switchhead_lab.config.files import near_miss
 from switchhead_lab.config.part import Part
-from switchhead_lab.config.schema import DataConfig
 from switchhead_lab.data.documents import Corpus, Document, corpus_of_documents
 from switchhead_lab.data.hub import read_hub_corpus
 from switchhead_lab.data.jsonl import BadLines
@@ -178,7 +178,7 @@ def inspect_source(path: Path, name: str, *, skip_bad_lines: bool = False) -> Co
     if name in EMBEDDED:
         raise DataError(f'"{name}" is the name of an embedded corpus; choose another --name')
     try:
-        DataConfig(corpus=name)
+        TextData(corpus=name)
     except ValidationError:
         raise DataError(
             f'"{name}" is not a corpus name; use at most 40 lower-case letters, digits and '

@@ -1,9 +1,10 @@
-"""What `lab data list` shows: every known corpus with its prepared tokens."""
+"""What `lab data list` shows: every known corpus with its prepared tokens, generated examples."""
 
 from pathlib import Path
 
 from switchhead_lab.data.corpora import RegisteredCorpus, find_corpus, known_corpora
 from switchhead_lab.data.documents import SPLITS
+from switchhead_lab.data.example_store import ExampleStore, list_example_stores
 from switchhead_lab.data.token_store import TokenStore, list_stores
 from switchhead_lab.data.tokenisation import tokenizer_id
 
@@ -13,7 +14,8 @@ Row = dict[str, str | int | float | None]
 def list_corpora(data_dir: Path) -> list[Row]:
     """Return one row per prepared store, and one per corpus that has none.
 
-    What is not known before tokens are prepared is None.
+    What is not known before tokens are prepared is None, and so is what generated examples lack;
+    the documents of these are the examples, and padding is not counted among their tokens.
 
     Raises:
         DataError: If a corpus.json is damaged.
@@ -24,6 +26,7 @@ def list_corpora(data_dir: Path) -> list[Row]:
         rows.extend(_store_row(store) for store in stores)
         if not stores:
             rows.append(_corpus_row(data_dir, name))
+    rows.extend(_example_row(store) for store in list_example_stores(data_dir))
     return rows
 
 
@@ -49,5 +52,17 @@ def _corpus_row(data_dir: Path, name: str) -> Row:
         "documents": entry.n_documents if entry else None,
         "bytes": entry.n_bytes if entry else None,
         **{f"{split} tokens": None for split in SPLITS},
+        "unigram perplexity": None,
+    }
+
+
+def _example_row(store: ExampleStore) -> Row:
+    splits = store.manifest.splits
+    return {
+        "corpus": store.manifest.corpus,
+        "tokenizer": None,
+        "documents": sum(splits[split].n_examples for split in SPLITS),
+        "bytes": None,
+        **{f"{split} tokens": splits[split].n_tokens for split in SPLITS},
         "unigram perplexity": None,
     }

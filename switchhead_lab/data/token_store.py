@@ -1,9 +1,7 @@
 """Prepared tokens on disk: made once, in one step, and checked by hash."""
 
-import hashlib
 import platform
 import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,16 +9,16 @@ from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from switchhead_lab.config.data import TextData, TokenizerConfig
 from switchhead_lab.config.identity import hash_of
 from switchhead_lab.config.part import Part
-from switchhead_lab.config.schema import DataConfig, TokenizerConfig
+from switchhead_lab.data.batches import Batch, TokenBatches, evaluation_token_batches
 from switchhead_lab.data.corpora import (
     ENTRY_FILE,
     CorpusEntry,
@@ -37,6 +35,14 @@ from switchhead_lab.data.encoding import (
     unigram_perplexity,
     write_tokens,
 )
+from switchhead_lab.data.store_files import (
+    MANIFEST_FILE,
+    locked,
+    made_whole,
+    remove_leftovers,
+    require_hashes,
+    sha256_of_file,
+)
 from switchhead_lab.data.tokenisation import (
     Tokenizer,
     load_tokenizer,
@@ -44,11 +50,10 @@ from switchhead_lab.data.tokenisation import (
     tokenizer_id,
     train_tokenizer,
 )
-from switchhead_lab.errors import DataError, WorkspaceError
-from switchhead_lab.tracking.atomic import make_directory, sync_directory, write_text
+from switchhead_lab.errors import DataError
+from switchhead_lab.tracking.atomic import make_directory, write_text
 
-MANIFEST_FILE = "manifest.json"
-LOCK_FILE = ".lock"
+_REMEDY = "run `lab data prepare` again"
 
 Progress = Callable[[str], None]
 
@@ -125,6 +130,26 @@ class TokenStore:
             }
         )
 
+    def describe(self) -> dict[str, Any]:
+        """Return manifest and digest as plain data, for provenance."""
+        return {**self.manifest.model_dump(mode="json"), "digest": self.digest}
+
+    def n_bytes(self, split: Split) -> int:
+        """Return the UTF-8 bytes of a split's text."""
+        return self.manifest.splits[split].n_bytes
+
+    def training_batches(self, batch_size: int, seq_len: int, seed: int) -> TokenBatches:
+        """Return the batches of the training split.
+
+        Raises:
+            DataError: If the split does not fill one batch.
+        """
+        return TokenBatches(self.tokens("train"), batch_size, seq_len, seed)
+
+    def evaluation_batches(self, split: Split, batch_size: int, seq_len: int) -> Iterator[Batch]:
+        """Yield batches in which every token of a split but the first is a target once."""
+        return evaluation_token_batches(self.tokens(split), batch_size, seq_len)
+
     def tokens(self, split: Split) -> NDArray[np.uint16]:
         """Return the tokens of a split, memory-mapped and read-only.
 
@@ -148,13 +173,7 @@ class TokenStore:
         expected = {self.path / tokenizer_file_name(manifest.tokenizer): manifest.tokenizer_sha256}
         for split in SPLITS:
             expected[_token_path(self.path, split)] = manifest.splits[split].sha256
-        for path, sha256 in expected.items():
-            found = _sha256_of_file(path)
-            if found != sha256:
-                raise DataError(
-                    f"{path}: SHA-256 is {found}, but {MANIFEST_FILE} says {sha256}; "
-                    f"delete {self.path} and run `lab data prepare` again"
-                )
+        require_hashes(self.path, expected, _REMEDY)
 
 
 def register(
@@ -165,7 +184,7 @@ def register(
     Args:
         data_dir: The workspace's folder of prepared corpora.
         path: Text file, JSONL file or folder; the published files under a published name.
-        name: Name, as in `DataConfig.corpus`.
+        name: Name, as in `TextData.corpus`.
         replace: Give a known name to this text, dropping the tokens of the other one.
         skip_bad_lines: Skip lines of JSONL files that hold no document.
 
@@ -174,7 +193,7 @@ def register(
         WorkspaceError: If the data folder cannot be written.
     """
     entry = inspect_source(path, name, skip_bad_lines=skip_bad_lines)
-    with _locked(make_directory(data_dir / name)) as folder:
+    with locked(make_directory(data_dir / name)) as folder:
         old = _known_entry(data_dir, name, tolerate_damage=replace)
         if old is not None and old.source_sha256 != entry.source_sha256:
             stores = [child for child in folder.iterdir() if child.is_dir()]
@@ -191,7 +210,7 @@ def register(
     return entry
 
 
-def prepare(data_dir: Path, data: DataConfig, *, progress: Progress | None = None) -> TokenStore:
+def prepare(data_dir: Path, data: TextData, *, progress: Progress | None = None) -> TokenStore:
     """Tokenise a corpus, or return the store that holds its tokens already.
 
     A store appears in one step: whatever interrupts the work leaves no store. Processes that
@@ -210,31 +229,20 @@ def prepare(data_dir: Path, data: DataConfig, *, progress: Progress | None = Non
     if store is not None:
         return store
     report = progress or (lambda _stage: None)
-    with _locked(make_directory(data_dir / data.corpus)) as folder:
-        for stale in folder.glob(".*.tmp"):
-            shutil.rmtree(stale)
+    with locked(make_directory(data_dir / data.corpus)) as folder:
+        remove_leftovers(folder)
         store = find_store(data_dir, data)
         if store is not None:
             return store
         report(f"reading {data.corpus}")
         corpus = find_corpus(data_dir, data.corpus).read()
         target = folder / store_name(data)
-        temporary = make_directory(folder / f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
-        try:
+        with made_whole(target) as temporary:
             manifest = _fill(temporary, corpus, data, report)
-            # A folder that is there but was not found valid above is a damaged or outdated store.
-            if target.exists():
-                shutil.rmtree(target)
-            temporary.rename(target)
-            sync_directory(folder)
-        except OSError as error:
-            raise WorkspaceError(f"{target}: cannot be written: {error.strerror}") from None
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
     return TokenStore(target, manifest)
 
 
-def find_store(data_dir: Path, data: DataConfig) -> TokenStore | None:
+def find_store(data_dir: Path, data: TextData) -> TokenStore | None:
     """Return the store of a corpus and tokenizer if it is complete, else None.
 
     Complete means: a readable manifest of this corpus, source and tokenizer, and files of the right
@@ -257,7 +265,7 @@ def find_store(data_dir: Path, data: DataConfig) -> TokenStore | None:
     return store
 
 
-def store_name(data: DataConfig) -> str:
+def store_name(data: TextData) -> str:
     """Return the name of a store's folder, e.g. `sentencepiece-8000-first-1000000`."""
     limit = f"-first-{data.max_train_tokens}" if data.max_train_tokens else ""
     return f"{tokenizer_id(data.tokenizer)}{limit}"
@@ -282,7 +290,7 @@ def _read_store(path: Path) -> TokenStore | None:
     return TokenStore(path, manifest)
 
 
-def _fill(folder: Path, corpus: Corpus, data: DataConfig, report: Progress) -> Manifest:
+def _fill(folder: Path, corpus: Corpus, data: TextData, report: Progress) -> Manifest:
     """Write tokenizer, tokens and manifest into a folder."""
     config = data.tokenizer
     report(f"training tokenizer {tokenizer_id(config)}")
@@ -312,10 +320,10 @@ def _fill(folder: Path, corpus: Corpus, data: DataConfig, report: Progress) -> M
         max_train_tokens=data.max_train_tokens,
         source_sha256=corpus.source_sha256,
         skipped_lines=dict(sorted(corpus.skipped_lines.items())),
-        tokenizer_sha256=_sha256_of_file(tokenizer_path),
+        tokenizer_sha256=sha256_of_file(tokenizer_path, _REMEDY),
         splits={
             split: SplitManifest(
-                sha256=_sha256_of_file(_token_path(folder, split)),
+                sha256=sha256_of_file(_token_path(folder, split), _REMEDY),
                 n_documents=part.n_documents,
                 n_bytes=part.n_bytes,
                 n_tokens=part.n_tokens,
@@ -348,21 +356,6 @@ def _named(corpus: Corpus) -> Iterator[None]:
 
 def _token_path(folder: Path, split: Split) -> Path:
     return folder / f"{split}.bin"
-
-
-def _sha256_of_file(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        raise DataError(f"{path}: missing; run `lab data prepare` again") from None
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[Path]:
-    """Hold a corpus's folder against other processes that register or prepare it."""
-    with FileLock(folder / LOCK_FILE):
-        yield folder
 
 
 def _known_entry(data_dir: Path, name: str, *, tolerate_damage: bool) -> CorpusEntry | None:

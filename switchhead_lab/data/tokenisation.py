@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from switchhead_lab.config.schema import (
+from switchhead_lab.config.data import (
     ByteTokenizer,
     CharTokenizer,
     SentencePieceTokenizer,

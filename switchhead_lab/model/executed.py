@@ -18,14 +18,15 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry
 from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.model.attention import build_attention
 from switchhead_lab.model.feedforward import build_feedforward
+from switchhead_lab.model.sequence_plan import SequencePlan, plan_sequences
 
 # Views, element-wise arithmetic, reductions, sorts and copies: no products of matrices.
 _WITHOUT_PRODUCT_NAMES = (
     "_log_softmax _safe_softmax _softmax _to_copy _unsafe_view add add_ alias amax any "
-    "arange as_strided bernoulli bitwise_and bitwise_not cat clamp clamp_min clone copy_ "
-    "cos detach div empty empty_like entr eq exp expand eye fill_ full gather ge gt "
+    "arange as_strided bernoulli bernoulli_ bitwise_and bitwise_not cat clamp clamp_min clone "
+    "copy_ cos detach div div_ empty empty_like entr eq exp expand eye fill_ full gather ge gt "
     "index_select lift_fresh log logical_not logsumexp lt masked_fill mean mul nan_to_num "
-    "native_dropout neg new_empty new_full new_zeros ones_like permute pow rand_like relu "
+    "native_dropout neg new_empty new_full new_zeros ones ones_like permute pow rand_like relu "
     "reshape rsub scalar_tensor scatter select sigmoid sin slice sort split "
     "split_with_sizes sqrt squeeze stack sub sum t transpose tril triu_ unbind unsqueeze "
     "var view where zero_ zeros zeros_like "
@@ -69,7 +70,7 @@ def executed_attention(model: ModelConfig) -> ExecutedCost:
         layer = build_attention(model.attention, model.positions, model.d_model)
         n_keys = model.context_multiple * model.seq_len
         context_BSD = torch.empty(1, n_keys, model.d_model, requires_grad=True)
-        return _count(layer, context_BSD, model.seq_len)
+        return _count(layer, context_BSD, _plan(model, n_keys))
 
 
 def executed_feedforward(model: ModelConfig) -> ExecutedCost:
@@ -81,14 +82,20 @@ def executed_feedforward(model: ModelConfig) -> ExecutedCost:
     with torch.device("meta"):
         block = build_feedforward(model.feedforward, model.d_model)
         x_BTD = torch.empty(1, model.seq_len, model.d_model, requires_grad=True)
-        return _count(block, x_BTD)
+        return _count(block, x_BTD, _plan(model, model.seq_len))
 
 
-def _count(layer: nn.Module, x: Tensor, *arguments: int) -> ExecutedCost:
+def _plan(model: ModelConfig, n_keys: int) -> SequencePlan:
+    device = torch.device("meta")
+    return plan_sequences(model, model.seq_len, n_keys, dtype=torch.float32, device=device)
+
+
+def _count(layer: nn.Module, x: Tensor, plan: SequencePlan) -> ExecutedCost:
     counter = FlopCounterMode(display=False, custom_mapping=_FORMULAS)
-    known = [x, *layer.parameters()]
+    # The plan belongs to the whole model: its table and mask are kept once, not by each layer.
+    known = [x, *layer.parameters(), plan.table, *([] if plan.mask is None else [plan.mask])]
     with _kept_for_backward(known) as kept, counter, _RefuseUncounted():
-        layer(x, *arguments)
+        layer(x, plan)
     return ExecutedCost(
         macs=counter.get_total_flops() // 2,
         memory_floats=sum(kept.values()),

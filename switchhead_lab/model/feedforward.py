@@ -20,6 +20,7 @@ from switchhead_lab.config.architecture import (
 from switchhead_lab.model.initialisation import init_normal
 from switchhead_lab.model.precision import in_compute_dtype
 from switchhead_lab.model.router import ExpertChoice, Router
+from switchhead_lab.model.sequence_plan import SequencePlan
 from switchhead_lab.model.sublayer import SublayerOutput
 
 
@@ -39,8 +40,8 @@ class DenseFeedForwardBlock(nn.Module):
             init_normal(layer.weight, layer.in_features, scale, generator)
             layer.bias.zero_()
 
-    def forward(self, x_BTD: Tensor) -> SublayerOutput:
-        """Transform each position; shape [B, T, D] in and out."""
+    def forward(self, x_BTD: Tensor, _plan: SequencePlan) -> SublayerOutput:
+        """Transform each position, wherever it stands; shape [B, T, D] in and out."""
         hidden_BTF = F.relu(self.up(x_BTD))
         hidden_BTF = F.dropout(hidden_BTF, self.p_dropout, self.training)
         return SublayerOutput(self.down(hidden_BTF))
@@ -68,8 +69,8 @@ class SigmaMoeBlock(nn.Module):
         init_normal(self.down_weight, E * width, scale, generator)
         self.router.reset_parameters(scale, generator)
 
-    def forward(self, x_BTD: Tensor) -> SublayerOutput:
-        """Transform each position; shape [B, T, D] in and out."""
+    def forward(self, x_BTD: Tensor, plan: SequencePlan) -> SublayerOutput:
+        """Transform each position; shape [B, T, D] in and out; padding is not regularised."""
         choice = self.router(x_BTD.flatten(0, 1))
         x_ND = in_compute_dtype(x_BTD).flatten(0, 1)
         hidden_N1KF = expert_matmul(
@@ -89,7 +90,7 @@ class SigmaMoeBlock(nn.Module):
         )
         loss = None
         if self.entropy_coefficient > 0.0:
-            loss = -self.entropy_coefficient * batch_entropy(choice)
+            loss = -self.entropy_coefficient * batch_entropy(choice.at_tokens(plan.is_token_BT))
         return SublayerOutput(output_ND.view_as(x_BTD), {"router": choice}, loss)
 
 

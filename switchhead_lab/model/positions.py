@@ -4,7 +4,7 @@ Heads come first in every tensor: one position product per head is then one larg
 per head and sequence.
 
 Letters: B batch, T query positions, S key positions (memory + chunk), H heads, P d_head, D d_model,
-R rows of the position table (S + 1).
+R rows of the table of distances.
 """
 
 import math
@@ -20,8 +20,7 @@ from switchhead_lab.config.architecture import (
     TransformerXLPositions,
 )
 from switchhead_lab.model.initialisation import init_normal
-
-_XL_BASE = 10_000.0
+from switchhead_lab.model.sequence_plan import SequencePlan, n_rotated_channels
 
 
 class XLPositions(nn.Module):
@@ -52,27 +51,31 @@ class XLPositions(nn.Module):
             self.position_bias.zero_()
             self.score_scale.fill_(1.0 / math.sqrt(self.d_head))
 
-    def attend(self, query_HBTP: Tensor, key_HBSP: Tensor, value_HBSP: Tensor) -> Tensor:
-        """Attend causally from the last T of S positions.
+    def attend(
+        self, query_HBTP: Tensor, key_HBSP: Tensor, value_HBSP: Tensor, plan: SequencePlan
+    ) -> Tensor:
+        """Attend from the last T of S positions.
 
         Args:
             query_HBTP: Shape [H, B, T, P], not scaled.
             key_HBSP: Shape [H, B, S, P].
             value_HBSP: Shape [H, B, S, P].
+            plan: Which keys are seen, and the distances to them.
 
         Returns:
             Shape [H, B, T, P].
         """
-        dtype, device = query_HBTP.dtype, query_HBTP.device
-        table_RD = relative_position_table(key_HBSP.shape[2], self.weight.shape[1], device)
-        position_key_RX = F.linear(table_RD.to(dtype), self.weight)
+        dtype = query_HBTP.dtype
+        position_key_RX = F.linear(plan.table, self.weight)
         # One projection may serve several heads.
         position_key_HRP = split_heads(position_key_RX, self.d_head).expand(
             query_HBTP.shape[0], -1, -1
         )
         if not self.has_bias:
             query_HBTP = query_HBTP * (1.0 / math.sqrt(self.d_head))
-            return attend_relative(query_HBTP, query_HBTP, key_HBSP, value_HBSP, position_key_HRP)
+            return attend_relative(
+                query_HBTP, query_HBTP, key_HBSP, value_HBSP, position_key_HRP, plan.mask
+            )
         scale = self.score_scale.to(dtype)
         content_bias, position_bias = (
             bias.to(dtype)[:, None, None] for bias in (self.content_bias, self.position_bias)
@@ -83,6 +86,7 @@ class XLPositions(nn.Module):
             key_HBSP,
             value_HBSP,
             position_key_HRP,
+            plan.mask,
         )
 
 
@@ -97,31 +101,27 @@ class RotaryPositions(nn.Module):
 
     def __init__(self, config: RopePositions, d_head: int) -> None:
         super().__init__()
-        self.n_rotated = 2 * int(d_head * config.rotate_fraction / 2)
-        self.base = config.base
+        self.n_rotated = n_rotated_channels(config, d_head)
 
     def reset_parameters(self, scale: float, generator: torch.Generator) -> None:
         """Do nothing: there are no parameters."""
 
-    def attend(self, query_HBTP: Tensor, key_HBSP: Tensor, value_HBSP: Tensor) -> Tensor:
-        """Attend causally from the last T of S positions; shapes as in `XLPositions.attend`."""
-        T, S = query_HBTP.shape[2], key_HBSP.shape[2]
-        mask = None if T == S else future_mask(T, S, query_HBTP)
+    def attend(
+        self, query_HBTP: Tensor, key_HBSP: Tensor, value_HBSP: Tensor, plan: SequencePlan
+    ) -> Tensor:
+        """Attend from the last T of S positions; shapes as in `XLPositions.attend`."""
         return F.scaled_dot_product_attention(
-            self._rotate(query_HBTP, first=S - T),
-            self._rotate(key_HBSP, first=0),
+            self._rotate(query_HBTP, plan.table[:, -plan.n_queries :]),
+            self._rotate(key_HBSP, plan.table),
             value_HBSP,
-            attn_mask=mask,
-            is_causal=mask is None,
+            attn_mask=None if plan.is_plainly_causal else plan.mask,
+            is_causal=plan.is_plainly_causal,
         )
 
-    def _rotate(self, x_HBLP: Tensor, first: int) -> Tensor:
-        """Rotate each position by its angle; the first row stands at position `first`."""
-        n, device = self.n_rotated, x_HBLP.device
-        position = torch.arange(first, first + x_HBLP.shape[2], dtype=torch.float32, device=device)
-        channel = torch.arange(0, n, 2, dtype=torch.float32, device=device)
-        angle = position[:, None] * self.base ** (-channel / max(n, 1))
-        cos, sin = angle.cos().to(x_HBLP.dtype), angle.sin().to(x_HBLP.dtype)
+    def _rotate(self, x_HBLP: Tensor, table: Tensor) -> Tensor:
+        """Rotate each position by its angle; `table` holds cosines and sines, [2, L, N / 2]."""
+        n = self.n_rotated
+        cos, sin = table
         left, right, rest = x_HBLP.split([n // 2, n // 2, x_HBLP.shape[-1] - n], dim=-1)
         return torch.cat([left * cos - right * sin, right * cos + left * sin, rest], dim=-1)
 
@@ -150,45 +150,23 @@ def build_positions(
             assert_never(config)
 
 
-def relative_position_table(n_keys: int, d_model: int, device: torch.device) -> Tensor:
-    """Return the sinusoidal table of the distances key minus query, from -(S-1) to 1.
-
-    Source: Transformer-XL (arXiv:1901.02860), Sec. 3.3; sine on even, cosine on odd channels.
-    The last row (distance 1) lies in the future: it is never attended to and only gives the table
-    the width at which `shift_to_keys` needs no copy.
-
-    Returns:
-        Shape [S + 1, D], float32.
-    """
-    distance = torch.arange(-(n_keys - 1), 2, dtype=torch.float32, device=device)
-    channel = torch.arange(0, d_model, 2, dtype=torch.float32, device=device)
-    angle = distance[:, None] * _XL_BASE ** (-channel / d_model)
-    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)
-
-
-def shift_to_keys(by_distance: Tensor) -> Tensor:
+def shift_to_keys(by_distance: Tensor, n_keys: int) -> Tensor:
     """Re-index scores by distance as scores by key, without a copy.
 
     Query i of T stands at position S - T + i, so its key j is at distance column T - 1 - i + j.
 
     Args:
-        by_distance: Shape [X, T, S + 1], contiguous; column c is distance c - (S - 1).
+        by_distance: Shape [X, T, R], contiguous, R > S; column c is distance c - (S - 1).
+        n_keys: Key positions S.
 
     Returns:
-        A view of shape [X, T, S]; entries of future keys are undefined.
+        A view of shape [X, T, S]; entries of keys whose distance has no column are undefined.
     """
     batch, n_queries, width = by_distance.shape
-    n_keys = width - 1
     flat = by_distance.view(batch, n_queries * width)
-    return flat[:, n_queries - 1 : n_queries - 1 + n_queries * n_keys].view(
-        batch, n_queries, n_keys
-    )
-
-
-def future_mask(n_queries: int, n_keys: int, like: Tensor) -> Tensor:
-    """Return [T, S], made like `like`: -inf where the key lies after the query, else 0."""
-    mask = like.new_full((n_queries, n_keys), float("-inf"))
-    return mask.triu_(n_keys - n_queries + 1)
+    first = n_queries - 1
+    rows = flat[:, first : first + n_queries * (width - 1)].view(batch, n_queries, width - 1)
+    return rows[..., :n_keys]
 
 
 def attend_relative(
@@ -197,8 +175,9 @@ def attend_relative(
     key_HBSP: Tensor,
     value_HBSP: Tensor,
     position_key_HRP: Tensor,
+    mask: Tensor | None,
 ) -> Tensor:
-    """Attend causally with content and relative-position scores; the queries are scaled.
+    """Attend with content and relative-position scores; the queries are scaled.
 
     Source: Transformer-XL (arXiv:1901.02860), Sec. 3.3: softmax of
     `q_content . k_j + q_position . r_(j - i)`.
@@ -208,26 +187,27 @@ def attend_relative(
         position_query_HBTP: Shape [H, B, T, P].
         key_HBSP: Shape [H, B, S, P], S >= T; the queries are the last T positions.
         value_HBSP: Shape [H, B, S, P].
-        position_key_HRP: Shape [H, R, P] with R = S + 1: the projected position table.
+        position_key_HRP: Shape [H, R, P]: the projected table of distances.
+        mask: Added to the scores; see `SequencePlan`.
 
     Returns:
         Shape [H, B, T, P].
     """
     H, B, T, P = content_query_HBTP.shape
-    S = key_HBSP.shape[2]
+    S, R = key_HBSP.shape[2], position_key_HRP.shape[1]
     by_distance_HXR = torch.bmm(
         position_query_HBTP.reshape(H, B * T, P), position_key_HRP.transpose(1, 2)
     )
-    scores = shift_to_keys(by_distance_HXR.view(H * B, T, S + 1)) + future_mask(
-        T, S, by_distance_HXR
-    )
+    shifted_HBTS = shift_to_keys(by_distance_HXR.view(H * B, T, R), S).view(H, B, T, S)
+    scores_HBTS = shifted_HBTS.clone() if mask is None else shifted_HBTS + mask
+    scores_XTS = scores_HBTS.view(H * B, T, S)
     # In place: with a fresh result the product would first copy what it adds to.
-    scores.baddbmm_(
+    scores_XTS.baddbmm_(
         content_query_HBTP.reshape(H * B, T, P),
         key_HBSP.reshape(H * B, S, P).transpose(1, 2),
     )
-    attention = torch.softmax(scores, dim=-1)
-    return torch.bmm(attention, value_HBSP.reshape(H * B, S, P)).view(H, B, T, P)
+    attention_XTS = torch.softmax(scores_XTS, dim=-1)
+    return torch.bmm(attention_XTS, value_HBSP.reshape(H * B, S, P)).view(H, B, T, P)
 
 
 def split_heads(x: Tensor, d_head: int) -> Tensor:

@@ -40,6 +40,17 @@ class ExpertChoice:
 
         return ExpertChoice(cut(self.index_NHK), cut(self.weight_NHK), cut(self.logits_NHE))
 
+    def at_tokens(self, is_token_BT: Tensor | None) -> "ExpertChoice":
+        """Return the choice with padding left out; itself where there is none.
+
+        Args:
+            is_token_BT: False for padding, one entry for each row of the choice.
+        """
+        if is_token_BT is None:
+            return self
+        kept = is_token_BT.flatten()
+        return ExpertChoice(self.index_NHK[kept], self.weight_NHK[kept], self.logits_NHE[kept])
+
 
 class Router(nn.Module):
     """Top-k router over the experts of each head; no balancing loss of its own.

@@ -83,9 +83,12 @@ def count_use(choices: Mapping[str, ExpertChoice], batch_size: int) -> RouterUse
         layer, _, router = name.rpartition(".")
         source = f"{layer}.{VALUE_ROUTER}"
         if router == OUTPUT_ROUTER and source in choices:
-            n_positions = output_NHE.shape[0] // batch_size
-            value = choices[source].last_positions(batch_size, n_positions)
-            pairs = torch.einsum("nhe,nhf->hef", _is_chosen(value), output_NHE)
+            value_NHE = chosen[source]
+            # Only memory, which has no padding, gives the source side more positions.
+            if len(value_NHE) > len(output_NHE):
+                n_positions = len(output_NHE) // batch_size
+                value_NHE = _is_chosen(choices[source].last_positions(batch_size, n_positions))
+            pairs = torch.einsum("nhe,nhf->hef", value_NHE, output_NHE)
             together[layer] = pairs.long().cpu()
     return RouterUse(
         {name: chosen_NHE.sum(dim=0).long().cpu() for name, chosen_NHE in chosen.items()},

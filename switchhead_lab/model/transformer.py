@@ -1,6 +1,6 @@
-"""The decoder language model that every variant shares.
+"""The Transformer that every variant and objective shares.
 
-Letters: B batch, T chunk positions, M memory positions, D d_model, V vocab_size.
+Letters: B batch, T chunk positions, M memory positions, D d_model, V n_outputs.
 """
 
 import math
@@ -14,7 +14,9 @@ from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.model.attention import build_attention
 from switchhead_lab.model.feedforward import build_feedforward
 from switchhead_lab.model.initialisation import block_scale, init_normal
+from switchhead_lab.model.precision import in_compute_dtype
 from switchhead_lab.model.router import ExpertChoice
+from switchhead_lab.model.sequence_plan import SequencePlan, plan_sequences
 from switchhead_lab.model.sublayer import SublayerOutput
 
 Memory = tuple[Tensor, ...]
@@ -48,12 +50,14 @@ class Block(nn.Module):
         self.feedforward_norm = nn.LayerNorm(config.d_model)
         self.feedforward = build_feedforward(config.feedforward, config.d_model)
 
-    def forward(self, x_BTD: Tensor, memory_BMD: Tensor | None) -> SublayerOutput:
+    def forward(
+        self, x_BTD: Tensor, memory_BMD: Tensor | None, plan: SequencePlan
+    ) -> SublayerOutput:
         """Transform a chunk, seeing the memory in front of it."""
         context = x_BTD if memory_BMD is None else torch.cat([memory_BMD, x_BTD], dim=1)
-        attention = self.attention(self.attention_norm(context), x_BTD.shape[1])
+        attention = self.attention(self.attention_norm(context), plan)
         x_BTD = x_BTD + attention.output_BTD
-        feedforward = self.feedforward(self.feedforward_norm(x_BTD))
+        feedforward = self.feedforward(self.feedforward_norm(x_BTD), plan)
         parts = {"attention": attention, "feedforward": feedforward}
         return SublayerOutput(
             x_BTD + feedforward.output_BTD,
@@ -66,21 +70,22 @@ class Block(nn.Module):
         )
 
 
-class LanguageModel(nn.Module):
-    """Decoder-only language model with Transformer-XL memory.
+class Transformer(nn.Module):
+    """Transformer over tokens, with memory of earlier chunks where the configuration has it.
 
     Source: SwitchHead (arXiv:2312.07987), Sec. 2 and A.5: embedding scaled by sqrt(D), final
     LayerNorm, untied output layer with bias.
     """
 
-    def __init__(self, config: ModelConfig, vocab_size: int) -> None:
+    def __init__(self, config: ModelConfig, vocab_size: int, n_outputs: int | None = None) -> None:
         super().__init__()
+        self.config = config
         self.memory_len = config.memory_len
         self.embedding_scale = math.sqrt(config.d_model)
         self.embedding = nn.Embedding(vocab_size, config.d_model)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.final_norm = nn.LayerNorm(config.d_model)
-        self.output = nn.Linear(config.d_model, vocab_size)
+        self.output = nn.Linear(config.d_model, vocab_size if n_outputs is None else n_outputs)
 
     @torch.no_grad()
     def reset_parameters(self, seed: int) -> None:
@@ -96,26 +101,45 @@ class LanguageModel(nn.Module):
         init_normal(self.output.weight, d_model, 1.0, generator)
         self.output.bias.zero_()
 
-    def forward(self, tokens_BT: Tensor, memory: Memory = ()) -> ModelOutput:
-        """Predict the next token at every position of a chunk.
+    def forward(
+        self, tokens_BT: Tensor, memory: Memory = (), is_token_BT: Tensor | None = None
+    ) -> ModelOutput:
+        """Predict at every position of a chunk.
 
         Args:
-            tokens_BT: Shape [B, T], int64 in [0, V).
+            tokens_BT: Shape [B, T], int64 in [0, vocab_size).
             memory: What the chunk before returned; empty at the start of a stream.
+            is_token_BT: False for padding, which no token sees; None where there is none.
         """
         x_BTD = self.embedding(tokens_BT) * self.embedding_scale
+        plan = self._plan(x_BTD, memory, is_token_BT)
         new_memory, losses = [], []
         choices: dict[str, ExpertChoice] = {}
         for number, block in enumerate(self.blocks):
             layer_memory = memory[number] if memory else None
             if self.memory_len:
                 new_memory.append(self._remember(layer_memory, x_BTD))
-            done = block(x_BTD, layer_memory)
+            done = block(x_BTD, layer_memory, plan)
             x_BTD = done.output_BTD
             losses.append(done.auxiliary_loss)
-            choices |= {f"blocks.{number}.{name}": c for name, c in done.choices.items()}
+            choices |= {
+                f"blocks.{number}.{name}": choice.at_tokens(is_token_BT)
+                for name, choice in done.choices.items()
+            }
         logits_BTV = self.output(self.final_norm(x_BTD))
         return ModelOutput(logits_BTV, tuple(new_memory), sum_losses(losses), choices)
+
+    def _plan(self, x_BTD: Tensor, memory: Memory, is_token_BT: Tensor | None) -> SequencePlan:
+        n_queries = x_BTD.shape[1]
+        n_remembered = memory[0].shape[1] if memory else 0
+        return plan_sequences(
+            self.config,
+            n_queries,
+            n_remembered + n_queries,
+            dtype=in_compute_dtype(x_BTD).dtype,
+            device=x_BTD.device,
+            is_token_BT=is_token_BT,
+        )
 
     def _remember(self, memory_BMD: Tensor | None, x_BTD: Tensor) -> Tensor:
         x_BTD = x_BTD.detach()
@@ -130,8 +154,17 @@ def sum_losses(losses: Iterable[Tensor | None]) -> Tensor | None:
     return torch.stack(present).sum() if present else None
 
 
-def build_model(config: ModelConfig, vocab_size: int, seed: int) -> LanguageModel:
-    """Build and initialise the model of a configuration, on the CPU in float32."""
-    model = LanguageModel(config, vocab_size)
+def build_model(
+    config: ModelConfig, vocab_size: int, seed: int, n_outputs: int | None = None
+) -> Transformer:
+    """Build and initialise the model of a configuration, on the CPU in float32.
+
+    Args:
+        config: Architecture.
+        vocab_size: Number of tokens.
+        seed: Seed of the initialisation.
+        n_outputs: Width of the output layer; as many as there are tokens if left out.
+    """
+    model = Transformer(config, vocab_size, n_outputs)
     model.reset_parameters(seed)
     return model

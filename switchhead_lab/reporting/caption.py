@@ -1,9 +1,17 @@
 """The caption of a report: what was compared, on what, and what to keep in mind."""
 
-from switchhead_lab.config.schema import TokenizerConfig
+from typing import assert_never
+
+from switchhead_lab.config.data import DataConfig, ListOpsData, TextData
 from switchhead_lab.config.sweep import Convention, PaperRow
-from switchhead_lab.reporting.checks import incomplete_lines, unigram_perplexities, warning_lines
+from switchhead_lab.reporting.checks import (
+    incomplete_lines,
+    majority_fractions,
+    unigram_perplexities,
+    warning_lines,
+)
 from switchhead_lab.reporting.frame import SweepFrame
+from switchhead_lab.reporting.quality import ACCURACY
 from switchhead_lab.reporting.statistics import MISSING
 
 
@@ -49,11 +57,9 @@ def _facts(frame: SweepFrame) -> list[str]:
     n_tokens = training.n_steps * training.batch_size * sweep.model.seq_len
     return [
         f"Sweep {sweep.name}, size {sweep.size}, {sweep.matching.replace('_', '-')}.",
-        f"Corpus {sweep.data.corpus}, {_tokenizer(sweep.data.tokenizer)}; "
-        f"{training.n_steps:,} steps, {n_tokens:,} tokens trained.",
+        f"{_data(sweep.data)}; {training.n_steps:,} steps, {n_tokens:,} tokens read.",
         f"Device: {_devices(frame)}.",
-        f"Unigram perplexity of the validation split: {_unigram(frame)}; an untrained model is no "
-        "better than that.",
+        _trivial(frame),
     ]
 
 
@@ -71,13 +77,40 @@ def _reading(frame: SweepFrame) -> list[str]:
         lines.insert(
             2,
             "The best of a search is chosen on validation perplexity, with one seed; "
-            "test perplexity is shown and chooses nothing.",
+            f"test {frame.quality.heading} is shown and chooses nothing.",
         )
     return lines
 
 
-def _tokenizer(tokenizer: TokenizerConfig) -> str:
-    return f"{tokenizer.kind} tokenizer with {tokenizer.vocab_size:,} tokens"
+def _data(data: DataConfig) -> str:
+    match data:
+        case TextData(tokenizer=tokenizer):
+            return (
+                f"Corpus {data.corpus}, {tokenizer.kind} tokenizer with "
+                f"{tokenizer.vocab_size:,} tokens"
+            )
+        case ListOpsData():
+            return (
+                f"ListOps, {data.n_train:,} training examples of {data.min_length} to "
+                f"{data.max_length} tokens, depth up to {data.max_depth}, operators "
+                f"{' '.join(data.operators)}"
+            )
+        case _:
+            assert_never(data)
+
+
+def _trivial(frame: SweepFrame) -> str:
+    """Say how well a model does that has learned nothing of the context."""
+    if frame.quality is ACCURACY:
+        shares = ", ".join(f"{100 * share:.1f} %" for share in majority_fractions(frame))
+        return (
+            "Accuracy of always guessing the most frequent class, on the validation split: "
+            f"{shares or 'not recorded'}."
+        )
+    return (
+        f"Unigram perplexity of the validation split: {_unigram(frame)}; an untrained model is no "
+        "better than that."
+    )
 
 
 def _devices(frame: SweepFrame) -> str:

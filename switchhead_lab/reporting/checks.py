@@ -54,6 +54,21 @@ def unigram_perplexities(frame: SweepFrame) -> list[float]:
     return sorted(found)
 
 
+def majority_fractions(frame: SweepFrame) -> list[float]:
+    """Return the distinct shares of the most frequent class of the validation split, as recorded.
+
+    Empty for text, which has no classes.
+    """
+    found = set()
+    for record in frame.records:
+        splits = _manifest(record).get("splits")
+        validation = splits.get("validation") if isinstance(splits, dict) else None
+        share = validation.get("majority_fraction") if isinstance(validation, dict) else None
+        if isinstance(share, (int, float)):
+            found.add(float(share))
+    return sorted(found)
+
+
 def commit_of(record: RunRecord) -> str | None:
     """Return the commit a run was made at, where its provenance names one."""
     git = record.provenance.get("git")
@@ -140,6 +155,7 @@ def _device_warnings(frame: SweepFrame) -> Iterable[str]:
 
 def _model_warnings(frame: SweepFrame) -> Iterable[str]:
     unigram = min(unigram_perplexities(frame), default=float("inf"))
+    majority = max(majority_fractions(frame), default=0.0)
     for row in frame.models:
         if row.strangers:
             yield (
@@ -149,6 +165,10 @@ def _model_warnings(frame: SweepFrame) -> Iterable[str]:
         mean = row.statistics("validation_perplexity").mean
         if mean is not None and mean >= unigram:
             yield f"WARNING: {row.name} is no better than the unigram model; it is not trained."
+        if majority and row.finished:
+            accuracy = row.statistics("validation_accuracy_percent").mean
+            if accuracy is not None and accuracy <= 100 * majority:
+                yield f"WARNING: {row.name} is no better than the most frequent class."
         counts = {run.result.n_parameters for run in row.finished if run.result}
         if row.costs and counts - {row.costs.n_parameters}:
             yield (

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, assert_never
+from typing import assert_never
 
 from switchhead_lab.budget.costs import attention_macs, attention_memory_floats
 from switchhead_lab.budget.matching import baseline_model, match_declared
@@ -17,6 +17,7 @@ from switchhead_lab.config.architecture import (
 )
 from switchhead_lab.config.sweep import DeclaredModel, HeadMatchedModel, Sweep
 from switchhead_lab.errors import LabError, MatchError
+from switchhead_lab.reporting.quality import Quality, Quantity, quality_of, read_quantity
 from switchhead_lab.reporting.statistics import MISSING, Statistics
 from switchhead_lab.tracking.record import RunRecord, RunResult, read_mlflow_link, read_run
 from switchhead_lab.tracking.sweep_record import (
@@ -25,8 +26,6 @@ from switchhead_lab.tracking.sweep_record import (
     SweepMember,
     SweepRecord,
 )
-
-Quantity = Literal["validation_perplexity", "test_perplexity", "ms_per_step", "tokens_per_second"]
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,8 @@ class ModelRow:
 
     def statistics(self, quantity: Quantity) -> Statistics:
         """Return one measured quantity over the finished seeds."""
-        values = [getattr(run.result, quantity) for run in self.finished]
+        results = [run.result for run in self.finished]
+        values = [read_quantity(result, quantity) for result in results if result is not None]
         return Statistics(tuple(values), len(self.seeds))
 
     def devices(self) -> set[tuple[str, str]]:
@@ -181,6 +181,11 @@ class SweepFrame:
     record: SweepRecord
     models: tuple[ModelRow, ...]
     candidates: tuple[CandidateRow, ...]
+
+    @property
+    def quality(self) -> Quality:
+        """How well a model does is told."""
+        return quality_of(self.record.sweep.objective)
 
     @property
     def baseline(self) -> ModelRow:
@@ -332,7 +337,7 @@ def _costs(model: ModelConfig | None, sweep: Sweep) -> Costs | None:
     if model is None:
         return None
     return Costs(
-        n_parameters=count_parameters(model, sweep.data.tokenizer.vocab_size).total,
+        n_parameters=count_parameters(model, sweep.vocab_size, sweep.n_outputs).total,
         macs=attention_macs(model, sweep.convention),
         memory_floats=attention_memory_floats(model, sweep.convention),
     )

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from switchhead_lab.reporting.frame import CandidateRow, ModelRow, Quantity, SweepFrame
+from switchhead_lab.reporting.frame import CandidateRow, ModelRow, SweepFrame
+from switchhead_lab.reporting.quality import Quality, Quantity
 from switchhead_lab.reporting.statistics import MISSING
 
 Count = Literal["n_parameters", "macs", "memory_floats"]
@@ -109,7 +110,7 @@ def format_count(number: float) -> str:
 
 def model_grid(frame: SweepFrame) -> Grid:
     """Build the main table: every model beside the dense baseline."""
-    dense = frame.baseline.name
+    dense, quality = frame.baseline.name, frame.quality
     columns = (
         Column("model", "model", is_text=True),
         Column("role", ""),
@@ -118,9 +119,9 @@ def model_grid(frame: SweepFrame) -> Grid:
         Column("relative_parameter_difference", f"parameters vs {dense}"),
         Column("n_seeds", "n"),
         Column("n_seeds_declared", ""),
-        Column("validation_perplexity", "validation perplexity", is_mean=True),
-        Column("relative_validation_perplexity", f"validation perplexity / {dense}"),
-        Column("test_perplexity", "test perplexity", is_mean=True),
+        Column(quality.validation, f"validation {quality.heading}", is_mean=True),
+        Column(quality.relative_key, quality.relative_heading(dense)),
+        Column(quality.test, f"test {quality.heading}", is_mean=True),
         Column("macs", "MACs"),
         Column("relative_macs", f"MACs / {dense}"),
         Column("memory_floats", "memory (floats)"),
@@ -129,7 +130,7 @@ def model_grid(frame: SweepFrame) -> Grid:
         Column("relative_ms_per_step", f"ms/step / {dense}"),
         Column("tokens_per_second", "tokens/s", is_mean=True),
     )
-    rows = tuple(_model_cells(row, frame.baseline) for row in frame.models)
+    rows = tuple(_model_cells(row, frame.baseline, quality) for row in frame.models)
     return Grid("table", columns, rows)
 
 
@@ -158,7 +159,7 @@ _SHAPE_COLUMNS = (
 )
 
 
-def _model_cells(row: ModelRow, baseline: ModelRow) -> tuple[Cell, ...]:
+def _model_cells(row: ModelRow, baseline: ModelRow, quality: Quality) -> tuple[Cell, ...]:
     n_seeds, n_declared = len(row.finished), len(row.seeds)
     of = "" if row.is_complete else f" of {n_declared}"
     return (
@@ -169,9 +170,9 @@ def _model_cells(row: ModelRow, baseline: ModelRow) -> tuple[Cell, ...]:
         _difference_cell(row, baseline),
         Cell(f"{n_seeds}{of}", n_seeds, runs=_names(row)),
         Cell(str(n_declared), n_declared),
-        mean_cell(row, "validation_perplexity", 2),
-        measured_ratio_cell(row, baseline, "validation_perplexity"),
-        mean_cell(row, "test_perplexity", 2),
+        mean_cell(row, quality.validation, quality.decimals),
+        quality_cell(row, baseline, quality),
+        mean_cell(row, quality.test, quality.decimals),
         count_cell(row, "macs"),
         ratio_cell(row, baseline, "macs"),
         count_cell(row, "memory_floats"),
@@ -261,6 +262,23 @@ def mean_cell(row: ModelRow, quantity: Quantity, decimals: int) -> Cell:
     )
 
 
+def quality_cell(row: ModelRow, baseline: ModelRow, quality: Quality) -> Cell:
+    """Make the cell that compares how well a model does with the baseline."""
+    if quality.is_ratio:
+        return measured_ratio_cell(row, baseline, quality.validation)
+    ours, theirs = row.statistics(quality.validation), baseline.statistics(quality.validation)
+    if ours.mean is None or theirs.mean is None:
+        return Cell(MISSING)
+    difference = ours.mean - theirs.mean
+    text = f"{difference:+.{quality.decimals}f}"
+    return Cell(
+        f"{text}{_gap(row, baseline, quality.validation)}",
+        difference,
+        runs=_names(row, baseline),
+        short=text,
+    )
+
+
 def measured_ratio_cell(row: ModelRow, baseline: ModelRow, quantity: Quantity) -> Cell:
     """Make the cell of a measured mean over the baseline's.
 
@@ -276,5 +294,13 @@ def measured_ratio_cell(row: ModelRow, baseline: ModelRow, quantity: Quantity) -
     ratio = ours.mean / theirs.mean
     text = f"{100 * ratio:.1f}%" if is_time else f"{ratio:.3f}{TIMES}"
     short = f"{100 * ratio:.0f}%" if is_time else text
-    gap = ours.gap or (theirs.gap and f" [{baseline.name} {theirs.n} of {theirs.n_expected} seeds]")
+    gap = _gap(row, baseline, quantity)
     return Cell(f"{text}{gap}", ratio, runs=_names(row, baseline), short=short)
+
+
+def _gap(row: ModelRow, baseline: ModelRow, quantity: Quantity) -> str:
+    """Return the mark of the side of a comparison that lacks seeds."""
+    ours, theirs = row.statistics(quantity), baseline.statistics(quantity)
+    return ours.gap or (
+        theirs.gap and f" [{baseline.name} {theirs.n} of {theirs.n_expected} seeds]"
+    )

@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from switchhead_lab.reporting.grids import Grid
+from switchhead_lab.reporting.quality import Quality
 from switchhead_lab.reporting.statistics import MISSING
 from switchhead_lab.reporting.tables import to_markdown
 
-# Columns for the terminal: heading and the columns whose cells it shows, the second in brackets.
-_COMPACT = {
-    "table": (
+Layout = tuple[tuple[str, tuple[str, ...]], ...]
+
+
+def _table_layout(quality: Quality) -> Layout:
+    return (
         ("model", ("model",)),
         ("H", ("n_heads",)),
         ("E", ("n_experts",)),
@@ -17,24 +20,30 @@ _COMPACT = {
         ("d_head", ("d_head",)),
         ("params", ("n_parameters",)),
         ("n", ("n_seeds",)),
-        ("val ppl", ("validation_perplexity",)),
-        ("/ dense", ("relative_validation_perplexity",)),
-        ("test ppl", ("test_perplexity",)),
+        (f"val {quality.short_heading}", (quality.validation,)),
+        ("/ dense" if quality.is_ratio else "vs dense", (quality.relative_key,)),
+        (f"test {quality.short_heading}", (quality.test,)),
         ("MACs", ("macs", "relative_macs")),
         ("memory", ("memory_floats", "relative_memory_floats")),
         ("ms/step", ("ms_per_step", "relative_ms_per_step")),
-    ),
-    "paper": (
+    )
+
+
+def _paper_layout(quality: Quality) -> Layout:
+    return (
         ("model", ("model",)),
         ("paper's model", ("paper_model",)),
         ("result: paper", ("paper_loss", "paper_relative_loss")),
-        ("ours", ("validation_perplexity", "relative_validation_perplexity")),
+        ("ours", (quality.validation, quality.relative_key)),
         ("MACs: paper", ("paper_macs", "paper_relative_macs")),
         ("ours", ("macs", "relative_macs")),
         ("memory: paper", ("paper_memory_floats", "paper_relative_memory_floats")),
         ("ours", ("memory_floats", "relative_memory_floats")),
-    ),
-}
+    )
+
+
+# Columns for the terminal: heading and the columns whose cells it shows, the second in brackets.
+_COMPACT = {"table": _table_layout, "paper": _paper_layout}
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,7 @@ class Page:
         paper_caption: Sentence above it.
         candidates: The candidates of the search, or None.
         figures: Names of the figures, without suffix.
+        quality: How well a model does is told.
     """
 
     title: str
@@ -58,6 +68,7 @@ class Page:
     paper_caption: str
     candidates: Grid | None
     figures: tuple[str, ...]
+    quality: Quality
     paper_title: str = "The paper's values beside ours"
     candidates_title: str = "Candidates of the search"
 
@@ -89,9 +100,9 @@ def report_page(page: Page) -> str:
     return "\n".join(parts)
 
 
-def compact(grid: Grid) -> tuple[list[str], list[list[str]]]:
+def compact(grid: Grid, quality: Quality) -> tuple[list[str], list[list[str]]]:
     """Return headings and cells of a table small enough for a terminal."""
-    layout = _COMPACT[grid.name]
+    layout = _COMPACT[grid.name](quality)
     headings = [heading for heading, _ in layout]
     rows = []
     for row in grid.rows:

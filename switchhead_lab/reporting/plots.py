@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from switchhead_lab.reporting.labels import Box, line_box, place_labels
 from switchhead_lab.reporting.pareto import pareto_front
-from switchhead_lab.reporting.tradeoff import Kind, Point, perplexity_ceiling
+from switchhead_lab.reporting.tradeoff import Kind, Point, loss_ceiling
 
 DPI = 150
 _SIZE_INCHES = (5.6, 4.0)
@@ -77,13 +77,16 @@ class Figures:
     svg: bytes
 
 
-def draw_tradeoff(points: Sequence[Point], title: str, cost_label: str) -> Figures:
-    """Draw perplexity against a cost, with the Pareto front.
+def draw_tradeoff(
+    points: Sequence[Point], title: str, cost_label: str, loss_label: str = "validation perplexity"
+) -> Figures:
+    """Draw how well models do against a cost, with the Pareto front.
 
     Args:
         points: What to draw; the same points give the same bytes.
         title: Heading of the figure.
         cost_label: Name of the horizontal axis; `{unit}` in it becomes "k ", "M " or the like.
+        loss_label: Name of the vertical axis; lower is better.
     """
     with mpl.rc_context():
         mpl.rcdefaults()  # whatever style its user prefers
@@ -91,10 +94,10 @@ def draw_tradeoff(points: Sequence[Point], title: str, cost_label: str) -> Figur
         figure = Figure(figsize=_SIZE_INCHES, dpi=DPI, layout="constrained")
         axes = figure.subplots()
         scale, unit = _scale(points)
-        ceiling = perplexity_ceiling(points)
+        ceiling = loss_ceiling(points)
         axes.set_title(title, loc="left")
         axes.set_xlabel(cost_label.format(unit=unit))
-        axes.set_ylabel("validation perplexity (lower is better)")
+        axes.set_ylabel(f"{loss_label} (lower is better)")
         _set_limits(axes, points, scale, ceiling)
         corners = _front_corners(axes, points, scale)
         _draw_front(axes, corners)
@@ -119,14 +122,14 @@ def _scale(points: Sequence[Point]) -> tuple[float, str]:
 
 
 def _set_limits(axes: Axes, points: Sequence[Point], scale: float, ceiling: float | None) -> None:
-    """Leave room around the points for their labels; costs and perplexities are never negative."""
+    """Leave room around the points for their labels; costs and losses are never negative."""
     if not points:
         axes.text(0.5, 0.5, "no finished run", ha="center", transform=axes.transAxes)
         return
     costs = [point.cost / scale for point in points]
-    inside = [point for point in points if ceiling is None or point.perplexity <= ceiling]
-    low = min(point.perplexity - (point.std or 0.0) for point in inside)
-    high = max(point.perplexity + (point.std or 0.0) for point in inside)
+    inside = [point for point in points if ceiling is None or point.loss <= ceiling]
+    low = min(point.loss - (point.std or 0.0) for point in inside)
+    high = max(point.loss + (point.std or 0.0) for point in inside)
     width = max(max(costs) - min(costs), 0.2 * max(costs))
     height = max(high - low, 0.02 * high)
     axes.set_xlim(max(0.0, min(costs) - 0.16 * width), max(costs) + 0.16 * width)
@@ -146,7 +149,7 @@ def _front_corners(axes: Axes, points: Sequence[Point], scale: float) -> list[tu
     """
     if len(points) < 2:
         return []
-    front = pareto_front((point.cost / scale, point.perplexity) for point in points)
+    front = pareto_front((point.cost / scale, point.loss) for point in points)
     corners = front[:1]
     for cost, loss in front[1:]:
         corners += [(cost, corners[-1][1]), (cost, loss)]
@@ -163,7 +166,7 @@ def _draw_points(axes: Axes, points: Sequence[Point], scale: float, ceiling: flo
     for point in points:
         look = _LOOKS[point.kind]
         x, y = _position(axes, point, scale)
-        is_outlier = ceiling is not None and point.perplexity > ceiling
+        is_outlier = ceiling is not None and point.loss > ceiling
         if point.std is not None and not is_outlier:
             axes.errorbar(
                 x, y, yerr=point.std, color=look.colour, linewidth=1.0, capsize=2.5, zorder=2
@@ -184,7 +187,7 @@ def _draw_points(axes: Axes, points: Sequence[Point], scale: float, ceiling: flo
 def _position(axes: Axes, point: Point, scale: float) -> tuple[float, float]:
     """Return where a point is drawn: an outlier just below the upper edge."""
     bottom, top = axes.get_ylim()
-    return point.cost / scale, min(point.perplexity, top - 0.05 * (top - bottom))
+    return point.cost / scale, min(point.loss, top - 0.05 * (top - bottom))
 
 
 def _add_legend(figure: Figure, points: Sequence[Point], ceiling: float | None) -> None:
@@ -230,8 +233,8 @@ def _add_labels(
         x, y = axes.transData.transform(_position(axes, point, scale))
         obstacles.append(_drawn_box(axes, point, x, y))
         text = point.label
-        if point.perplexity > top:
-            text = ", ".join(filter(None, [point.label, f"{point.perplexity:,.0f}"]))
+        if point.loss > top:
+            text = ", ".join(filter(None, [point.label, f"{point.loss:,.0f}"]))
         if text:
             texts.append(text)
             anchors.append((x, y))

@@ -12,6 +12,7 @@ from switchhead_lab.reporting.grids import Grid, candidate_grid, model_grid
 from switchhead_lab.reporting.page import Page, report_page, table_page
 from switchhead_lab.reporting.paper_values import find_comparison, paper_grid
 from switchhead_lab.reporting.plots import draw_tradeoff
+from switchhead_lab.reporting.quality import Quality
 from switchhead_lab.reporting.selection import Selection
 from switchhead_lab.reporting.sidecar import provenance_json
 from switchhead_lab.reporting.tables import to_csv, to_latex
@@ -21,11 +22,11 @@ from switchhead_lab.tracking.atomic import make_directory, write_bytes
 PAGE_FILE = "report.md"
 PROVENANCE_FILE = "provenance.json"
 _FIGURES: dict[str, tuple[CostName, str]] = {
-    "perplexity-vs-macs": (
+    "macs": (
         "macs",
         "attention MACs per layer and sequence ({{unit}}MACs, {convention} convention)",
     ),
-    "perplexity-vs-memory": (
+    "memory": (
         "memory_floats",
         "attention memory per layer and sequence ({{unit}}floats, {convention} convention)",
     ),
@@ -46,6 +47,7 @@ class Report:
         table: The main table.
         paper: The paper's figures beside ours; None if the sweep echoes no table.
         paper_caption: Sentence above it.
+        quality: How well a model does is told.
         incomplete: What the sweep still lacks, one sentence each.
     """
 
@@ -56,6 +58,7 @@ class Report:
     table: Grid
     paper: Grid | None
     paper_caption: str
+    quality: Quality
     incomplete: tuple[str, ...]
 
     def as_data(self) -> dict[str, Any]:
@@ -97,6 +100,7 @@ def write_report(selection: Selection, runs_dir: Path, reports_dir: Path) -> Rep
         table=page.table,
         paper=page.paper,
         paper_caption=page.paper_caption,
+        quality=page.quality,
         incomplete=tuple(incomplete_lines(frame)),
     )
 
@@ -111,7 +115,8 @@ def _page(frame: SweepFrame, notes: tuple[str, ...]) -> Page:
         paper=paper_grid(frame, comparison) if comparison else None,
         paper_caption=paper_caption(sweep.paper, sweep.convention) if sweep.paper else "",
         candidates=candidate_grid(frame) if sweep.study is not None else None,
-        figures=tuple(_FIGURES),
+        figures=tuple(_figure_name(frame, key) for key in _FIGURES),
+        quality=frame.quality,
     )
 
 
@@ -132,14 +137,20 @@ def _contents(frame: SweepFrame, page: Page) -> dict[str, bytes]:
         texts["candidates.md"] = table_page(page.candidates_title, page.candidates, page.caption)
         texts["candidates.csv"] = to_csv(page.candidates)
     files = {name: text.encode() for name, text in texts.items()}
-    for name, (cost, axis) in _FIGURES.items():
+    for key, (cost, axis) in _FIGURES.items():
         drawn = draw_tradeoff(
             tradeoff_points(frame, cost),
             title=f"{sweep.data.corpus}, size {sweep.size}",
             cost_label=axis.format(convention=sweep.convention),
+            loss_label=frame.quality.drawn_heading,
         )
+        name = _figure_name(frame, key)
         files |= {f"{name}.png": drawn.png, f"{name}.svg": drawn.svg}
     return files
+
+
+def _figure_name(frame: SweepFrame, key: str) -> str:
+    return f"{frame.quality.figure_prefix}-vs-{key}"
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -6,6 +6,7 @@ from statistics import median
 from typing import Literal
 
 from switchhead_lab.reporting.frame import ModelRow, SweepFrame
+from switchhead_lab.reporting.quality import Quantity, read_quantity
 
 Kind = Literal["baseline", "dense", "switchhead", "best", "candidate"]
 CostName = Literal["macs", "memory_floats"]
@@ -24,14 +25,14 @@ class Point:
         label: Name beside the point; empty for candidates.
         kind: How it is drawn.
         cost: MACs or floats per attention layer and sequence.
-        perplexity: Validation perplexity, the mean over seeds.
+        loss: What the figure shows of how well it does, the mean over seeds; lower is better.
         std: Its sample standard deviation; None for one seed.
     """
 
     label: str
     kind: Kind
     cost: float
-    perplexity: float
+    loss: float
     std: float | None = None
 
 
@@ -40,18 +41,25 @@ def tradeoff_points(frame: SweepFrame, cost: CostName) -> list[Point]:
 
     A candidate of the best model's shape is left out: it is one of the best model's own runs.
     """
-    points = [point for row in frame.models if (point := _model_point(row, cost)) is not None]
+    points = [
+        point
+        for row in frame.models
+        if (point := _model_point(row, cost, frame.quality.drawn)) is not None
+    ]
     best = {row.shape for row in frame.models if row.role == "best" and row.finished}
     for row in frame.candidates:
         if row.validation_perplexity is None or row.costs is None or row.shape in best:
             continue
-        points.append(Point("", "candidate", getattr(row.costs, cost), row.validation_perplexity))
+        result = row.run.result if row.run else None
+        assert result is not None, "a candidate with a perplexity has a result"
+        loss = read_quantity(result, frame.quality.drawn)
+        points.append(Point("", "candidate", getattr(row.costs, cost), loss))
     return points
 
 
-def perplexity_ceiling(points: Sequence[Point]) -> float | None:
-    """Return the perplexity above which points are outliers; None if there are none."""
-    values = [point.perplexity for point in points]
+def loss_ceiling(points: Sequence[Point]) -> float | None:
+    """Return the loss above which points are outliers; None if there are none."""
+    values = [point.loss for point in points]
     if len(values) < 3:
         return None
     middle, lowest = median(values), min(values)
@@ -60,8 +68,8 @@ def perplexity_ceiling(points: Sequence[Point]) -> float | None:
     return ceiling if max(values) > ceiling else None
 
 
-def _model_point(row: ModelRow, cost: CostName) -> Point | None:
-    statistics = row.statistics("validation_perplexity")
+def _model_point(row: ModelRow, cost: CostName, drawn: Quantity) -> Point | None:
+    statistics = row.statistics(drawn)
     if statistics.mean is None or row.costs is None:
         return None
     kind: Kind = "dense" if row.is_dense else "switchhead"

@@ -62,7 +62,7 @@ def estimated_seconds(config: RunConfig, speed: Speed) -> float:
 
 def step_macs(config: RunConfig) -> float:
     """Return the forward MACs of all tokens of one optimiser step."""
-    return config.tokens_per_step * forward_macs_per_token(config.model, config.vocab_size)
+    return config.tokens_per_step * forward_macs_per_token(config.model, config.n_outputs)
 
 
 def training_macs(config: RunConfig) -> float:
@@ -82,7 +82,9 @@ def is_done(config: RunConfig, runs: Sequence[RunRecord]) -> bool:
 def _step_identity(config: RunConfig) -> str:
     training = config.training
     sizes = [training.batch_size, training.micro_batch_size, training.precision]
-    return hash_of([config.model.model_dump(mode="json"), config.vocab_size, *sizes])
+    return hash_of(
+        [config.model.model_dump(mode="json"), config.vocab_size, config.n_outputs, *sizes]
+    )
 
 
 def _medians(groups: Mapping[str, Sequence[float]]) -> dict[str, float]:

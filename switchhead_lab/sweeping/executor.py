@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from switchhead_lab.config.identity import identity
 from switchhead_lab.config.sweep import Study, Sweep
 from switchhead_lab.config.workspace import Workspace
-from switchhead_lab.data.token_store import prepare
+from switchhead_lab.data.dataset import open_dataset
 from switchhead_lab.errors import RecordError, TrainingError
 from switchhead_lab.sweeping.plan import (
     Infeasible,
@@ -61,7 +61,7 @@ def run_sweep(workspace: Workspace, sweep: Sweep, index: Index, say: Say) -> Swe
         MatchError: If a declared model cannot be matched.
     """
     variants = declared_variants(sweep)
-    prepare(workspace.data_dir, sweep.data, progress=say)
+    open_dataset(workspace.data_dir, sweep.data, progress=say)
     folder = make_directory(sweep_record_path(workspace.runs_dir, sweep).parent)
     lock = FileLock(folder / ".lock", timeout=0)
     try:

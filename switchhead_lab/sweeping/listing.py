@@ -3,14 +3,19 @@
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
-from switchhead_lab.budget.costs import attention_macs, attention_memory_floats
+from switchhead_lab.budget.counter import CostCounter, closed_form_counter
 from switchhead_lab.budget.matching import baseline_model
 from switchhead_lab.budget.parameters import count_parameters
-from switchhead_lab.config.architecture import DenseAttention, SwitchHeadAttention
+from switchhead_lab.budget.residual import Difference
+from switchhead_lab.config.architecture import (
+    DenseAttention,
+    SigmaMoeFeedForward,
+    SwitchHeadAttention,
+)
 from switchhead_lab.config.schema import RunConfig
-from switchhead_lab.config.sweep import Study, Sweep
+from switchhead_lab.config.sweep import FeedForwardDimension, Study, Sweep
 from switchhead_lab.sweeping.estimate import (
     Speed,
     estimated_seconds,
@@ -29,18 +34,31 @@ from switchhead_lab.tracking.record import RunRecord
 Row = dict[str, Any]
 
 
-def match_rows(sweep: Sweep, variants: Sequence[Variant | Infeasible]) -> list[Row]:
-    """Return one row of plain data for each variant: shape, budget, and ratios to the baseline."""
+def match_rows(
+    sweep: Sweep, variants: Sequence[Variant | Infeasible], counter: CostCounter | None = None
+) -> list[Row]:
+    """Return one row of plain data for each variant: shape, budget, and distance to the baseline.
+
+    Args:
+        sweep: The sweep.
+        variants: Its models, matched with the same counter.
+        counter: Counts MACs and memory; by the sweep's convention if left out.
+    """
+    counter = counter or closed_form_counter(sweep.convention)
     return [
         _infeasible_row(sweep, variant)
         if isinstance(variant, Infeasible)
-        else _variant_row(sweep, variant)
+        else _variant_row(sweep, variant, counter)
         for variant in variants
     ]
 
 
 def match_cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
-    """Return headings and cells of a table of `match_rows`."""
+    """Return headings and cells of a table of `match_rows`.
+
+    MACs are those of attention. Where a model was matched over its feed-forward, and so by the
+    whole layer, the MACs of the layer stand in the place of memory: both would be too wide.
+    """
     columns = [
         "model",
         "role",
@@ -52,11 +70,11 @@ def match_cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
         "parameters",
         "difference",
         "MACs",
-        "x dense",
-        "memory",
-        "x dense",
+        "difference",
     ]
-    return columns, [_cells(row) for row in rows]
+    shows_layer = any(row.get("matched_over") in get_args(FeedForwardDimension) for row in rows)
+    columns += ["layer", "difference"] if shows_layer else ["memory", "x dense"]
+    return columns, [_cells(row, shows_layer=shows_layer) for row in rows]
 
 
 @dataclass(frozen=True)
@@ -131,11 +149,12 @@ def _study_cost(
     )
 
 
-def _variant_row(sweep: Sweep, variant: Variant) -> Row:
-    model, baseline = variant.model, baseline_model(sweep)
-    attention = model.attention
-    macs = attention_macs(model, sweep.convention)
-    memory = attention_memory_floats(model, sweep.convention)
+def _variant_row(sweep: Sweep, variant: Variant, counter: CostCounter) -> Row:
+    model, residual = variant.model, variant.residual
+    attention, feedforward = model.attention, model.feedforward
+    sparse = feedforward if isinstance(feedforward, SigmaMoeFeedForward) else None
+    macs, memory = counter.attention_macs(model), counter.attention_memory_floats(model)
+    base_memory = counter.attention_memory_floats(baseline_model(sweep))
     return {
         "model": variant.name,
         "role": variant.role,
@@ -143,16 +162,28 @@ def _variant_row(sweep: Sweep, variant: Variant) -> Row:
         "n_experts": None if isinstance(attention, DenseAttention) else attention.n_experts,
         "top_k": attention.top_k if isinstance(attention, SwitchHeadAttention) else None,
         "d_head": attention.d_head,
-        "d_ff": model.feedforward.d_ff,
-        "parameters": count_parameters(model, sweep.data.tokenizer.vocab_size).total,
-        "parameters_difference": variant.residual.parameters,
-        "parameters_difference_fraction": variant.residual.parameters_fraction,
-        "convention": sweep.convention,
+        "d_ff": feedforward.d_ff,
+        "feedforward_n_experts": sparse.n_experts if sparse else None,
+        "d_expert": sparse.d_expert if sparse else None,
+        "matched_over": variant.matched_over,
+        "parameters": count_parameters(model, sweep.vocab_size, sweep.n_outputs).total,
+        **_difference("parameters", residual.parameters),
+        "convention": counter.convention,
         "attention_macs": macs,
-        "attention_macs_ratio": macs / attention_macs(baseline, sweep.convention),
+        "attention_macs_ratio": 1.0 + residual.attention_macs.fraction,
+        **_difference("attention_macs", residual.attention_macs),
+        "layer_macs": counter.layer_macs(model),
+        **_difference("layer_macs", residual.layer_macs),
         "attention_memory_floats": memory,
-        "attention_memory_ratio": memory / attention_memory_floats(baseline, sweep.convention),
+        "attention_memory_ratio": memory / base_memory,
         "infeasible": None,
+    }
+
+
+def _difference(name: str, difference: Difference) -> Row:
+    return {
+        f"{name}_difference": difference.absolute,
+        f"{name}_difference_fraction": difference.fraction,
     }
 
 
@@ -169,7 +200,7 @@ def _infeasible_row(sweep: Sweep, infeasible: Infeasible) -> Row:
     }
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: Row, *, shows_layer: bool) -> list[str]:
     head = [
         row["model"],
         row["role"],
@@ -177,17 +208,28 @@ def _cells(row: Row) -> list[str]:
     ]
     if row["infeasible"] is not None:
         return [*head, *["-"] * 2, "infeasible", *["-"] * 5]
-    return [
-        *head,
-        str(row["d_head"]),
-        str(row["d_ff"]),
-        f"{row['parameters']:,}",
-        f"{row['parameters_difference']:+,} ({100 * row['parameters_difference_fraction']:+.3f} %)",
-        short_count(row["attention_macs"]),
-        f"{row['attention_macs_ratio']:.3f}",
+    d_expert, n_experts = row["d_expert"], row["feedforward_n_experts"]
+    layer = [short_count(row["layer_macs"]), _macs_difference(row, "layer_macs")]
+    memory = [
         short_count(row["attention_memory_floats"]),
         f"{row['attention_memory_ratio']:.3f}",
     ]
+    return [
+        *head,
+        str(row["d_head"]),
+        str(row["d_ff"]) if d_expert is None else f"{n_experts}x{d_expert}",
+        f"{row['parameters']:,}",
+        f"{row['parameters_difference']:+,} ({100 * row['parameters_difference_fraction']:+.3f} %)",
+        short_count(row["attention_macs"]),
+        _macs_difference(row, "attention_macs"),
+        *(layer if shows_layer else memory),
+    ]
+
+
+def _macs_difference(row: Row, name: str) -> str:
+    difference, fraction = row[f"{name}_difference"], row[f"{name}_difference_fraction"]
+    sign = "-" if difference < 0 else "+"
+    return f"{sign}{short_count(abs(difference))} ({100 * fraction:+.1f} %)"
 
 
 def short_count(value: float) -> str:

@@ -6,16 +6,12 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from switchhead_lab.budget.matching import (
-    MatchResidual,
-    baseline_model,
-    match_candidate,
-    match_declared,
-    match_residual,
-)
+from switchhead_lab.budget.counter import CostCounter, closed_form_counter
+from switchhead_lab.budget.matching import baseline_model, match_candidate, match_declared
+from switchhead_lab.budget.residual import MatchResidual, match_residual
 from switchhead_lab.config.architecture import ModelConfig, SwitchHeadAttention, SwitchHeadShape
 from switchhead_lab.config.schema import RunConfig
-from switchhead_lab.config.sweep import Study, Sweep
+from switchhead_lab.config.sweep import FreeDimension, Study, Sweep
 from switchhead_lab.errors import MatchError
 from switchhead_lab.tracking.sweep_record import Role
 
@@ -33,6 +29,7 @@ class Variant:
         model: Resolved architecture.
         seeds: One run per seed.
         residual: What it has more or less than the baseline.
+        matched_over: The dimension that followed from the budget; None for the baseline.
     """
 
     name: str
@@ -40,6 +37,7 @@ class Variant:
     model: ModelConfig
     seeds: tuple[int, ...]
     residual: MatchResidual
+    matched_over: FreeDimension | None
 
     @property
     def title(self) -> str:
@@ -63,43 +61,55 @@ class Infeasible:
     reason: str
 
 
-def declared_variants(sweep: Sweep) -> list[Variant]:
+def declared_variants(sweep: Sweep, counter: CostCounter | None = None) -> list[Variant]:
     """Return the baseline and the declared models, matched to it.
+
+    Args:
+        sweep: The sweep.
+        counter: Counts MACs; by the sweep's convention if left out.
 
     Raises:
         MatchError: If a declared model cannot be matched.
     """
-    baseline = baseline_model(sweep)
-    variants = [_variant(sweep, sweep.baseline.name, "baseline", baseline, sweep.baseline.seeds)]
+    own, baseline = sweep.baseline, baseline_model(sweep)
+    residual = _residual(sweep, baseline, counter)
+    variants = [Variant(own.name, "baseline", baseline, tuple(own.seeds), residual, None)]
     for declared in sweep.models:
         try:
-            model = match_declared(sweep, declared)
+            model = match_declared(sweep, declared, counter)
         except MatchError as error:
             raise MatchError(f'sweep {sweep.name}, model "{declared.name}": {error}') from None
-        variants.append(_variant(sweep, declared.name, "declared", model, declared.seeds))
+        seeds, residual = tuple(declared.seeds), _residual(sweep, model, counter)
+        name, free = declared.name, declared.match_over
+        variants.append(Variant(name, "declared", model, seeds, residual, free))
     return variants
 
 
-def candidate_variant(sweep: Sweep, study: Study, shape: Shape) -> Variant | Infeasible:
+def candidate_variant(
+    sweep: Sweep, study: Study, shape: Shape, counter: CostCounter | None = None
+) -> Variant | Infeasible:
     """Return the matched model of one combination of the search space, or why there is none."""
     n_heads, n_experts, top_k = shape
     try:
         candidate = SwitchHeadShape(n_heads=n_heads, n_experts=n_experts, top_k=top_k)
-        model = match_candidate(sweep, candidate)
+        model = match_candidate(sweep, candidate, counter)
     except ValidationError as error:
         return Infeasible(shape, str(error.errors()[0]["ctx"]["error"]))
     except MatchError as error:
         return Infeasible(shape, str(error))
-    return _variant(sweep, study.name, "candidate", model, study.seeds[:1])
+    seeds, residual = tuple(study.seeds[:1]), _residual(sweep, model, counter)
+    return Variant(study.name, "candidate", model, seeds, residual, "d_head")
 
 
-def candidate_variants(sweep: Sweep, study: Study) -> Iterator[Variant | Infeasible]:
+def candidate_variants(
+    sweep: Sweep, study: Study, counter: CostCounter | None = None
+) -> Iterator[Variant | Infeasible]:
     """Yield every combination of the search space, those to be tried first before the others."""
     space = study.space
     first = [(c.n_heads, c.n_experts, c.top_k) for c in study.first]
     grid = itertools.product(space.n_heads, space.n_experts, space.top_k)
     for shape in dict.fromkeys([*first, *grid]):
-        yield candidate_variant(sweep, study, shape)
+        yield candidate_variant(sweep, study, shape, counter)
 
 
 def first_candidates(sweep: Sweep) -> list[Variant]:
@@ -113,19 +123,29 @@ def first_candidates(sweep: Sweep) -> list[Variant]:
     return [variant for variant in found if isinstance(variant, Variant)]
 
 
-def all_variants(sweep: Sweep) -> list[Variant | Infeasible]:
+def all_variants(sweep: Sweep, counter: CostCounter | None = None) -> list[Variant | Infeasible]:
     """Return declared models, then every combination of the search space.
+
+    Args:
+        sweep: The sweep.
+        counter: Counts MACs; by the sweep's convention if left out.
 
     Raises:
         MatchError: If a declared model cannot be matched.
     """
-    candidates = candidate_variants(sweep, sweep.study) if sweep.study else ()
-    return [*declared_variants(sweep), *candidates]
+    candidates = candidate_variants(sweep, sweep.study, counter) if sweep.study else ()
+    return [*declared_variants(sweep, counter), *candidates]
 
 
 def run_config(sweep: Sweep, model: ModelConfig, seed: int) -> RunConfig:
     """Return the configuration of one run: only model and seed differ within a sweep."""
-    return RunConfig(seed=seed, data=sweep.data, model=model, training=sweep.training)
+    return RunConfig(
+        seed=seed,
+        objective=sweep.objective,
+        data=sweep.data,
+        model=model,
+        training=sweep.training,
+    )
 
 
 def shape_of(params: Mapping[str, int]) -> Shape:
@@ -133,6 +153,6 @@ def shape_of(params: Mapping[str, int]) -> Shape:
     return params["n_heads"], params["n_experts"], params["top_k"]
 
 
-def _variant(sweep: Sweep, name: str, role: Role, model: ModelConfig, seeds: list[int]) -> Variant:
-    residual = match_residual(model, baseline_model(sweep), sweep.data.tokenizer.vocab_size)
-    return Variant(name, role, model, tuple(seeds), residual)
+def _residual(sweep: Sweep, model: ModelConfig, counter: CostCounter | None) -> MatchResidual:
+    counter = counter or closed_form_counter(sweep.convention)
+    return match_residual(model, baseline_model(sweep), counter, sweep.vocab_size, sweep.n_outputs)

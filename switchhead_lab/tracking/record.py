@@ -75,23 +75,28 @@ class RunResult(Part):
     """Figures of a finished run, all measured by it."""
 
     validation_loss_nats: float
-    """Mean negative log-likelihood per token of the validation split after the last step."""
+    """Mean negative log-likelihood per target of the validation split after the last step: per
+    token, or per example where classes are predicted."""
     validation_perplexity: float
     """exp of the above."""
-    validation_bits_per_byte: float
-    """Negative log2-likelihood of the validation text per UTF-8 byte."""
+    validation_bits_per_byte: float | None
+    """Negative log2-likelihood of the validation text per UTF-8 byte; null if it is no text."""
     test_loss_nats: float
-    """Mean negative log-likelihood per token of the test split; never used to choose."""
+    """The same of the test split; never used to choose."""
     test_perplexity: float
     """exp of the above."""
-    test_bits_per_byte: float
-    """Negative log2-likelihood of the test text per UTF-8 byte."""
+    test_bits_per_byte: float | None
+    """Negative log2-likelihood of the test text per UTF-8 byte; null if it is no text."""
+    validation_accuracy: float | None = None
+    """Fraction of the validation examples classified right; null for a language model."""
+    test_accuracy: float | None = None
+    """Fraction of the test examples classified right; null for a language model."""
     n_parameters: int
     """Parameters of the built model."""
     n_steps: int
     """Optimiser steps."""
     n_tokens: int
-    """Tokens predicted in training."""
+    """Tokens read in training, padding included."""
     ms_per_step: float
     """Median wall time of an optimiser step, milliseconds."""
     tokens_per_second: float
@@ -110,7 +115,7 @@ class MetricPoint:
 
     Attributes:
         step: Optimiser steps done.
-        tokens: Training tokens predicted so far.
+        tokens: Training tokens read so far, padding included.
         time: Seconds since 1970.
         metrics: Finite values by name, e.g. "train/loss_nats", "validation/perplexity".
     """

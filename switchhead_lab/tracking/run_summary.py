@@ -32,6 +32,8 @@ class RunSummary:
         n_steps: Optimiser steps asked for.
         validation_perplexity: Perplexity of the validation split.
         test_perplexity: Perplexity of the test split.
+        validation_accuracy: Fraction of it classified right; None for a language model.
+        test_accuracy: The same of the test split.
         n_parameters: Parameters of the built model.
         ms_per_step: Median wall time of an optimiser step, milliseconds.
         started_at: Start of the latest attempt, seconds since 1970.
@@ -46,6 +48,8 @@ class RunSummary:
     n_steps: int
     validation_perplexity: float | None
     test_perplexity: float | None
+    validation_accuracy: float | None
+    test_accuracy: float | None
     n_parameters: int | None
     ms_per_step: float | None
     started_at: float
@@ -68,8 +72,8 @@ class RunSummary:
             self.name,
             f"{self.state} (process gone)" if self.is_process_gone else self.state,
             f"{self.step}/{self.n_steps}",
-            _number(self.validation_perplexity, ".3f"),
-            _number(self.test_perplexity, ".3f"),
+            score_text(self.validation_perplexity, self.validation_accuracy),
+            score_text(self.test_perplexity, self.test_accuracy),
             _number(self.n_parameters, ","),
             _number(self.ms_per_step, ".1f"),
             local_time(self.started_at),
@@ -88,6 +92,8 @@ def summarise_run(record: RunRecord) -> RunSummary:
         n_steps=record.config.training.n_steps,
         validation_perplexity=result.validation_perplexity if result else None,
         test_perplexity=result.test_perplexity if result else None,
+        validation_accuracy=result.validation_accuracy if result else None,
+        test_accuracy=result.test_accuracy if result else None,
         n_parameters=result.n_parameters if result else None,
         ms_per_step=result.ms_per_step if result else None,
         started_at=record.status.started_at,
@@ -191,6 +197,12 @@ def describe_run(record: RunRecord) -> str:
         width = max((len(key) for key in lines), default=0)
         text += [f"  {key:{width}}  {value}" for key, value in lines.items()]
     return "\n".join(text)
+
+
+def score_text(perplexity: float | None, accuracy: float | None) -> str:
+    """Write a perplexity, with the accuracy where there is one: `1.204, 93.8 % right`."""
+    text = _number(perplexity, ".3f")
+    return text if accuracy is None else f"{text}, {100 * accuracy:.1f} % right"
 
 
 def local_time(seconds: float) -> str:

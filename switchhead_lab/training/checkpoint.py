@@ -30,7 +30,7 @@ class Progress:
 
     Attributes:
         step: Optimiser steps done.
-        tokens: Training tokens predicted.
+        tokens: Training tokens read, padding included.
         seconds: Wall time spent in steps so far.
         unlogged_loss_nats: Training loss summed over the targets since the last recorded point.
         unlogged_targets: Those targets.

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from switchhead_lab.config.schema import RunConfig
-from switchhead_lab.data.batches import Batch, TrainingBatches
+from switchhead_lab.data.batches import Batch
+from switchhead_lab.data.dataset import Dataset
 from switchhead_lab.data.documents import Split
-from switchhead_lab.data.token_store import TokenStore
 from switchhead_lab.errors import TrainingError
-from switchhead_lab.model.transformer import LanguageModel, Memory
+from switchhead_lab.model.transformer import Memory, Transformer
 from switchhead_lab.tracking.record import MetricPoint
 from switchhead_lab.tracking.run_dir import RunDir
 from switchhead_lab.training.checkpoint import Progress, load_latest, save_checkpoint
@@ -51,19 +51,20 @@ class Trainer:
     def __init__(
         self,
         config: RunConfig,
-        model: LanguageModel,
+        model: Transformer,
         objective: Objective,
-        store: TokenStore,
+        dataset: Dataset,
         host: Host,
         run_dir: RunDir,
         hooks: Sequence[Hook],
     ) -> None:
         self.config, self.host = config, host
         self.model = model.to(host.device)
-        self._objective, self._store, self._run_dir, self._hooks = objective, store, run_dir, hooks
+        self._objective, self._dataset = objective, dataset
+        self._run_dir, self._hooks = run_dir, hooks
         self._optimizer = build_optimizer(self.model, config.training)
-        self._batches = TrainingBatches(
-            store.tokens("train"), config.training.batch_size, config.model.seq_len, config.seed
+        self._batches = dataset.training_batches(
+            config.training.batch_size, config.model.seq_len, config.seed
         )
         self._n_micro_batches = config.training.batch_size // config.training.micro_batch_size
         self._memories: list[Memory] = [()] * self._n_micro_batches
@@ -83,8 +84,8 @@ class Trainer:
         self.model.train()
         while self.progress.step < training.n_steps:
             started = time.perf_counter()
-            loss_sum = self._step()
-            self._count(loss_sum, time.perf_counter() - started)
+            loss_sum, n_targets = self._step()
+            self._count(loss_sum, n_targets, time.perf_counter() - started)
             step, is_last = self.progress.step, self.progress.step == training.n_steps
             if step % training.log_every == 0 or is_last:
                 self._tell(self._take_training_metrics())
@@ -101,11 +102,12 @@ class Trainer:
 
     def score(self, split: Split) -> SplitScore:
         """Score a whole split with the present weights."""
-        tokens = self._store.tokens(split)
-        return score_split(self.model, self._objective, tokens, self.config, self.host)
+        rows, seq_len = self.config.training.batch_size, self.config.model.seq_len
+        batches = self._dataset.evaluation_batches(split, rows, seq_len)
+        return score_split(self.model, self._objective, batches, self.host)
 
-    def _step(self) -> float:
-        """Take one optimiser step; return the loss summed over its targets, in nats."""
+    def _step(self) -> tuple[float, int]:
+        """Take one optimiser step; return the loss summed over its targets, and their number."""
         step = self.progress.step
         batch = self._batches.at(step)
         torch.manual_seed(_step_seed(self.config.seed, step))
@@ -117,7 +119,7 @@ class Trainer:
         self._require_finite("loss", loss_sum, step)
         self._require_finite("gradient norm", float(norm), step)
         self._optimizer.step()
-        return loss_sum
+        return loss_sum, batch.targets.size
 
     def _accumulate_gradients(self, batch: Batch) -> float:
         """Add up the gradients of the mean loss over the micro-batches; return the summed loss."""
@@ -130,10 +132,10 @@ class Trainer:
                 score = self._objective.score(
                     self.model,
                     torch.from_numpy(batch.inputs_BT[part]).to(device),
-                    torch.from_numpy(batch.targets_BT[part]).to(device),
+                    torch.from_numpy(batch.targets[part]).to(device),
                     memory,
                 )
-            loss = score.loss_nats_sum / batch.targets_BT.size
+            loss = score.loss_nats_sum / batch.targets.size
             if score.auxiliary_loss is not None:
                 loss = loss + score.auxiliary_loss / self._n_micro_batches
             loss.backward()
@@ -148,12 +150,12 @@ class Trainer:
                 f"Try a learning_rate below {self.config.training.learning_rate:g} or more warm-up"
             )
 
-    def _count(self, loss_sum: float, seconds: float) -> None:
+    def _count(self, loss_sum: float, n_targets: int, seconds: float) -> None:
         self._unlogged_seconds.append(seconds)
-        done, n_targets = self.progress, self.config.tokens_per_step
+        done = self.progress
         self.progress = Progress(
             step=done.step + 1,
-            tokens=done.tokens + n_targets,
+            tokens=done.tokens + self.config.tokens_per_step,
             seconds=done.seconds + seconds,
             unlogged_loss_nats=done.unlogged_loss_nats + loss_sum,
             unlogged_targets=done.unlogged_targets + n_targets,
@@ -215,6 +217,8 @@ def _validation_metrics(score: SplitScore) -> dict[str, float]:
     metrics = {"validation/loss_nats": score.loss_nats}
     if math.isfinite(score.perplexity):
         metrics["validation/perplexity"] = score.perplexity
+    if score.accuracy is not None:
+        metrics["validation/accuracy"] = score.accuracy
     return metrics | score.router_use.metrics()
 
 

@@ -69,6 +69,7 @@ class ProgressDisplay:
         shown = [
             ("train/loss_nats", "loss {:.3f}"),
             ("validation/perplexity", "val ppl {:.2f}"),
+            ("validation/accuracy", "val accuracy {:.1%}"),
             ("train/tokens_per_second", "{:,.0f} tokens/s"),
         ]
         return "  ".join(

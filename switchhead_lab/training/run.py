@@ -14,7 +14,7 @@ from switchhead_lab.budget.parameters import count_parameters
 from switchhead_lab.config.identity import identity
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.workspace import Workspace
-from switchhead_lab.data.token_store import TokenStore, prepare
+from switchhead_lab.data.dataset import Dataset, open_dataset
 from switchhead_lab.errors import LabError, RecordError, TrainingError
 from switchhead_lab.model.transformer import build_model
 from switchhead_lab.tracking.atomic import make_directory
@@ -34,7 +34,7 @@ from switchhead_lab.training.checkpoint import Progress
 from switchhead_lab.training.hooks import Hook
 from switchhead_lab.training.host import Host, prepare_host
 from switchhead_lab.training.loop import Trainer
-from switchhead_lab.training.objectives import NextToken
+from switchhead_lab.training.objectives import build_objective
 from switchhead_lab.training.progress import ProgressDisplay
 from switchhead_lab.training.validation import SplitScore
 
@@ -65,16 +65,16 @@ def execute_run(
         RecordError: If the run is being trained by another process, or its data changed.
         DataError: If the corpus cannot be prepared.
     """
-    store = prepare(workspace.data_dir, config.data, progress=_say)
+    dataset = open_dataset(workspace.data_dir, config.data, progress=_say)
     make_directory(workspace.runs_dir)
-    done = _find_finished(workspace.runs_dir, config, store)
+    done = _find_finished(workspace.runs_dir, config, dataset)
     if done is not None:
         return done
     host = prepare_host(workspace.settings.device, config.training.precision)
     lock = FileLock(workspace.runs_dir / f".{identity(config)[:16]}.lock", timeout=0)
     try:
         with lock:
-            return _execute(_Job(workspace, config, labels, store, host, hooks), index, parent_id)
+            return _execute(_Job(workspace, config, labels, dataset, host, hooks), index, parent_id)
     except Timeout:
         raise RecordError(
             f"another process is training this configuration (lock {lock.lock_file}); "
@@ -89,7 +89,7 @@ class _Job:
     workspace: Workspace
     config: RunConfig
     labels: RunLabels
-    store: TokenStore
+    dataset: Dataset
     host: Host
     hooks: Sequence[Hook]
 
@@ -97,7 +97,7 @@ class _Job:
 def _execute(job: _Job, index: Index, parent_id: str | None) -> RunRecord:
     """Train a job in its run directory; whatever happens, the status says what became of it."""
     config = job.config
-    job.store.verify()
+    job.dataset.verify()
     run_dir = _open_run_dir(job)
     mirror = index.start_run(read_run(run_dir.path), parent_id)
     trainer = None
@@ -105,9 +105,10 @@ def _execute(job: _Job, index: Index, parent_id: str | None) -> RunRecord:
     step, reason = 0, ""
     try:
         with ProgressDisplay(run_dir.path.name, config.training.n_steps) as display:
-            model = build_model(config.model, config.vocab_size, config.seed)
+            model = build_model(config.model, config.vocab_size, config.seed, config.n_outputs)
             hooks: list[Hook] = [_MirrorHook(mirror), display, *job.hooks]
-            trainer = Trainer(config, model, NextToken(), job.store, job.host, run_dir, hooks)
+            objective = build_objective(config.objective)
+            trainer = Trainer(config, model, objective, job.dataset, job.host, run_dir, hooks)
             outcome = trainer.train()
         if outcome.prune is None:
             assert outcome.validation is not None, "only a pruned run has no final validation"
@@ -136,10 +137,9 @@ def _execute(job: _Job, index: Index, parent_id: str | None) -> RunRecord:
 
 def _open_run_dir(job: _Job) -> RunDir:
     """Write down what is run and where it comes from, before anything runs."""
-    store = job.store
     provenance = collect_provenance(
         Path(switchhead_lab.__file__).parents[1],
-        data_manifest={**store.manifest.model_dump(mode="json"), "digest": store.digest},
+        data_manifest=job.dataset.describe(),
         device=job.host.facts,
         command=sys.argv,
     )
@@ -161,18 +161,18 @@ class _MirrorHook:
         self._mirror.add(point)
 
 
-def _find_finished(runs_dir: Path, config: RunConfig, store: TokenStore) -> RunRecord | None:
+def _find_finished(runs_dir: Path, config: RunConfig, dataset: Dataset) -> RunRecord | None:
     """Return the record of a finished run; refuse one that was begun on other data."""
     path = find_by_config(runs_dir, config)
     if path is None:
         return None
     run = read_run(path)
     known: dict[str, Any] = run.provenance.get("data_manifest") or {}
-    if known.get("digest", store.digest) != store.digest:
+    if known.get("digest", dataset.digest) != dataset.digest:
         raise RecordError(
             f'{path}: trained on other contents of corpus "{config.data.corpus}" (digest '
-            f"{known['digest'][:12]}, now {store.digest[:12]}); remove the run or prepare the new "
-            "text under another name"
+            f"{known['digest'][:12]}, now {dataset.digest[:12]}); remove the run or prepare the "
+            "new text under another name"
         )
     return run if run.result is not None else None
 
@@ -182,7 +182,6 @@ def _result(
 ) -> RunResult:
     config = job.config
     test = trainer.score("test")
-    splits = job.store.manifest.splits
     points = list(read_run(path).metrics())
     ms_per_step = statistics.median(
         point.metrics["train/ms_per_step"]
@@ -190,14 +189,16 @@ def _result(
         if "train/ms_per_step" in point.metrics
     )
     n_parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
-    assert n_parameters == count_parameters(config.model, config.vocab_size).total
+    assert n_parameters == count_parameters(config.model, config.vocab_size, config.n_outputs).total
     return RunResult(
         validation_loss_nats=validation.loss_nats,
         validation_perplexity=validation.perplexity,
-        validation_bits_per_byte=validation.bits_per_byte(splits["validation"].n_bytes),
+        validation_bits_per_byte=validation.bits_per_byte(job.dataset.n_bytes("validation")),
         test_loss_nats=test.loss_nats,
         test_perplexity=test.perplexity,
-        test_bits_per_byte=test.bits_per_byte(splits["test"].n_bytes),
+        test_bits_per_byte=test.bits_per_byte(job.dataset.n_bytes("test")),
+        validation_accuracy=validation.accuracy,
+        test_accuracy=test.accuracy,
         n_parameters=n_parameters,
         n_steps=progress.step,
         n_tokens=progress.tokens,

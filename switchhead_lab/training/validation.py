@@ -1,17 +1,14 @@
 """Scoring a whole split."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
-from switchhead_lab.config.schema import RunConfig
-from switchhead_lab.data.batches import evaluation_batches
+from switchhead_lab.data.batches import Batch
 from switchhead_lab.model.router_use import NO_USE, RouterUse, count_use
-from switchhead_lab.model.transformer import LanguageModel, Memory
+from switchhead_lab.model.transformer import Memory, Transformer
 from switchhead_lab.training.host import Host
 from switchhead_lab.training.objectives import Objective
 
@@ -21,31 +18,39 @@ class SplitScore:
     """Loss over every target of a split.
 
     Attributes:
-        loss_nats: Mean negative log-likelihood per token.
-        n_targets: Tokens scored.
+        loss_nats: Mean negative log-likelihood per target.
+        n_targets: Targets scored: tokens, or examples.
         router_use: How experts were used; empty for a dense model.
+        n_correct: Targets predicted right; None where the objective does not ask.
     """
 
     loss_nats: float
     n_targets: int
     router_use: RouterUse = NO_USE
+    n_correct: int | None = None
+
+    @property
+    def accuracy(self) -> float | None:
+        """Fraction of the targets predicted right; None where the objective does not ask."""
+        return None if self.n_correct is None else self.n_correct / self.n_targets
 
     @property
     def perplexity(self) -> float:
         """Exp of the mean loss; infinite where that overflows."""
         return math.exp(self.loss_nats) if self.loss_nats < 700 else math.inf
 
-    def bits_per_byte(self, n_bytes: int) -> float:
-        """Return the code length of the split per byte of its text."""
+    def bits_per_byte(self, n_bytes: int | None) -> float | None:
+        """Return the code length of the split per byte of its text; None if it is no text."""
+        if n_bytes is None:
+            return None
         return self.loss_nats * self.n_targets / math.log(2) / n_bytes
 
 
 @torch.inference_mode()
 def score_split(
-    model: LanguageModel,
+    model: Transformer,
     objective: Objective,
-    tokens: npt.NDArray[np.uint16],
-    config: RunConfig,
+    batches: Iterable[Batch],
     host: Host,
     keep_going: Callable[[], None] = lambda: None,
 ) -> SplitScore:
@@ -54,27 +59,29 @@ def score_split(
     Args:
         model: Model on the host's device; its training mode is restored afterwards.
         objective: How predictions are scored.
-        tokens: The split, as one stream.
-        config: Gives batch size and chunk length, which are those of training.
+        batches: The whole split, every target once.
         host: Device and arithmetic.
         keep_going: Called between batches; may raise to stop.
     """
     was_training = model.training
     model.eval()
     loss_sum, n_targets, use = 0.0, 0, NO_USE
+    n_correct: int | None = None
     memory: Memory = ()
-    for batch in evaluation_batches(tokens, config.training.batch_size, config.model.seq_len):
+    for batch in batches:
         keep_going()
         with torch.autocast(host.device.type, torch.bfloat16, enabled=host.precision == "bf16"):
             score = objective.score(
                 model,
                 torch.from_numpy(batch.inputs_BT).to(host.device),
-                torch.from_numpy(batch.targets_BT).to(host.device),
+                torch.from_numpy(batch.targets).to(host.device),
                 () if batch.starts_stream else memory,
             )
         memory = score.memory
         loss_sum += float(score.loss_nats_sum)
         n_targets += score.n_targets
+        if score.n_correct is not None:
+            n_correct = (n_correct or 0) + int(score.n_correct)
         use = use.plus(count_use(score.choices, len(batch.inputs_BT)))
     model.train(was_training)
-    return SplitScore(loss_sum / n_targets, n_targets, use)
+    return SplitScore(loss_sum / n_targets, n_targets, use, n_correct)

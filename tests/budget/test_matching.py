@@ -3,13 +3,10 @@
 import pytest
 
 from switchhead_lab.budget.costs import attention_macs
-from switchhead_lab.budget.matching import (
-    match_heads,
-    match_macs,
-    match_parameters,
-    match_residual,
-)
+from switchhead_lab.budget.counter import closed_form_counter
+from switchhead_lab.budget.matching import match_heads, match_macs, match_parameters
 from switchhead_lab.budget.parameters import attention_parameters, count_parameters
+from switchhead_lab.budget.residual import match_residual
 from switchhead_lab.config.architecture import (
     DenseAttention,
     DenseFeedForward,
@@ -17,9 +14,9 @@ from switchhead_lab.config.architecture import (
     ModelConfig,
     SwitchHeadAttention,
 )
-from switchhead_lab.errors import MatchError
 from switchhead_lab.paper.models import model_of
 
+COUNTER = closed_form_counter("published")
 WIDTHS = {47: 412, 262: 1024, 41: 512}
 
 
@@ -68,19 +65,25 @@ def test_d_head_and_d_ff_of_table_9_follow_from_the_dense_rows(paper_figures) ->
             model = matched(baseline, row)
             assert model.attention.d_head == row["d_head"], row
             assert abs(model.feedforward.d_ff - row["d_ff"]) <= 6, row
-            residual = match_residual(model, baseline, 8000)
-            assert -0.005 < residual.parameters_fraction <= 0.0
+            residual = match_residual(model, baseline, COUNTER, 8000)
+            assert -0.005 < residual.parameters.fraction <= 0.0
             if row["model"].startswith("switchhead"):
                 found.append(row["d_head"])
     assert sorted(found) == [64, 76, 76, 100, 112, 112, 132]
 
 
-def test_moa_is_matched_by_the_same_rule() -> None:
-    baseline = dense(47, 10, 41, 2053, 256, 16)
-    model = match_parameters(baseline, MoaAttention(n_heads=4, n_experts=10, d_head=1))
-    assert model.attention.d_head == 88
-    residual = match_residual(model, baseline, 8000)
-    assert -0.005 < residual.parameters_fraction <= 0.0
+@pytest.mark.parametrize(
+    ("baseline", "n_experts", "d_head"),
+    [
+        (dense(47, 10, 41, 2053, 256, 16), 10, 88),
+        (dense(262, 16, 64, 4110, 512, 18), 16, 144),
+    ],
+)
+def test_moa_is_matched_by_the_same_rule(baseline, n_experts, d_head) -> None:
+    model = match_parameters(baseline, MoaAttention(n_heads=4, n_experts=n_experts, d_head=1))
+    assert model.attention.d_head == d_head
+    residual = match_residual(model, baseline, COUNTER, 8000)
+    assert -0.005 < residual.parameters.fraction <= 0.0
 
 
 @pytest.mark.parametrize(
@@ -93,7 +96,7 @@ def test_moa_is_matched_by_the_same_rule() -> None:
 def test_mac_matched_shapes_of_the_paper(baseline, candidate, d_head) -> None:
     n_heads, n_experts, top_k = candidate
     shape = switchhead(n_heads=n_heads, n_experts=n_experts, top_k=top_k)
-    model = match_macs(baseline, shape, "published")
+    model = match_macs(baseline, shape, COUNTER)
     assert model.attention.d_head == d_head
     assert model.feedforward == baseline.feedforward
     wider = model.model_copy(
@@ -124,12 +127,27 @@ def test_matched_attention_is_the_widest_that_fits(n_heads: int) -> None:
         assert 0 <= unspent < baseline.n_layers * (2 * baseline.d_model + 1)
 
 
-def test_what_cannot_be_matched_is_refused_with_advice() -> None:
-    baseline = dense(47, 2, 4, 64, 32, 2)
-    candidate = switchhead(n_heads=4, n_experts=8, top_k=1)
-    with pytest.raises(MatchError, match="use fewer heads or experts"):
-        match_parameters(baseline, candidate)
-    with pytest.raises(MatchError, match="smaller top_k"):
-        match_macs(baseline, switchhead(n_heads=16, n_experts=8, top_k=8), "equations")
-    with pytest.raises(MatchError, match="use fewer heads than 64"):
-        match_heads(baseline, 64)
+@pytest.mark.parametrize("n_heads", [1, 2, 3, 5, 7])
+def test_a_head_matched_model_has_the_baselines_parameters(n_heads: int) -> None:
+    """Short of what one unit of d_ff takes in each layer, whatever its heads."""
+    baseline = dense(47, 10, 41, 2053, 256, 16)
+    model = match_heads(baseline, n_heads)
+    assert model.attention.n_heads == n_heads
+    assert model.attention.d_head >= 410 // n_heads
+    residual = match_residual(model, baseline, COUNTER, 8000)
+    assert -16 * (2 * 412 + 1) < residual.parameters.absolute <= 0
+
+
+def test_the_residual_is_the_difference_to_the_baseline() -> None:
+    baseline = dense(47, 10, 41, 2053, 256, 16)
+    model = match_macs(baseline, switchhead(n_heads=3, n_experts=5, top_k=3), COUNTER)
+    residual = match_residual(model, baseline, COUNTER, 8000, 10)
+    base, own = (count_parameters(m, 8000, 10).total for m in (baseline, model))
+    assert residual.parameters.absolute == own - base > 0
+    assert residual.parameters.fraction == pytest.approx((own - base) / base)
+    base, own = (attention_macs(m, "published") for m in (baseline, model))
+    assert residual.attention_macs.absolute == own - base < 0
+    assert residual.attention_macs.fraction == pytest.approx((own - base) / base)
+    assert residual.layer_macs.absolute == own - base, "the feed-forward block is the baseline's"
+    layer = base + 256 * 2 * 412 * 2053
+    assert residual.layer_macs.fraction == pytest.approx((own - base) / layer)

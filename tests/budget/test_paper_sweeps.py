@@ -9,7 +9,7 @@ from switchhead_lab.paper.models import model_of, printed_models
 from switchhead_lab.sweeping.plan import declared_variants
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
-PAPER = [path for path in list_sweep_files(SWEEPS) if path.parent.name == "paper"]
+TABLES = [path for path in list_sweep_files(SWEEPS) if path.stem.startswith("table")]
 NAMES = {"dense": "transformer", "switchhead": "switchhead", "moa": "moa"}
 
 
@@ -58,7 +58,7 @@ def test_mac_matched_rows_have_the_papers_shapes(name: str, size: str, shape) ->
     assert (attention.n_heads, attention.d_head) == shape
 
 
-@pytest.mark.parametrize("path", PAPER, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
 def test_c4_and_pes2o_are_cut_to_the_tokens_that_training_sees(path: Path) -> None:
     file = find_sweep(SWEEPS, str(path))
     for size in file.sizes:
@@ -68,7 +68,7 @@ def test_c4_and_pes2o_are_cut_to_the_tokens_that_training_sees(path: Path) -> No
         assert sweep.data.max_train_tokens == wanted
 
 
-@pytest.mark.parametrize("path", PAPER, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
 def test_every_table_has_a_pocket_size_on_the_embedded_corpus(path: Path) -> None:
     file = find_sweep(SWEEPS, str(path))
     assert file.default_size == "pocket"

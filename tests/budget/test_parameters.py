@@ -10,15 +10,15 @@ import torch
 from switchhead_lab.budget.parameters import count_parameters
 from switchhead_lab.config.architecture import DenseFeedForward, ModelConfig
 from switchhead_lab.config.sweep_files import find_sweep, list_sweep_files
-from switchhead_lab.model.transformer import LanguageModel
+from switchhead_lab.model.transformer import Transformer
 from switchhead_lab.sweeping.plan import Variant, all_variants
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 
 
-def built_parts(model: ModelConfig, vocab_size: int) -> Counter[str]:
+def built_parts(model: ModelConfig, vocab_size: int, n_outputs: int) -> Counter[str]:
     with torch.device("meta"):
-        built = LanguageModel(model, vocab_size)
+        built = Transformer(model, vocab_size, n_outputs)
     parts: Counter[str] = Counter()
     for name, parameter in built.named_parameters():
         parts[re.sub(r"^blocks\.\d+\.", "blocks.", name)] += parameter.numel()
@@ -30,16 +30,16 @@ def test_closed_form_equals_the_built_model(path: Path) -> None:
     file = find_sweep(SWEEPS, str(path))
     for size in file.sizes:
         sweep = file.resolve(size)
-        vocab_size = sweep.data.tokenizer.vocab_size
+        vocab_size, n_outputs = sweep.vocab_size, sweep.n_outputs
         variants = [v for v in all_variants(sweep) if isinstance(v, Variant)]
         assert variants
         for variant in variants:
-            count = count_parameters(variant.model, vocab_size)
-            parts = built_parts(variant.model, vocab_size)
+            count = count_parameters(variant.model, vocab_size, n_outputs)
+            parts = built_parts(variant.model, vocab_size, n_outputs)
             assert dict(count.parts) == dict(parts)
             assert count.total == sum(parts.values())
             assert count.embedding == vocab_size * variant.model.d_model
             if sweep.matching == "parameter_matched":
                 # The paper's SwitchAll has the experts it has; its size is not matched further.
                 is_dense_ff = isinstance(variant.model.feedforward, DenseFeedForward)
-                assert abs(variant.residual.parameters_fraction) < (0.005 if is_dense_ff else 0.012)
+                assert abs(variant.residual.parameters.fraction) < (0.005 if is_dense_ff else 0.012)

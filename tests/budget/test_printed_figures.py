@@ -5,7 +5,7 @@ import torch
 
 from switchhead_lab.budget.costs import attention_macs, attention_memory_floats
 from switchhead_lab.budget.parameters import count_parameters
-from switchhead_lab.model.transformer import LanguageModel
+from switchhead_lab.model.transformer import Transformer
 from switchhead_lab.paper.figures import parse_count, prints_as
 from switchhead_lab.paper.models import PrintedModel, printed_models
 
@@ -25,7 +25,7 @@ def test_published_reproduces_macs_and_memory(printed: PrintedModel) -> None:
 @pytest.mark.parametrize("printed", PRINTED, ids=lambda printed: printed.label)
 def test_the_built_model_has_the_printed_size(printed: PrintedModel) -> None:
     with torch.device("meta"):
-        built = LanguageModel(printed.model, printed.vocab_size)
+        built = Transformer(printed.model, printed.vocab_size)
     total = sum(parameter.numel() for parameter in built.parameters())
     assert total == count_parameters(printed.model, printed.vocab_size).total
     # The 262M SwitchAll has 259M parameters, and the 244M RoPE SwitchHead 243M; the tables call

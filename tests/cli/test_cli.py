@@ -23,6 +23,7 @@ COMMANDS = [
     ["data"],
     ["data", "prepare"],
     ["data", "list"],
+    ["data", "listops"],
     ["runs"],
     ["runs", "list"],
     ["runs", "show"],

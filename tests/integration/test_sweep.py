@@ -258,7 +258,7 @@ def test_every_kind_of_declared_model_is_trained(workspace, positions: str) -> N
 
 def test_a_declared_model_that_cannot_be_matched_stops_before_training(workspace) -> None:
     impossible = {"kind": "switchhead", "name": "x", "n_heads": 9, "n_experts": 9, "top_k": 1}
-    with pytest.raises(MatchError, match='sweep tiny, model "x": n_heads=9.*use fewer heads'):
+    with pytest.raises(MatchError, match='sweep tiny, model "x": n_heads=9.*n_heads up to'):
         run(workspace, declare(models=[impossible]))
     assert not workspace.runs_dir.exists()
 

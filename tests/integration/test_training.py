@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from switchhead_lab.config.schema import RunConfig
+from switchhead_lab.data import token_store
+from switchhead_lab.data.batches import evaluation_token_batches
 from switchhead_lab.data.token_store import prepare
 from switchhead_lab.errors import DataError, RecordError, TrainingError
 from switchhead_lab.model.transformer import build_model
@@ -131,13 +133,13 @@ def test_variants_see_the_same_batches_in_the_same_order(
 ) -> None:
     seen: list[bytes] = []
 
-    class Recording(loop.TrainingBatches):
+    class Recording(token_store.TokenBatches):
         def at(self, step: int):
             batch = super().at(step)
-            seen.append(batch.inputs_BT.tobytes() + batch.targets_BT.tobytes())
+            seen.append(batch.inputs_BT.tobytes() + batch.targets.tobytes())
             return batch
 
-    monkeypatch.setattr(loop, "TrainingBatches", Recording)
+    monkeypatch.setattr(token_store, "TokenBatches", Recording)
     by_variant = {}
     for attention in ("dense", "switchhead"):
         seen.clear()
@@ -167,7 +169,8 @@ def test_result_is_what_the_last_weights_score(workspace, tiny_config) -> None:
     host = prepare_host("cpu", "fp32")
     for split in ("validation", "test"):
         tokens = store.tokens(split)
-        score = score_split(model, NextToken(), tokens, config, host)
+        batches = store.evaluation_batches(split, config.training.batch_size, config.model.seq_len)
+        score = score_split(model, NextToken(), batches, host)
         assert score.n_targets == len(tokens) - 1
         assert run.result is not None
         result = run.result.model_dump()
@@ -193,7 +196,8 @@ def test_validation_counts_every_token_once_and_carries_memory(workspace, tiny_c
             memory = output.memory
             log_p = output.logits_BTV.log_softmax(-1)
             by_hand -= float(log_p.gather(-1, piece[:, 1:, None]).sum())
-    score = score_split(model, NextToken(), tokens, config, prepare_host("cpu", "fp32"))
+    batches = evaluation_token_batches(tokens, 1, 16)
+    score = score_split(model, NextToken(), batches, prepare_host("cpu", "fp32"))
     assert score.n_targets == 99
     assert score.loss_nats == pytest.approx(by_hand / 99, rel=1e-6)
 

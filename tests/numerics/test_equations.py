@@ -1,12 +1,29 @@
-"""Every attention and feed-forward layer against per-token loops in float64, from the equations."""
+"""Every attention and feed-forward layer against per-token loops in float64, from the equations.
 
-import math
+Letters: B batch, T query positions, S key positions (memory + chunk), D d_model, H heads,
+P d_head, E experts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
+from equation_loops import (
+    Example,
+    causal,
+    exact_table,
+    loop_dense,
+    loop_moa,
+    loop_sigma_moe,
+    loop_switchhead,
+    unpadded,
+)
+from layer_plans import plan_of
+from torch import Tensor, nn
 
 from switchhead_lab.config.architecture import (
+    AttentionConfig,
     DenseAttention,
     MoaAttention,
     RopePositions,
@@ -16,192 +33,226 @@ from switchhead_lab.config.architecture import (
 )
 from switchhead_lab.model.attention import build_attention
 from switchhead_lab.model.feedforward import build_feedforward
-from switchhead_lab.model.positions import XLPositions
+from switchhead_lab.model.router import Router
+from switchhead_lab.model.sequence_plan import SequencePlan
 
 D, T, S = 10, 7, 13  # odd sizes; S - T positions of memory
 
-
-def position_vector(distance: int) -> Tensor:
-    values = []
-    for pair in range(D // 2):
-        angle = distance * 10_000 ** (-2 * pair / D)
-        values += [math.sin(angle), math.cos(angle)]
-    return torch.tensor(values, dtype=torch.float64)
-
-
-def rotated(x: Tensor, position: int) -> Tensor:
-    """Rotate the first half of the channels (an even number of them), pair by pair."""
-    n = 2 * (len(x) // 4)
-    out = list(x)
-    for c in range(n // 2):
-        angle = position * 10_000 ** (-2 * c / n)
-        a, b = x[c], x[c + n // 2]
-        out[c] = a * math.cos(angle) - b * math.sin(angle)
-        out[c + n // 2] = b * math.cos(angle) + a * math.sin(angle)
-    return torch.stack(out)
-
-
-def score(layer, head: int, query: Tensor, key: Tensor, i: int, j: int) -> Tensor:
-    """Return the score of query position i for key position j."""
-    positions, P = layer.positions, len(query)
-    if not isinstance(positions, XLPositions):
-        return rotated(query, i) @ rotated(key, j) / math.sqrt(P)
-    r = positions.weight[head * P : (head + 1) * P] @ position_vector(j - i)
-    if not positions.has_bias:
-        return (query @ key + query @ r) / math.sqrt(P)
-    u, v = positions.content_bias[head], positions.position_bias[head]
-    return positions.score_scale[0] * ((query + u) @ key + (query + v) @ r)
-
-
-def attend(layer, head: int, i: int, query: Tensor, keys: list, values: list) -> Tensor:
-    """Return the weighted values that one query sees."""
-    scores = [score(layer, head, query, keys[j], i, j) for j in range(i + 1)]
-    weights = torch.softmax(torch.stack(scores), dim=0)
-    return sum(w * value for w, value in zip(weights, values, strict=False))
-
-
-def chosen(router, head: int, row: Tensor) -> list[tuple[int, Tensor]]:
-    """Return the chosen experts of one token and head with their weights."""
-    E = router.n_experts
-    logits = router.weight[head * E : (head + 1) * E] @ row
-    order = sorted(range(E), key=lambda e: (-logits[e].item(), e))[: router.top_k]
-    picked = torch.stack([logits[e] for e in order])
-    weights = torch.sigmoid(picked) if router.gate == "sigmoid" else torch.softmax(picked, 0)
-    return list(zip(order, weights, strict=True))
-
-
-def loop_dense(layer, context: Tensor) -> Tensor:
-    P = layer.d_head
-    out = [torch.zeros(D, dtype=torch.float64) for _ in range(T)]
-    for head in range(layer.query_weight.shape[0] // P):
-        rows = slice(head * P, (head + 1) * P)
-        keys = [layer.key_weight[rows] @ row for row in context]
-        values = [layer.value_weight[rows] @ row for row in context]
-        for t in range(T):
-            i = S - T + t
-            query = layer.query_weight[rows] @ context[i]
-            mixed = attend(layer, head, i, query, keys, values)
-            out[t] = out[t] + layer.output_weight[:, rows] @ mixed
-    return torch.stack(out)
-
-
-def loop_switchhead(layer, context: Tensor) -> Tensor:
-    config = layer.config
-    P = config.d_head
-
-    def project(name: str, weight: Tensor, head: int, row: Tensor, choice) -> Tensor:
-        if name in config.expert_projections:
-            return sum(s * (row @ weight[head, e]) for e, s in choice)
-        return weight[head * P : (head + 1) * P] @ row
-
-    source_router = getattr(layer, "value_router", None)
-    destination_router = getattr(layer, "output_router", None)
-    if config.shared_selection:
-        destination_router = source_router
-    out = [torch.zeros(D, dtype=torch.float64) for _ in range(T)]
-    for head in range(config.n_heads):
-        source = [source_router and chosen(source_router, head, row) for row in context]
-        keys, values = (
-            [project(n, w, head, row, c) for row, c in zip(context, source, strict=True)]
-            for n, w in (("k", layer.key_weight), ("v", layer.value_weight))
-        )
-        for t in range(T):
-            i = S - T + t
-            choice = destination_router and chosen(destination_router, head, context[i])
-            query = project("q", layer.query_weight, head, context[i], choice)
-            mixed = attend(layer, head, i, query, keys, values)
-            if "o" in config.expert_projections:
-                for e, s in choice:
-                    out[t] = out[t] + s * (mixed @ layer.output_weight[head, e])
-            else:
-                columns = slice(head * P, (head + 1) * P)
-                out[t] = out[t] + layer.output_weight[:, columns] @ mixed
-    return torch.stack(out)
-
-
-def loop_moa(layer, context: Tensor) -> Tensor:
-    keys = [layer.key_weight @ row for row in context]
-    values = [layer.value_weight @ row for row in context]
-    out = [torch.zeros(D, dtype=torch.float64) for _ in range(T)]
-    for t in range(T):
-        i = S - T + t
-        for e, weight in chosen(layer.router, 0, context[i]):
-            query = context[i] @ layer.query_weight[0, e]
-            mixed = attend(layer, 0, i, query, keys, values)
-            out[t] = out[t] + weight * (mixed @ layer.output_weight[0, e])
-    return torch.stack(out)
-
-
 SWITCHHEAD = {"n_heads": 2, "d_head": 5, "n_experts": 4, "top_k": 2}
 SUBSETS = ["o", "ko", "vko", "vqo", "v", "qo", "vq", "vkqo", "kqo", "vkq", "vk", "q", "k", "kq"]
-ATTENTION = {
-    "dense": (DenseAttention(n_heads=3, d_head=5), loop_dense),
-    "switchhead": (SwitchHeadAttention(**SWITCHHEAD), loop_switchhead),
-    "all-experts": (
-        SwitchHeadAttention(n_heads=1, d_head=3, n_experts=3, top_k=3),
-        loop_switchhead,
-    ),
-    "one-expert": (SwitchHeadAttention(n_heads=3, d_head=4, n_experts=1, top_k=1), loop_switchhead),
-    "shared": (SwitchHeadAttention(**SWITCHHEAD, shared_selection=True), loop_switchhead),
-    "softmax": (SwitchHeadAttention(**SWITCHHEAD, gate="softmax"), loop_switchhead),
-    "moa": (MoaAttention(n_heads=2, d_head=5, n_experts=4), loop_moa),
-    "moa-sigmoid": (MoaAttention(n_heads=3, d_head=4, n_experts=3, gate="sigmoid"), loop_moa),
+ATTENTION: dict[str, AttentionConfig] = {
+    "dense": DenseAttention(n_heads=3, d_head=5),
+    "switchhead": SwitchHeadAttention(**SWITCHHEAD),
+    "top-1": SwitchHeadAttention(**{**SWITCHHEAD, "top_k": 1}),
+    "all-experts": SwitchHeadAttention(n_heads=2, d_head=3, n_experts=3, top_k=3),
+    "one-expert": SwitchHeadAttention(n_heads=1, d_head=4, n_experts=1, top_k=1),
+    "shared": SwitchHeadAttention(**SWITCHHEAD, shared_selection=True),
+    "softmax": SwitchHeadAttention(**SWITCHHEAD, gate="softmax"),
+    "moa": MoaAttention(n_heads=2, d_head=5, n_experts=4),
+    "moa-sigmoid": MoaAttention(n_heads=3, d_head=4, n_experts=3, gate="sigmoid"),
     **{
-        f"experts-{subset}": (
-            SwitchHeadAttention(**SWITCHHEAD, expert_projections=list(subset)),
-            loop_switchhead,
-        )
+        f"experts-{subset}": SwitchHeadAttention(**SWITCHHEAD, expert_projections=list(subset))
         for subset in SUBSETS
     },
 }
+# What tells the code paths apart; the subsets of projections do so at the small sizes above.
+KINDS = ["dense", "switchhead", "all-experts", "shared", "experts-vkqo", "moa"]
 POSITIONS = {"xl": TransformerXLPositions(), "rope": RopePositions()}
 
 
-def randomise(layer: torch.nn.Module, generator: torch.Generator) -> None:
+def randomise(layer: nn.Module, generator: torch.Generator) -> None:
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.normal_(0.0, 0.5, generator=generator)
 
 
-def compare(ours: Tensor, theirs: Tensor, inputs: list[Tensor], generator) -> None:
-    # The position tables are float32: that, not the arithmetic, bounds the agreement.
-    torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=2e-6)
+def random_layer(
+    config: AttentionConfig, positions: str, d_model: int, generator: torch.Generator
+) -> nn.Module:
+    layer = build_attention(config, POSITIONS[positions], d_model).double()
+    randomise(layer, generator)
+    return layer
+
+
+def random_context(*shape: int, generator: torch.Generator) -> Tensor:
+    return torch.randn(shape, dtype=torch.float64, generator=generator, requires_grad=True)
+
+
+def exactly(plan: SequencePlan, config: AttentionConfig, positions: str, d_model: int):
+    """Return the plan with its float32 table in float64; the table is compared on the way.
+
+    What is left between layer and loop is then float64 arithmetic.
+    """
+    width = d_model if positions == "xl" else config.d_head
+    table = exact_table(POSITIONS[positions], plan, width)
+    # The angle is rounded, the more the longer: up to S radians, with 24 bits.
+    torch.testing.assert_close(plan.table, table, rtol=0, atol=2**-22 * plan.n_keys)
+    return replace(plan, table=table)
+
+
+def loop(layer: nn.Module, config: AttentionConfig, examples: Sequence[Example]) -> Tensor:
+    loops = {"dense": loop_dense, "switchhead": loop_switchhead, "moa": loop_moa}
+    return torch.stack([loops[config.kind](layer, example) for example in examples])
+
+
+def compare(ours: Tensor, theirs: Tensor, inputs: list[Tensor], generator) -> list[Tensor]:
+    """Compare outputs and the gradients of all inputs; return the latter."""
+    torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-11)
     grad_out = torch.randn(ours.shape, dtype=torch.float64, generator=generator)
     our_grads = torch.autograd.grad(ours, inputs, grad_out)
     their_grads = torch.autograd.grad(theirs, inputs, grad_out, materialize_grads=True)
     for ours_g, theirs_g in zip(our_grads, their_grads, strict=True):
-        torch.testing.assert_close(ours_g, theirs_g, rtol=1e-5, atol=2e-5)
+        torch.testing.assert_close(ours_g, theirs_g, rtol=1e-10, atol=1e-10)
+    return list(our_grads)
+
+
+def check_attention(
+    config: AttentionConfig, positions: str, *, d_model: int, n_queries: int, n_keys: int
+) -> None:
+    generator = torch.Generator().manual_seed(3)
+    layer = random_layer(config, positions, d_model, generator)
+    context = random_context(2, n_keys, d_model, generator=generator)
+    plan = plan_of(n_queries, n_keys, d_model, config, POSITIONS[positions], dtype=torch.float64)
+    ours = layer(context, exactly(plan, config, positions, d_model)).output_BTD
+    seen = causal(n_queries, n_keys)
+    theirs = loop(layer, config, [Example(x, seen) for x in context])
+    compare(ours, theirs, [context, *layer.parameters()], generator)
 
 
 @pytest.mark.parametrize("positions", POSITIONS)
 @pytest.mark.parametrize("case", ATTENTION)
 def test_attention_equals_the_loop(case: str, positions: str) -> None:
-    config, loop = ATTENTION[case]
-    layer = build_attention(config, POSITIONS[positions], D).double()
+    check_attention(ATTENTION[case], positions, d_model=D, n_queries=T, n_keys=S)
+
+
+@pytest.mark.parametrize("d_head", [41, 76, 100])
+@pytest.mark.parametrize("positions", POSITIONS)
+@pytest.mark.parametrize("case", KINDS)
+def test_attention_equals_the_loop_at_the_papers_widths(
+    case: str, positions: str, d_head: int
+) -> None:
+    """None of these widths is a multiple of 16, nor are the lengths."""
+    config = ATTENTION[case].model_copy(update={"d_head": d_head})
+    check_attention(config, positions, d_model=14, n_queries=63, n_keys=95)
+
+
+@pytest.mark.parametrize("is_padded", [True, False], ids=["padded", "full"])
+@pytest.mark.parametrize("positions", POSITIONS)
+@pytest.mark.parametrize("case", KINDS)
+def test_attention_in_both_directions_equals_the_loop(
+    case: str, positions: str, is_padded: bool
+) -> None:
+    """Every query sees every key that is no padding, wherever the padding stands."""
     generator = torch.Generator().manual_seed(3)
-    randomise(layer, generator)
-    context = torch.randn(2, S, D, dtype=torch.float64, generator=generator, requires_grad=True)
-    ours = layer(context, T).output_BTD
-    theirs = torch.stack([loop(layer, sequence) for sequence in context])
-    compare(ours, theirs, [context, *layer.parameters()], generator)
+    config = ATTENTION[case]
+    layer = random_layer(config, positions, D, generator)
+    context = random_context(3, T, D, generator=generator)
+    is_token_BT = torch.ones(3, T, dtype=torch.bool)
+    if is_padded:
+        is_token_BT[1, 4:] = False
+        is_token_BT[2, [0, 3, 6]] = False
+    plan = plan_of(
+        T,
+        T,
+        D,
+        config,
+        POSITIONS[positions],
+        dtype=torch.float64,
+        direction="bidirectional",
+        is_token_BT=is_token_BT if is_padded else None,
+    )
+    ours = layer(context, exactly(plan, config, positions, D)).output_BTD
+    pairs = zip(context, is_token_BT, strict=True)
+    theirs = loop(layer, config, [Example(x, unpadded(is_token)) for x, is_token in pairs])
+    inputs = [context, *layer.parameters()]
+    gradients = compare(ours[is_token_BT], theirs[is_token_BT], inputs, generator)
+    assert not gradients[0][~is_token_BT].any()  # what stands at padding has no influence
 
 
+def send_all_to(router: Router, experts: list[int]) -> None:
+    """Make all tokens choose these experts of the first head, by the context's constant channel.
+
+    The scores of the chosen keep their size: a saturated gate would have no gradient to compare.
+    """
+    with torch.no_grad():
+        router.weight[: router.n_experts, 0] = -100.0
+        router.weight[experts, 0] = 0.0
+
+
+def assert_only_chosen_have_gradients(
+    layer: nn.Module, gradients: Sequence[Tensor], chosen: list[int]
+) -> None:
+    """Check the first head's experts, in projections and routers."""
+    n_experts = layer.config.n_experts if hasattr(layer, "config") else layer.router.n_experts
+    n_checked = 0
+    for (name, parameter), gradient in zip(layer.named_parameters(), gradients, strict=True):
+        if parameter.ndim == 4:  # [H, E, ...]
+            by_expert = gradient[0]
+        elif "router" in name:  # [H * E, D]
+            by_expert = gradient[:n_experts]
+        else:
+            continue
+        n_checked += 1
+        has_gradient = [bool(one.any()) for one in by_expert]
+        assert has_gradient == [e in chosen for e in range(n_experts)], name
+    assert n_checked >= 3
+
+
+@pytest.mark.parametrize("positions", POSITIONS)
+@pytest.mark.parametrize(
+    "case", ["switchhead", "top-1", "shared", "softmax", "experts-vkqo", "moa"]
+)
+def test_a_head_whose_tokens_all_choose_the_same_experts(case: str, positions: str) -> None:
+    generator = torch.Generator().manual_seed(3)
+    config = ATTENTION[case]
+    layer = random_layer(config, positions, D, generator)
+    experts = [2] if case == "top-1" else [1, 3]
+    routers = [module for module in layer.children() if isinstance(module, Router)]
+    for router in routers:
+        send_all_to(router, experts)
+    context = torch.randn(2, S, D, dtype=torch.float64, generator=generator)
+    context[..., 0] = 1.0
+    context.requires_grad_()
+    plan = plan_of(T, S, D, config, POSITIONS[positions], dtype=torch.float64)
+    output = layer(context, exactly(plan, config, positions, D))
+    assert len(output.choices) == len(routers)
+    for choice in output.choices.values():
+        assert choice.index_NHK[:, 0].unique().tolist() == experts
+        if choice.index_NHK.shape[1] > 1:  # MoA's router has no other head
+            assert choice.index_NHK[:, 1].unique().tolist() == list(range(config.n_experts))
+    theirs = loop(layer, config, [Example(x, causal(T, S)) for x in context])
+    inputs = [context, *layer.parameters()]
+    gradients = compare(output.output_BTD, theirs, inputs, generator)
+    assert_only_chosen_have_gradients(layer, gradients[1:], experts)
+
+
+@pytest.mark.parametrize(("length", "d_expert"), [(T, 5), (63, 41)])
 @pytest.mark.parametrize("top_k", [1, 2, 4])
-def test_sigma_moe_equals_the_loop(top_k: int) -> None:
-    config = SigmaMoeFeedForward(n_experts=4, d_expert=5, top_k=top_k)
-    layer = build_feedforward(config, D).double()
+def test_sigma_moe_equals_the_loop(top_k: int, length: int, d_expert: int) -> None:
     generator = torch.Generator().manual_seed(3)
-    randomise(layer, generator)
-    x = torch.randn(2, T, D, dtype=torch.float64, generator=generator, requires_grad=True)
+    block = build_feedforward(
+        SigmaMoeFeedForward(n_experts=4, d_expert=d_expert, top_k=top_k), D
+    ).double()
+    randomise(block, generator)
+    x = random_context(2, length, D, generator=generator)
+    theirs = torch.stack([loop_sigma_moe(block, sequence) for sequence in x])
+    ours = block(x, plan_of(length, length, D)).output_BTD
+    compare(ours, theirs, [x, *block.parameters()], generator)
 
-    def loop(row: Tensor) -> Tensor:
-        return sum(
-            s * (torch.relu(row @ layer.up_weight[0, e]) @ layer.down_weight[0, e])
-            for e, s in chosen(layer.router, 0, row)
-        )
 
-    theirs = torch.stack([torch.stack([loop(row) for row in sequence]) for sequence in x])
-    compare(layer(x).output_BTD, theirs, [x, *layer.parameters()], generator)
+def test_sigma_moe_whose_tokens_all_choose_the_same_experts() -> None:
+    generator = torch.Generator().manual_seed(3)
+    block = build_feedforward(SigmaMoeFeedForward(n_experts=4, d_expert=5, top_k=2), D).double()
+    randomise(block, generator)
+    send_all_to(block.router, [1, 3])
+    x = torch.randn(2, T, D, dtype=torch.float64, generator=generator)
+    x[..., 0] = 1.0
+    x.requires_grad_()
+    output = block(x, plan_of(T, T, D))
+    assert output.choices["router"].index_NHK.unique().tolist() == [1, 3]
+    theirs = torch.stack([loop_sigma_moe(block, sequence) for sequence in x])
+    gradients = compare(output.output_BTD, theirs, [x, *block.parameters()], generator)
+    assert_only_chosen_have_gradients(block, gradients[1:], [1, 3])
 
 
 @pytest.mark.parametrize("positions", POSITIONS)
@@ -226,6 +277,7 @@ def test_equal_to_dense_for_one_expert_with_gate_one(positions: str) -> None:
         for router in (sparse.value_router, sparse.output_router):
             router.weight.zero_()
             router.weight[:, 0] = 1e3  # times the constant channel: sigmoid is exactly 1
+    plan = plan_of(T, S, D, config, encoding, dtype=torch.float64)
     torch.testing.assert_close(
-        sparse(context, T).output_BTD, dense(context, T).output_BTD, rtol=1e-12, atol=1e-12
+        sparse(context, plan).output_BTD, dense(context, plan).output_BTD, rtol=1e-12, atol=1e-12
     )

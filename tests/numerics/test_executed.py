@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from layer_plans import plan_of
 from torch import nn
 
 from switchhead_lab.config.architecture import (
@@ -23,6 +24,7 @@ from switchhead_lab.model.executed import (
 
 D, T, C, F = 12, 9, 2, 17
 S = C * T
+NO_PLAN = plan_of(2, 2, 2)
 
 
 def model_with(attention, *, rope: bool, feedforward=None) -> ModelConfig:
@@ -130,23 +132,23 @@ def test_floats_kept_by_dense_attention_grow_with_the_maps() -> None:
 class Expanding(nn.Module):
     """Keeps a row that is expanded over the positions, which takes no more room than the row."""
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, _plan: object) -> torch.Tensor:
         return x * x.mean(dim=1, keepdim=True).expand_as(x)
 
 
 def test_an_expanded_tensor_is_counted_once() -> None:
     x = torch.empty(1, 5, 4, device="meta", requires_grad=True)
-    assert executed._count(Expanding(), x).memory_floats == 4
+    assert executed._count(Expanding(), x, NO_PLAN).memory_floats == 4
 
 
 class Strange(nn.Module):
     """A layer whose product no formula covers."""
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, _plan: object) -> torch.Tensor:
         return torch.cdist(x, x)
 
 
 def test_an_unknown_operation_is_an_error_and_not_a_zero() -> None:
     x = torch.empty(1, 3, 4, device="meta", requires_grad=True)
     with pytest.raises(UncountedOperationError, match="no FLOP formula; register one"):
-        executed._count(Strange(), x)
+        executed._count(Strange(), x, NO_PLAN)

@@ -8,6 +8,7 @@ from collections import Counter
 
 import pytest
 import torch
+from layer_plans import plan_of
 
 from switchhead_lab.budget.parameters import count_parameters
 from switchhead_lab.config.architecture import (
@@ -20,6 +21,7 @@ from switchhead_lab.config.architecture import (
     SwitchHeadAttention,
     TransformerXLPositions,
 )
+from switchhead_lab.model.sequence_plan import SequencePlan
 from switchhead_lab.model.transformer import build_model
 
 V, T, B = 19, 9, 3
@@ -190,14 +192,16 @@ def test_bf16_layers_are_near_fp32_and_route_alike(variant: str) -> None:
     """Layer by layer: between layers a rounded hidden state may turn a near-tie of a router."""
     block = build_model(config_of(variant), V, 0).blocks[0]
     x = torch.randn(B, 2 * T, 12, generator=torch.Generator().manual_seed(0))
-    layers = {
-        "attention": lambda: block.attention(x, T),
-        "feedforward": lambda: block.feedforward(x),
-    }
-    for name, run in layers.items():
-        exact = run()
+    config = config_of(variant)
+
+    def plan(dtype: torch.dtype) -> SequencePlan:
+        return plan_of(T, 2 * T, 12, config.attention, config.positions, dtype=dtype)
+
+    for name in ("attention", "feedforward"):
+        layer = getattr(block, name)
+        exact = layer(x, plan(torch.float32))
         with torch.autocast("cpu", torch.bfloat16):
-            rounded = run()
+            rounded = layer(x, plan(torch.bfloat16))
         error = (rounded.output_BTD.float() - exact.output_BTD).norm() / exact.output_BTD.norm()
         assert error < 0.02, name
         for router, choice in exact.choices.items():

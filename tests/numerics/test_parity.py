@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from layer_plans import plan_of
 
 from switchhead_lab.config.architecture import (
     DenseAttention,
@@ -40,10 +41,12 @@ class Vectors:
         assert error < TOLERANCE, f"{key}: relative error {error:.2e}"
         self.unused.discard(key)
 
-    def run(self, layer: torch.nn.Module, name: str, *arguments: int) -> None:
+    def run(self, layer: torch.nn.Module, name: str, attention=None, positions=None) -> None:
         """Compare output and input gradient of a layer on the input of this name."""
         x = self.tensor(f"in.{name}").requires_grad_()
-        out = layer(x, *arguments).output_BTD
+        n_keys, d_model = x.shape[1:]
+        n_queries = self.meta.get("seq_len", n_keys)
+        out = layer(x, plan_of(n_queries, n_keys, d_model, attention, positions)).output_BTD
         out.backward(self.tensor("grad_out"))
         self.compare("out", out.detach())
         assert x.grad is not None
@@ -87,7 +90,7 @@ def test_dense_xl() -> None:
         "positions.score_scale": "scale",
     }
     vectors.load(layer, names)
-    vectors.run(layer, "context", vectors.meta["seq_len"])
+    vectors.run(layer, "context", config, TransformerXLPositions())
     grads = [layer.get_parameter(f"{n}_weight").grad for n in ("key", "value")]
     joined = torch.cat([grad.view(H, 1, P, D) for grad in grads], dim=1)
     vectors.compare("grad_param.data_to_kv.weight", joined)
@@ -120,7 +123,7 @@ def test_switchhead(name: str, positions) -> None:
     if isinstance(positions, TransformerXLPositions):
         names["positions.weight"] = "pos_to_pk"
     vectors.load(layer, names)
-    vectors.run(layer, "context", meta["seq_len"])
+    vectors.run(layer, "context", config, positions)
     vectors.compare_gradients(layer, names)
 
 

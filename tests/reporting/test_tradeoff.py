@@ -1,7 +1,7 @@
 import pytest
 
 from switchhead_lab.reporting.frame import read_frame
-from switchhead_lab.reporting.tradeoff import Point, perplexity_ceiling, tradeoff_points
+from switchhead_lab.reporting.tradeoff import Point, loss_ceiling, tradeoff_points
 
 
 def _points(*perplexities):
@@ -19,10 +19,10 @@ def test_points_of_a_complete_sweep(complete):
         # The candidate of the best model's shape is one of its runs; the pruned one has no result.
         ("", "candidate"),
     ]
-    assert points[0].perplexity == pytest.approx(35.5)
+    assert points[0].loss == pytest.approx(35.5)
     assert points[0].std == pytest.approx(0.5)
     assert points[2].std is None
-    assert points[4].perplexity == 36.5
+    assert points[4].loss == 36.5
 
 
 def test_cost_follows_the_name(complete):
@@ -40,7 +40,7 @@ def test_incomplete_model_says_so(make_writer):
 
 
 def test_ceiling_only_for_outliers():
-    assert perplexity_ceiling(_points(35, 36, 37, 38)) is None
-    assert perplexity_ceiling(_points(35, 2000)) is None
-    ceiling = perplexity_ceiling(_points(35, 36, 37, 2000))
+    assert loss_ceiling(_points(35, 36, 37, 38)) is None
+    assert loss_ceiling(_points(35, 2000)) is None
+    ceiling = loss_ceiling(_points(35, 36, 37, 2000))
     assert 37 < ceiling < 2000

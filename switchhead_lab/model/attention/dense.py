@@ -15,11 +15,12 @@ from switchhead_lab.model.positions import (
     split_heads,
 )
 from switchhead_lab.model.precision import in_compute_dtype
+from switchhead_lab.model.sequence_plan import SequencePlan
 from switchhead_lab.model.sublayer import SublayerOutput
 
 
 class DenseMultiHeadAttention(nn.Module):
-    """Multi-head attention: `y = sum_h softmax(scores_h) V_h W_O,h`, causal.
+    """Multi-head attention: `y = sum_h softmax(scores_h) V_h W_O,h`.
 
     The scores are those of the position encoding; with Transformer-XL positions it has the learned
     terms u, v and scale.
@@ -46,17 +47,19 @@ class DenseMultiHeadAttention(nn.Module):
         self.positions.reset_parameters(scale, generator)
         init_normal(self.output_weight, self.output_weight.shape[1], scale, generator)
 
-    def forward(self, context_BSD: Tensor, seq_len: int) -> SublayerOutput:
-        """Attend from the last `seq_len` positions to all positions up to their own.
+    def forward(self, context_BSD: Tensor, plan: SequencePlan) -> SublayerOutput:
+        """Attend from the last T positions to those that the plan lets them see.
 
         Args:
             context_BSD: Shape [B, S, D], normalised memory and chunk.
-            seq_len: Query positions T, 1 <= T <= S.
+            plan: Queries, keys and what lies between them.
         """
         context_BSD = in_compute_dtype(context_BSD)
+        chunk_BTD = context_BSD[:, -plan.n_queries :]
         mixed_HBTP = self.positions.attend(
-            split_heads(F.linear(context_BSD[:, -seq_len:], self.query_weight), self.d_head),
+            split_heads(F.linear(chunk_BTD, self.query_weight), self.d_head),
             split_heads(F.linear(context_BSD, self.key_weight), self.d_head),
             split_heads(F.linear(context_BSD, self.value_weight), self.d_head),
+            plan,
         )
         return SublayerOutput(F.linear(merge_heads(mixed_HBTP), self.output_weight))

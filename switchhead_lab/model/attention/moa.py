@@ -14,11 +14,12 @@ from switchhead_lab.model.initialisation import init_normal
 from switchhead_lab.model.positions import build_positions
 from switchhead_lab.model.precision import in_compute_dtype
 from switchhead_lab.model.router import ExpertChoice, Router
+from switchhead_lab.model.sequence_plan import SequencePlan
 from switchhead_lab.model.sublayer import SublayerOutput
 
 
 class MoaMultiHeadAttention(nn.Module):
-    """MoA: `y = sum_{e in picked} w[e] (softmax(q_e K^T) V) W_O[e]`, causal, one K and one V.
+    """MoA: `y = sum_{e in picked} w[e] (softmax(q_e K^T) V) W_O[e]`, one K and one V.
 
     Weights are a softmax over the picked heads (official) or a sigmoid of each.
 
@@ -47,19 +48,19 @@ class MoaMultiHeadAttention(nn.Module):
         self.positions.reset_parameters(scale, generator)
         self.router.reset_parameters(scale, generator)
 
-    def forward(self, context_BSD: Tensor, seq_len: int) -> SublayerOutput:
-        """Attend from the last `seq_len` positions to all positions up to their own.
+    def forward(self, context_BSD: Tensor, plan: SequencePlan) -> SublayerOutput:
+        """Attend from the last T positions to those that the plan lets them see.
 
         Args:
             context_BSD: Shape [B, S, D], normalised memory and chunk.
-            seq_len: Query positions T, 1 <= T <= S.
+            plan: Queries, keys and what lies between them.
         """
-        B, H = context_BSD.shape[0], self.config.n_heads
-        choice = self.router(context_BSD[:, -seq_len:].flatten(0, 1))
+        B, T, H = context_BSD.shape[0], plan.n_queries, self.config.n_heads
+        choice = self.router(context_BSD[:, -T:].flatten(0, 1))
         context_BSD = in_compute_dtype(context_BSD)
         dtype = context_BSD.dtype
         query_N1HP = expert_matmul(
-            context_BSD[:, -seq_len:].flatten(0, 1),
+            context_BSD[:, -T:].flatten(0, 1),
             self.query_weight.to(dtype),
             choice.index_NHK,
             rows_in="token",
@@ -68,9 +69,10 @@ class MoaMultiHeadAttention(nn.Module):
         key_BSP = F.linear(context_BSD, self.key_weight)
         value_BSP = F.linear(context_BSD, self.value_weight)
         mixed_HBTP = self.positions.attend(
-            query_N1HP.view(B, seq_len, H, -1).permute(2, 0, 1, 3),
+            query_N1HP.view(B, T, H, -1).permute(2, 0, 1, 3),
             key_BSP.expand(H, -1, -1, -1),
             value_BSP.expand(H, -1, -1, -1),
+            plan,
         )
         output_ND = expert_matmul(
             mixed_HBTP.permute(1, 2, 0, 3).flatten(0, 1).unsqueeze(1),
@@ -81,7 +83,9 @@ class MoaMultiHeadAttention(nn.Module):
             rows_out="token",
         )
         return SublayerOutput(
-            output_ND.view(B, seq_len, -1), {"router": choice}, self._regularise(choice)
+            output_ND.view(B, T, -1),
+            {"router": choice},
+            self._regularise(choice.at_tokens(plan.is_token_BT)),
         )
 
     def _regularise(self, choice: ExpertChoice) -> Tensor | None:

@@ -23,6 +23,7 @@ from switchhead_lab.model.positions import (
 )
 from switchhead_lab.model.precision import in_compute_dtype
 from switchhead_lab.model.router import ExpertChoice, Router
+from switchhead_lab.model.sequence_plan import SequencePlan
 from switchhead_lab.model.sublayer import SublayerOutput
 
 
@@ -76,20 +77,21 @@ class SwitchHeadMultiHeadAttention(nn.Module):
             if isinstance(router, Router):
                 router.reset_parameters(scale, generator)
 
-    def forward(self, context_BSD: Tensor, seq_len: int) -> SublayerOutput:
-        """Attend from the last `seq_len` positions to all positions up to their own.
+    def forward(self, context_BSD: Tensor, plan: SequencePlan) -> SublayerOutput:
+        """Attend from the last T positions to those that the plan lets them see.
 
         Args:
             context_BSD: Shape [B, S, D], normalised memory and chunk.
-            seq_len: Query positions T, 1 <= T <= S.
+            plan: Queries, keys and what lies between them.
         """
-        source, destination = self._choose(context_BSD, seq_len)
+        source, destination = self._choose(context_BSD, plan.n_queries)
         context_BSD = in_compute_dtype(context_BSD)
-        chunk_BTD = context_BSD[:, -seq_len:]
+        chunk_BTD = context_BSD[:, -plan.n_queries :]
         mixed_HBTP = self.positions.attend(
             self._to_heads("q", self.query_weight, chunk_BTD, destination),
             self._to_heads("k", self.key_weight, context_BSD, source),
             self._to_heads("v", self.value_weight, context_BSD, source),
+            plan,
         )
         choices = {"value_router": source, "output_router": destination}
         if self.config.shared_selection:
@@ -100,16 +102,16 @@ class SwitchHeadMultiHeadAttention(nn.Module):
         )
 
     def _choose(
-        self, context_BSD: Tensor, seq_len: int
+        self, context_BSD: Tensor, n_queries: int
     ) -> tuple[ExpertChoice | None, ExpertChoice | None]:
         """Return the choices at the key positions and at the query positions."""
         source = destination = None
         if hasattr(self, "value_router"):
             source = self.value_router(context_BSD.flatten(0, 1))
         if hasattr(self, "output_router"):
-            destination = self.output_router(context_BSD[:, -seq_len:].flatten(0, 1))
+            destination = self.output_router(context_BSD[:, -n_queries:].flatten(0, 1))
         elif self.config.shared_selection and source is not None:
-            destination = source.last_positions(context_BSD.shape[0], seq_len)
+            destination = source.last_positions(context_BSD.shape[0], n_queries)
         return source, destination
 
     def _to_heads(

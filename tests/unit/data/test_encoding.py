@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from switchhead_lab.config.schema import ByteTokenizer, SentencePieceTokenizer
+from switchhead_lab.config.data import ByteTokenizer, SentencePieceTokenizer
 from switchhead_lab.data import encoding
 from switchhead_lab.data.documents import Document
 from switchhead_lab.data.encoding import training_texts, unigram_perplexity, write_tokens

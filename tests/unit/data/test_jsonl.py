@@ -110,11 +110,11 @@ def test_folder_of_texts_stays_one(folder: Path):
 
 
 def test_manifest_records_skipped_lines(write_shards, data_dir: Path, tmp_path: Path):
-    from switchhead_lab.config.schema import ByteTokenizer, DataConfig
+    from switchhead_lab.config.data import ByteTokenizer, TextData
 
     folder = write_shards(tmp_path / "mine", train=["a", b"x"], validation=["b"], test=[b"y", "c"])
     register(data_dir, folder, "mine", skip_bad_lines=True)
-    store = prepare(data_dir, DataConfig(corpus="mine", tokenizer=ByteTokenizer()))
+    store = prepare(data_dir, TextData(corpus="mine", tokenizer=ByteTokenizer()))
     assert store.manifest.skipped_lines == {
         "test-00000-of-00001.json.gz": 1,
         "train-00000-of-00001.json.gz": 1,
@@ -122,9 +122,9 @@ def test_manifest_records_skipped_lines(write_shards, data_dir: Path, tmp_path: 
 
 
 def test_split_of_bad_lines_only_is_an_error(write_shards, data_dir: Path, tmp_path: Path):
-    from switchhead_lab.config.schema import ByteTokenizer, DataConfig
+    from switchhead_lab.config.data import ByteTokenizer, TextData
 
     folder = write_shards(tmp_path / "mine", train=["a"], validation=[b"x"], test=["c"])
     register(data_dir, folder, "mine", skip_bad_lines=True)
     with pytest.raises(DataError, match=r'"mine": the validation split holds no document'):
-        prepare(data_dir, DataConfig(corpus="mine", tokenizer=ByteTokenizer()))
+        prepare(data_dir, TextData(corpus="mine", tokenizer=ByteTokenizer()))

@@ -1,6 +1,10 @@
 from pathlib import Path
 
-from switchhead_lab.config.schema import ByteTokenizer, CharTokenizer, DataConfig
+import numpy as np
+
+from switchhead_lab.config.data import ByteTokenizer, CharTokenizer, ListOpsData, TextData
+from switchhead_lab.data.documents import SPLITS
+from switchhead_lab.data.example_store import prepare_examples
 from switchhead_lab.data.listing import list_corpora
 from switchhead_lab.data.published import PUBLISHED
 from switchhead_lab.data.token_store import prepare, register
@@ -10,7 +14,7 @@ def test_every_corpus_and_store_has_a_row(data_dir: Path, folder: Path, text_fil
     register(data_dir, folder, "letters")
     entry = register(data_dir, text_file, "notes")
     for tokenizer in (CharTokenizer(vocab_size=64), ByteTokenizer()):
-        store = prepare(data_dir, DataConfig(corpus="letters", tokenizer=tokenizer))
+        store = prepare(data_dir, TextData(corpus="letters", tokenizer=tokenizer))
     sotu, *published, first, second, notes = list_corpora(data_dir)
     assert [row["corpus"] for row in published] == list(PUBLISHED)
     assert {row["tokenizer"] for row in published} == {None}
@@ -21,3 +25,17 @@ def test_every_corpus_and_store_has_a_row(data_dir: Path, folder: Path, text_fil
     assert first["documents"] == 12
     assert first["unigram perplexity"] == store.manifest.unigram_perplexity.validation
     assert (notes["bytes"], notes["tokenizer"]) == (entry.n_bytes, None)
+
+
+def test_generated_examples_have_a_row_once_they_are_prepared(data_dir: Path):
+    corpora = list_corpora(data_dir)
+    assert "listops" not in {row["corpus"] for row in corpora}
+    data = ListOpsData(kind="listops", n_train=30, n_validation=4, n_test=5)
+    store = prepare_examples(data_dir, data)
+    *others, row = list_corpora(data_dir)
+    assert others == corpora
+    assert list(row) == list(corpora[0])
+    assert (row["corpus"], row["documents"]) == ("listops", 39)
+    for split in SPLITS:
+        assert row[f"{split} tokens"] == np.count_nonzero(store.examples(split).tokens)
+    assert {row["tokenizer"], row["bytes"], row["unigram perplexity"]} == {None}

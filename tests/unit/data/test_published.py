@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from switchhead_lab.config.schema import ByteTokenizer, CharTokenizer, DataConfig
+from switchhead_lab.config.data import ByteTokenizer, CharTokenizer, TextData
 from switchhead_lab.data import encoding, published
 from switchhead_lab.data.documents import SPLITS
 from switchhead_lab.data.jsonl import BadLines
@@ -46,7 +46,7 @@ def c4(tmp_path: Path) -> Path:
 
 def prepared(data_dir: Path, name: str, path: Path, **options):
     register(data_dir, path, name)
-    return prepare(data_dir, DataConfig(corpus=name, tokenizer=ByteTokenizer(), **options))
+    return prepare(data_dir, TextData(corpus=name, tokenizer=ByteTokenizer(), **options))
 
 
 def test_wikitext_has_a_document_per_article_and_its_own_split(wikitext: Path, no_network):
@@ -148,7 +148,7 @@ def test_limit_leaves_later_shards_unread_by_a_trained_tokenizer(c4, data_dir, m
     (c4 / "c4-train.00001-of-01024.json.gz").write_bytes(b"no gzip")
     monkeypatch.setattr(encoding, "MAX_TRAINING_BYTES", 16)
     register(data_dir, c4, "c4")
-    data = DataConfig(corpus="c4", tokenizer=CharTokenizer(vocab_size=20), max_train_tokens=5)
+    data = TextData(corpus="c4", tokenizer=CharTokenizer(vocab_size=20), max_train_tokens=5)
     assert prepare(data_dir, data).path.name == "char-20-first-5"
 
 

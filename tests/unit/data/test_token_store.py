@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from switchhead_lab.config.schema import (
+from switchhead_lab.config.data import (
     ByteTokenizer,
     CharTokenizer,
-    DataConfig,
     SentencePieceTokenizer,
+    TextData,
 )
 from switchhead_lab.data import token_store
 from switchhead_lab.data.corpora import find_corpus
@@ -22,11 +22,11 @@ from switchhead_lab.data.token_store import (
 )
 from switchhead_lab.errors import DataError, WorkspaceError
 
-BYTES = DataConfig(corpus="letters", tokenizer=ByteTokenizer())
+BYTES = TextData(corpus="letters", tokenizer=ByteTokenizer())
 CONFIGS = [
     BYTES,
-    DataConfig(corpus="letters", tokenizer=CharTokenizer(vocab_size=64)),
-    DataConfig(corpus="letters", tokenizer=SentencePieceTokenizer(vocab_size=320)),
+    TextData(corpus="letters", tokenizer=CharTokenizer(vocab_size=64)),
+    TextData(corpus="letters", tokenizer=SentencePieceTokenizer(vocab_size=320)),
 ]
 
 
@@ -37,7 +37,7 @@ def registered(data_dir: Path, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("data", CONFIGS, ids=lambda data: data.tokenizer.kind)
-def test_tokens_are_the_documents_each_with_its_end(registered: Path, data: DataConfig):
+def test_tokens_are_the_documents_each_with_its_end(registered: Path, data: TextData):
     prepare(registered, data)
     store = find_store(registered, data)
     corpus = find_corpus(registered, "letters").read()
@@ -120,7 +120,7 @@ def test_digest_covers_source_tokenizer_and_tokens(registered: Path, field: str)
 def test_an_unprepared_store_is_not_found_and_an_unknown_corpus_is_an_error(registered: Path):
     assert find_store(registered, BYTES) is None
     with pytest.raises(DataError, match=r"did you mean"):
-        find_store(registered, DataConfig(corpus="leters"))
+        find_store(registered, TextData(corpus="leters"))
 
 
 def test_verify_names_the_file_that_differs(registered: Path):
@@ -250,12 +250,12 @@ def test_tokens_of_another_source_do_not_count(registered: Path, text_file: Path
 def test_unsuitable_corpus_is_named(registered: Path):
     large = SentencePieceTokenizer(vocab_size=30_000)
     with pytest.raises(DataError, match=r'^corpus "letters": the training text is too small'):
-        prepare(registered, DataConfig(corpus="letters", tokenizer=large))
+        prepare(registered, TextData(corpus="letters", tokenizer=large))
 
 
 @pytest.mark.slow
 def test_sotu_at_the_default_size(data_dir: Path):
-    store = prepare(data_dir, DataConfig())
+    store = prepare(data_dir, TextData())
     tokenizer = store.tokenizer()
     part = store.manifest.splits["validation"]
     assert 3 < part.n_bytes / part.n_tokens < 5
@@ -270,7 +270,7 @@ def test_limit_is_part_of_the_identity_only_where_given():
     limited = BYTES.model_copy(update={"max_train_tokens": 10})
     assert identity(limited) != identity(BYTES)
     assert "max_train_tokens" not in BYTES.model_dump(mode="json")
-    assert DataConfig.model_validate(limited.model_dump()) == limited
+    assert TextData.model_validate(limited.model_dump()) == limited
 
 
 def test_stores_of_different_limits_stand_side_by_side(registered: Path):

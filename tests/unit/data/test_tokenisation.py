@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from switchhead_lab.config.schema import ByteTokenizer, CharTokenizer, SentencePieceTokenizer
+from switchhead_lab.config.data import ByteTokenizer, CharTokenizer, SentencePieceTokenizer
 from switchhead_lab.data import tokenisation
 from switchhead_lab.data.tokenisation import (
     load_tokenizer,

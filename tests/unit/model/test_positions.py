@@ -1,50 +1,60 @@
 import torch
 
 from switchhead_lab.config.architecture import RopePositions
-from switchhead_lab.model.positions import (
-    RotaryPositions,
+from switchhead_lab.model.positions import RotaryPositions, shift_to_keys
+from switchhead_lab.model.sequence_plan import (
     future_mask,
     relative_position_table,
-    shift_to_keys,
+    rotation_table,
 )
+
+CPU = torch.device("cpu")
 
 
 def test_shift_moves_every_distance_to_its_key() -> None:
     T, S = 3, 5
-    by_distance = torch.arange(-(S - 1), 2).expand(2, T, S + 1).contiguous()
-    shifted = shift_to_keys(by_distance)
-    for query in range(T):
-        for key in range(S - T + query + 1):
-            assert shifted[1, query, key] == key - (S - T + query)
+    for last, n_seen in ((1, S - T + 1), (T, S)):  # causal, bidirectional
+        distances = torch.arange(-(S - 1), last + 1)
+        shifted = shift_to_keys(distances.expand(2, T, -1).contiguous(), S)
+        for query in range(T):
+            for key in range(min(S, n_seen + query)):
+                assert shifted[1, query, key] == key - (S - T + query)
 
 
 def test_shift_is_a_view() -> None:
     by_distance = torch.zeros(1, 3, 6)
-    assert shift_to_keys(by_distance).data_ptr() == by_distance[0, 0, 2].data_ptr()
+    assert shift_to_keys(by_distance, 5).data_ptr() == by_distance[0, 0, 2].data_ptr()
 
 
 def test_future_is_masked_and_nothing_else() -> None:
-    mask = future_mask(2, 5, torch.zeros(1))
+    mask = future_mask(2, 5, torch.float32, CPU)
     assert mask.isinf().tolist() == [[False] * 4 + [True], [False] * 5]
     assert mask[~mask.isinf()].eq(0).all()
 
 
 def test_table_has_sine_on_even_and_cosine_on_odd_channels() -> None:
-    table = relative_position_table(4, 6, torch.device("cpu"))
+    table = relative_position_table(3, 4, 6, "causal", CPU)
     assert table.shape == (5, 6)
+    both_ways = relative_position_table(3, 4, 6, "bidirectional", CPU)
+    assert torch.equal(both_ways[:5], table)
+    torch.testing.assert_close(both_ways[5:, 0], torch.tensor([2.0, 3.0]).sin())
     distance = torch.tensor([-3.0, -2.0, -1.0, 0.0, 1.0])
     torch.testing.assert_close(table[:, 0], distance.sin())
     torch.testing.assert_close(table[:, 1], distance.cos())
     torch.testing.assert_close(table[:, 4], (distance * 10_000 ** (-4 / 6)).sin())
 
 
+def rotation(d_head: int) -> torch.Tensor:
+    return rotation_table(RopePositions(), 105, d_head, CPU)
+
+
 def test_rope_scores_depend_on_the_distance_only() -> None:
-    rope = RotaryPositions(RopePositions(), d_head=6)
+    rope, table = RotaryPositions(RopePositions(), d_head=6), rotation(6)
     x = torch.randn(1, 1, 1, 6, generator=torch.Generator().manual_seed(0))
     y = torch.randn(1, 1, 1, 6, generator=torch.Generator().manual_seed(1))
 
     def score(i: int, j: int) -> torch.Tensor:
-        return (rope._rotate(x, i) * rope._rotate(y, j)).sum()
+        return (rope._rotate(x, table[:, i]) * rope._rotate(y, table[:, j])).sum()
 
     torch.testing.assert_close(score(7, 3), score(104, 100))
     assert not torch.allclose(score(7, 3), score(7, 4))
@@ -52,6 +62,6 @@ def test_rope_scores_depend_on_the_distance_only() -> None:
 
 def test_rope_leaves_the_other_channels_alone() -> None:
     x = torch.randn(1, 1, 3, 10, generator=torch.Generator().manual_seed(0))
-    rotated = RotaryPositions(RopePositions(), d_head=10)._rotate(x, 5)
+    rotated = RotaryPositions(RopePositions(), d_head=10)._rotate(x, rotation(10)[:, 5:8])
     assert torch.equal(rotated[..., 4:], x[..., 4:])  # 5 channels, rounded down to pairs
     assert not torch.equal(rotated[..., :4], x[..., :4])

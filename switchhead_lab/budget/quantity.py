@@ -1,0 +1,55 @@
+"""What a model may have no more of than the baseline: parameters or MACs, of one layer.
+
+Models of a sweep have equally many layers, and the same embedding and output layer, so those who
+match in a layer match as a whole.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from switchhead_lab.budget.counter import CostCounter
+from switchhead_lab.budget.parameters import attention_parameters, feedforward_parameters
+from switchhead_lab.config.architecture import ModelConfig
+
+Scope = Literal["attention", "layer"]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """Something to count in a layer.
+
+    Attributes:
+        scope: Whether it is that of attention, or of attention and feed-forward block together.
+        unit: What it is, for messages.
+        count: Counts it.
+    """
+
+    scope: Scope
+    unit: str
+    count: Callable[[ModelConfig], int]
+
+    @property
+    def subject(self) -> str:
+        """Return whose it is, with the verb."""
+        return "attention has" if self.scope == "attention" else "attention and feed-forward have"
+
+
+def parameters_of(scope: Scope) -> Quantity:
+    """Return the parameters of attention or of the whole layer."""
+
+    def count(model: ModelConfig) -> int:
+        parts = attention_parameters(model.attention, model.positions, model.d_model)
+        if scope == "layer":
+            # Names of the two blocks' parts may coincide.
+            feedforward = feedforward_parameters(model.feedforward, model.d_model)
+            return sum(parts.values()) + sum(feedforward.values())
+        return sum(parts.values())
+
+    return Quantity(scope, "parameters", count)
+
+
+def macs_of(scope: Scope, counter: CostCounter) -> Quantity:
+    """Return the MACs of attention or of the whole layer, for one sequence."""
+    count = counter.attention_macs if scope == "attention" else counter.layer_macs
+    return Quantity(scope, f"MACs ({counter.convention})", count)

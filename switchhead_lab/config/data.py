@@ -1,0 +1,158 @@
+"""The schema of data: text cut into tokens, or examples that are generated."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from switchhead_lab.config.part import Part
+
+
+class SentencePieceTokenizer(Part):
+    """SentencePiece unigram model trained on the training split, with byte fallback."""
+
+    kind: Literal["sentencepiece"] = "sentencepiece"
+    vocab_size: int = Field(default=2048, ge=300, le=65_535)
+    """Number of pieces, 256 byte pieces included."""
+
+
+class ByteTokenizer(Part):
+    """One token per UTF-8 byte; byte 0, which text cannot hold, ends a document."""
+
+    kind: Literal["byte"] = "byte"
+
+    @property
+    def vocab_size(self) -> int:
+        """Size of the vocabulary: every byte value."""
+        return 256
+
+
+class CharTokenizer(Part):
+    """One token per character; the most frequent of the training split, the others unknown."""
+
+    kind: Literal["char"] = "char"
+    vocab_size: int = Field(default=256, ge=3, le=65_535)
+    """Number of tokens, of which two are reserved: unknown character and end of document."""
+
+
+TokenizerConfig = Annotated[
+    SentencePieceTokenizer | ByteTokenizer | CharTokenizer, Field(discriminator="kind")
+]
+
+
+class TextData(Part):
+    """Which text, cut into which tokens."""
+
+    kind: Literal["text"] = Field(default="text", exclude_if=lambda _: True)
+    """The kind that is meant where none is given; never written, so identities do not need it."""
+    corpus: str = Field(default="sotu", pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=40)
+    """Name of a corpus (`lab data list`): lower-case letters, digits and underscores."""
+    tokenizer: TokenizerConfig = SentencePieceTokenizer()
+    """Tokenizer, trained on the training split only."""
+    max_train_tokens: int = Field(default=0, ge=0, exclude_if=lambda limit: limit == 0)
+    """Use the first so many tokens of the training split, 0 for all; the paper takes the first
+    steps * T * batch_size of C4 and peS2o. Absent where 0, so identities do not depend on it."""
+
+    @model_validator(mode="after")
+    def _is_text(self) -> Self:
+        if self.corpus == "listops":
+            raise ValueError(
+                'corpus="listops" is generated, not text; use data.kind="listops", '
+                "or another name for a text"
+            )
+        return self
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of different tokens."""
+        return self.tokenizer.vocab_size
+
+
+Operator = Literal["MIN", "MAX", "MED", "SM"]
+
+
+class ListOpsData(Part):
+    """Generated ListOps examples: nested lists of digits under operators; the value is the class.
+
+    All splits are drawn from one distribution, and no example is in two of them.
+
+    Source: ListOps (Nangia and Bowman, arXiv:1804.06028), the task of SwitchHead
+    (arXiv:2312.07987), Sec. 4.
+    """
+
+    kind: Literal["listops"]
+    operators: list[Operator] = Field(default=["MIN", "MAX", "MED", "SM"], min_length=1)
+    """Operators to nest: minimum, maximum, median (rounded down), sum modulo 10."""
+    max_depth: int = Field(default=5, ge=1, le=20)
+    """Deepest nesting of operators; every example has at least one."""
+    max_arguments: int = Field(default=5, ge=2, le=20)
+    """Most arguments of an operator; the fewest are two."""
+    min_length: int = Field(default=4, ge=4)
+    """Fewest tokens of an example; an operator with two digits has four."""
+    max_length: int = Field(default=50, ge=4, le=4096)
+    """Most tokens of an example; the model's `seq_len` must hold them."""
+    n_train: int = Field(default=50_000, ge=1)
+    """Examples to train on."""
+    n_validation: int = Field(default=1000, ge=1)
+    """Examples to validate on."""
+    n_test: int = Field(default=1000, ge=1)
+    """Examples to test on."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Seed of the examples, which are the same for every run of a sweep."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(set(self.operators)) < len(self.operators):
+            raise ValueError(f"operators={self.operators} names one twice; give each once")
+        if self.min_length > self.max_length:
+            raise ValueError(
+                f"min_length={self.min_length} but max_length={self.max_length}; "
+                f"use a min_length in 4..{self.max_length}"
+            )
+        if self.shortest(self.max_depth) > self.max_length:
+            raise ValueError(
+                f"max_depth={self.max_depth} takes {self.shortest(self.max_depth)} tokens but "
+                f"max_length={self.max_length}; use a max_depth in 1..{(self.max_length - 1) // 3} "
+                f"or a max_length of at least {self.shortest(self.max_depth)}"
+            )
+        if self.longest(self.max_depth) < self.min_length:
+            raise ValueError(
+                f"min_length={self.min_length} but max_depth={self.max_depth} with max_arguments="
+                f"{self.max_arguments} gives at most {self.longest(self.max_depth)} tokens; "
+                f"use a min_length in 4..{self.longest(self.max_depth)} or raise one of the two"
+            )
+        return self
+
+    def shortest(self, depth: int) -> int:
+        """Return the fewest tokens of an expression of a depth, whatever the limits on length."""
+        return 1 + 3 * depth
+
+    def longest(self, depth: int) -> int:
+        """Return the most tokens of an expression of a depth, whatever the limits on length."""
+        return 1 if depth == 0 else 2 + self.max_arguments * self.longest(depth - 1)
+
+    @property
+    def corpus(self) -> str:
+        """Name under which the examples are kept and runs are named."""
+        return "listops"
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of different tokens: padding, ten digits, the closing bracket, the operators."""
+        return 12 + len(self.operators)
+
+    @property
+    def n_classes(self) -> int:
+        """Values that an expression can have: the ten digits."""
+        return 10
+
+
+def _kind_of_data(values: Any) -> str:
+    if isinstance(values, dict):
+        return str(values.get("kind", "text"))
+    return str(getattr(values, "kind", "text"))
+
+
+DataConfig = Annotated[
+    Annotated[TextData, Tag("text")] | Annotated[ListOpsData, Tag("listops")],
+    Discriminator(_kind_of_data),
+]

@@ -1,0 +1,76 @@
+"""What training needs of its data, whatever they are: batches, and where they come from."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol, assert_never
+
+from switchhead_lab.config.data import DataConfig, ListOpsData, TextData
+from switchhead_lab.data.batches import Batch
+from switchhead_lab.data.documents import Split
+from switchhead_lab.data.example_store import prepare_examples
+from switchhead_lab.data.token_store import prepare
+
+
+class TrainingBatches(Protocol):
+    """Endless batches for training, each a function of its step."""
+
+    def at(self, step: int) -> Batch:
+        """Return the batch of a step, from 0."""
+
+
+class Dataset(Protocol):
+    """Prepared data in three splits."""
+
+    @property
+    def path(self) -> Path:
+        """Folder of the prepared files."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all contents: equal contents, equal digest."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return the manifest and the digest as plain data, for provenance."""
+
+    def verify(self) -> None:
+        """Hash every file again.
+
+        Raises:
+            DataError: If a file is missing or differs from the manifest.
+        """
+
+    def n_bytes(self, split: Split) -> int | None:
+        """Return the UTF-8 bytes of a split's text; None where the data are no text."""
+
+    def training_batches(self, batch_size: int, seq_len: int, seed: int) -> TrainingBatches:
+        """Return the batches of the training split.
+
+        Raises:
+            DataError: If the split does not fill one batch.
+        """
+
+    def evaluation_batches(self, split: Split, batch_size: int, seq_len: int) -> Iterator[Batch]:
+        """Yield batches in which every target of a split occurs once."""
+
+
+def open_dataset(
+    data_dir: Path, data: DataConfig, *, progress: Callable[[str], None] | None = None
+) -> Dataset:
+    """Open prepared data, preparing them first where that was not done.
+
+    Args:
+        data_dir: The workspace's folder of prepared data.
+        data: Which data.
+        progress: Called with a short text at the start of each stage.
+
+    Raises:
+        DataError: If the data cannot be prepared.
+        WorkspaceError: If the data folder cannot be written.
+    """
+    match data:
+        case TextData():
+            return prepare(data_dir, data, progress=progress)
+        case ListOpsData():
+            return prepare_examples(data_dir, data, progress=progress)
+        case _:
+            assert_never(data)

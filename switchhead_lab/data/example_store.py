@@ -1,0 +1,264 @@
+"""Generated examples on disk: made once, in one step, and checked by hash."""
+
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import ValidationError
+
+from switchhead_lab import __version__
+from switchhead_lab.config.data import ListOpsData
+from switchhead_lab.config.identity import hash_of, identity
+from switchhead_lab.config.part import Part
+from switchhead_lab.data.batches import Batch
+from switchhead_lab.data.documents import SPLITS, Split
+from switchhead_lab.data.example_batches import (
+    ExampleBatches,
+    LabelledExamples,
+    evaluation_example_batches,
+)
+from switchhead_lab.data.listops import PADDING, Example, generate_splits
+from switchhead_lab.data.store_files import (
+    MANIFEST_FILE,
+    locked,
+    made_whole,
+    remove_leftovers,
+    require_hashes,
+    sha256_of_file,
+)
+from switchhead_lab.tracking.atomic import make_directory, write_text
+
+LISTOPS_FOLDER = "listops"
+_REMEDY = "run the command again, which generates it anew"
+
+Progress = Callable[[str], None]
+
+
+class ExampleSplitManifest(Part):
+    """The files of one split and what they hold."""
+
+    tokens_sha256: str
+    """SHA-256 of the token file."""
+    labels_sha256: str
+    """SHA-256 of the label file."""
+    n_examples: int
+    """Examples."""
+    n_tokens: int
+    """Tokens of all examples, without padding."""
+    mean_length: float
+    """Tokens of an example on average."""
+    majority_fraction: float
+    """Share of the class most frequent in train: the accuracy of always guessing it."""
+
+
+class ExampleManifest(Part):
+    """Contents of manifest.json: what was generated and by what."""
+
+    schema_version: Literal[1] = 1
+    """Version of this file's layout."""
+    generator_version: Literal[1] = 1
+    """Version of the rule that examples are drawn by; stores of another one are made anew."""
+    corpus: Literal["listops"] = "listops"
+    """Name of the task."""
+    data: ListOpsData
+    """What was asked for."""
+    splits: dict[Split, ExampleSplitManifest]
+    """Files by split."""
+    train_class_counts: list[int]
+    """Examples of each class in train, by class."""
+    versions: dict[str, str]
+    """Versions of what made the examples."""
+    created_at: str
+    """Time of preparation, UTC, ISO 8601."""
+
+    @property
+    def majority_class(self) -> int:
+        """The class most frequent in train, the lowest of equals."""
+        return _most_frequent(self.train_class_counts)
+
+
+@dataclass(frozen=True)
+class ExampleStore:
+    """The generated examples of one configuration."""
+
+    path: Path
+    manifest: ExampleManifest
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the hashes of all files and what their tokens mean."""
+        splits = self.manifest.splits
+        return hash_of(
+            {
+                "operators": self.manifest.data.operators,
+                "examples": {
+                    split: [splits[split].tokens_sha256, splits[split].labels_sha256]
+                    for split in SPLITS
+                },
+            }
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Return manifest and digest as plain data, for provenance."""
+        return {**self.manifest.model_dump(mode="json"), "digest": self.digest}
+
+    def n_bytes(self, split: Split) -> None:
+        """Return None: examples are no text."""
+
+    def training_batches(self, batch_size: int, seq_len: int, seed: int) -> ExampleBatches:
+        """Return the batches of the training split.
+
+        Raises:
+            DataError: If the split does not fill one batch.
+        """
+        return ExampleBatches(self.examples("train"), batch_size, seq_len, seed)
+
+    def evaluation_batches(self, split: Split, batch_size: int, seq_len: int) -> Iterator[Batch]:
+        """Yield batches in which every example of a split occurs once."""
+        return evaluation_example_batches(self.examples(split), batch_size, seq_len)
+
+    def examples(self, split: Split) -> LabelledExamples:
+        """Return the examples of a split, memory-mapped and read-only."""
+        n_examples = self.manifest.splits[split].n_examples
+        shape = (n_examples, self.manifest.data.max_length)
+        return LabelledExamples(
+            tokens=np.memmap(_token_path(self.path, split), np.uint8, "r", shape=shape),
+            labels=np.memmap(_label_path(self.path, split), np.uint8, "r", shape=(n_examples,)),
+        )
+
+    def verify(self) -> None:
+        """Hash every file again.
+
+        Raises:
+            DataError: If a file is missing or differs from the manifest; the message names it.
+        """
+        expected = {}
+        for split, part in self.manifest.splits.items():
+            expected[_token_path(self.path, split)] = part.tokens_sha256
+            expected[_label_path(self.path, split)] = part.labels_sha256
+        require_hashes(self.path, expected, _REMEDY)
+
+
+def prepare_examples(
+    data_dir: Path, data: ListOpsData, *, progress: Progress | None = None
+) -> ExampleStore:
+    """Generate examples, or return the store that holds them already.
+
+    A store appears in one step: whatever interrupts the work leaves no store. Processes that
+    prepare the same examples at the same time wait for the first.
+
+    Args:
+        data_dir: The workspace's folder of prepared data.
+        data: Which examples.
+        progress: Called with a short text at the start of each stage.
+
+    Raises:
+        DataError: If there are not enough distinct examples.
+        WorkspaceError: If the data folder cannot be written.
+    """
+    store = find_examples(data_dir, data)
+    if store is not None:
+        return store
+    report = progress or (lambda _stage: None)
+    with locked(make_directory(data_dir / LISTOPS_FOLDER)) as folder:
+        remove_leftovers(folder)
+        store = find_examples(data_dir, data)
+        if store is not None:
+            return store
+        target = folder / store_name(data)
+        with made_whole(target) as temporary:
+            manifest = _fill(temporary, data, report)
+    return ExampleStore(target, manifest)
+
+
+def find_examples(data_dir: Path, data: ListOpsData) -> ExampleStore | None:
+    """Return the store of a configuration if it is complete, else None.
+
+    Complete means: a readable manifest of this configuration, and files of the right sizes.
+    Contents are checked by `ExampleStore.verify`, since hashing takes time.
+    """
+    store = _read_store(data_dir / LISTOPS_FOLDER / store_name(data))
+    return store if store is not None and store.manifest.data == data else None
+
+
+def store_name(data: ListOpsData) -> str:
+    """Return the name of a store's folder: the start of its configuration's identity."""
+    return identity(data)[:16]
+
+
+def list_example_stores(data_dir: Path) -> list[ExampleStore]:
+    """Return every complete store of generated examples, in order of folder name."""
+    folder = data_dir / LISTOPS_FOLDER
+    paths = sorted(path.parent for path in folder.glob(f"[!.]*/{MANIFEST_FILE}"))
+    return [store for store in map(_read_store, paths) if store is not None]
+
+
+def _read_store(path: Path) -> ExampleStore | None:
+    try:
+        manifest = ExampleManifest.model_validate_json((path / MANIFEST_FILE).read_bytes())
+        for split in SPLITS:
+            n_examples = manifest.splits[split].n_examples
+            if _token_path(path, split).stat().st_size != n_examples * manifest.data.max_length:
+                return None
+            if _label_path(path, split).stat().st_size != n_examples:
+                return None
+    except (OSError, ValidationError, KeyError):
+        return None
+    return ExampleStore(path, manifest)
+
+
+def _fill(folder: Path, data: ListOpsData, report: Progress) -> ExampleManifest:
+    """Write tokens, labels and manifest into a folder."""
+    report(f"generating {data.n_train + data.n_validation + data.n_test:,} ListOps examples")
+    examples = generate_splits(data)
+    for split in SPLITS:
+        rows = (row.tokens.ljust(data.max_length, bytes([PADDING])) for row in examples[split])
+        _token_path(folder, split).write_bytes(b"".join(rows))
+        _label_path(folder, split).write_bytes(bytes(row.value for row in examples[split]))
+    counts = [0] * data.n_classes
+    for row in examples["train"]:
+        counts[row.value] += 1
+    manifest = ExampleManifest(
+        data=data,
+        splits={
+            split: _describe_split(folder, split, examples[split], _most_frequent(counts))
+            for split in SPLITS
+        },
+        train_class_counts=counts,
+        versions={"python": platform.python_version(), "switchhead_lab": __version__},
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    write_text(folder / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
+    return manifest
+
+
+def _describe_split(
+    folder: Path, split: Split, examples: list[Example], majority_class: int
+) -> ExampleSplitManifest:
+    n_tokens = sum(len(row.tokens) for row in examples)
+    n_majority = sum(row.value == majority_class for row in examples)
+    return ExampleSplitManifest(
+        tokens_sha256=sha256_of_file(_token_path(folder, split), _REMEDY),
+        labels_sha256=sha256_of_file(_label_path(folder, split), _REMEDY),
+        n_examples=len(examples),
+        n_tokens=n_tokens,
+        mean_length=n_tokens / len(examples),
+        majority_fraction=n_majority / len(examples),
+    )
+
+
+def _most_frequent(counts: list[int]) -> int:
+    return counts.index(max(counts))
+
+
+def _token_path(folder: Path, split: Split) -> Path:
+    return folder / f"{split}-tokens.bin"
+
+
+def _label_path(folder: Path, split: Split) -> Path:
+    return folder / f"{split}-labels.bin"

@@ -1,0 +1,141 @@
+"""What all layers of a forward pass share: which positions see which, and how far apart they are.
+
+Letters: B batch, T query positions, S key positions (memory + chunk), D d_model, R rows of the
+table of distances, N rotated channels.
+"""
+
+from dataclasses import dataclass
+from typing import assert_never
+
+import torch
+from torch import Tensor
+
+from switchhead_lab.config.architecture import (
+    Direction,
+    ModelConfig,
+    RopePositions,
+    TransformerXLPositions,
+)
+
+_XL_BASE = 10_000.0
+
+
+@dataclass(frozen=True)
+class SequencePlan:
+    """Queries and keys of a forward pass; the queries are the last T of the S positions.
+
+    Attributes:
+        n_queries: T.
+        n_keys: S.
+        is_plainly_causal: Whether the mask says no more than that queries, of which there are as
+            many as keys, see no later key; a kernel may then do without it.
+        mask: What is added to the scores, 0 or -inf, shape [T, S], or [B, 1, S] or [B, T, S] where
+            sequences have padding; None where every query sees every key.
+        table: Transformer-XL: sines and cosines of distances, shape [R, D]. RoPE: cosines and
+            sines of positions, shape [2, S, N / 2].
+        is_token_BT: False for padding, shape [B, T]; None where there is none.
+    """
+
+    n_queries: int
+    n_keys: int
+    is_plainly_causal: bool
+    mask: Tensor | None
+    table: Tensor
+    is_token_BT: Tensor | None = None
+
+
+def plan_sequences(
+    model: ModelConfig,
+    n_queries: int,
+    n_keys: int,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    is_token_BT: Tensor | None = None,
+) -> SequencePlan:
+    """Plan a forward pass.
+
+    Args:
+        model: Architecture.
+        n_queries: Query positions T.
+        n_keys: Key positions S, T <= S.
+        dtype: Type in which products are computed.
+        device: Where they are.
+        is_token_BT: False for padding, shape [B, T] with T = S; None where there is none.
+    """
+    is_causal = model.direction == "causal"
+    mask = future_mask(n_queries, n_keys, dtype, device) if is_causal else None
+    if is_token_BT is not None:
+        assert n_queries == n_keys, "padding and memory do not go together"
+        padding = torch.zeros(is_token_BT.shape, dtype=dtype, device=device)
+        padding_B1S = padding.masked_fill(~is_token_BT, float("-inf"))[:, None]
+        mask = padding_B1S if mask is None else padding_B1S + mask
+    return SequencePlan(
+        n_queries,
+        n_keys,
+        is_plainly_causal=is_causal and is_token_BT is None and n_queries == n_keys,
+        mask=mask,
+        table=_table(model, n_queries, n_keys, device).to(dtype),
+        is_token_BT=is_token_BT,
+    )
+
+
+def future_mask(n_queries: int, n_keys: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return [T, S]: -inf where the key lies after the query, else 0."""
+    mask = torch.full((n_queries, n_keys), float("-inf"), dtype=dtype, device=device)
+    return mask.triu_(n_keys - n_queries + 1)
+
+
+def relative_position_table(
+    n_queries: int, n_keys: int, d_model: int, direction: Direction, device: torch.device
+) -> Tensor:
+    """Return the sinusoidal table of the distances key minus query, from -(S - 1) on.
+
+    It ends with 1 for a causal model and with T for a bidirectional one. That last distance does
+    not occur; it gives the table a width at which scores by distance are read as scores by key
+    without a copy (`positions.shift_to_keys`).
+
+    Source: Transformer-XL (arXiv:1901.02860), Sec. 3.3; sine on even, cosine on odd channels.
+
+    Returns:
+        Shape [S + 1, D] or [S + T, D], float32.
+    """
+    last = 1 if direction == "causal" else n_queries
+    distance = torch.arange(-(n_keys - 1), last + 1, dtype=torch.float32, device=device)
+    channel = torch.arange(0, d_model, 2, dtype=torch.float32, device=device)
+    angle = distance[:, None] * _XL_BASE ** (-channel / d_model)
+    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)
+
+
+def n_rotated_channels(positions: RopePositions, d_head: int) -> int:
+    """Return how many channels of a head are rotated: an even number."""
+    return 2 * int(d_head * positions.rotate_fraction / 2)
+
+
+def rotation_table(
+    positions: RopePositions, n_keys: int, d_head: int, device: torch.device
+) -> Tensor:
+    """Return the cosines and sines by which each position is rotated.
+
+    Source: RoFormer (arXiv:2104.09864), Sec. 3.4.2.
+
+    Returns:
+        Shape [2, S, N / 2], float32.
+    """
+    n = n_rotated_channels(positions, d_head)
+    position = torch.arange(n_keys, dtype=torch.float32, device=device)
+    channel = torch.arange(0, n, 2, dtype=torch.float32, device=device)
+    angle = position[:, None] * positions.base ** (-channel / max(n, 1))
+    return torch.stack([angle.cos(), angle.sin()])
+
+
+def _table(model: ModelConfig, n_queries: int, n_keys: int, device: torch.device) -> Tensor:
+    match model.positions:
+        case TransformerXLPositions():
+            return relative_position_table(
+                n_queries, n_keys, model.d_model, model.direction, device
+            )
+        case RopePositions():
+            return rotation_table(model.positions, n_keys, model.attention.d_head, device)
+        case _:
+            assert_never(model.positions)

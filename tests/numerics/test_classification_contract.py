@@ -1,0 +1,160 @@
+"""What every variant promises as a bidirectional classifier of padded sequences."""
+
+import hashlib
+import re
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+import torch
+from test_model_contract import CASES, config_of
+
+from switchhead_lab.budget.parameters import count_parameters
+from switchhead_lab.config.architecture import ModelConfig
+from switchhead_lab.config.objective import SequenceClassification
+from switchhead_lab.model.transformer import build_model
+from switchhead_lab.training.objectives import Score, SequenceClass
+
+V, N_CLASSES, T, B = 19, 5, 9, 3
+LENGTHS = (9, 4, 6)
+
+
+def classifier_config(case: str, *, p_dropout: float = 0.0) -> ModelConfig:
+    tree = config_of(case, context_multiple=1, p_dropout=p_dropout).model_dump()
+    return ModelConfig.model_validate({**tree, "direction": "bidirectional"})
+
+
+def sequences(seed: int = 0, lengths: tuple[int, ...] = LENGTHS, width: int = T) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.zeros(len(lengths), width, dtype=torch.int64)
+    for row, length in zip(rows, lengths, strict=True):
+        row[:length] = torch.randint(1, V, (length,), generator=generator)
+    return rows
+
+
+def score(model, inputs: torch.Tensor, pooling: str = "mean") -> Score:
+    objective = SequenceClass(SequenceClassification(kind="classification", pooling=pooling))
+    targets = torch.arange(len(inputs)) % N_CLASSES
+    return objective.score(model, inputs, targets, ())
+
+
+@pytest.fixture(params=CASES)
+def case(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def build(case: str, seed: int = 0, **options: float):
+    return build_model(classifier_config(case, **options), V, seed, N_CLASSES)
+
+
+def test_shape_and_no_memory(case: str) -> None:
+    inputs = sequences()
+    output = build(case)(inputs, (), inputs != 0)
+    assert output.logits_BTV.shape == (B, T, N_CLASSES)
+    assert output.memory == ()
+
+
+def test_every_token_sees_every_token_of_its_sequence_and_no_padding(case: str) -> None:
+    model = build(case).double()
+    before = sequences()
+    is_token = before != 0
+    a = model(before, (), is_token).logits_BTV
+    for changed in range(T):
+        after = before.clone()
+        after[:, changed] = after[:, changed] % (V - 1) + 1
+        b = model(after, (), is_token).logits_BTV
+        for row, length in enumerate(LENGTHS):
+            same = (a[row, :length] == b[row, :length]).all(dim=-1)
+            assert not same.any() if changed < length else same.all()
+
+
+def test_padding_does_not_change_a_sequence(case: str) -> None:
+    model = build(case).double()
+    short = sequences(lengths=(6,), width=6)
+    alone = score(model, short).loss_nats_sum
+    torch.testing.assert_close(score(model, sequences(lengths=(6,))).loss_nats_sum, alone)
+    without_mask = model(short).logits_BTV.mean(dim=1).log_softmax(-1)[0, 0]
+    torch.testing.assert_close(-without_mask, alone, check_dtype=False)
+
+
+def test_auxiliary_losses_and_choices_leave_padding_out(case: str) -> None:
+    model = build(case).double()
+    short, padded = sequences(lengths=(6,), width=6), sequences(lengths=(6,))
+    alone, with_padding = score(model, short), score(model, padded)
+    if alone.auxiliary_loss is not None:
+        torch.testing.assert_close(with_padding.auxiliary_loss, alone.auxiliary_loss)
+    for name, choice in alone.choices.items():
+        assert torch.equal(with_padding.choices[name].index_NHK, choice.index_NHK), name
+
+
+def test_gradient_reaches_every_parameter(case: str) -> None:
+    model = build(case)
+    done = score(model, sequences())
+    loss = done.loss_nats_sum
+    (loss if done.auxiliary_loss is None else loss + done.auxiliary_loss).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_parameters_equal_the_closed_form(case: str) -> None:
+    parts: Counter[str] = Counter()
+    for name, parameter in build(case).named_parameters():
+        parts[re.sub(r"^blocks\.\d+\.", "blocks.", name)] += parameter.numel()
+    assert dict(count_parameters(classifier_config(case), V, N_CLASSES).parts) == dict(parts)
+
+
+def test_train_and_eval_differ_only_by_dropout(case: str) -> None:
+    with_dropout, without = build(case, p_dropout=0.5), build(case)
+    reference = score(without.eval(), sequences()).loss_nats_sum
+    assert torch.equal(score(without.train(), sequences()).loss_nats_sum, reference)
+    assert torch.equal(score(with_dropout.eval(), sequences()).loss_nats_sum, reference)
+    assert not torch.equal(score(with_dropout.train(), sequences()).loss_nats_sum, reference)
+
+
+def test_bf16_is_near_fp32(case: str) -> None:
+    """One layer: between layers a rounded hidden state may turn a near-tie of a router."""
+    config = classifier_config(case).model_copy(update={"n_layers": 1})
+    model = build_model(config, V, 0, N_CLASSES)
+    exact = score(model, sequences()).loss_nats_sum
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = score(model, sequences()).loss_nats_sum
+    torch.testing.assert_close(rounded, exact, rtol=0.02, atol=0.0)
+
+
+def test_pooling_and_counting_by_hand() -> None:
+    model = build("dense/xl")
+    inputs = sequences()
+    logits = model(inputs, (), inputs != 0).logits_BTV
+    pooled = {
+        "mean": torch.stack([row[:n].mean(dim=0) for row, n in zip(logits, LENGTHS, strict=True)]),
+        "first": logits[:, 0],
+    }
+    for pooling, expected in pooled.items():
+        done = score(model, inputs, pooling)
+        assert done.n_targets == B
+        by_hand = -expected.log_softmax(-1)[range(B), range(B)].sum()
+        torch.testing.assert_close(done.loss_nats_sum, by_hand)
+        assert int(done.n_correct) == int((expected.argmax(-1) == torch.arange(B)).sum())
+
+
+def digest(case: str) -> str:
+    model = build(case, 5, p_dropout=0.2)
+    torch.manual_seed(1)
+    loss = score(model, sequences()).loss_nats_sum
+    loss.backward()
+    values = [loss, *(p.grad for p in model.parameters())]
+    return hashlib.sha256(b"".join(v.detach().numpy().tobytes() for v in values)).hexdigest()
+
+
+def test_equal_seeds_give_equal_bits_in_one_and_two_processes() -> None:
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import test_classification_contract as t; "
+        "print(*(t.digest(case) for case in t.CASES))"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", program, __file__.rpartition("/")[0]]
+    other = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    here = [digest(case) for case in CASES]
+    assert [digest(case) for case in CASES] == here
+    assert other == here
