@@ -1,38 +1,38 @@
 """One product for every expert projection, and the choice of its backend.
 
-A slot is one choice: token n, head h, k-th of its experts. Each slot takes the row of its token, of
-its token and head, or its own; its product is added to the row of its token, of its token and head,
-or stands alone.
-
-| projection           | rows_in | rows_out |
-| SwitchHead v, k, q   | token   | head     |
-| SwitchHead o         | head    | token    |
-| MoA q, sigma-MoE up  | token   | slot     |
-| MoA o, sigma-MoE down| slot    | token    |
+The table of projections is in `slots.py`, the maths in `../README.md`.
 
 Letters: N tokens, H heads, E experts per head, K chosen per token and head, X width in, Y width
-out.
+out, R rows of x, S slots, Q rows of the output, G groups.
 """
 
-from typing import Literal
+from typing import Any, Literal, get_args
 
+import torch
 from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
 
-from switchhead_kernels.expert_matmul import dense, reference
+from switchhead_kernels.expert_matmul import cpu, cpu_build, dense, reference, sorted
+from switchhead_kernels.expert_matmul.routing import Routing
+from switchhead_kernels.expert_matmul.slots import Rows, Slots, slots_of
 
-Rows = Literal["token", "head", "slot"]
-Backend = Literal["dense", "reference"]
+Backend = Literal["reference", "dense", "sorted", "cpu", "triton"]
+Precision = Literal["ieee", "tf32"]
+# All experts at once cost less than sorting while few of their products are thrown away.
+_DENSE_UP_TO, _DENSE_UP_TO_NARROW, _NARROW = 2.5, 5.0, 128
 
 
 def expert_matmul(
     x: Tensor,
     weight_HEXY: Tensor,
-    index_NHK: Tensor,
+    routing: Routing,
     gate_NHK: Tensor | None = None,
     *,
     rows_in: Rows,
     rows_out: Rows,
-    backend: Backend = "dense",
+    backend: Backend | Literal["auto"] = "auto",
+    deterministic: bool = True,
+    precision: Precision = "ieee",
 ) -> Tensor:
     """Multiply rows with the weights of the experts they are routed to.
 
@@ -40,19 +40,197 @@ def expert_matmul(
 
     Args:
         x: Shape [N, X], [N, H, X] or [N, H, K, X] by `rows_in`, any float dtype.
-        weight_HEXY: Shape [H, E, X, Y].
-        index_NHK: Shape [N, H, K], int64 in [0, E), distinct along K.
+        weight_HEXY: Shape [H, E, X, Y], any float dtype; products are computed in that of `x`.
+        routing: Experts chosen by each token and head.
         gate_NHK: Shape [N, H, K], any float dtype: factor of each product; all 1 if left out.
         rows_in: What a slot's input row belongs to.
         rows_out: What a slot's product is added to.
-        backend: "dense" (fast; the combinations of the table above) or "reference" (the
-            definition; all combinations).
+        backend: "auto" takes `choose_backend`'s.
+        deterministic: Equal inputs give equal bits; only "triton" can be told not to.
+        precision: "tf32" rounds float32 inputs of products to 10 bits; only "triton" has it.
 
     Returns:
         Shape [N, Y], [N, H, Y] or [N, H, K, Y] by `rows_out`, dtype of `x`.
 
     Raises:
-        ValueError: If the backend lacks the combination of rows.
+        ValueError: If the backend lacks what is asked of it.
     """
-    function = dense.expert_matmul if backend == "dense" else reference.expert_matmul
-    return function(x, weight_HEXY, index_NHK, gate_NHK, rows_in, rows_out)
+    N, H, K = routing.index_NHK.shape
+    if backend == "auto":
+        backend = choose_backend(x, weight_HEXY, K)
+    _require_supported(backend, x, weight_HEXY, deterministic=deterministic, precision=precision)
+    if backend in ("reference", "dense"):
+        plain = reference if backend == "reference" else dense
+        weight = weight_HEXY.to(x.dtype)
+        return plain.expert_matmul(x, weight, routing.index_NHK, gate_NHK, rows_in, rows_out)
+    slots = slots_of(H, K, rows_in, rows_out)
+    by_order = (routing.order_S, routing.offset_G1) if backend != "cpu" else (None, None)
+    out_QY = torch.ops.switchhead.expert_matmul(
+        x.flatten(0, -2),
+        weight_HEXY.flatten(0, 1),
+        routing.group_S,
+        *by_order,
+        None if gate_NHK is None else gate_NHK.flatten(),
+        [slots.per_token, slots.per_input, slots.per_output],
+        backend,
+        deterministic,
+        precision,
+    )
+    rows = {"token": (N,), "head": (N, H), "slot": (N, H, K)}[rows_out]
+    return out_QY.view(*rows, out_QY.shape[-1])
+
+
+def choose_backend(x: Tensor, weight_HEXY: Tensor, top_k: int) -> Backend:
+    """Return the backend that "auto" takes.
+
+    On CUDA "triton", for float32, float16 and bfloat16. On the CPU "cpu", for float32 and bfloat16,
+    where it can be built. Else "dense" while few products are thrown away (E / K up to 2.5, or up
+    to 5 for widths up to 128), and "sorted" beyond. On the meta device, where only costs are
+    counted, "sorted", which like the fused kernels computes chosen experts only.
+
+    Args:
+        x: Rows, as given to `expert_matmul`.
+        weight_HEXY: Weights, as given to `expert_matmul`.
+        top_k: Experts chosen per token and head, K.
+    """
+    if x.device.type == "meta":
+        return "sorted"
+    if x.device.type == "cuda" and _triton_supports(x):
+        return "triton"
+    if cpu.supports(x, weight_HEXY) and not cpu_build.why_unavailable():
+        return "cpu"
+    share, width = weight_HEXY.shape[1] / top_k, max(weight_HEXY.shape[2:])
+    limit = _DENSE_UP_TO_NARROW if width <= _NARROW else _DENSE_UP_TO
+    return "dense" if share <= limit else "sorted"
+
+
+def _triton_supports(x: Tensor) -> bool:
+    return x.dtype in (torch.float32, torch.float16, torch.bfloat16)
+
+
+def _require_supported(
+    backend: str, x: Tensor, weight: Tensor, *, deterministic: bool, precision: str
+) -> None:
+    if backend not in get_args(Backend):
+        raise ValueError(f'backend="{backend}"; use auto, {", ".join(get_args(Backend))}')
+    if backend == "cpu" and not cpu.supports(x, weight):
+        raise ValueError(
+            f'backend="cpu" has no {x.dtype} rows with {weight.dtype} weights on '
+            f'{x.device.type}; use backend="sorted"'
+        )
+    if backend != "triton" and precision != "ieee":
+        raise ValueError(f'precision="{precision}" is of backend="triton"; leave it out')
+    if backend != "triton" and not deterministic:
+        raise ValueError(f'backend="{backend}" is always deterministic; leave deterministic out')
+
+
+@torch.library.custom_op("switchhead::expert_matmul", mutates_args=())
+def _forward(
+    x: Tensor,
+    weight: Tensor,
+    group: Tensor,
+    order: Tensor | None,
+    offset: Tensor | None,
+    gate: Tensor | None,
+    slots: list[int],
+    backend: str,
+    deterministic: bool,
+    precision: str,
+) -> Tensor:
+    if backend == "cpu":
+        return cpu.forward(x, weight, group, gate, Slots(*slots))
+    assert order is not None, "only the CPU kernel sorts by itself"
+    assert offset is not None, "order and offset come together"
+    if backend == "sorted":
+        return sorted.forward(x, weight, order, offset, gate, Slots(*slots))
+    from switchhead_kernels.expert_matmul import triton_backend
+
+    return triton_backend.forward(
+        x,
+        weight,
+        order,
+        offset,
+        gate,
+        Slots(*slots),
+        deterministic=deterministic,
+        precision=precision,
+    )
+
+
+@torch.library.custom_op("switchhead::expert_matmul_backward", mutates_args=())
+def _backward(
+    grad: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    group: Tensor,
+    order: Tensor | None,
+    offset: Tensor | None,
+    gate: Tensor | None,
+    slots: list[int],
+    backend: str,
+    deterministic: bool,
+    precision: str,
+) -> tuple[Tensor, Tensor, Tensor]:
+    if backend == "cpu":
+        return cpu.backward(grad, x, weight, group, gate, Slots(*slots))
+    assert order is not None, "only the CPU kernel sorts by itself"
+    assert offset is not None, "order and offset come together"
+    if backend == "sorted":
+        return sorted.backward(grad, x, weight, order, offset, gate, Slots(*slots))
+    from switchhead_kernels.expert_matmul import triton_backend
+
+    return triton_backend.backward(
+        grad,
+        x,
+        weight,
+        order,
+        offset,
+        gate,
+        Slots(*slots),
+        deterministic=deterministic,
+        precision=precision,
+    )
+
+
+@_forward.register_fake
+def _(x: Tensor, weight: Tensor, group: Tensor, *arguments: Any) -> Tensor:
+    slots = arguments[3]
+    return x.new_empty(group.shape[0] // slots[2], weight.shape[2])
+
+
+@_backward.register_fake
+def _(_grad: Tensor, x: Tensor, weight: Tensor, *arguments: Any) -> Any:
+    gate = arguments[3]
+    fine = torch.promote_types(x.dtype, torch.float32)
+    grad_gate = x.new_empty(0 if gate is None else gate.shape[0], dtype=fine)
+    return torch.empty_like(x), torch.empty_like(weight), grad_gate
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001
+    x, weight, group, order, offset, gate, *options = inputs
+    ctx.save_for_backward(x, weight, group, order, offset, gate)
+    ctx.options = options
+
+
+def _differentiate(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    x, weight, group, order, offset, gate = ctx.saved_tensors
+    grad_x, grad_weight, grad_gate = torch.ops.switchhead.expert_matmul_backward(
+        grad, x, weight, group, order, offset, gate, *ctx.options
+    )
+    through_gate = None if gate is None else grad_gate.to(gate.dtype)
+    return grad_x, grad_weight, None, None, None, through_gate, None, None, None, None
+
+
+_forward.register_autograd(_differentiate, setup_context=_save)
+
+
+@register_flop_formula(torch.ops.switchhead.expert_matmul)
+def _forward_flops(_x_shape: Any, weight_shape: Any, group_shape: Any, *_: Any, **__: Any) -> int:
+    return int(2 * group_shape[0] * weight_shape[1] * weight_shape[2])
+
+
+@register_flop_formula(torch.ops.switchhead.expert_matmul_backward)
+def _backward_flops(
+    _grad_shape: Any, _x_shape: Any, weight_shape: Any, group_shape: Any, *_: Any, **__: Any
+) -> int:
+    return int(4 * group_shape[0] * weight_shape[1] * weight_shape[2])

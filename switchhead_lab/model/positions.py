@@ -20,6 +20,7 @@ from switchhead_lab.config.architecture import (
     TransformerXLPositions,
 )
 from switchhead_lab.model.initialisation import init_normal
+from switchhead_lab.model.relative_attention import attend_relative
 from switchhead_lab.model.sequence_plan import SequencePlan, n_rotated_channels
 
 
@@ -148,66 +149,6 @@ def build_positions(
             return RotaryPositions(config, d_head)
         case _:
             assert_never(config)
-
-
-def shift_to_keys(by_distance: Tensor, n_keys: int) -> Tensor:
-    """Re-index scores by distance as scores by key, without a copy.
-
-    Query i of T stands at position S - T + i, so its key j is at distance column T - 1 - i + j.
-
-    Args:
-        by_distance: Shape [X, T, R], contiguous, R > S; column c is distance c - (S - 1).
-        n_keys: Key positions S.
-
-    Returns:
-        A view of shape [X, T, S]; entries of keys whose distance has no column are undefined.
-    """
-    batch, n_queries, width = by_distance.shape
-    flat = by_distance.view(batch, n_queries * width)
-    first = n_queries - 1
-    rows = flat[:, first : first + n_queries * (width - 1)].view(batch, n_queries, width - 1)
-    return rows[..., :n_keys]
-
-
-def attend_relative(
-    content_query_HBTP: Tensor,
-    position_query_HBTP: Tensor,
-    key_HBSP: Tensor,
-    value_HBSP: Tensor,
-    position_key_HRP: Tensor,
-    mask: Tensor | None,
-) -> Tensor:
-    """Attend with content and relative-position scores; the queries are scaled.
-
-    Source: Transformer-XL (arXiv:1901.02860), Sec. 3.3: softmax of
-    `q_content . k_j + q_position . r_(j - i)`.
-
-    Args:
-        content_query_HBTP: Shape [H, B, T, P].
-        position_query_HBTP: Shape [H, B, T, P].
-        key_HBSP: Shape [H, B, S, P], S >= T; the queries are the last T positions.
-        value_HBSP: Shape [H, B, S, P].
-        position_key_HRP: Shape [H, R, P]: the projected table of distances.
-        mask: Added to the scores; see `SequencePlan`.
-
-    Returns:
-        Shape [H, B, T, P].
-    """
-    H, B, T, P = content_query_HBTP.shape
-    S, R = key_HBSP.shape[2], position_key_HRP.shape[1]
-    by_distance_HXR = torch.bmm(
-        position_query_HBTP.reshape(H, B * T, P), position_key_HRP.transpose(1, 2)
-    )
-    shifted_HBTS = shift_to_keys(by_distance_HXR.view(H * B, T, R), S).view(H, B, T, S)
-    scores_HBTS = shifted_HBTS.clone() if mask is None else shifted_HBTS + mask
-    scores_XTS = scores_HBTS.view(H * B, T, S)
-    # In place: with a fresh result the product would first copy what it adds to.
-    scores_XTS.baddbmm_(
-        content_query_HBTP.reshape(H * B, T, P),
-        key_HBSP.reshape(H * B, S, P).transpose(1, 2),
-    )
-    attention_XTS = torch.softmax(scores_XTS, dim=-1)
-    return torch.bmm(attention_XTS, value_HBSP.reshape(H * B, S, P)).view(H, B, T, P)
 
 
 def split_heads(x: Tensor, d_head: int) -> Tensor:

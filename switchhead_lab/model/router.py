@@ -4,10 +4,12 @@ Letters: N tokens, D d_model, H heads, E experts per head, K chosen per token.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
+from switchhead_kernels.expert_matmul import Routing, make_routing
 from switchhead_lab.config.architecture import Gate
 from switchhead_lab.model.initialisation import init_router
 from switchhead_lab.model.precision import without_autocast
@@ -26,6 +28,11 @@ class ExpertChoice:
     index_NHK: Tensor
     weight_NHK: Tensor
     logits_NHE: Tensor
+
+    @cached_property
+    def routing(self) -> Routing:
+        """The choice as expert projections take it; shared by all that follow it."""
+        return make_routing(self.index_NHK, self.logits_NHE.shape[-1])
 
     def last_positions(self, batch_size: int, n_positions: int) -> "ExpertChoice":
         """Return the choice of the last positions of each sequence.

@@ -93,7 +93,7 @@ def relative_position_table(
 
     It ends with 1 for a causal model and with T for a bidirectional one. That last distance does
     not occur; it gives the table a width at which scores by distance are read as scores by key
-    without a copy (`positions.shift_to_keys`).
+    without a copy (`relative_attention.shift_to_keys`).
 
     Source: Transformer-XL (arXiv:1901.02860), Sec. 3.3; sine on even, cosine on odd channels.
 

@@ -6,6 +6,7 @@ Letters: B batch, T chunk positions, M memory positions, D d_model, V n_outputs.
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -28,16 +29,24 @@ class ModelOutput:
     """What a forward pass returns.
 
     Attributes:
-        logits_BTV: Shape [B, T, V].
+        hidden_BTD: Shape [B, T, D]: what the output layer reads.
+        output: The output layer.
         memory: Memory for the next chunk, one tensor per layer; empty without memory.
         auxiliary_loss: Scalar to add to the training loss; None where no layer has one.
         choices: Choices of experts by router, e.g. "blocks.0.attention.value_router".
     """
 
-    logits_BTV: Tensor
+    hidden_BTD: Tensor
+    output: nn.Linear
     memory: Memory
     auxiliary_loss: Tensor | None
     choices: Mapping[str, ExpertChoice]
+
+    @cached_property
+    def logits_BTV(self) -> Tensor:
+        """Predictions at every position, shape [B, T, V]; computed when they are asked for."""
+        logits: Tensor = self.output(self.hidden_BTD)
+        return logits
 
 
 class Block(nn.Module):
@@ -126,8 +135,9 @@ class Transformer(nn.Module):
                 f"blocks.{number}.{name}": choice.at_tokens(is_token_BT)
                 for name, choice in done.choices.items()
             }
-        logits_BTV = self.output(self.final_norm(x_BTD))
-        return ModelOutput(logits_BTV, tuple(new_memory), sum_losses(losses), choices)
+        return ModelOutput(
+            self.final_norm(x_BTD), self.output, tuple(new_memory), sum_losses(losses), choices
+        )
 
     def _plan(self, x_BTD: Tensor, memory: Memory, is_token_BT: Tensor | None) -> SequencePlan:
         n_queries = x_BTD.shape[1]

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 
 from switchhead_lab.errors import ConfigError
+from switchhead_lab.model.expert_backend import describe_backend
 
 Precision = Literal["bf16", "fp32"]
 
@@ -61,6 +62,9 @@ def prepare_host(device: str, precision: str) -> Host:
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "keeps_large_blocks": keep_large_blocks(),
         "onednn_fp32_matmul": use_onednn_for_fp32(),
+        "expert_projections": describe_backend(
+            chosen, torch.bfloat16 if resolved == "bf16" else torch.float32
+        ),
     }
     return Host(chosen, resolved, facts)
 

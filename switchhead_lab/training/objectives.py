@@ -16,6 +16,7 @@ from switchhead_lab.config.objective import (
     SequenceClassification,
 )
 from switchhead_lab.data.batches import IGNORE, PADDING
+from switchhead_lab.model.linear_cross_entropy import linear_cross_entropy
 from switchhead_lab.model.precision import without_autocast
 from switchhead_lab.model.router import ExpertChoice
 from switchhead_lab.model.transformer import Memory, Transformer
@@ -62,14 +63,13 @@ class NextToken:
             memory: What the chunk before returned.
         """
         output = model(inputs, memory)
-        # float32: a mean over many small terms of bf16 would lose digits of the perplexity.
-        with without_autocast(inputs):
-            loss = F.cross_entropy(
-                output.logits_BTV.float().flatten(0, 1),
-                targets.flatten(),
-                ignore_index=IGNORE,
-                reduction="sum",
-            )
+        loss = linear_cross_entropy(
+            output.hidden_BTD.flatten(0, 1),
+            output.output.weight,
+            output.output.bias,
+            targets.flatten(),
+            IGNORE,
+        )
         n_targets = int((targets != IGNORE).sum())
         return Score(loss, n_targets, output.memory, output.auxiliary_loss, output.choices)
 

@@ -30,6 +30,7 @@ COMMANDS = [
     ["runs", "diff"],
     ["runs", "sync"],
     ["ui"],
+    ["doctor"],
 ]
 
 SWEEP = """

@@ -1,9 +1,15 @@
-"""The fast backend against the definition: outputs and every gradient."""
+"""Every backend against the definition: outputs and every gradient."""
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from switchhead_kernels.expert_matmul import expert_matmul
+from switchhead_kernels.expert_matmul import (
+    choose_backend,
+    cpu_build,
+    expert_matmul,
+    make_routing,
+)
 
 # RMS-relative; float64 leaves rounding only, bf16 has 8 bits of mantissa and sums over many terms.
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 2e-2}
@@ -14,7 +20,10 @@ CASES = {
     "one-token": (1, 1, 3, 8, 4, 1),
     "all-experts": (17, 3, 3, 7, 41, 3),
     "one-expert": (10, 2, 1, 6, 3, 1),
+    "odd-widths": (70, 2, 5, 41, 76, 3),
+    "several-tiles": (1300, 2, 3, 20, 9, 2),
 }
+BACKENDS = ("reference", "dense", "sorted", "cpu")
 PROJECTIONS = {
     "value": ("token", "head"),
     "output": ("head", "token"),
@@ -40,10 +49,11 @@ def routed(case: str, projection: str, dtype: torch.dtype, *, skew: bool = False
     return make(*rows), make(H, E, X, Y), index, gate
 
 
-def multiply(projection: str, x, weight, index, gate, backend: str = "dense") -> torch.Tensor:
+def multiply(projection: str, x, weight, index, gate, backend: str) -> torch.Tensor:
     rows_in, rows_out = PROJECTIONS[projection]
+    routing = make_routing(index, weight.shape[1])
     return expert_matmul(
-        x, weight, index, gate, rows_in=rows_in, rows_out=rows_out, backend=backend
+        x, weight, routing, gate, rows_in=rows_in, rows_out=rows_out, backend=backend
     )
 
 
@@ -52,13 +62,14 @@ def rms_relative(a: torch.Tensor, b: torch.Tensor) -> float:
     return float((a - b).norm() / b.norm().clamp_min(1e-30))
 
 
-@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
-@pytest.mark.parametrize("skew", [False, True], ids=["spread", "one-takes-all"])
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("projection", PROJECTIONS)
-def test_dense_backend_equals_the_definition(projection, case, skew, dtype) -> None:
+def compare(
+    backend: str, projection: str, case: str, dtype, *, skew: bool, weight_dtype=None
+) -> None:
+    """Compare output and every gradient with the definition in float64, on the same numbers."""
     x, weight, index, gate = routed(case, projection, dtype, skew=skew)
-    fast = multiply(projection, x, weight, index, gate)
+    if weight_dtype is not None:
+        weight = weight.detach().to(weight_dtype).requires_grad_()
+    fast = multiply(projection, x, weight, index, gate, backend)
     exact_inputs = [t.detach().double().requires_grad_() for t in (x, weight, gate)]
     exact = multiply(
         projection, exact_inputs[0], exact_inputs[1], index, exact_inputs[2], "reference"
@@ -67,19 +78,78 @@ def test_dense_backend_equals_the_definition(projection, case, skew, dtype) -> N
     assert fast.dtype == dtype
     assert rms_relative(fast, exact) < TOLERANCE[dtype]
     grad = torch.randn(exact.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    fast_grads = torch.autograd.grad(fast, (x, weight, gate), grad.to(dtype))
-    exact_grads = torch.autograd.grad(exact, exact_inputs, grad)
-    for ours, theirs in zip(fast_grads, exact_grads, strict=True):
+    grad = grad.to(dtype)
+    fast_grads = torch.autograd.grad(fast, (x, weight, gate), grad)
+    exact_grads = torch.autograd.grad(exact, exact_inputs, grad.double())
+    for ours, theirs, given in zip(fast_grads, exact_grads, (x, weight, gate), strict=True):
+        assert ours.dtype == given.dtype
         assert rms_relative(ours, theirs) < TOLERANCE[dtype]
 
 
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("skew", [False, True], ids=["spread", "one-takes-all"])
+@pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("projection", PROJECTIONS)
-def test_no_gate_is_a_gate_of_one(projection: str) -> None:
-    x, weight, index, gate = routed("usual", projection, torch.float64)
-    ones = torch.ones_like(gate)
-    for backend in ("dense", "reference"):
-        without = multiply(projection, x, weight, index, None, backend)
-        torch.testing.assert_close(without, multiply(projection, x, weight, index, ones, backend))
+@pytest.mark.parametrize("backend", ["dense", "sorted", "cpu"])
+def test_backend_equals_the_definition(backend, projection, case, skew, dtype) -> None:
+    if backend == "cpu" and dtype == torch.float64:
+        with pytest.raises(ValueError, match='use backend="sorted"'):
+            compare(backend, projection, case, dtype, skew=skew)
+        return
+    compare(backend, projection, case, dtype, skew=skew)
+
+
+@pytest.mark.parametrize("case", ["usual", "odd-widths"])
+@pytest.mark.parametrize("projection", PROJECTIONS)
+@pytest.mark.parametrize("backend", ["dense", "sorted", "cpu"])
+def test_bf16_rows_with_float32_weights(backend: str, projection: str, case: str) -> None:
+    compare(backend, projection, case, torch.bfloat16, skew=False, weight_dtype=torch.float32)
+
+
+@pytest.mark.parametrize("projection", PROJECTIONS)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_no_gate_is_a_gate_of_one(backend: str, projection: str) -> None:
+    x, weight, index, gate = routed("usual", projection, torch.float32)
+    grads = []
+    for given in (None, torch.ones_like(gate)):
+        out = multiply(projection, x, weight, index, given, backend)
+        grads.append((out, *torch.autograd.grad(out.square().sum(), (x, weight))))
+    for without, with_ones in zip(*grads, strict=True):
+        torch.testing.assert_close(without, with_ones)
+
+
+@pytest.mark.parametrize("backend", ["sorted", "cpu"])
+def test_rows_need_not_be_contiguous(backend: str) -> None:
+    x, weight, index, gate = routed("usual", "value", torch.float32)
+    wide = torch.cat([x.detach(), x.detach()], dim=1)[:, : x.shape[1]].requires_grad_()
+    assert not wide.is_contiguous()
+    ours = multiply("value", wide, weight, index, gate, backend)
+    assert torch.equal(ours, multiply("value", x, weight, index, gate, backend))
+    (grad,) = torch.autograd.grad(ours.sum(), wide)
+    (expected,) = torch.autograd.grad(
+        ours.new_ones(1) * 0 + multiply("value", x, weight, index, gate, backend).sum(), x
+    )
+    assert torch.equal(grad, expected)
+
+
+def everything(n_threads: int, dtype: torch.dtype) -> list[torch.Tensor]:
+    """Return output and gradients of a problem of several tiles, at a number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        x, weight, index, gate = routed("several-tiles", "value", dtype)
+        out = multiply("value", x, weight, index, gate, "cpu")
+        return [out, *torch.autograd.grad(out.float().square().sum(), (x, weight, gate))]
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_cpu_kernel_gives_the_same_bits_at_any_number_of_threads(dtype) -> None:
+    one, two, again = everything(1, dtype), everything(2, dtype), everything(2, dtype)
+    for a, b, c in zip(one, two, again, strict=True):
+        assert torch.equal(a, b)
+        assert torch.equal(b, c)
 
 
 @pytest.mark.parametrize("projection", PROJECTIONS)
@@ -102,27 +172,89 @@ def test_definition_is_the_sum_over_slots(projection: str) -> None:
 
 
 @pytest.mark.parametrize("projection", PROJECTIONS)
-def test_definition_passes_gradcheck(projection: str) -> None:
+@pytest.mark.parametrize("backend", ["reference", "dense", "sorted"])
+def test_gradcheck(backend: str, projection: str) -> None:
     x, weight, index, gate = routed("usual", projection, torch.float64)
     x, gate = (t[:3].detach().requires_grad_() for t in (x, gate))
 
     def function(*inputs):
-        return multiply(projection, inputs[0], inputs[1], index[:3], inputs[2], "reference")
+        return multiply(projection, inputs[0], inputs[1], index[:3], inputs[2], backend)
 
     assert torch.autograd.gradcheck(function, (x, weight, gate))
 
 
-def test_unused_experts_get_no_gradient() -> None:
-    x, weight, index, gate = routed("usual", "value", torch.float64)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_unused_experts_get_no_gradient(backend: str) -> None:
+    x, weight, index, gate = routed("usual", "value", torch.float32)
     index = torch.zeros_like(index)
     index[..., 1] = 1  # experts 2 and 3 are never chosen
-    multiply("value", x, weight, index, gate).sum().backward()
+    multiply("value", x, weight, index, gate, backend).sum().backward()
     assert weight.grad is not None
     assert not weight.grad[:, 2:].any()
     assert weight.grad[:, :2].any()
 
 
-def test_a_combination_that_the_backend_lacks_is_refused() -> None:
-    x, weight, index, gate = routed("usual", "up", torch.float64)
-    with pytest.raises(ValueError, match='use backend="reference"'):
-        expert_matmul(x, weight, index, gate, rows_in="token", rows_out="token")
+@pytest.mark.parametrize("backend", ["sorted", "cpu"])
+def test_op_is_registered_whole(backend: str) -> None:
+    """Schema, fake kernel and autograd agree with what is computed."""
+    x, weight, index, gate = routed("usual", "value", torch.float32)
+    routing = make_routing(index, weight.shape[1])
+    by_order = (routing.order_S, routing.offset_G1) if backend == "sorted" else (None, None)
+    arguments = (
+        *(x, weight.flatten(0, 1).detach().requires_grad_(), routing.group_S, *by_order),
+        *(gate.flatten().detach().requires_grad_(), [4, 4, 2], backend, True, "ieee"),
+    )
+    torch.library.opcheck(torch.ops.switchhead.expert_matmul.default, arguments)
+
+
+@pytest.mark.parametrize("backend", ["sorted", "cpu"])
+def test_flops_are_those_of_the_chosen_experts(backend: str) -> None:
+    x, weight, index, gate = routed("usual", "output", torch.float32)
+    counter = FlopCounterMode(display=False)
+    with counter:
+        out = multiply("output", x, weight, index, gate, backend)
+    N, H, K = index.shape
+    assert counter.get_total_flops() == 2 * N * H * K * weight.shape[2] * weight.shape[3]
+    with counter:
+        out.sum().backward()
+    assert counter.get_total_flops() == 4 * N * H * K * weight.shape[2] * weight.shape[3]
+
+
+def test_routing_sorts_slots_stably_by_expert_of_a_head() -> None:
+    routing = make_routing(torch.tensor([[[1, 0], [0, 1]], [[0, 2], [0, 2]]]), 3)
+    assert routing.n_groups == 6
+    assert routing.group_S.tolist() == [1, 0, 3, 4, 0, 2, 3, 5]
+    assert routing.order_S.tolist() == [1, 4, 0, 5, 2, 6, 3, 7]
+    assert routing.offset_G1.tolist() == [0, 2, 3, 4, 6, 7, 8]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"backend": "fast"}, 'backend="fast"; use auto, reference, dense, sorted, cpu, triton'),
+        ({"backend": "sorted", "precision": "tf32"}, 'precision="tf32" is of backend="triton"'),
+        ({"backend": "cpu", "deterministic": False}, "always deterministic"),
+        ({"backend": "dense", "rows_out": "token"}, 'use backend="reference"'),
+    ],
+)
+def test_what_a_backend_lacks_is_refused(options: dict, message: str) -> None:
+    x, weight, index, gate = routed("usual", "up", torch.float32)
+    rows = {"rows_in": "token", "rows_out": "slot", **options}
+    with pytest.raises(ValueError, match=message):
+        expert_matmul(x, weight, make_routing(index, 4), gate, **rows)
+
+
+def chosen(x: torch.Tensor, n_experts: int, width: int, top_k: int) -> str:
+    return choose_backend(x, x.new_empty(2, n_experts, width, 8), top_k)
+
+
+def test_auto_follows_its_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = torch.empty(4, 8)
+    assert chosen(rows, 4, 8, 2) == "cpu"
+    assert chosen(rows.to("meta"), 4, 8, 2) == "sorted"
+    assert chosen(rows.double(), 4, 8, 2) == "dense"
+    monkeypatch.setattr(cpu_build, "why_unavailable", lambda: "no compiler")
+    assert chosen(rows, 5, 128, 1) == "dense"
+    assert chosen(rows, 6, 128, 1) == "sorted"
+    assert chosen(rows, 5, 412, 2) == "dense"
+    assert chosen(rows, 5, 412, 1) == "sorted"

@@ -58,11 +58,10 @@ class MoaMultiHeadAttention(nn.Module):
         B, T, H = context_BSD.shape[0], plan.n_queries, self.config.n_heads
         choice = self.router(context_BSD[:, -T:].flatten(0, 1))
         context_BSD = in_compute_dtype(context_BSD)
-        dtype = context_BSD.dtype
         query_N1HP = expert_matmul(
             context_BSD[:, -T:].flatten(0, 1),
-            self.query_weight.to(dtype),
-            choice.index_NHK,
+            self.query_weight,
+            choice.routing,
             rows_in="token",
             rows_out="slot",
         )
@@ -76,8 +75,8 @@ class MoaMultiHeadAttention(nn.Module):
         )
         output_ND = expert_matmul(
             mixed_HBTP.permute(1, 2, 0, 3).flatten(0, 1).unsqueeze(1),
-            self.output_weight.to(dtype),
-            choice.index_NHK,
+            self.output_weight,
+            choice.routing,
             choice.weight_NHK,
             rows_in="slot",
             rows_out="token",

@@ -123,8 +123,8 @@ class SwitchHeadMultiHeadAttention(nn.Module):
         assert choice is not None, "a projection with experts has a router on its side"
         rows_NHP = expert_matmul(
             x_BLD.flatten(0, 1),
-            weight.to(x_BLD.dtype),
-            choice.index_NHK,
+            weight,
+            choice.routing,
             choice.weight_NHK,
             rows_in="token",
             rows_out="head",
@@ -140,8 +140,8 @@ class SwitchHeadMultiHeadAttention(nn.Module):
         B, T = x_HBTP.shape[1:3]
         output_ND = expert_matmul(
             x_HBTP.permute(1, 2, 0, 3).flatten(0, 1),
-            weight.to(x_HBTP.dtype),
-            choice.index_NHK,
+            weight,
+            choice.routing,
             choice.weight_NHK,
             rows_in="head",
             rows_out="token",

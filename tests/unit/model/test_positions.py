@@ -1,7 +1,8 @@
 import torch
 
 from switchhead_lab.config.architecture import RopePositions
-from switchhead_lab.model.positions import RotaryPositions, shift_to_keys
+from switchhead_lab.model.positions import RotaryPositions
+from switchhead_lab.model.relative_attention import shift_to_keys
 from switchhead_lab.model.sequence_plan import (
     future_mask,
     relative_position_table,

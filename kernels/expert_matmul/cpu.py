@@ -1,0 +1,97 @@
+"""The fused kernel for CPUs: gather, product, gate and sum in one pass (`cpu_kernel.cpp`).
+
+Letters: R rows of x, S slots, Q rows of the output, G groups, X width in, Y width out.
+"""
+
+import ctypes
+
+import torch
+from torch import Tensor
+
+from switchhead_kernels.expert_matmul.cpu_build import load
+from switchhead_kernels.expert_matmul.slots import Slots
+
+# Tokens that one thread works on at a time; their sums stay in its cache.
+_TILE_TOKENS = 512
+_SUFFIXES = {
+    (torch.float32, torch.float32): "float32",
+    (torch.bfloat16, torch.bfloat16): "bfloat16",
+    (torch.bfloat16, torch.float32): "bfloat16_float32",
+}
+
+
+class _Problem(ctypes.Structure):
+    """Mirror of `Problem` in cpu_kernel.cpp."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("n_slots", "n_groups", "width_in", "width_out")),
+        *((name, ctypes.c_int64) for name in ("per_input", "per_output", "per_token")),
+        ("tile_tokens", ctypes.c_int64),
+        ("group", ctypes.c_void_p),
+        ("gate", ctypes.c_void_p),
+        ("n_threads", ctypes.c_int64),
+    ]
+
+
+def supports(x: Tensor, weight: Tensor) -> bool:
+    """Tell whether the kernel knows these types, on the CPU."""
+    return x.device.type == "cpu" and (x.dtype, weight.dtype) in _SUFFIXES
+
+
+def forward(
+    x_RX: Tensor, weight_GXY: Tensor, group_S: Tensor, gate_S: Tensor | None, slots: Slots
+) -> Tensor:
+    """Return the summed products, shape [S / per_output, Y], in the type of `x`."""
+    x_RX, weight_GXY = x_RX.contiguous(), weight_GXY.contiguous()
+    out = x_RX.new_empty(len(group_S) // slots.per_output, weight_GXY.shape[2])
+    problem = _problem(weight_GXY, group_S, gate_S, slots)
+    _call("forward", problem, x_RX, weight_GXY, out)
+    return out
+
+
+def backward(
+    grad_QY: Tensor,
+    x_RX: Tensor,
+    weight_GXY: Tensor,
+    group_S: Tensor,
+    gate_S: Tensor | None,
+    slots: Slots,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradients of x, weight and gate (empty without gates)."""
+    x_RX, weight_GXY = x_RX.contiguous(), weight_GXY.contiguous()
+    grad_QY = grad_QY.contiguous()
+    problem = _problem(weight_GXY, group_S, gate_S, slots)
+    grad_x, grad_weight = torch.empty_like(x_RX), torch.empty_like(weight_GXY)
+    grad_gate = torch.empty(0 if gate_S is None else len(gate_S), dtype=torch.float32)
+    _call("input_gradient", problem, x_RX, weight_GXY, grad_QY, grad_x, grad_gate)
+    _call("weight_gradient", problem, x_RX, grad_QY, grad_weight, like=weight_GXY)
+    return grad_x, grad_weight, grad_gate
+
+
+def _problem(
+    weight_GXY: Tensor, group_S: Tensor, gate_S: Tensor | None, slots: Slots
+) -> tuple[_Problem, list[Tensor]]:
+    """Describe a problem; the tensors beside it must live as long as it does."""
+    G, X, Y = weight_GXY.shape
+    group_S = group_S.contiguous()
+    kept = [group_S]
+    if gate_S is not None:
+        kept.append(gate_S.float().contiguous())
+    problem = _Problem(
+        *(len(group_S), G, X, Y),
+        *(slots.per_input, slots.per_output, slots.per_token),
+        _TILE_TOKENS,
+        group_S.data_ptr(),
+        kept[1].data_ptr() if gate_S is not None else None,
+        torch.get_num_threads(),
+    )
+    return problem, kept
+
+
+def _call(
+    name: str, problem: tuple[_Problem, list[Tensor]], *tensors: Tensor, like: Tensor | None = None
+) -> None:
+    weight = tensors[1] if like is None else like
+    suffix = _SUFFIXES[tensors[0].dtype, weight.dtype]
+    function = getattr(load(), f"expert_matmul_{name}_{suffix}")
+    function(ctypes.byref(problem[0]), *(ctypes.c_void_p(tensor.data_ptr()) for tensor in tensors))

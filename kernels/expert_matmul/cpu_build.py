@@ -1,0 +1,135 @@
+"""Building the CPU kernel: on first use where there is a compiler, then kept.
+
+A library is kept for each source, PyTorch and kind of CPU, with the hash of its contents; one that
+was damaged is built anew.
+"""
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+import warnings
+from pathlib import Path
+
+import torch
+
+CACHE_VARIABLE = "SWITCHHEAD_KERNELS_CACHE"
+_SOURCE = Path(__file__).with_name("cpu_kernel.cpp")
+_FLAGS = (
+    *("-O3", "-march=native", "-ffast-math", "-fno-finite-math-only"),
+    *("-std=c++17", "-fopenmp", "-shared", "-fPIC"),
+)
+_BUILD_SECONDS = 120
+
+
+class KernelUnavailableError(RuntimeError):
+    """The kernel cannot be built or loaded here; the message says why."""
+
+
+@functools.cache
+def load() -> ctypes.CDLL:
+    """Load the kernel, building it where that was not done.
+
+    Raises:
+        KernelUnavailableError: If there is none and none can be built.
+    """
+    if platform.system() != "Linux":
+        raise KernelUnavailableError("it is built on Linux only")
+    library = library_path()
+    if not _is_intact(library):
+        _build(library)
+    try:
+        return ctypes.CDLL(str(library))
+    except OSError as error:
+        raise KernelUnavailableError(f"{library} does not load: {error}") from None
+
+
+@functools.cache
+def why_unavailable() -> str:
+    """Return why the kernel cannot be used here, empty if it can; it is built where needed.
+
+    The first time that it cannot, this is also said as a warning.
+    """
+    try:
+        load()
+    except KernelUnavailableError as error:
+        warnings.warn(f"no fused CPU kernel: {error}; expert projections run slower", stacklevel=2)
+        return str(error)
+    return ""
+
+
+def library_path() -> Path:
+    """Return where the library of this source, PyTorch and CPU is kept."""
+    digest = hashlib.sha256(_SOURCE.read_bytes())
+    for part in (*_FLAGS, torch.__version__, platform.machine(), _cpu_flags()):
+        digest.update(part.encode() + b"\0")
+    return cache_dir() / f"expert_matmul-{digest.hexdigest()[:16]}.so"
+
+
+def cache_dir() -> Path:
+    """Return the folder of built kernels: that of the environment, else the user's cache."""
+    named = os.environ.get(CACHE_VARIABLE)
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "switchhead_kernels"
+
+
+def find_compiler() -> str | None:
+    """Return the C++ compiler: that of the environment, else g++ or clang++; None without one."""
+    named = os.environ.get("CXX")
+    candidates = [named] if named else ["g++", "clang++"]
+    return next((path for name in candidates if (path := shutil.which(name))), None)
+
+
+def _build(library: Path) -> None:
+    """Compile beside the library's place and move it there whole, its hash last."""
+    compiler = find_compiler()
+    if compiler is None:
+        raise KernelUnavailableError("no C++ compiler was found (CXX, g++, clang++)")
+    torch_libraries = Path(torch.__file__).parent / "lib"
+    link = (f"-L{torch_libraries}", "-ltorch_cpu", f"-Wl,-rpath,{torch_libraries}")
+    try:
+        library.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=library.parent, prefix=".build-") as folder:
+            built = Path(folder) / library.name
+            command = [compiler, *_FLAGS, str(_SOURCE), "-o", str(built), *link]
+            subprocess.run(
+                command, check=True, capture_output=True, text=True, timeout=_BUILD_SECONDS
+            )
+            hashed = built.with_suffix(".sha256")
+            hashed.write_text(_sha256(built), encoding="ascii")
+            built.replace(library)
+            hashed.replace(library.with_suffix(".sha256"))
+    except subprocess.CalledProcessError as error:
+        first = next((line for line in error.stderr.splitlines() if line.strip()), "no message")
+        raise KernelUnavailableError(f"{compiler} failed: {first}") from None
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise KernelUnavailableError(f"{library.parent}: {error}") from None
+
+
+def _is_intact(library: Path) -> bool:
+    try:
+        expected = library.with_suffix(".sha256").read_text(encoding="ascii")
+        return _sha256(library) == expected
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _cpu_flags() -> str:
+    """Return what the compiler may make use of: the CPU's instruction sets."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            lines = (line for line in file if line.startswith(("flags", "Features")))
+            return next(lines, platform.processor())
+    except OSError:
+        return platform.processor()

@@ -1,0 +1,61 @@
+"""Routes: which rows go to which expert, in the order that kernels want them.
+
+A slot is one choice: token n, head h, k-th of its experts. Slots are numbered in that order, and
+group g = h * E + e holds the slots of expert e of head h.
+
+Letters: N tokens, H heads, E experts per head, K chosen per token and head, S slots (N * H * K),
+G groups (H * E).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Routing:
+    """Choices of experts; make one with `make_routing` and share it between projections.
+
+    Attributes:
+        index_NHK: Shape [N, H, K], int64 in [0, E): the chosen experts.
+        n_experts: E.
+    """
+
+    index_NHK: Tensor
+    n_experts: int
+
+    @property
+    def n_groups(self) -> int:
+        """Experts of all heads together, G."""
+        return self.index_NHK.shape[1] * self.n_experts
+
+    @cached_property
+    def group_S(self) -> Tensor:
+        """Group of each slot, shape [S], int32."""
+        n_heads = self.index_NHK.shape[1]
+        head_H1 = torch.arange(n_heads, device=self.index_NHK.device)[:, None]
+        return (self.index_NHK + head_H1 * self.n_experts).flatten().int()
+
+    @cached_property
+    def order_S(self) -> Tensor:
+        """Slots sorted by group, in their own order within each, shape [S], int64."""
+        return torch.sort(self.group_S, stable=True).indices
+
+    @cached_property
+    def offset_G1(self) -> Tensor:
+        """First place of each group in `order_S`, and the end of the last, shape [G + 1], int32."""
+        groups = torch.arange(self.n_groups + 1, device=self.group_S.device, dtype=torch.int32)
+        sorted_S = self.group_S.index_select(0, self.order_S)
+        return torch.searchsorted(sorted_S, groups, out_int32=True)
+
+
+def make_routing(index_NHK: Tensor, n_experts: int) -> Routing:
+    """Prepare choices of experts for `expert_matmul`; everything stays on the device.
+
+    Args:
+        index_NHK: Shape [N, H, K], int64 in [0, n_experts), distinct along K.
+        n_experts: Experts of each head.
+    """
+    return Routing(index_NHK, n_experts)

@@ -1,0 +1,120 @@
+"""Output layer and cross-entropy in one, a piece of the tokens at a time.
+
+The logits of a batch are its largest tensor by far where vocabularies are large: here only those of
+a piece exist, and their gradient is taken while they are at hand.
+
+Letters: N tokens, D d_model, V vocab_size.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from switchhead_lab.model.precision import in_compute_dtype, without_autocast
+
+# Logits of a piece: on a CPU few enough to stay near its caches; a GPU wants larger products.
+_PIECE_LOGITS = {"cpu": 2**20, "cuda": 2**26}
+_PIECE_LOGITS_ELSEWHERE = 2**24
+# Adding up the weight's gradient costs the same for every piece, so pieces have many rows.
+_FEWEST_ROWS = 512
+
+
+def linear_cross_entropy(
+    hidden_ND: Tensor, weight_VD: Tensor, bias_V: Tensor, target_N: Tensor, ignore: int
+) -> Tensor:
+    """Return the negative log-likelihood of the targets, summed, in nats.
+
+    Products are computed in the type that autocast would give them, losses in float32 or finer.
+
+    Args:
+        hidden_ND: Shape [N, D], what the output layer reads.
+        weight_VD: Shape [V, D].
+        bias_V: Shape [V].
+        target_N: Shape [N], int64 in [0, V), or `ignore` where nothing is predicted.
+        ignore: Target that is not scored.
+
+    Returns:
+        Scalar, float32 or finer. Its gradient is taken once; there is no second one.
+    """
+    loss: Tensor = _LinearCrossEntropy.apply(hidden_ND, weight_VD, bias_V, target_N, ignore)
+    return loss
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden_ND: Tensor,
+        weight_VD: Tensor,
+        bias_V: Tensor,
+        target_N: Tensor,
+        ignore: int,
+    ) -> Tensor:
+        needs_gradient = any(ctx.needs_input_grad)
+        fine = torch.promote_types(weight_VD.dtype, torch.float32)
+        hidden, weight, bias = (in_compute_dtype(x) for x in (hidden_ND, weight_VD, bias_V))
+        loss = hidden.new_zeros((), dtype=fine)
+        grads = None
+        if needs_gradient:
+            grads = (
+                torch.empty_like(hidden),
+                torch.zeros_like(weight_VD, dtype=fine),
+                torch.zeros_like(bias_V, dtype=fine),
+            )
+        n_rows = _rows_of_a_piece(hidden, len(weight))
+        with without_autocast(hidden):
+            for start in range(0, len(hidden), n_rows):
+                piece = slice(start, start + n_rows)
+                log_p, is_scored, target = _score(
+                    hidden[piece], weight, bias, target_N[piece], ignore, fine
+                )
+                loss -= (log_p.gather(1, target) * is_scored).sum()
+                if grads is not None:
+                    _add_gradients(grads, piece, log_p, is_scored, target, hidden, weight)
+        if grads is not None:
+            ctx.save_for_backward(*grads)
+        ctx.dtypes = [x.dtype for x in (hidden_ND, weight_VD, bias_V)]
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, grad_loss: Tensor) -> tuple[Tensor | None, ...]:
+        grads = (
+            (grad * grad_loss.to(grad.dtype)).to(dtype)
+            for grad, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
+        )
+        return (*grads, None, None)
+
+
+def _rows_of_a_piece(hidden: Tensor, vocab_size: int) -> int:
+    n_logits = _PIECE_LOGITS.get(hidden.device.type, _PIECE_LOGITS_ELSEWHERE)
+    return max(_FEWEST_ROWS, n_logits // vocab_size)
+
+
+def _score(
+    hidden: Tensor, weight: Tensor, bias: Tensor, target: Tensor, ignore: int, fine: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return log-probabilities [n, V], and [n, 1] what is scored and the targets, 0 elsewhere."""
+    log_p = torch.addmm(bias, hidden, weight.T).to(fine).log_softmax(dim=-1)
+    is_scored = (target != ignore)[:, None]
+    return log_p, is_scored, target[:, None].where(is_scored, 0)
+
+
+def _add_gradients(
+    grads: tuple[Tensor, Tensor, Tensor],
+    piece: slice,
+    log_p: Tensor,
+    is_scored: Tensor,
+    target: Tensor,
+    hidden: Tensor,
+    weight: Tensor,
+) -> None:
+    """Add a piece's gradients of the summed loss; `log_p` is used up."""
+    grad_hidden, grad_weight, grad_bias = grads
+    grad_logits = log_p.exp_()
+    grad_logits.scatter_add_(1, target, torch.full_like(grad_logits[:, :1], -1.0))
+    grad_logits *= is_scored
+    grad_bias += grad_logits.sum(dim=0)
+    rounded = grad_logits.to(hidden.dtype)
+    torch.mm(rounded, weight, out=grad_hidden[piece])
+    grad_weight += rounded.T @ hidden[piece]

@@ -1,0 +1,146 @@
+"""Attention with content and relative-position scores, and its gradient.
+
+Written as one function with its own gradient because the general one would copy: here scores by
+distance become scores by key without moving, no gradient is padded and added up, and no product
+reads the large matrix transposed.
+
+Letters: B batch, T query positions, S key positions, H heads, P d_head, R distances, X heads and
+sequences together (H * B).
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def attend_relative(
+    content_query_HBTP: Tensor,
+    position_query_HBTP: Tensor,
+    key_HBSP: Tensor,
+    value_HBSP: Tensor,
+    position_key_HRP: Tensor,
+    mask: Tensor | None,
+) -> Tensor:
+    """Attend with content and relative-position scores; the queries are scaled.
+
+    Source: Transformer-XL (arXiv:1901.02860), Sec. 3.3: softmax of
+    `q_content . k_j + q_position . r_(j - i)`.
+
+    Args:
+        content_query_HBTP: Shape [H, B, T, P].
+        position_query_HBTP: Shape [H, B, T, P].
+        key_HBSP: Shape [H, B, S, P], S >= T; the queries are the last T positions.
+        value_HBSP: Shape [H, B, S, P].
+        position_key_HRP: Shape [H, R, P]: the projected table of distances, from -(S - 1) on.
+        mask: Added to the scores; see `SequencePlan`.
+
+    Returns:
+        Shape [H, B, T, P].
+    """
+    out: Tensor = _RelativeAttention.apply(
+        content_query_HBTP, position_query_HBTP, key_HBSP, value_HBSP, position_key_HRP, mask
+    )
+    return out
+
+
+def shift_to_keys(by_distance: Tensor, n_keys: int) -> Tensor:
+    """Re-index scores by distance as scores by key, without a copy.
+
+    Query i of T stands at position S - T + i, so its key j is at distance column T - 1 - i + j.
+
+    Args:
+        by_distance: Shape [X, T, R], contiguous, R > S; column c is distance c - (S - 1).
+        n_keys: Key positions S.
+
+    Returns:
+        A view of shape [X, T, S]; entries of keys whose distance has no column are undefined.
+    """
+    batch, n_queries, width = by_distance.shape
+    flat = by_distance.view(batch, n_queries * width)
+    first = n_queries - 1
+    rows = flat[:, first : first + n_queries * (width - 1)].view(batch, n_queries, width - 1)
+    return rows[..., :n_keys]
+
+
+class _RelativeAttention(torch.autograd.Function):
+    """The forward pass keeps the attention weights; scores are made in place."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        content_query: Tensor,
+        position_query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        position_key: Tensor,
+        mask: Tensor | None,
+    ) -> Tensor:
+        H, B, T, P = content_query.shape
+        S, R = key.shape[2], position_key.shape[1]
+        content_query_XTP = content_query.reshape(H * B, T, P)
+        position_query_HYP = position_query.reshape(H, B * T, P)
+        key_XSP, value_XSP = key.reshape(H * B, S, P), value.reshape(H * B, S, P)
+        by_distance_HYR = torch.bmm(position_query_HYP, position_key.transpose(1, 2))
+        scores_XTS = shift_to_keys(by_distance_HYR.view(H * B, T, R), S)
+        scores_XTS.baddbmm_(content_query_XTP, key_XSP.transpose(1, 2))
+        _add_mask(scores_XTS, mask, B)
+        weight_XTS = torch.softmax(scores_XTS, dim=-1)
+        ctx.save_for_backward(
+            content_query_XTP, position_query_HYP, key_XSP, value_XSP, position_key, weight_XTS
+        )
+        ctx.n_sequences = B
+        return torch.bmm(weight_XTS, value_XSP).view(H, B, T, P)
+
+    @staticmethod
+    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
+        content_query, position_query, key, value, position_key, weight = ctx.saved_tensors
+        X, T = weight.shape[:2]
+        B, R = ctx.n_sequences, position_key.shape[1]
+        grad_XTP = grad_out.reshape(X, T, -1)
+        grad_value_XPS = torch.bmm(grad_XTP.transpose(1, 2), weight)
+        grad_weight_XTS = torch.bmm(grad_XTP, value.transpose(1, 2))
+        grad_scores_XTS = torch._softmax_backward_data(
+            grad_weight_XTS, weight, -1, grad_weight_XTS.dtype
+        )
+        grad_content_XTP = torch.bmm(grad_scores_XTS, key)
+        grad_key_XPS = torch.bmm(content_query.transpose(1, 2), grad_scores_XTS)
+        by_distance_HYR = _unshift(grad_scores_XTS, R).view(-1, B * T, R)
+        grad_position_HYP = torch.bmm(by_distance_HYR, position_key)
+        grad_position_key_HPR = torch.bmm(position_query.transpose(1, 2), by_distance_HYR)
+
+        def by_head(grad: Tensor) -> Tensor:
+            return grad.view(-1, B, *grad.shape[1:])
+
+        return (
+            by_head(grad_content_XTP),
+            grad_position_HYP.view(-1, B, T, grad_XTP.shape[2]),
+            by_head(grad_key_XPS).transpose(2, 3),
+            by_head(grad_value_XPS).transpose(2, 3),
+            grad_position_key_HPR.transpose(1, 2),
+            None,
+        )
+
+
+def _add_mask(scores_XTS: Tensor, mask: Tensor | None, n_sequences: int) -> None:
+    if mask is None:
+        return
+    if mask.dim() == 2:
+        # Only future keys are masked, and they are among the last T.
+        n_queries = scores_XTS.shape[1]
+        scores_XTS[..., -n_queries:].add_(mask[:, -n_queries:])
+        return
+    scores_XTS.unflatten(0, (-1, n_sequences)).add_(mask)
+
+
+def _unshift(by_key_XTS: Tensor, width: int) -> Tensor:
+    """Write what `shift_to_keys` reads, zero elsewhere; shape [X, T, R]."""
+    X, T, S = by_key_XTS.shape
+    by_distance = by_key_XTS.new_empty(X, T, width)
+    flat = by_distance.view(X, T * width)
+    flat[:, : T - 1].zero_()
+    flat[:, T - 1 + T * (width - 1) :].zero_()
+    rows = flat[:, T - 1 : T - 1 + T * (width - 1)].view(X, T, width - 1)
+    rows[..., :S].copy_(by_key_XTS)
+    rows[..., S:].zero_()
+    return by_distance

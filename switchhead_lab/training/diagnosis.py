@@ -1,0 +1,100 @@
+"""What `lab doctor` says of the machine, its kernels and the workspace."""
+
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+import switchhead_lab
+from switchhead_lab.config.workspace import Workspace
+from switchhead_lab.model.expert_backend import describe_backend, describe_build
+from switchhead_lab.tracking.redaction import mask_passwords
+from switchhead_lab.training.host import Host, prepare_host
+
+_PACKAGES = ("torch", "mlflow", "optuna", "pandas", "matplotlib", "sentencepiece")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of a diagnosis.
+
+    Attributes:
+        subject: What was looked at.
+        finding: What was found.
+        advice: What to do about it; empty where all is well.
+    """
+
+    subject: str
+    finding: str
+    advice: str = ""
+
+
+def diagnose(workspace: Workspace) -> list[Finding]:
+    """Look at machine and workspace as a run would find them; nothing is trained.
+
+    Raises:
+        ConfigError: If the device that lab.toml names is not there.
+    """
+    host = prepare_host(workspace.settings.device, "auto")
+    return [*_software(), *_machine(host), *_kernels(host), *_folders(workspace)]
+
+
+def _software() -> Iterator[Finding]:
+    yield Finding("switchhead_lab", switchhead_lab.__version__)
+    yield Finding("Python", platform.python_version())
+    for package in _PACKAGES:
+        yield Finding(package, version(package))
+    try:
+        yield Finding("triton", version("triton"))
+    except PackageNotFoundError:
+        yield Finding("triton", "not installed")
+
+
+def _machine(host: Host) -> Iterator[Finding]:
+    facts = host.facts
+    yield Finding("device", host.description)
+    fast = host.precision == "bf16"
+    yield Finding(
+        "precision", host.precision, "" if fast else "bf16 would be slow here; fp32 it is"
+    )
+    if host.device.type != "cpu":
+        return
+    yield Finding("threads", str(facts["n_threads"]))
+    yield Finding("instructions", str(facts["cpu_capability"]))
+    kept = facts["keeps_large_blocks"]
+    yield Finding(
+        "large tensors",
+        "kept for reuse" if kept else "mapped anew each time",
+        "" if kept else "the C library takes no mallopt; training is slower",
+    )
+    yield Finding(
+        "float32 products", "oneDNN" if facts["onednn_fp32_matmul"] else "PyTorch's default"
+    )
+
+
+def _kernels(host: Host) -> Iterator[Finding]:
+    build = describe_build()
+    dtypes = (torch.float32, torch.bfloat16)
+    for dtype in dtypes:
+        backend = describe_backend(host.device, dtype)
+        is_fused = backend in ("cpu", "triton")
+        advice = "" if is_fused or host.device.type != "cpu" else "install g++ for the fused kernel"
+        yield Finding(f"expert projections, {str(dtype).removeprefix('torch.')}", backend, advice)
+    yield Finding("C++ compiler", build["compiler"])
+    yield Finding("kernel cache", build["kernel_cache"])
+
+
+def _folders(workspace: Workspace) -> Iterator[Finding]:
+    yield Finding("workspace", str(workspace.root))
+    for name in ("data_dir", "runs_dir", "reports_dir"):
+        folder: Path = getattr(workspace, name)
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        writable = os.access(existing, os.W_OK)
+        advice = "" if writable else f"make {existing} writable, or set {name} in lab.toml"
+        yield Finding(name, str(folder), advice)
+    yield Finding("tracking_uri", mask_passwords(workspace.tracking_uri))
+    yield Finding("study_storage", mask_passwords(workspace.study_storage))

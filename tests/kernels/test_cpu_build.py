@@ -1,0 +1,108 @@
+"""The CPU kernel is built once, kept, mended where damaged, and done without where it must be."""
+
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+
+from switchhead_kernels.expert_matmul import choose_backend, cpu_build
+from switchhead_kernels.expert_matmul.cpu_build import KernelUnavailableError
+
+PROGRAM = """
+import sys, torch
+from switchhead_kernels.expert_matmul import expert_matmul, make_routing
+torch.manual_seed(0)
+x, w, gate = torch.randn(9, 4), torch.randn(2, 3, 4, 5), torch.rand(9, 2, 2)
+routing = make_routing(torch.rand(9, 2, 3).topk(2, -1).indices, 3)
+for backend in sys.argv[1:]:
+    out = expert_matmul(x, w, routing, gate, rows_in="token", rows_out="head", backend=backend)
+    out = expert_matmul(x, w, routing, gate, rows_in="token", rows_out="head", backend=backend)
+    print(f"{out.double().square().sum().item():.4f}")
+"""
+
+
+def run(cache: Path, *backends: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Use the backends in a process of their own, with a cache of its own."""
+    variables = {**os.environ, cpu_build.CACHE_VARIABLE: str(cache), **environment}
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, *backends],
+        capture_output=True,
+        text=True,
+        env=variables,
+        check=False,
+    )
+
+
+def built_files(cache: Path) -> list[Path]:
+    return sorted(cache.iterdir())
+
+
+def test_built_on_first_use_and_then_kept(tmp_path: Path) -> None:
+    first = run(tmp_path, "cpu", "reference")
+    assert first.returncode == 0, first.stderr
+    assert len(set(first.stdout.split())) == 1
+    library, sha256 = sorted(built_files(tmp_path), key=lambda path: path.suffix, reverse=True)
+    assert (library.suffix, sha256.suffix) == (".so", ".sha256")
+    made_at = library.stat().st_mtime_ns
+    assert run(tmp_path, "cpu", CXX="/no/compiler").stdout == first.stdout.split()[0] + "\n"
+    assert library.stat().st_mtime_ns == made_at
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "hash lost"])
+def test_a_damaged_library_is_built_anew(tmp_path: Path, damage: str) -> None:
+    good = run(tmp_path, "cpu")
+    library = next(path for path in built_files(tmp_path) if path.suffix == ".so")
+    contents = library.read_bytes()
+    if damage == "cut":
+        library.write_bytes(contents[:1000])
+    elif damage == "changed":
+        library.write_bytes(contents[:3000] + b"\xff" * 64 + contents[3064:])
+    else:
+        library.with_suffix(".sha256").unlink()
+    again = run(tmp_path, "cpu")
+    assert again.returncode == 0, again.stderr
+    assert again.stdout == good.stdout
+    assert library.stat().st_size == len(contents)
+
+
+def test_without_a_compiler_it_is_slower_and_says_so_once(tmp_path: Path) -> None:
+    done = run(tmp_path, "auto", "auto", "reference", CXX="/no/such/compiler")
+    assert done.returncode == 0, done.stderr
+    assert len(set(done.stdout.split())) == 1
+    assert done.stderr.count("no fused CPU kernel: no C++ compiler was found") == 1
+    assert not built_files(tmp_path)
+
+
+def test_a_compiler_that_fails_is_named_with_its_first_message(tmp_path: Path) -> None:
+    compiler = tmp_path / "broken"
+    compiler.write_text("#!/bin/sh\necho 'disk on fire' >&2\nexit 1\n")
+    compiler.chmod(0o755)
+    done = run(tmp_path / "cache", "auto", CXX=str(compiler))
+    assert done.returncode == 0, done.stderr
+    assert f"no fused CPU kernel: {compiler} failed: disk on fire" in done.stderr
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    done = run(blocked / "cache", "auto", "reference")
+    assert done.returncode == 0, done.stderr
+    assert "no fused CPU kernel" in done.stderr
+
+
+def test_asked_for_by_name_it_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise KernelUnavailableError("no C++ compiler was found")
+
+    monkeypatch.setattr(cpu_build, "load", refuse)
+    cpu_build.why_unavailable.cache_clear()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert choose_backend(torch.empty(2, 4), torch.empty(1, 2, 4, 4), 1) == "dense"
+    finally:
+        cpu_build.why_unavailable.cache_clear()
