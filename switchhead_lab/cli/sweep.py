@@ -28,6 +28,7 @@ app = typer.Typer(
     ),
 )
 SweepArgument = Annotated[str, typer.Argument(help="Name of a sweep or path to its file.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
@@ -64,12 +65,13 @@ def run(
 
 
 @app.command("list")
-def list_sweeps(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
+def list_sweeps(as_json: JsonOption = False) -> None:
     """List the sweeps of this workspace: what they compare, what they cost, what has been run.
 
-    MACs are those of all runs, forward and backward; times come from runs that finished here.
+    "table" is the paper's, with data set and size of its rows; "done" counts runs, finished or
+    pruned, of all. MACs are those of all runs, forward and backward; CPU h and GPU h their hours,
+    judged by finished runs on such a device; "left" is the time of what is not done, on this
+    machine.
 
     Example: lab sweep list
     """
@@ -77,75 +79,69 @@ def list_sweeps(
 
     from switchhead_lab.cli.tables import print_table
     from switchhead_lab.config.workspace import find_workspace
-    from switchhead_lab.sweeping.overview import sweep_overviews
+    from switchhead_lab.sweeping.estimate import measured_speeds
+    from switchhead_lab.sweeping.overview import (
+        OVERVIEW_COLUMNS,
+        basis_of_estimates,
+        sweep_overviews,
+    )
+    from switchhead_lab.tracking.record import list_runs
 
-    overviews = list(sweep_overviews(find_workspace()))
+    workspace = find_workspace()
+    runs = list_runs(workspace.runs_dir)
+    speeds = measured_speeds(runs)
+    overviews = list(sweep_overviews(workspace, runs, speeds))
     if as_json:
         typer.echo(json.dumps([asdict(overview) for overview in overviews], indent=2))
         return
-    columns = ["sweep", "size", "compares", "table", "models", "runs", "done", "MACs", "time left"]
-    print_table(
-        "sweeps (* default size)", columns, (o.cells() for o in overviews), n_text_columns=3
-    )
-    if all(overview.seconds_left is None for overview in overviews):
-        typer.echo("times are unknown: no run has finished on this machine yet")
+    cells = (overview.cells() for overview in overviews)
+    print_table("sweeps (* default size)", OVERVIEW_COLUMNS, cells, n_text_columns=4)
+    for line in basis_of_estimates(speeds):
+        typer.echo(line)
 
 
 @app.command()
-def show(sweep: SweepArgument, size: SizeOption = "", overrides: SetOption = None) -> None:
-    """Show what a sweep would run, what of it is done, and about how long the rest takes.
+def show(
+    sweeps: Annotated[list[str], typer.Argument(help="Names of sweeps or paths to their files.")],
+    size: SizeOption = "",
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what sweeps would run, what of it is done, and about how long the rest takes.
 
-    Nothing is trained. Times come from runs that finished on this machine.
+    Nothing is trained. CPU h and GPU h are the hours of all runs of a model, judged by finished
+    runs on such a device; the other times are those of this machine. --size and --set hold for
+    every sweep named.
 
-    Example: lab sweep show matched-params --set study.n_trials=4
+    Example: lab sweep show matched-params paper/table2-c4 --set training.n_steps=500
     """
     from switchhead_lab.cli.tables import print_table
     from switchhead_lab.config.sweep_files import find_sweep
     from switchhead_lab.config.workspace import find_workspace
-    from switchhead_lab.sweeping.estimate import measured_speed
-    from switchhead_lab.sweeping.listing import (
-        match_cells,
-        match_rows,
-        part_costs,
-        short_count,
-        short_time,
-    )
-    from switchhead_lab.sweeping.plan import all_variants
+    from switchhead_lab.sweeping.estimate import measured_speeds
+    from switchhead_lab.sweeping.listing import match_cells, short_time
+    from switchhead_lab.sweeping.overview import basis_of_estimates, sweep_detail
     from switchhead_lab.tracking.record import list_runs
 
     workspace = find_workspace()
-    declaration = find_sweep(workspace.sweeps_dir, sweep).resolve(size, overrides or ())
-    columns, cells = match_cells(match_rows(declaration, all_variants(declaration)))
-    print_table(
-        f"{declaration.name}, size {declaration.size}: models "
-        f"({declaration.convention} convention)",
-        columns,
-        cells,
-        n_text_columns=2,
-    )
+    declarations = [
+        find_sweep(workspace.sweeps_dir, name).resolve(size, overrides or ()) for name in sweeps
+    ]
     runs = list_runs(workspace.runs_dir)
-    speed = measured_speed(runs)
-    costs = part_costs(declaration, runs, speed)
-    print_table(
-        f"runs of {declaration.training.n_steps} steps",
-        ["model", "runs", "done", "MACs a run", "time a run", "time left"],
-        [
-            [
-                cost.name,
-                str(cost.n_runs),
-                str(cost.n_done),
-                short_count(cost.run_macs),
-                short_time(cost.run_seconds),
-                short_time(cost.seconds_left),
-            ]
-            for cost in costs
-        ],
-    )
-    if speed is None:
-        typer.echo("times are unknown: no run has finished on this machine yet")
+    speeds = measured_speeds(runs)
+    details = [sweep_detail(declaration, runs, speeds) for declaration in declarations]
+    if as_json:
+        typer.echo(json.dumps([detail.plain() for detail in details], indent=2))
         return
-    total = sum(cost.seconds_left or 0.0 for cost in costs)
-    typer.echo(
-        f"about {short_time(total)} left, search without pruning, validation not counted; "
-        f"judged by {speed.n_runs} finished run(s) on this machine"
-    )
+    for detail in details:
+        name = f"{detail.sweep.name}, size {detail.sweep.size}"
+        columns, cells = match_cells(detail.models)
+        title = f"{name}: models ({detail.sweep.convention} convention)"
+        print_table(title, columns, cells, n_text_columns=2)
+        columns, cells = detail.cost_cells()
+        print_table(f"{name}: runs of {detail.sweep.training.n_steps} steps", columns, cells)
+        if detail.seconds_left is not None:
+            left = f"about {short_time(detail.seconds_left)} left on this machine"
+            typer.echo(f"{left}, search without pruning, validation not counted")
+    for line in basis_of_estimates(speeds):
+        typer.echo(line)

@@ -1,55 +1,78 @@
-"""How long a sweep will take, judged by runs that finished on this machine (free of torch)."""
+"""How long a sweep will take, judged by finished runs (free of torch).
+
+Runs on a CPU and on a GPU are judged apart; anything that measures step times can make a `Speed`.
+"""
 
 import socket
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from switchhead_lab.budget.costs import forward_macs_per_token
 from switchhead_lab.config.identity import hash_of, identity
 from switchhead_lab.config.schema import RunConfig
-from switchhead_lab.tracking.record import RunRecord
+from switchhead_lab.tracking.record import RunRecord, RunResult
+
+DeviceKind = Literal["cpu", "gpu"]
+DEVICE_KINDS: tuple[DeviceKind, ...] = ("cpu", "gpu")
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Measured training speed of this machine.
+    """Measured training speed of one kind of device.
 
     Attributes:
         step_seconds: Median step time of each model that was trained, by the hash of what sets it.
         seconds_per_mac: Median step time per forward MAC, by attention kind.
         n_runs: Runs measured.
+        devices: Descriptions of the devices, each once.
+        is_here: Whether this machine was measured; else others that share its runs.
+        largest_n_parameters: Size of the largest model measured.
     """
 
     step_seconds: dict[str, float]
     seconds_per_mac: dict[str, float]
     n_runs: int
+    devices: tuple[str, ...]
+    is_here: bool
+    largest_n_parameters: int
 
 
-def measured_speed(runs: Sequence[RunRecord]) -> Speed | None:
-    """Return the speed seen in finished runs of this machine; None without any."""
+Speeds = Mapping[DeviceKind, Speed]
+"""What was measured; a kind of device without finished runs is absent."""
+
+
+def measured_speeds(runs: Sequence[RunRecord]) -> Speeds:
+    """Return the speed seen in finished runs on each kind of device.
+
+    Runs of other machines, on a shared disk, count for a kind that this machine never ran on.
+    """
     host = socket.gethostname()
-    by_model: dict[str, list[float]] = {}
-    by_kind: dict[str, list[float]] = {}
-    n_runs = 0
-    for run in runs:
-        if run.result is None or run.status.host != host:
-            continue
-        n_runs += 1
-        seconds = run.result.ms_per_step / 1e3
-        by_model.setdefault(_step_identity(run.config), []).append(seconds)
-        kind = run.config.model.attention.kind
-        by_kind.setdefault(kind, []).append(seconds / step_macs(run.config))
-    if not n_runs:
-        return None
-    return Speed(_medians(by_model), _medians(by_kind), n_runs)
+    speeds: dict[DeviceKind, Speed] = {}
+    for kind in DEVICE_KINDS:
+        finished = [
+            (run, run.result) for run in runs if run.result and _kind_of(run.result) == kind
+        ]
+        here = [pair for pair in finished if pair[0].status.host == host]
+        if finished:
+            speeds[kind] = _measure(here or finished, is_here=bool(here))
+    return speeds
+
+
+def speed_here(speeds: Speeds) -> Speed | None:
+    """Return the speed of this machine, by its GPU if that was used; None where it ran nothing."""
+    for kind in reversed(DEVICE_KINDS):
+        if kind in speeds and speeds[kind].is_here:
+            return speeds[kind]
+    return None
 
 
 def estimated_seconds(config: RunConfig, speed: Speed) -> float:
     """Estimate the training time of a run, validation left out.
 
-    A model trained here before takes as long as it did; another one goes by its MACs and the speed
-    of its kind of attention, or by the slowest kind seen.
+    A model trained before takes as long as it did; another one goes by its MACs and the speed of
+    its kind of attention, or by the slowest kind seen.
     """
     n_steps = config.training.n_steps
     known = speed.step_seconds.get(_step_identity(config))
@@ -76,6 +99,29 @@ def is_done(config: RunConfig, runs: Sequence[RunRecord]) -> bool:
     return any(
         run.run_hash == run_hash and (run.result is not None or run.status.state == "pruned")
         for run in runs
+    )
+
+
+def _kind_of(result: RunResult) -> DeviceKind:
+    """Tell the kind from a device's description, which starts with PyTorch's name of its type."""
+    return "cpu" if result.device.partition(" ")[0] == "cpu" else "gpu"
+
+
+def _measure(finished: Sequence[tuple[RunRecord, RunResult]], *, is_here: bool) -> Speed:
+    by_model: dict[str, list[float]] = {}
+    by_kind: dict[str, list[float]] = {}
+    for run, result in finished:
+        seconds = result.ms_per_step / 1e3
+        by_model.setdefault(_step_identity(run.config), []).append(seconds)
+        kind = run.config.model.attention.kind
+        by_kind.setdefault(kind, []).append(seconds / step_macs(run.config))
+    return Speed(
+        step_seconds=_medians(by_model),
+        seconds_per_mac=_medians(by_kind),
+        n_runs=len(finished),
+        devices=tuple(dict.fromkeys(result.device for _, result in finished)),
+        is_here=is_here,
+        largest_n_parameters=max(result.n_parameters for _, result in finished),
     )
 
 

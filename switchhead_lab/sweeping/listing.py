@@ -18,8 +18,10 @@ from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.sweep import FeedForwardDimension, Study, Sweep
 from switchhead_lab.sweeping.estimate import (
     Speed,
+    Speeds,
     estimated_seconds,
     is_done,
+    speed_here,
     training_macs,
 )
 from switchhead_lab.sweeping.plan import (
@@ -86,7 +88,9 @@ class PartCost:
         n_runs: Runs, all seeds; for a search every trial to its end and the best's other seeds.
         n_done: Runs that finished or were pruned.
         run_macs: MACs of one run, forward and backward.
-        run_seconds: Estimated time of one run; None where nothing was measured.
+        run_seconds: Estimated time of one run on this machine; None where nothing was measured.
+        run_cpu_seconds: Estimated time of one run on a CPU; None where nothing was measured.
+        run_gpu_seconds: Estimated time of one run on a GPU; None where nothing was measured.
     """
 
     name: str
@@ -94,53 +98,70 @@ class PartCost:
     n_done: int
     run_macs: float
     run_seconds: float | None
+    run_cpu_seconds: float | None
+    run_gpu_seconds: float | None
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimated time of what is not done."""
+        """Estimated time of what is not done, on this machine."""
         if self.run_seconds is None:
             return None
         return self.run_seconds * (self.n_runs - self.n_done)
 
+    @property
+    def cpu_hours(self) -> float | None:
+        """Estimated time of all runs on a CPU."""
+        return None if self.run_cpu_seconds is None else self.run_cpu_seconds * self.n_runs / 3600
 
-def part_costs(sweep: Sweep, runs: Sequence[RunRecord], speed: Speed | None) -> list[PartCost]:
+    @property
+    def gpu_hours(self) -> float | None:
+        """Estimated time of all runs on a GPU."""
+        return None if self.run_gpu_seconds is None else self.run_gpu_seconds * self.n_runs / 3600
+
+
+def part_costs(sweep: Sweep, runs: Sequence[RunRecord], speeds: Speeds) -> list[PartCost]:
     """Return the cost of every part of a sweep, judged by finished runs."""
     costs = [
         _part_cost(
             variant.name,
             [run_config(sweep, variant.model, seed) for seed in variant.seeds],
             runs,
-            speed,
+            speeds,
         )
         for variant in declared_variants(sweep)
     ]
     if sweep.study is not None:
-        costs.append(_study_cost(sweep, sweep.study, runs, speed))
+        costs.append(_study_cost(sweep, sweep.study, runs, speeds))
     return costs
 
 
 def _part_cost(
-    name: str, configs: Sequence[RunConfig], runs: Sequence[RunRecord], speed: Speed | None
+    name: str, configs: Sequence[RunConfig], runs: Sequence[RunRecord], speeds: Speeds
 ) -> PartCost:
-    seconds = [estimated_seconds(config, speed) for config in configs] if speed else []
     return PartCost(
         name=name,
         n_runs=len(configs),
         n_done=sum(is_done(config, runs) for config in configs),
         run_macs=statistics.fmean(training_macs(config) for config in configs),
-        run_seconds=statistics.fmean(seconds) if seconds else None,
+        run_seconds=_mean_seconds(configs, speed_here(speeds)),
+        run_cpu_seconds=_mean_seconds(configs, speeds.get("cpu")),
+        run_gpu_seconds=_mean_seconds(configs, speeds.get("gpu")),
     )
 
 
-def _study_cost(
-    sweep: Sweep, study: Study, runs: Sequence[RunRecord], speed: Speed | None
-) -> PartCost:
+def _mean_seconds(configs: Sequence[RunConfig], speed: Speed | None) -> float | None:
+    if speed is None:
+        return None
+    return statistics.fmean(estimated_seconds(config, speed) for config in configs)
+
+
+def _study_cost(sweep: Sweep, study: Study, runs: Sequence[RunRecord], speeds: Speeds) -> PartCost:
     """Price a search by its first feasible candidates."""
     feasible = [v for v in candidate_variants(sweep, study) if isinstance(v, Variant)]
     configs = [run_config(sweep, variant.model, study.seeds[0]) for variant in feasible]
     if not configs:
-        return PartCost(study.name, 0, 0, 0.0, None)
-    priced = _part_cost(study.name, configs[: study.n_trials], runs, speed)
+        return PartCost(study.name, 0, 0, 0.0, None, None, None)
+    priced = _part_cost(study.name, configs[: study.n_trials], runs, speeds)
     n_done = sum(is_done(config, runs) for config in configs)
     return replace(
         priced,
@@ -241,9 +262,26 @@ def short_count(value: float) -> str:
 
 
 def short_time(seconds: float | None) -> str:
-    """Write a duration: 45 s, 12 min, 3.2 h; a question mark for an unknown one."""
+    """Write a duration: 45 s, 12 min, 3.2 h, 18 d, 2.7 y; a question mark for an unknown one."""
     if seconds is None:
         return "?"
     if seconds < 90:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    hours = seconds / 3600
+    if hours < 72:
+        return f"{hours:.1f} h"
+    days = hours / 24
+    return f"{days:.0f} d" if days < 700 else f"{days / 365:.1f} y"
+
+
+def short_hours(hours: float | None) -> str:
+    """Write hours without their unit: <0.01, 0.25, 3.2, 412, 43.1k; "?" for unknown ones."""
+    if hours is None:
+        return "?"
+    for factor, unit in ((1e6, "M"), (1e3, "k"), (1.0, "")):
+        if hours >= factor:
+            n_decimals = 1 if hours < 100 * factor else 0
+            return f"{hours / factor:.{n_decimals}f}{unit}"
+    return "<0.01" if 0 < hours < 0.01 else f"{hours:.2f}"

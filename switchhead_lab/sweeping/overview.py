@@ -1,13 +1,27 @@
-"""One line for every sweep and size of a workspace (free of torch)."""
+"""What the sweeps of a workspace compare and cost: a line for each, or one in detail (no torch)."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 
+from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.config.sweep_files import list_sweep_files, read_sweep_file
 from switchhead_lab.config.workspace import Workspace
-from switchhead_lab.sweeping.estimate import measured_speed
-from switchhead_lab.sweeping.listing import part_costs, short_count, short_time
-from switchhead_lab.tracking.record import list_runs
+from switchhead_lab.sweeping.estimate import DEVICE_KINDS, DeviceKind, Speed, Speeds, speed_here
+from switchhead_lab.sweeping.listing import (
+    PartCost,
+    Row,
+    match_rows,
+    part_costs,
+    short_count,
+    short_hours,
+    short_time,
+)
+from switchhead_lab.sweeping.plan import all_variants
+from switchhead_lab.tracking.record import RunRecord
+
+# Ten columns in a terminal 150 wide; whole sentences stand in the JSON.
+_SUMMARY_WIDTH = 39
 
 
 @dataclass(frozen=True)
@@ -19,11 +33,16 @@ class SweepOverview:
         size: Name of the size.
         is_default_size: Whether that size is taken when none is named.
         table: Table of the paper that it echoes; None for a comparison of our own.
+        paper_dataset: Data set of the rows that it echoes; None for a comparison of our own.
+        paper_params: Size of the models in those rows, in millions as printed; None likewise.
         n_models: Models, a search counting as one.
         n_runs: Runs, a search counted to its end.
         n_done: Runs that finished or were pruned.
         macs: MACs of all runs, forward and backward.
-        seconds_left: Estimated time of what is not done; None where nothing was measured.
+        cpu_hours: Estimated time of all runs on a CPU; None where nothing was measured.
+        gpu_hours: Estimated time of all runs on a GPU; None where nothing was measured.
+        seconds_left: Estimated time of what is not done, on this machine; None where nothing was
+            measured.
         summary: One sentence.
     """
 
@@ -31,52 +50,180 @@ class SweepOverview:
     size: str
     is_default_size: bool
     table: int | None
+    paper_dataset: str | None
+    paper_params: int | None
     n_models: int
     n_runs: int
     n_done: int
     macs: float
+    cpu_hours: float | None
+    gpu_hours: float | None
     seconds_left: float | None
     summary: str
 
     def cells(self) -> list[str]:
         """Return the overview as cells of a table."""
+        rows = "-"
+        if self.table is not None:
+            rows = f"{self.table} {self.paper_dataset} {self.paper_params}M"
         return [
             self.sweep,
             self.size + ("*" if self.is_default_size else ""),
-            self.summary,
-            "-" if self.table is None else str(self.table),
+            textwrap.shorten(self.summary, _SUMMARY_WIDTH, placeholder=" ..."),
+            rows,
             str(self.n_models),
-            str(self.n_runs),
-            str(self.n_done),
+            f"{self.n_done}/{self.n_runs}",
             short_count(self.macs),
+            short_hours(self.cpu_hours),
+            short_hours(self.gpu_hours),
             short_time(self.seconds_left),
         ]
 
 
-def sweep_overviews(workspace: Workspace) -> Iterator[SweepOverview]:
+OVERVIEW_COLUMNS = (
+    "sweep",
+    "size",
+    "compares",
+    "table",
+    "models",
+    "done",
+    "MACs",
+    "CPU h",
+    "GPU h",
+    "left",
+)
+
+
+def sweep_overviews(
+    workspace: Workspace, runs: Sequence[RunRecord], speeds: Speeds
+) -> Iterator[SweepOverview]:
     """Yield every sweep of a workspace at every size, in order of name.
+
+    Args:
+        workspace: Where the sweeps are.
+        runs: What has been run.
+        speeds: What estimates of time rest on.
 
     Raises:
         ConfigError: If a sweep file is not valid.
         MatchError: If a declared model cannot be matched.
     """
-    runs = list_runs(workspace.runs_dir)
-    speed = measured_speed(runs)
     for path in list_sweep_files(workspace.sweeps_dir):
         file = read_sweep_file(path)
         for size in file.sizes:
             sweep = file.resolve(size)
-            costs = part_costs(sweep, runs, speed)
-            left = [cost.seconds_left for cost in costs if cost.seconds_left is not None]
+            costs = part_costs(sweep, runs, speeds)
             yield SweepOverview(
                 sweep=str(path.relative_to(workspace.sweeps_dir).with_suffix("")),
                 size=size,
                 is_default_size=size == file.default_size,
                 table=sweep.paper.table if sweep.paper else None,
+                paper_dataset=sweep.paper.dataset if sweep.paper else None,
+                paper_params=sweep.paper.params if sweep.paper else None,
                 n_models=len(costs),
                 n_runs=sum(cost.n_runs for cost in costs),
                 n_done=sum(cost.n_done for cost in costs),
                 macs=sum(cost.n_runs * cost.run_macs for cost in costs),
-                seconds_left=sum(left) if left else None,
+                cpu_hours=_sum_of_known(cost.cpu_hours for cost in costs),
+                gpu_hours=_sum_of_known(cost.gpu_hours for cost in costs),
+                seconds_left=_sum_of_known(cost.seconds_left for cost in costs),
                 summary=sweep.summary,
             )
+
+
+@dataclass(frozen=True)
+class SweepDetail:
+    """What a sweep would run, model by model.
+
+    Attributes:
+        sweep: The declaration at one size.
+        models: One row for each model and combination of the search space; see `match_rows`.
+        costs: Cost of each declared model and of the search.
+    """
+
+    sweep: Sweep
+    models: list[Row]
+    costs: list[PartCost]
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Estimated time of what is not done, on this machine; None where nothing was measured."""
+        return _sum_of_known(cost.seconds_left for cost in self.costs)
+
+    def cost_cells(self) -> tuple[list[str], list[list[str]]]:
+        """Return headings and cells of the table of costs."""
+        columns = ["model", "runs", "done", "MACs a run", "CPU h", "GPU h", "time a run", "left"]
+        return columns, [
+            [
+                cost.name,
+                str(cost.n_runs),
+                str(cost.n_done),
+                short_count(cost.run_macs),
+                short_hours(cost.cpu_hours),
+                short_hours(cost.gpu_hours),
+                short_time(cost.run_seconds),
+                short_time(cost.seconds_left),
+            ]
+            for cost in self.costs
+        ]
+
+    def plain(self) -> Row:
+        """Return the detail as plain data."""
+        return {
+            "sweep": self.sweep.name,
+            "size": self.sweep.size,
+            "summary": self.sweep.summary,
+            "n_steps": self.sweep.training.n_steps,
+            "models": self.models,
+            "costs": [
+                {
+                    **asdict(cost),
+                    "cpu_hours": cost.cpu_hours,
+                    "gpu_hours": cost.gpu_hours,
+                    "seconds_left": cost.seconds_left,
+                }
+                for cost in self.costs
+            ],
+            "seconds_left": self.seconds_left,
+        }
+
+
+def sweep_detail(sweep: Sweep, runs: Sequence[RunRecord], speeds: Speeds) -> SweepDetail:
+    """Return what a sweep would run and cost.
+
+    Raises:
+        MatchError: If a declared model cannot be matched.
+    """
+    models = match_rows(sweep, all_variants(sweep))
+    return SweepDetail(sweep, models, part_costs(sweep, runs, speeds))
+
+
+def basis_of_estimates(speeds: Speeds) -> list[str]:
+    """Say in words, one line each, what estimates of time rest on."""
+    lines = [_basis(kind, speeds.get(kind)) for kind in DEVICE_KINDS]
+    if speed_here(speeds) is None:
+        lines.append("times are unknown: no run has finished on this machine yet")
+    if speeds:
+        lines.append(
+            "estimates are rough: a model that was never trained goes by its MACs and the speed of "
+            "other models with its kind of attention, or the slowest kind, whatever their size"
+        )
+    return lines
+
+
+def _basis(kind: DeviceKind, speed: Speed | None) -> str:
+    name = kind.upper()
+    if speed is None:
+        return f"{name} hours are unknown: no finished run on a {name} is recorded here"
+    runs = "1 finished run" if speed.n_runs == 1 else f"{speed.n_runs} finished runs"
+    place = "this machine" if speed.is_here else "other machines"
+    return (
+        f"{name} hours by {runs} on {place}: {', '.join(speed.devices)}; "
+        f"models of up to {short_count(speed.largest_n_parameters)} parameters"
+    )
+
+
+def _sum_of_known(values: Iterable[float | None]) -> float | None:
+    """Return the sum of the values that are known; None if none is."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None

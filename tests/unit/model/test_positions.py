@@ -1,9 +1,12 @@
+import pytest
 import torch
 
 from switchhead_lab.config.architecture import RopePositions
+from switchhead_lab.model import positions
 from switchhead_lab.model.positions import RotaryPositions
 from switchhead_lab.model.relative_attention import shift_to_keys
 from switchhead_lab.model.sequence_plan import (
+    SequencePlan,
     future_mask,
     relative_position_table,
     rotation_table,
@@ -66,3 +69,28 @@ def test_rope_leaves_the_other_channels_alone() -> None:
     rotated = RotaryPositions(RopePositions(), d_head=10)._rotate(x, rotation(10)[:, 5:8])
     assert torch.equal(rotated[..., 4:], x[..., 4:])  # 5 channels, rounded down to pairs
     assert not torch.equal(rotated[..., :4], x[..., :4])
+
+
+@pytest.mark.parametrize("kind", ["causal", "memory", "bidirectional", "padded"])
+def test_plain_products_and_the_fused_attention_agree(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    H, B, T, P = 2, 3, 5, 4
+    S = 8 if kind == "memory" else T
+    mask = future_mask(T, S, torch.float64, CPU) if kind in ("causal", "memory") else None
+    if kind == "padded":
+        is_token = torch.arange(S) < torch.tensor([5, 2, 4])[:, None]
+        mask = torch.zeros(B, 1, S, dtype=torch.float64).masked_fill(~is_token[:, None], -torch.inf)
+    plan = SequencePlan(T, S, kind == "causal", mask, torch.empty(0))
+    generator = torch.Generator().manual_seed(0)
+    inputs = [
+        torch.randn(H, B, n, P, dtype=torch.float64, generator=generator).requires_grad_()
+        for n in (T, S, S)
+    ]
+    results = []
+    for most_keys in (0, 100):
+        monkeypatch.setattr(positions, "_MOST_KEYS_OF_PLAIN_PRODUCTS", most_keys)
+        out = positions.attend_scaled(*inputs, plan)
+        results.append((out, *torch.autograd.grad(out.square().sum(), inputs)))
+    for fused, plain in zip(*results, strict=True):
+        torch.testing.assert_close(fused, plain)
