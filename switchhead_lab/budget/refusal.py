@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 
 from switchhead_lab.budget.dimensions import (
     ALL_DIMENSIONS,
+    D_FF,
     D_HEAD,
     FREE_DIMENSIONS,
     N_EXPERTS,
@@ -99,7 +100,9 @@ def explain_bound(model: ModelConfig, quantity: Quantity, baseline: ModelConfig)
 def has_effect(dimension: Dimension, model: ModelConfig, quantity: Quantity) -> bool:
     """Tell whether a quantity grows with a dimension."""
     smallest = dimension.smallest(model)
-    larger = smallest + dimension.step(model)
+    # What is executed grows with the feed-forward width in steps, since its products are made even.
+    n_steps = 64 if dimension == D_FF else 1
+    larger = smallest + n_steps * dimension.step(model)
     if dimension.largest(model) == smallest:
         # Only the single head of a MoA with one expert: look at it with two.
         model = N_EXPERTS.at(model, larger)

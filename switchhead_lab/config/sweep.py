@@ -251,6 +251,19 @@ class Study(Part):
         return self
 
 
+class PaperModel(Part):
+    """A model of the paper, where a sweep's model does not stand for the one of its kind."""
+
+    model: str
+    """The paper's name of the model."""
+    params: int | None = None
+    """Its size in millions, as printed, where that is not the size of the other rows."""
+    n_heads: int | None = None
+    """Its heads, where rows differ by them."""
+    experts: str = ""
+    """Its projections with experts, as printed (Table 6)."""
+
+
 class PaperRow(Part):
     """The comparison of the paper that this sweep echoes, shown beside our figures."""
 
@@ -258,8 +271,10 @@ class PaperRow(Part):
     """Table number."""
     dataset: str
     """Data set of the rows."""
-    params: int = Field(ge=1)
-    """Model size in millions, as printed."""
+    params: int | None = Field(default=None, ge=1)
+    """Model size in millions, as printed; left out where the table prints none."""
+    models: dict[str, PaperModel] = Field(default={}, exclude_if=lambda models: not models)
+    """The paper's models by the sweep's names, for those that are not dense or plain SwitchHead."""
 
 
 class Sweep(Part):

@@ -42,11 +42,12 @@ def caption_lines(frame: SweepFrame, notes: tuple[str, ...] = ()) -> list[str]:
 
 def paper_caption(paper: PaperRow, convention: Convention) -> str:
     """Return the sentence above the paper's figures."""
+    size = "" if paper.params is None else f", {paper.params}M parameters"
     ours = "" if convention == "published" else f" (ours in the {convention} convention)"
     return (
-        f"Paper: arXiv:2312.07987, Table {paper.table}, {paper.dataset}, {paper.params}M "
-        "parameters, as printed; another corpus, tokenizer, size and training budget than ours, so "
-        "compare the ratios to the dense baseline. Its MACs and memory are in the published "
+        f"Paper: arXiv:2312.07987, Table {paper.table}, {paper.dataset}{size}, "
+        "as printed; another corpus, tokenizer, size and training budget than ours, so compare the "
+        "ratios to the dense baseline. Its MACs and memory are in the published "
         f"convention{ours}."
     )
 

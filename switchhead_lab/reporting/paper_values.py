@@ -1,9 +1,10 @@
 """The paper's printed figures beside ours, read from the package's own data file."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from switchhead_lab.config.sweep import PaperRow
+from switchhead_lab.config.sweep import PaperModel, PaperRow
 from switchhead_lab.errors import ConfigError
 from switchhead_lab.paper.figures import dataset_of, load_tables, parse_count
 from switchhead_lab.reporting.frame import ModelRow, SweepFrame
@@ -58,22 +59,30 @@ class PaperComparison:
         dense: Dense baseline, the transformer with the most heads.
         head_matched: Transformer with the fewest heads; None if there is only one.
         switchhead: SwitchHead; None if the table has none.
+        named: Rows of models that the sweep names, by our name.
     """
 
     metric: str
     dense: PaperFigures | None
     head_matched: PaperFigures | None
     switchhead: PaperFigures | None
+    named: Mapping[str, PaperFigures]
 
     def counterpart(self, row: ModelRow) -> PaperFigures | None:
         """Return the paper's row for one of our models."""
+        if row.name in self.named:
+            return self.named[row.name]
         if row.role == "baseline":
             return self.dense
         return self.head_matched if row.is_dense else self.switchhead
 
 
-def find_comparison(wanted: PaperRow) -> PaperComparison:
+def find_comparison(wanted: PaperRow, names: Collection[str] = ()) -> PaperComparison:
     """Find the rows of the paper that a sweep echoes.
+
+    Args:
+        wanted: Table, data set and size, and the rows named for models.
+        names: Models of the sweep; rows named for others are not looked for.
 
     Raises:
         ConfigError: If the table holds no rows of that data set and size.
@@ -98,21 +107,46 @@ def find_comparison(wanted: PaperRow) -> PaperComparison:
         dense=dense[-1] if dense else None,
         head_matched=dense[0] if len(dense) > 1 else None,
         switchhead=switchhead[0] if switchhead else None,
+        named={
+            ours: _named(table, wanted, ours, theirs)
+            for ours, theirs in wanted.models.items()
+            if ours in names
+        },
+    )
+
+
+def _named(table: dict[str, Any], wanted: PaperRow, ours: str, theirs: PaperModel) -> PaperFigures:
+    """Find the one row that a sweep names for a model of ours."""
+    params = wanted.params if theirs.params is None else theirs.params
+    for row in table["rows"]:
+        key = (row["model"], dataset_of(row, table), row.get("params"), row.get("experts", ""))
+        has_heads = theirs.n_heads is None or row.get("n_heads") == theirs.n_heads
+        if has_heads and key == (theirs.model, wanted.dataset, params, theirs.experts):
+            return _as_figures(row)
+    raise ConfigError(
+        f"paper.models.{ours}: Table {wanted.table} has no row with model={theirs.model}, "
+        f"dataset={wanted.dataset}, params={params}, experts={theirs.experts or 'none'}; see "
+        "switchhead_lab/paper/switchhead.toml"
     )
 
 
 def _figures(rows: list[dict[str, Any]], names: tuple[str, ...]) -> list[PaperFigures]:
     return [
-        PaperFigures(
-            model=row["model"],
-            n_heads=row.get("n_heads"),
-            loss=row.get("ppl", row.get("bpc")),
-            macs=row.get("macs", ""),
-            memory=row.get("mem", ""),
-        )
+        _as_figures(row)
         for row in rows
         if row["model"] in names and row.get("experts", _EXPERT_PROJECTIONS) == _EXPERT_PROJECTIONS
     ]
+
+
+def _as_figures(row: dict[str, Any]) -> PaperFigures:
+    experts = row.get("experts", "")
+    return PaperFigures(
+        model=f"{row['model']} {experts}".rstrip(),
+        n_heads=row.get("n_heads"),
+        loss=row.get("ppl", row.get("bpc")),
+        macs=row.get("macs", ""),
+        memory=row.get("mem", ""),
+    )
 
 
 def paper_grid(frame: SweepFrame, paper: PaperComparison) -> Grid:

@@ -107,7 +107,9 @@ def write_report(selection: Selection, runs_dir: Path, reports_dir: Path) -> Rep
 
 def _page(frame: SweepFrame, notes: tuple[str, ...]) -> Page:
     sweep = frame.record.sweep
-    comparison = find_comparison(sweep.paper) if sweep.paper is not None else None
+    comparison = None
+    if sweep.paper is not None:
+        comparison = find_comparison(sweep.paper, [row.name for row in frame.models])
     return Page(
         title=title(frame),
         caption=caption_lines(frame, notes),

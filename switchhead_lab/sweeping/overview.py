@@ -65,7 +65,8 @@ class SweepOverview:
         """Return the overview as cells of a table."""
         rows = "-"
         if self.table is not None:
-            rows = f"{self.table} {self.paper_dataset} {self.paper_params}M"
+            size = "" if self.paper_params is None else f" {self.paper_params}M"
+            rows = f"{self.table} {self.paper_dataset}{size}"
         return [
             self.sweep,
             self.size + ("*" if self.is_default_size else ""),

@@ -128,7 +128,12 @@ def test_every_quantity_grows_with_every_dimension(
     values = range(dimension.smallest(model), 40, dimension.step(model))
     counts = [quantity.count(dimension.at(model, value)) for value in values]
     for smaller, larger in itertools.pairwise(counts):
-        assert smaller == larger if (attention, name, unit) in WITHOUT_EFFECT else smaller < larger
+        if (name, unit) == ("d_ff", "executed"):  # hidden channels are made up to a multiple of 32
+            assert smaller <= larger
+        else:
+            has_effect = (attention, name, unit) not in WITHOUT_EFFECT
+            assert smaller < larger if has_effect else smaller == larger
+    assert counts[0] < counts[-1] or (attention, name, unit) in WITHOUT_EFFECT
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS)

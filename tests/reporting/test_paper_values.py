@@ -1,10 +1,15 @@
+from pathlib import Path
+
 import pytest
 
 from switchhead_lab.config.sweep import PaperRow
+from switchhead_lab.config.sweep_files import read_sweep_file
 from switchhead_lab.errors import ConfigError
 from switchhead_lab.paper.figures import parse_count
 from switchhead_lab.reporting.frame import read_frame
 from switchhead_lab.reporting.paper_values import find_comparison, paper_grid
+
+PAPER_SWEEPS = sorted((Path(__file__).parents[2] / "sweeps/paper").glob("t*.toml"))
 
 
 @pytest.mark.parametrize(
@@ -71,3 +76,29 @@ def test_ratios_stand_beside_ours(complete):
     assert rows["dense"]["paper_relative_loss"] == 1.0
     texts = dict(zip(grid.headings(), grid.texts()[-1], strict=True))
     assert texts["MACs: paper"] == "170M"
+
+
+def test_a_sweep_names_the_rows_of_its_other_models() -> None:
+    named = {
+        "switchhead": {"model": "switchhead-mac-matched", "params": 63},
+        "other": {"model": "none of the paper's"},
+    }
+    wanted = PaperRow.model_validate({"table": 4, "dataset": "c4", "params": 47, "models": named})
+    paper = find_comparison(wanted, ["dense", "switchhead"])
+    assert paper.named["switchhead"].loss == 21.18
+    with pytest.raises(ConfigError, match=r"paper.models.other: Table 4 has no row"):
+        find_comparison(wanted, ["other"])
+
+
+@pytest.mark.parametrize("path", PAPER_SWEEPS, ids=lambda path: path.stem)
+def test_every_row_that_a_paper_sweep_names_is_printed(path: Path) -> None:
+    file = read_sweep_file(path)
+    for size in file.sizes:
+        sweep = file.resolve(size)
+        assert sweep.paper is not None
+        names = [model.name for model in sweep.models]
+        paper = find_comparison(sweep.paper, names)
+        assert paper.dense is not None
+        # MoA, SwitchAll and the like have rows of their own.
+        plain = {model.name for model in sweep.models if model.kind != "moa"}
+        assert set(names) - plain <= set(paper.named)
