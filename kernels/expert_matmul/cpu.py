@@ -4,11 +4,12 @@ Letters: R rows of x, S slots, Q rows of the output, G groups, X width in, Y wid
 """
 
 import ctypes
+import functools
 
 import torch
 from torch import Tensor
 
-from switchhead_kernels.expert_matmul.cpu_build import load
+from switchhead_kernels.expert_matmul import cpu_build
 from switchhead_kernels.expert_matmul.slots import Slots
 
 # Tokens that one thread works on at a time; their sums stay in its cache.
@@ -36,6 +37,21 @@ class _Problem(ctypes.Structure):
 def supports(x: Tensor, weight: Tensor) -> bool:
     """Tell whether the kernel knows these types, on the CPU."""
     return x.device.type == "cpu" and (x.dtype, weight.dtype) in _SUFFIXES
+
+
+def why_unavailable(dtype: torch.dtype) -> str:
+    """Return why rows of a type cannot be multiplied here, empty if they can; builds the kernel."""
+    reason = cpu_build.why_unavailable()
+    if not reason and dtype == torch.bfloat16 and not _has_bfloat16():
+        return "this CPU has no bf16 products"
+    return reason
+
+
+@functools.cache
+def _has_bfloat16() -> bool:
+    function = cpu_build.load().expert_matmul_has_bfloat16
+    function.restype = ctypes.c_bool
+    return bool(function())
 
 
 def forward(
@@ -93,5 +109,5 @@ def _call(
 ) -> None:
     weight = tensors[1] if like is None else like
     suffix = _SUFFIXES[tensors[0].dtype, weight.dtype]
-    function = getattr(load(), f"expert_matmul_{name}_{suffix}")
+    function = getattr(cpu_build.load(), f"expert_matmul_{name}_{suffix}")
     function(ctypes.byref(problem[0]), *(ctypes.c_void_p(tensor.data_ptr()) for tensor in tensors))

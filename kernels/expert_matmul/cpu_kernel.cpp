@@ -16,6 +16,7 @@
 
 namespace c10 {
 struct BFloat16;
+enum class ScalarType : int8_t;
 }
 
 namespace at::native::cpublas {
@@ -24,6 +25,7 @@ void brgemm(int64_t M, int64_t N, int64_t K, int64_t ld_a, int64_t ld_b, int64_t
 void brgemm(int64_t M, int64_t N, int64_t K, int64_t ld_a, int64_t ld_b, int64_t ld_c, bool add_C,
             const float* A, const float* B, float* C, bool is_vnni);
 void brgemm_release(bool is_vnni);
+bool could_pack(c10::ScalarType dtype);
 }  // namespace at::native::cpublas
 
 namespace {
@@ -350,6 +352,11 @@ void weight_gradient(const Problem& p, const T* x, const T* grad_out, W* grad_w)
   }
 
 extern "C" {
+// Whether products of bf16 pairs exist on this CPU; without them oneDNN refuses the layout used here.
+bool expert_matmul_has_bfloat16() {
+  constexpr auto kBFloat16 = static_cast<c10::ScalarType>(15);
+  return at::native::cpublas::could_pack(kBFloat16);
+}
 FOR_TYPES(float32, float, float)
 FOR_TYPES(bfloat16, bf16, bf16)
 FOR_TYPES(bfloat16_float32, bf16, float)

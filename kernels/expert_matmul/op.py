@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from switchhead_kernels.expert_matmul import cpu, cpu_build, dense, reference, sorted
+from switchhead_kernels.expert_matmul import cpu, dense, reference, sorted
 from switchhead_kernels.expert_matmul.routing import Routing
 from switchhead_kernels.expert_matmul.slots import Rows, Slots, slots_of
 
@@ -97,7 +97,7 @@ def choose_backend(x: Tensor, weight_HEXY: Tensor, top_k: int) -> Backend:
         return "sorted"
     if x.device.type == "cuda" and _triton_supports(x):
         return "triton"
-    if cpu.supports(x, weight_HEXY) and not cpu_build.why_unavailable():
+    if cpu.supports(x, weight_HEXY) and not cpu.why_unavailable(x.dtype):
         return "cpu"
     share, width = weight_HEXY.shape[1] / top_k, max(weight_HEXY.shape[2:])
     limit = _DENSE_UP_TO_NARROW if width <= _NARROW else _DENSE_UP_TO
@@ -118,6 +118,8 @@ def _require_supported(
             f'backend="cpu" has no {x.dtype} rows with {weight.dtype} weights on '
             f'{x.device.type}; use backend="sorted"'
         )
+    if backend == "cpu" and (reason := cpu.why_unavailable(x.dtype)):
+        raise ValueError(f'backend="cpu": {reason}; use backend="sorted" or "dense"')
     if backend != "triton" and precision != "ieee":
         raise ValueError(f'precision="{precision}" is of backend="triton"; leave it out')
     if backend != "triton" and not deterministic:

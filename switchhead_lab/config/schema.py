@@ -43,6 +43,9 @@ class TrainingConfig(Part):
     """Decay of AdamW's second moment."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Arithmetic of the products: "auto" is bf16 where the device has it, else fp32."""
+    checkpoint_activations: bool = Field(default=False, exclude_if=lambda value: not value)
+    """Keep only what enters each block and compute the rest again in the backward pass: a third
+    more time for much less memory. Absent where false."""
     validate_every: int = Field(ge=1)
     """Steps between two passes over the validation split."""
     checkpoint_every: int = Field(ge=1)

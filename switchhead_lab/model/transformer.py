@@ -10,6 +10,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.model.attention import build_attention
@@ -82,6 +83,8 @@ class Block(nn.Module):
 class Transformer(nn.Module):
     """Transformer over tokens, with memory of earlier chunks where the configuration has it.
 
+    Set `checkpoint_activations` to compute each block again in the backward pass, for memory.
+
     Source: SwitchHead (arXiv:2312.07987), Sec. 2 and A.5: embedding scaled by sqrt(D), final
     LayerNorm, untied output layer with bias.
     """
@@ -89,6 +92,7 @@ class Transformer(nn.Module):
     def __init__(self, config: ModelConfig, vocab_size: int, n_outputs: int | None = None) -> None:
         super().__init__()
         self.config = config
+        self.checkpoint_activations = False
         self.memory_len = config.memory_len
         self.embedding_scale = math.sqrt(config.d_model)
         self.embedding = nn.Embedding(vocab_size, config.d_model)
@@ -128,7 +132,7 @@ class Transformer(nn.Module):
             layer_memory = memory[number] if memory else None
             if self.memory_len:
                 new_memory.append(self._remember(layer_memory, x_BTD))
-            done = block(x_BTD, layer_memory, plan)
+            done = self._run(block, x_BTD, layer_memory, plan)
             x_BTD = done.output_BTD
             losses.append(done.auxiliary_loss)
             choices |= {
@@ -138,6 +142,16 @@ class Transformer(nn.Module):
         return ModelOutput(
             self.final_norm(x_BTD), self.output, tuple(new_memory), sum_losses(losses), choices
         )
+
+    def _run(
+        self, block: nn.Module, x_BTD: Tensor, memory_BMD: Tensor | None, plan: SequencePlan
+    ) -> SublayerOutput:
+        if self.checkpoint_activations and torch.is_grad_enabled():
+            done = checkpoint(block, x_BTD, memory_BMD, plan, use_reentrant=False)
+        else:
+            done = block(x_BTD, memory_BMD, plan)
+        assert isinstance(done, SublayerOutput)
+        return done
 
     def _plan(self, x_BTD: Tensor, memory: Memory, is_token_BT: Tensor | None) -> SequencePlan:
         n_queries = x_BTD.shape[1]

@@ -60,6 +60,7 @@ class Trainer:
     ) -> None:
         self.config, self.host = config, host
         self.model = model.to(host.device)
+        self.model.checkpoint_activations = config.training.checkpoint_activations
         self._objective, self._dataset = objective, dataset
         self._run_dir, self._hooks = run_dir, hooks
         self._optimizer = build_optimizer(self.model, config.training)

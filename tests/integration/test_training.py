@@ -128,6 +128,15 @@ def test_micro_batches_add_up_to_the_whole_batch(workspace, tiny_config) -> None
         assert a[2] == pytest.approx(b[2], rel=1e-5)
 
 
+@pytest.mark.parametrize("attention", ["dense", "switchhead"])
+def test_activations_computed_again_give_the_same_bits(workspace, tiny_config, attention) -> None:
+    kept = train(workspace, tiny_config(attention))
+    again = train(workspace, tiny_config(attention, checkpoint_activations=True))
+    assert again.directory != kept.directory
+    assert losses(again) == losses(kept)
+    assert tensors_digest(again) == tensors_digest(kept)
+
+
 def test_variants_see_the_same_batches_in_the_same_order(
     workspace, tiny_config, monkeypatch
 ) -> None:

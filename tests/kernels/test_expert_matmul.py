@@ -6,6 +6,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from switchhead_kernels.expert_matmul import (
     choose_backend,
+    cpu,
     cpu_build,
     expert_matmul,
     make_routing,
@@ -253,6 +254,11 @@ def test_auto_follows_its_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     assert chosen(rows, 4, 8, 2) == "cpu"
     assert chosen(rows.to("meta"), 4, 8, 2) == "sorted"
     assert chosen(rows.double(), 4, 8, 2) == "dense"
+    monkeypatch.setattr(cpu, "_has_bfloat16", lambda: False)
+    assert chosen(rows, 4, 8, 2) == "cpu"
+    assert chosen(rows.bfloat16(), 4, 8, 2) == "dense"
+    with pytest.raises(ValueError, match="this CPU has no bf16 products"):
+        compare("cpu", "value", "usual", torch.bfloat16, skew=False)
     monkeypatch.setattr(cpu_build, "why_unavailable", lambda: "no compiler")
     assert chosen(rows, 5, 128, 1) == "dense"
     assert chosen(rows, 6, 128, 1) == "sorted"

@@ -228,3 +228,22 @@ def test_equal_seeds_give_equal_bits_in_one_and_two_processes() -> None:
     here = [digest(name) for name in CASES]
     assert [digest(name) for name in CASES] == here
     assert other == here
+
+
+def test_checkpointed_activations_keep_less(variant: str) -> None:
+    """Only what enters the blocks is kept, and nothing of what they compute."""
+    kept = []
+    for again in (False, True):
+        model = build_model(config_of(variant), V, 0)
+        model.checkpoint_activations = again
+        storages = {}
+
+        def pack(tensor: torch.Tensor, storages: dict = storages) -> torch.Tensor:
+            storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            output = model(tokens())
+        kept.append(sum(storages.values()))
+        assert output.hidden_BTD.requires_grad
+    assert kept[1] < kept[0]
