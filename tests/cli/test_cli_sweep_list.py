@@ -69,7 +69,8 @@ def test_list_prices_every_sweep_once_a_run_has_finished(
     by_name = {(o["sweep"], o["size"]): o for o in overviews}
     large = by_name["paper/table2-c4", "large"]
     assert (large["table"], large["paper_dataset"], large["paper_params"]) == (2, "c4", 262)
-    assert by_name["paper/table4-c4", "small"]["table"] is None
+    assert by_name["paper/table4-c4", "small"]["table"] == 4
+    assert by_name["smoke/matched-params", "smoke"]["table"] is None
     assert large["cpu_hours"] > 5 * by_name["paper/table2-c4", "small"]["cpu_hours"]
 
 
