@@ -109,15 +109,21 @@ void pack_right(const W* w, int64_t rows, int64_t columns, bool transpose, T* pa
   const int64_t n_rows = transpose ? columns : rows, n_columns = transpose ? rows : columns;
   const int64_t inner = round_up(n_rows, kInner<T>), outer = round_up(n_columns, kOuter);
   std::memset(static_cast<void*>(packed), 0, inner * outer * sizeof(T));
-  for (int64_t i = 0; i < rows; ++i) {
-    const W* line = w + i * columns;
-    if (transpose) {
-      T* column = packed + i * pair;
-      for (int64_t j = 0; j < columns; ++j)
-        column[j / pair * outer * pair + j % pair] = from_float<T>(to_float(line[j]));
-    } else {
+  if (!transpose) {
+    for (int64_t i = 0; i < rows; ++i) {
       T* row = packed + i / pair * outer * pair + i % pair;
-      for (int64_t j = 0; j < columns; ++j) row[j * pair] = from_float<T>(to_float(line[j]));
+      for (int64_t j = 0; j < columns; ++j) row[j * pair] = from_float<T>(to_float(w[i * columns + j]));
+    }
+    return;
+  }
+  // Some rows at a time, so that what is read stays in the first cache and what is written is adjacent.
+  constexpr int64_t kTileRows = 16;
+  for (int64_t first = 0; first < rows; first += kTileRows) {
+    const int64_t n = std::min(kTileRows, rows - first);
+    for (int64_t j = 0; j < columns; ++j) {
+      T* column = packed + j / pair * outer * pair + j % pair + first * pair;
+      const W* from = w + first * columns + j;
+      for (int64_t i = 0; i < n; ++i) column[i * pair] = from_float<T>(to_float(from[i * columns]));
     }
   }
 }

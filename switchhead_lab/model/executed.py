@@ -23,13 +23,13 @@ from switchhead_lab.model.sequence_plan import SequencePlan, plan_sequences
 # Views, element-wise arithmetic, reductions, sorts and copies: no products of matrices.
 _WITHOUT_PRODUCT_NAMES = (
     "_log_softmax _safe_softmax _softmax _to_copy _unsafe_view add add_ alias amax any arange "
-    "as_strided bernoulli bernoulli_ bitwise_and bitwise_not cat clamp clamp_min clone "
-    "constant_pad_nd copy_ cos detach div div_ empty empty_like entr eq exp expand eye fill_ "
-    "full gather ge gt index_select lift_fresh log logical_not logsumexp lt masked_fill mean "
-    "mul nan_to_num native_dropout neg new_empty new_full new_zeros ones ones_like permute "
-    "pow rand_like relu reshape rsub scalar_tensor scatter searchsorted select sigmoid sin "
-    "slice sort split split_with_sizes sqrt squeeze stack sub sum t transpose tril triu_ "
-    "unbind unsqueeze var view where zero_ zeros zeros_like "
+    "as_strided bernoulli bernoulli_ bitwise_and bitwise_not cat clamp clamp_min clamp_min_ "
+    "clone constant_pad_nd copy_ cos detach div div_ empty empty_like entr eq exp expand eye "
+    "fill_ full gather ge gt index_select lift_fresh log logical_not logsumexp lt masked_fill "
+    "masked_fill_ mean mul nan_to_num native_dropout neg new_empty new_full new_zeros ones "
+    "ones_like permute pow rand_like relu reshape rsub scalar_tensor scatter searchsorted "
+    "select sigmoid sin slice sort split split_with_sizes sqrt squeeze stack sub sum t "
+    "transpose tril triu_ unbind unsqueeze var view where zero_ zeros zeros_like "
 )
 _WITHOUT_PRODUCTS = frozenset(_WITHOUT_PRODUCT_NAMES.split())
 

@@ -17,7 +17,7 @@ from switchhead_lab.config.architecture import (
     FeedForwardConfig,
     SigmaMoeFeedForward,
 )
-from switchhead_lab.model.dropout import dropout
+from switchhead_lab.model.dropout import relu_dropout
 from switchhead_lab.model.initialisation import init_normal
 from switchhead_lab.model.precision import in_compute_dtype
 from switchhead_lab.model.router import ExpertChoice, Router
@@ -47,9 +47,12 @@ class DenseFeedForwardBlock(nn.Module):
     def forward(self, x_BTD: Tensor, _plan: SequencePlan) -> SublayerOutput:
         """Transform each position, wherever it stands; shape [B, T, D] in and out."""
         up_weight, up_bias, down_weight = self._padded()
-        hidden_BTF = F.relu(F.linear(x_BTD, up_weight, up_bias))
-        hidden_BTF = dropout(hidden_BTF, self.p_dropout, training=self.training)
-        return SublayerOutput(F.linear(hidden_BTF, down_weight, self.down.bias))
+        p = self.p_dropout if self.training else 0.0
+        hidden_NF = relu_dropout(F.linear(x_BTD.flatten(0, 1), up_weight, up_bias), p)
+        if p > 0.0:
+            down_weight = down_weight * (1.0 / (1.0 - p))
+        output_ND = F.linear(hidden_NF, down_weight, self.down.bias)
+        return SublayerOutput(output_ND.view(x_BTD.shape))
 
     def _padded(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return the weights with hidden channels of zeros added, which ReLU keeps zero.

@@ -1,44 +1,58 @@
 import pytest
 import torch
 
-from switchhead_lab.model.dropout import dropout
+from switchhead_lab.config.architecture import DenseFeedForward
+from switchhead_lab.model.dropout import draw_mask, relu_dropout
+from switchhead_lab.model.feedforward import DenseFeedForwardBlock
+
+CPU = torch.device("cpu")
 
 
-def drop(p: float, seed: int = 0, n: int = 200_001) -> torch.Tensor:
+def drawn(p: float, seed: int = 0, n: int = 200_001) -> torch.Tensor:
     torch.manual_seed(seed)
-    return dropout(torch.ones(n), p, training=True)
+    return draw_mask(torch.Size([n]), p, CPU)
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
-def test_share_and_scale(p: float) -> None:
-    out = drop(p)
-    kept = out != 0
-    assert torch.equal(out[kept], torch.full_like(out[kept], 1 / (1 - p)))
-    share = 1 - kept.double().mean().item()
-    assert abs(share - p) < 4 * (p * (1 - p) / len(out)) ** 0.5 + 1e-5
-    # Neighbours, which share a draw, are dropped independently.
-    dropped = (~kept)[: len(out) // 4 * 4].view(-1, 4).double()
+def test_share_and_independence(p: float) -> None:
+    dropped = drawn(p).double()
+    assert abs(dropped.mean().item() - p) < 4 * (p * (1 - p) / len(dropped)) ** 0.5 + 1e-5
+    # Neighbours share a draw.
+    by_draw = dropped[: len(dropped) // 4 * 4].view(-1, 4)
     for other in range(1, 4):
-        both = (dropped[:, 0] * dropped[:, other]).mean().item()
-        assert abs(both - p * p) < 4 * (p * p * (1 - p * p) / len(dropped)) ** 0.5
+        both = (by_draw[:, 0] * by_draw[:, other]).mean().item()
+        assert abs(both - p * p) < 4 * (p * p * (1 - p * p) / len(by_draw)) ** 0.5
 
 
 def test_equal_seeds_give_equal_masks_and_others_do_not() -> None:
-    assert torch.equal(drop(0.3), drop(0.3))
-    assert not torch.equal(drop(0.3), drop(0.3, seed=1))
-    torch.manual_seed(0)
-    first = dropout(torch.ones(1000), 0.3, training=True)
-    assert not torch.equal(first, dropout(torch.ones(1000), 0.3, training=True))
+    assert torch.equal(drawn(0.3), drawn(0.3))
+    assert not torch.equal(drawn(0.3), drawn(0.3, seed=1))
+    first = drawn(0.3, n=1000)
+    assert not torch.equal(first, draw_mask(first.shape, 0.3, CPU))
 
 
-def test_gradient_passes_where_the_value_does() -> None:
-    x = torch.randn(7, 9, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    out = dropout(x, 0.4, training=True)
-    (grad,) = torch.autograd.grad(out.sum(), x)
-    torch.testing.assert_close(out, x.detach() * grad)
+@pytest.mark.parametrize("p", [0.0, 0.4])
+def test_value_and_gradient(p: float) -> None:
+    x = torch.randn(50, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    torch.manual_seed(3)
+    dropped = draw_mask(x.shape, p, CPU) if p else torch.zeros_like(x, dtype=torch.bool)
+    expected = x.relu().masked_fill(dropped, 0.0)
+    x.requires_grad_()
+    torch.manual_seed(3)
+    out = relu_dropout(x * 1.0, p)
+    assert torch.equal(out, expected)
+    (grad,) = torch.autograd.grad(out.square().sum(), x)
+    torch.testing.assert_close(grad, 2 * expected)
 
 
-def test_nothing_happens_out_of_training_or_at_zero() -> None:
-    x = torch.randn(5)
-    assert dropout(x, 0.5, training=False) is x
-    assert dropout(x, 0.0, training=True) is x
+def test_a_feed_forward_block_keeps_its_mean() -> None:
+    """What is kept is scaled up in the weights, so dropout changes no expectation."""
+    block = DenseFeedForwardBlock(DenseFeedForward(d_ff=4000, p_dropout=0.25), 2)
+    block.reset_parameters(1.0, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        block.down.weight.fill_(1.0)
+        x = torch.randn(64, 3, 2, generator=torch.Generator().manual_seed(1))
+        torch.manual_seed(0)
+        dropped, kept = block.train()(x, None).output_BTD, block.eval()(x, None).output_BTD
+    assert not torch.equal(dropped, kept)
+    assert abs(dropped.mean() / kept.mean() - 1) < 0.01
