@@ -110,4 +110,7 @@ def _call(
     weight = tensors[1] if like is None else like
     suffix = _SUFFIXES[tensors[0].dtype, weight.dtype]
     function = getattr(cpu_build.load(), f"expert_matmul_{name}_{suffix}")
-    function(ctypes.byref(problem[0]), *(ctypes.c_void_p(tensor.data_ptr()) for tensor in tensors))
+    function.restype = ctypes.c_bool
+    pointers = (ctypes.c_void_p(tensor.data_ptr()) for tensor in tensors)
+    if not function(ctypes.byref(problem[0]), *pointers):
+        raise IndexError(f"an expert index is outside of 0..{problem[0].n_groups - 1}")

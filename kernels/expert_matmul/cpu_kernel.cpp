@@ -342,19 +342,31 @@ void weight_gradient(const Problem& p, const T* x, const T* grad_out, W* grad_w)
   }
 }
 
+// An expert that does not exist would be written past the end of every buffer.
+bool groups_exist(const Problem& p) {
+  return std::all_of(p.group, p.group + p.n_slots,
+                     [&](int32_t group) { return 0 <= group && group < p.n_groups; });
+}
+
 }  // namespace
 
 #define FOR_TYPES(SUFFIX, T, W)                                                                   \
-  void expert_matmul_forward_##SUFFIX(const Problem* p, const T* x, const W* w, T* out) {         \
+  bool expert_matmul_forward_##SUFFIX(const Problem* p, const T* x, const W* w, T* out) {         \
+    if (!groups_exist(*p)) return false;                                                          \
     forward<T, W>(*p, x, w, out);                                                                 \
+    return true;                                                                                  \
   }                                                                                               \
-  void expert_matmul_input_gradient_##SUFFIX(const Problem* p, const T* x, const W* w,            \
+  bool expert_matmul_input_gradient_##SUFFIX(const Problem* p, const T* x, const W* w,            \
                                              const T* grad_out, T* grad_x, float* grad_gate) {    \
+    if (!groups_exist(*p)) return false;                                                          \
     input_gradient<T, W>(*p, x, w, grad_out, grad_x, grad_gate);                                  \
+    return true;                                                                                  \
   }                                                                                               \
-  void expert_matmul_weight_gradient_##SUFFIX(const Problem* p, const T* x, const T* grad_out,    \
+  bool expert_matmul_weight_gradient_##SUFFIX(const Problem* p, const T* x, const T* grad_out,    \
                                               W* grad_w) {                                        \
+    if (!groups_exist(*p)) return false;                                                          \
     weight_gradient<T, W>(*p, x, grad_out, grad_w);                                               \
+    return true;                                                                                  \
   }
 
 extern "C" {

@@ -264,3 +264,9 @@ def test_auto_follows_its_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     assert chosen(rows, 6, 128, 1) == "sorted"
     assert chosen(rows, 5, 412, 2) == "dense"
     assert chosen(rows, 5, 412, 1) == "sorted"
+
+
+def test_an_expert_that_does_not_exist_is_an_error() -> None:
+    x, weight, index, gate = routed("usual", "value", torch.float32)
+    with pytest.raises(IndexError, match=r"an expert index is outside of 0\.\.7"):
+        multiply("value", x, weight, index + 3, gate, "cpu")
