@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 from switchhead_lab import __version__
-from switchhead_lab.cli import audit, budget, data, doctor, match, report, runs, sweep, train, ui
+from switchhead_lab.cli import (
+    audit,
+    bench,
+    budget,
+    data,
+    doctor,
+    match,
+    report,
+    runs,
+    sweep,
+    train,
+    ui,
+)
 from switchhead_lab.errors import LabError
 
 EXIT_USER_ERROR = 2
@@ -31,6 +43,7 @@ app.command()(report.report)
 app.add_typer(runs.app, name="runs")
 app.command()(audit.audit)
 app.command()(ui.ui)
+app.add_typer(bench.app, name="bench")
 app.command()(doctor.doctor)
 
 

@@ -5,8 +5,6 @@ PyTorch's FLOP counter, floats kept for the backward pass from its saved-tensor 
 that is neither counted nor known to multiply nothing is an error, never a zero.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry
 from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.model.attention import build_attention
 from switchhead_lab.model.feedforward import build_feedforward
+from switchhead_lab.model.kept import kept_for_backward
 from switchhead_lab.model.sequence_plan import SequencePlan, plan_sequences
 
 # Views, element-wise arithmetic, reductions, sorts and copies: no products of matrices.
@@ -27,9 +26,9 @@ _WITHOUT_PRODUCT_NAMES = (
     "clone constant_pad_nd copy_ cos detach div div_ empty empty_like entr eq exp expand eye "
     "fill_ full gather ge gt index_select lift_fresh log logical_not logsumexp lt masked_fill "
     "masked_fill_ mean mul nan_to_num native_dropout neg new_empty new_full new_zeros ones "
-    "ones_like permute pow rand_like relu reshape rsub scalar_tensor scatter searchsorted "
-    "select sigmoid sin slice sort split split_with_sizes sqrt squeeze stack sub sum t "
-    "transpose tril triu_ unbind unsqueeze var view where zero_ zeros zeros_like "
+    "ones_like permute pow rand rand_like relu reshape rsub scalar_tensor scatter "
+    "searchsorted select sigmoid sin slice sort split split_with_sizes sqrt squeeze stack sub "
+    "sum t transpose tril triu_ unbind unsqueeze var view where zero_ zeros zeros_like "
 )
 _WITHOUT_PRODUCTS = frozenset(_WITHOUT_PRODUCT_NAMES.split())
 
@@ -94,33 +93,12 @@ def _count(layer: nn.Module, x: Tensor, plan: SequencePlan) -> ExecutedCost:
     counter = FlopCounterMode(display=False, custom_mapping=_FORMULAS)
     # The plan belongs to the whole model: its table and mask are kept once, not by each layer.
     known = [x, *layer.parameters(), plan.table, *([] if plan.mask is None else [plan.mask])]
-    with _kept_for_backward(known) as kept, counter, _RefuseUncounted():
+    with kept_for_backward(known) as kept, counter, _RefuseUncounted():
         layer(x, plan)
     return ExecutedCost(
         macs=counter.get_total_flops() // 2,
         memory_floats=sum(kept.values()),
     )
-
-
-@contextmanager
-def _kept_for_backward(known: list[Tensor]) -> Iterator[dict[int, int]]:
-    """Collect the floats that autograd saves, by storage."""
-    excluded = {_storage(tensor) for tensor in known}
-    kept: dict[int, int] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        key = _storage(tensor)
-        if tensor.is_floating_point() and key not in excluded:
-            # A view keeps its whole storage, an expanded one no more than that.
-            kept[key] = tensor.untyped_storage().nbytes() // tensor.element_size()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        yield kept
-
-
-def _storage(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata
 
 
 class _RefuseUncounted(TorchDispatchMode):

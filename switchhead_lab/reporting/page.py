@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from switchhead_lab.reporting.grids import Grid
 from switchhead_lab.reporting.quality import Quality
+from switchhead_lab.reporting.resources import Resources
 from switchhead_lab.reporting.statistics import MISSING
 from switchhead_lab.reporting.tables import to_markdown
 
@@ -59,6 +60,7 @@ class Page:
         candidates: The candidates of the search, or None.
         figures: Names of the figures, without suffix.
         quality: How well a model does is told.
+        resources: Time and memory of training steps, or None.
     """
 
     title: str
@@ -69,13 +71,17 @@ class Page:
     candidates: Grid | None
     figures: tuple[str, ...]
     quality: Quality
+    resources: Resources | None = None
     paper_title: str = "The paper's values beside ours"
     candidates_title: str = "Candidates of the search"
+    resources_title: str = "Time and memory of a training step (Table 5)"
 
     @property
     def grids(self) -> list[Grid]:
         """Every table of the page."""
-        return [grid for grid in (self.table, self.paper, self.candidates) if grid is not None]
+        resources = self.resources.grid if self.resources is not None else None
+        grids = (self.table, self.paper, resources, self.candidates)
+        return [grid for grid in grids if grid is not None]
 
 
 def table_page(heading: str, grid: Grid, caption: Sequence[str]) -> str:
@@ -90,6 +96,9 @@ def report_page(page: Page) -> str:
     parts += [f"![{name.replace('-', ' ')}]({name}.png)\n" for name in page.figures]
     if page.paper is not None:
         parts += [f"## {page.paper_title}\n", f"{page.paper_caption}\n", to_markdown(page.paper)]
+    if page.resources is not None:
+        table = to_markdown(page.resources.grid)
+        parts += [f"## {page.resources_title}\n", f"{page.resources.caption}\n", table]
     if page.candidates is not None:
         parts += [f"## {page.candidates_title}\n", to_markdown(page.candidates)]
     parts += [

@@ -13,6 +13,7 @@ from switchhead_lab.reporting.page import Page, report_page, table_page
 from switchhead_lab.reporting.paper_values import find_comparison, paper_grid
 from switchhead_lab.reporting.plots import draw_tradeoff
 from switchhead_lab.reporting.quality import Quality
+from switchhead_lab.reporting.resources import Resources, read_resources
 from switchhead_lab.reporting.selection import Selection
 from switchhead_lab.reporting.sidecar import provenance_json
 from switchhead_lab.reporting.tables import to_csv, to_latex
@@ -32,7 +33,10 @@ _FIGURES: dict[str, tuple[CostName, str]] = {
     ),
 }
 # Files that only some sweeps have; what an earlier report left of them would mislead.
-_OPTIONAL_FILES = ("paper.md", "paper.csv", "candidates.md", "candidates.csv")
+_OPTIONAL_FILES = (
+    *("paper.md", "paper.csv", "candidates.md", "candidates.csv"),
+    *("resources.md", "resources.csv"),
+)
 
 
 @dataclass(frozen=True)
@@ -86,11 +90,13 @@ def write_report(selection: Selection, runs_dir: Path, reports_dir: Path) -> Rep
         WorkspaceError: If the folder cannot be written.
     """
     frame = read_frame(selection.record, runs_dir)
-    page = _page(frame, selection.notes)
+    resources = read_resources(frame.record.sweep, reports_dir)
+    page = _page(frame, selection.notes, resources)
     sweep = frame.record.sweep
     files = _contents(frame, page)
     folder = make_directory(reports_dir / sweep.name / sweep.size)
-    provenance = provenance_json(frame, page.grids, files, page.caption)
+    sources = [resources.source] if resources is not None else []
+    provenance = provenance_json(frame, page.grids, files, page.caption, sources)
     _write(folder, {**files, PROVENANCE_FILE: provenance.encode()})
     return Report(
         folder=folder,
@@ -105,7 +111,7 @@ def write_report(selection: Selection, runs_dir: Path, reports_dir: Path) -> Rep
     )
 
 
-def _page(frame: SweepFrame, notes: tuple[str, ...]) -> Page:
+def _page(frame: SweepFrame, notes: tuple[str, ...], resources: Resources | None) -> Page:
     sweep = frame.record.sweep
     comparison = None
     if sweep.paper is not None:
@@ -119,6 +125,7 @@ def _page(frame: SweepFrame, notes: tuple[str, ...]) -> Page:
         candidates=candidate_grid(frame) if sweep.study is not None else None,
         figures=tuple(_figure_name(frame, key) for key in _FIGURES),
         quality=frame.quality,
+        resources=resources,
     )
 
 
@@ -135,6 +142,10 @@ def _contents(frame: SweepFrame, page: Page) -> dict[str, bytes]:
     if page.paper is not None:
         texts["paper.md"] = table_page(page.paper_title, page.paper, [page.paper_caption])
         texts["paper.csv"] = to_csv(page.paper)
+    if page.resources is not None:
+        grid, caption = page.resources.grid, page.resources.caption
+        texts["resources.md"] = table_page(page.resources_title, grid, [caption])
+        texts["resources.csv"] = to_csv(grid)
     if page.candidates is not None:
         texts["candidates.md"] = table_page(page.candidates_title, page.candidates, page.caption)
         texts["candidates.csv"] = to_csv(page.candidates)

@@ -21,6 +21,7 @@ def provenance_json(
     grids: Iterable[Grid],
     files: Mapping[str, bytes],
     caption: Sequence[str],
+    sources: Sequence[Mapping[str, str]] = (),
 ) -> str:
     """Write where every number of a report comes from.
 
@@ -29,6 +30,7 @@ def provenance_json(
         grids: Its tables.
         files: Contents of the report's other files by name.
         caption: Sentences of the caption.
+        sources: Files besides runs that numbers come from, each with its hash.
     """
     sweep = frame.record.sweep
     records = frame.records
@@ -49,6 +51,7 @@ def provenance_json(
         "runs_with_uncommitted_changes": [record.name for record in records if is_dirty(record)],
         "data_digests": sorted(digests),
         "caption": list(caption),
+        **({"sources": list(sources)} if sources else {}),
         "runs": {run.member.run_name: _describe(run) for run in frame.runs},
         "cells": [entry for grid in grids for entry in _cells(grid)],
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())},

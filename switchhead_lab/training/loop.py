@@ -1,32 +1,23 @@
-"""The training loop, the only one: every variant, size and objective passes through it.
+"""The training loop, the only one: every variant, size and objective passes through it."""
 
-A step is a function of its number: batch, learning rate and dropout are drawn from (seed, step), so
-a resumed run repeats the uninterrupted one to the last bit.
-"""
-
-import hashlib
 import math
 import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import torch
-from torch import Tensor
-
 from switchhead_lab.config.schema import RunConfig
-from switchhead_lab.data.batches import Batch
 from switchhead_lab.data.dataset import Dataset
 from switchhead_lab.data.documents import Split
-from switchhead_lab.errors import TrainingError
-from switchhead_lab.model.transformer import Memory, Transformer
+from switchhead_lab.model.transformer import Transformer
 from switchhead_lab.tracking.record import MetricPoint
 from switchhead_lab.tracking.run_dir import RunDir
 from switchhead_lab.training.checkpoint import Progress, load_latest, save_checkpoint
 from switchhead_lab.training.hooks import Hook, Prune
 from switchhead_lab.training.host import Host
 from switchhead_lab.training.objectives import Objective
-from switchhead_lab.training.optimisation import build_optimizer, clip_gradients, learning_rate
+from switchhead_lab.training.optimisation import learning_rate
+from switchhead_lab.training.step import Stepper
 from switchhead_lab.training.validation import SplitScore, score_split
 
 
@@ -59,16 +50,13 @@ class Trainer:
         hooks: Sequence[Hook],
     ) -> None:
         self.config, self.host = config, host
-        self.model = model.to(host.device)
-        self.model.checkpoint_activations = config.training.checkpoint_activations
         self._objective, self._dataset = objective, dataset
         self._run_dir, self._hooks = run_dir, hooks
-        self._optimizer = build_optimizer(self.model, config.training)
-        self._batches = dataset.training_batches(
+        batches = dataset.training_batches(
             config.training.batch_size, config.model.seq_len, config.seed
         )
-        self._n_micro_batches = config.training.batch_size // config.training.micro_batch_size
-        self._memories: list[Memory] = [()] * self._n_micro_batches
+        self._stepper = Stepper(config, model, objective, batches, host)
+        self.model = self._stepper.model
         self.progress = Progress()
         # Wall times of the steps since the last recorded point.
         self._unlogged_seconds: list[float] = []
@@ -85,7 +73,7 @@ class Trainer:
         self.model.train()
         while self.progress.step < training.n_steps:
             started = time.perf_counter()
-            loss_sum, n_targets = self._step()
+            loss_sum, n_targets = self._stepper.step(self.progress.step)
             self._count(loss_sum, n_targets, time.perf_counter() - started)
             step, is_last = self.progress.step, self.progress.step == training.n_steps
             if step % training.log_every == 0 or is_last:
@@ -106,50 +94,6 @@ class Trainer:
         rows, seq_len = self.config.training.batch_size, self.config.model.seq_len
         batches = self._dataset.evaluation_batches(split, rows, seq_len)
         return score_split(self.model, self._objective, batches, self.host)
-
-    def _step(self) -> tuple[float, int]:
-        """Take one optimiser step; return the loss summed over its targets, and their number."""
-        step = self.progress.step
-        batch = self._batches.at(step)
-        torch.manual_seed(_step_seed(self.config.seed, step))
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate(self.config.training, step)
-        self._optimizer.zero_grad(set_to_none=True)
-        loss_sum = self._accumulate_gradients(batch)
-        norm = clip_gradients(self.model, self.config.training.clip_norm)
-        self._require_finite("loss", loss_sum, step)
-        self._require_finite("gradient norm", float(norm), step)
-        self._optimizer.step()
-        return loss_sum, batch.targets.size
-
-    def _accumulate_gradients(self, batch: Batch) -> float:
-        """Add up the gradients of the mean loss over the micro-batches; return the summed loss."""
-        device, rows = self.host.device, self.config.training.micro_batch_size
-        loss_sum = 0.0
-        for number in range(self._n_micro_batches):
-            part = slice(number * rows, (number + 1) * rows)
-            memory: Memory = () if batch.starts_stream else self._memories[number]
-            with torch.autocast(device.type, torch.bfloat16, enabled=self.host.precision == "bf16"):
-                score = self._objective.score(
-                    self.model,
-                    torch.from_numpy(batch.inputs_BT[part]).to(device),
-                    torch.from_numpy(batch.targets[part]).to(device),
-                    memory,
-                )
-            loss = score.loss_nats_sum / batch.targets.size
-            if score.auxiliary_loss is not None:
-                loss = loss + score.auxiliary_loss / self._n_micro_batches
-            loss.backward()
-            self._memories[number] = score.memory
-            loss_sum += float(score.loss_nats_sum.detach())
-        return loss_sum
-
-    def _require_finite(self, name: str, value: float, step: int) -> None:
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"{name} is {value} at step {step + 1}; the step was not taken. "
-                f"Try a learning_rate below {self.config.training.learning_rate:g} or more warm-up"
-            )
 
     def _count(self, loss_sum: float, n_targets: int, seconds: float) -> None:
         self._unlogged_seconds.append(seconds)
@@ -182,36 +126,15 @@ class Trainer:
         return next((answer for answer in answers if answer is not None), None)
 
     def _save(self) -> None:
-        save_checkpoint(self._run_dir.checkpoints_dir, self.progress, self._tensors())
-
-    def _tensors(self) -> dict[str, Tensor]:
-        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        for name, parameter in self.model.named_parameters():
-            for key, value in self._optimizer.state[parameter].items():
-                tensors[f"optimizer.{name}.{key}"] = value
-        for number, memory in enumerate(self._memories):
-            for layer, value in enumerate(memory):
-                tensors[f"memory.{number:04d}.{layer:04d}"] = value
-        return tensors
+        tensors = self._stepper.tensors()
+        save_checkpoint(self._run_dir.checkpoints_dir, self.progress, tensors)
 
     def _resume(self) -> None:
         loaded = load_latest(self._run_dir.checkpoints_dir)
         self._run_dir.drop_metrics_after(loaded[0].step if loaded else 0)
-        if loaded is None:
-            return
-        self.progress, tensors = loaded
-        self.model.load_state_dict(_below("model.", tensors))
-        for name, parameter in self.model.named_parameters():
-            state = _below(f"optimizer.{name}.", tensors)
-            # AdamW keeps its step counter where it was made; moments live with the parameter.
-            self._optimizer.state[parameter] = {
-                key: value.to(parameter.device) for key, value in state.items()
-            }
-        for number in range(self._n_micro_batches):
-            layers = _below(f"memory.{number:04d}.", tensors)
-            self._memories[number] = tuple(
-                layers[key].to(self.host.device) for key in sorted(layers)
-            )
+        if loaded is not None:
+            self.progress, tensors = loaded
+            self._stepper.load_tensors(tensors)
 
 
 def _validation_metrics(score: SplitScore) -> dict[str, float]:
@@ -221,16 +144,3 @@ def _validation_metrics(score: SplitScore) -> dict[str, float]:
     if score.accuracy is not None:
         metrics["validation/accuracy"] = score.accuracy
     return metrics | score.router_use.metrics()
-
-
-def _step_seed(seed: int, step: int) -> int:
-    digest = hashlib.sha256(f"{seed}/{step}".encode()).digest()
-    return int.from_bytes(digest[:7], "big")
-
-
-def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): value
-        for name, value in tensors.items()
-        if name.startswith(prefix)
-    }

@@ -30,6 +30,9 @@ COMMANDS = [
     ["runs", "diff"],
     ["runs", "sync"],
     ["ui"],
+    ["bench"],
+    ["bench", "step"],
+    ["bench", "kernels"],
     ["doctor"],
 ]
 

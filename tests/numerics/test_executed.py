@@ -94,6 +94,10 @@ def test_moa(rope: bool) -> None:
 def test_feedforward() -> None:
     dense = model_with(DenseAttention(n_heads=1, d_head=2), rope=True)
     assert executed_feedforward(dense).macs == 2 * T * D * F
+    dropped = DenseFeedForward(d_ff=F, p_dropout=0.1)
+    attention = DenseAttention(n_heads=1, d_head=2)
+    with_dropout = model_with(attention, rope=True, feedforward=dropped)
+    assert executed_feedforward(with_dropout).macs == 2 * T * D * F
     odd = model_with(
         DenseAttention(n_heads=1, d_head=2), rope=True, feedforward=DenseFeedForward(d_ff=F + 1)
     )

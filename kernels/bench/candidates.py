@@ -1,0 +1,142 @@
+"""What is compared: the backends, other libraries, and a dense product of the same size.
+
+Letters: N tokens, X width in, Y width out, S slots.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from switchhead_kernels.bench.problems import DTYPES, Inputs, Problem
+from switchhead_kernels.expert_matmul import Backend, expert_matmul, make_routing
+from switchhead_kernels.expert_matmul.slots import slots_of
+
+Product = Callable[[Problem, Inputs], Tensor]
+"""Computes a problem's output from its inputs, sorting of the choices included."""
+
+Products = Mapping[str, Product]
+"""Candidates by name."""
+
+LINEAR, REFERENCE = "linear", "reference"
+
+
+class UnavailableError(RuntimeError):
+    """A candidate cannot run here; the message says why."""
+
+
+def all_products() -> dict[str, Product]:
+    """Return every candidate that should give the problem's output, by name."""
+    backends: dict[str, Product] = {name: _backend(name) for name in get_args(Backend)}
+    return backends | {"grouped_mm": _on_cuda(grouped_mm), "scattermoe": _on_cuda(scattermoe)}
+
+
+def make_linear(problem: Problem, device: torch.device) -> tuple[Callable[[], Tensor], Inputs]:
+    """Return a dense product of as many multiply-accumulates, and its tensors.
+
+    A value projection stands beside D -> H * K * P, an output projection beside H * K * P -> D.
+    """
+    n_slots = problem.n_heads * problem.top_k
+    is_widening = problem.rows_in == "token"
+    width_in = problem.width_in * (1 if is_widening else n_slots)
+    width_out = problem.width_out * (n_slots if is_widening else 1)
+    dtype = DTYPES[problem.dtype]
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*sizes: int, dtype: torch.dtype = dtype) -> Tensor:
+        return torch.randn(*sizes, generator=generator).to(device, dtype)
+
+    x = draw(problem.n_tokens, width_in).requires_grad_()
+    weight = draw(width_out, width_in, dtype=torch.float32).requires_grad_()
+    grad = draw(problem.n_tokens, width_out)
+    index = torch.empty(0, dtype=torch.int64)
+    # Cast at every call, as autocast does once a step, and as the experts' weights are.
+    return lambda: F.linear(x, weight.to(dtype)), Inputs(x, weight, index, None, grad)
+
+
+def backward_of(forward: Callable[[], Tensor], inputs: Inputs) -> Callable[[], object]:
+    """Return a call that runs forward and takes every gradient."""
+    wanted = inputs.differentiable
+    return lambda: torch.autograd.grad(forward(), wanted, inputs.grad)
+
+
+def relative_error(
+    product: Product, problem: Problem, inputs: Inputs, exact: list[Tensor]
+) -> float:
+    """Return the largest relative error of output and gradients (Frobenius norms).
+
+    Args:
+        product: The candidate.
+        problem: The problem.
+        inputs: Its tensors.
+        exact: What `output_and_gradients` of the definition gives for them in float64.
+    """
+    found = output_and_gradients(product, problem, inputs)
+    return max(
+        float((ours.double() - theirs).norm() / theirs.norm())
+        for ours, theirs in zip(found, exact, strict=True)
+    )
+
+
+def output_and_gradients(product: Product, problem: Problem, inputs: Inputs) -> list[Tensor]:
+    """Return the output, then the gradient of everything that has one."""
+    output = product(problem, inputs)
+    return [output.detach(), *torch.autograd.grad(output, inputs.differentiable, inputs.grad)]
+
+
+def grouped_mm(problem: Problem, inputs: Inputs) -> Tensor:
+    """PyTorch's product of groups, with gathering and summing around it."""
+    routing = make_routing(inputs.index_NHK, problem.n_experts)
+    slots = slots_of(problem.n_heads, problem.top_k, problem.rows_in, problem.rows_out)
+    order = routing.order_S
+    rows_SX = inputs.x.flatten(0, -2).index_select(0, order // slots.per_input)
+    weight = inputs.weight_HEXY.flatten(0, 1).to(inputs.x.dtype)
+    sorted_SY = F.grouped_mm(rows_SX, weight, offs=routing.offset_G1[1:])
+    place_S = torch.empty_like(order).scatter(0, order, torch.arange(len(order)).to(order))
+    return _gated_sum(inputs, sorted_SY.index_select(0, place_S), slots.per_output)
+
+
+def scattermoe(problem: Problem, inputs: Inputs) -> Tensor:
+    """ScatterMoE's product; it cannot sum a head's experts alone, so that is done behind it."""
+    library: Any = importlib.import_module("scattermoe.parallel_experts")
+    slots = slots_of(problem.n_heads, problem.top_k, problem.rows_in, problem.rows_out)
+    routing = make_routing(inputs.index_NHK, problem.n_experts)
+    found = library.flatten_sort_count(routing.group_S.long(), routing.n_groups)
+    weight = inputs.weight_HEXY.flatten(0, 1).to(inputs.x.dtype)
+    x = inputs.x.flatten(0, -2)
+    product_SY = library.parallel_linear(x, weight, slots.per_input, *found)
+    return _gated_sum(inputs, product_SY, slots.per_output)
+
+
+def _gated_sum(inputs: Inputs, product_SY: Tensor, per_output: int) -> Tensor:
+    if inputs.gate_NHK is not None:
+        product_SY = product_SY * inputs.gate_NHK.flatten()[:, None].to(product_SY.dtype)
+    summed = product_SY.unflatten(0, (-1, per_output)).sum(dim=1)
+    return summed.view(inputs.grad.shape)
+
+
+def _backend(name: Any) -> Product:
+    def multiply(problem: Problem, inputs: Inputs) -> Tensor:
+        return expert_matmul(
+            inputs.x,
+            inputs.weight_HEXY,
+            make_routing(inputs.index_NHK, problem.n_experts),
+            inputs.gate_NHK,
+            rows_in=problem.rows_in,
+            rows_out=problem.rows_out,
+            backend=name,
+        )
+
+    return multiply
+
+
+def _on_cuda(product: Product) -> Product:
+    def multiply(problem: Problem, inputs: Inputs) -> Tensor:
+        if inputs.x.device.type != "cuda":
+            raise UnavailableError("is compared on CUDA only")
+        return product(problem, inputs)
+
+    return multiply

@@ -1,0 +1,1 @@
+"""Timings: the whole training step of a sweep's models, and where they are written down."""

@@ -1,0 +1,137 @@
+"""What a bench found, on disk: reports/bench/NAME.json and NAME.md, with the machine."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import switchhead_lab
+from switchhead_kernels.bench import BenchResult
+from switchhead_lab.benchmark.step import StepBench
+from switchhead_lab.tracking.atomic import make_directory, write_text
+from switchhead_lab.tracking.bench_record import bench_dir, step_bench_name
+from switchhead_lab.tracking.provenance import collect_provenance
+from switchhead_lab.training.host import Host
+
+Table = tuple[list[str], list[list[str]]]
+
+
+def write_step_bench(
+    reports_dir: Path, sweep: str, size: str, bench: StepBench, host: Host
+) -> dict[str, Any]:
+    """Write the training steps of a sweep's models; return what was written."""
+    contents = {"sweep": sweep, "size": size, "precision": host.precision, **asdict(bench)}
+    return _write(reports_dir, step_bench_name(sweep, size), contents, step_table(bench), host)
+
+
+def write_kernel_bench(reports_dir: Path, bench: BenchResult, host: Host) -> dict[str, Any]:
+    """Write the speed of expert products; return what was written."""
+    contents, remarks = asdict(bench), kernel_remarks(bench)
+    return _write(reports_dir, "kernels", contents, kernel_table(bench), host, remarks)
+
+
+def step_table(bench: StepBench) -> Table:
+    """Return headings and cells: one row for each model."""
+    headings = [
+        *("model", "ms/step", "quartiles", "tokens/s", "time / first", "kept floats"),
+        *("kept / first", "GFLOP", "bound ms", "time / bound", "routing"),
+    ]
+    rows = [
+        [
+            step.model,
+            f"{step.ms:.1f}",
+            f"{step.ms_quartiles[0]:.1f}-{step.ms_quartiles[1]:.1f}",
+            f"{step.tokens_per_second:,.0f}",
+            f"{step.relative_time:.3f}",
+            f"{step.kept_floats / 1e6:.1f}M",
+            f"{step.relative_kept_floats:.3f}",
+            f"{step.gflop:.1f}",
+            f"{step.bound_ms:.1f}",
+            f"{step.times_bound:.2f}",
+            f"{100 * step.routing_fraction:.1f}%",
+        ]
+        for step in bench.steps
+    ]
+    return headings, rows
+
+
+def kernel_table(bench: BenchResult) -> Table:
+    """Return headings and cells: one row for each timed candidate of each problem."""
+    headings = [
+        *("projection", "shape", "k", "type", "candidate", "forward ms", "x linear", "GFLOP/s"),
+        *("fwd+bwd ms", "x linear", "GFLOP/s", "error"),
+    ]
+    rows = []
+    for result in bench.problems:
+        problem = result.problem
+        of = [problem.projection, str(problem.shape), str(problem.top_k), problem.dtype]
+        for candidate in result.candidates:
+            timed = [times for times in (candidate.forward, candidate.forward_backward) if times]
+            cells = [
+                cell
+                for times in timed
+                for cell in (
+                    f"{times.median_ms:.2f}",
+                    f"{times.relative_time:.2f}",
+                    f"{times.gflops:.0f}",
+                )
+            ]
+            error = "-" if candidate.error is None else f"{candidate.error:.0e}"
+            if timed:
+                rows.append([*of, candidate.name, *cells, error])
+    return headings, rows
+
+
+def kernel_remarks(bench: BenchResult) -> list[str]:
+    """Return why candidates are not timed, each reason once."""
+    remarks = [
+        f"{candidate.name}: {candidate.status}: {candidate.reason}"
+        for result in bench.problems
+        for candidate in result.candidates
+        if candidate.reason
+    ]
+    return list(dict.fromkeys(remarks))
+
+
+def _write(
+    reports_dir: Path,
+    name: str,
+    contents: dict[str, Any],
+    table: Table,
+    host: Host,
+    remarks: Sequence[str] = (),
+) -> dict[str, Any]:
+    provenance = collect_provenance(
+        Path(switchhead_lab.__file__).parents[1],
+        data_manifest=None,
+        device=host.facts,
+        command=sys.argv,
+    ).values
+    data = {"schema_version": 1, "device": host.description, **contents, "provenance": provenance}
+    folder = make_directory(bench_dir(reports_dir))
+    write_text(folder / f"{name}.json", json.dumps(data, indent=2) + "\n")
+    write_text(folder / f"{name}.md", _page(name, data, table, remarks))
+    return data
+
+
+def _page(name: str, data: dict[str, Any], table: Table, remarks: Sequence[str]) -> str:
+    headings, rows = table
+    versions = data["provenance"].get("versions") or {}
+    facts, peak = data["provenance"].get("device") or {}, data["peak_gflops"]
+    peaks = peak if isinstance(peak, dict) else {data.get("precision", ""): peak}
+    lines = [
+        f"# {name}",
+        "",
+        f"- Machine: {data['device']}, {facts.get('n_threads', '?')} threads, PyTorch "
+        f"{versions.get('torch', '?')}; medians, all candidates in turn in one process.",
+        *(f"- Best square product, {kind}: {value:,.0f} GFLOP/s." for kind, value in peaks.items()),
+        *(f"- Not timed: {remark}." for remark in remarks),
+        "",
+        f"| {' | '.join(headings)} |",
+        f"|{'---|' * len(headings)}",
+        *(f"| {' | '.join(row)} |" for row in rows),
+        "",
+    ]
+    return "\n".join(lines)

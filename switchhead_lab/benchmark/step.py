@@ -1,0 +1,223 @@
+"""Time the whole training step of several models, interleaved in one process.
+
+Tokens are random: only their shape matters to the time. Memory is carried as in training.
+"""
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from switchhead_kernels.bench import Effort, interleave, matmul_peak, stopwatch
+from switchhead_lab.config.schema import RunConfig
+from switchhead_lab.data.batches import Batch
+from switchhead_lab.model.executed import executed_attention, executed_feedforward
+from switchhead_lab.model.kept import kept_for_backward
+from switchhead_lab.model.router import Router
+from switchhead_lab.model.transformer import build_model
+from switchhead_lab.training.host import Host
+from switchhead_lab.training.objectives import build_objective
+from switchhead_lab.training.step import Stepper
+
+# A backward pass costs two products for each one forward, and a MAC is two operations.
+_FLOP_PER_MAC = 6
+_WARM_UP_STEPS = 3
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """One model's training step.
+
+    Attributes:
+        model: Name in the sweep.
+        ms: Median time in milliseconds.
+        ms_quartiles: First and third quartile.
+        tokens_per_second: Tokens of a step over the median.
+        relative_time: Time over the first model's.
+        kept_floats: Floats that autograd keeps for the backward pass, parameters left out.
+        relative_kept_floats: The same over the first model's.
+        peak_memory_bytes: Most memory allocated on a GPU; None elsewhere, where it is not measured.
+        gflop: Operations of all products, forward and backward, in units of 1e9: executed MACs
+            times 6.
+        bound_ms: Time of those at the speed of the best square product.
+        times_bound: Median time over that.
+        routing_fraction: Time of routers, top-k and bookkeeping, on their own, over the median.
+    """
+
+    model: str
+    ms: float
+    ms_quartiles: tuple[float, float]
+    tokens_per_second: float
+    relative_time: float
+    kept_floats: int
+    relative_kept_floats: float
+    peak_memory_bytes: int | None
+    gflop: float
+    bound_ms: float
+    times_bound: float
+    routing_fraction: float
+
+
+@dataclass(frozen=True)
+class StepBench:
+    """Training steps of several models, timed in turn.
+
+    Attributes:
+        peak_gflops: Speed of the best square product in the type of the steps, in GFLOP/s.
+        n_rounds: Steps timed for each model.
+        steps: One entry for each model, in their order.
+    """
+
+    peak_gflops: float
+    n_rounds: int
+    steps: tuple[StepTime, ...]
+
+
+def bench_steps(
+    configs: dict[str, RunConfig],
+    host: Host,
+    n_rounds: int,
+    progress: Callable[[str], None] = lambda _: None,
+) -> StepBench:
+    """Time the training steps of models in turn, round after round.
+
+    Args:
+        configs: Configurations by name; the first is what the others are compared with.
+        host: Device and arithmetic.
+        n_rounds: Steps timed for each model.
+        progress: Called with a line at each stage.
+    """
+    steppers: dict[str, Callable[[], object]] = {}
+    facts: dict[str, _Facts] = {}
+    for name, config in configs.items():
+        progress(f"building {name}")
+        stepper = _stepper(config, host)
+        steppers[name] = _numbered(stepper)
+        facts[name] = _facts(config, stepper, steppers[name], host)
+    progress(f"timing {n_rounds} steps of each model")
+    timed = {name: stopwatch(call, host.device) for name, call in steppers.items()}
+    seconds = interleave(timed, Effort.exactly(n_rounds))
+    dtype = torch.bfloat16 if host.precision == "bf16" else torch.float32
+    peak = matmul_peak(dtype, host.device)
+    first = next(iter(configs))
+    base = statistics.median(seconds[first]), facts[first].kept_floats
+    steps = [
+        _step_time(name, configs[name], seconds[name], facts[name], base, peak) for name in configs
+    ]
+    return StepBench(peak, n_rounds, tuple(steps))
+
+
+@dataclass(frozen=True)
+class _Facts:
+    kept_floats: int
+    peak_memory_bytes: int | None
+    routing_seconds: float
+
+
+class RandomBatches:
+    """Endless batches of random tokens that go on from each other."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self._config = config
+
+    def at(self, step: int) -> Batch:
+        """Return the batch of a step, from 0; only the first begins a stream."""
+        training, seq_len = self._config.training, self._config.model.seq_len
+        rng = np.random.default_rng(step)
+        shape = (training.batch_size, seq_len)
+        # Token 0 may stand for padding.
+        inputs = rng.integers(1, self._config.vocab_size, shape)
+        predicts_tokens = self._config.objective.kind == "language_model"
+        n_targets = shape if predicts_tokens else shape[:1]
+        targets = rng.integers(0, self._config.n_outputs, n_targets)
+        return Batch(inputs, targets, starts_stream=step == 0 or not predicts_tokens)
+
+
+def _stepper(config: RunConfig, host: Host) -> Stepper:
+    model = build_model(config.model, config.vocab_size, config.seed, config.n_outputs).train()
+    return Stepper(config, model, build_objective(config.objective), RandomBatches(config), host)
+
+
+def _numbered(stepper: Stepper) -> Callable[[], object]:
+    """Return a call that takes the next step each time; the last step number is never passed."""
+    number = 0
+
+    def take() -> None:
+        nonlocal number
+        stepper.step(number)
+        number += 1
+
+    return take
+
+
+def _facts(config: RunConfig, stepper: Stepper, take: Callable[[], object], host: Host) -> _Facts:
+    is_cuda = host.device.type == "cuda"
+    if is_cuda:
+        torch.cuda.reset_peak_memory_stats(host.device)
+    for _ in range(_WARM_UP_STEPS - 1):
+        take()
+    with kept_for_backward(stepper.model.parameters()) as kept:
+        take()
+    peak = torch.cuda.max_memory_allocated(host.device) if is_cuda else None
+    return _Facts(sum(kept.values()), peak, _routing_seconds(config, stepper, host))
+
+
+def _routing_seconds(config: RunConfig, stepper: Stepper, host: Host) -> float:
+    """Time every router with its top-k and bookkeeping, forward and backward, on its own."""
+    model, rows = config.model, config.training.batch_size
+    total = 0.0
+    for name, router in stepper.model.named_modules():
+        if not isinstance(router, Router):
+            continue
+        n_positions = model.seq_len * (
+            model.context_multiple if name.endswith("value_router") else 1
+        )
+        x = torch.randn(rows * n_positions, model.d_model, device=host.device, requires_grad=True)
+
+        def route(router: Router = router, x: torch.Tensor = x) -> None:
+            choice = router(x)
+            assert choice.routing.group_S.numel(), "bookkeeping is part of the time"
+            choice.weight_NHK.sum().backward()
+
+        timed = stopwatch(route, host.device)
+        total += statistics.median([timed() for _ in range(5)][1:])
+    return total
+
+
+def _gflop(config: RunConfig) -> float:
+    """Return the operations of a step's products, in units of 1e9."""
+    model, n_sequences = config.model, config.training.batch_size
+    per_layer = executed_attention(model).macs + executed_feedforward(model).macs
+    output = model.seq_len * model.d_model * config.n_outputs
+    macs = n_sequences * (model.n_layers * per_layer + output)
+    return _FLOP_PER_MAC * macs / 1e9
+
+
+def _step_time(
+    name: str,
+    config: RunConfig,
+    seconds: Sequence[float],
+    facts: _Facts,
+    base: tuple[float, int],
+    peak: float,
+) -> StepTime:
+    median = statistics.median(seconds)
+    quartiles = statistics.quantiles(seconds, n=4) if len(seconds) > 1 else [median] * 3
+    gflop = _gflop(config)
+    bound = gflop / peak
+    return StepTime(
+        model=name,
+        ms=1e3 * median,
+        ms_quartiles=(1e3 * quartiles[0], 1e3 * quartiles[2]),
+        tokens_per_second=config.tokens_per_step / median,
+        relative_time=median / base[0],
+        kept_floats=facts.kept_floats,
+        relative_kept_floats=facts.kept_floats / base[1],
+        peak_memory_bytes=facts.peak_memory_bytes,
+        gflop=gflop,
+        bound_ms=1e3 * bound,
+        times_bound=median / bound,
+        routing_fraction=facts.routing_seconds / median,
+    )

@@ -1,0 +1,135 @@
+"""`lab bench`: how fast training steps and expert products are on this machine."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from switchhead_lab.cli.match import DeviceOption, SetOption, SizeOption
+
+app = typer.Typer(
+    help=(
+        "Time training steps and expert products on this machine.\n\n"
+        "Example: lab bench step matched-params"
+    ),
+    no_args_is_help=True,
+)
+RoundsOption = Annotated[int, typer.Option("--rounds", min=1, help="Rounds timed.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+@app.command()
+def step(
+    sweep: Annotated[str, typer.Argument(help="Name of a sweep or path to its file.")],
+    size: SizeOption = "",
+    overrides: SetOption = None,
+    models: Annotated[str, typer.Option(help="Only these models, e.g. dense,switchhead.")] = "",
+    rounds: RoundsOption = 25,
+    device: DeviceOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Time the whole training step of a sweep's models, in turn in one process.
+
+    Time and memory stand beside those of the first model: the paper's Table 5 on this machine. The
+    bound is the time of all products at the speed of the best square product.
+
+    Example: lab bench step matched-params --size pocket
+    """
+    from switchhead_lab.benchmark.record import step_table, write_step_bench
+    from switchhead_lab.benchmark.step import bench_steps
+    from switchhead_lab.cli.tables import print_table
+    from switchhead_lab.config.sweep_files import find_sweep
+    from switchhead_lab.config.workspace import find_workspace
+    from switchhead_lab.errors import ConfigError
+    from switchhead_lab.sweeping.plan import declared_variants, first_candidates, run_config
+    from switchhead_lab.training.host import prepare_host
+
+    workspace = find_workspace().on_device(device)
+    declared = find_sweep(workspace.sweeps_dir, sweep).resolve(size, overrides or ())
+    variants = [*declared_variants(declared), *first_candidates(declared)]
+    configs = {v.title: run_config(declared, v.model, v.seeds[0]) for v in variants}
+    wanted = [name.strip() for name in models.split(",") if name.strip()]
+    unknown = [name for name in wanted if name not in configs]
+    if unknown:
+        raise ConfigError(f"--models {unknown[0]}: no such model; models: {', '.join(configs)}")
+    configs = {name: config for name, config in configs.items() if not wanted or name in wanted}
+    host = prepare_host(workspace.settings.device, declared.training.precision)
+    bench = bench_steps(configs, host, rounds, _say)
+    data = write_step_bench(workspace.reports_dir, declared.name, declared.size, bench, host)
+    if as_json:
+        typer.echo(json.dumps(data, indent=2))
+        return
+    headings, rows = step_table(bench)
+    print_table(f"{declared.name}, size {declared.size}: training step", headings, rows)
+    typer.echo(f"{host.description}, {host.precision}; best square product")
+    typer.echo(f"{bench.peak_gflops:,.0f} GFLOP/s; written to {workspace.reports_dir / 'bench'}")
+
+
+@app.command()
+def kernels(
+    shape: Annotated[
+        list[str] | None, typer.Option("--shape", help="d_model/d_head; several may be given.")
+    ] = None,
+    k: Annotated[str, typer.Option("--k", help="Experts per token, e.g. 1,2.")] = "1,2,3,4",
+    dtype: Annotated[str, typer.Option(help="fp32, bf16 or all.")] = "all",
+    rounds: Annotated[
+        int, typer.Option("--rounds", min=0, help="Rounds timed; 0: enough of them.")
+    ] = 0,
+    device: DeviceOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Time every backend of the expert products beside a dense product of as many operations.
+
+    A backend is first compared with the definition in float64; one that is wrong is not timed.
+
+    Example: lab bench kernels --shape 412/76 --k 2
+    """
+    from switchhead_kernels.bench import DTYPES, SHAPES, Effort, Plan, Shape, run_bench
+    from switchhead_lab.benchmark.record import (
+        kernel_remarks,
+        kernel_table,
+        write_kernel_bench,
+    )
+    from switchhead_lab.cli.tables import print_table
+    from switchhead_lab.config.workspace import find_workspace
+    from switchhead_lab.errors import ConfigError
+    from switchhead_lab.training.host import prepare_host
+
+    if dtype not in ("all", *DTYPES):
+        raise ConfigError(f"--dtype {dtype}: use all, {', '.join(DTYPES)}")
+    plan = Plan(
+        shapes=tuple(Shape(*_numbers(one, "/", "--shape", 2)) for one in shape or map(str, SHAPES)),
+        top_ks=tuple(_numbers(k, ",", "--k")),
+        dtypes=tuple(DTYPES) if dtype == "all" else (dtype,),
+        effort=Effort.exactly(rounds) if rounds else Effort(),
+    )
+    workspace = find_workspace().on_device(device)
+    host = prepare_host(workspace.settings.device, "auto")
+    bench = run_bench(plan, host.device, progress=_say)
+    data = write_kernel_bench(workspace.reports_dir, bench, host)
+    if as_json:
+        typer.echo(json.dumps(data, indent=2))
+        return
+    headings, rows = kernel_table(bench)
+    print_table(f"expert products on {host.description}", headings, rows, n_text_columns=5)
+    for remark in kernel_remarks(bench):
+        typer.echo(f"not timed: {remark}")
+    peaks = ", ".join(f"{name} {peak:,.0f}" for name, peak in bench.peak_gflops.items())
+    typer.echo(f"best square product, GFLOP/s: {peaks}; in {workspace.reports_dir / 'bench'}")
+
+
+def _numbers(text: str, separator: str, option: str, n: int | None = None) -> list[int]:
+    from switchhead_lab.errors import ConfigError
+
+    try:
+        numbers = [int(part) for part in text.split(separator)]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 1 or (n is not None and len(numbers) != n):
+        example = "412/76" if separator == "/" else "1,2"
+        raise ConfigError(f"{option} {text}: write positive numbers like {example}")
+    return numbers

@@ -1,0 +1,100 @@
+"""Table 5: time and memory of a training step as benched on a machine, beside the paper's."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from switchhead_lab.config.sweep import Sweep
+from switchhead_lab.paper.figures import load_tables
+from switchhead_lab.reporting.grids import Cell, Column, Grid, format_count
+from switchhead_lab.reporting.statistics import MISSING
+from switchhead_lab.tracking.bench_record import read_step_bench, step_bench_path
+
+_TABLE = 5
+
+
+@dataclass(frozen=True)
+class Resources:
+    """A step bench as a table.
+
+    Attributes:
+        grid: The table.
+        caption: Sentence above it.
+        source: Name of the bench's file and the SHA-256 of its contents.
+    """
+
+    grid: Grid
+    caption: str
+    source: dict[str, str]
+
+
+def read_resources(sweep: Sweep, reports_dir: Path) -> Resources | None:
+    """Read the step bench of a sweep; None if it was never benched.
+
+    Raises:
+        RecordError: If the bench's file is damaged.
+    """
+    bench = read_step_bench(reports_dir, sweep.name, sweep.size)
+    if bench is None:
+        return None
+    path = step_bench_path(reports_dir, sweep.name, sweep.size)
+    params = sweep.paper.params if sweep.paper else None
+    paper = {row["model"]: row for row in _paper_rows() if row["params"] == params}
+    columns = (
+        Column("model", "model", is_text=True),
+        Column("ms_per_step", "ms/step"),
+        Column("relative_time", "time / first"),
+        Column("paper_relative_time", "time / dense: paper"),
+        Column("kept_floats", "floats kept"),
+        Column("relative_kept_floats", "floats kept / first"),
+        Column("paper_relative_memory", "memory / dense: paper"),
+        Column("times_bound", "time / product bound"),
+        Column("routing_fraction", "routing"),
+    )
+    rows = tuple(_cells(step, _counterpart(step, sweep, paper)) for step in bench["steps"])
+    peak = f"{bench['peak_gflops']:,.0f} GFLOP/s"
+    caption = (
+        f"Median of {bench['n_rounds']} whole training steps of each model, in turn in one "
+        f"process on {bench['device']}, {bench['precision']}; floats kept for the backward pass, "
+        "all layers, parameters left out. The product bound is the time of all products at "
+        f"{peak}, the speed of the best square one here. Routing is timed on its own. The paper's "
+        f"ratios are those of Table {_TABLE}, measured on GPUs, memory being that allocated."
+    )
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Resources(
+        Grid("resources", columns, rows), caption, {"file": path.name, "sha256": digest}
+    )
+
+
+def _paper_rows() -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = next(t["rows"] for t in load_tables() if t["id"] == _TABLE)
+    return rows
+
+
+def _counterpart(
+    step: dict[str, Any], sweep: Sweep, paper: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """Return the paper's row for a model of ours: the baseline's, or plain SwitchHead's."""
+    if step["model"] == sweep.baseline.name:
+        return paper.get("transformer", {})
+    candidates = {model.name for model in sweep.models if model.kind == "switchhead"}
+    searched = sweep.study is not None and step["model"].startswith(f"{sweep.study.name} ")
+    return paper.get("switchhead", {}) if searched or step["model"] in candidates else {}
+
+
+def _cells(step: dict[str, Any], paper: dict[str, Any]) -> tuple[Cell, ...]:
+    def ratio(value: float | None) -> Cell:
+        return Cell(MISSING) if value is None else Cell(f"{value:.2f}", value)
+
+    return (
+        Cell(step["model"], step["model"]),
+        Cell(f"{step['ms']:,.1f}", step["ms"]),
+        ratio(step["relative_time"]),
+        ratio(paper.get("relative_time")),
+        Cell(format_count(step["kept_floats"]), step["kept_floats"]),
+        ratio(step["relative_kept_floats"]),
+        ratio(paper.get("relative_memory")),
+        Cell(f"{step['times_bound']:.1f}", step["times_bound"]),
+        Cell(f"{100 * step['routing_fraction']:.1f}%", step["routing_fraction"]),
+    )

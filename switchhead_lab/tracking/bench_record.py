@@ -1,0 +1,34 @@
+"""Where benches are written, and reading them back (free of torch)."""
+
+from pathlib import Path
+from typing import Any
+
+from switchhead_lab.tracking.record import read_json
+
+
+def bench_dir(reports_dir: Path) -> Path:
+    """Return the folder of all benches."""
+    return reports_dir / "bench"
+
+
+def step_bench_name(sweep: str, size: str) -> str:
+    """Return the name of the files of a sweep's step bench."""
+    return f"step-{sweep}-{size}"
+
+
+def step_bench_path(reports_dir: Path, sweep: str, size: str) -> Path:
+    """Return the path of a sweep's step bench."""
+    return bench_dir(reports_dir) / f"{step_bench_name(sweep, size)}.json"
+
+
+def read_step_bench(reports_dir: Path, sweep: str, size: str) -> dict[str, Any] | None:
+    """Return a sweep's step bench as written; None if there is none.
+
+    Raises:
+        RecordError: If the file is damaged.
+    """
+    path = step_bench_path(reports_dir, sweep, size)
+    if not path.is_file():
+        return None
+    data: dict[str, Any] = read_json(path)
+    return data

@@ -1,0 +1,75 @@
+"""The bench of expert products: right backends are timed, wrong and missing ones are named."""
+
+import pytest
+import torch
+
+from switchhead_kernels.bench import Effort, Plan, Shape, interleave, run_bench
+from switchhead_kernels.bench.candidates import all_products
+
+CPU = torch.device("cpu")
+PLAN = Plan(
+    shapes=(Shape(16, 8),),
+    top_ks=(2,),
+    dtypes=("fp32",),
+    n_tokens=24,
+    effort=Effort.exactly(2),
+)
+
+
+def candidates_of(products=None) -> dict[str, dict[str, object]]:
+    result = run_bench(PLAN, CPU, products=products)
+    assert result.peak_gflops["fp32"] > 0
+    return {
+        problem.problem.projection: {c.name: c for c in problem.candidates}
+        for problem in result.problems
+    }
+
+
+def test_every_backend_is_timed_or_says_why_not() -> None:
+    by_projection = candidates_of()
+    assert set(by_projection) == {"value", "output", "up", "down"}
+    for candidates in by_projection.values():
+        assert {"linear", "dense", "sorted", "cpu", "triton"} <= set(candidates)
+        for name in ("dense", "sorted", "cpu"):
+            assert candidates[name].status == "timed"
+            assert candidates[name].error < 1e-5
+            assert candidates[name].forward.n_rounds == 2
+        assert candidates["linear"].forward.relative_time == 1.0
+        assert candidates["triton"].status == "unavailable"
+        assert candidates["triton"].reason
+
+
+def test_a_backend_that_is_wrong_is_not_timed() -> None:
+    right = all_products()["dense"]
+
+    def wrong(problem, inputs):
+        return right(problem, inputs) * 1.001
+
+    candidate = candidates_of({"dense": right, "wrong": wrong})["value"]["wrong"]
+    assert candidate.status == "wrong"
+    assert "relative error 1." in candidate.reason
+    assert candidate.forward is None
+
+
+def test_candidates_take_turns() -> None:
+    calls: list[str] = []
+
+    def timed(name: str):
+        def run() -> float:
+            calls.append(name)
+            return 1.0
+
+        return run
+
+    seconds = interleave({name: timed(name) for name in "abc"}, Effort.exactly(3))
+    assert {name: len(times) for name, times in seconds.items()} == {"a": 3, "b": 3, "c": 3}
+    assert sorted(calls[:3]) == sorted(calls[3:6]) == list("abc")
+
+
+def test_gflops_count_the_chosen_experts() -> None:
+    result = run_bench(PLAN, CPU).problems[0]
+    assert result.macs == 24 * 2 * 2 * 16 * 8
+    for candidate in result.candidates:
+        if candidate.forward is not None:
+            expected = 2e-6 * result.macs / candidate.forward.median_ms
+            assert candidate.forward.gflops == pytest.approx(expected)

@@ -1,0 +1,82 @@
+"""The step bench: what it counts and compares; never how fast this machine is."""
+
+import json
+
+import pytest
+import torch
+
+from switchhead_lab.benchmark import step as module
+from switchhead_lab.benchmark.record import step_table, write_step_bench
+from switchhead_lab.benchmark.step import RandomBatches, bench_steps
+from switchhead_lab.model.executed import executed_attention, executed_feedforward
+from switchhead_lab.training.host import Host, prepare_host
+
+
+@pytest.fixture
+def host() -> Host:
+    return prepare_host("cpu", "fp32")
+
+
+@pytest.fixture
+def fixed_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run everything once, but report 2 s for the first model and 1 s for the others."""
+
+    def times(timed, effort):
+        for call in timed.values():
+            call()
+        return {name: [2.0 if number == 0 else 1.0] * 3 for number, name in enumerate(timed)}
+
+    monkeypatch.setattr(module, "interleave", times)
+    monkeypatch.setattr(module, "matmul_peak", lambda dtype, device: 0.001)
+
+
+def test_ratios_and_bounds_follow_from_times_and_counts(tiny_config, host, fixed_times) -> None:
+    configs = {"dense": tiny_config("dense"), "sparse": tiny_config("switchhead")}
+    dense, sparse = bench_steps(configs, host, 3).steps
+    assert (dense.relative_time, sparse.relative_time) == (1.0, 0.5)
+    assert sparse.tokens_per_second == configs["sparse"].tokens_per_step
+    for name, step in (("dense", dense), ("sparse", sparse)):
+        config = configs[name]
+        model = config.model
+        per_layer = executed_attention(model).macs + executed_feedforward(model).macs
+        macs = 4 * (2 * per_layer + 16 * 16 * 256)
+        assert step.gflop == pytest.approx(6 * macs / 1e9)
+        assert step.bound_ms == pytest.approx(1e3 * step.gflop / 0.001)
+        assert step.times_bound == pytest.approx(step.ms / step.bound_ms)
+    assert dense.routing_fraction == 0.0
+    assert sparse.routing_fraction > 0.0
+    assert sparse.relative_kept_floats == sparse.kept_floats / dense.kept_floats
+    assert dense.peak_memory_bytes is None
+
+
+def test_more_sequences_keep_more_floats(tiny_config, host, fixed_times) -> None:
+    configs = {
+        "four": tiny_config(batch_size=4, checkpoint_activations=False),
+        "eight": tiny_config(batch_size=8),
+        "again": tiny_config(batch_size=8, checkpoint_activations=True),
+    }
+    four, eight, again = (step.kept_floats for step in bench_steps(configs, host, 1).steps)
+    assert 1.5 * four < eight < 2.5 * four
+    assert again < eight / 2
+
+
+def test_batches_go_on_from_each_other_and_fit_the_model(tiny_config) -> None:
+    config = tiny_config()
+    batches = RandomBatches(config)
+    first, second = batches.at(0), batches.at(1)
+    assert (first.starts_stream, second.starts_stream) == (True, False)
+    assert first.inputs_BT.shape == first.targets.shape == (4, 16)
+    assert 0 < first.inputs_BT.min() <= first.inputs_BT.max() < config.vocab_size
+
+
+def test_what_is_written_names_the_machine(tiny_config, host, fixed_times, tmp_path) -> None:
+    bench = bench_steps({"dense": tiny_config()}, host, 3)
+    write_step_bench(tmp_path, "tiny", "small", bench, host)
+    data = json.loads((tmp_path / "bench/step-tiny-small.json").read_text())
+    assert data["device"] == host.description
+    assert data["provenance"]["versions"]["torch"] == torch.__version__
+    assert data["steps"][0]["ms"] == 2000.0
+    page = (tmp_path / "bench/step-tiny-small.md").read_text()
+    headings, rows = step_table(bench)
+    assert f"| {' | '.join(rows[0])} |" in page
+    assert len(headings) == len(rows[0])
