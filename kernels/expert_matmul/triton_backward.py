@@ -1,0 +1,133 @@
+"""Triton kernels of the backward pass; the gradient of x is the forward kernel, transposed.
+
+The maths is in `../README.md`. Letters: R rows of x, S slots, Q rows of the output, G groups,
+X width in, Y width out.
+"""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from switchhead_kernels.expert_matmul import triton_configs as tiles
+from switchhead_kernels.expert_matmul.slots import Slots
+from switchhead_kernels.expert_matmul.triton_forward import Routed, multiply_rows, sum_parts
+
+
+@triton.jit
+def weight_gradient_kernel(
+    x_ptr,  # [R, X]
+    grad_ptr,  # [Q, Y]
+    order_ptr,  # [S]
+    offset_ptr,  # [G + 1]
+    gate_ptr,  # [S] or None
+    out_ptr,  # [N_SPLITS, G, X, Y]
+    N_GROUPS: tl.constexpr,
+    WIDTH_IN: tl.constexpr,
+    WIDTH_OUT: tl.constexpr,
+    PER_X: tl.constexpr,
+    PER_GRAD: tl.constexpr,
+    N_SPLITS: tl.constexpr,
+    PRECISION: tl.constexpr,
+    UPCAST: tl.constexpr,  # the interpreter's tl.dot misreads bfloat16
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+):
+    """Write the sum of outer products of x with gated gradients over a share of a group's slots."""
+    BLOCKS_M: tl.constexpr = (WIDTH_IN + BLOCK_M - 1) // BLOCK_M
+    BLOCKS_N: tl.constexpr = (WIDTH_OUT + BLOCK_N - 1) // BLOCK_N
+    block = tl.program_id(0) % (BLOCKS_M * BLOCKS_N)
+    part = tl.program_id(0) // (BLOCKS_M * BLOCKS_N)
+    group, split = part % N_GROUPS, part // N_GROUPS
+    row = block // BLOCKS_N * BLOCK_M + tl.arange(0, BLOCK_M)
+    column = block % BLOCKS_N * BLOCK_N + tl.arange(0, BLOCK_N)
+    is_row, is_column = row < WIDTH_IN, column < WIDTH_OUT
+    first = tl.load(offset_ptr + group) + split * BLOCK_K
+    end = tl.load(offset_ptr + group + 1)
+    sums = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
+    for start in range(first, end, N_SPLITS * BLOCK_K):
+        place = start + tl.arange(0, BLOCK_K)
+        is_place = place < end
+        slot = tl.load(order_ptr + place, mask=is_place, other=0).to(tl.int32)
+        x_MK = tl.load(
+            x_ptr + (slot // PER_X).to(tl.int64)[None, :] * WIDTH_IN + row[:, None],
+            mask=is_row[:, None] & is_place[None, :],
+            other=0.0,
+        )
+        grad_KN = tl.load(
+            grad_ptr + (slot // PER_GRAD).to(tl.int64)[:, None] * WIDTH_OUT + column[None, :],
+            mask=is_place[:, None] & is_column[None, :],
+            other=0.0,
+        )
+        if UPCAST:
+            x_MK, grad_KN = x_MK.to(tl.float32), grad_KN.to(tl.float32)
+        if gate_ptr is not None:
+            gate_K = tl.load(gate_ptr + slot, mask=is_place, other=0.0)
+            grad_KN = (grad_KN.to(tl.float32) * gate_K[:, None]).to(grad_KN.dtype)
+        sums = tl.dot(x_MK, grad_KN, sums, input_precision=PRECISION)
+    cell = part.to(tl.int64) * (WIDTH_IN * WIDTH_OUT) + row[:, None] * WIDTH_OUT + column[None, :]
+    sums = sums.to(out_ptr.dtype.element_ty)
+    tl.store(out_ptr + cell, sums, mask=is_row[:, None] & is_column[None, :])
+
+
+def input_gradient(
+    grad_QY: Tensor, x_RX: Tensor, weight_GXY: Tensor, routed: Routed, slots: Slots
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients of x and gates (float32 [S], empty without gates).
+
+    A product's dot with its row of x is its gate's gradient, whatever the gate is.
+
+    Args:
+        grad_QY: Shape [Q, Y], contiguous, dtype of `x_RX`.
+        x_RX: Shape [R, X], contiguous.
+        weight_GXY: Shape [G, X, Y], dtype of `x_RX`.
+        routed: Slots and options.
+        slots: Map of slots to rows.
+    """
+    other = None if routed.gate_S is None else x_RX
+    per = (slots.per_output, slots.per_input)
+    return multiply_rows(grad_QY, weight_GXY.transpose(1, 2), routed, per, other)
+
+
+def weight_gradient(
+    grad_QY: Tensor, x_RX: Tensor, like_GXY: Tensor, routed: Routed, slots: Slots
+) -> Tensor:
+    """Return the gradient of the weights, in their type; always without atomics.
+
+    Args:
+        grad_QY: Shape [Q, Y], contiguous, dtype of `x_RX`.
+        x_RX: Shape [R, X], contiguous.
+        like_GXY: Shape [G, X, Y], any float dtype: the weights.
+        routed: Slots and options.
+        slots: Map of slots to rows.
+    """
+    G, X, Y = like_GXY.shape
+    device = x_RX.device
+    problem = tiles.Problem(X, Y, G, x_RX.element_size(), tiles.shared_memory_of(device))
+    config = tiles.choose(tiles.weight_gradient_configs(problem), problem)
+    n_splits = tiles.n_splits(config, problem, tiles.bucket_of(routed.n_slots, G))
+    out_GXY = torch.empty((G, X, Y), dtype=like_GXY.dtype, device=device)
+    written = out_GXY
+    if n_splits > 1:
+        written = torch.empty((n_splits, G, X, Y), dtype=torch.float32, device=device)
+    weight_gradient_kernel[(n_splits * tiles.n_programs(config, problem),)](
+        x_RX,
+        grad_QY,
+        routed.order_S,
+        routed.offset_G1,
+        routed.gate_S,
+        written,
+        N_GROUPS=G,
+        WIDTH_IN=X,
+        WIDTH_OUT=Y,
+        PER_X=slots.per_input,
+        PER_GRAD=slots.per_output,
+        N_SPLITS=n_splits,
+        PRECISION=routed.precision if x_RX.dtype == torch.float32 else "ieee",
+        UPCAST=tiles.is_interpreted() and x_RX.dtype == torch.bfloat16,
+        **config.all_kwargs(),
+    )
+    if n_splits > 1:
+        sum_parts(written, out_GXY.view(G * X, Y), n_splits, Y, G * X * Y)
+    return out_GXY

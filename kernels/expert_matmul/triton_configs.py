@@ -1,0 +1,197 @@
+"""Tile sizes of the Triton kernels: which there are, which fit, which one is taken.
+
+Where bits have to repeat, a rule of sizes alone takes one: another tile may round another way, and
+a stopwatch never repeats. Otherwise Triton's autotuner measures them.
+
+A tile is M x N in steps of K, as of any matrix product. For the products of rows, M counts slots,
+N columns of the output and K columns of the input; for the gradient of weights, M counts columns
+of the input, N columns of the output and K slots.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import triton
+from triton import Config
+
+# Programs that keep a large GPU busy: two for each of an H100's 132 multiprocessors.
+_ENOUGH_PROGRAMS = 264
+# Narrower tiles leave tensor cores idle, so narrower problems pad to this.
+_NARROWEST = 64
+_MOST_SPLITS = 8
+# Devices with this much take factors of products straight from there (wgmma).
+_SHARED_MEMORY_OF_WGMMA = 200_000
+
+
+def _config(m: int, n: int, k: int, num_warps: int, num_stages: int) -> Config:
+    blocks = {"BLOCK_M": m, "BLOCK_N": n, "BLOCK_K": k}
+    return Config(blocks, num_warps=num_warps, num_stages=num_stages)
+
+
+# Smallest first. Larger ones, or these with fewer warps, spill registers (`_fits_registers`).
+PRODUCT_CONFIGS = (
+    _config(16, 64, 64, 4, 4),
+    _config(32, 64, 64, 4, 4),
+    _config(64, 64, 64, 4, 3),
+    _config(64, 128, 64, 8, 3),
+    _config(128, 64, 64, 4, 3),
+    _config(128, 128, 32, 8, 4),
+    _config(128, 128, 64, 8, 3),
+    _config(128, 256, 64, 8, 3),
+)
+WEIGHT_GRADIENT_CONFIGS = (
+    _config(64, 64, 32, 4, 3),
+    _config(64, 64, 64, 4, 3),
+    _config(128, 64, 32, 4, 3),
+    _config(128, 128, 32, 8, 3),
+)
+# Exact float32 products have no tensor core to keep their factors in.
+FLOAT32_PRODUCT_CONFIGS = (
+    _config(16, 64, 32, 4, 4),
+    _config(32, 64, 32, 4, 4),
+    _config(64, 64, 32, 8, 3),
+    _config(64, 128, 32, 8, 3),
+    _config(128, 64, 32, 8, 3),
+)
+FLOAT32_WEIGHT_GRADIENT_CONFIGS = (
+    _config(64, 64, 16, 8, 3),
+    _config(128, 64, 16, 8, 3),
+)
+# The interpreter pays per program and step, hardly for their size; tests want a few tiles each.
+_INTERPRETED = _config(32, 64, 32, 4, 1)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What the choice of a tile may depend on.
+
+    Attributes:
+        height: Extent of M in one group; slots are counted by `bucket_of`.
+        width: Extent of N.
+        n_groups: Problems of this size that run together.
+        itemsize: Bytes of a factor.
+        shared_memory: Bytes that a program may have.
+        has_dots: Products are multiplied with other rows before they are stored.
+    """
+
+    height: int
+    width: int
+    n_groups: int
+    itemsize: int
+    shared_memory: int
+    has_dots: bool = False
+
+
+def is_interpreted() -> bool:
+    """Tell whether kernels run in Triton's interpreter, on the CPU."""
+    return bool(triton.knobs.runtime.interpret)
+
+
+def bucket_of(n_slots: int, n_groups: int) -> int:
+    """Return slots per group as a power of two, so that a batch's exact size changes nothing."""
+    return max(1, int(triton.next_power_of_2(triton.cdiv(n_slots, n_groups))))
+
+
+def shared_memory_of(device: torch.device) -> int:
+    """Return the bytes of shared memory that a program may have; 0 under the interpreter."""
+    if is_interpreted():
+        return 0
+    utils = triton.runtime.driver.active.utils
+    return int(utils.get_device_properties(device.index or 0)["max_shared_mem"])
+
+
+def product_configs(problem: Problem) -> list[Config]:
+    """Return the tiles that fit products of rows, smallest first; at least one.
+
+    Stages are reduced where shared memory asks for it.
+    """
+    is_float32 = problem.itemsize == 4
+    return _fitting(FLOAT32_PRODUCT_CONFIGS if is_float32 else PRODUCT_CONFIGS, problem)
+
+
+def weight_gradient_configs(problem: Problem) -> list[Config]:
+    """Return the tiles that fit the gradient of weights, like `product_configs`."""
+    is_float32 = problem.itemsize == 4
+    configs = FLOAT32_WEIGHT_GRADIENT_CONFIGS if is_float32 else WEIGHT_GRADIENT_CONFIGS
+    return _fitting(configs, problem)
+
+
+def _fitting(configs: Sequence[Config], problem: Problem) -> list[Config]:
+    staged = [_staged(config, problem) for config in configs]
+    kept = [
+        config
+        for config in staged
+        if config.num_stages > 1 and _suits(config, problem) and _fits_registers(config, problem)
+    ]
+    return kept or staged[:1]
+
+
+def _staged(config: Config, problem: Problem) -> Config:
+    m, n, k = config.kwargs.values()
+    affordable = problem.shared_memory // ((m + n) * k * problem.itemsize)
+    return _config(m, n, k, config.num_warps, max(1, min(config.num_stages, affordable)))
+
+
+def _suits(config: Config, problem: Problem) -> bool:
+    """Tell whether the problem fills a tile."""
+    m, n, _ = config.kwargs.values()
+    widest = max(_NARROWEST, triton.next_power_of_2(problem.width))
+    return bool(m <= triton.next_power_of_2(problem.height) and n <= widest)
+
+
+def _fits_registers(config: Config, problem: Problem) -> bool:
+    """Tell whether sums, rows to multiply them with, and factors fit; found by compiling."""
+    m, n, k = config.kwargs.values()
+    cells = m * n * (2 if problem.has_dots else 1)
+    if problem.shared_memory >= _SHARED_MEMORY_OF_WGMMA:
+        return bool(cells <= 2**15)
+    return bool(cells <= 2**14 and (m * n < 2**14 or k <= 32))
+
+
+def choose(configs: list[Config], problem: Problem) -> Config:
+    """Return the largest of fitting tiles that gives the GPU enough programs, else the smallest."""
+    if is_interpreted():
+        return _INTERPRETED
+    enough = [config for config in configs if n_programs(config, problem) >= _ENOUGH_PROGRAMS]
+    return enough[-1] if enough else configs[0]
+
+
+def n_programs(config: Config, problem: Problem) -> int:
+    """Return how many programs compute the problem, were its groups of equal size."""
+    m, n, _ = config.kwargs.values()
+    tiles = triton.cdiv(problem.height, m) * triton.cdiv(problem.width, n)
+    return int(tiles * problem.n_groups)
+
+
+def n_splits(config: Config, problem: Problem, bucket: int) -> int:
+    """Return into how many partial sums the slots of a group are split: 1, 2, 4 or 8.
+
+    Args:
+        config: Tile of the weights' gradient.
+        problem: The gradient's sizes.
+        bucket: Slots per group, by `bucket_of`.
+    """
+    splits = 1
+    while (
+        splits < _MOST_SPLITS
+        and splits * n_programs(config, problem) < _ENOUGH_PROGRAMS
+        and 2 * splits * config.kwargs["BLOCK_K"] <= bucket
+    ):
+        splits *= 2
+    return splits
+
+
+def prune_products(_configs: list[Config], _named: Any, **arguments: Any) -> list[Config]:
+    """Return the configs to measure for a launch of the product kernel."""
+    x = arguments["x_ptr"]
+    problem = Problem(
+        arguments["bucket"],
+        arguments["WIDTH_OUT"],
+        arguments["N_GROUPS"],
+        x.element_size(),
+        shared_memory_of(x.device),
+        arguments["dot_ptr"] is not None,
+    )
+    return product_configs(problem)

@@ -1,0 +1,318 @@
+"""What the compiler makes of the Triton kernels, for GPUs that are not there.
+
+Compares with `triton_baseline.csv`. To record that anew, after a change meant to change it:
+`SWITCHHEAD_RECORD_TRITON=1 pytest -m slow tests/kernels/test_triton_compile.py`.
+
+Kernels compile in a child process without the interpreter: `python test_triton_compile.py usual`
+by hand prints the table.
+"""
+
+import csv
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+BASELINE = Path(__file__).with_name("triton_baseline.csv")
+RECORD = "SWITCHHEAD_RECORD_TRITON"
+
+# Bytes of shared memory that a program may have (CUDA C programming guide; CDNA 3 ISA).
+SHARED_LIMIT = {"sm_80": 166912, "sm_90": 232448, "gfx942": 65536}
+TENSOR_CORES = {"sm_80": r"mma\.sync", "sm_90": r"wgmma\.mma_async|mma\.sync", "gfx942": "v_mfma"}
+# Loads of 16 bytes, and of one bfloat16.
+WIDE = {
+    "sm": r"cp\.async\.cg\.shared\.global|ld\.global\S*\.v4\.b32",
+    "gfx": r"(?:global|buffer)_load_dwordx4",
+}
+SCALAR = {"sm": r"ld\.global\S*\.b16", "gfx": r"(?:global|buffer)_load_(?:ushort|short)"}
+# ptxas itself rather stores a few values than have a warp less; at 255 registers it has no choice.
+SPILL_LIMIT = 32
+SIZES = {"416x80": (416, 80), "1024x64": (1024, 64), "412x76": (412, 76)}
+UNALIGNED = "412x76"
+N_GROUPS, TOP_K, BUCKET = 10, 2, 2048
+
+
+class Kernel(NamedTuple):
+    """A kernel with all that the compiler has to know."""
+
+    name: str
+    target: str
+    dtype: str
+    sizes: str
+    projection: str
+    function: Any
+    config: Any
+    types: dict[str, str | None]
+    constants: dict[str, Any]
+
+
+FIELDS = ("kernel", "target", "dtype", "sizes", "projection", "tile")
+MEASURED = ("registers", "spill", "shared", "tensor_cores", "wgmma", "wide_loads", "scalar_loads")
+RECORDED = ("registers", "spill", "shared")
+
+
+def products(target: str, dtype: str, sizes: str, projection: str) -> Iterator[Kernel]:
+    from switchhead_kernels.expert_matmul import triton_configs, triton_forward
+
+    width_in, width_out = SIZES[sizes] if projection == "value" else SIZES[sizes][::-1]
+    per_x, per_out = (2 * TOP_K, TOP_K) if projection == "value" else (TOP_K, 2 * TOP_K)
+    for name in ("forward", "input_gradient"):
+        is_gradient = name == "input_gradient"
+        if is_gradient:
+            width_in, width_out, per_x, per_out = width_out, width_in, per_out, per_x
+        problem = triton_configs.Problem(
+            *(BUCKET, width_out, N_GROUPS),
+            *(2 if dtype == "bf16" else 4, SHARED_LIMIT[target], is_gradient),
+        )
+        types = {
+            **{"x_ptr": f"*{dtype}", "weight_ptr": f"*{dtype}", "order_ptr": "*i64"},
+            **{"offset_ptr": "*i32", "gate_ptr": "*fp32", "out_ptr": "*fp32"},
+            "other_ptr": f"*{dtype}" if is_gradient else None,
+            "dot_ptr": "*fp32" if is_gradient else None,
+        }
+        constants = {
+            **{"N_GROUPS": N_GROUPS, "WIDTH_IN": width_in, "WIDTH_OUT": width_out},
+            **{"TRANSPOSED": is_gradient, "PER_X": per_x, "PER_OUT": 1, "PER_OTHER": per_out},
+            **{"PRECISION": "ieee", "UPCAST": False},
+        }
+        for config in triton_configs.product_configs(problem):
+            function = triton_forward.product_kernel
+            key = (name, target, dtype, sizes, projection)
+            yield Kernel(*key, function, config, types, constants)
+
+
+def weight_gradients(target: str, dtype: str, sizes: str, projection: str) -> Iterator[Kernel]:
+    from switchhead_kernels.expert_matmul import triton_backward, triton_configs
+
+    width_in, width_out = SIZES[sizes] if projection == "value" else SIZES[sizes][::-1]
+    per_x, per_grad = (2 * TOP_K, TOP_K) if projection == "value" else (TOP_K, 2 * TOP_K)
+    problem = triton_configs.Problem(
+        width_in, width_out, N_GROUPS, 2 if dtype == "bf16" else 4, SHARED_LIMIT[target]
+    )
+    types = {
+        **{"x_ptr": f"*{dtype}", "grad_ptr": f"*{dtype}", "order_ptr": "*i64"},
+        **{"offset_ptr": "*i32", "gate_ptr": "*fp32", "out_ptr": "*fp32"},
+    }
+    constants = {
+        **{"N_GROUPS": N_GROUPS, "WIDTH_IN": width_in, "WIDTH_OUT": width_out},
+        **{"PER_X": per_x, "PER_GRAD": per_grad, "N_SPLITS": 2},
+        **{"PRECISION": "ieee", "UPCAST": False},
+    }
+    for config in triton_configs.weight_gradient_configs(problem):
+        function = triton_backward.weight_gradient_kernel
+        key = ("weight_gradient", target, dtype, sizes, projection)
+        yield Kernel(*key, function, config, types, constants)
+
+
+def sums(target: str, dtype: str, sizes: str) -> Kernel:
+    import triton
+
+    from switchhead_kernels.expert_matmul import triton_forward
+
+    width = SIZES[sizes][0]
+    return Kernel(
+        *("sum", target, dtype, sizes, "output", triton_forward.sum_kernel),
+        triton.Config({"BLOCK_ROWS": 4, "BLOCK_WIDTH": 256}, num_warps=4),
+        {"part_ptr": "*fp32", "out_ptr": f"*{dtype}"},
+        {"STRIDE_ROW": 4 * width, "WIDTH": width, "N_PARTS": 4},
+    )
+
+
+def variants(kernel: Kernel) -> Iterator[Kernel]:
+    """Yield a forward kernel with each option that its tables leave out."""
+    added = {**kernel.constants, "PER_OUT": 2 * TOP_K}
+    yield kernel._replace(name="forward_atomic", constants=added)
+    halves = {name: text and text.replace("bf16", "fp16") for name, text in kernel.types.items()}
+    plain = {**halves, "gate_ptr": None, "out_ptr": "*fp16"}
+    yield kernel._replace(name="forward_ungated", dtype="fp16", types=plain)
+    singles = {name: text and text.replace("bf16", "fp32") for name, text in kernel.types.items()}
+    rounded = {**kernel.constants, "PRECISION": "tf32"}
+    yield kernel._replace(name="forward_tf32", dtype="fp32", types=singles, constants=rounded)
+
+
+def kernels(selection: str) -> Iterator[Kernel]:
+    """Yield all kernels, or the usual ones: all tiles at one size, and two at the others."""
+    for target in SHARED_LIMIT:
+        for dtype in ("bf16", "fp32"):
+            for sizes in SIZES:
+                is_main = dtype == "bf16" and sizes == "416x80"
+                yield sums(target, dtype, sizes)
+                for projection in ("value", "output"):
+                    key = (target, dtype, sizes, projection)
+                    groups: dict[str, list[Kernel]] = {}
+                    for kernel in (*products(*key), *weight_gradients(*key)):
+                        groups.setdefault(kernel.name, []).append(kernel)
+                    if is_main and projection == "value":
+                        yield from variants(groups["forward"][2])
+                    for group in groups.values():
+                        if selection == "all" or (is_main and projection == "value"):
+                            yield from group
+                        elif projection == "output" and sizes != "1024x64":
+                            yield group[-1]
+
+
+def compile_kernel(kernel: Kernel) -> dict[str, Any]:
+    import triton
+    from triton.backends.compiler import GPUTarget
+
+    is_cuda = kernel.target.startswith("sm")
+    architecture = int(kernel.target.removeprefix("sm_")) if is_cuda else kernel.target
+    target = GPUTarget("cuda" if is_cuda else "hip", architecture, 32 if is_cuda else 64)
+    signature, constants, hints = {}, {}, {}
+    known = {**kernel.constants, **kernel.config.kwargs}
+    for position, name in enumerate(kernel.function.arg_names):
+        kind = kernel.types.get(name)
+        if kind is not None:
+            signature[name], hints[(position,)] = kind, [["tt.divisibility", 16]]
+        elif name in known or name in kernel.types:
+            signature[name], constants[name] = "constexpr", known.get(name)
+        else:
+            signature[name] = "i32"
+    source = triton.compiler.ASTSource(kernel.function, signature, constants, hints)
+    options = {"num_warps": kernel.config.num_warps, "num_stages": kernel.config.num_stages}
+    compiled = triton.compile(source, target=target, options=options)
+    return measure(compiled, kernel)
+
+
+def measure(compiled: Any, kernel: Kernel) -> dict[str, Any]:
+    family = "sm" if kernel.target.startswith("sm") else "gfx"
+    text = compiled.asm["ptx" if family == "sm" else "amdgcn"]
+    registers, spill = (nvidia_usage if family == "sm" else amd_usage)(compiled)
+    config = kernel.config
+    tile = "x".join(str(size) for size in config.kwargs.values())
+    counts = {
+        "tensor_cores": TENSOR_CORES[kernel.target],
+        "wgmma": r"wgmma\.mma_async",
+        "wide_loads": WIDE[family],
+        "scalar_loads": SCALAR[family],
+    }
+    return {
+        **{field: getattr(kernel, field) for field in FIELDS[1:-1]},
+        **{"kernel": kernel.name, "tile": f"{tile} w{config.num_warps} s{config.num_stages}"},
+        **{"registers": registers, "spill": spill, "shared": compiled.metadata.shared},
+        **{name: len(re.findall(pattern, text)) for name, pattern in counts.items()},
+    }
+
+
+def nvidia_usage(compiled: Any) -> tuple[int, int]:
+    """Return registers of a thread and bytes that it spills, which are on its stack."""
+    import triton
+
+    tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(compiled.asm["cubin"])
+        file.flush()
+        command = [tool, "-res-usage", file.name]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    registers, stack = re.search(r"REG:(\d+) STACK:(\d+)", text).groups()
+    return int(registers), int(stack)
+
+
+def amd_usage(compiled: Any) -> tuple[int, int]:
+    text = compiled.asm["amdgcn"]
+    names = ("vgpr_count", "vgpr_spill_count")
+    registers, spill = (int(re.search(rf"\.{name}:\s+(\d+)", text)[1]) for name in names)
+    return registers, spill
+
+
+def version() -> str:
+    import triton
+
+    return f"# triton {triton.__version__}"
+
+
+def key_of(row: dict[str, str]) -> tuple[str, ...]:
+    return tuple(row[field] for field in FIELDS)
+
+
+def read_baseline() -> tuple[str, dict[tuple[str, ...], dict[str, str]]]:
+    first, *lines = BASELINE.read_text(encoding="utf-8").splitlines()
+    return first, {key_of(row): row for row in csv.DictReader(lines)}
+
+
+@pytest.fixture(scope="module", params=["usual", pytest.param("all", marks=pytest.mark.slow)])
+def table(request: pytest.FixtureRequest, tmp_path_factory: Any) -> list[dict[str, str]]:
+    """Compile kernels; numbers are still texts."""
+    environment = {name: text for name, text in os.environ.items() if name != "TRITON_INTERPRET"}
+    environment["TRITON_CACHE_DIR"] = str(tmp_path_factory.mktemp("triton"))
+    environment["OMP_NUM_THREADS"] = "1"
+    child = subprocess.run(
+        [sys.executable, __file__, request.param],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=1800,
+        check=False,
+    )
+    assert child.returncode == 0, f"{child.stdout[-2000:]}\n{child.stderr}"
+    rows = list(csv.DictReader(child.stdout.splitlines()))
+    if request.param == "all" and os.environ.get(RECORD):
+        with BASELINE.open("w", encoding="utf-8", newline="") as file:
+            file.write(f"{version()}\n")
+            columns = [*FIELDS, *RECORDED]
+            writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+    return rows
+
+
+def test_shared_memory_is_within_the_limit(table: list[dict[str, str]]) -> None:
+    for row in table:
+        assert int(row["shared"]) <= SHARED_LIMIT[row["target"]], row
+
+
+def test_registers_are_hardly_spilled(table: list[dict[str, str]]) -> None:
+    for row in table:
+        assert int(row["spill"]) <= SPILL_LIMIT, row
+        assert not int(row["spill"]) or int(row["registers"]) < 255, row
+
+
+def test_products_run_on_tensor_cores(table: list[dict[str, str]]) -> None:
+    for row in table:
+        is_exact = row["dtype"] == "fp32" and row["kernel"] != "forward_tf32"
+        if is_exact or row["kernel"] == "sum":
+            continue
+        assert int(row["tensor_cores"]), row
+        # wgmma has no tile of fewer than 64 rows.
+        if row["target"] == "sm_90" and int(row["tile"].split("x")[0]) >= 64:
+            assert int(row["wgmma"]), row
+
+
+def test_rows_are_loaded_whole(table: list[dict[str, str]]) -> None:
+    for row in table:
+        if row["kernel"] == "sum":
+            continue
+        assert not int(row["scalar_loads"]), row
+        # 512 threads of gfx942 share so small a tile of float32 that each loads 8 bytes.
+        is_shared = row["target"] == "gfx942" and row["dtype"] == "fp32"
+        if row["sizes"] != UNALIGNED and not is_shared:
+            assert int(row["wide_loads"]), row
+
+
+def test_usage_is_as_recorded(table: list[dict[str, str]]) -> None:
+    recorded_by, baseline = read_baseline()
+    if recorded_by != version():
+        pytest.skip(f"recorded by {recorded_by[2:]}, this is {version()[2:]}")
+    for row in table:
+        before = baseline.get(key_of(row))
+        assert before, f"{row} is not in {BASELINE.name}; record it with {RECORD}=1"
+        assert int(row["registers"]) <= 1.1 * int(before["registers"]), (row, before)
+        assert int(row["spill"]) <= int(before["spill"]), (row, before)
+        assert int(row["shared"]) <= int(before["shared"]), (row, before)
+
+
+def main(selection: str) -> None:
+    writer = csv.DictWriter(sys.stdout, [*FIELDS, *MEASURED])
+    writer.writeheader()
+    for kernel in kernels(selection):
+        writer.writerow(compile_kernel(kernel))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,53 @@
+"""Which tiles are taken; no kernel runs, and no driver is asked."""
+
+import pytest
+
+from switchhead_kernels.expert_matmul import triton_configs as tiles
+
+A100, H100, MI300 = 166912, 232448, 65536
+
+
+def staged_bytes(config, itemsize: int) -> int:
+    m, n, k = config.kwargs.values()
+    return (m + n) * k * itemsize * config.num_stages
+
+
+@pytest.mark.parametrize("memory", [A100, H100, MI300])
+@pytest.mark.parametrize("itemsize", [2, 4])
+@pytest.mark.parametrize("height", [1, 48, 4096])
+@pytest.mark.parametrize("width", [16, 76, 412, 4096])
+def test_some_tile_always_fits(memory: int, itemsize: int, height: int, width: int) -> None:
+    for has_dots in (False, True):
+        problem = tiles.Problem(height, width, 10, itemsize, memory, has_dots)
+        for configs in (tiles.product_configs(problem), tiles.weight_gradient_configs(problem)):
+            assert configs
+            assert tiles.choose(configs, problem) in configs
+            for config in configs:
+                assert staged_bytes(config, itemsize) <= memory
+                assert config.kwargs["BLOCK_K"] >= 16  # the compiler's least
+
+
+def tile(height: int, width: int, n_groups: int, memory: int = H100) -> tuple[int, ...]:
+    problem = tiles.Problem(height, width, n_groups, 2, memory)
+    return tuple(tiles.choose(tiles.product_configs(problem), problem).kwargs.values())
+
+
+def test_tiles_grow_with_the_problem() -> None:
+    assert tile(8, 64, 10) == (16, 64, 64)
+    assert tile(2048, 80, 10) == (128, 64, 64)
+    assert tile(16384, 1024, 10) == (128, 256, 64)
+    assert tile(16384, 1024, 10, A100) == (128, 128, 32)
+
+
+def test_a_batch_of_another_size_changes_nothing() -> None:
+    assert {tiles.bucket_of(n_slots, 10) for n_slots in (10250, 16384, 20480)} == {2048}
+    assert tiles.bucket_of(0, 10) == 1
+
+
+def test_splits_fill_the_gpu_and_are_never_empty() -> None:
+    (config, *_) = tiles.weight_gradient_configs(tiles.Problem(416, 80, 10, 2, H100))
+    few, many = (tiles.Problem(416, 80, n_groups, 2, H100) for n_groups in (2, 512))
+    assert tiles.n_splits(config, many, 4096) == 1
+    assert tiles.n_splits(config, few, 4096) == 8
+    assert tiles.n_splits(config, few, 64) == 2
+    assert tiles.n_splits(config, few, 1) == 1
