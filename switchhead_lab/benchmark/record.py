@@ -1,6 +1,7 @@
 """What a bench found, on disk: reports/bench/NAME.json and NAME.md, with the machine."""
 
 import json
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -9,21 +10,33 @@ from typing import Any
 
 import switchhead_lab
 from switchhead_kernels.bench import BenchResult
+from switchhead_kernels.expert_matmul.cpu_build import find_compiler
 from switchhead_lab.benchmark.step import StepBench
+from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.tracking.atomic import make_directory, write_text
 from switchhead_lab.tracking.bench_record import bench_dir, step_bench_name
 from switchhead_lab.tracking.provenance import collect_provenance
+from switchhead_lab.tracking.sweep_record import sweep_id
 from switchhead_lab.training.host import Host
 
 Table = tuple[list[str], list[list[str]]]
 
 
 def write_step_bench(
-    reports_dir: Path, sweep: str, size: str, bench: StepBench, host: Host
+    reports_dir: Path, sweep: Sweep, bench: StepBench, host: Host
 ) -> dict[str, Any]:
     """Write the training steps of a sweep's models; return what was written."""
-    contents = {"sweep": sweep, "size": size, "precision": host.precision, **asdict(bench)}
-    return _write(reports_dir, step_bench_name(sweep, size), contents, step_table(bench), host)
+    contents = {
+        "sweep": sweep.name,
+        "size": sweep.size,
+        # Tells a bench of another declaration, as `--set` makes one, from this one's.
+        "sweep_id": sweep_id(sweep),
+        "tokens": "random",
+        "precision": host.precision,
+        **asdict(bench),
+    }
+    name = step_bench_name(sweep.name, sweep.size)
+    return _write(reports_dir, name, contents, step_table(bench), host)
 
 
 def write_kernel_bench(reports_dir: Path, bench: BenchResult, host: Host) -> dict[str, Any]:
@@ -109,11 +122,21 @@ def _write(
         device=host.facts,
         command=sys.argv,
     ).values
-    data = {"schema_version": 1, "device": host.description, **contents, "provenance": provenance}
+    head = {"schema_version": 1, "device": host.description, "compiler": _compiler_version()}
+    data = {**head, **contents, "provenance": provenance}
     folder = make_directory(bench_dir(reports_dir))
     write_text(folder / f"{name}.json", json.dumps(data, indent=2) + "\n")
     write_text(folder / f"{name}.md", _page(name, data, table, remarks))
     return data
+
+
+def _compiler_version() -> str:
+    """Return the first line with which the compiler of the CPU kernel presents itself."""
+    compiler = find_compiler()
+    if compiler is None:
+        return "no C++ compiler"
+    done = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
+    return (done.stdout.splitlines() or [compiler])[0]
 
 
 def _page(name: str, data: dict[str, Any], table: Table, remarks: Sequence[str]) -> str:
@@ -125,7 +148,8 @@ def _page(name: str, data: dict[str, Any], table: Table, remarks: Sequence[str])
         f"# {name}",
         "",
         f"- Machine: {data['device']}, {facts.get('n_threads', '?')} threads, PyTorch "
-        f"{versions.get('torch', '?')}; medians, all candidates in turn in one process.",
+        f"{versions.get('torch', '?')}, {data['compiler']}; medians, all candidates in turn in one "
+        "process.",
         *(f"- Best square product, {kind}: {value:,.0f} GFLOP/s." for kind, value in peaks.items()),
         *(f"- Not timed: {remark}." for remark in remarks),
         "",

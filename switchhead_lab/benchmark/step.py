@@ -6,17 +6,20 @@ Tokens are random: only their shape matters to the time. Memory is carried as in
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from switchhead_kernels.bench import Effort, interleave, matmul_peak, stopwatch
+from switchhead_kernels.expert_matmul import Routing
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.data.batches import Batch
 from switchhead_lab.model.executed import executed_attention, executed_feedforward
 from switchhead_lab.model.kept import kept_for_backward
-from switchhead_lab.model.router import Router
-from switchhead_lab.model.transformer import build_model
+from switchhead_lab.model.router import ExpertChoice, Router
+from switchhead_lab.model.transformer import Memory, Transformer, build_model
 from switchhead_lab.training.host import Host
 from switchhead_lab.training.objectives import build_objective
 from switchhead_lab.training.step import Stepper
@@ -24,6 +27,7 @@ from switchhead_lab.training.step import Stepper
 # A backward pass costs two products for each one forward, and a MAC is two operations.
 _FLOP_PER_MAC = 6
 _WARM_UP_STEPS = 3
+_ROUTING_CALLS = 5
 
 
 @dataclass(frozen=True)
@@ -36,9 +40,11 @@ class StepTime:
         ms_quartiles: First and third quartile.
         tokens_per_second: Tokens of a step over the median.
         relative_time: Time over the first model's.
-        kept_floats: Floats that autograd keeps for the backward pass, parameters left out.
+        kept_floats: Floats that autograd keeps for the backward pass of a micro-batch, parameters
+            left out.
         relative_kept_floats: The same over the first model's.
-        peak_memory_bytes: Most memory allocated on a GPU; None elsewhere, where it is not measured.
+        peak_memory_bytes: Most memory that the model took on a GPU; None elsewhere, where it is not
+            measured.
         gflop: Operations of all products, forward and backward, in units of 1e9: executed MACs
             times 6.
         bound_ms: Time of those at the speed of the best square product.
@@ -93,9 +99,10 @@ def bench_steps(
     facts: dict[str, _Facts] = {}
     for name, config in configs.items():
         progress(f"building {name}")
+        allocated = _allocated(host)
         stepper = _stepper(config, host)
         steppers[name] = _numbered(stepper)
-        facts[name] = _facts(config, stepper, steppers[name], host)
+        facts[name] = _facts(config, stepper, steppers[name], host, allocated)
     progress(f"timing {n_rounds} steps of each model")
     timed = {name: stopwatch(call, host.device) for name, call in steppers.items()}
     seconds = interleave(timed, Effort.exactly(n_rounds))
@@ -141,7 +148,7 @@ def _stepper(config: RunConfig, host: Host) -> Stepper:
 
 
 def _numbered(stepper: Stepper) -> Callable[[], object]:
-    """Return a call that takes the next step each time; the last step number is never passed."""
+    """Return a call that takes the next step each time, past the last one where it comes to it."""
     number = 0
 
     def take() -> None:
@@ -152,38 +159,85 @@ def _numbered(stepper: Stepper) -> Callable[[], object]:
     return take
 
 
-def _facts(config: RunConfig, stepper: Stepper, take: Callable[[], object], host: Host) -> _Facts:
+def _facts(
+    config: RunConfig, stepper: Stepper, take: Callable[[], object], host: Host, allocated: int
+) -> _Facts:
+    """Warm a model up and measure what times do not tell.
+
+    Args:
+        config: Its configuration.
+        stepper: The model with its optimiser.
+        take: Takes its next step.
+        host: Device and arithmetic.
+        allocated: Bytes on the GPU before the model was built: those of other models.
+    """
     is_cuda = host.device.type == "cuda"
     if is_cuda:
         torch.cuda.reset_peak_memory_stats(host.device)
-    for _ in range(_WARM_UP_STEPS - 1):
+    for _ in range(max(_WARM_UP_STEPS, config.model.context_multiple)):
         take()
-    with kept_for_backward(stepper.model.parameters()) as kept:
-        take()
-    peak = torch.cuda.max_memory_allocated(host.device) if is_cuda else None
-    return _Facts(sum(kept.values()), peak, _routing_seconds(config, stepper, host))
+    peak = torch.cuda.max_memory_allocated(host.device) - allocated if is_cuda else None
+    kept = _kept_floats(config, stepper.model, host)
+    return _Facts(kept, peak, _routing_seconds(stepper.model, take, host))
 
 
-def _routing_seconds(config: RunConfig, stepper: Stepper, host: Host) -> float:
-    """Time every router with its top-k and bookkeeping, forward and backward, on its own."""
-    model, rows = config.model, config.training.batch_size
+def _allocated(host: Host) -> int:
+    return torch.cuda.memory_allocated(host.device) if host.device.type == "cuda" else 0
+
+
+def _kept_floats(config: RunConfig, model: Transformer, host: Host) -> int:
+    """Count the floats kept by the forward pass of one micro-batch, its memory being full."""
+    objective, batch = build_objective(config.objective), RandomBatches(config).at(0)
+    rows = slice(0, config.training.micro_batch_size)
+    inputs, targets = (
+        torch.from_numpy(part[rows]).to(host.device) for part in (batch.inputs_BT, batch.targets)
+    )
+    memory: Memory = ()
+    with torch.autocast(host.device.type, torch.bfloat16, enabled=host.precision == "bf16"):
+        with torch.no_grad():
+            for _ in range(config.model.context_multiple - 1):
+                memory = objective.score(model, inputs, targets, memory).memory
+        with kept_for_backward(model.parameters()) as kept:
+            objective.score(model, inputs, targets, memory)
+    return sum(kept.values())
+
+
+def _routing_seconds(model: Transformer, take: Callable[[], object], host: Host) -> float:
+    """Time every router of a step with its top-k and bookkeeping, forward and backward, alone.
+
+    The bookkeeping is what the step's own expert products asked for: not every backend sorts.
+    """
+    seen: list[tuple[Router, Tensor, ExpertChoice]] = []
+
+    def see(router: Router, inputs: tuple[Tensor], choice: ExpertChoice) -> None:
+        seen.append((router, inputs[0].detach(), choice))
+
+    routers = [router for router in model.modules() if isinstance(router, Router)]
+    hooks = [router.register_forward_hook(see) for router in routers]
+    take()
+    for hook in hooks:
+        hook.remove()
     total = 0.0
-    for name, router in stepper.model.named_modules():
-        if not isinstance(router, Router):
-            continue
-        n_positions = model.seq_len * (
-            model.context_multiple if name.endswith("value_router") else 1
-        )
-        x = torch.randn(rows * n_positions, model.d_model, device=host.device, requires_grad=True)
-
-        def route(router: Router = router, x: torch.Tensor = x) -> None:
-            choice = router(x)
-            assert choice.routing.group_S.numel(), "bookkeeping is part of the time"
-            choice.weight_NHK.sum().backward()
-
-        timed = stopwatch(route, host.device)
-        total += statistics.median([timed() for _ in range(5)][1:])
+    for router, x, choice in seen:
+        asked = [
+            name
+            for name in vars(choice.routing)
+            if isinstance(getattr(Routing, name, None), cached_property)
+        ]
+        timed = stopwatch(_routing_call(router, x.requires_grad_(), asked), host.device)
+        total += statistics.median([timed() for _ in range(_ROUTING_CALLS)][1:])
     return total
+
+
+def _routing_call(router: Router, x: Tensor, asked: list[str]) -> Callable[[], object]:
+    def route() -> object:
+        choice = router(x)
+        for name in asked:
+            getattr(choice.routing, name)
+        weight = choice.weight_NHK
+        return torch.autograd.grad(weight, [x, router.weight], torch.ones_like(weight))
+
+    return route
 
 
 def _gflop(config: RunConfig) -> float:

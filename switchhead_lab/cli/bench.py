@@ -59,7 +59,7 @@ def step(
     configs = {name: config for name, config in configs.items() if not wanted or name in wanted}
     host = prepare_host(workspace.settings.device, declared.training.precision)
     bench = bench_steps(configs, host, rounds, _say)
-    data = write_step_bench(workspace.reports_dir, declared.name, declared.size, bench, host)
+    data = write_step_bench(workspace.reports_dir, declared, bench, host)
     if as_json:
         typer.echo(json.dumps(data, indent=2))
         return
@@ -79,6 +79,9 @@ def kernels(
     rounds: Annotated[
         int, typer.Option("--rounds", min=0, help="Rounds timed; 0: enough of them.")
     ] = 0,
+    reference: Annotated[
+        bool, typer.Option("--reference", help="Time the definition too: minutes, not seconds.")
+    ] = False,
     device: DeviceOption = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -106,6 +109,7 @@ def kernels(
         top_ks=tuple(_numbers(k, ",", "--k")),
         dtypes=tuple(DTYPES) if dtype == "all" else (dtype,),
         effort=Effort.exactly(rounds) if rounds else Effort(),
+        times_reference=reference,
     )
     workspace = find_workspace().on_device(device)
     host = prepare_host(workspace.settings.device, "auto")

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from switchhead_lab.config.sweep import Sweep
+from switchhead_lab.errors import RecordError
 from switchhead_lab.paper.figures import load_tables
 from switchhead_lab.reporting.grids import Cell, Column, Grid, format_count
 from switchhead_lab.reporting.statistics import MISSING
 from switchhead_lab.tracking.bench_record import read_step_bench, step_bench_path
+from switchhead_lab.tracking.sweep_record import sweep_id
 
 _TABLE = 5
 
@@ -33,12 +35,23 @@ def read_resources(sweep: Sweep, reports_dir: Path) -> Resources | None:
     """Read the step bench of a sweep; None if it was never benched.
 
     Raises:
-        RecordError: If the bench's file is damaged.
+        RecordError: If the bench's file is damaged or of another version.
     """
     bench = read_step_bench(reports_dir, sweep.name, sweep.size)
     if bench is None:
         return None
     path = step_bench_path(reports_dir, sweep.name, sweep.size)
+    try:
+        grid, caption = _grid(bench, sweep), _caption(bench, sweep)
+    except (KeyError, TypeError) as error:
+        raise RecordError(
+            f"{path}: no step bench of this version ({error}); run `{_command(sweep)}` again"
+        ) from None
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Resources(grid, caption, {"file": path.name, "sha256": digest})
+
+
+def _grid(bench: dict[str, Any], sweep: Sweep) -> Grid:
     params = sweep.paper.params if sweep.paper else None
     paper = {row["model"]: row for row in _paper_rows() if row["params"] == params}
     columns = (
@@ -53,18 +66,28 @@ def read_resources(sweep: Sweep, reports_dir: Path) -> Resources | None:
         Column("routing_fraction", "routing"),
     )
     rows = tuple(_cells(step, _counterpart(step, sweep, paper)) for step in bench["steps"])
-    peak = f"{bench['peak_gflops']:,.0f} GFLOP/s"
-    caption = (
-        f"Median of {bench['n_rounds']} whole training steps of each model, in turn in one "
-        f"process on {bench['device']}, {bench['precision']}; floats kept for the backward pass, "
-        "all layers, parameters left out. The product bound is the time of all products at "
-        f"{peak}, the speed of the best square one here. Routing is timed on its own. The paper's "
-        f"ratios are those of Table {_TABLE}, measured on GPUs, memory being that allocated."
+    return Grid("resources", columns, rows)
+
+
+def _caption(bench: dict[str, Any], sweep: Sweep) -> str:
+    warning = ""
+    if bench["sweep_id"] != sweep_id(sweep):
+        warning = (
+            f"**WARNING: benched as {bench['sweep_id']}, while this is {sweep_id(sweep)}; "
+            f"run `{_command(sweep)}` again.** "
+        )
+    return (
+        f"{warning}Median of {bench['n_rounds']} whole training steps of each model, in turn in "
+        f"one process on {bench['device']}, {bench['precision']}; floats kept for the backward "
+        "pass of a micro-batch, all layers, parameters left out. The product bound is the time of "
+        f"all products at {bench['peak_gflops']:,.0f} GFLOP/s, the speed of the best square one "
+        f"here. Routing is timed on its own. The paper's ratios are those of Table {_TABLE}, "
+        "measured on GPUs, memory being that allocated."
     )
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Resources(
-        Grid("resources", columns, rows), caption, {"file": path.name, "sha256": digest}
-    )
+
+
+def _command(sweep: Sweep) -> str:
+    return f"lab bench step {sweep.name} --size {sweep.size}"
 
 
 def _paper_rows() -> list[dict[str, Any]]:
@@ -75,12 +98,15 @@ def _paper_rows() -> list[dict[str, Any]]:
 def _counterpart(
     step: dict[str, Any], sweep: Sweep, paper: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
-    """Return the paper's row for a model of ours: the baseline's, or plain SwitchHead's."""
+    """Return the paper's row for a model of ours: the baseline's, SwitchHead's or MoA's."""
     if step["model"] == sweep.baseline.name:
         return paper.get("transformer", {})
-    candidates = {model.name for model in sweep.models if model.kind == "switchhead"}
-    searched = sweep.study is not None and step["model"].startswith(f"{sweep.study.name} ")
-    return paper.get("switchhead", {}) if searched or step["model"] in candidates else {}
+    kinds: dict[str, str] = {model.name: model.kind for model in sweep.models}
+    # A declared dense model has fewer heads than the paper's, which has no such row.
+    kinds = {name: kind for name, kind in kinds.items() if kind != "dense"}
+    if sweep.study is not None and step["model"].startswith(f"{sweep.study.name} "):
+        return paper.get("switchhead", {})
+    return paper.get(kinds.get(step["model"], ""), {})
 
 
 def _cells(step: dict[str, Any], paper: dict[str, Any]) -> tuple[Cell, ...]:

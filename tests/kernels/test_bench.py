@@ -1,10 +1,12 @@
 """The bench of expert products: right backends are timed, wrong and missing ones are named."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from switchhead_kernels.bench import Effort, Plan, Shape, interleave, run_bench
-from switchhead_kernels.bench.candidates import all_products
+from switchhead_kernels.bench import Effort, Plan, Shape, interleave, run_bench, stopwatch
+from switchhead_kernels.bench.candidates import all_products, grouped_mm
 
 CPU = torch.device("cpu")
 PLAN = Plan(
@@ -16,8 +18,8 @@ PLAN = Plan(
 )
 
 
-def candidates_of(products=None) -> dict[str, dict[str, object]]:
-    result = run_bench(PLAN, CPU, products=products)
+def candidates_of(products=None, plan: Plan = PLAN) -> dict[str, dict[str, object]]:
+    result = run_bench(plan, CPU, products=products)
     assert result.peak_gflops["fp32"] > 0
     return {
         problem.problem.projection: {c.name: c for c in problem.candidates}
@@ -49,6 +51,54 @@ def test_a_backend_that_is_wrong_is_not_timed() -> None:
     assert candidate.status == "wrong"
     assert "relative error 1." in candidate.reason
     assert candidate.forward is None
+
+
+def test_a_backend_with_a_wrong_gradient_is_not_timed() -> None:
+    right = all_products()["dense"]
+
+    def wrong(problem, inputs):
+        """Give the right output, but the gate's gradient through none of the products."""
+        return right(problem, replace(inputs, gate_NHK=inputs.gate_NHK.detach())) + (
+            0.0 * inputs.gate_NHK.sum()
+        )
+
+    candidate = candidates_of({"wrong": wrong})["value"]["wrong"]
+    assert candidate.status == "wrong"
+
+
+def test_the_definition_is_checked_and_timed_where_asked_for() -> None:
+    reference = {"reference": all_products()["reference"]}
+    skipped = candidates_of(reference)["value"]["reference"]
+    assert (skipped.status, skipped.forward) == ("untimed", None)
+    assert "definition" in skipped.reason
+    assert skipped.error < 1e-5
+    asked = candidates_of(reference, replace(PLAN, times_reference=True))
+    assert asked["value"]["reference"].forward.n_rounds == 2
+
+
+def test_grouped_mm_computes_every_projection() -> None:
+    for candidates in candidates_of({"grouped_mm": grouped_mm}).values():
+        assert candidates["grouped_mm"].status == "timed"
+
+
+def test_a_library_that_is_missing_is_named() -> None:
+    def missing(problem, inputs):
+        raise ModuleNotFoundError("No module named 'scattermoe'")
+
+    candidate = candidates_of({"scattermoe": missing})["down"]["scattermoe"]
+    assert (candidate.status, candidate.reason) == ("unavailable", "No module named 'scattermoe'")
+
+
+def test_times_come_from_the_clock() -> None:
+    ticks = iter([1.0, 3.5, 10.0, 10.25])
+    timed = stopwatch(lambda: None, CPU, clock=lambda: next(ticks))
+    assert interleave({"a": timed}, Effort.exactly(2)) == {"a": [2.5, 0.25]}
+
+
+def test_slow_candidates_drop_out_after_the_fewest_rounds() -> None:
+    effort = Effort(fewest=2, most=6, seconds=1.0)
+    seconds = interleave({"slow": lambda: 5.0, "fast": lambda: 0.01}, effort)
+    assert (len(seconds["slow"]), len(seconds["fast"])) == (2, 6)
 
 
 def test_candidates_take_turns() -> None:

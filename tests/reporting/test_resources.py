@@ -3,12 +3,18 @@
 import csv
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 
+from switchhead_lab.config.sweep_files import find_sweep
 from switchhead_lab.errors import RecordError
 from switchhead_lab.reporting.report import write_report
+from switchhead_lab.reporting.resources import read_resources
 from switchhead_lab.reporting.selection import Selection
+from switchhead_lab.tracking.sweep_record import sweep_id
+
+SWEEPS = Path(__file__).parents[2] / "sweeps"
 
 
 def step(model: str, ms: float, kept: int) -> dict:
@@ -23,15 +29,17 @@ def step(model: str, ms: float, kept: int) -> dict:
     }
 
 
-def write_bench(reports_dir, steps: list[dict]):
-    path = reports_dir / "bench" / "step-mini-tiny.json"
+def write_bench(reports_dir, sweep, steps: list[dict], **changes):
+    path = reports_dir / "bench" / f"step-{sweep.name}-{sweep.size}.json"
     path.parent.mkdir(parents=True)
     bench = {
+        "sweep_id": sweep_id(sweep),
         "device": "cpu (a test)",
         "precision": "bf16",
         "n_rounds": 25,
         "peak_gflops": 1234.5,
         "steps": steps,
+        **changes,
     }
     path.write_text(json.dumps(bench), encoding="utf-8")
     return path
@@ -52,7 +60,8 @@ def test_bench_stands_beside_the_papers_table(complete) -> None:
     reports_dir = complete.runs_dir.parent / "reports"
     study = complete.sweep.study.name
     names = [complete.sweep.baseline.name, f"{study} 2x4 k=2", "of no counterpart"]
-    path = write_bench(reports_dir, [step(n, 200.0 - 10 * i, 1000) for i, n in enumerate(names)])
+    steps = [step(n, 200.0 - 10 * i, 1000) for i, n in enumerate(names)]
+    path = write_bench(reports_dir, complete.sweep, steps)
     report = report_of(complete)
     with (report.folder / "resources.csv").open(encoding="utf-8") as file:
         dense, searched, other = csv.DictReader(file)
@@ -63,6 +72,7 @@ def test_bench_stands_beside_the_papers_table(complete) -> None:
     page = (report.folder / "report.md").read_text(encoding="utf-8")
     assert "Median of 25 whole training steps" in page
     assert "cpu (a test), bf16" in page
+    assert "benched as" not in page
     sidecar = json.loads((report.folder / "provenance.json").read_text(encoding="utf-8"))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     assert sidecar["sources"] == [{"file": path.name, "sha256": digest}]
@@ -70,14 +80,38 @@ def test_bench_stands_beside_the_papers_table(complete) -> None:
 
 def test_a_table_of_an_earlier_bench_does_not_stay(complete) -> None:
     reports_dir = complete.runs_dir.parent / "reports"
-    path = write_bench(reports_dir, [step(complete.sweep.baseline.name, 200.0, 1000)])
+    path = write_bench(reports_dir, complete.sweep, [step("dense", 200.0, 1000)])
     assert "resources.csv" in report_of(complete).files
     path.unlink()
     assert not (report_of(complete).folder / "resources.csv").exists()
 
 
 def test_a_damaged_bench_is_named(complete) -> None:
-    path = write_bench(complete.runs_dir.parent / "reports", [])
+    path = write_bench(complete.runs_dir.parent / "reports", complete.sweep, [])
     path.write_text("{", encoding="utf-8")
     with pytest.raises(RecordError, match="step-mini-tiny.json: damaged"):
         report_of(complete)
+
+
+def test_a_bench_of_an_older_version_is_named(complete) -> None:
+    path = write_bench(complete.runs_dir.parent / "reports", complete.sweep, [{"model": "dense"}])
+    with pytest.raises(RecordError, match=f"{path.name}: no step bench of this version .*again"):
+        report_of(complete)
+
+
+def test_a_bench_of_another_declaration_is_loud(complete) -> None:
+    reports_dir, steps = complete.runs_dir.parent / "reports", [step("dense", 200.0, 1000)]
+    write_bench(reports_dir, complete.sweep, steps, sweep_id="mini-tiny-00000000")
+    page = (report_of(complete).folder / "report.md").read_text(encoding="utf-8")
+    assert "WARNING: benched as mini-tiny-00000000, while this is" in page
+
+
+def test_every_kind_stands_beside_its_own_row_of_the_paper(tmp_path) -> None:
+    """Table 5 at 47M: MoA takes 0.87 of the dense time; a narrower dense model has no row."""
+    sweep = find_sweep(SWEEPS, "paper/table1-wikitext103").resolve()
+    kinds = {model.kind: model.name for model in sweep.models}
+    names = [sweep.baseline.name, kinds["moa"], kinds["switchhead"], kinds["dense"]]
+    write_bench(tmp_path, sweep, [step(name, 200.0, 1000) for name in names])
+    grid = read_resources(sweep, tmp_path).grid
+    times = [grid.cell(row, "paper_relative_time").value for row in grid.rows]
+    assert times == [1.0, 0.87, 0.72, None]

@@ -1,15 +1,21 @@
 """The step bench: what it counts and compares; never how fast this machine is."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
+from switchhead_kernels.expert_matmul import op
 from switchhead_lab.benchmark import step as module
 from switchhead_lab.benchmark.record import step_table, write_step_bench
 from switchhead_lab.benchmark.step import RandomBatches, bench_steps
+from switchhead_lab.config.sweep_files import find_sweep
 from switchhead_lab.model.executed import executed_attention, executed_feedforward
+from switchhead_lab.tracking.sweep_record import sweep_id
 from switchhead_lab.training.host import Host, prepare_host
+
+SWEEPS = Path(__file__).parents[3] / "sweeps"
 
 
 @pytest.fixture
@@ -60,6 +66,36 @@ def test_more_sequences_keep_more_floats(tiny_config, host, fixed_times) -> None
     assert again < eight / 2
 
 
+def test_floats_kept_are_those_of_one_micro_batch(tiny_config, host, fixed_times) -> None:
+    configs = {
+        "whole": tiny_config(batch_size=8),
+        "parts": tiny_config(batch_size=8, micro_batch_size=2),
+    }
+    whole, parts = (step.kept_floats for step in bench_steps(configs, host, 1).steps)
+    assert 0.2 * whole < parts < 0.5 * whole
+
+
+@pytest.mark.parametrize(
+    ("backend", "bookkeeping"),
+    [("reference", set()), ("sorted", {"group_S", "order_S", "offset_G1"})],
+)
+def test_routing_includes_what_the_backend_asks_for(
+    tiny_config, host, fixed_times, monkeypatch, backend, bookkeeping
+) -> None:
+    asked: list[set[str]] = []
+    original = module._routing_call
+
+    def spy(router, x, names):
+        asked.append(set(names))
+        return original(router, x, names)
+
+    monkeypatch.setattr(op, "choose_backend", lambda *_: backend)
+    monkeypatch.setattr(module, "_routing_call", spy)
+    bench_steps({"sparse": tiny_config("switchhead")}, host, 1)
+    # Two layers, a router on either side of each attention.
+    assert asked == [bookkeeping] * 4
+
+
 def test_batches_go_on_from_each_other_and_fit_the_model(tiny_config) -> None:
     config = tiny_config()
     batches = RandomBatches(config)
@@ -71,12 +107,17 @@ def test_batches_go_on_from_each_other_and_fit_the_model(tiny_config) -> None:
 
 def test_what_is_written_names_the_machine(tiny_config, host, fixed_times, tmp_path) -> None:
     bench = bench_steps({"dense": tiny_config()}, host, 3)
-    write_step_bench(tmp_path, "tiny", "small", bench, host)
-    data = json.loads((tmp_path / "bench/step-tiny-small.json").read_text())
+    sweep = find_sweep(SWEEPS, "smoke/matched-params").resolve()
+    write_step_bench(tmp_path, sweep, bench, host)
+    stem = tmp_path / "bench/step-smoke-matched-params-smoke"
+    data = json.loads(stem.with_suffix(".json").read_text())
+    assert data["sweep_id"] == sweep_id(sweep)
+    assert data["compiler"]
     assert data["device"] == host.description
     assert data["provenance"]["versions"]["torch"] == torch.__version__
     assert data["steps"][0]["ms"] == 2000.0
-    page = (tmp_path / "bench/step-tiny-small.md").read_text()
+    page = stem.with_suffix(".md").read_text()
+    assert f"PyTorch {torch.__version__}, {data['compiler']}" in page
     headings, rows = step_table(bench)
     assert f"| {' | '.join(rows[0])} |" in page
     assert len(headings) == len(rows[0])
