@@ -101,9 +101,8 @@ def _counterpart(
     """Return the paper's row for a model of ours: the baseline's, SwitchHead's or MoA's."""
     if step["model"] == sweep.baseline.name:
         return paper.get("transformer", {})
+    # The paper has no row of the kind "dense": declared ones have fewer heads than its own.
     kinds: dict[str, str] = {model.name: model.kind for model in sweep.models}
-    # A declared dense model has fewer heads than the paper's, which has no such row.
-    kinds = {name: kind for name, kind in kinds.items() if kind != "dense"}
     if sweep.study is not None and step["model"].startswith(f"{sweep.study.name} "):
         return paper.get("switchhead", {})
     return paper.get(kinds.get(step["model"], ""), {})
