@@ -1,19 +1,16 @@
-"""The fused kernel for CPUs: gather, product, gate and sum in one pass (`cpu_kernel.cpp`).
+"""The fused kernel for CPUs: gather, product, gate and sum in one pass (`native/`).
 
 Letters: R rows of x, S slots, Q rows of the output, G groups, X width in, Y width out.
 """
 
 import ctypes
-import functools
 
 import torch
 from torch import Tensor
 
-from switchhead_kernels.expert_matmul import cpu_build
 from switchhead_kernels.expert_matmul.slots import Slots
+from switchhead_kernels.native import build
 
-# Tokens that one thread works on at a time; their sums stay in its cache.
-_TILE_TOKENS = 512
 _SUFFIXES = {
     (torch.float32, torch.float32): "float32",
     (torch.bfloat16, torch.bfloat16): "bfloat16",
@@ -22,12 +19,11 @@ _SUFFIXES = {
 
 
 class _Problem(ctypes.Structure):
-    """Mirror of `Problem` in cpu_kernel.cpp."""
+    """Mirror of `Problem` in native/slots.h."""
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("n_slots", "n_groups", "width_in", "width_out")),
         *((name, ctypes.c_int64) for name in ("per_input", "per_output", "per_token")),
-        ("tile_tokens", ctypes.c_int64),
         ("group", ctypes.c_void_p),
         ("gate", ctypes.c_void_p),
         ("n_threads", ctypes.c_int64),
@@ -39,19 +35,12 @@ def supports(x: Tensor, weight: Tensor) -> bool:
     return x.device.type == "cpu" and (x.dtype, weight.dtype) in _SUFFIXES
 
 
-def why_unavailable(dtype: torch.dtype) -> str:
-    """Return why rows of a type cannot be multiplied here, empty if they can; builds the kernel."""
-    reason = cpu_build.why_unavailable()
-    if not reason and dtype == torch.bfloat16 and not _has_bfloat16():
-        return "this CPU has no bf16 products"
-    return reason
-
-
-@functools.cache
-def _has_bfloat16() -> bool:
-    function = cpu_build.load().expert_matmul_has_bfloat16
-    function.restype = ctypes.c_bool
-    return bool(function())
+def bf16_products() -> str:
+    """Return what computes bf16 products here: "amx", "avx512_bf16" or "float32"."""
+    function = build.load().expert_matmul_bf16_products
+    function.restype = ctypes.c_char_p
+    name: bytes = function()
+    return name.decode()
 
 
 def forward(
@@ -79,8 +68,7 @@ def backward(
     problem = _problem(weight_GXY, group_S, gate_S, slots)
     grad_x, grad_weight = torch.empty_like(x_RX), torch.empty_like(weight_GXY)
     grad_gate = torch.empty(0 if gate_S is None else len(gate_S), dtype=torch.float32)
-    _call("input_gradient", problem, x_RX, weight_GXY, grad_QY, grad_x, grad_gate)
-    _call("weight_gradient", problem, x_RX, grad_QY, grad_weight, like=weight_GXY)
+    _call("backward", problem, x_RX, weight_GXY, grad_QY, grad_x, grad_weight, grad_gate)
     return grad_x, grad_weight, grad_gate
 
 
@@ -96,7 +84,6 @@ def _problem(
     problem = _Problem(
         *(len(group_S), G, X, Y),
         *(slots.per_input, slots.per_output, slots.per_token),
-        _TILE_TOKENS,
         group_S.data_ptr(),
         kept[1].data_ptr() if gate_S is not None else None,
         torch.get_num_threads(),
@@ -104,12 +91,9 @@ def _problem(
     return problem, kept
 
 
-def _call(
-    name: str, problem: tuple[_Problem, list[Tensor]], *tensors: Tensor, like: Tensor | None = None
-) -> None:
-    weight = tensors[1] if like is None else like
-    suffix = _SUFFIXES[tensors[0].dtype, weight.dtype]
-    function = getattr(cpu_build.load(), f"expert_matmul_{name}_{suffix}")
+def _call(name: str, problem: tuple[_Problem, list[Tensor]], *tensors: Tensor) -> None:
+    suffix = _SUFFIXES[tensors[0].dtype, tensors[1].dtype]
+    function = getattr(build.load(), f"expert_matmul_{name}_{suffix}")
     function.restype = ctypes.c_bool
     pointers = (ctypes.c_void_p(tensor.data_ptr()) for tensor in tensors)
     if not function(ctypes.byref(problem[0]), *pointers):

@@ -15,6 +15,7 @@ from torch.utils.flop_counter import register_flop_formula
 from switchhead_kernels.expert_matmul import cpu, dense, reference, sorted
 from switchhead_kernels.expert_matmul.routing import Routing
 from switchhead_kernels.expert_matmul.slots import Rows, Slots, slots_of
+from switchhead_kernels.native import build
 
 Backend = Literal["reference", "dense", "sorted", "cpu", "triton"]
 Precision = Literal["ieee", "tf32"]
@@ -97,7 +98,7 @@ def choose_backend(x: Tensor, weight_HEXY: Tensor, top_k: int) -> Backend:
         return "sorted"
     if x.device.type == "cuda" and _triton_supports(x):
         return "triton"
-    if cpu.supports(x, weight_HEXY) and not cpu.why_unavailable(x.dtype):
+    if cpu.supports(x, weight_HEXY) and not build.why_unavailable():
         return "cpu"
     share, width = weight_HEXY.shape[1] / top_k, max(weight_HEXY.shape[2:])
     limit = _DENSE_UP_TO_NARROW if width <= _NARROW else _DENSE_UP_TO
@@ -118,7 +119,7 @@ def _require_supported(
             f'backend="cpu" has no {x.dtype} rows with {weight.dtype} weights on '
             f'{x.device.type}; use backend="sorted"'
         )
-    if backend == "cpu" and (reason := cpu.why_unavailable(x.dtype)):
+    if backend == "cpu" and (reason := build.why_unavailable()):
         raise ValueError(f'backend="cpu": {reason}; use backend="sorted" or "dense"')
     if backend != "triton" and precision != "ieee":
         raise ValueError(f'precision="{precision}" is of backend="triton"; leave it out')

@@ -10,7 +10,7 @@ from typing import Any
 
 import switchhead_lab
 from switchhead_kernels.bench import BenchResult
-from switchhead_kernels.expert_matmul.cpu_build import find_compiler
+from switchhead_kernels.native.build import find_compiler
 from switchhead_lab.benchmark.step import StepBench
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.tracking.atomic import make_directory, write_text

@@ -3,8 +3,8 @@
 import torch
 
 from switchhead_kernels.expert_matmul import choose_backend
-from switchhead_kernels.expert_matmul.cpu import why_unavailable
-from switchhead_kernels.expert_matmul.cpu_build import cache_dir, find_compiler
+from switchhead_kernels.expert_matmul.cpu import bf16_products
+from switchhead_kernels.native.build import cache_dir, find_compiler, why_unavailable
 
 # Of the paper's 47M model: E / K is what the rule looks at.
 _WIDTHS, _N_EXPERTS, _TOP_K = (412, 76), 5, 2
@@ -20,9 +20,11 @@ def describe_backend(device: torch.device, dtype: torch.dtype) -> str:
     rows = torch.empty(1, _WIDTHS[0], dtype=dtype, device=device)
     weight = torch.empty(1, _N_EXPERTS, *_WIDTHS, device=device)
     backend = choose_backend(rows, weight, _TOP_K)
+    if backend == "cpu" and dtype == torch.bfloat16:
+        return f"cpu (products: {bf16_products()})"
     if backend in ("cpu", "triton"):
         return backend
-    reason = why_unavailable(dtype) if device.type == "cpu" else f"no kernel for {device.type}"
+    reason = why_unavailable() if device.type == "cpu" else f"no kernel for {device.type}"
     return f"dense or sorted, by shape ({reason or f'no kernel for {dtype}'})"
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from switchhead_kernels.expert_matmul import choose_backend, cpu_build
-from switchhead_kernels.expert_matmul.cpu_build import KernelUnavailableError
+from switchhead_kernels.expert_matmul import choose_backend
+from switchhead_kernels.native import build
+from switchhead_kernels.native.build import KernelUnavailableError
 
 PROGRAM = """
 import sys, torch
@@ -27,7 +28,7 @@ for backend in sys.argv[1:]:
 
 def run(cache: Path, *backends: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Use the backends in a process of their own, with a cache of its own."""
-    variables = {**os.environ, cpu_build.CACHE_VARIABLE: str(cache), **environment}
+    variables = {**os.environ, build.CACHE_VARIABLE: str(cache), **environment}
     return subprocess.run(
         [sys.executable, "-c", PROGRAM, *backends],
         capture_output=True,
@@ -73,7 +74,7 @@ def test_without_a_compiler_it_is_slower_and_says_so_once(tmp_path: Path) -> Non
     done = run(tmp_path, "auto", "auto", "reference", CXX="/no/such/compiler")
     assert done.returncode == 0, done.stderr
     assert len(set(done.stdout.split())) == 1
-    assert done.stderr.count("no fused CPU kernel: no C++ compiler was found") == 1
+    assert done.stderr.count("no fused CPU kernels: no C++ compiler was found") == 1
     assert not built_files(tmp_path)
 
 
@@ -83,7 +84,7 @@ def test_a_compiler_that_fails_is_named_with_its_first_message(tmp_path: Path) -
     compiler.chmod(0o755)
     done = run(tmp_path / "cache", "auto", CXX=str(compiler))
     assert done.returncode == 0, done.stderr
-    assert f"no fused CPU kernel: {compiler} failed: disk on fire" in done.stderr
+    assert f"no fused CPU kernels: {compiler} failed: disk on fire" in done.stderr
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
@@ -91,18 +92,18 @@ def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     blocked.write_text("in the way")
     done = run(blocked / "cache", "auto", "reference")
     assert done.returncode == 0, done.stderr
-    assert "no fused CPU kernel" in done.stderr
+    assert "no fused CPU kernels" in done.stderr
 
 
 def test_asked_for_by_name_it_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> None:
         raise KernelUnavailableError("no C++ compiler was found")
 
-    monkeypatch.setattr(cpu_build, "load", refuse)
-    cpu_build.why_unavailable.cache_clear()
+    monkeypatch.setattr(build, "load", refuse)
+    build.why_unavailable.cache_clear()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             assert choose_backend(torch.empty(2, 4), torch.empty(1, 2, 4, 4), 1) == "dense"
     finally:
-        cpu_build.why_unavailable.cache_clear()
+        build.why_unavailable.cache_clear()

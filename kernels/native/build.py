@@ -1,7 +1,7 @@
-"""Building the CPU kernel: on first use where there is a compiler, then kept.
+"""Building the CPU kernels: on first use where there is a compiler, then kept.
 
-A library is kept for each source, PyTorch and kind of CPU, with the hash of its contents; one that
-was damaged is built anew.
+A library is kept for each state of the sources, PyTorch, compiler options and kind of CPU, with the
+hash of its contents; one that was damaged is built anew.
 """
 
 import ctypes
@@ -18,9 +18,13 @@ from pathlib import Path
 import torch
 
 CACHE_VARIABLE = "SWITCHHEAD_KERNELS_CACHE"
-_SOURCE = Path(__file__).with_name("cpu_kernel.cpp")
+# Which instructions the compiler may use: "native", or less, such as "x86-64-v3" for AVX2.
+MARCH_VARIABLE = "SWITCHHEAD_KERNELS_MARCH"
+_FOLDER = Path(__file__).parent
+_SOURCES = sorted(_FOLDER.glob("*.cpp"))
+_HEADERS = sorted(_FOLDER.glob("*.h"))
 _FLAGS = (
-    *("-O3", "-march=native", "-ffast-math", "-fno-finite-math-only"),
+    *("-O3", "-ffast-math", "-fno-finite-math-only"),
     *("-std=c++17", "-fopenmp", "-shared", "-fPIC"),
 )
 _BUILD_SECONDS = 120
@@ -32,7 +36,7 @@ class KernelUnavailableError(RuntimeError):
 
 @functools.cache
 def load() -> ctypes.CDLL:
-    """Load the kernel, building it where that was not done.
+    """Load the kernels, building them where that was not done.
 
     Raises:
         KernelUnavailableError: If there is none and none can be built.
@@ -50,24 +54,26 @@ def load() -> ctypes.CDLL:
 
 @functools.cache
 def why_unavailable() -> str:
-    """Return why the kernel cannot be used here, empty if it can; it is built where needed.
+    """Return why the kernels cannot be used here, empty if they can; built where needed.
 
     The first time that it cannot, this is also said as a warning.
     """
     try:
         load()
     except KernelUnavailableError as error:
-        warnings.warn(f"no fused CPU kernel: {error}; expert projections run slower", stacklevel=2)
+        warnings.warn(f"no fused CPU kernels: {error}; training steps are slower", stacklevel=2)
         return str(error)
     return ""
 
 
 def library_path() -> Path:
-    """Return where the library of this source, PyTorch and CPU is kept."""
-    digest = hashlib.sha256(_SOURCE.read_bytes())
-    for part in (*_FLAGS, torch.__version__, platform.machine(), _cpu_flags()):
+    """Return where the library of these sources, PyTorch and CPU is kept."""
+    digest = hashlib.sha256()
+    for path in (*_SOURCES, *_HEADERS):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    for part in (*_flags(), torch.__version__, platform.machine(), _cpu_flags()):
         digest.update(part.encode() + b"\0")
-    return cache_dir() / f"expert_matmul-{digest.hexdigest()[:16]}.so"
+    return cache_dir() / f"kernels-{digest.hexdigest()[:16]}.so"
 
 
 def cache_dir() -> Path:
@@ -86,6 +92,10 @@ def find_compiler() -> str | None:
     return next((path for name in candidates if (path := shutil.which(name))), None)
 
 
+def _flags() -> tuple[str, ...]:
+    return (f"-march={os.environ.get(MARCH_VARIABLE) or 'native'}", *_FLAGS)
+
+
 def _build(library: Path) -> None:
     """Compile beside the library's place and move it there whole, its hash last."""
     compiler = find_compiler()
@@ -97,7 +107,7 @@ def _build(library: Path) -> None:
         library.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=library.parent, prefix=".build-") as folder:
             built = Path(folder) / library.name
-            command = [compiler, *_FLAGS, str(_SOURCE), "-o", str(built), *link]
+            command = [compiler, *_flags(), *map(str, _SOURCES), "-o", str(built), *link]
             subprocess.run(
                 command, check=True, capture_output=True, text=True, timeout=_BUILD_SECONDS
             )

@@ -1,0 +1,151 @@
+// Products of a few rows with a packed operand, in registers.
+//
+// The right operand is cut into panels of a few vectors of columns; within one, `pair` rows stand
+// interleaved, as bf16 products want them: panel[row / pair][column][row % pair].
+#pragma once
+
+#include <algorithm>
+
+#include "vectors.h"
+
+namespace switchhead {
+
+// What products are computed in: bf16 where the CPU multiplies it, else float.
+#if defined(__AVX512BF16__)
+constexpr bool kHasBf16Products = true;
+#else
+constexpr bool kHasBf16Products = false;
+#endif
+
+template <typename T>
+constexpr int64_t kPair = sizeof(T) == 2 ? 2 : 1;
+
+// Accumulators, one vector of each operand and the rest fit the registers.
+constexpr int64_t kMostVectors = kVectorBytes == 64 ? 5 : 2;
+constexpr int64_t kMostRows = 8;
+constexpr int64_t rows_at_once(int64_t n_vectors) {
+  if (kVectorBytes < 64) return n_vectors == 1 ? 8 : 6;
+  return n_vectors <= 3 ? 8 : n_vectors == 4 ? 6 : 5;
+}
+
+// How columns are cut into panels, as evenly as their vectors go.
+struct Panels {
+  int64_t n_vectors, n;
+
+  explicit Panels(int64_t width, int64_t most = kMostVectors)
+      : n_vectors((width + kLanes - 1) / kLanes), n((n_vectors + most - 1) / most) {}
+  int64_t width() const { return n_vectors * kLanes; }
+  int64_t vectors(int64_t panel) const { return n_vectors / n + (panel < n_vectors % n); }
+  int64_t first_column(int64_t panel) const {
+    return kLanes * (panel * (n_vectors / n) + std::min(panel, n_vectors % n));
+  }
+};
+
+inline vec splat_step(const float* x) { return splat(*x); }
+inline vec multiply_add(vec left, const float* right, vec sum) { return left * load(right) + sum; }
+#if defined(__AVX512BF16__)
+inline vec splat_step(const bf16* x) {
+  int32_t pair;
+  std::memcpy(&pair, x, sizeof pair);
+  return reinterpret_cast<vec>(_mm512_set1_epi32(pair));
+}
+inline vec multiply_add(vec left, const bf16* right, vec sum) {
+  const auto packed = _mm512_loadu_si512(right);
+  return reinterpret_cast<vec>(_mm512_dpbf16_ps(reinterpret_cast<__m512>(sum), reinterpret_cast<__m512bh>(left),
+                                                reinterpret_cast<__m512bh>(packed)));
+}
+#endif
+
+// tile[r] = sum over steps of rows[r][step * stride] * panel[step], R rows of V vectors. A step is
+// `kPair` inner positions; the stride is in entries.
+template <int R, int V, typename T>
+__attribute__((noinline)) void multiply_rows(const T* const* rows, int64_t stride, const T* panel, int64_t n_steps,
+                                             float* tile) {
+  constexpr int64_t kStep = kLanes * kPair<T>;
+  vec sums[R][V] = {};
+  const T* row[R];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) row[r] = rows[r];
+  int64_t at = 0;
+  for (int64_t step = 0; step < n_steps; ++step, at += stride, panel += V * kStep) {
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      const vec left = splat_step(row[r] + at);
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) sums[r][v] = multiply_add(left, panel + v * kStep, sums[r][v]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) store(sums[r][v], tile + (r * V + v) * kLanes);
+}
+
+// Multiply rows [0, n) with a panel of `n_vectors`; `take(row, values, n_vectors)` gets each
+// row's products.
+template <typename T, int V = 1, typename Take>
+void multiply_panel(const T* const* rows, int64_t n, int64_t stride, const T* panel, int64_t n_vectors,
+                    int64_t n_steps, Take take) {
+  if constexpr (V < kMostVectors) {
+    if (n_vectors > V) return multiply_panel<T, V + 1>(rows, n, stride, panel, n_vectors, n_steps, take);
+  }
+  constexpr int R = rows_at_once(V);
+  alignas(kVectorBytes) float tile[R * V * kLanes];
+  for (int64_t first = 0; first < n; first += R) {
+    const T* some[R];
+    const int64_t n_rows = std::min<int64_t>(R, n - first);
+    for (int64_t r = 0; r < R; ++r) some[r] = rows[first + std::min(r, n_rows - 1)];
+    multiply_rows<R, V>(some, stride, panel, n_steps, tile);
+    for (int64_t r = 0; r < n_rows; ++r) take(first + r, tile + r * V * kLanes, int64_t{V});
+  }
+}
+
+// Pack w ([rows, columns], or its transpose) as a right operand, filled up with zeros to `inner` rows.
+template <typename T, typename W>
+void pack_right(const W* w, int64_t rows, int64_t columns, bool transpose, const Panels& panels, int64_t inner,
+                T* packed) {
+  constexpr int64_t pair = kPair<T>;
+  const int64_t n_rows = transpose ? columns : rows, n_columns = transpose ? rows : columns;
+  std::memset(static_cast<void*>(packed), 0, inner * panels.width() * sizeof(T));
+  for (int64_t p = 0; p < panels.n; ++p) {
+    const int64_t first = panels.first_column(p), width = panels.vectors(p) * kLanes;
+    const int64_t n = std::min(width, n_columns - first);
+    T* panel = packed + inner * first;
+    if (!transpose) {
+      for (int64_t i = 0; i < n_rows; ++i) {
+        T* row = panel + i / pair * width * pair + i % pair;
+        const W* from = w + i * columns + first;
+        for (int64_t j = 0; j < n; ++j) row[j * pair] = from_float<T>(to_float(from[j]));
+      }
+      continue;
+    }
+    for (int64_t j = 0; j < n; ++j) {
+      const W* from = w + (first + j) * columns;
+      T* column = panel + j * pair;
+      for (int64_t i = 0; i < n_rows; ++i)
+        column[i / pair * width * pair + i % pair] = from_float<T>(to_float(from[i]));
+    }
+  }
+}
+
+// Lay out two rows of an operand interleaved, scaled; without a second one it counts as zero.
+inline void put_pair(const float* first, const float*, float scale, float, int64_t width, float* to) {
+  for (int64_t j = 0; j < width; ++j) to[j] = scale * first[j];
+}
+inline void put_pair(const bf16* first, const bf16*, float scale, float, int64_t width, float* to) {
+  for (int64_t j = 0; j < width; ++j) to[j] = scale * to_float(first[j]);
+}
+inline void put_pair(const bf16* first, const bf16* second, float scale, float second_scale, int64_t width, bf16* to) {
+  auto* __restrict pairs = reinterpret_cast<uint32_t*>(to);
+  if (scale == 1.f && second_scale == 1.f && second) {
+    for (int64_t j = 0; j < width; ++j) pairs[j] = first[j].bits | static_cast<uint32_t>(second[j].bits) << 16;
+    return;
+  }
+  for (int64_t j = 0; j < width; ++j) {
+    const uint32_t low = from_float<bf16>(scale * to_float(first[j])).bits;
+    const uint32_t high = second ? from_float<bf16>(second_scale * to_float(second[j])).bits : 0;
+    pairs[j] = low | high << 16;
+  }
+}
+
+}  // namespace switchhead

@@ -1,0 +1,83 @@
+// A problem of rows routed to experts, and its slots in the order of their experts.
+//
+// A slot is one choice of an expert. Slot s reads row s / slots_per_input of x and adds its product
+// to row s / slots_per_output of out.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "vectors.h"
+
+namespace switchhead {
+
+struct Problem {
+  int64_t n_slots, n_groups, width_in, width_out;
+  int64_t slots_per_input, slots_per_output, slots_per_token;
+  const int32_t* group;  // [n_slots]
+  const float* gate;     // [n_slots] or null
+  int64_t n_threads;
+
+  float gate_of(int64_t slot) const { return gate ? gate[slot] : 1.f; }
+};
+
+template <typename T>
+std::unique_ptr<T[]> scratch(int64_t n) {
+  return std::unique_ptr<T[]>(new T[static_cast<size_t>(n)]);
+}
+
+// The slots of each tile of tokens, sorted by group, stably. What is added up in which order does
+// not depend on how tokens are cut into tiles, only on the order of groups and slots.
+struct TiledSlots {
+  static constexpr int64_t kMostTokens = 512, kFewestTokens = 64;
+  static constexpr int64_t kSumBytes = 256 << 10;  // of a tile, to stay in the second cache
+
+  int64_t per_tile, n_tiles;
+  std::vector<int32_t> order, offset;
+  bool exist = true;  // an expert that does not would be written past the end of every buffer
+
+  explicit TiledSlots(const Problem& p) {
+    const int64_t n_tokens = p.n_slots / p.slots_per_token;
+    const int64_t bytes_in = p.slots_per_token / p.slots_per_input * p.width_in;
+    const int64_t bytes_out = p.slots_per_token / p.slots_per_output * p.width_out;
+    int64_t tokens = kSumBytes / (std::max(bytes_in, bytes_out) * static_cast<int64_t>(sizeof(float)));
+    tokens = std::min(tokens, (n_tokens + 2 * p.n_threads - 1) / (2 * p.n_threads));
+    tokens = std::clamp(tokens, kFewestTokens, kMostTokens);
+    per_tile = tokens * p.slots_per_token;
+    n_tiles = (p.n_slots + per_tile - 1) / per_tile;
+    order.resize(p.n_slots);
+    offset.resize(n_tiles * (p.n_groups + 1));
+    bool all = true;
+#pragma omp parallel for num_threads(p.n_threads) schedule(static) reduction(&& : all)
+    for (int64_t tile = 0; tile < n_tiles; ++tile) all = sort(p, tile) && all;
+    exist = all;
+  }
+
+  int64_t begin(int64_t tile) const { return tile * per_tile; }
+  int64_t end(const Problem& p, int64_t tile) const { return std::min(p.n_slots, (tile + 1) * per_tile); }
+  // The slots of a group in a tile.
+  const int32_t* first(const Problem& p, int64_t tile, int64_t g) const {
+    return order.data() + begin(tile) + offset[tile * (p.n_groups + 1) + g];
+  }
+  int64_t count(const Problem& p, int64_t tile, int64_t g) const {
+    const int32_t* bounds = offset.data() + tile * (p.n_groups + 1) + g;
+    return bounds[1] - bounds[0];
+  }
+
+ private:
+  bool sort(const Problem& p, int64_t tile) {
+    const int64_t from = begin(tile), to = end(p, tile);
+    int32_t* bounds = offset.data() + tile * (p.n_groups + 1);
+    for (int64_t s = from; s < to; ++s) {
+      if (p.group[s] < 0 || p.group[s] >= p.n_groups) return false;
+      ++bounds[p.group[s] + 1];
+    }
+    for (int64_t g = 0; g < p.n_groups; ++g) bounds[g + 1] += bounds[g];
+    std::vector<int32_t> next(bounds, bounds + p.n_groups);
+    for (int64_t s = from; s < to; ++s) order[from + next[p.group[s]]++] = static_cast<int32_t>(s);
+    return true;
+  }
+};
+
+}  // namespace switchhead

@@ -1,0 +1,100 @@
+// Vectors of floats as wide as the CPU has them, and bf16.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+namespace switchhead {
+
+#if defined(__AVX512F__)
+constexpr int64_t kVectorBytes = 64;
+#elif defined(__AVX__)
+constexpr int64_t kVectorBytes = 32;
+#else
+constexpr int64_t kVectorBytes = 16;
+#endif
+constexpr int64_t kLanes = kVectorBytes / sizeof(float);
+
+typedef float vec __attribute__((vector_size(kVectorBytes)));
+typedef float unaligned_vec __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
+typedef uint32_t bits_vec __attribute__((vector_size(kVectorBytes)));
+typedef uint16_t half_vec __attribute__((vector_size(kVectorBytes / 2)));
+typedef uint16_t unaligned_half_vec __attribute__((vector_size(kVectorBytes / 2), aligned(2), may_alias));
+
+struct bf16 {
+  uint16_t bits;
+};
+
+inline float to_float(float x) { return x; }
+inline float to_float(bf16 x) {
+  const uint32_t bits = static_cast<uint32_t>(x.bits) << 16;
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+template <typename T>
+inline T from_float(float x);
+template <>
+inline float from_float<float>(float x) {
+  return x;
+}
+// Round to nearest even; NaN stays NaN.
+template <>
+inline bf16 from_float<bf16>(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  const uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  return {static_cast<uint16_t>(x != x ? 0x7fc0 : rounded)};
+}
+
+inline vec splat(float x) { return x - vec{}; }
+
+inline vec load(const float* from) { return *reinterpret_cast<const unaligned_vec*>(from); }
+inline vec load(const bf16* from) {
+  const half_vec bits = *reinterpret_cast<const unaligned_half_vec*>(from);
+  return reinterpret_cast<vec>(__builtin_convertvector(bits, bits_vec) << 16);
+}
+
+inline void store(vec x, float* to) { *reinterpret_cast<unaligned_vec*>(to) = x; }
+inline void store(vec x, bf16* to) {
+#if defined(__AVX512BF16__)
+  const auto rounded = _mm512_cvtneps_pbh(reinterpret_cast<__m512>(x));
+  std::memcpy(to, &rounded, sizeof rounded);
+#else
+  const bits_vec bits = reinterpret_cast<bits_vec>(x);
+  const bits_vec rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  const bits_vec kept = x == x ? rounded : bits_vec{} + 0x7fc0;
+  *reinterpret_cast<unaligned_half_vec*>(to) = __builtin_convertvector(kept, half_vec);
+#endif
+}
+
+// The first n < kLanes entries; the others are zero.
+template <typename T>
+inline vec load_first(const T* from, int64_t n) {
+  alignas(kVectorBytes) float entries[kLanes] = {};
+  for (int64_t i = 0; i < n; ++i) entries[i] = to_float(from[i]);
+  return load(entries);
+}
+
+inline float sum(vec x) {
+  float total = 0.f;
+  for (int64_t i = 0; i < kLanes; ++i) total += x[i];
+  return total;
+}
+
+// Copy n floats, rounded to T.
+template <typename T>
+inline void store_row(const float* from, int64_t n, T* to) {
+  int64_t j = 0;
+  for (; j + kLanes <= n; j += kLanes) store(load(from + j), to + j);
+  for (; j < n; ++j) to[j] = from_float<T>(from[j]);
+}
+
+inline int64_t round_up(int64_t x, int64_t multiple) { return (x + multiple - 1) / multiple * multiple; }
+
+}  // namespace switchhead

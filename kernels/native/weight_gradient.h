@@ -1,0 +1,167 @@
+// Gradient of the experts' weights: sums over slots of input rows times gated output gradients.
+//
+// A group is worked on by one thread, slots in their order, so that nothing depends on the number of
+// threads.
+#pragma once
+
+#include "engines.h"
+
+namespace switchhead {
+
+// The slots of a group, tile after tile.
+inline void collect(const Problem& p, const TiledSlots& slots, int64_t g, std::vector<int32_t>& found) {
+  found.clear();
+  for (int64_t tile = 0; tile < slots.n_tiles; ++tile) {
+    const int32_t* first = slots.first(p, tile, g);
+    found.insert(found.end(), first, first + slots.count(p, tile, g));
+  }
+}
+
+// In registers: both operands are laid out slot by slot, the output gradient in panels.
+template <typename T>
+struct RegisterSums {
+  using C = typename Registers<T>::Compute;
+  static constexpr int64_t kPairs = kPair<C>;
+  static constexpr int64_t kSlots = 64 * kPairs;  // added up in registers before memory
+  const Problem& p;
+  const T *x, *grad;
+  Panels panels;
+  std::unique_ptr<C[]> left, right;
+  std::unique_ptr<float[]> sums;
+
+  RegisterSums(const Problem& p, const T* x, const T* grad)
+      : p(p), x(x), grad(grad), panels(p.width_out), left(scratch<C>(kSlots * p.width_in)),
+        right(scratch<C>(kSlots * panels.width())), sums(scratch<float>(p.width_in * panels.width())) {
+    std::memset(static_cast<void*>(right.get()), 0, kSlots * panels.width() * sizeof(C));
+  }
+
+  template <typename W>
+  void sum(const std::vector<int32_t>& slots, W* to) {
+    const int64_t n = slots.size(), X = p.width_in, Y = p.width_out;
+    std::memset(sums.get(), 0, X * panels.width() * sizeof(float));
+    for (int64_t first = 0; first < n; first += kSlots) add(slots.data() + first, std::min(kSlots, n - first));
+    for (int64_t panel = 0; panel < panels.n; ++panel) {
+      const int64_t column = panels.first_column(panel), width = panels.vectors(panel) * kLanes;
+      for (int64_t i = 0; i < X; ++i)
+        store_row(sums.get() + column * X + i * width, std::min(width, Y - column), to + i * Y + column);
+    }
+  }
+
+ private:
+  void add(const int32_t* slot, int64_t n) {
+    const int64_t X = p.width_in, n_steps = (n + kPairs - 1) / kPairs;
+    for (int64_t step = 0; step < n_steps; ++step) lay_out(slot + step * kPairs, n - step * kPairs, step);
+    const C* columns[kMostColumns];
+    for (int64_t panel = 0; panel < panels.n; ++panel) {
+      const int64_t first = panels.first_column(panel), n_vectors = panels.vectors(panel);
+      float* target = sums.get() + first * X;
+      for (int64_t i = 0; i < X; i += kMostColumns) {
+        const int64_t some = std::min(kMostColumns, X - i);
+        for (int64_t c = 0; c < some; ++c) columns[c] = left.get() + (i + c) * kPairs;
+        multiply_panel<C>(columns, some, X * kPairs, right.get() + first * kSlots, n_vectors, n_steps,
+                          [&](int64_t r, const float* values, int64_t n_taken) {
+                            float* row = target + (i + r) * n_taken * kLanes;
+                            for (int64_t v = 0; v < n_taken; ++v)
+                              store(load(row + v * kLanes) + load(values + v * kLanes), row + v * kLanes);
+                          });
+      }
+    }
+  }
+
+  // Lay out the slots of a step; the gate goes to the narrower side.
+  void lay_out(const int32_t* slot, int64_t n, int64_t step) {
+    const int64_t X = p.width_in, Y = p.width_out;
+    const int64_t second = kPairs == 2 && n > 1 ? slot[1] : -1;
+    const float gate = p.gate_of(slot[0]), second_gate = second < 0 ? 1.f : p.gate_of(second);
+    const bool gates_left = X <= Y;
+    const T* input = second < 0 ? nullptr : x + second / p.slots_per_input * X;
+    put_pair(x + slot[0] / p.slots_per_input * X, input, gates_left ? gate : 1.f, gates_left ? second_gate : 1.f, X,
+             left.get() + step * X * kPairs);
+    for (int64_t panel = 0; panel < panels.n; ++panel) {
+      const int64_t first = panels.first_column(panel), width = panels.vectors(panel) * kLanes;
+      const T* output = second < 0 ? nullptr : grad + second / p.slots_per_output * Y + first;
+      put_pair(grad + slot[0] / p.slots_per_output * Y + first, output, gates_left ? 1.f : gate,
+               gates_left ? 1.f : second_gate, std::min(width, Y - first),
+               right.get() + first * kSlots + step * width * kPairs);
+    }
+  }
+
+  static constexpr int64_t kMostColumns = 240;
+};
+
+// By matrix units: the narrower of input and output gradient is transposed, since that is slower.
+struct UnitSums {
+  static constexpr int64_t kSlots = 256;
+  // Stride of the transposed operand; a power of two would map all its lines to a few cache sets.
+  static constexpr int64_t kStride = kSlots + 32;
+  static constexpr int64_t kTransposed = 16;  // rows at once, so that a line is written whole
+  const Problem& p;
+  const bf16 *x, *grad;
+  bool input_is_left;
+  int64_t n_left, n_right, width;
+  std::unique_ptr<bf16[]> left, right, scaled;
+  std::unique_ptr<float[]> sums;
+
+  UnitSums(const Problem& p, const bf16* x, const bf16* grad)
+      : p(p), x(x), grad(grad), input_is_left(p.width_in <= p.width_out),
+        n_left(std::min(p.width_in, p.width_out)), n_right(std::max(p.width_in, p.width_out)),
+        width(round_up(n_right, kUnitOuter)), left(scratch<bf16>(n_left * kStride)),
+        right(scratch<bf16>(kSlots * width)), scaled(scratch<bf16>(kTransposed * n_left)),
+        sums(scratch<float>(n_left * width)) {
+    std::memset(static_cast<void*>(right.get()), 0, kSlots * width * sizeof(bf16));
+  }
+
+  template <typename W>
+  void sum(const std::vector<int32_t>& slots, W* to) {
+    const int64_t n = slots.size(), Y = p.width_out;
+    std::memset(sums.get(), 0, n_left * width * sizeof(float));
+    for (int64_t first = 0; first < n; first += kSlots) add(slots.data() + first, std::min(kSlots, n - first));
+    for (int64_t i = 0; i < n_left; ++i)
+      for (int64_t j = 0; j < n_right; ++j)
+        to[input_is_left ? i * Y + j : j * Y + i] = from_float<W>(sums[i * width + j]);
+  }
+
+ private:
+  const bf16* row(bool of_input, int64_t slot) const {
+    return of_input ? x + slot / p.slots_per_input * p.width_in : grad + slot / p.slots_per_output * p.width_out;
+  }
+
+  void add(const int32_t* slot, int64_t n) {
+    if (n < kSlots) {
+      std::memset(static_cast<void*>(left.get()), 0, n_left * kStride * sizeof(bf16));
+      std::memset(static_cast<void*>(right.get()), 0, kSlots * width * sizeof(bf16));
+    }
+    for (int64_t r = 0; r < n; r += 2)
+      put_pair(row(!input_is_left, slot[r]), r + 1 < n ? row(!input_is_left, slot[r + 1]) : nullptr, 1.f, 1.f, n_right,
+               right.get() + r * width);
+    for (int64_t r = 0; r < n; r += kTransposed) transpose(slot + r, std::min(kTransposed, n - r), left.get() + r);
+    multiply_by_units(n_left, width, kSlots, kStride, true, left.get(), right.get(), sums.get());
+  }
+
+  void transpose(const int32_t* slot, int64_t n, bf16* to) {
+    for (int64_t i = 0; i < n; ++i) {
+      const bf16* from = row(input_is_left, slot[i]);
+      const float gate = p.gate_of(slot[i]);
+      for (int64_t j = 0; j < n_left; ++j) scaled[i * n_left + j] = from_float<bf16>(gate * to_float(from[j]));
+    }
+    for (int64_t j = 0; j < n_left; ++j)
+      for (int64_t i = 0; i < n; ++i) to[j * kStride + i] = scaled[i * n_left + j];
+  }
+};
+
+template <typename Sums, typename Engine, typename T, typename W>
+void weight_gradient(const Problem& p, const TiledSlots& slots, const T* x, const T* grad_out, W* grad_w) {
+#pragma omp parallel num_threads(p.n_threads)
+  {
+    Sums sums(p, x, grad_out);
+    std::vector<int32_t> of_group;
+#pragma omp for schedule(dynamic)
+    for (int64_t g = 0; g < p.n_groups; ++g) {
+      collect(p, slots, g, of_group);
+      sums.sum(of_group, grad_w + g * p.width_in * p.width_out);
+    }
+    Engine::release();
+  }
+}
+
+}  // namespace switchhead
