@@ -104,7 +104,7 @@ def scattermoe(problem: Problem, inputs: Inputs) -> Tensor:
     library: Any = importlib.import_module("scattermoe.parallel_experts")
     slots = slots_of(problem.n_heads, problem.top_k, problem.rows_in, problem.rows_out)
     routing = make_routing(inputs.index_NHK, problem.n_experts)
-    found = library.flatten_sort_count(routing.group_S.long(), routing.n_groups)
+    found = library.flatten_sort_count(routing.group_NHK.flatten().long(), routing.n_groups)
     weight = inputs.weight_HEXY.flatten(0, 1).to(inputs.x.dtype)
     x = inputs.x.flatten(0, -2)
     product_SY = library.parallel_linear(x, weight, slots.per_input, *found)

@@ -4,6 +4,9 @@ Letters: R rows of x, S slots, Q rows of the output, G groups, X width in, Y wid
 """
 
 import ctypes
+import functools
+from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -48,7 +51,7 @@ def forward(
 ) -> Tensor:
     """Return the summed products, shape [S / per_output, Y], in the type of `x`."""
     x_RX, weight_GXY = x_RX.contiguous(), weight_GXY.contiguous()
-    out = x_RX.new_empty(len(group_S) // slots.per_output, weight_GXY.shape[2])
+    out = x_RX.new_empty(group_S.shape[0] // slots.per_output, weight_GXY.shape[2])
     problem = _problem(weight_GXY, group_S, gate_S, slots)
     _call("forward", problem, x_RX, weight_GXY, out)
     return out
@@ -67,7 +70,7 @@ def backward(
     grad_QY = grad_QY.contiguous()
     problem = _problem(weight_GXY, group_S, gate_S, slots)
     grad_x, grad_weight = torch.empty_like(x_RX), torch.empty_like(weight_GXY)
-    grad_gate = torch.empty(0 if gate_S is None else len(gate_S), dtype=torch.float32)
+    grad_gate = torch.empty(0 if gate_S is None else gate_S.shape[0], dtype=torch.float32)
     _call("backward", problem, x_RX, weight_GXY, grad_QY, grad_x, grad_weight, grad_gate)
     return grad_x, grad_weight, grad_gate
 
@@ -76,25 +79,28 @@ def _problem(
     weight_GXY: Tensor, group_S: Tensor, gate_S: Tensor | None, slots: Slots
 ) -> tuple[_Problem, list[Tensor]]:
     """Describe a problem; the tensors beside it must live as long as it does."""
-    G, X, Y = weight_GXY.shape
-    group_S = group_S.contiguous()
-    kept = [group_S]
+    kept = [group_S.contiguous()]
     if gate_S is not None:
         kept.append(gate_S.float().contiguous())
     problem = _Problem(
-        *(len(group_S), G, X, Y),
+        *(group_S.shape[0], *weight_GXY.shape),
         *(slots.per_input, slots.per_output, slots.per_token),
-        group_S.data_ptr(),
-        kept[1].data_ptr() if gate_S is not None else None,
-        torch.get_num_threads(),
+        *(tensor.data_ptr() for tensor in kept),
     )
+    problem.n_threads = torch.get_num_threads()
     return problem, kept
 
 
 def _call(name: str, problem: tuple[_Problem, list[Tensor]], *tensors: Tensor) -> None:
     suffix = _SUFFIXES[tensors[0].dtype, tensors[1].dtype]
-    function = getattr(build.load(), f"expert_matmul_{name}_{suffix}")
-    function.restype = ctypes.c_bool
-    pointers = (ctypes.c_void_p(tensor.data_ptr()) for tensor in tensors)
-    if not function(ctypes.byref(problem[0]), *pointers):
+    function = _function(f"expert_matmul_{name}_{suffix}", len(tensors))
+    if not function(problem[0], *(tensor.data_ptr() for tensor in tensors)):
         raise IndexError(f"an expert index is outside of 0..{problem[0].n_groups - 1}")
+
+
+@functools.cache
+def _function(name: str, n_tensors: int) -> Callable[..., bool]:
+    function = getattr(build.load(), name)
+    function.restype = ctypes.c_bool
+    function.argtypes = [ctypes.POINTER(_Problem), *([ctypes.c_void_p] * n_tensors)]
+    return cast(Callable[..., bool], function)

@@ -3,18 +3,18 @@
 The table of projections is in `slots.py`, the maths in `../README.md`.
 
 Letters: N tokens, H heads, E experts per head, K chosen per token and head, X width in, Y width
-out, R rows of x, S slots, Q rows of the output, G groups.
+out.
 """
 
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import register_flop_formula
 
-from switchhead_kernels.expert_matmul import cpu, dense, reference, sorted
+from switchhead_kernels.expert_matmul import cpu, dense, reference
+from switchhead_kernels.expert_matmul.custom_op import expert_matmul_op
 from switchhead_kernels.expert_matmul.routing import Routing
-from switchhead_kernels.expert_matmul.slots import Rows, Slots, slots_of
+from switchhead_kernels.expert_matmul.slots import Rows
 from switchhead_kernels.native import build
 
 Backend = Literal["reference", "dense", "sorted", "cpu", "triton"]
@@ -56,29 +56,27 @@ def expert_matmul(
     Raises:
         ValueError: If the backend lacks what is asked of it.
     """
-    N, H, K = routing.index_NHK.shape
     if backend == "auto":
-        backend = choose_backend(x, weight_HEXY, K)
+        backend = choose_backend(x, weight_HEXY, routing.index_NHK.shape[-1])
     _require_supported(backend, x, weight_HEXY, deterministic=deterministic, precision=precision)
     if backend in ("reference", "dense"):
         plain = reference if backend == "reference" else dense
         weight = weight_HEXY.to(x.dtype)
         return plain.expert_matmul(x, weight, routing.index_NHK, gate_NHK, rows_in, rows_out)
-    slots = slots_of(H, K, rows_in, rows_out)
     by_order = (routing.order_S, routing.offset_G1) if backend != "cpu" else (None, None)
-    out_QY = torch.ops.switchhead.expert_matmul(
-        x.flatten(0, -2),
-        weight_HEXY.flatten(0, 1),
-        routing.group_S,
+    out: Tensor = expert_matmul_op(
+        x,
+        weight_HEXY,
+        routing.group_NHK,
         *by_order,
-        None if gate_NHK is None else gate_NHK.flatten(),
-        [slots.per_token, slots.per_input, slots.per_output],
+        gate_NHK,
+        rows_in,
+        rows_out,
         backend,
         deterministic,
         precision,
     )
-    rows = {"token": (N,), "head": (N, H), "slot": (N, H, K)}[rows_out]
-    return out_QY.view(*rows, out_QY.shape[-1])
+    return out
 
 
 def choose_backend(x: Tensor, weight_HEXY: Tensor, top_k: int) -> Backend:
@@ -125,115 +123,3 @@ def _require_supported(
         raise ValueError(f'precision="{precision}" is of backend="triton"; leave it out')
     if backend != "triton" and not deterministic:
         raise ValueError(f'backend="{backend}" is always deterministic; leave deterministic out')
-
-
-@torch.library.custom_op("switchhead::expert_matmul", mutates_args=())
-def _forward(
-    x: Tensor,
-    weight: Tensor,
-    group: Tensor,
-    order: Tensor | None,
-    offset: Tensor | None,
-    gate: Tensor | None,
-    slots: list[int],
-    backend: str,
-    deterministic: bool,
-    precision: str,
-) -> Tensor:
-    if backend == "cpu":
-        return cpu.forward(x, weight, group, gate, Slots(*slots))
-    assert order is not None, "only the CPU kernel sorts by itself"
-    assert offset is not None, "order and offset come together"
-    if backend == "sorted":
-        return sorted.forward(x, weight, order, offset, gate, Slots(*slots))
-    from switchhead_kernels.expert_matmul import triton_backend
-
-    return triton_backend.forward(
-        x,
-        weight,
-        order,
-        offset,
-        gate,
-        Slots(*slots),
-        deterministic=deterministic,
-        precision=precision,
-    )
-
-
-@torch.library.custom_op("switchhead::expert_matmul_backward", mutates_args=())
-def _backward(
-    grad: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    group: Tensor,
-    order: Tensor | None,
-    offset: Tensor | None,
-    gate: Tensor | None,
-    slots: list[int],
-    backend: str,
-    deterministic: bool,
-    precision: str,
-) -> tuple[Tensor, Tensor, Tensor]:
-    if backend == "cpu":
-        return cpu.backward(grad, x, weight, group, gate, Slots(*slots))
-    assert order is not None, "only the CPU kernel sorts by itself"
-    assert offset is not None, "order and offset come together"
-    if backend == "sorted":
-        return sorted.backward(grad, x, weight, order, offset, gate, Slots(*slots))
-    from switchhead_kernels.expert_matmul import triton_backend
-
-    return triton_backend.backward(
-        grad,
-        x,
-        weight,
-        order,
-        offset,
-        gate,
-        Slots(*slots),
-        deterministic=deterministic,
-        precision=precision,
-    )
-
-
-@_forward.register_fake
-def _(x: Tensor, weight: Tensor, group: Tensor, *arguments: Any) -> Tensor:
-    slots = arguments[3]
-    return x.new_empty(group.shape[0] // slots[2], weight.shape[2])
-
-
-@_backward.register_fake
-def _(_grad: Tensor, x: Tensor, weight: Tensor, *arguments: Any) -> Any:
-    gate = arguments[3]
-    fine = torch.promote_types(x.dtype, torch.float32)
-    grad_gate = x.new_empty(0 if gate is None else gate.shape[0], dtype=fine)
-    return torch.empty_like(x), torch.empty_like(weight), grad_gate
-
-
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001
-    x, weight, group, order, offset, gate, *options = inputs
-    ctx.save_for_backward(x, weight, group, order, offset, gate)
-    ctx.options = options
-
-
-def _differentiate(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-    x, weight, group, order, offset, gate = ctx.saved_tensors
-    grad_x, grad_weight, grad_gate = torch.ops.switchhead.expert_matmul_backward(
-        grad, x, weight, group, order, offset, gate, *ctx.options
-    )
-    through_gate = None if gate is None else grad_gate.to(gate.dtype)
-    return grad_x, grad_weight, None, None, None, through_gate, None, None, None, None
-
-
-_forward.register_autograd(_differentiate, setup_context=_save)
-
-
-@register_flop_formula(torch.ops.switchhead.expert_matmul)
-def _forward_flops(_x_shape: Any, weight_shape: Any, group_shape: Any, *_: Any, **__: Any) -> int:
-    return int(2 * group_shape[0] * weight_shape[1] * weight_shape[2])
-
-
-@register_flop_formula(torch.ops.switchhead.expert_matmul_backward)
-def _backward_flops(
-    _grad_shape: Any, _x_shape: Any, weight_shape: Any, group_shape: Any, *_: Any, **__: Any
-) -> int:
-    return int(4 * group_shape[0] * weight_shape[1] * weight_shape[2])

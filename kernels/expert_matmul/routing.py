@@ -32,22 +32,24 @@ class Routing:
         return self.index_NHK.shape[1] * self.n_experts
 
     @cached_property
-    def group_S(self) -> Tensor:
-        """Group of each slot, shape [S], int32."""
-        n_heads = self.index_NHK.shape[1]
-        head_H1 = torch.arange(n_heads, device=self.index_NHK.device)[:, None]
-        return (self.index_NHK + head_H1 * self.n_experts).flatten().int()
+    def group_NHK(self) -> Tensor:
+        """Group of each slot, shape [N, H, K], int32."""
+        index = self.index_NHK
+        if index.shape[1] == 1:
+            return index.int()
+        first_H1 = torch.arange(0, self.n_groups, self.n_experts, device=index.device)[:, None]
+        return (index + first_H1).int()
 
     @cached_property
     def order_S(self) -> Tensor:
         """Slots sorted by group, in their own order within each, shape [S], int64."""
-        return torch.sort(self.group_S, stable=True).indices
+        return torch.sort(self.group_NHK.flatten(), stable=True).indices
 
     @cached_property
     def offset_G1(self) -> Tensor:
         """First place of each group in `order_S`, and the end of the last, shape [G + 1], int32."""
-        groups = torch.arange(self.n_groups + 1, device=self.group_S.device, dtype=torch.int32)
-        sorted_S = self.group_S.index_select(0, self.order_S)
+        groups = torch.arange(self.n_groups + 1, device=self.index_NHK.device, dtype=torch.int32)
+        sorted_S = self.group_NHK.flatten().index_select(0, self.order_S)
         return torch.searchsorted(sorted_S, groups, out_int32=True)
 
 

@@ -10,6 +10,7 @@
 | MoA o, sigma-MoE down | slot    | token    | 1         | H * K      |
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,7 +32,7 @@ class Slots:
     per_output: int
 
 
-def slots_of(n_heads: int, top_k: int, rows_in: Rows, rows_out: Rows) -> Slots:
+def slots_of(n_heads: int, top_k: int, rows_in: str, rows_out: str) -> Slots:
     """Return the map of a projection.
 
     Args:
@@ -42,3 +43,15 @@ def slots_of(n_heads: int, top_k: int, rows_in: Rows, rows_out: Rows) -> Slots:
     """
     sizes = {"token": n_heads * top_k, "head": top_k, "slot": 1}
     return Slots(n_heads * top_k, sizes[rows_in], sizes[rows_out])
+
+
+def rows_shape(choices: Sequence[int], rows: str, width: int) -> tuple[int, ...]:
+    """Return the shape of rows that belong to tokens, heads or slots.
+
+    Args:
+        choices: Tokens N, heads H and experts chosen per token and head K.
+        rows: What a row belongs to.
+        width: Entries of a row.
+    """
+    n_sizes = {"token": 1, "head": 2, "slot": 3}[rows]
+    return (*choices[:n_sizes], width)

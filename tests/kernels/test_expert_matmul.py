@@ -201,8 +201,8 @@ def test_op_is_registered_whole(backend: str) -> None:
     routing = make_routing(index, weight.shape[1])
     by_order = (routing.order_S, routing.offset_G1) if backend == "sorted" else (None, None)
     arguments = (
-        *(x, weight.flatten(0, 1).detach().requires_grad_(), routing.group_S, *by_order),
-        *(gate.flatten().detach().requires_grad_(), [4, 4, 2], backend, True, "ieee"),
+        *(x, weight, routing.group_NHK, *by_order, gate),
+        *("token", "head", backend, True, "ieee"),
     )
     torch.library.opcheck(torch.ops.switchhead.expert_matmul.default, arguments)
 
@@ -223,7 +223,7 @@ def test_flops_are_those_of_the_chosen_experts(backend: str) -> None:
 def test_routing_sorts_slots_stably_by_expert_of_a_head() -> None:
     routing = make_routing(torch.tensor([[[1, 0], [0, 1]], [[0, 2], [0, 2]]]), 3)
     assert routing.n_groups == 6
-    assert routing.group_S.tolist() == [1, 0, 3, 4, 0, 2, 3, 5]
+    assert routing.group_NHK.flatten().tolist() == [1, 0, 3, 4, 0, 2, 3, 5]
     assert routing.order_S.tolist() == [1, 4, 0, 5, 2, 6, 3, 7]
     assert routing.offset_G1.tolist() == [0, 2, 3, 4, 6, 7, 8]
 

@@ -77,7 +77,7 @@ def test_floats_kept_are_those_of_one_micro_batch(tiny_config, host, fixed_times
 
 @pytest.mark.parametrize(
     ("backend", "bookkeeping"),
-    [("reference", set()), ("sorted", {"group_S", "order_S", "offset_G1"})],
+    [("reference", set()), ("sorted", {"group_NHK", "order_S", "offset_G1"})],
 )
 def test_routing_includes_what_the_backend_asks_for(
     tiny_config, host, fixed_times, monkeypatch, backend, bookkeeping
