@@ -22,7 +22,7 @@ _SUFFIXES = {
 
 
 class _Problem(ctypes.Structure):
-    """Mirror of `Problem` in native/slots.h."""
+    """Mirror of `Arguments` in native/slots.h."""
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("n_slots", "n_groups", "width_in", "width_out")),

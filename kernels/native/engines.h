@@ -20,14 +20,14 @@ struct Registers {
 
   static Panels panels(int64_t width) { return Panels(width); }
 
-  // `take(row, column, values, n_vectors)` gets the products of a row from a column on.
+  // `take(row, column, values)` gets the products of a row from a column on, an array of vectors.
   template <typename Take>
   static void multiply(const Compute* const* rows, int64_t n, int64_t inner, const Panels& panels,
                        const Compute* packed, float*, Take take) {
     for (int64_t p = 0; p < panels.n; ++p) {
       const int64_t column = panels.first_column(p), n_vectors = panels.vectors(p);
       multiply_panel<Compute>(rows, n, kInner, packed + inner * column, n_vectors, inner / kInner,
-                              [&](int64_t r, const float* values, int64_t n_taken) { take(r, column, values, n_taken); });
+                              [&](int64_t r, const auto& values) __attribute__((always_inline)) { take(r, column, values); });
     }
   }
   static int64_t n_products(const Panels&) { return 0; }
@@ -48,7 +48,11 @@ struct Units {
                        float* products, Take take) {
     const int64_t width = panels.width();
     multiply_by_units(round_up(n, kRowStep), width, inner, inner, false, rows[0], packed, products);
-    for (int64_t r = 0; r < n; ++r) take(r, 0, products + r * width, panels.n_vectors);
+    for (int64_t r = 0; r < n; ++r)
+      for (int64_t column = 0; column < width; column += kLanes) {
+        const vec values[1] = {load(products + r * width + column)};
+        take(r, column, values);
+      }
   }
   static int64_t n_products(const Panels& panels) { return kBlockRows * panels.width(); }
   static void release() { release_units(); }

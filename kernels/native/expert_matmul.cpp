@@ -28,8 +28,9 @@ struct TileWorker {
   const PackedWeights<Engine>& weights;
   const T* from;           // rows that are multiplied
   int64_t width_from;      // their width
-  int64_t slots_per_from;  // slots that read the same one
+  Divider from_of;         // the row that a slot reads
   int64_t width_to, slots_per_to;
+  Divider to_of;           // the row that its product is added to
   std::unique_ptr<float[]> sums, products;
   std::unique_ptr<C[]> copied;
   std::unique_ptr<Block<T, C>> block;
@@ -38,9 +39,10 @@ struct TileWorker {
   TileWorker(const Problem& p, const TiledSlots& slots, const PackedWeights<Engine>& weights, const T* from,
              bool is_backward)
       : p(p), slots(slots), weights(weights), from(from), width_from(is_backward ? p.width_out : p.width_in),
-        slots_per_from(is_backward ? p.slots_per_output : p.slots_per_input),
+        from_of(is_backward ? p.output_of : p.input_of),
         width_to(is_backward ? p.width_in : p.width_out),
         slots_per_to(is_backward ? p.slots_per_input : p.slots_per_output),
+        to_of(is_backward ? p.input_of : p.output_of),
         sums(scratch<float>(slots.per_tile / slots_per_to * weights.panels.width())),
         products(scratch<float>(Engine::n_products(weights.panels))), block(new Block<T, C>),
         copies(Engine::kCopies || weights.inner != width_from) {
@@ -70,8 +72,8 @@ struct TileWorker {
     Block<T, C>& b = *block;
     b.n = n;
     for (int64_t r = 0; r < n; ++r) {
-      const T* row = from + slot[r] / slots_per_from * width_from;
-      const int64_t to = slot[r] / slots_per_to;
+      const T* row = from + from_of(slot[r]) * width_from;
+      const int64_t to = to_of(slot[r]);
       b.sum[r] = sums.get() + (to - first_row) * weights.panels.width();
       b.gate[r] = p.gate_of(slot[r]);
       if (input) b.input[r] = input + to * width_to;
@@ -101,20 +103,25 @@ struct TileWorker {
     Block<T, C>& b = *block;
     if (WITH_DOTS) std::fill(b.dot, b.dot + b.n, vec{});
     Engine::multiply(b.left, b.n, weights.inner, weights.panels, weights.of(g), products.get(),
-                     [&](int64_t r, int64_t column, const float* values, int64_t n_vectors) {
+                     [&](int64_t r, int64_t column, const auto& values) __attribute__((always_inline)) {
                        float* sum = b.sum[r] + column;
                        const vec gate = splat(b.gate[r]);
-                       for (int64_t v = 0; v < n_vectors; ++v)
-                         store(load(sum + v * kLanes) + gate * load(values + v * kLanes), sum + v * kLanes);
-                       if constexpr (WITH_DOTS) add_dot(b.dot[r], b.input[r], column, values, n_vectors);
+                       for (const vec& value : values) {
+                         store(load(sum) + gate * value, sum);
+                         sum += kLanes;
+                       }
+                       if constexpr (WITH_DOTS) {
+                         for (const vec& value : values) {
+                           b.dot[r] += value * inputs_at(b.input[r], column);
+                           column += kLanes;
+                         }
+                       }
                      });
   }
 
-  void add_dot(vec& dot, const T* input, int64_t column, const float* values, int64_t n_vectors) const {
-    for (int64_t v = 0; v < n_vectors; ++v, column += kLanes) {
-      const int64_t n = width_to - column;
-      dot += load(values + v * kLanes) * (n >= kLanes ? load(input + column) : load_first(input + column, n));
-    }
+  vec inputs_at(const T* input, int64_t column) const {
+    const int64_t n = width_to - column;
+    return n >= kLanes ? load(input + column) : load_first(input + column, n);
   }
 };
 
@@ -157,7 +164,8 @@ template <typename T>
 constexpr bool kMayUseUnits = sizeof(T) == 2;
 
 template <typename T, typename W>
-bool forward_any(const Problem& p, const T* x, const W* w, T* out) {
+bool forward_any(const Arguments& given, const T* x, const W* w, T* out) {
+  const Problem p(given);
   const TiledSlots slots(p);
   if (!slots.exist) return false;
   if constexpr (kMayUseUnits<T>) {
@@ -168,7 +176,8 @@ bool forward_any(const Problem& p, const T* x, const W* w, T* out) {
 }
 
 template <typename T, typename W>
-bool backward_any(const Problem& p, const T* x, const W* w, const T* grad_out, T* grad_x, W* grad_w, float* grad_gate) {
+bool backward_any(const Arguments& given, const T* x, const W* w, const T* grad_out, T* grad_x, W* grad_w, float* grad_gate) {
+  const Problem p(given);
   const TiledSlots slots(p);
   if (!slots.exist) return false;
   if constexpr (kMayUseUnits<T>) {
@@ -188,10 +197,10 @@ bool backward_any(const Problem& p, const T* x, const W* w, const T* grad_out, T
 
 // Each returns whether every slot's expert exists; nothing is computed otherwise.
 #define FOR_TYPES(SUFFIX, T, W)                                                                            \
-  bool expert_matmul_forward_##SUFFIX(const switchhead::Problem* p, const T* x, const W* w, T* out) {      \
+  bool expert_matmul_forward_##SUFFIX(const switchhead::Arguments* p, const T* x, const W* w, T* out) {      \
     return switchhead::forward_any<T, W>(*p, x, w, out);                                                   \
   }                                                                                                        \
-  bool expert_matmul_backward_##SUFFIX(const switchhead::Problem* p, const T* x, const W* w,               \
+  bool expert_matmul_backward_##SUFFIX(const switchhead::Arguments* p, const T* x, const W* w,               \
                                        const T* grad_out, T* grad_x, W* grad_w, float* grad_gate) {        \
     return switchhead::backward_any<T, W>(*p, x, w, grad_out, grad_x, grad_w, grad_gate);                  \
   }

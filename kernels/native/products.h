@@ -56,16 +56,17 @@ inline vec multiply_add(vec left, const bf16* right, vec sum) {
 }
 #endif
 
-// tile[r] = sum over steps of rows[r][step * stride] * panel[step], R rows of V vectors. A step is
-// `kPair` inner positions; the stride is in entries.
-template <int R, int V, typename T>
-__attribute__((noinline)) void multiply_rows(const T* const* rows, int64_t stride, const T* panel, int64_t n_steps,
-                                             float* tile) {
+// `take(r, sums)` gets, for R rows of V vectors, the sums over steps of rows[r][step * stride] times
+// panel[step]; the last rows may be there to fill up. A step is `kPair` inner positions, the stride is
+// in entries.
+template <int R, int V, typename T, typename Take>
+__attribute__((noinline)) void multiply_rows(const T* const* rows, int64_t n_rows, int64_t stride, const T* panel,
+                                             int64_t n_steps, Take take) {
   constexpr int64_t kStep = kLanes * kPair<T>;
   vec sums[R][V] = {};
   const T* row[R];
 #pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) row[r] = rows[r];
+  for (int r = 0; r < R; ++r) row[r] = rows[std::min<int64_t>(r, n_rows - 1)];
   int64_t at = 0;
   for (int64_t step = 0; step < n_steps; ++step, at += stride, panel += V * kStep) {
 #pragma GCC unroll 8
@@ -76,27 +77,91 @@ __attribute__((noinline)) void multiply_rows(const T* const* rows, int64_t strid
     }
   }
 #pragma GCC unroll 8
-  for (int r = 0; r < R; ++r)
-#pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) store(sums[r][v], tile + (r * V + v) * kLanes);
+  for (int r = 0; r < R; ++r) {
+    if (r < n_rows) take(r, sums[r]);
+  }
 }
 
-// Multiply rows [0, n) with a panel of `n_vectors`; `take(row, values, n_vectors)` gets each
-// row's products.
+// Multiply rows [0, n) with a panel of `n_vectors`; `take(row, values)` gets each row's products, an
+// array of vectors.
 template <typename T, int V = 1, typename Take>
 void multiply_panel(const T* const* rows, int64_t n, int64_t stride, const T* panel, int64_t n_vectors,
-                    int64_t n_steps, Take take) {
+                    int64_t n_steps, const Take& take) {
   if constexpr (V < kMostVectors) {
     if (n_vectors > V) return multiply_panel<T, V + 1>(rows, n, stride, panel, n_vectors, n_steps, take);
   }
   constexpr int R = rows_at_once(V);
-  alignas(kVectorBytes) float tile[R * V * kLanes];
-  for (int64_t first = 0; first < n; first += R) {
-    const T* some[R];
-    const int64_t n_rows = std::min<int64_t>(R, n - first);
-    for (int64_t r = 0; r < R; ++r) some[r] = rows[first + std::min(r, n_rows - 1)];
-    multiply_rows<R, V>(some, stride, panel, n_steps, tile);
-    for (int64_t r = 0; r < n_rows; ++r) take(first + r, tile + r * V * kLanes, int64_t{V});
+  for (int64_t first = 0; first < n; first += R)
+    multiply_rows<R, V>(rows + first, std::min<int64_t>(R, n - first), stride, panel, n_steps,
+                        [&](int64_t r, const vec (&sums)[V]) __attribute__((always_inline)) { take(first + r, sums); });
+}
+
+// Lay out two rows of an operand interleaved, scaled; without a second one it counts as zero.
+inline void put_pair(const float* first, const float*, float scale, float, int64_t width, float* to) {
+  int64_t j = 0;
+  for (; j + kLanes <= width; j += kLanes) store(splat(scale) * load(first + j), to + j);
+  for (; j < width; ++j) to[j] = scale * first[j];
+}
+inline void put_pair(const bf16* first, const bf16*, float scale, float, int64_t width, float* to) {
+  int64_t j = 0;
+  for (; j + kLanes <= width; j += kLanes) store(splat(scale) * load(first + j), to + j);
+  for (; j < width; ++j) to[j] = scale * to_float(first[j]);
+}
+inline void put_pair(const bf16* first, const bf16* second, float scale, float second_scale, int64_t width, bf16* to) {
+  auto* pairs = reinterpret_cast<uint32_t*>(to);
+  if (!second) {
+    for (int64_t j = 0; j < width; ++j) pairs[j] = from_float<bf16>(scale * to_float(first[j])).bits;
+    return;
+  }
+  const vec low_scale = splat(scale), high_scale = splat(second_scale);
+  int64_t j = 0;
+  for (; j + kLanes <= width; j += kLanes) {
+    const bits_vec low = rounded_bits(low_scale * load(first + j)) >> 16;
+    const bits_vec high = rounded_bits(high_scale * load(second + j));
+    store(reinterpret_cast<vec>(low | high), reinterpret_cast<float*>(pairs + j));
+  }
+  for (; j < width; ++j) {
+    const uint32_t low = from_float<bf16>(scale * to_float(first[j])).bits;
+    pairs[j] = low | static_cast<uint32_t>(from_float<bf16>(second_scale * to_float(second[j])).bits) << 16;
+  }
+}
+// The same without scales: no rounding.
+inline void put_pair(const float* first, const float*, int64_t width, float* to) {
+  std::memcpy(to, first, width * sizeof(float));
+}
+inline void put_pair(const bf16* first, const bf16*, int64_t width, float* to) {
+  put_pair(first, nullptr, 1.f, 1.f, width, to);
+}
+inline void put_pair(const float* first, const float* second, int64_t width, bf16* to) {
+  auto* __restrict pairs = reinterpret_cast<uint32_t*>(to);
+  for (int64_t j = 0; j < width; ++j)
+    pairs[j] = from_float<bf16>(first[j]).bits |
+               (second ? static_cast<uint32_t>(from_float<bf16>(second[j]).bits) << 16 : 0u);
+}
+inline void put_pair(const bf16* first, const bf16* second, int64_t width, bf16* to) {
+  if (!second) return put_pair(first, second, 1.f, 1.f, width, to);
+  auto* __restrict pairs = reinterpret_cast<uint32_t*>(to);
+  for (int64_t j = 0; j < width; ++j) pairs[j] = first[j].bits | static_cast<uint32_t>(second[j].bits) << 16;
+}
+
+// Pack n columns that stand as rows of `width_from` entries in a panel of `width` columns.
+template <typename T, typename W>
+void pack_transposed(const W* w, int64_t n, int64_t width_from, int64_t width, T* panel) {
+  constexpr int64_t pair = kPair<T>, kColumns = 16, kSteps = 16;
+  T rows[kColumns][kSteps * pair];  // so that what is written is adjacent
+  for (int64_t column = 0; column < n; column += kColumns) {
+    const int64_t n_columns = std::min(kColumns, n - column);
+    for (int64_t i = 0; i < width_from; i += kSteps * pair) {
+      const int64_t n_entries = std::min(kSteps * pair, width_from - i);
+      for (int64_t c = 0; c < n_columns; ++c) {
+        const W* from = w + (column + c) * width_from + i;
+        for (int64_t e = 0; e < n_entries; ++e) rows[c][e] = from_float<T>(to_float(from[e]));
+        if (n_entries % pair) rows[c][n_entries] = from_float<T>(0.f);
+      }
+      for (int64_t step = 0; step * pair < n_entries; ++step)
+        for (int64_t c = 0; c < n_columns; ++c)
+          std::memcpy(panel + (i + step * pair) * width + (column + c) * pair, &rows[c][step * pair], pair * sizeof(T));
+    }
   }
 }
 
@@ -111,40 +176,14 @@ void pack_right(const W* w, int64_t rows, int64_t columns, bool transpose, const
     const int64_t first = panels.first_column(p), width = panels.vectors(p) * kLanes;
     const int64_t n = std::min(width, n_columns - first);
     T* panel = packed + inner * first;
-    if (!transpose) {
-      for (int64_t i = 0; i < n_rows; ++i) {
-        T* row = panel + i / pair * width * pair + i % pair;
-        const W* from = w + i * columns + first;
-        for (int64_t j = 0; j < n; ++j) row[j * pair] = from_float<T>(to_float(from[j]));
-      }
+    if (transpose) {
+      pack_transposed(w + first * columns, n, columns, width, panel);
       continue;
     }
-    for (int64_t j = 0; j < n; ++j) {
-      const W* from = w + (first + j) * columns;
-      T* column = panel + j * pair;
-      for (int64_t i = 0; i < n_rows; ++i)
-        column[i / pair * width * pair + i % pair] = from_float<T>(to_float(from[i]));
+    for (int64_t i = 0; i < n_rows; i += pair) {
+      const W* from = w + i * columns + first;
+      put_pair(from, i + 1 < n_rows ? from + columns : nullptr, n, panel + i * width);
     }
-  }
-}
-
-// Lay out two rows of an operand interleaved, scaled; without a second one it counts as zero.
-inline void put_pair(const float* first, const float*, float scale, float, int64_t width, float* to) {
-  for (int64_t j = 0; j < width; ++j) to[j] = scale * first[j];
-}
-inline void put_pair(const bf16* first, const bf16*, float scale, float, int64_t width, float* to) {
-  for (int64_t j = 0; j < width; ++j) to[j] = scale * to_float(first[j]);
-}
-inline void put_pair(const bf16* first, const bf16* second, float scale, float second_scale, int64_t width, bf16* to) {
-  auto* __restrict pairs = reinterpret_cast<uint32_t*>(to);
-  if (scale == 1.f && second_scale == 1.f && second) {
-    for (int64_t j = 0; j < width; ++j) pairs[j] = first[j].bits | static_cast<uint32_t>(second[j].bits) << 16;
-    return;
-  }
-  for (int64_t j = 0; j < width; ++j) {
-    const uint32_t low = from_float<bf16>(scale * to_float(first[j])).bits;
-    const uint32_t high = second ? from_float<bf16>(second_scale * to_float(second[j])).bits : 0;
-    pairs[j] = low | high << 16;
   }
 }
 

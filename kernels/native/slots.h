@@ -12,13 +12,31 @@
 
 namespace switchhead {
 
-struct Problem {
+// Division of slots by a number of slots, by a multiplication.
+struct Divider {
+  uint64_t reciprocal;  // 2^64 / divisor, rounded up; 0 for a divisor of 1
+
+  explicit Divider(int64_t divisor) : reciprocal(divisor == 1 ? 0 : ~uint64_t{0} / static_cast<uint64_t>(divisor) + 1) {}
+  int64_t operator()(int64_t slot) const {
+    if (!reciprocal) return slot;
+    return static_cast<int64_t>((static_cast<unsigned __int128>(slot) * reciprocal) >> 64);
+  }
+};
+
+// What the caller gives.
+struct Arguments {
   int64_t n_slots, n_groups, width_in, width_out;
   int64_t slots_per_input, slots_per_output, slots_per_token;
   const int32_t* group;  // [n_slots]
   const float* gate;     // [n_slots] or null
   int64_t n_threads;
+};
 
+struct Problem : Arguments {
+  Divider input_of, output_of;  // rows of a slot
+
+  explicit Problem(const Arguments& given)
+      : Arguments(given), input_of(given.slots_per_input), output_of(given.slots_per_output) {}
   float gate_of(int64_t slot) const { return gate ? gate[slot] : 1.f; }
 };
 

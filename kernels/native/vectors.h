@@ -60,16 +60,20 @@ inline vec load(const bf16* from) {
   return reinterpret_cast<vec>(__builtin_convertvector(bits, bits_vec) << 16);
 }
 
+// bf16 in the upper half of each lane, rounded to nearest even; NaN stays NaN.
+inline bits_vec rounded_bits(vec x) {
+  const bits_vec bits = reinterpret_cast<bits_vec>(x);
+  const bits_vec rounded = (bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff0000u;
+  return x == x ? rounded : bits_vec{} + 0x7fc00000u;
+}
+
 inline void store(vec x, float* to) { *reinterpret_cast<unaligned_vec*>(to) = x; }
 inline void store(vec x, bf16* to) {
 #if defined(__AVX512BF16__)
   const auto rounded = _mm512_cvtneps_pbh(reinterpret_cast<__m512>(x));
   std::memcpy(to, &rounded, sizeof rounded);
 #else
-  const bits_vec bits = reinterpret_cast<bits_vec>(x);
-  const bits_vec rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-  const bits_vec kept = x == x ? rounded : bits_vec{} + 0x7fc0;
-  *reinterpret_cast<unaligned_half_vec*>(to) = __builtin_convertvector(kept, half_vec);
+  *reinterpret_cast<unaligned_half_vec*>(to) = __builtin_convertvector(rounded_bits(x) >> 16, half_vec);
 #endif
 }
 

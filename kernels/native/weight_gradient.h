@@ -59,10 +59,12 @@ struct RegisterSums {
         const int64_t some = std::min(kMostColumns, X - i);
         for (int64_t c = 0; c < some; ++c) columns[c] = left.get() + (i + c) * kPairs;
         multiply_panel<C>(columns, some, X * kPairs, right.get() + first * kSlots, n_vectors, n_steps,
-                          [&](int64_t r, const float* values, int64_t n_taken) {
-                            float* row = target + (i + r) * n_taken * kLanes;
-                            for (int64_t v = 0; v < n_taken; ++v)
-                              store(load(row + v * kLanes) + load(values + v * kLanes), row + v * kLanes);
+                          [&](int64_t r, const auto& values) __attribute__((always_inline)) {
+                            float* row = target + (i + r) * n_vectors * kLanes;
+                            for (const vec& value : values) {
+                              store(load(row) + value, row);
+                              row += kLanes;
+                            }
                           });
       }
     }
@@ -72,17 +74,20 @@ struct RegisterSums {
   void lay_out(const int32_t* slot, int64_t n, int64_t step) {
     const int64_t X = p.width_in, Y = p.width_out;
     const int64_t second = kPairs == 2 && n > 1 ? slot[1] : -1;
+    const bool gates_left = p.gate && X <= Y, gates_right = p.gate && X > Y;
     const float gate = p.gate_of(slot[0]), second_gate = second < 0 ? 1.f : p.gate_of(second);
-    const bool gates_left = X <= Y;
-    const T* input = second < 0 ? nullptr : x + second / p.slots_per_input * X;
-    put_pair(x + slot[0] / p.slots_per_input * X, input, gates_left ? gate : 1.f, gates_left ? second_gate : 1.f, X,
-             left.get() + step * X * kPairs);
+    const auto put = [&](bool gates, const T* from, const T* also, int64_t width, C* to) {
+      if (gates) return put_pair(from, also, gate, second_gate, width, to);
+      put_pair(from, also, width, to);
+    };
+    const T* input = second < 0 ? nullptr : x + p.input_of(second) * X;
+    put(gates_left, x + p.input_of(slot[0]) * X, input, X, left.get() + step * X * kPairs);
+    const T* output = grad + p.output_of(slot[0]) * Y;
     for (int64_t panel = 0; panel < panels.n; ++panel) {
       const int64_t first = panels.first_column(panel), width = panels.vectors(panel) * kLanes;
-      const T* output = second < 0 ? nullptr : grad + second / p.slots_per_output * Y + first;
-      put_pair(grad + slot[0] / p.slots_per_output * Y + first, output, gates_left ? 1.f : gate,
-               gates_left ? 1.f : second_gate, std::min(width, Y - first),
-               right.get() + first * kSlots + step * width * kPairs);
+      const T* also = second < 0 ? nullptr : grad + p.output_of(second) * Y + first;
+      put(gates_right, output + first, also, std::min(width, Y - first),
+          right.get() + first * kSlots + step * width * kPairs);
     }
   }
 
@@ -123,7 +128,7 @@ struct UnitSums {
 
  private:
   const bf16* row(bool of_input, int64_t slot) const {
-    return of_input ? x + slot / p.slots_per_input * p.width_in : grad + slot / p.slots_per_output * p.width_out;
+    return of_input ? x + p.input_of(slot) * p.width_in : grad + p.output_of(slot) * p.width_out;
   }
 
   void add(const int32_t* slot, int64_t n) {
@@ -132,7 +137,7 @@ struct UnitSums {
       std::memset(static_cast<void*>(right.get()), 0, kSlots * width * sizeof(bf16));
     }
     for (int64_t r = 0; r < n; r += 2)
-      put_pair(row(!input_is_left, slot[r]), r + 1 < n ? row(!input_is_left, slot[r + 1]) : nullptr, 1.f, 1.f, n_right,
+      put_pair(row(!input_is_left, slot[r]), r + 1 < n ? row(!input_is_left, slot[r + 1]) : nullptr, n_right,
                right.get() + r * width);
     for (int64_t r = 0; r < n; r += kTransposed) transpose(slot + r, std::min(kTransposed, n - r), left.get() + r);
     multiply_by_units(n_left, width, kSlots, kStride, true, left.get(), right.get(), sums.get());

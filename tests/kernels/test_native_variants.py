@@ -1,0 +1,112 @@
+"""The CPU kernels on other CPUs than this one: narrower vectors, and matrix units by a stand-in."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from switchhead_kernels.native import build
+
+PROGRAM = """
+import torch
+from switchhead_kernels.expert_matmul import cpu, expert_matmul, make_routing
+
+def results(backend, dtype, rows_in, rows_out, sizes):
+    N, H, E, K, X, Y = sizes
+    generator = torch.Generator().manual_seed(0)
+    gate, index = torch.rand(N, H, E, generator=generator).topk(K, -1)
+    n = {"token": (N,), "head": (N, H), "slot": (N, H, K)}
+    draw = lambda *shape: torch.randn(*shape, generator=generator).bfloat16()
+    x, weight, grad = draw(*n[rows_in], X), draw(H, E, X, Y), draw(*n[rows_out], Y)
+    exact = backend == "reference"
+    kind = torch.float64 if exact else dtype
+    inputs = [x.to(kind), weight.to(torch.float64 if exact else torch.float32), gate.to(torch.float64 if exact else torch.float32)]
+    inputs = [value.requires_grad_() for value in inputs]
+    out = expert_matmul(inputs[0], inputs[1], make_routing(index, E), inputs[2],
+                        rows_in=rows_in, rows_out=rows_out, backend=backend)
+    return [out.detach(), *torch.autograd.grad(out, inputs, grad.to(out.dtype))]
+
+print(cpu.bf16_products())
+for dtype in (torch.float32, torch.bfloat16):
+    worst = 0.0
+    for rows in (("token", "head"), ("head", "token"), ("token", "slot"), ("slot", "token")):
+        for sizes in ((150, 2, 4, 2, 41, 76), (700, 2, 3, 3, 76, 100), (5, 1, 2, 1, 3, 2)):
+            ours = results("cpu", dtype, *rows, sizes)
+            exact = results("reference", dtype, *rows, sizes)
+            errors = [((a.double() - b).norm() / b.norm()).item() for a, b in zip(ours, exact)]
+            worst = max(worst, *errors)
+    print(worst)
+"""
+# What oneDNN's products by matrix units are, by their definition: for CPUs that have none.
+STAND_IN = """
+#include <cstdint>
+#include <cstring>
+namespace c10 { struct BFloat16; enum class ScalarType : int8_t; }
+namespace at::native::cpublas {
+static float value(const uint16_t* x) {
+  const uint32_t bits = static_cast<uint32_t>(*x) << 16;
+  float out;
+  std::memcpy(&out, &bits, sizeof out);
+  return out;
+}
+bool could_pack(c10::ScalarType) { return true; }
+void brgemm_release(bool) {}
+void brgemm(int64_t M, int64_t N, int64_t K, int64_t ld_a, int64_t ld_b, int64_t ld_c, bool add,
+            const c10::BFloat16* A, const c10::BFloat16* B, float* C, bool) {
+  const auto* a = reinterpret_cast<const uint16_t*>(A);
+  const auto* b = reinterpret_cast<const uint16_t*>(B);
+  for (int64_t i = 0; i < M; ++i)
+    for (int64_t j = 0; j < N; ++j) {
+      float sum = add ? C[i * ld_c + j] : 0.f;
+      for (int64_t k = 0; k < K; ++k)
+        sum += value(a + i * ld_a + k) * value(b + k / 2 * ld_b * 2 + j * 2 + k % 2);
+      C[i * ld_c + j] = sum;
+    }
+}
+}
+"""
+
+needs_compiler = pytest.mark.skipif(build.find_compiler() is None, reason="no C++ compiler")
+is_x86 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="names x86 instruction sets")
+
+
+def run(cache: Path, **environment: str) -> tuple[str, float, float]:
+    """Return what multiplies bf16, and the worst errors in float32 and in bf16."""
+    variables = {**os.environ, build.CACHE_VARIABLE: str(cache), **environment}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=variables, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    products, *errors = done.stdout.split()
+    return products, *map(float, errors)
+
+
+@needs_compiler
+@is_x86
+@pytest.mark.parametrize("march", ["x86-64", "x86-64-v3", "native"])
+def test_every_width_of_vectors_gives_the_same(tmp_path: Path, march: str) -> None:
+    products, float32, bf16 = run(tmp_path, **{build.MARCH_VARIABLE: march})
+    if march != "native" and not torch.cpu.get_capabilities().get("amx_bf16"):
+        assert products == "float32"
+    assert float32 < 1e-6
+    assert bf16 < 5e-3
+
+
+@needs_compiler
+@is_x86
+def test_matrix_units_give_the_same(tmp_path: Path) -> None:
+    source, library = tmp_path / "units.cpp", tmp_path / "units.so"
+    source.write_text(STAND_IN)
+    compiler = shutil.which(build.find_compiler() or "")
+    subprocess.run(
+        [str(compiler), "-O2", "-shared", "-fPIC", "-std=c++17", str(source), "-o", str(library)],
+        check=True,
+    )
+    products, float32, bf16 = run(tmp_path, LD_PRELOAD=str(library))
+    assert products == "amx"
+    assert float32 < 1e-6
+    assert bf16 < 5e-3
