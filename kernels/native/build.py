@@ -24,7 +24,7 @@ _FOLDER = Path(__file__).parent
 _SOURCES = sorted(_FOLDER.glob("*.cpp"))
 _HEADERS = sorted(_FOLDER.glob("*.h"))
 _FLAGS = (
-    *("-O3", "-ffast-math", "-fno-finite-math-only"),
+    *("-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"),
     *("-std=c++17", "-fopenmp", "-shared", "-fPIC"),
 )
 _BUILD_SECONDS = 120

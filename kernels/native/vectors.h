@@ -21,9 +21,11 @@ constexpr int64_t kLanes = kVectorBytes / sizeof(float);
 
 typedef float vec __attribute__((vector_size(kVectorBytes)));
 typedef float unaligned_vec __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
+typedef int32_t int_vec __attribute__((vector_size(kVectorBytes)));
 typedef uint32_t bits_vec __attribute__((vector_size(kVectorBytes)));
 typedef uint16_t half_vec __attribute__((vector_size(kVectorBytes / 2)));
 typedef uint16_t unaligned_half_vec __attribute__((vector_size(kVectorBytes / 2), aligned(2), may_alias));
+typedef int16_t unaligned_level_vec __attribute__((vector_size(kVectorBytes / 2), aligned(2), may_alias));
 
 struct bf16 {
   uint16_t bits;
@@ -83,6 +85,31 @@ inline vec load_first(const T* from, int64_t n) {
   alignas(kVectorBytes) float entries[kLanes] = {};
   for (int64_t i = 0; i < n; ++i) entries[i] = to_float(from[i]);
   return load(entries);
+}
+
+// e^x to within 2 units in the last place; 0 below -87.
+inline vec exponential(vec x) {
+  constexpr float kLowest = -87.f, kLog2E = 1.44269504f, kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
+  const vec bounded = x > kLowest ? x : splat(kLowest);
+  const vec scaled = bounded * kLog2E;
+  const int_vec n = __builtin_convertvector(scaled + (scaled > 0.f ? splat(0.5f) : splat(-0.5f)), int_vec);
+  const vec whole = __builtin_convertvector(n, vec);
+  const vec r = bounded - whole * kLn2High - whole * kLn2Low;
+  vec p = splat(1.9875691500e-4f);
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1.f;
+  const vec power = reinterpret_cast<vec>((n + 127) << 23);
+  return x > kLowest ? p * power : vec{};
+}
+
+inline float largest(vec x) {
+  float found = x[0];
+  for (int64_t i = 1; i < kLanes; ++i) found = x[i] > found ? x[i] : found;
+  return found;
 }
 
 inline float sum(vec x) {

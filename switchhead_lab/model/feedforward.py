@@ -17,15 +17,12 @@ from switchhead_lab.config.architecture import (
     FeedForwardConfig,
     SigmaMoeFeedForward,
 )
-from switchhead_lab.model.dropout import relu_dropout
 from switchhead_lab.model.initialisation import init_normal
 from switchhead_lab.model.precision import in_compute_dtype
+from switchhead_lab.model.relu_feedforward import relu_feedforward
 from switchhead_lab.model.router import ExpertChoice, Router
 from switchhead_lab.model.sequence_plan import SequencePlan
 from switchhead_lab.model.sublayer import SublayerOutput
-
-# Hidden channels are made up to a multiple of this; matched widths such as 2053 are not.
-_WIDTH_MULTIPLE = 32
 
 
 class DenseFeedForwardBlock(nn.Module):
@@ -46,27 +43,15 @@ class DenseFeedForwardBlock(nn.Module):
 
     def forward(self, x_BTD: Tensor, _plan: SequencePlan) -> SublayerOutput:
         """Transform each position, wherever it stands; shape [B, T, D] in and out."""
-        up_weight, up_bias, down_weight = self._padded()
-        p = self.p_dropout if self.training else 0.0
-        hidden_NF = relu_dropout(F.linear(x_BTD.flatten(0, 1), up_weight, up_bias), p)
-        if p > 0.0:
-            down_weight = down_weight * (1.0 / (1.0 - p))
-        output_ND = F.linear(hidden_NF, down_weight, self.down.bias)
-        return SublayerOutput(output_ND.view(x_BTD.shape))
-
-    def _padded(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the weights with hidden channels of zeros added, which ReLU keeps zero.
-
-        Products of even widths are much faster than those of widths that a matcher finds.
-        """
-        up, down, n_more = self.up, self.down, -self.up.out_features % _WIDTH_MULTIPLE
-        if not n_more:
-            return up.weight, up.bias, down.weight
-        return (
-            F.pad(up.weight, (0, 0, 0, n_more)),
-            F.pad(up.bias, (0, n_more)),
-            F.pad(down.weight, (0, n_more)),
+        output_ND = relu_feedforward(
+            x_BTD.flatten(0, 1),
+            self.up.weight,
+            self.up.bias,
+            self.down.weight,
+            self.down.bias,
+            self.p_dropout if self.training else 0.0,
         )
+        return SublayerOutput(output_ND.view(x_BTD.shape))
 
 
 class SigmaMoeBlock(nn.Module):

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from switchhead_kernels.rowwise import cross_entropy_
 from switchhead_lab.model.precision import in_compute_dtype, without_autocast
 
 # Logits of a piece: on a CPU few enough to stay near its caches; a GPU wants larger products.
@@ -66,12 +67,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
         with without_autocast(hidden):
             for start in range(0, len(hidden), n_rows):
                 piece = slice(start, start + n_rows)
-                log_p, is_scored, target = _score(
-                    hidden[piece], weight, bias, target_N[piece], ignore, fine
-                )
-                loss -= (log_p.gather(1, target) * is_scored).sum()
+                logits = torch.addmm(bias, hidden[piece], weight.T)
+                column_sums = None if grads is None else grads[2]
+                loss += cross_entropy_(logits, target_N[piece], ignore, column_sums)
                 if grads is not None:
-                    _add_gradients(grads, piece, log_p, is_scored, target, hidden, weight)
+                    torch.mm(logits, weight, out=grads[0][piece])
+                    grads[1].add_(logits.T @ hidden[piece])
         if grads is not None:
             ctx.save_for_backward(*grads)
         ctx.dtypes = [x.dtype for x in (hidden_ND, weight_VD, bias_V)]
@@ -89,32 +90,3 @@ class _LinearCrossEntropy(torch.autograd.Function):
 def _rows_of_a_piece(hidden: Tensor, vocab_size: int) -> int:
     n_logits = _PIECE_LOGITS.get(hidden.device.type, _PIECE_LOGITS_ELSEWHERE)
     return max(_FEWEST_ROWS, n_logits // vocab_size)
-
-
-def _score(
-    hidden: Tensor, weight: Tensor, bias: Tensor, target: Tensor, ignore: int, fine: torch.dtype
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return log-probabilities [n, V], and [n, 1] what is scored and the targets, 0 elsewhere."""
-    log_p = torch.addmm(bias, hidden, weight.T).to(fine).log_softmax(dim=-1)
-    is_scored = (target != ignore)[:, None]
-    return log_p, is_scored, target[:, None].where(is_scored, 0)
-
-
-def _add_gradients(
-    grads: tuple[Tensor, Tensor, Tensor],
-    piece: slice,
-    log_p: Tensor,
-    is_scored: Tensor,
-    target: Tensor,
-    hidden: Tensor,
-    weight: Tensor,
-) -> None:
-    """Add a piece's gradients of the summed loss; `log_p` is used up."""
-    grad_hidden, grad_weight, grad_bias = grads
-    grad_logits = log_p.exp_()
-    grad_logits.scatter_add_(1, target, torch.full_like(grad_logits[:, :1], -1.0))
-    grad_logits *= is_scored
-    grad_bias += grad_logits.sum(dim=0)
-    rounded = grad_logits.to(hidden.dtype)
-    torch.mm(rounded, weight, out=grad_hidden[piece])
-    grad_weight += rounded.T @ hidden[piece]

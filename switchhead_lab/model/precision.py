@@ -7,12 +7,17 @@ import torch
 from torch import Tensor
 
 
-def in_compute_dtype(x: Tensor) -> Tensor:
-    """Cast to the type that autocast would give to products, once for all uses of `x`."""
+def compute_dtype(x: Tensor) -> torch.dtype:
+    """Return the type that autocast would give to products of `x`."""
     kind = x.device.type
     if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
-        return x.to(torch.get_autocast_dtype(kind))
-    return x
+        return torch.get_autocast_dtype(kind)
+    return x.dtype
+
+
+def in_compute_dtype(x: Tensor) -> Tensor:
+    """Cast to the type that autocast would give to products, once for all uses of `x`."""
+    return x.to(compute_dtype(x))
 
 
 def without_autocast(x: Tensor) -> AbstractContextManager[object]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from switchhead_kernels.expert_matmul import Routing, make_routing
+from switchhead_kernels.rowwise import largest_indices
 from switchhead_lab.config.architecture import Gate
 from switchhead_lab.model.initialisation import init_router
 from switchhead_lab.model.precision import without_autocast
@@ -94,19 +95,9 @@ class Router(nn.Module):
         if self.training and self.p_dropout > 0.0:
             is_dropped = torch.rand_like(logits_NHE) < self.p_dropout
             offered_NHE = logits_NHE.masked_fill(is_dropped, float("-inf"))
-        index_NHK = largest(offered_NHE, self.top_k)
+        index_NHK = largest_indices(offered_NHE, self.top_k)
         chosen_NHK = offered_NHE.gather(-1, index_NHK)
         return ExpertChoice(index_NHK, weigh(chosen_NHK, self.gate), logits_NHE)
-
-
-def largest(scores_NHE: Tensor, top_k: int) -> Tensor:
-    """Return the indices [N, H, K] of each head's `top_k` largest scores, largest first.
-
-    Ties go to the lower index: a stable sort rather than topk, whose order on ties is not defined,
-    so that runs repeat.
-    """
-    order = scores_NHE.detach().sort(dim=-1, descending=True, stable=True).indices
-    return order[..., :top_k]
 
 
 def weigh(chosen_NHK: Tensor, gate: Gate) -> Tensor:

@@ -1,6 +1,6 @@
 import torch
 
-from switchhead_lab.model.router import ExpertChoice, Router, largest, weigh
+from switchhead_lab.model.router import ExpertChoice, Router, weigh
 
 
 def router(**options) -> Router:
@@ -14,12 +14,9 @@ def rows(n: int = 6) -> torch.Tensor:
 
 
 def test_largest_scores_are_chosen_largest_first() -> None:
-    scores = torch.tensor([[[0.1, 0.9, 0.5], [0.8, 0.2, 0.3]]])
-    assert largest(scores, 2).tolist() == [[[1, 2], [0, 2]]]
-
-
-def test_ties_go_to_the_lower_index() -> None:
-    assert largest(torch.full((5, 1, 40), 0.5), 3).tolist() == [[[0, 1, 2]]] * 5
+    choice = router()(rows())
+    expected = choice.logits_NHE.topk(2, dim=-1).indices
+    assert torch.equal(choice.index_NHK, expected)
 
 
 def test_sigmoid_weights_do_not_compete_and_softmax_weights_add_to_one() -> None:

@@ -1,0 +1,224 @@
+// Passes over rows that would otherwise be several: each reads what it needs once.
+//
+// Rows are worked on in chunks of a fixed size and sums over rows are added up in the order of
+// chunks, so results do not depend on the number of threads.
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <vector>
+
+#include "vectors.h"
+
+namespace switchhead {
+namespace {
+
+constexpr int64_t kChunkRows = 64;
+
+// Add up the rows of `parts` ([n, width]) to `sums`, in order.
+void add_parts(const std::vector<float>& parts, int64_t width, float* sums, int64_t n_threads) {
+  const int64_t n = parts.size() / width;
+#pragma omp parallel for num_threads(n_threads) schedule(static)
+  for (int64_t j = 0; j < width; ++j) {
+    float total = sums[j];
+    for (int64_t i = 0; i < n; ++i) total += parts[i * width + j];
+    sums[j] = total;
+  }
+}
+
+template <typename T>
+float row_maximum(const T* row, int64_t width) {
+  vec found = splat(-INFINITY);
+  int64_t j = 0;
+  for (; j + kLanes <= width; j += kLanes) {
+    const vec x = load(row + j);
+    found = x > found ? x : found;
+  }
+  float maximum = largest(found);
+  for (; j < width; ++j) maximum = std::max(maximum, to_float(row[j]));
+  return maximum;
+}
+
+// exps[j] = e^(row[j] - shift); returns their sum. A NaN in the row makes it NaN.
+template <typename T>
+float row_exponentials(const T* row, int64_t width, float shift, float* exps) {
+  vec total = {};
+  int64_t j = 0;
+  for (; j + kLanes <= width; j += kLanes) {
+    const vec x = load(row + j) - shift;
+    const vec e = x == x ? exponential(x) : x;
+    store(e, exps + j);
+    total += e;
+  }
+  float rest = 0.f;
+  for (; j < width; ++j) rest += exps[j] = std::exp(to_float(row[j]) - shift);
+  return sum(total) + rest;
+}
+
+// row[j] = exps[j] * scale, less 1 at the target; its exact values are added to `sums`.
+template <typename T>
+void write_gradient(const float* exps, int64_t width, float scale, int64_t target, T* row, float* sums) {
+  int64_t j = 0;
+  for (; j + kLanes <= width; j += kLanes) {
+    const vec gradient = load(exps + j) * scale;
+    store(gradient, row + j);
+    store(load(sums + j) + gradient, sums + j);
+  }
+  for (; j < width; ++j) {
+    row[j] = from_float<T>(exps[j] * scale);
+    sums[j] += exps[j] * scale;
+  }
+  row[target] = from_float<T>(exps[target] * scale - 1.f);
+  sums[target] -= 1.f;
+}
+
+// Negative log-likelihoods of the targets, summed; with `column_sums`, logits become their gradient.
+// Negative if a target does not exist.
+template <typename T>
+double cross_entropy(T* logits, int64_t n_rows, int64_t width, const int64_t* target, int64_t ignore,
+                     float* column_sums, int64_t n_threads) {
+  if (!std::all_of(target, target + n_rows, [&](int64_t t) { return t == ignore || (0 <= t && t < width); })) return -1.;
+  const int64_t n_chunks = (n_rows + kChunkRows - 1) / kChunkRows;
+  std::vector<double> losses(n_chunks);
+  std::vector<float> parts(column_sums ? n_chunks * width : 0);
+#pragma omp parallel num_threads(n_threads)
+  {
+    std::vector<float> exps(width);
+#pragma omp for schedule(dynamic)
+    for (int64_t chunk = 0; chunk < n_chunks; ++chunk) {
+      for (int64_t i = chunk * kChunkRows; i < std::min(n_rows, (chunk + 1) * kChunkRows); ++i) {
+        T* row = logits + i * width;
+        if (target[i] == ignore) {
+          if (column_sums) std::memset(static_cast<void*>(row), 0, width * sizeof(T));
+          continue;
+        }
+        const float maximum = row_maximum(row, width);
+        const float total = row_exponentials(row, width, maximum, exps.data());
+        losses[chunk] += std::log(static_cast<double>(total)) + maximum - to_float(row[target[i]]);
+        if (column_sums)
+          write_gradient(exps.data(), width, 1.f / total, target[i], row, parts.data() + chunk * width);
+      }
+    }
+  }
+  if (column_sums) add_parts(parts, width, column_sums, n_threads);
+  double loss = 0.;
+  for (const double part : losses) loss += part;
+  return loss;
+}
+
+template <bool DROPS, typename T>
+void relu_dropout_part(T* x, int64_t n, const int16_t* level, int64_t threshold) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const vec value = load(x + i);
+    vec kept = value <= 0.f ? vec{} : value;  // NaN is not hidden
+    if constexpr (DROPS) {
+      const auto levels = *reinterpret_cast<const unaligned_level_vec*>(level + i);
+      kept = __builtin_convertvector(levels, int_vec) < static_cast<int32_t>(threshold) ? vec{} : kept;
+    }
+    store(kept, x + i);
+  }
+  for (; i < n; ++i)
+    if (to_float(x[i]) <= 0.f || (DROPS && level[i] < threshold)) x[i] = T{};
+}
+
+// x = max(x, 0), or 0 where the level is below the threshold; without levels nothing is dropped.
+template <typename T>
+void relu_dropout(T* x, int64_t n, const int16_t* level, int64_t threshold, int64_t n_threads) {
+  constexpr int64_t kPart = 1 << 13;
+#pragma omp parallel for num_threads(n_threads) schedule(static)
+  for (int64_t first = 0; first < n; first += kPart) {
+    const int64_t n_part = std::min(kPart, n - first);
+    if (level) relu_dropout_part<true>(x + first, n_part, level + first, threshold);
+    else relu_dropout_part<false>(x + first, n_part, level, threshold);
+  }
+}
+
+// grad = 0 where x is 0; the sums of its columns.
+template <typename T>
+void relu_gradient(const T* x, T* grad, int64_t n_rows, int64_t width, float* column_sums, int64_t n_threads) {
+  const int64_t n_chunks = (n_rows + kChunkRows - 1) / kChunkRows;
+  std::vector<float> parts(n_chunks * width);
+#pragma omp parallel for num_threads(n_threads) schedule(dynamic)
+  for (int64_t chunk = 0; chunk < n_chunks; ++chunk) {
+    float* sums = parts.data() + chunk * width;
+    for (int64_t i = chunk * kChunkRows; i < std::min(n_rows, (chunk + 1) * kChunkRows); ++i) {
+      const T* from = x + i * width;
+      T* to = grad + i * width;
+      int64_t j = 0;
+      for (; j + kLanes <= width; j += kLanes) {
+        const vec value = load(from + j), gradient = value == 0.f ? vec{} : load(to + j);
+        store(gradient, to + j);
+        store(load(sums + j) + gradient, sums + j);
+      }
+      for (; j < width; ++j) {
+        if (to_float(from[j]) == 0.f) to[j] = T{};
+        sums[j] += to_float(to[j]);
+      }
+    }
+  }
+  std::fill(column_sums, column_sums + width, 0.f);
+  add_parts(parts, width, column_sums, n_threads);
+}
+
+// to[i] = from[i] * scale, rows filled up with zeros to `width_to`.
+template <typename T>
+void convert_rows(const float* from, int64_t n_rows, int64_t width, int64_t width_to, float scale, T* to,
+                  int64_t n_threads) {
+#pragma omp parallel for num_threads(n_threads) schedule(static)
+  for (int64_t i = 0; i < n_rows; ++i) {
+    const float* row = from + i * width;
+    T* out = to + i * width_to;
+    int64_t j = 0;
+    for (; j + kLanes <= width; j += kLanes) store(load(row + j) * scale, out + j);
+    for (; j < width; ++j) out[j] = from_float<T>(row[j] * scale);
+    for (; j < width_to; ++j) out[j] = T{};
+  }
+}
+
+// The indices of the k largest of each row, largest first, ties to the lower index.
+void largest_indices(const float* scores, int64_t n_rows, int64_t width, int64_t k, int64_t* index, int64_t n_threads) {
+#pragma omp parallel for num_threads(n_threads) schedule(static)
+  for (int64_t i = 0; i < n_rows; ++i) {
+    const float* row = scores + i * width;
+    int64_t* chosen = index + i * k;
+    for (int64_t c = 0; c < k; ++c) {
+      int64_t best = -1;
+      for (int64_t e = 0; e < width; ++e) {
+        const bool is_taken = std::find(chosen, chosen + c, e) != chosen + c;
+        if (!is_taken && (best < 0 || row[e] > row[best])) best = e;
+      }
+      chosen[c] = best;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace switchhead
+
+using switchhead::bf16;
+
+#define FOR_TYPE(SUFFIX, T)                                                                                     \
+  double cross_entropy_##SUFFIX(T* logits, int64_t n_rows, int64_t width, const int64_t* target, int64_t ignore, \
+                                float* column_sums, int64_t n_threads) {                                        \
+    return switchhead::cross_entropy(logits, n_rows, width, target, ignore, column_sums, n_threads);            \
+  }                                                                                                             \
+  void relu_dropout_##SUFFIX(T* x, int64_t n, const int16_t* level, int64_t threshold, int64_t n_threads) {     \
+    switchhead::relu_dropout(x, n, level, threshold, n_threads);                                                \
+  }                                                                                                             \
+  void relu_gradient_##SUFFIX(const T* x, T* grad, int64_t n_rows, int64_t width, float* column_sums,           \
+                              int64_t n_threads) {                                                              \
+    switchhead::relu_gradient(x, grad, n_rows, width, column_sums, n_threads);                                  \
+  }                                                                                                             \
+  void convert_rows_##SUFFIX(const float* from, int64_t n_rows, int64_t width, int64_t width_to, float scale,   \
+                             T* to, int64_t n_threads) {                                                        \
+    switchhead::convert_rows(from, n_rows, width, width_to, scale, to, n_threads);                              \
+  }
+
+extern "C" {
+FOR_TYPE(float32, float)
+FOR_TYPE(bfloat16, bf16)
+void largest_indices(const float* scores, int64_t n_rows, int64_t width, int64_t k, int64_t* index, int64_t n_threads) {
+  switchhead::largest_indices(scores, n_rows, width, k, index, n_threads);
+}
+}

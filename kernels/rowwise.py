@@ -1,0 +1,131 @@
+"""Passes over rows that take several operators in PyTorch: one each, on the CPU.
+
+Where the CPU kernels cannot be built, and on other devices, the same is computed by operators.
+Functions whose names end in an underscore overwrite their first argument.
+
+Letters: N rows, V vocabulary, F hidden channels, E experts, K chosen.
+"""
+
+import ctypes
+
+import torch
+from torch import Tensor
+
+from switchhead_kernels.native import library
+from switchhead_kernels.native.library import SUFFIXES
+
+
+def cross_entropy_(
+    logits_NV: Tensor, target_N: Tensor, ignore: int, column_sums_V: Tensor | None = None
+) -> Tensor:
+    """Return the negative log-likelihoods of the targets, summed, in nats.
+
+    Args:
+        logits_NV: Shape [N, V], any float dtype; overwritten by its gradient where
+            `column_sums_V` is given, undefined afterwards where it is not.
+        target_N: Shape [N], int64 in [0, V), or `ignore` where a row is not scored.
+        ignore: Target of rows that are not scored.
+        column_sums_V: Shape [V], float32 or finer: the gradient's sums over rows are added.
+
+    Returns:
+        Scalar, float32 or finer.
+    """
+    fine = torch.promote_types(logits_NV.dtype, torch.float32)
+    if logits_NV.dtype in SUFFIXES and library.is_usable(logits_NV, target_N):
+        name = f"cross_entropy_{SUFFIXES[logits_NV.dtype]}"
+        arguments = (logits_NV, *logits_NV.shape, target_N, ignore, column_sums_V)
+        loss = library.call(name, *arguments, result=ctypes.c_double)
+        if loss < 0.0:
+            raise IndexError(f"a target is outside of 0..{logits_NV.shape[1] - 1}")
+        return torch.tensor(loss, dtype=fine)
+    log_p = logits_NV.to(fine).log_softmax(dim=-1)
+    is_scored = (target_N != ignore)[:, None]
+    target = target_N[:, None].where(is_scored, 0)
+    loss = -(log_p.gather(1, target) * is_scored).sum()
+    if column_sums_V is not None:
+        gradient = log_p.exp_()
+        gradient.scatter_add_(1, target, torch.full_like(gradient[:, :1], -1.0))
+        gradient *= is_scored
+        column_sums_V += gradient.sum(dim=0)
+        logits_NV.copy_(gradient)
+    return loss
+
+
+def relu_dropout_(hidden: Tensor, level: Tensor | None, threshold: int) -> Tensor:
+    """Set to zero what is negative, and what has a level below the threshold; return the input.
+
+    Args:
+        hidden: Any shape, any float dtype.
+        level: Same shape, int16; None where nothing is dropped.
+        threshold: Of the levels.
+    """
+    levels = () if level is None else (level,)
+    if hidden.dtype in SUFFIXES and library.is_usable(hidden, *levels):
+        name = f"relu_dropout_{SUFFIXES[hidden.dtype]}"
+        library.call(name, hidden, hidden.numel(), level, threshold)
+        return hidden
+    hidden.clamp_min_(0.0)
+    return hidden if level is None else hidden.masked_fill_(level < threshold, 0.0)
+
+
+def relu_gradient_(grad_NF: Tensor, hidden_NF: Tensor) -> Tensor:
+    """Set the gradient to zero where the hidden channel is; return its sums over rows.
+
+    Args:
+        grad_NF: Shape [N, F], any float dtype.
+        hidden_NF: Same shape and dtype: what `relu_dropout_` made.
+
+    Returns:
+        Shape [F], float32 or finer.
+    """
+    fine = torch.promote_types(grad_NF.dtype, torch.float32)
+    if grad_NF.dtype in SUFFIXES and library.is_usable(grad_NF, hidden_NF):
+        sums = grad_NF.new_empty(grad_NF.shape[1], dtype=fine)
+        name = f"relu_gradient_{SUFFIXES[grad_NF.dtype]}"
+        library.call(name, hidden_NF, grad_NF, *grad_NF.shape, sums)
+        return sums
+    grad_NF.masked_fill_(hidden_NF == 0.0, 0.0)
+    return grad_NF.sum(dim=0, dtype=fine)
+
+
+def convert_rows(
+    weight: Tensor, dtype: torch.dtype, width: int | None = None, scale: float = 1.0
+) -> Tensor:
+    """Return a matrix scaled and in another type, its rows filled up with zeros.
+
+    Args:
+        weight: Shape [N, F], any float dtype.
+        dtype: Type of the result.
+        width: Width of the result's rows, at least F; F if left out.
+        scale: Factor of every entry, applied before rounding.
+    """
+    n_rows, n_columns = weight.shape
+    width = n_columns if width is None else width
+    converted = weight.new_empty(n_rows, width, dtype=dtype)
+    is_known = weight.dtype == torch.float32 and dtype in SUFFIXES
+    if is_known and library.is_usable(weight, converted):
+        arguments = (weight, n_rows, n_columns, width, float(scale), converted)
+        library.call(f"convert_rows_{SUFFIXES[dtype]}", *arguments)
+        return converted
+    converted[:, :n_columns] = weight * scale
+    converted[:, n_columns:] = 0.0
+    return converted
+
+
+def largest_indices(scores: Tensor, k: int) -> Tensor:
+    """Return the indices of each row's `k` largest scores, largest first, int64.
+
+    Ties go to the lower index: a stable sort rather than topk, whose order on ties is not defined,
+    so that runs repeat.
+
+    Args:
+        scores: Shape [..., E], any float dtype.
+        k: How many, at most E.
+    """
+    scores = scores.detach()
+    if scores.dtype == torch.float32 and library.is_usable(scores):
+        index = scores.new_empty(*scores.shape[:-1], k, dtype=torch.int64)
+        n_experts = scores.shape[-1]
+        library.call("largest_indices", scores, scores.numel() // n_experts, n_experts, k, index)
+        return index
+    return scores.sort(dim=-1, descending=True, stable=True).indices[..., :k]

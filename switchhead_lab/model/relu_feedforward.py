@@ -1,0 +1,117 @@
+"""Two linear layers with ReLU and dropout between them, and their gradient.
+
+Written as one function because the general gradient would pass over the hidden activations and the
+weights several times more: here weights are rounded, scaled and widened in one pass, and ReLU,
+dropout and the bias's gradient take one each.
+
+Letters: N tokens, D d_model, F d_ff, W d_ff made up to a multiple of 32.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from switchhead_kernels.rowwise import convert_rows, relu_dropout_, relu_gradient_
+from switchhead_lab.model.dropout import draw_levels
+from switchhead_lab.model.precision import compute_dtype, without_autocast
+
+# Products of even widths are much faster than those of widths that a matcher finds, such as 2053.
+_WIDTH_MULTIPLE = 32
+
+
+def relu_feedforward(
+    x_ND: Tensor,
+    up_weight_FD: Tensor,
+    up_bias_F: Tensor,
+    down_weight_DF: Tensor,
+    down_bias_D: Tensor,
+    p_dropout: float,
+) -> Tensor:
+    """Return `dropout(ReLU(x W_up^T + b_up)) W_down^T + b_down`.
+
+    Products are computed in the type that autocast would give them.
+
+    Args:
+        x_ND: Shape [N, D].
+        up_weight_FD: Shape [F, D].
+        up_bias_F: Shape [F].
+        down_weight_DF: Shape [D, F].
+        down_bias_D: Shape [D].
+        p_dropout: Probability with which a hidden channel is dropped, 0 <= p < 1.
+
+    Returns:
+        Shape [N, D].
+    """
+    width = up_weight_FD.shape[0] + -up_weight_FD.shape[0] % _WIDTH_MULTIPLE
+    dropped = draw_levels(torch.Size((x_ND.shape[0], width)), p_dropout, x_ND.device)
+    out: Tensor = _ReluFeedForward.apply(
+        x_ND, up_weight_FD, up_bias_F, down_weight_DF, down_bias_D, p_dropout, *dropped
+    )
+    return out
+
+
+class _ReluFeedForward(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x_ND: Tensor,
+        up_weight_FD: Tensor,
+        up_bias_F: Tensor,
+        down_weight_DF: Tensor,
+        down_bias_D: Tensor,
+        p_dropout: float,
+        level_NW: Tensor | None,
+        threshold: int,
+    ) -> Tensor:
+        dtype, n_more = compute_dtype(x_ND), -up_weight_FD.shape[0] % _WIDTH_MULTIPLE
+        # What dropout keeps is scaled up where that is cheapest: in the weights that it meets.
+        scale = 1.0 / (1.0 - p_dropout)
+        x_ND = x_ND.to(dtype)
+        up_WD, up_bias_W = _converted(up_weight_FD, dtype), _converted(up_bias_F, dtype)
+        if n_more:
+            up_WD = torch.cat([up_WD, up_WD.new_zeros(n_more, up_WD.shape[1])])
+            up_bias_W = torch.cat([up_bias_W, up_bias_W.new_zeros(n_more)])
+        down_DW = _converted(down_weight_DF, dtype, n_more, scale)
+        with without_autocast(x_ND):
+            hidden_NW = torch.addmm(up_bias_W, x_ND, up_WD.T)
+            relu_dropout_(hidden_NW, level_NW, threshold)
+            output_ND = torch.addmm(_converted(down_bias_D, dtype), hidden_NW, down_DW.T)
+        ctx.save_for_backward(x_ND, up_WD, hidden_NW, down_DW)
+        ctx.d_ff, ctx.scale, ctx.dtypes = len(up_bias_F), scale, (up_weight_FD.dtype, dtype)
+        return output_ND
+
+    @staticmethod
+    def backward(ctx: Any, grad_ND: Tensor) -> tuple[Tensor | None, ...]:
+        x_ND, up_WD, hidden_NW, down_DW = ctx.saved_tensors
+        F, (weight_dtype, dtype) = ctx.d_ff, ctx.dtypes
+        grad_ND = grad_ND.to(dtype)
+        with without_autocast(x_ND):
+            grad_down_DW = grad_ND.T @ hidden_NW
+            grad_hidden_NW = grad_ND @ down_DW
+            grad_up_bias_W = relu_gradient_(grad_hidden_NW, hidden_NW)
+            grad_up_WD = grad_hidden_NW.T @ x_ND
+            grad_x_ND = grad_hidden_NW @ up_WD
+            grad_down_bias_D = grad_ND.sum(dim=0, dtype=weight_dtype)
+        grad_down_DF = grad_down_DW[:, :F].to(weight_dtype)
+        if ctx.scale != 1.0:
+            grad_down_DF = grad_down_DF * ctx.scale
+        return (
+            grad_x_ND,
+            grad_up_WD[:F].to(weight_dtype),
+            grad_up_bias_W[:F].to(weight_dtype),
+            grad_down_DF,
+            grad_down_bias_D,
+            None,
+            None,
+            None,
+        )
+
+
+def _converted(x: Tensor, dtype: torch.dtype, n_more: int = 0, scale: float = 1.0) -> Tensor:
+    """Return a vector or matrix in another type, scaled and widened; itself where it is that."""
+    if x.dtype == dtype and not n_more and scale == 1.0:
+        return x
+    if x.dim() == 1:
+        return x.to(dtype)
+    return convert_rows(x, dtype, x.shape[1] + n_more, scale)

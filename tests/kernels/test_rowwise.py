@@ -1,0 +1,141 @@
+"""Each pass against the same by PyTorch's operators, whether the CPU kernels are there or not."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from switchhead_kernels import rowwise
+from switchhead_kernels.native import build, library
+
+TOLERANCE = {torch.float64: 1e-12, torch.float32: 2e-6, torch.bfloat16: 1e-2}
+IGNORE = -100
+
+
+@pytest.fixture(params=["kernels", "operators"], autouse=True)
+def by_kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    if request.param == "operators":
+        monkeypatch.setattr(build, "why_unavailable", lambda: "switched off")
+    elif build.why_unavailable():
+        pytest.skip("no C++ compiler")
+    return request.param == "kernels"
+
+
+def randn(*shape: int, dtype: torch.dtype) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0)).to(dtype)
+
+
+def assert_near(ours: torch.Tensor, theirs: torch.Tensor, dtype: torch.dtype) -> None:
+    error = (ours.double() - theirs.double()).norm() / theirs.double().norm().clamp_min(1e-30)
+    assert error < TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("shape", [(1, 2), (3, 16), (200, 37), (70, 501)])
+def test_cross_entropy_and_its_gradient(dtype: torch.dtype, shape: tuple[int, int]) -> None:
+    logits = (5 * randn(*shape, dtype=torch.float32)).to(dtype)
+    target = torch.randint(0, shape[1], shape[:1], generator=torch.Generator().manual_seed(1))
+    target[shape[0] // 2 :: 5] = IGNORE
+    exact = logits.double().clone().requires_grad_()
+    loss = F.cross_entropy(exact, target, ignore_index=IGNORE, reduction="sum")
+    if (target != IGNORE).any():
+        loss.backward()
+    gradient = torch.zeros_like(exact) if exact.grad is None else exact.grad
+    fine = torch.promote_types(dtype, torch.float32)
+    sums = torch.ones(shape[1], dtype=fine)
+    untouched = rowwise.cross_entropy_(logits.clone(), target, IGNORE)
+    ours = rowwise.cross_entropy_(logits, target, IGNORE, sums)
+    assert ours.dtype == fine
+    assert untouched == ours
+    assert float(ours) == pytest.approx(loss.item(), rel=TOLERANCE[fine])
+    assert_near(logits, gradient, dtype)
+    torch.testing.assert_close(sums.double() - 1, gradient.sum(dim=0), rtol=1e-4, atol=2e-5)
+
+
+def test_a_target_outside_of_the_vocabulary_is_an_error() -> None:
+    with pytest.raises((IndexError, RuntimeError), match="out of|outside"):
+        rowwise.cross_entropy_(torch.zeros(2, 3), torch.tensor([0, 3]), IGNORE)
+
+
+def test_large_logits_do_not_overflow_and_nan_is_not_hidden() -> None:
+    logits = torch.tensor([[1e4, -1e4, 0.0] * 9])
+    assert rowwise.cross_entropy_(logits.clone(), torch.tensor([1]), IGNORE) == pytest.approx(
+        2e4 + torch.tensor(9.0).log().item()
+    )
+    for place in (0, 26):
+        broken = logits.clone()
+        broken[0, place] = float("nan")
+        assert rowwise.cross_entropy_(broken, torch.tensor([1]), IGNORE).isnan()
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("drops", [False, True])
+def test_relu_dropout(dtype: torch.dtype, drops: bool) -> None:
+    hidden = randn(130, 37, dtype=dtype)
+    level = torch.arange(130 * 37).view(130, 37).short() % 10 if drops else None
+    expected = hidden.relu()
+    if level is not None:
+        expected = expected.masked_fill(level < 3, 0.0)
+    ours = rowwise.relu_dropout_(hidden, level, 3)
+    assert ours is hidden
+    assert torch.equal(ours, expected)
+    hidden[3, 3] = float("nan")
+    assert rowwise.relu_dropout_(hidden, None, 0)[3, 3].isnan()
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+def test_relu_gradient(dtype: torch.dtype) -> None:
+    hidden, grad = randn(130, 37, dtype=dtype).relu(), randn(37, 130, dtype=dtype).T.contiguous()
+    expected = grad.masked_fill(hidden == 0, 0.0)
+    sums = rowwise.relu_gradient_(grad, hidden)
+    assert torch.equal(grad, expected)
+    assert sums.dtype == torch.promote_types(dtype, torch.float32)
+    torch.testing.assert_close(sums.double(), expected.double().sum(dim=0), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("is_contiguous", [True, False])
+def test_convert_rows(dtype: torch.dtype, is_contiguous: bool) -> None:
+    weight = randn(37, 11, dtype=torch.float32)
+    weight = weight if is_contiguous else weight.T.contiguous().T
+    expected = F.pad((weight * 1.25).to(dtype), (0, 5))
+    assert torch.equal(rowwise.convert_rows(weight, dtype, 16, 1.25), expected)
+    assert torch.equal(rowwise.convert_rows(weight, dtype), weight.to(dtype))
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_largest_indices_with_ties_to_the_lower_index(k: int) -> None:
+    scores = torch.randint(0, 3, (40, 2, 5), generator=torch.Generator().manual_seed(0)).float()
+    scores[0, 0] = float("-inf")
+    expected = [
+        sorted(range(5), key=lambda e: (-row[e], e))[:k] for row in scores.flatten(0, 1).tolist()
+    ]
+    for given in (scores, scores.double()):
+        found = rowwise.largest_indices(given, k)
+        assert found.dtype == torch.int64
+        assert found.flatten(0, 1).tolist() == expected
+
+
+def test_results_do_not_depend_on_the_number_of_threads(by_kernels: bool) -> None:
+    if not by_kernels:
+        return
+    target = torch.randint(0, 37, (300,), generator=torch.Generator().manual_seed(1))
+
+    def everything(n_threads: int) -> list[torch.Tensor]:
+        before = torch.get_num_threads()
+        torch.set_num_threads(n_threads)
+        try:
+            logits, sums = randn(300, 37, dtype=torch.bfloat16), torch.zeros(37)
+            loss = rowwise.cross_entropy_(logits, target, IGNORE, sums)
+            grad = randn(300, 37, dtype=torch.bfloat16)
+            return [loss, logits, sums, rowwise.relu_gradient_(grad, logits.relu()), grad]
+        finally:
+            torch.set_num_threads(before)
+
+    for one, two in zip(everything(1), everything(2), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_kernels_are_used_where_they_can_be(by_kernels: bool) -> None:
+    assert library.is_usable(torch.ones(2, 3)) == by_kernels
+    assert not library.is_usable(torch.ones(2, 3).T)
+    assert not library.is_usable(torch.ones(2, 3, device="meta"))
