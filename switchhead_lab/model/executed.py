@@ -26,7 +26,7 @@ _WITHOUT_PRODUCT_NAMES = (
     "clone constant_pad_nd copy_ cos detach div div_ empty empty_like entr eq exp expand eye "
     "fill_ full gather ge gt index_select lift_fresh log logical_not logsumexp lt masked_fill "
     "masked_fill_ mean mul nan_to_num native_dropout neg new_empty new_full new_zeros ones "
-    "ones_like permute pow rand rand_like relu reshape rsub scalar_tensor scatter "
+    "ones_like permute pow rand_like randint relu reshape rsub scalar_tensor scatter "
     "searchsorted select sigmoid sin slice sort split split_with_sizes sqrt squeeze stack sub "
     "sum t transpose tril triu_ unbind unsqueeze var view where zero_ zeros zeros_like "
 )
