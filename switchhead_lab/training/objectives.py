@@ -28,7 +28,6 @@ class Score:
 
     Attributes:
         loss_nats_sum: Scalar, float32: negative log-likelihood summed over the targets.
-        n_targets: Targets that were scored.
         memory: Memory for the next chunk of the same streams.
         auxiliary_loss: Scalar that training adds to the mean loss; None if there is none.
         choices: Choices of experts by router, for statistics.
@@ -36,7 +35,6 @@ class Score:
     """
 
     loss_nats_sum: Tensor
-    n_targets: int
     memory: Memory
     auxiliary_loss: Tensor | None
     choices: Mapping[str, ExpertChoice]
@@ -70,8 +68,7 @@ class NextToken:
             targets.flatten(),
             IGNORE,
         )
-        n_targets = int((targets != IGNORE).sum())
-        return Score(loss, n_targets, output.memory, output.auxiliary_loss, output.choices)
+        return Score(loss, output.memory, output.auxiliary_loss, output.choices)
 
 
 class SequenceClass:
@@ -100,7 +97,6 @@ class SequenceClass:
         n_correct = (logits_BV.detach().argmax(dim=-1) == targets).sum()
         return Score(
             loss,
-            len(targets),
             output.memory,
             output.auxiliary_loss,
             output.choices,

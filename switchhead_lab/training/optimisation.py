@@ -5,18 +5,31 @@ import math
 import torch
 from torch import Tensor, nn
 
+# Their fused AdamW scales gradients as it reads them, and leaves a step out if it is told to.
+_SCALES_IN_OPTIMIZER = ("cpu", "cuda")
+
 from switchhead_lab.config.schema import TrainingConfig
 
 
 def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
-    """Return AdamW over all parameters, its learning rate to be set at every step."""
+    """Return AdamW over all parameters; set its learning rate before each step.
+
+    The rate is a tensor beside the parameters, so that a captured step sees it change.
+    """
+    device = next(model.parameters()).device
     return torch.optim.AdamW(
         model.parameters(),
-        lr=config.learning_rate,
+        lr=torch.tensor(config.learning_rate, device=device),
         betas=(config.adam_beta1, config.adam_beta2),
         weight_decay=config.weight_decay,
-        fused=next(model.parameters()).device.type in ("cpu", "cuda"),
+        fused=True,
     )
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of the next step."""
+    for group in optimizer.param_groups:
+        group["lr"].fill_(rate)
 
 
 def learning_rate(config: TrainingConfig, step: int) -> float:
@@ -36,6 +49,32 @@ def learning_rate(config: TrainingConfig, step: int) -> float:
     return config.learning_rate * fraction
 
 
-def clip_gradients(model: nn.Module, max_norm: float) -> Tensor:
-    """Scale the gradients to a global norm of at most `max_norm`; return the norm before."""
-    return nn.utils.clip_grad_norm_(model.parameters(), max_norm)
+def take_clipped_step(
+    optimizer: torch.optim.Optimizer, max_norm: float, loss: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Take a step with the gradients scaled to a global norm of at most `max_norm`.
+
+    Nothing waits for the device: where loss or norm is not finite, the optimiser itself leaves the
+    step out. Gradients are undefined afterwards.
+
+    Args:
+        optimizer: What `build_optimizer` made.
+        max_norm: Largest norm.
+        loss: Scalar: what the gradients are of.
+
+    Returns:
+        The norm before, and whether the step was taken.
+    """
+    parameters = [x for group in optimizer.param_groups for x in group["params"]]
+    grads = [x.grad for x in parameters if x.grad is not None]
+    norm = nn.utils.get_total_norm(grads)
+    is_finite = norm.isfinite() & loss.isfinite()
+    if norm.device.type in _SCALES_IN_OPTIMIZER:
+        # The optimiser divides by the scale; the small term is that of torch's own clipping.
+        scale = ((norm + 1e-6) / max_norm).clamp_min(1.0).float()
+        optimizer.grad_scale, optimizer.found_inf = scale, (~is_finite).float()  # type: ignore[attr-defined]
+        optimizer.step()
+    elif is_finite:
+        nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
+        optimizer.step()
+    return norm, is_finite

@@ -18,7 +18,12 @@ from switchhead_lab.errors import TrainingError
 from switchhead_lab.model.transformer import Memory, Transformer
 from switchhead_lab.training.host import Host
 from switchhead_lab.training.objectives import Objective
-from switchhead_lab.training.optimisation import build_optimizer, clip_gradients, learning_rate
+from switchhead_lab.training.optimisation import (
+    build_optimizer,
+    learning_rate,
+    set_learning_rate,
+    take_clipped_step,
+)
 
 
 class Stepper:
@@ -47,38 +52,49 @@ class Stepper:
         """
         batch = self._batches.at(number)
         torch.manual_seed(_step_seed(self._config.seed, number))
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate(self._config.training, number)
-        self._optimizer.zero_grad(set_to_none=True)
-        loss_sum = self._accumulate_gradients(batch)
-        norm = clip_gradients(self.model, self._config.training.clip_norm)
-        self._require_finite("loss", loss_sum, number)
+        set_learning_rate(self._optimizer, learning_rate(self._config.training, number))
+        parts = self._on_device(batch)
+        if batch.starts_stream:
+            self._memories = [()] * self._n_micro_batches
+        loss_sum, norm = self._take(parts, batch.targets.size)
+        # All that is asked of the device, and only now that everything was given to it.
+        loss_nats = float(loss_sum)
+        self._require_finite("loss", loss_nats, number)
         self._require_finite("gradient norm", float(norm), number)
-        self._optimizer.step()
-        return loss_sum, batch.targets.size
+        return loss_nats, batch.targets.size
 
-    def _accumulate_gradients(self, batch: Batch) -> float:
-        """Add up the gradients of the mean loss over the micro-batches; return the summed loss."""
-        device, rows = self._host.device, self._config.training.micro_batch_size
-        is_bf16 = self._host.precision == "bf16"
-        loss_sum = 0.0
+    def _on_device(self, batch: Batch) -> list[tuple[Tensor, Tensor]]:
+        """Return inputs and targets of each micro-batch."""
+        rows = self._config.training.micro_batch_size
+        pairs = []
         for number in range(self._n_micro_batches):
             part = slice(number * rows, (number + 1) * rows)
-            memory: Memory = () if batch.starts_stream else self._memories[number]
-            with torch.autocast(device.type, torch.bfloat16, enabled=is_bf16):
-                score = self._objective.score(
-                    self.model,
-                    torch.from_numpy(batch.inputs_BT[part]).to(device),
-                    torch.from_numpy(batch.targets[part]).to(device),
-                    memory,
-                )
-            loss = score.loss_nats_sum / batch.targets.size
+            arrays = (batch.inputs_BT[part], batch.targets[part])
+            inputs, targets = (torch.from_numpy(array).to(self._host.device) for array in arrays)
+            pairs.append((inputs, targets))
+        return pairs
+
+    def _take(self, parts: list[tuple[Tensor, Tensor]], n_targets: int) -> tuple[Tensor, Tensor]:
+        """Take the step; return the summed loss and the gradient's norm, without waiting for them.
+
+        Gradients are those of the mean loss over all micro-batches.
+        """
+        self._optimizer.zero_grad(set_to_none=True)
+        is_bf16 = self._host.precision == "bf16"
+        losses = []
+        for number, (inputs, targets) in enumerate(parts):
+            memory = self._memories[number]
+            with torch.autocast(self._host.device.type, torch.bfloat16, enabled=is_bf16):
+                score = self._objective.score(self.model, inputs, targets, memory)
+            loss = score.loss_nats_sum / n_targets
             if score.auxiliary_loss is not None:
                 loss = loss + score.auxiliary_loss / self._n_micro_batches
             loss.backward()
             self._memories[number] = score.memory
-            loss_sum += float(score.loss_nats_sum.detach())
-        return loss_sum
+            losses.append(score.loss_nats_sum.detach())
+        loss_sum = torch.stack(losses).sum()
+        norm, _ = take_clipped_step(self._optimizer, self._config.training.clip_norm, loss_sum)
+        return loss_sum, norm
 
     def _require_finite(self, name: str, value: float, number: int) -> None:
         if not math.isfinite(value):

@@ -79,7 +79,7 @@ def score_split(
             )
         memory = score.memory
         loss_sum += float(score.loss_nats_sum)
-        n_targets += score.n_targets
+        n_targets += batch.n_targets
         if score.n_correct is not None:
             n_correct = (n_correct or 0) + int(score.n_correct)
         use = use.plus(count_use(score.choices, len(batch.inputs_BT)))

@@ -3,7 +3,12 @@ import math
 import pytest
 import torch
 
-from switchhead_lab.training.optimisation import build_optimizer, clip_gradients, learning_rate
+from switchhead_lab.training.optimisation import (
+    build_optimizer,
+    learning_rate,
+    set_learning_rate,
+    take_clipped_step,
+)
 
 
 def test_schedule_warms_up_and_falls_along_a_cosine(tiny_config) -> None:
@@ -32,9 +37,41 @@ def test_one_step_of_adamw_against_its_formula(tiny_config) -> None:
     torch.testing.assert_close(layer.weight.detach(), expected, rtol=1e-6, atol=1e-8)
 
 
-def test_clipping_scales_all_gradients_together() -> None:
+def step_of(tiny_config, *, by_hand: bool, grads: tuple[float, float], loss: float = 1.0):
+    """Return weights after one step with clipped gradients, the norm and whether it was taken."""
     layer = torch.nn.Linear(2, 2)
-    layer.weight.grad = torch.full((2, 2), 3.0)
-    layer.bias.grad = torch.zeros(2)
-    assert clip_gradients(layer, 0.6).item() == pytest.approx(6.0)
-    torch.testing.assert_close(layer.weight.grad, torch.full((2, 2), 0.3))
+    with torch.no_grad():
+        layer.weight.fill_(1.0), layer.bias.fill_(2.0)
+    optimizer = build_optimizer(layer, tiny_config().training)
+    set_learning_rate(optimizer, 0.25)
+    layer.weight.grad = torch.full((2, 2), grads[0])
+    layer.bias.grad = torch.full((2,), grads[1])
+    if by_hand:
+        torch.nn.utils.clip_grad_norm_(layer.parameters(), 0.6)
+        norm, is_taken = optimizer.step(), torch.tensor(True)
+    else:
+        norm, is_taken = take_clipped_step(optimizer, 0.6, torch.tensor(loss))
+    state = [value for x in layer.parameters() for value in optimizer.state[x].values()]
+    return [*(x.detach() for x in layer.parameters()), *state], norm, bool(is_taken)
+
+
+@pytest.mark.parametrize("grads", [(3.0, 0.0), (0.1, 0.2)], ids=["clipped", "small enough"])
+def test_a_clipped_step_is_that_of_clipped_gradients(tiny_config, grads) -> None:
+    ours, norm, is_taken = step_of(tiny_config, by_hand=False, grads=grads)
+    theirs, *_ = step_of(tiny_config, by_hand=True, grads=grads)
+    assert is_taken
+    assert norm.item() == pytest.approx((4 * grads[0] ** 2 + 2 * grads[1] ** 2) ** 0.5)
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b)
+    assert ours[0][0, 0] == pytest.approx(0.75, abs=1e-3)  # the first step is as long as the rate
+
+
+@pytest.mark.parametrize(
+    ("grad", "loss"), [(float("nan"), 1.0), (float("inf"), 1.0), (3.0, float("inf"))]
+)
+def test_what_is_not_finite_is_no_step(tiny_config, grad: float, loss: float) -> None:
+    after, _, is_taken = step_of(tiny_config, by_hand=False, grads=(grad, 0.5), loss=loss)
+    assert not is_taken
+    assert after[0].tolist() == [[1.0, 1.0], [1.0, 1.0]]
+    assert after[1].tolist() == [2.0, 2.0]
+    assert not any(value.any() for value in after[2:])
