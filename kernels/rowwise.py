@@ -8,11 +8,15 @@ Letters: N rows, V vocabulary, F hidden channels, E experts, K chosen.
 
 import ctypes
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from switchhead_kernels.native import library
 from switchhead_kernels.native.library import SUFFIXES
+
+# Dropout decides by 16 bits.
+_N_LEVELS = 1 << 16
 
 
 def cross_entropy_(
@@ -51,21 +55,41 @@ def cross_entropy_(
     return loss
 
 
-def relu_dropout_(hidden: Tensor, level: Tensor | None, threshold: int) -> Tensor:
-    """Set to zero what is negative, and what has a level below the threshold; return the input.
+def relu_dropout_(hidden: Tensor, p: float, seed: int = 0) -> Tensor:
+    """Set to zero what is negative, and the rest with probability `p`; return the input.
 
     Args:
         hidden: Any shape, any float dtype.
-        level: Same shape, int16; None where nothing is dropped.
-        threshold: Of the levels.
+        p: Probability, 0 <= p < 1, met to within 1 / 131072. What is kept is not scaled.
+        seed: Of the draws, in 0..2^63 - 1: equal seeds drop equal places.
     """
-    levels = () if level is None else (level,)
-    if hidden.dtype in SUFFIXES and library.is_usable(hidden, *levels):
+    threshold = round(p * _N_LEVELS)
+    if hidden.dtype in SUFFIXES and library.is_usable(hidden):
         name = f"relu_dropout_{SUFFIXES[hidden.dtype]}"
-        library.call(name, hidden, hidden.numel(), level, threshold)
+        library.call(name, hidden, hidden.numel(), seed, threshold)
         return hidden
     hidden.clamp_min_(0.0)
-    return hidden if level is None else hidden.masked_fill_(level < threshold, 0.0)
+    if threshold:
+        hidden.masked_fill_(_levels(hidden, seed) < threshold, 0.0)
+    return hidden
+
+
+def _levels(like: Tensor, seed: int) -> Tensor:
+    """Return a number in 0..65535 for each element.
+
+    On a CPU that of the CPU kernels, a quarter of one of SplitMix64's outputs each (Steele et al.,
+    "Fast splittable pseudorandom number generators", 2014); elsewhere the device's own.
+    """
+    if like.device.type != "cpu":
+        return torch.randint(_N_LEVELS, like.shape, dtype=torch.int32, device=like.device)
+    n = like.numel()
+    z = np.arange(1, -(-n // 4) + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    z += np.uint64(seed)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    levels = z.astype("<u8").view("<u2")[:n].astype(np.int32)
+    return torch.from_numpy(levels).view(like.shape)
 
 
 def relu_gradient_(grad_NF: Tensor, hidden_NF: Tensor) -> Tensor:

@@ -106,31 +106,35 @@ double cross_entropy(T* logits, int64_t n_rows, int64_t width, const int64_t* ta
   return loss;
 }
 
-template <bool DROPS, typename T>
-void relu_dropout_part(T* x, int64_t n, const int16_t* level, int64_t threshold) {
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    const vec value = load(x + i);
-    vec kept = value <= 0.f ? vec{} : value;  // NaN is not hidden
-    if constexpr (DROPS) {
-      const auto levels = *reinterpret_cast<const unaligned_level_vec*>(level + i);
-      kept = __builtin_convertvector(levels, int_vec) < static_cast<int32_t>(threshold) ? vec{} : kept;
-    }
-    store(kept, x + i);
-  }
-  for (; i < n; ++i)
-    if (to_float(x[i]) <= 0.f || (DROPS && level[i] < threshold)) x[i] = T{};
+// The number of a draw: SplitMix64's output at this place of its sequence.
+inline uint64_t draw(uint64_t seed, uint64_t place) {
+  uint64_t z = seed + (place + 1) * 0x9e3779b97f4a7c15u;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+  return z ^ (z >> 31);
 }
 
-// x = max(x, 0), or 0 where the level is below the threshold; without levels nothing is dropped.
+// x = max(x, 0), or 0 where its 16 bits of a draw are below the threshold. Four elements share a draw.
 template <typename T>
-void relu_dropout(T* x, int64_t n, const int16_t* level, int64_t threshold, int64_t n_threads) {
-  constexpr int64_t kPart = 1 << 13;
+void relu_dropout(T* x, int64_t n, int64_t seed, int64_t threshold, int64_t n_threads) {
+  constexpr int64_t kPart = 1 << 12, kPerDraw = 4;
 #pragma omp parallel for num_threads(n_threads) schedule(static)
   for (int64_t first = 0; first < n; first += kPart) {
     const int64_t n_part = std::min(kPart, n - first);
-    if (level) relu_dropout_part<true>(x + first, n_part, level + first, threshold);
-    else relu_dropout_part<false>(x + first, n_part, level, threshold);
+    uint64_t draws[kPart / kPerDraw];
+    for (int64_t d = 0; d * kPerDraw < n_part; ++d) draws[d] = threshold ? draw(seed, first / kPerDraw + d) : 0;
+    const auto* level = reinterpret_cast<const unaligned_half_vec*>(draws);
+    T* part = x + first;
+    int64_t i = 0;
+    for (; i + kLanes <= n_part; i += kLanes, ++level) {
+      const vec value = load(part + i);
+      const vec kept = value <= 0.f ? vec{} : value;  // NaN is not hidden
+      store(__builtin_convertvector(*level, int_vec) < static_cast<int32_t>(threshold) ? vec{} : kept, part + i);
+    }
+    for (; i < n_part; ++i) {
+      const auto bits = static_cast<int64_t>(draws[i / kPerDraw] >> (16 * (i % kPerDraw)) & 0xffff);
+      if (to_float(part[i]) <= 0.f || bits < threshold) part[i] = T{};
+    }
   }
 }
 
@@ -203,8 +207,8 @@ using switchhead::bf16;
                                 float* column_sums, int64_t n_threads) {                                        \
     return switchhead::cross_entropy(logits, n_rows, width, target, ignore, column_sums, n_threads);            \
   }                                                                                                             \
-  void relu_dropout_##SUFFIX(T* x, int64_t n, const int16_t* level, int64_t threshold, int64_t n_threads) {     \
-    switchhead::relu_dropout(x, n, level, threshold, n_threads);                                                \
+  void relu_dropout_##SUFFIX(T* x, int64_t n, int64_t seed, int64_t threshold, int64_t n_threads) {             \
+    switchhead::relu_dropout(x, n, seed, threshold, n_threads);                                                 \
   }                                                                                                             \
   void relu_gradient_##SUFFIX(const T* x, T* grad, int64_t n_rows, int64_t width, float* column_sums,           \
                               int64_t n_threads) {                                                              \

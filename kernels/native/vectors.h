@@ -25,7 +25,6 @@ typedef int32_t int_vec __attribute__((vector_size(kVectorBytes)));
 typedef uint32_t bits_vec __attribute__((vector_size(kVectorBytes)));
 typedef uint16_t half_vec __attribute__((vector_size(kVectorBytes / 2)));
 typedef uint16_t unaligned_half_vec __attribute__((vector_size(kVectorBytes / 2), aligned(2), may_alias));
-typedef int16_t unaligned_level_vec __attribute__((vector_size(kVectorBytes / 2), aligned(2), may_alias));
 
 struct bf16 {
   uint16_t bits;

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from switchhead_kernels.rowwise import convert_rows, relu_dropout_, relu_gradient_
-from switchhead_lab.model.dropout import draw_levels
 from switchhead_lab.model.precision import compute_dtype, without_autocast
 
 # Products of even widths are much faster than those of widths that a matcher finds, such as 2053.
@@ -43,10 +42,10 @@ def relu_feedforward(
     Returns:
         Shape [N, D].
     """
-    width = up_weight_FD.shape[0] + -up_weight_FD.shape[0] % _WIDTH_MULTIPLE
-    dropped = draw_levels(torch.Size((x_ND.shape[0], width)), p_dropout, x_ND.device)
+    # Drawn from the library's generator, so that it follows the seed of the step.
+    seed = int(torch.randint(2**63 - 1, ())) if p_dropout > 0.0 and x_ND.device.type == "cpu" else 0
     out: Tensor = _ReluFeedForward.apply(
-        x_ND, up_weight_FD, up_bias_F, down_weight_DF, down_bias_D, p_dropout, *dropped
+        x_ND, up_weight_FD, up_bias_F, down_weight_DF, down_bias_D, p_dropout, seed
     )
     return out
 
@@ -61,8 +60,7 @@ class _ReluFeedForward(torch.autograd.Function):
         down_weight_DF: Tensor,
         down_bias_D: Tensor,
         p_dropout: float,
-        level_NW: Tensor | None,
-        threshold: int,
+        seed: int,
     ) -> Tensor:
         dtype, n_more = compute_dtype(x_ND), -up_weight_FD.shape[0] % _WIDTH_MULTIPLE
         # What dropout keeps is scaled up where that is cheapest: in the weights that it meets.
@@ -75,7 +73,7 @@ class _ReluFeedForward(torch.autograd.Function):
         down_DW = _converted(down_weight_DF, dtype, n_more, scale)
         with without_autocast(x_ND):
             hidden_NW = torch.addmm(up_bias_W, x_ND, up_WD.T)
-            relu_dropout_(hidden_NW, level_NW, threshold)
+            relu_dropout_(hidden_NW, p_dropout, seed)
             output_ND = torch.addmm(_converted(down_bias_D, dtype), hidden_NW, down_DW.T)
         ctx.save_for_backward(x_ND, up_WD, hidden_NW, down_DW)
         ctx.d_ff, ctx.scale, ctx.dtypes = len(up_bias_F), scale, (up_weight_FD.dtype, dtype)
@@ -102,7 +100,6 @@ class _ReluFeedForward(torch.autograd.Function):
             grad_up_bias_W[:F].to(weight_dtype),
             grad_down_DF,
             grad_down_bias_D,
-            None,
             None,
             None,
         )

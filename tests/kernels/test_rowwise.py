@@ -1,5 +1,8 @@
 """Each pass against the same by PyTorch's operators, whether the CPU kernels are there or not."""
 
+import itertools
+from collections.abc import Iterator
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -68,18 +71,36 @@ def test_large_logits_do_not_overflow_and_nan_is_not_hidden() -> None:
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
-@pytest.mark.parametrize("drops", [False, True])
-def test_relu_dropout(dtype: torch.dtype, drops: bool) -> None:
+def test_relu_without_dropout(dtype: torch.dtype) -> None:
     hidden = randn(130, 37, dtype=dtype)
-    level = torch.arange(130 * 37).view(130, 37).short() % 10 if drops else None
     expected = hidden.relu()
-    if level is not None:
-        expected = expected.masked_fill(level < 3, 0.0)
-    ours = rowwise.relu_dropout_(hidden, level, 3)
+    ours = rowwise.relu_dropout_(hidden, 0.0)
     assert ours is hidden
     assert torch.equal(ours, expected)
-    hidden[3, 3] = float("nan")
-    assert rowwise.relu_dropout_(hidden, None, 0)[3, 3].isnan()
+    hidden[3, 3] = hidden[129, 36] = float("nan")
+    assert rowwise.relu_dropout_(hidden, 0.0)[[3, 129], [3, 36]].isnan().all()
+
+
+def splitmix64(seed: int) -> Iterator[int]:
+    """Return the outputs of the generator, written from its definition."""
+    mask = 2**64 - 1
+    while True:
+        seed = (seed + 0x9E3779B97F4A7C15) & mask
+        z = ((seed ^ seed >> 30) * 0xBF58476D1CE4E5B9) & mask
+        z = ((z ^ z >> 27) * 0x94D049BB133111EB) & mask
+        yield z ^ z >> 31
+
+
+@pytest.mark.parametrize("seed", [0, 2**63 - 1])
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+def test_dropout_is_that_of_the_generator(dtype: torch.dtype, seed: int) -> None:
+    """At any type, by the kernels or not: results must not depend on where they are computed."""
+    p, hidden = 0.3, randn(101, 43, dtype=dtype)
+    draws = itertools.islice(splitmix64(seed), -(-hidden.numel() // 4))
+    levels = [z >> 16 * part & 0xFFFF for z in draws for part in range(4)][: hidden.numel()]
+    dropped = torch.tensor(levels).view(hidden.shape) < round(p * 65536)
+    expected = hidden.relu().masked_fill(dropped, 0.0)
+    assert torch.equal(rowwise.relu_dropout_(hidden, p, seed), expected)
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)

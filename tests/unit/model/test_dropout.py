@@ -1,23 +1,17 @@
 import pytest
 import torch
 
+from switchhead_kernels.rowwise import relu_dropout_
 from switchhead_lab.config.architecture import DenseFeedForward
-from switchhead_lab.model.dropout import draw_levels
 from switchhead_lab.model.feedforward import DenseFeedForwardBlock
 
-CPU = torch.device("cpu")
+
+def draw_mask(shape: torch.Size, p: float, seed: int) -> torch.Tensor:
+    return relu_dropout_(torch.ones(shape), p, seed) == 0
 
 
-def draw_mask(shape: torch.Size, p: float) -> torch.Tensor:
-    level, threshold = draw_levels(shape, p, CPU)
-    assert level is not None
-    assert level.shape == shape
-    return level < threshold
-
-
-def drawn(p: float, seed: int = 0, n: int = 200_001) -> torch.Tensor:
-    torch.manual_seed(seed)
-    return draw_mask(torch.Size([n]), p)
+def drawn(p: float, seed: int = 7, n: int = 200_001) -> torch.Tensor:
+    return draw_mask(torch.Size([n]), p, seed)
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
@@ -33,15 +27,10 @@ def test_share_and_independence(p: float) -> None:
 
 def test_equal_seeds_give_equal_masks_and_others_do_not() -> None:
     assert torch.equal(drawn(0.3), drawn(0.3))
-    assert not torch.equal(drawn(0.3), drawn(0.3, seed=1))
-    first = drawn(0.3, n=1000)
-    assert not torch.equal(first, draw_mask(first.shape, 0.3))
-
-
-def test_without_dropout_nothing_is_drawn() -> None:
-    before = torch.get_rng_state()
-    assert draw_levels(torch.Size([5]), 0.0, CPU)[0] is None
-    assert torch.equal(torch.get_rng_state(), before)
+    assert not torch.equal(drawn(0.3), drawn(0.3, seed=8))
+    # Neighbouring seeds are as good as any.
+    both = (drawn(0.5, seed=1) & drawn(0.5, seed=2)).double().mean().item()
+    assert abs(both - 0.25) < 0.005
 
 
 def test_a_feed_forward_block_keeps_its_mean() -> None:

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from switchhead_lab.model.dropout import draw_levels
+from switchhead_kernels.rowwise import relu_dropout_
 from switchhead_lab.model.relu_feedforward import relu_feedforward
 
 N, D = 21, 6
@@ -18,10 +18,10 @@ def problem(d_ff: int, dtype: torch.dtype) -> list[torch.Tensor]:
 def by_operators(x, up, up_bias, down, down_bias, p: float) -> torch.Tensor:
     """Dropout with the same draws, scaled as usual."""
     hidden = F.linear(x, up, up_bias).relu()
-    width = len(up_bias) + -len(up_bias) % 32
-    level, threshold = draw_levels(torch.Size((N, width)), p, torch.device("cpu"))
-    if level is not None:
-        hidden = hidden.masked_fill(level[:, : len(up_bias)] < threshold, 0.0) / (1.0 - p)
+    if p:
+        width = len(up_bias) + -len(up_bias) % 32
+        kept = relu_dropout_(torch.ones(N, width), p, int(torch.randint(2**63 - 1, ())))
+        hidden = hidden * kept[:, : len(up_bias)].to(hidden.dtype) / (1.0 - p)
     return F.linear(hidden, down, down_bias)
 
 
