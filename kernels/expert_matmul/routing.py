@@ -7,8 +7,7 @@ Letters: N tokens, H heads, E experts per head, K chosen per token and head, S s
 G groups (H * E).
 """
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -18,39 +17,55 @@ from torch import Tensor
 class Routing:
     """Choices of experts; make one with `make_routing` and share it between projections.
 
+    What a backend asks for is computed once and kept in `made`, by name. (Not by `cached_property`:
+    until Python 3.12 that takes a lock, which torch.compile cannot trace.)
+
     Attributes:
         index_NHK: Shape [N, H, K], int64 in [0, E): the chosen experts.
         n_experts: E.
+        made: What was computed.
     """
 
     index_NHK: Tensor
     n_experts: int
+    made: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     @property
     def n_groups(self) -> int:
         """Experts of all heads together, G."""
         return self.index_NHK.shape[1] * self.n_experts
 
-    @cached_property
+    @property
     def group_NHK(self) -> Tensor:
         """Group of each slot, shape [N, H, K], int32."""
+        if "group_NHK" not in self.made:
+            self.made["group_NHK"] = self._number_groups()
+        return self.made["group_NHK"]
+
+    @property
+    def order_S(self) -> Tensor:
+        """Slots sorted by group, in their own order within each, shape [S], int64."""
+        if "order_S" not in self.made:
+            self.made["order_S"] = torch.sort(self.group_NHK.flatten(), stable=True).indices
+        return self.made["order_S"]
+
+    @property
+    def offset_G1(self) -> Tensor:
+        """First place of each group in `order_S`, and the end of the last, shape [G + 1], int32."""
+        if "offset_G1" not in self.made:
+            groups = torch.arange(
+                self.n_groups + 1, device=self.index_NHK.device, dtype=torch.int32
+            )
+            sorted_S = self.group_NHK.flatten().index_select(0, self.order_S)
+            self.made["offset_G1"] = torch.searchsorted(sorted_S, groups, out_int32=True)
+        return self.made["offset_G1"]
+
+    def _number_groups(self) -> Tensor:
         index = self.index_NHK
         if index.shape[1] == 1:
             return index.int()
         first_H1 = torch.arange(0, self.n_groups, self.n_experts, device=index.device)[:, None]
         return (index + first_H1).int()
-
-    @cached_property
-    def order_S(self) -> Tensor:
-        """Slots sorted by group, in their own order within each, shape [S], int64."""
-        return torch.sort(self.group_NHK.flatten(), stable=True).indices
-
-    @cached_property
-    def offset_G1(self) -> Tensor:
-        """First place of each group in `order_S`, and the end of the last, shape [G + 1], int32."""
-        groups = torch.arange(self.n_groups + 1, device=self.index_NHK.device, dtype=torch.int32)
-        sorted_S = self.group_NHK.flatten().index_select(0, self.order_S)
-        return torch.searchsorted(sorted_S, groups, out_int32=True)
 
 
 def make_routing(index_NHK: Tensor, n_experts: int) -> Routing:

@@ -53,6 +53,7 @@ def load() -> ctypes.CDLL:
 
 
 @functools.cache
+@torch.compiler.assume_constant_result
 def why_unavailable() -> str:
     """Return why the kernels cannot be used here, empty if they can; built where needed.
 

@@ -6,14 +6,12 @@ Tokens are random: only their shape matters to the time. Memory is carried as in
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from switchhead_kernels.bench import Effort, interleave, matmul_peak, stopwatch
-from switchhead_kernels.expert_matmul import Routing
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.data.batches import Batch
 from switchhead_lab.model.executed import executed_attention, executed_feedforward
@@ -219,11 +217,7 @@ def _routing_seconds(model: Transformer, take: Callable[[], object], host: Host)
         hook.remove()
     total = 0.0
     for router, x, choice in seen:
-        asked = [
-            name
-            for name in vars(choice.routing)
-            if isinstance(getattr(Routing, name, None), cached_property)
-        ]
+        asked = list(choice.routing.made)
         timed = stopwatch(_routing_call(router, x.requires_grad_(), asked), host.device)
         total += statistics.median([timed() for _ in range(_ROUTING_CALLS)][1:])
     return total

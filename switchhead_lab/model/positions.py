@@ -77,7 +77,7 @@ class XLPositions(nn.Module):
         if not self.has_bias:
             query_HBTP = query_HBTP * (1.0 / math.sqrt(self.d_head))
             return attend_relative(
-                query_HBTP, query_HBTP, key_HBSP, value_HBSP, position_key_HRP, plan.mask
+                query_HBTP, None, key_HBSP, value_HBSP, position_key_HRP, plan.mask
             )
         scale = self.score_scale.to(dtype)
         content_bias, position_bias = (

@@ -16,7 +16,7 @@ from torch import Tensor
 
 def attend_relative(
     content_query_HBTP: Tensor,
-    position_query_HBTP: Tensor,
+    position_query_HBTP: Tensor | None,
     key_HBSP: Tensor,
     value_HBSP: Tensor,
     position_key_HRP: Tensor,
@@ -29,7 +29,7 @@ def attend_relative(
 
     Args:
         content_query_HBTP: Shape [H, B, T, P].
-        position_query_HBTP: Shape [H, B, T, P].
+        position_query_HBTP: Shape [H, B, T, P]; None where they are the content queries.
         key_HBSP: Shape [H, B, S, P], S >= T; the queries are the last T positions.
         value_HBSP: Shape [H, B, S, P].
         position_key_HRP: Shape [H, R, P]: the projected table of distances, from -(S - 1) on.
@@ -70,7 +70,7 @@ class _RelativeAttention(torch.autograd.Function):
     def forward(
         ctx: Any,
         content_query: Tensor,
-        position_query: Tensor,
+        position_query: Tensor | None,
         key: Tensor,
         value: Tensor,
         position_key: Tensor,
@@ -79,7 +79,9 @@ class _RelativeAttention(torch.autograd.Function):
         H, B, T, P = content_query.shape
         S, R = key.shape[2], position_key.shape[1]
         content_query_XTP = content_query.reshape(H * B, T, P)
-        position_query_HYP = position_query.reshape(H, B * T, P)
+        position_query_HYP = (
+            content_query_XTP if position_query is None else position_query
+        ).reshape(H, B * T, P)
         key_XSP, value_XSP = key.reshape(H * B, S, P), value.reshape(H * B, S, P)
         by_distance_HYR = torch.bmm(position_query_HYP, position_key.transpose(1, 2))
         scores_XTS = shift_to_keys(by_distance_HYR.view(H * B, T, R), S)
@@ -89,7 +91,7 @@ class _RelativeAttention(torch.autograd.Function):
         ctx.save_for_backward(
             content_query_XTP, position_query_HYP, key_XSP, value_XSP, position_key, weight_XTS
         )
-        ctx.n_sequences = B
+        ctx.n_sequences, ctx.shares_query = B, position_query is None
         return torch.bmm(weight_XTS, value_XSP).view(H, B, T, P)
 
     @staticmethod
@@ -106,7 +108,13 @@ class _RelativeAttention(torch.autograd.Function):
         grad_content_XTP = torch.bmm(grad_scores_XTS, key)
         grad_key_XPS = torch.bmm(content_query.transpose(1, 2), grad_scores_XTS)
         by_distance_HYR = _unshift(grad_scores_XTS, R).view(-1, B * T, R)
-        grad_position_HYP = torch.bmm(by_distance_HYR, position_key)
+        if ctx.shares_query:
+            grad_content_HYP = grad_content_XTP.view(-1, B * T, grad_XTP.shape[2])
+            grad_content_HYP.baddbmm_(by_distance_HYR, position_key)
+            grad_position = None
+        else:
+            grad_position_HYP = torch.bmm(by_distance_HYR, position_key)
+            grad_position = grad_position_HYP.view(-1, B, T, grad_XTP.shape[2])
         grad_position_key_HPR = torch.bmm(position_query.transpose(1, 2), by_distance_HYR)
 
         def by_head(grad: Tensor) -> Tensor:
@@ -114,7 +122,7 @@ class _RelativeAttention(torch.autograd.Function):
 
         return (
             by_head(grad_content_XTP),
-            grad_position_HYP.view(-1, B, T, grad_XTP.shape[2]),
+            grad_position,
             by_head(grad_key_XPS).transpose(2, 3),
             by_head(grad_value_XPS).transpose(2, 3),
             grad_position_key_HPR.transpose(1, 2),

@@ -3,8 +3,7 @@
 Letters: N tokens, D d_model, H heads, E experts per head, K chosen per token.
 """
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -24,16 +23,17 @@ class ExpertChoice:
         index_NHK: Shape [N, H, K], int64 in [0, E), by falling score.
         weight_NHK: Shape [N, H, K], float32 in [0, 1].
         logits_NHE: Shape [N, H, E], float32: what the choice was made from, dropout left out.
+        routing: The choice as expert projections take it; shared by all that follow it.
     """
 
     index_NHK: Tensor
     weight_NHK: Tensor
     logits_NHE: Tensor
+    routing: Routing = field(init=False, repr=False)
 
-    @cached_property
-    def routing(self) -> Routing:
-        """The choice as expert projections take it; shared by all that follow it."""
-        return make_routing(self.index_NHK, self.logits_NHE.shape[-1])
+    def __post_init__(self) -> None:
+        routing = make_routing(self.index_NHK, self.logits_NHE.shape[-1])
+        object.__setattr__(self, "routing", routing)
 
     def last_positions(self, batch_size: int, n_positions: int) -> "ExpertChoice":
         """Return the choice of the last positions of each sequence.

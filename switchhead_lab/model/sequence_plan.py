@@ -5,6 +5,7 @@ table of distances, N rotated channels.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import assert_never
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from switchhead_lab.config.architecture import (
     Direction,
     ModelConfig,
+    PositionsConfig,
     RopePositions,
     TransformerXLPositions,
 )
@@ -64,7 +66,16 @@ def plan_sequences(
         is_token_BT: False for padding, shape [B, T] with T = S; None where there is none.
     """
     is_causal = model.direction == "causal"
-    mask = future_mask(n_queries, n_keys, dtype, device) if is_causal else None
+    mask, table = _constants(
+        model.positions,
+        model.direction,
+        model.d_model,
+        model.attention.d_head,
+        n_queries,
+        n_keys,
+        dtype,
+        device,
+    )
     if is_token_BT is not None:
         assert n_queries == n_keys, "padding and memory do not go together"
         padding = torch.zeros(is_token_BT.shape, dtype=dtype, device=device)
@@ -75,9 +86,36 @@ def plan_sequences(
         n_keys,
         is_plainly_causal=is_causal and is_token_BT is None and n_queries == n_keys,
         mask=mask,
-        table=_table(model, n_queries, n_keys, device).to(dtype),
+        table=table,
         is_token_BT=is_token_BT,
     )
+
+
+@lru_cache(maxsize=32)
+def _constants(
+    positions: PositionsConfig,
+    direction: Direction,
+    d_model: int,
+    d_head: int,
+    n_queries: int,
+    n_keys: int,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> tuple[Tensor | None, Tensor]:
+    """Return mask and table, which depend on shapes only; made once, not at every step.
+
+    Validation and training share them, so they are made as tensors that gradients can refer to.
+    """
+    with torch.inference_mode(mode=False), torch.no_grad():
+        mask = future_mask(n_queries, n_keys, dtype, device) if direction == "causal" else None
+        match positions:
+            case TransformerXLPositions():
+                table = relative_position_table(n_queries, n_keys, d_model, direction, device)
+            case RopePositions():
+                table = rotation_table(positions, n_keys, d_head, device)
+            case _:
+                assert_never(positions)
+        return mask, table.to(dtype)
 
 
 def future_mask(n_queries: int, n_keys: int, dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -127,15 +165,3 @@ def rotation_table(
     channel = torch.arange(0, n, 2, dtype=torch.float32, device=device)
     angle = position[:, None] * positions.base ** (-channel / max(n, 1))
     return torch.stack([angle.cos(), angle.sin()])
-
-
-def _table(model: ModelConfig, n_queries: int, n_keys: int, device: torch.device) -> Tensor:
-    match model.positions:
-        case TransformerXLPositions():
-            return relative_position_table(
-                n_queries, n_keys, model.d_model, model.direction, device
-            )
-        case RopePositions():
-            return rotation_table(model.positions, n_keys, model.attention.d_head, device)
-        case _:
-            assert_never(model.positions)

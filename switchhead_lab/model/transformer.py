@@ -100,6 +100,15 @@ class Transformer(nn.Module):
         self.final_norm = nn.LayerNorm(config.d_model)
         self.output = nn.Linear(config.d_model, vocab_size if n_outputs is None else n_outputs)
 
+    def compile_blocks(self, backend: str = "inductor") -> None:
+        """Have torch.compile compile each block at its first use; names of parameters stay.
+
+        Args:
+            backend: A backend of torch.compile.
+        """
+        for block in self.blocks:
+            block.compile(backend=backend, dynamic=False)
+
     @torch.no_grad()
     def reset_parameters(self, seed: int) -> None:
         """Initialise every parameter from a seed, on the CPU so that devices agree."""

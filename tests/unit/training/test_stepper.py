@@ -1,0 +1,84 @@
+"""A step that can be captured: what it asks of the device, it asks at the end."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from switchhead_lab.benchmark.step import RandomBatches
+from switchhead_lab.config.schema import RunConfig
+from switchhead_lab.errors import ConfigError, TrainingError
+from switchhead_lab.model.transformer import build_model
+from switchhead_lab.training.host import Host
+from switchhead_lab.training.objectives import build_objective
+from switchhead_lab.training.step import Stepper
+
+# What waits for a device: a number or a shape is read from its memory.
+WAITING = {
+    torch.ops.aten._local_scalar_dense,
+    torch.ops.aten.item,
+    torch.ops.aten.is_nonzero,
+    torch.ops.aten.nonzero,
+    torch.ops.aten.equal,
+    torch.ops.aten.masked_select,
+    torch.ops.aten.repeat_interleave,
+    torch.ops.aten.unique_dim,
+    torch.ops.aten._unique2,
+}
+
+
+class RefuseWaiting(TorchDispatchMode):
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func._overloadpacket not in WAITING, f"{func} waits for the device"
+        return func(*args, **(kwargs or {}))
+
+
+def without_dropout(config: RunConfig) -> RunConfig:
+    """Masks on a CPU are drawn from a seed that is read; a GPU draws its own."""
+    tree = config.model_dump(mode="json")
+    tree["model"]["feedforward"]["p_dropout"] = 0.0
+    return RunConfig.model_validate(tree)
+
+
+def stepper_of(config: RunConfig) -> Stepper:
+    model = build_model(config.model, config.vocab_size, config.seed).train()
+    host = Host(torch.device("cpu"), "fp32", {"device_name": "test"})
+    objective = build_objective(config.objective)
+    return Stepper(config, model, objective, RandomBatches(config), host)
+
+
+@pytest.mark.parametrize("attention", ["dense", "switchhead"])
+def test_nothing_waits_for_the_device_within_a_step(tiny_config, attention: str) -> None:
+    config = without_dropout(tiny_config(attention, micro_batch_size=2))
+    stepper = stepper_of(config)
+    batch = RandomBatches(config).at(0)
+    parts = stepper._on_device(batch)
+    with RefuseWaiting():
+        loss, norm = stepper._take(parts, batch.targets.size)
+        stepper._take(parts, batch.targets.size)
+    assert loss.isfinite()
+    assert norm > 0
+
+
+def test_the_refusal_sees_a_number_being_read() -> None:
+    with RefuseWaiting(), pytest.raises(AssertionError, match="waits for the device"):
+        float(torch.ones(()) * 2)
+
+
+def test_a_loss_that_is_not_finite_leaves_weights_and_moments_alone(tiny_config) -> None:
+    stepper = stepper_of(tiny_config())
+    stepper.step(0)
+    with torch.no_grad():
+        stepper.model.output.bias[0] = float("nan")
+    before = {name: value.clone() for name, value in stepper.tensors().items()}
+    with pytest.raises(TrainingError, match="loss is nan at step 2; the step was not taken"):
+        stepper.step(1)
+    for name, value in stepper.tensors().items():
+        if not name.startswith("memory."):
+            assert torch.equal(value, before[name]) or name == "model.output.bias"
+
+
+def test_compiled_blocks_are_refused_on_a_cpu(tiny_config) -> None:
+    with pytest.raises(ConfigError, match="training.compile_blocks = true but the device is a CPU"):
+        stepper_of(tiny_config(compile_blocks=True))
