@@ -3,7 +3,8 @@
 Where the CPU kernels cannot be built, and on other devices, the same is computed by operators.
 Functions whose names end in an underscore overwrite their first argument.
 
-Letters: N rows, V vocabulary, F hidden channels, E experts, K chosen.
+Letters: N rows, V vocabulary, F hidden channels, E experts, K chosen; X attention maps, B sequences,
+T query positions, S key positions, R distances.
 """
 
 import ctypes
@@ -153,3 +154,51 @@ def largest_indices(scores: Tensor, k: int) -> Tensor:
         library.call("largest_indices", scores, scores.numel() // n_experts, n_experts, k, index)
         return index
     return scores.sort(dim=-1, descending=True, stable=True).indices[..., :k]
+
+
+def has_relative_softmax(x: Tensor) -> bool:
+    """Tell whether `relative_softmax_` can work on tensors like this one."""
+    return x.dtype in SUFFIXES and library.is_usable(x)
+
+
+def relative_softmax_(
+    content_XTS: Tensor, by_distance_XTR: Tensor, mask: Tensor | None, n_sequences: int
+) -> Tensor:
+    """Turn scores by content and by distance into attention weights; return the first argument.
+
+    Query i of T stands at position S - T + i, so its key j is at distance column T - 1 - i + j.
+    Where the mask is -inf, scores may be anything.
+
+    Args:
+        content_XTS: Shape [X, T, S], contiguous, float32 or bfloat16, on the CPU.
+        by_distance_XTR: Shape [X, T, R], R > S, contiguous, same dtype.
+        mask: Added to the scores, same dtype: shape [T, S], or [B, 1, S] or [B, T, S]; None for 0.
+        n_sequences: B; map x is of sequence x mod B.
+    """
+    n_rows = stride = 0
+    if mask is not None:
+        n_rows, stride = mask.shape[-2], 0 if mask.dim() == 2 else mask.stride(0)
+        mask = mask.contiguous()
+    sizes = (*content_XTS.shape, by_distance_XTR.shape[2])
+    name = f"relative_softmax_{SUFFIXES[content_XTS.dtype]}"
+    library.call(
+        name, content_XTS, by_distance_XTR, mask, n_sequences, n_rows, stride, *sizes
+    )
+    return content_XTS
+
+
+def relative_softmax_gradient_(grad_XTS: Tensor, weight_XTS: Tensor, width: int) -> Tensor:
+    """Turn the gradient of attention weights into that of scores by content; return by distance.
+
+    Args:
+        grad_XTS: Shape [X, T, S], contiguous, float32 or bfloat16, on the CPU.
+        weight_XTS: Same shape and dtype: what `relative_softmax_` made.
+        width: Columns R of the scores by distance.
+
+    Returns:
+        Shape [X, T, R].
+    """
+    by_distance_XTR = grad_XTS.new_empty(*grad_XTS.shape[:2], width)
+    name = f"relative_softmax_gradient_{SUFFIXES[grad_XTS.dtype]}"
+    library.call(name, grad_XTS, weight_XTS, by_distance_XTR, *grad_XTS.shape, width)
+    return by_distance_XTR

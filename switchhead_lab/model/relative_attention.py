@@ -13,6 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from switchhead_kernels.rowwise import (
+    has_relative_softmax,
+    relative_softmax_,
+    relative_softmax_gradient_,
+)
+
 
 def attend_relative(
     content_query_HBTP: Tensor,
@@ -84,10 +90,9 @@ class _RelativeAttention(torch.autograd.Function):
         ).reshape(H, B * T, P)
         key_XSP, value_XSP = key.reshape(H * B, S, P), value.reshape(H * B, S, P)
         by_distance_HYR = torch.bmm(position_query_HYP, position_key.transpose(1, 2))
-        scores_XTS = shift_to_keys(by_distance_HYR.view(H * B, T, R), S)
-        scores_XTS.baddbmm_(content_query_XTP, key_XSP.transpose(1, 2))
-        _add_mask(scores_XTS, mask, B)
-        weight_XTS = torch.softmax(scores_XTS, dim=-1)
+        weight_XTS = _weigh(
+            content_query_XTP, key_XSP, by_distance_HYR.view(H * B, T, R), mask, B
+        )
         ctx.save_for_backward(
             content_query_XTP, position_query_HYP, key_XSP, value_XSP, position_key, weight_XTS
         )
@@ -102,12 +107,10 @@ class _RelativeAttention(torch.autograd.Function):
         grad_XTP = grad_out.reshape(X, T, -1)
         grad_value_XPS = torch.bmm(grad_XTP.transpose(1, 2), weight)
         grad_weight_XTS = torch.bmm(grad_XTP, value.transpose(1, 2))
-        grad_scores_XTS = torch._softmax_backward_data(
-            grad_weight_XTS, weight, -1, grad_weight_XTS.dtype
-        )
+        grad_scores_XTS, by_distance_XTR = _weigh_gradient(grad_weight_XTS, weight, R)
         grad_content_XTP = torch.bmm(grad_scores_XTS, key)
         grad_key_XPS = torch.bmm(content_query.transpose(1, 2), grad_scores_XTS)
-        by_distance_HYR = _unshift(grad_scores_XTS, R).view(-1, B * T, R)
+        by_distance_HYR = by_distance_XTR.view(-1, B * T, R)
         if ctx.shares_query:
             grad_content_HYP = grad_content_XTP.view(-1, B * T, grad_XTP.shape[2])
             grad_content_HYP.baddbmm_(by_distance_HYR, position_key)
@@ -128,6 +131,32 @@ class _RelativeAttention(torch.autograd.Function):
             grad_position_key_HPR.transpose(1, 2),
             None,
         )
+
+
+def _weigh(
+    query_XTP: Tensor,
+    key_XSP: Tensor,
+    by_distance_XTR: Tensor,
+    mask: Tensor | None,
+    n_sequences: int,
+) -> Tensor:
+    """Return the attention weights [X, T, S]; scores by distance are overwritten."""
+    key_XPS = key_XSP.transpose(1, 2)
+    if has_relative_softmax(by_distance_XTR):
+        content_XTS = torch.bmm(query_XTP, key_XPS)
+        return relative_softmax_(content_XTS, by_distance_XTR, mask, n_sequences)
+    scores_XTS = shift_to_keys(by_distance_XTR, key_XSP.shape[1])
+    scores_XTS.baddbmm_(query_XTP, key_XPS)
+    _add_mask(scores_XTS, mask, n_sequences)
+    return torch.softmax(scores_XTS, dim=-1)
+
+
+def _weigh_gradient(grad_XTS: Tensor, weight_XTS: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """Return the gradients of scores, by key and by distance; the first argument is used up."""
+    if has_relative_softmax(grad_XTS):
+        return grad_XTS, relative_softmax_gradient_(grad_XTS, weight_XTS, width)
+    scores_XTS = torch._softmax_backward_data(grad_XTS, weight_XTS, -1, grad_XTS.dtype)
+    return scores_XTS, _unshift(scores_XTS, width)
 
 
 def _add_mask(scores_XTS: Tensor, mask: Tensor | None, n_sequences: int) -> None:

@@ -1,0 +1,135 @@
+// Softmax over scores by content and by distance, and its gradient, one pass each.
+//
+// Query i of T stands at position S - T + i, so its key j is at distance column T - 1 - i + j of R.
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "vectors.h"
+
+namespace switchhead {
+namespace {
+
+constexpr float kNothing = -INFINITY;
+
+// What is added to the scores of a row, 0 or -inf; its sequences and queries may share rows.
+template <typename T>
+struct Mask {
+  const T* values;
+  int64_t n_sequences, n_rows, sequence_stride;
+
+  const T* row(int64_t x, int64_t i) const {
+    if (!values) return nullptr;
+    return values + x % n_sequences * sequence_stride + (n_rows == 1 ? 0 : i) * width;
+  }
+  int64_t width;
+};
+
+// Where the mask hides a key its score may be anything, even NaN.
+inline vec masked(vec score, vec mask) { return mask == kNothing ? splat(kNothing) : score + mask; }
+
+// scores[j] = content[j] + by_distance[j] + mask[j]; returns their maximum.
+template <typename T>
+float add_scores(const T* content, const T* by_distance, const T* mask, int64_t n, float* scores) {
+  vec most = splat(kNothing);
+  int64_t j = 0;
+  for (; j + kLanes <= n; j += kLanes) {
+    vec score = load(content + j) + load(by_distance + j);
+    if (mask) score = masked(score, load(mask + j));
+    store(score, scores + j);
+    most = score > most ? score : most;
+  }
+  float maximum = largest(most);
+  for (; j < n; ++j) {
+    const float hidden = mask ? to_float(mask[j]) : 0.f;
+    scores[j] = hidden == kNothing ? kNothing : to_float(content[j]) + to_float(by_distance[j]) + hidden;
+    maximum = std::max(maximum, scores[j]);
+  }
+  return maximum;
+}
+
+template <typename T>
+void softmax_row(const float* scores, int64_t n, float maximum, float* exps, T* weight) {
+  vec total = {};
+  int64_t j = 0;
+  for (; j + kLanes <= n; j += kLanes) {
+    const vec x = load(scores + j) - maximum;
+    const vec e = x == x ? exponential(x) : x;
+    store(e, exps + j);
+    total += e;
+  }
+  float sum_of_all = sum(total);
+  for (; j < n; ++j) sum_of_all += exps[j] = std::exp(scores[j] - maximum);
+  const float scale = 1.f / sum_of_all;
+  for (j = 0; j + kLanes <= n; j += kLanes) store(load(exps + j) * scale, weight + j);
+  for (; j < n; ++j) weight[j] = from_float<T>(exps[j] * scale);
+}
+
+// weight: scores by content in [X, T, S], attention weights out.
+template <typename T>
+void relative_softmax(T* weight, const T* by_distance, const Mask<T>& mask, int64_t n_maps, int64_t n_queries,
+                      int64_t n_keys, int64_t width, int64_t n_threads) {
+#pragma omp parallel num_threads(n_threads)
+  {
+    std::vector<float> scores(n_keys);
+#pragma omp for schedule(static)
+    for (int64_t row = 0; row < n_maps * n_queries; ++row) {
+      const int64_t x = row / n_queries, i = row % n_queries;
+      const T* distances = by_distance + row * width + n_queries - 1 - i;
+      T* keys = weight + row * n_keys;
+      const float maximum = add_scores(keys, distances, mask.row(x, i), n_keys, scores.data());
+      softmax_row(scores.data(), n_keys, maximum, scores.data(), keys);
+    }
+  }
+}
+
+template <typename T>
+float dot(const T* a, const T* b, int64_t n) {
+  vec total = {};
+  int64_t j = 0;
+  for (; j + kLanes <= n; j += kLanes) total += load(a + j) * load(b + j);
+  float rest = 0.f;
+  for (; j < n; ++j) rest += to_float(a[j]) * to_float(b[j]);
+  return sum(total) + rest;
+}
+
+// grad: of the weights in, of the scores out, also by distance: [X, T, R], zero elsewhere.
+template <typename T>
+void relative_softmax_gradient(T* grad, const T* weight, T* by_distance, int64_t n_maps, int64_t n_queries,
+                               int64_t n_keys, int64_t width, int64_t n_threads) {
+#pragma omp parallel for num_threads(n_threads) schedule(static)
+  for (int64_t row = 0; row < n_maps * n_queries; ++row) {
+    const T* weights = weight + row * n_keys;
+    T* keys = grad + row * n_keys;
+    const float mean = dot(keys, weights, n_keys);
+    int64_t j = 0;
+    for (; j + kLanes <= n_keys; j += kLanes) store(load(weights + j) * (load(keys + j) - mean), keys + j);
+    for (; j < n_keys; ++j) keys[j] = from_float<T>(to_float(weights[j]) * (to_float(keys[j]) - mean));
+    const int64_t first = n_queries - 1 - row % n_queries, n = std::min(n_keys, width - first);
+    T* distances = by_distance + row * width;
+    std::memset(static_cast<void*>(distances), 0, first * sizeof(T));
+    std::memcpy(static_cast<void*>(distances + first), keys, n * sizeof(T));
+    std::memset(static_cast<void*>(distances + first + n), 0, (width - first - n) * sizeof(T));
+  }
+}
+
+}  // namespace
+}  // namespace switchhead
+
+#define FOR_TYPE(SUFFIX, T)                                                                                          \
+  void relative_softmax_##SUFFIX(T* weight, const T* by_distance, const T* mask, int64_t n_sequences,               \
+                                 int64_t mask_rows, int64_t mask_stride, int64_t n_maps, int64_t n_queries,         \
+                                 int64_t n_keys, int64_t width, int64_t n_threads) {                                \
+    const switchhead::Mask<T> given{mask, n_sequences, mask_rows, mask_stride, n_keys};                             \
+    switchhead::relative_softmax(weight, by_distance, given, n_maps, n_queries, n_keys, width, n_threads);          \
+  }                                                                                                                  \
+  void relative_softmax_gradient_##SUFFIX(T* grad, const T* weight, T* by_distance, int64_t n_maps,                 \
+                                          int64_t n_queries, int64_t n_keys, int64_t width, int64_t n_threads) {    \
+    switchhead::relative_softmax_gradient(grad, weight, by_distance, n_maps, n_queries, n_keys, width, n_threads);  \
+  }
+
+extern "C" {
+FOR_TYPE(float32, float)
+FOR_TYPE(bfloat16, switchhead::bf16)
+}
