@@ -21,7 +21,11 @@ _N_LEVELS = 1 << 16
 
 
 def cross_entropy_(
-    logits_NV: Tensor, target_N: Tensor, ignore: int, column_sums_V: Tensor | None = None
+    logits_NV: Tensor,
+    target_N: Tensor,
+    ignore: int,
+    bias_V: Tensor | None = None,
+    column_sums_V: Tensor | None = None,
 ) -> Tensor:
     """Return the negative log-likelihoods of the targets, summed, in nats.
 
@@ -30,6 +34,7 @@ def cross_entropy_(
             `column_sums_V` is given, undefined afterwards where it is not.
         target_N: Shape [N], int64 in [0, V), or `ignore` where a row is not scored.
         ignore: Target of rows that are not scored.
+        bias_V: Shape [V], float32 or finer: added to the logits of every row; None for 0.
         column_sums_V: Shape [V], float32 or finer: the gradient's sums over rows are added.
 
     Returns:
@@ -38,12 +43,13 @@ def cross_entropy_(
     fine = torch.promote_types(logits_NV.dtype, torch.float32)
     if logits_NV.dtype in SUFFIXES and library.is_usable(logits_NV, target_N):
         name = f"cross_entropy_{SUFFIXES[logits_NV.dtype]}"
-        arguments = (logits_NV, *logits_NV.shape, target_N, ignore, column_sums_V)
+        arguments = (logits_NV, bias_V, *logits_NV.shape, target_N, ignore, column_sums_V)
         loss = library.call(name, *arguments, result=ctypes.c_double)
         if loss < 0.0:
             raise IndexError(f"a target is outside of 0..{logits_NV.shape[1] - 1}")
         return torch.tensor(loss, dtype=fine)
-    log_p = logits_NV.to(fine).log_softmax(dim=-1)
+    logits = logits_NV.to(fine)
+    log_p = (logits if bias_V is None else logits + bias_V).log_softmax(dim=-1)
     is_scored = (target_N != ignore)[:, None]
     target = target_N[:, None].where(is_scored, 0)
     loss = -(log_p.gather(1, target) * is_scored).sum()
@@ -56,23 +62,28 @@ def cross_entropy_(
     return loss
 
 
-def relu_dropout_(hidden: Tensor, p: float, seed: int = 0) -> Tensor:
-    """Set to zero what is negative, and the rest with probability `p`; return the input.
+def relu_dropout_(
+    hidden_NF: Tensor, p: float, seed: int = 0, bias_F: Tensor | None = None
+) -> Tensor:
+    """Add a bias, set to zero what is negative and the rest with probability `p`; return the input.
 
     Args:
-        hidden: Any shape, any float dtype.
+        hidden_NF: Shape [N, F], any float dtype.
         p: Probability, 0 <= p < 1, met to within 1 / 131072. What is kept is not scaled.
         seed: Of the draws, in 0..2^63 - 1: equal seeds drop equal places.
+        bias_F: Shape [F], float32 or finer; None for 0.
     """
     threshold = round(p * _N_LEVELS)
-    if hidden.dtype in SUFFIXES and library.is_usable(hidden):
-        name = f"relu_dropout_{SUFFIXES[hidden.dtype]}"
-        library.call(name, hidden, hidden.numel(), seed, threshold)
-        return hidden
-    hidden.clamp_min_(0.0)
+    if hidden_NF.dtype in SUFFIXES and library.is_usable(hidden_NF):
+        name = f"relu_dropout_{SUFFIXES[hidden_NF.dtype]}"
+        library.call(name, hidden_NF, bias_F, *hidden_NF.shape, seed, threshold)
+        return hidden_NF
+    if bias_F is not None:
+        hidden_NF.copy_(hidden_NF + bias_F)
+    hidden_NF.clamp_min_(0.0)
     if threshold:
-        hidden.masked_fill_(_levels(hidden, seed) < threshold, 0.0)
-    return hidden
+        hidden_NF.masked_fill_(_levels(hidden_NF, seed) < threshold, 0.0)
+    return hidden_NF
 
 
 def _levels(like: Tensor, seed: int) -> Tensor:

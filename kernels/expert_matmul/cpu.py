@@ -1,6 +1,6 @@
 """The fused kernel for CPUs: gather, product, gate and sum in one pass (`native/`).
 
-Letters: R rows of x, S slots, Q rows of the output, G groups, X width in, Y width out.
+Letters: N tokens, H heads, K chosen per token and head, R rows of x, S slots, Q rows of the output, G groups, X width in, Y width out.
 """
 
 import ctypes
@@ -27,7 +27,8 @@ class _Problem(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("n_slots", "n_groups", "width_in", "width_out")),
         *((name, ctypes.c_int64) for name in ("per_input", "per_output", "per_token")),
-        ("group", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("n_experts", "top_k")),
+        ("index", ctypes.c_void_p),
         ("gate", ctypes.c_void_p),
         ("n_threads", ctypes.c_int64),
     ]
@@ -47,12 +48,12 @@ def bf16_products() -> str:
 
 
 def forward(
-    x_RX: Tensor, weight_GXY: Tensor, group_S: Tensor, gate_S: Tensor | None, slots: Slots
+    x_RX: Tensor, weight_GXY: Tensor, index_NHK: Tensor, gate_S: Tensor | None, slots: Slots
 ) -> Tensor:
     """Return the summed products, shape [S / per_output, Y], in the type of `x`."""
     x_RX, weight_GXY = x_RX.contiguous(), weight_GXY.contiguous()
-    out = x_RX.new_empty(group_S.shape[0] // slots.per_output, weight_GXY.shape[2])
-    problem = _problem(weight_GXY, group_S, gate_S, slots)
+    out = x_RX.new_empty(index_NHK.numel() // slots.per_output, weight_GXY.shape[2])
+    problem = _problem(weight_GXY, index_NHK, gate_S, slots)
     _call("forward", problem, x_RX, weight_GXY, out)
     return out
 
@@ -61,14 +62,14 @@ def backward(
     grad_QY: Tensor,
     x_RX: Tensor,
     weight_GXY: Tensor,
-    group_S: Tensor,
+    index_NHK: Tensor,
     gate_S: Tensor | None,
     slots: Slots,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of x, weight and gate (empty without gates)."""
     x_RX, weight_GXY = x_RX.contiguous(), weight_GXY.contiguous()
     grad_QY = grad_QY.contiguous()
-    problem = _problem(weight_GXY, group_S, gate_S, slots)
+    problem = _problem(weight_GXY, index_NHK, gate_S, slots)
     grad_x, grad_weight = torch.empty_like(x_RX), torch.empty_like(weight_GXY)
     grad_gate = torch.empty(0 if gate_S is None else gate_S.shape[0], dtype=torch.float32)
     _call("backward", problem, x_RX, weight_GXY, grad_QY, grad_x, grad_weight, grad_gate)
@@ -76,15 +77,17 @@ def backward(
 
 
 def _problem(
-    weight_GXY: Tensor, group_S: Tensor, gate_S: Tensor | None, slots: Slots
+    weight_GXY: Tensor, index_NHK: Tensor, gate_S: Tensor | None, slots: Slots
 ) -> tuple[_Problem, list[Tensor]]:
     """Describe a problem; the tensors beside it must live as long as it does."""
-    kept = [group_S.contiguous()]
+    kept = [index_NHK.contiguous()]
     if gate_S is not None:
         kept.append(gate_S.float().contiguous())
+    n_heads, top_k = index_NHK.shape[1:]
     problem = _Problem(
-        *(group_S.shape[0], *weight_GXY.shape),
+        *(index_NHK.numel(), *weight_GXY.shape),
         *(slots.per_input, slots.per_output, slots.per_token),
+        *(weight_GXY.shape[0] // n_heads, top_k),
         *(tensor.data_ptr() for tensor in kept),
     )
     problem.n_threads = torch.get_num_threads()
@@ -95,7 +98,7 @@ def _call(name: str, problem: tuple[_Problem, list[Tensor]], *tensors: Tensor) -
     suffix = _SUFFIXES[tensors[0].dtype, tensors[1].dtype]
     function = _function(f"expert_matmul_{name}_{suffix}", len(tensors))
     if not function(problem[0], *(tensor.data_ptr() for tensor in tensors)):
-        raise IndexError(f"an expert index is outside of 0..{problem[0].n_groups - 1}")
+        raise IndexError(f"an expert index is outside of 0..{problem[0].n_experts - 1}")
 
 
 @functools.cache

@@ -19,7 +19,7 @@ from switchhead_kernels.expert_matmul.slots import rows_shape, slots_of
 
 _OPTIONS = "str rows_in, str rows_out, str backend, bool deterministic, str precision"
 _INPUTS = (
-    f"Tensor x, Tensor weight, Tensor group, Tensor? order, Tensor? offset, Tensor? gate, {_OPTIONS}"
+    f"Tensor x, Tensor weight, Tensor index, Tensor? order, Tensor? offset, Tensor? gate, {_OPTIONS}"
 )
 _library = torch.library.Library("switchhead", "DEF")
 _library.define(f"expert_matmul({_INPUTS}) -> Tensor", tags=torch.Tag.pt2_compliant_tag)
@@ -32,7 +32,7 @@ _library.define(
 def _forward(
     x: Tensor,
     weight_HEXY: Tensor,
-    group_NHK: Tensor,
+    index_NHK: Tensor,
     order_S: Tensor | None,
     offset_G1: Tensor | None,
     gate_NHK: Tensor | None,
@@ -42,22 +42,22 @@ def _forward(
     deterministic: bool,
     precision: str,
 ) -> Tensor:
-    slots = slots_of(*group_NHK.shape[1:], rows_in, rows_out)
+    slots = slots_of(*index_NHK.shape[1:], rows_in, rows_out)
     rows = (x.flatten(0, -2), weight_HEXY.flatten(0, 1))
     gate_S = None if gate_NHK is None else gate_NHK.flatten()
     if backend == "cpu":
-        out_QY = cpu.forward(*rows, group_NHK.flatten(), gate_S, slots)
+        out_QY = cpu.forward(*rows, index_NHK, gate_S, slots)
     else:
         module, options = _module(backend, deterministic, precision)
         out_QY = module.forward(*rows, order_S, offset_G1, gate_S, slots, **options)
-    return out_QY.view(rows_shape(group_NHK.shape, rows_out, out_QY.shape[-1]))
+    return out_QY.view(rows_shape(index_NHK.shape, rows_out, out_QY.shape[-1]))
 
 
 def _backward(
     grad: Tensor,
     x: Tensor,
     weight_HEXY: Tensor,
-    group_NHK: Tensor,
+    index_NHK: Tensor,
     order_S: Tensor | None,
     offset_G1: Tensor | None,
     gate_NHK: Tensor | None,
@@ -67,11 +67,11 @@ def _backward(
     deterministic: bool,
     precision: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    slots = slots_of(*group_NHK.shape[1:], rows_in, rows_out)
+    slots = slots_of(*index_NHK.shape[1:], rows_in, rows_out)
     rows = (grad.flatten(0, -2), x.flatten(0, -2), weight_HEXY.flatten(0, 1))
     gate_S = None if gate_NHK is None else gate_NHK.flatten()
     if backend == "cpu":
-        grads = cpu.backward(*rows, group_NHK.flatten(), gate_S, slots)
+        grads = cpu.backward(*rows, index_NHK, gate_S, slots)
     else:
         module, options = _module(backend, deterministic, precision)
         grads = module.backward(*rows, order_S, offset_G1, gate_S, slots, **options)
@@ -95,13 +95,13 @@ _library.impl("expert_matmul_backward", _backward, "CompositeExplicitAutograd")
 
 
 @torch.library.register_fake("switchhead::expert_matmul", lib=_library)
-def _(x: Tensor, weight: Tensor, group: Tensor, *arguments: Any) -> Tensor:
+def _(x: Tensor, weight: Tensor, index: Tensor, *arguments: Any) -> Tensor:
     rows_out = arguments[4]
-    return x.new_empty(rows_shape(group.shape, rows_out, weight.shape[-1]))
+    return x.new_empty(rows_shape(index.shape, rows_out, weight.shape[-1]))
 
 
 @torch.library.register_fake("switchhead::expert_matmul_backward", lib=_library)
-def _(_grad: Tensor, x: Tensor, weight: Tensor, _group: Tensor, *arguments: Any) -> Any:
+def _(_grad: Tensor, x: Tensor, weight: Tensor, _index: Tensor, *arguments: Any) -> Any:
     gate = arguments[2]
     fine = torch.promote_types(x.dtype, torch.float32)
     grad_gate = x.new_empty(0 if gate is None else gate.shape, dtype=fine)
@@ -146,18 +146,18 @@ expert_matmul_op = torch.ops.switchhead.expert_matmul.default
 _backward_op = torch.ops.switchhead.expert_matmul_backward.default
 
 
-def _product_flops(weight_shape: Any, group_shape: Any) -> int:
-    N, H, K = group_shape
+def _product_flops(weight_shape: Any, index_shape: Any) -> int:
+    N, H, K = index_shape
     return int(2 * N * H * K * weight_shape[-2] * weight_shape[-1])
 
 
 @register_flop_formula(torch.ops.switchhead.expert_matmul)
-def _forward_flops(_x_shape: Any, weight_shape: Any, group_shape: Any, *_: Any, **__: Any) -> int:
-    return _product_flops(weight_shape, group_shape)
+def _forward_flops(_x_shape: Any, weight_shape: Any, index_shape: Any, *_: Any, **__: Any) -> int:
+    return _product_flops(weight_shape, index_shape)
 
 
 @register_flop_formula(torch.ops.switchhead.expert_matmul_backward)
 def _backward_flops(
-    _grad_shape: Any, _x_shape: Any, weight_shape: Any, group_shape: Any, *_: Any, **__: Any
+    _grad_shape: Any, _x_shape: Any, weight_shape: Any, index_shape: Any, *_: Any, **__: Any
 ) -> int:
-    return 2 * _product_flops(weight_shape, group_shape)
+    return 2 * _product_flops(weight_shape, index_shape)

@@ -67,7 +67,7 @@ def expert_matmul(
     out: Tensor = expert_matmul_op(
         x,
         weight_HEXY,
-        routing.group_NHK,
+        routing.index_NHK,
         *by_order,
         gate_NHK,
         rows_in,

@@ -26,32 +26,36 @@ void add_parts(const std::vector<float>& parts, int64_t width, float* sums, int6
   }
 }
 
+// logits[j] = row[j] + bias[j], where there is one; returns their maximum.
 template <typename T>
-float row_maximum(const T* row, int64_t width) {
+float add_bias(const T* row, const float* bias, int64_t width, float* logits) {
   vec found = splat(-INFINITY);
   int64_t j = 0;
   for (; j + kLanes <= width; j += kLanes) {
-    const vec x = load(row + j);
+    const vec x = bias ? load(row + j) + load(bias + j) : load(row + j);
+    store(x, logits + j);
     found = x > found ? x : found;
   }
   float maximum = largest(found);
-  for (; j < width; ++j) maximum = std::max(maximum, to_float(row[j]));
+  for (; j < width; ++j) {
+    logits[j] = to_float(row[j]) + (bias ? bias[j] : 0.f);
+    maximum = std::max(maximum, logits[j]);
+  }
   return maximum;
 }
 
-// exps[j] = e^(row[j] - shift); returns their sum. A NaN in the row makes it NaN.
-template <typename T>
-float row_exponentials(const T* row, int64_t width, float shift, float* exps) {
+// x[j] = e^(x[j] - shift); returns their sum. A NaN among them makes it NaN.
+float exponentials(float* x, int64_t width, float shift) {
   vec total = {};
   int64_t j = 0;
   for (; j + kLanes <= width; j += kLanes) {
-    const vec x = load(row + j) - shift;
-    const vec e = x == x ? exponential(x) : x;
-    store(e, exps + j);
+    const vec shifted = load(x + j) - shift;
+    const vec e = shifted == shifted ? exponential(shifted) : shifted;
+    store(e, x + j);
     total += e;
   }
   float rest = 0.f;
-  for (; j < width; ++j) rest += exps[j] = std::exp(to_float(row[j]) - shift);
+  for (; j < width; ++j) rest += x[j] = std::exp(x[j] - shift);
   return sum(total) + rest;
 }
 
@@ -75,8 +79,8 @@ void write_gradient(const float* exps, int64_t width, float scale, int64_t targe
 // Negative log-likelihoods of the targets, summed; with `column_sums`, logits become their gradient.
 // Negative if a target does not exist.
 template <typename T>
-double cross_entropy(T* logits, int64_t n_rows, int64_t width, const int64_t* target, int64_t ignore,
-                     float* column_sums, int64_t n_threads) {
+double cross_entropy(T* logits, const float* bias, int64_t n_rows, int64_t width, const int64_t* target,
+                     int64_t ignore, float* column_sums, int64_t n_threads) {
   if (!std::all_of(target, target + n_rows, [&](int64_t t) { return t == ignore || (0 <= t && t < width); })) return -1.;
   const int64_t n_chunks = (n_rows + kChunkRows - 1) / kChunkRows;
   std::vector<double> losses(n_chunks);
@@ -92,9 +96,10 @@ double cross_entropy(T* logits, int64_t n_rows, int64_t width, const int64_t* ta
           if (column_sums) std::memset(static_cast<void*>(row), 0, width * sizeof(T));
           continue;
         }
-        const float maximum = row_maximum(row, width);
-        const float total = row_exponentials(row, width, maximum, exps.data());
-        losses[chunk] += std::log(static_cast<double>(total)) + maximum - to_float(row[target[i]]);
+        const float maximum = add_bias(row, bias, width, exps.data());
+        const float of_target = exps[target[i]];
+        const float total = exponentials(exps.data(), width, maximum);
+        losses[chunk] += std::log(static_cast<double>(total)) + maximum - of_target;
         if (column_sums)
           write_gradient(exps.data(), width, 1.f / total, target[i], row, parts.data() + chunk * width);
       }
@@ -114,10 +119,14 @@ inline uint64_t draw(uint64_t seed, uint64_t place) {
   return z ^ (z >> 31);
 }
 
-// x = max(x, 0), or 0 where its 16 bits of a draw are below the threshold. Four elements share a draw.
+// x = max(x + bias, 0), or 0 where its 16 bits of a draw are below the threshold. Four elements share a
+// draw; the bias is one for each column, or null.
 template <typename T>
-void relu_dropout(T* x, int64_t n, int64_t seed, int64_t threshold, int64_t n_threads) {
+void relu_dropout(T* x, const float* bias, int64_t n_rows, int64_t width, int64_t seed, int64_t threshold,
+                  int64_t n_threads) {
   constexpr int64_t kPart = 1 << 12, kPerDraw = 4;
+  const int64_t n = n_rows * width;
+  const bool is_whole = !bias || width % kLanes == 0;  // no vector lies across two rows
 #pragma omp parallel for num_threads(n_threads) schedule(static)
   for (int64_t first = 0; first < n; first += kPart) {
     const int64_t n_part = std::min(kPart, n - first);
@@ -125,15 +134,18 @@ void relu_dropout(T* x, int64_t n, int64_t seed, int64_t threshold, int64_t n_th
     for (int64_t d = 0; d * kPerDraw < n_part; ++d) draws[d] = threshold ? draw(seed, first / kPerDraw + d) : 0;
     const auto* level = reinterpret_cast<const unaligned_half_vec*>(draws);
     T* part = x + first;
-    int64_t i = 0;
-    for (; i + kLanes <= n_part; i += kLanes, ++level) {
-      const vec value = load(part + i);
+    int64_t i = 0, column = first % width;
+    for (; is_whole && i + kLanes <= n_part; i += kLanes, ++level) {
+      const vec value = bias ? load(part + i) + load(bias + column) : load(part + i);
       const vec kept = value <= 0.f ? vec{} : value;  // NaN is not hidden
       store(__builtin_convertvector(*level, int_vec) < static_cast<int32_t>(threshold) ? vec{} : kept, part + i);
+      column += kLanes;
+      if (column >= width) column -= width;
     }
     for (; i < n_part; ++i) {
       const auto bits = static_cast<int64_t>(draws[i / kPerDraw] >> (16 * (i % kPerDraw)) & 0xffff);
-      if (to_float(part[i]) <= 0.f || bits < threshold) part[i] = T{};
+      const float value = to_float(part[i]) + (bias ? bias[(first + i) % width] : 0.f);
+      part[i] = value <= 0.f || bits < threshold ? T{} : from_float<T>(value);
     }
   }
 }
@@ -203,12 +215,13 @@ void largest_indices(const float* scores, int64_t n_rows, int64_t width, int64_t
 using switchhead::bf16;
 
 #define FOR_TYPE(SUFFIX, T)                                                                                     \
-  double cross_entropy_##SUFFIX(T* logits, int64_t n_rows, int64_t width, const int64_t* target, int64_t ignore, \
-                                float* column_sums, int64_t n_threads) {                                        \
-    return switchhead::cross_entropy(logits, n_rows, width, target, ignore, column_sums, n_threads);            \
+  double cross_entropy_##SUFFIX(T* logits, const float* bias, int64_t n_rows, int64_t width,                    \
+                                const int64_t* target, int64_t ignore, float* column_sums, int64_t n_threads) { \
+    return switchhead::cross_entropy(logits, bias, n_rows, width, target, ignore, column_sums, n_threads);      \
   }                                                                                                             \
-  void relu_dropout_##SUFFIX(T* x, int64_t n, int64_t seed, int64_t threshold, int64_t n_threads) {             \
-    switchhead::relu_dropout(x, n, seed, threshold, n_threads);                                                 \
+  void relu_dropout_##SUFFIX(T* x, const float* bias, int64_t n_rows, int64_t width, int64_t seed,              \
+                             int64_t threshold, int64_t n_threads) {                                            \
+    switchhead::relu_dropout(x, bias, n_rows, width, seed, threshold, n_threads);                               \
   }                                                                                                             \
   void relu_gradient_##SUFFIX(const T* x, T* grad, int64_t n_rows, int64_t width, float* column_sums,           \
                               int64_t n_threads) {                                                              \

@@ -27,8 +27,9 @@ struct Divider {
 struct Arguments {
   int64_t n_slots, n_groups, width_in, width_out;
   int64_t slots_per_input, slots_per_output, slots_per_token;
-  const int32_t* group;  // [n_slots]
-  const float* gate;     // [n_slots] or null
+  int64_t n_experts, top_k;  // of a head; slots of a token are ordered by head
+  const int64_t* index;      // [n_slots]: the expert of each, in [0, n_experts)
+  const float* gate;         // [n_slots] or null
   int64_t n_threads;
 };
 
@@ -87,13 +88,19 @@ struct TiledSlots {
   bool sort(const Problem& p, int64_t tile) {
     const int64_t from = begin(tile), to = end(p, tile);
     int32_t* bounds = offset.data() + tile * (p.n_groups + 1);
-    for (int64_t s = from; s < to; ++s) {
-      if (p.group[s] < 0 || p.group[s] >= p.n_groups) return false;
-      ++bounds[p.group[s] + 1];
+    std::vector<int64_t> first_group(p.slots_per_token);  // of the head of each slot of a token
+    for (int64_t place = 0; place < p.slots_per_token; ++place) first_group[place] = place / p.top_k * p.n_experts;
+    for (int64_t s = from, place = 0; s < to; ++s) {
+      if (p.index[s] < 0 || p.index[s] >= p.n_experts) return false;
+      ++bounds[first_group[place] + p.index[s] + 1];
+      if (++place == p.slots_per_token) place = 0;
     }
     for (int64_t g = 0; g < p.n_groups; ++g) bounds[g + 1] += bounds[g];
     std::vector<int32_t> next(bounds, bounds + p.n_groups);
-    for (int64_t s = from; s < to; ++s) order[from + next[p.group[s]]++] = static_cast<int32_t>(s);
+    for (int64_t s = from, place = 0; s < to; ++s) {
+      order[from + next[first_group[place] + p.index[s]]++] = static_cast<int32_t>(s);
+      if (++place == p.slots_per_token) place = 0;
+    }
     return true;
   }
 };

@@ -54,7 +54,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     ) -> Tensor:
         needs_gradient = any(ctx.needs_input_grad)
         fine = torch.promote_types(weight_VD.dtype, torch.float32)
-        hidden, weight, bias = (in_compute_dtype(x) for x in (hidden_ND, weight_VD, bias_V))
+        hidden, weight = in_compute_dtype(hidden_ND), in_compute_dtype(weight_VD)
         loss = hidden.new_zeros((), dtype=fine)
         grads = None
         if needs_gradient:
@@ -67,9 +67,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
         with without_autocast(hidden):
             for start in range(0, len(hidden), n_rows):
                 piece = slice(start, start + n_rows)
-                logits = torch.addmm(bias, hidden[piece], weight.T)
+                # The bias is added on the way: the library's product would first copy it to every row.
+                logits = torch.mm(hidden[piece], weight.T)
                 column_sums = None if grads is None else grads[2]
-                loss += cross_entropy_(logits, target_N[piece], ignore, column_sums)
+                loss += cross_entropy_(
+                    logits, target_N[piece], ignore, bias_V.to(fine).detach(), column_sums
+                )
                 if grads is not None:
                     torch.mm(logits, weight, out=grads[0][piece])
                     grads[1].add_(logits.T @ hidden[piece])

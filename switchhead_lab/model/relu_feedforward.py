@@ -66,14 +66,15 @@ class _ReluFeedForward(torch.autograd.Function):
         # What dropout keeps is scaled up where that is cheapest: in the weights that it meets.
         scale = 1.0 / (1.0 - p_dropout)
         x_ND = x_ND.to(dtype)
-        up_WD, up_bias_W = _converted(up_weight_FD, dtype), _converted(up_bias_F, dtype)
+        up_WD, up_bias_W = _converted(up_weight_FD, dtype), up_bias_F
         if n_more:
             up_WD = torch.cat([up_WD, up_WD.new_zeros(n_more, up_WD.shape[1])])
-            up_bias_W = torch.cat([up_bias_W, up_bias_W.new_zeros(n_more)])
+            up_bias_W = torch.cat([up_bias_F, up_bias_F.new_zeros(n_more)])
         down_DW = _converted(down_weight_DF, dtype, n_more, scale)
         with without_autocast(x_ND):
-            hidden_NW = torch.addmm(up_bias_W, x_ND, up_WD.T)
-            relu_dropout_(hidden_NW, p_dropout, seed)
+            # The bias is added on the way: the library's product would first copy it to every row.
+            hidden_NW = torch.mm(x_ND, up_WD.T)
+            relu_dropout_(hidden_NW, p_dropout, seed, up_bias_W)
             output_ND = torch.addmm(_converted(down_bias_D, dtype), hidden_NW, down_DW.T)
         ctx.save_for_backward(x_ND, up_WD, hidden_NW, down_DW)
         ctx.d_ff, ctx.scale, ctx.dtypes = len(up_bias_F), scale, (up_weight_FD.dtype, dtype)

@@ -201,7 +201,7 @@ def test_op_is_registered_whole(backend: str) -> None:
     routing = make_routing(index, weight.shape[1])
     by_order = (routing.order_S, routing.offset_G1) if backend == "sorted" else (None, None)
     arguments = (
-        *(x, weight, routing.group_NHK, *by_order, gate),
+        *(x, weight, routing.index_NHK, *by_order, gate),
         *("token", "head", backend, True, "ieee"),
     )
     torch.library.opcheck(torch.ops.switchhead.expert_matmul.default, arguments)
@@ -263,5 +263,5 @@ def test_auto_follows_its_rule(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_expert_that_does_not_exist_is_an_error() -> None:
     x, weight, index, gate = routed("usual", "value", torch.float32)
-    with pytest.raises(IndexError, match=r"an expert index is outside of 0\.\.7"):
+    with pytest.raises(IndexError, match=r"an expert index is outside of 0\.\.3"):
         multiply("value", x, weight, index + 3, gate, "cpu")

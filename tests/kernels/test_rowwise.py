@@ -34,19 +34,24 @@ def assert_near(ours: torch.Tensor, theirs: torch.Tensor, dtype: torch.dtype) ->
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 @pytest.mark.parametrize("shape", [(1, 2), (3, 16), (200, 37), (70, 501)])
-def test_cross_entropy_and_its_gradient(dtype: torch.dtype, shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize("has_bias", [False, True])
+def test_cross_entropy_and_its_gradient(
+    dtype: torch.dtype, shape: tuple[int, int], has_bias: bool
+) -> None:
+    fine = torch.promote_types(dtype, torch.float32)
+    bias = randn(shape[1], dtype=fine) if has_bias else None
     logits = (5 * randn(*shape, dtype=torch.float32)).to(dtype)
     target = torch.randint(0, shape[1], shape[:1], generator=torch.Generator().manual_seed(1))
     target[shape[0] // 2 :: 5] = IGNORE
-    exact = logits.double().clone().requires_grad_()
+    exact = logits.double() + (0.0 if bias is None else bias.double())
+    exact = exact.clone().requires_grad_()
     loss = F.cross_entropy(exact, target, ignore_index=IGNORE, reduction="sum")
     if (target != IGNORE).any():
         loss.backward()
     gradient = torch.zeros_like(exact) if exact.grad is None else exact.grad
-    fine = torch.promote_types(dtype, torch.float32)
     sums = torch.ones(shape[1], dtype=fine)
-    untouched = rowwise.cross_entropy_(logits.clone(), target, IGNORE)
-    ours = rowwise.cross_entropy_(logits, target, IGNORE, sums)
+    untouched = rowwise.cross_entropy_(logits.clone(), target, IGNORE, bias)
+    ours = rowwise.cross_entropy_(logits, target, IGNORE, bias, sums)
     assert ours.dtype == fine
     assert untouched == ours
     assert float(ours) == pytest.approx(loss.item(), rel=TOLERANCE[fine])
@@ -68,6 +73,16 @@ def test_large_logits_do_not_overflow_and_nan_is_not_hidden() -> None:
         broken = logits.clone()
         broken[0, place] = float("nan")
         assert rowwise.cross_entropy_(broken, torch.tensor([1]), IGNORE).isnan()
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("width", [37, 64])
+@pytest.mark.parametrize("p", [0.0, 0.3])
+def test_relu_dropout_with_a_bias(dtype: torch.dtype, width: int, p: float) -> None:
+    fine = torch.promote_types(dtype, torch.float32)
+    hidden, bias = randn(130, width, dtype=dtype), randn(width, dtype=fine)
+    expected = rowwise.relu_dropout_((hidden + bias).to(dtype), p, 5)
+    assert torch.equal(rowwise.relu_dropout_(hidden, p, 5, bias), expected)
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
@@ -146,7 +161,7 @@ def test_results_do_not_depend_on_the_number_of_threads(by_kernels: bool) -> Non
         torch.set_num_threads(n_threads)
         try:
             logits, sums = randn(300, 37, dtype=torch.bfloat16), torch.zeros(37)
-            loss = rowwise.cross_entropy_(logits, target, IGNORE, sums)
+            loss = rowwise.cross_entropy_(logits, target, IGNORE, None, sums)
             grad = randn(300, 37, dtype=torch.bfloat16)
             return [loss, logits, sums, rowwise.relu_gradient_(grad, logits.relu()), grad]
         finally:

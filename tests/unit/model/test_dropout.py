@@ -7,7 +7,7 @@ from switchhead_lab.model.feedforward import DenseFeedForwardBlock
 
 
 def draw_mask(shape: torch.Size, p: float, seed: int) -> torch.Tensor:
-    return relu_dropout_(torch.ones(shape), p, seed) == 0
+    return relu_dropout_(torch.ones(1, *shape), p, seed)[0] == 0
 
 
 def drawn(p: float, seed: int = 7, n: int = 200_001) -> torch.Tensor:
