@@ -3,8 +3,8 @@
 Where the CPU kernels cannot be built, and on other devices, the same is computed by operators.
 Functions whose names end in an underscore overwrite their first argument.
 
-Letters: N rows, V vocabulary, F hidden channels, E experts, K chosen; X attention maps, B sequences,
-T query positions, S key positions, R distances.
+Letters: N rows, V vocabulary, F hidden channels, E experts, K chosen; X attention maps, B
+sequences, T query positions, S key positions, R distances.
 """
 
 import ctypes
@@ -192,9 +192,7 @@ def relative_softmax_(
         mask = mask.contiguous()
     sizes = (*content_XTS.shape, by_distance_XTR.shape[2])
     name = f"relative_softmax_{SUFFIXES[content_XTS.dtype]}"
-    library.call(
-        name, content_XTS, by_distance_XTR, mask, n_sequences, n_rows, stride, *sizes
-    )
+    library.call(name, content_XTS, by_distance_XTR, mask, n_sequences, n_rows, stride, *sizes)
     return content_XTS
 
 

@@ -1,6 +1,7 @@
 """The fused kernel for CPUs: gather, product, gate and sum in one pass (`native/`).
 
-Letters: N tokens, H heads, K chosen per token and head, R rows of x, S slots, Q rows of the output, G groups, X width in, Y width out.
+Letters: N tokens, H heads, K chosen per token and head, R rows of x, S slots, Q rows of the output,
+G groups, X width in, Y width out.
 """
 
 import ctypes

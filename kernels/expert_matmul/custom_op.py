@@ -18,9 +18,8 @@ from switchhead_kernels.expert_matmul import cpu, sorted
 from switchhead_kernels.expert_matmul.slots import rows_shape, slots_of
 
 _OPTIONS = "str rows_in, str rows_out, str backend, bool deterministic, str precision"
-_INPUTS = (
-    f"Tensor x, Tensor weight, Tensor index, Tensor? order, Tensor? offset, Tensor? gate, {_OPTIONS}"
-)
+_TENSORS = "Tensor x, Tensor weight, Tensor index, Tensor? order, Tensor? offset, Tensor? gate"
+_INPUTS = f"{_TENSORS}, {_OPTIONS}"
 _library = torch.library.Library("switchhead", "DEF")
 _library.define(f"expert_matmul({_INPUTS}) -> Tensor", tags=torch.Tag.pt2_compliant_tag)
 _library.define(

@@ -47,8 +47,8 @@ class TrainingConfig(Part):
     """Keep only what enters each block and compute the rest again in the backward pass: a third
     more time for much less memory. Absent where false."""
     compile_blocks: bool = Field(default=False, exclude_if=lambda value: not value)
-    """Compile each block with torch.compile, on GPUs only: a slow first step for faster ones. Rounds
-    differently from uncompiled blocks. Absent where false."""
+    """Compile each block with torch.compile, on GPUs only: a slow first step for faster ones.
+    Rounds differently from uncompiled blocks. Absent where false."""
     validate_every: int = Field(ge=1)
     """Steps between two passes over the validation split."""
     checkpoint_every: int = Field(ge=1)

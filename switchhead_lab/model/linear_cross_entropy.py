@@ -18,7 +18,7 @@ from switchhead_lab.model.precision import in_compute_dtype, without_autocast
 _PIECE_LOGITS = {"cpu": 2**20, "cuda": 2**26}
 _PIECE_LOGITS_ELSEWHERE = 2**24
 # Adding up the weight's gradient costs the same for every piece, so pieces have many rows.
-_FEWEST_ROWS = 512
+_FEWEST_ROWS = 1024
 
 
 def linear_cross_entropy(
@@ -56,28 +56,25 @@ class _LinearCrossEntropy(torch.autograd.Function):
         fine = torch.promote_types(weight_VD.dtype, torch.float32)
         hidden, weight = in_compute_dtype(hidden_ND), in_compute_dtype(weight_VD)
         loss = hidden.new_zeros((), dtype=fine)
-        grads = None
-        if needs_gradient:
-            grads = (
-                torch.empty_like(hidden),
-                torch.zeros_like(weight_VD, dtype=fine),
-                torch.zeros_like(bias_V, dtype=fine),
-            )
+        grad_hidden = torch.empty_like(hidden)
+        grad_weight: Tensor | None = None
+        grad_bias = torch.zeros_like(bias_V, dtype=fine) if needs_gradient else None
         n_rows = _rows_of_a_piece(hidden, len(weight))
         with without_autocast(hidden):
             for start in range(0, len(hidden), n_rows):
                 piece = slice(start, start + n_rows)
-                # The bias is added on the way: the library's product would first copy it to every row.
+                # The bias is added on the way: the product would first copy it to every row.
                 logits = torch.mm(hidden[piece], weight.T)
-                column_sums = None if grads is None else grads[2]
-                loss += cross_entropy_(
-                    logits, target_N[piece], ignore, bias_V.to(fine).detach(), column_sums
-                )
-                if grads is not None:
-                    torch.mm(logits, weight, out=grads[0][piece])
-                    grads[1].add_(logits.T @ hidden[piece])
-        if grads is not None:
-            ctx.save_for_backward(*grads)
+                bias = bias_V.detach().to(fine)
+                loss += cross_entropy_(logits, target_N[piece], ignore, bias, grad_bias)
+                if needs_gradient:
+                    torch.mm(logits, weight, out=grad_hidden[piece])
+                    of_piece = logits.T @ hidden[piece]
+                    grad_weight = (
+                        of_piece.to(fine) if grad_weight is None else grad_weight.add_(of_piece)
+                    )
+        if needs_gradient:
+            ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
         ctx.dtypes = [x.dtype for x in (hidden_ND, weight_VD, bias_V)]
         return loss
 

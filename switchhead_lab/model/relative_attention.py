@@ -90,9 +90,7 @@ class _RelativeAttention(torch.autograd.Function):
         ).reshape(H, B * T, P)
         key_XSP, value_XSP = key.reshape(H * B, S, P), value.reshape(H * B, S, P)
         by_distance_HYR = torch.bmm(position_query_HYP, position_key.transpose(1, 2))
-        weight_XTS = _weigh(
-            content_query_XTP, key_XSP, by_distance_HYR.view(H * B, T, R), mask, B
-        )
+        weight_XTS = _weigh(content_query_XTP, key_XSP, by_distance_HYR.view(H * B, T, R), mask, B)
         ctx.save_for_backward(
             content_query_XTP, position_query_HYP, key_XSP, value_XSP, position_key, weight_XTS
         )

@@ -5,10 +5,10 @@ import math
 import torch
 from torch import Tensor, nn
 
+from switchhead_lab.config.schema import TrainingConfig
+
 # Their fused AdamW scales gradients as it reads them, and leaves a step out if it is told to.
 _SCALES_IN_OPTIMIZER = ("cpu", "cuda")
-
-from switchhead_lab.config.schema import TrainingConfig
 
 
 def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:

@@ -23,8 +23,8 @@ def results(backend, dtype, rows_in, rows_out, sizes):
     draw = lambda *shape: torch.randn(*shape, generator=generator).bfloat16()
     x, weight, grad = draw(*n[rows_in], X), draw(H, E, X, Y), draw(*n[rows_out], Y)
     exact = backend == "reference"
-    kind = torch.float64 if exact else dtype
-    inputs = [x.to(kind), weight.to(torch.float64 if exact else torch.float32), gate.to(torch.float64 if exact else torch.float32)]
+    kind, fine = (torch.float64, torch.float64) if exact else (dtype, torch.float32)
+    inputs = [x.to(kind), weight.to(fine), gate.to(fine)]
     inputs = [value.requires_grad_() for value in inputs]
     out = expert_matmul(inputs[0], inputs[1], make_routing(index, E), inputs[2],
                         rows_in=rows_in, rows_out=rows_out, backend=backend)
