@@ -57,7 +57,10 @@ def step(
     if unknown:
         raise ConfigError(f"--models {unknown[0]}: no such model; models: {', '.join(configs)}")
     configs = {name: config for name, config in configs.items() if not wanted or name in wanted}
-    host = prepare_host(workspace.settings.device, declared.training.precision)
+    training = declared.training
+    host = prepare_host(
+        workspace.settings.device, training.precision, compiles_blocks=training.compile_blocks
+    )
     bench = bench_steps(configs, host, rounds, _say)
     data = write_step_bench(workspace.reports_dir, declared, bench, host)
     if as_json:

@@ -1,4 +1,4 @@
-"""Which kernel computes the expert projections, in words for records and `lab doctor`."""
+"""Which kernels compute a model, in words for records and `lab doctor`."""
 
 import torch
 
@@ -26,6 +26,14 @@ def describe_backend(device: torch.device, dtype: torch.dtype) -> str:
         return backend
     reason = why_unavailable() if device.type == "cpu" else f"no kernel for {device.type}"
     return f"dense or sorted, by shape ({reason or f'no kernel for {dtype}'})"
+
+
+def describe_passes(device: torch.device) -> str:
+    """Return how softmax, cross-entropy, ReLU and the like are computed, and why if not fused."""
+    if device.type != "cpu":
+        return "PyTorch's operators"
+    reason = why_unavailable()
+    return f"PyTorch's operators ({reason})" if reason else "fused C++"
 
 
 def describe_build() -> dict[str, str]:

@@ -81,9 +81,10 @@ def _kernels(host: Host) -> Iterator[Finding]:
     dtypes = (torch.float32, torch.bfloat16)
     for dtype in dtypes:
         backend = describe_backend(host.device, dtype)
-        is_fused = backend in ("cpu", "triton")
+        is_fused = backend.startswith(("cpu", "triton"))
         advice = "" if is_fused or host.device.type != "cpu" else "install g++ for the fused kernel"
         yield Finding(f"expert projections, {str(dtype).removeprefix('torch.')}", backend, advice)
+    yield Finding("other passes", str(host.facts["fused_passes"]))
     yield Finding("C++ compiler", build["compiler"])
     yield Finding("kernel cache", build["kernel_cache"])
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 
 from switchhead_lab.errors import ConfigError
-from switchhead_lab.model.expert_backend import describe_backend
+from switchhead_lab.model.expert_backend import describe_backend, describe_passes
 
 Precision = Literal["bf16", "fp32"]
 
@@ -42,17 +42,23 @@ class Host:
         return f"{self.device.type} ({self.facts['device_name']})"
 
 
-def prepare_host(device: str, precision: str) -> Host:
+def prepare_host(device: str, precision: str, *, compiles_blocks: bool = False) -> Host:
     """Choose device and arithmetic, and tune the CPU.
 
     Args:
         device: "auto", "cpu", "cuda" or "mps".
         precision: "auto", "bf16" or "fp32".
+        compiles_blocks: Whether blocks are to be compiled.
 
     Raises:
-        ConfigError: If the asked device is not there.
+        ConfigError: If the asked device is not there, or not one that blocks are compiled for.
     """
     chosen = _choose_device(device)
+    if compiles_blocks and chosen.type == "cpu":
+        raise ConfigError(
+            "training.compile_blocks = true but the device is a CPU, where compiled blocks are no "
+            "faster than the kernels that are there; leave it out, or use a GPU"
+        )
     resolved = _choose_precision(chosen, precision)
     facts: dict[str, Any] = {
         "device": chosen.type,
@@ -65,6 +71,7 @@ def prepare_host(device: str, precision: str) -> Host:
         "expert_projections": describe_backend(
             chosen, torch.bfloat16 if resolved == "bf16" else torch.float32
         ),
+        "fused_passes": describe_passes(chosen),
     }
     return Host(chosen, resolved, facts)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.data.batches import Batch
 from switchhead_lab.data.dataset import TrainingBatches
-from switchhead_lab.errors import ConfigError, TrainingError
+from switchhead_lab.errors import TrainingError
 from switchhead_lab.model.transformer import Memory, Transformer
 from switchhead_lab.training.host import Host
 from switchhead_lab.training.objectives import Objective
@@ -40,7 +40,6 @@ class Stepper:
         self.model = model.to(host.device)
         self.model.checkpoint_activations = config.training.checkpoint_activations
         if config.training.compile_blocks:
-            _require_gpu(host)
             self.model.compile_blocks()
         self._config, self._objective, self._batches, self._host = config, objective, batches, host
         self._optimizer = build_optimizer(self.model, config.training)
@@ -132,14 +131,6 @@ class Stepper:
             self._memories[number] = tuple(
                 layers[key].to(self._host.device) for key in sorted(layers)
             )
-
-
-def _require_gpu(host: Host) -> None:
-    if host.device.type == "cpu":
-        raise ConfigError(
-            "training.compile_blocks = true but the device is a CPU, where compiled blocks are no "
-            "faster than the kernels that are there; leave it out, or use a GPU"
-        )
 
 
 def _step_seed(seed: int, step: int) -> int:

@@ -3,6 +3,7 @@ import platform
 import pytest
 import torch
 
+from switchhead_kernels.native import build
 from switchhead_lab.errors import ConfigError
 from switchhead_lab.training import host
 
@@ -46,3 +47,15 @@ def test_a_missing_device_is_an_error(monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match='device "cuda" is not available here; use auto or'):
         host.prepare_host("cuda", "auto")
+
+
+def test_compiled_blocks_are_refused_on_a_cpu() -> None:
+    with pytest.raises(ConfigError, match="training.compile_blocks = true but the device is a CPU"):
+        host.prepare_host("cpu", "auto", compiles_blocks=True)
+
+
+def test_kernels_are_on_record() -> None:
+    facts = host.prepare_host("cpu", "bf16").facts
+    has_kernels = not build.why_unavailable()
+    assert facts["expert_projections"].startswith("cpu (products: ") == has_kernels
+    assert (facts["fused_passes"] == "fused C++") == has_kernels

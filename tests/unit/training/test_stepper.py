@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from switchhead_lab.benchmark.step import RandomBatches
 from switchhead_lab.config.schema import RunConfig
-from switchhead_lab.errors import ConfigError, TrainingError
+from switchhead_lab.errors import TrainingError
 from switchhead_lab.model.transformer import build_model
 from switchhead_lab.training.host import Host
 from switchhead_lab.training.objectives import build_objective
@@ -77,8 +77,3 @@ def test_a_loss_that_is_not_finite_leaves_weights_and_moments_alone(tiny_config)
     for name, value in stepper.tensors().items():
         if not name.startswith("memory."):
             assert torch.equal(value, before[name]) or name == "model.output.bias"
-
-
-def test_compiled_blocks_are_refused_on_a_cpu(tiny_config) -> None:
-    with pytest.raises(ConfigError, match="training.compile_blocks = true but the device is a CPU"):
-        stepper_of(tiny_config(compile_blocks=True))
