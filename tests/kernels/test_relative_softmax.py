@@ -1,0 +1,95 @@
+"""The fused softmax over content and distances against the same written out, query by query."""
+
+import pytest
+import torch
+
+from switchhead_kernels import rowwise
+from switchhead_kernels.native import build
+
+TOLERANCE = {torch.float32: 1e-6, torch.bfloat16: 8e-3}
+H, B = 2, 3
+
+pytestmark = pytest.mark.skipif(bool(build.why_unavailable()), reason="no C++ compiler")
+
+
+def masks(kind: str, n_queries: int, n_keys: int, dtype: torch.dtype) -> torch.Tensor | None:
+    """Return what is added to the scores: 0 or -inf; every query sees a key."""
+    hidden = float("-inf")
+    future = torch.full((n_queries, n_keys), hidden).triu_(n_keys - n_queries + 1)
+    padding = torch.zeros(B, 1, n_keys)
+    padding[1, :, -1:] = padding[2, :, -n_keys // 2 :] = hidden
+    made = {"none": None, "future": future, "padding": padding, "both": padding + future}[kind]
+    return None if made is None else made.to(dtype)
+
+
+def by_hand(content, by_distance, mask) -> torch.Tensor:
+    """Weights in float64; query i's key j is at distance column T - 1 - i + j."""
+    X, T, S = content.shape
+    weights = torch.zeros(X, T, S, dtype=torch.float64)
+    for x in range(X):
+        for i in range(T):
+            of_row = None
+            if mask is not None:
+                of_row = mask[i] if mask.dim() == 2 else mask[x % B, i if mask.shape[1] > 1 else 0]
+            seen = [j for j in range(S) if of_row is None or of_row[j] == 0]
+            columns = [T - 1 - i + j for j in seen]
+            scores = content[x, i, seen].double() + by_distance[x, i, columns].double()
+            weights[x, i, seen] = scores.softmax(dim=0)
+    return weights
+
+
+def problem(kind: str, T: int, S: int, dtype: torch.dtype) -> list[torch.Tensor | None]:
+    generator = torch.Generator().manual_seed(0)
+    # Without a mask every distance occurs, to T - 1 on; a causal table ends with 1.
+    width = S + T if kind in ("none", "padding") else S + 1
+    content = 2 * torch.randn(H * B, T, S, generator=generator)
+    by_distance = 2 * torch.randn(H * B, T, width, generator=generator)
+    return [content.to(dtype), by_distance.to(dtype), masks(kind, T, S, dtype)]
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("shape", [(1, 1), (5, 5), (7, 19), (9, 64)])
+@pytest.mark.parametrize("kind", ["none", "future", "padding", "both"])
+def test_weights(kind: str, shape: tuple[int, int], dtype: torch.dtype) -> None:
+    if kind in ("padding", "both") and shape == (1, 1):
+        return  # nothing would be left to see
+    content, by_distance, mask = problem(kind, *shape, dtype)
+    expected = by_hand(content, by_distance, mask)
+    ours = rowwise.relative_softmax_(content, by_distance, mask, B)
+    assert ours is content
+    assert (ours.double() - expected).norm() <= TOLERANCE[dtype] * expected.norm()
+
+
+def test_what_the_mask_hides_may_be_anything() -> None:
+    content, by_distance, mask = problem("future", 7, 19, torch.float32)
+    expected = by_hand(content, by_distance, mask)
+    content[:, 0, -1] = float("nan")
+    content[:, 2, -3] = float("inf")
+    ours = rowwise.relative_softmax_(content, by_distance, mask, B)
+    assert (ours.double() - expected).norm() <= 1e-6 * expected.norm()
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("kind", ["none", "future"])
+def test_gradient_by_key_and_by_distance(kind: str, dtype: torch.dtype) -> None:
+    T, S = 7, 19
+    content, by_distance, mask = problem(kind, T, S, dtype)
+    width = by_distance.shape[2]
+    weight = rowwise.relative_softmax_(content, by_distance, mask, B)
+    grad = torch.randn(H * B, T, S, generator=torch.Generator().manual_seed(1)).to(dtype)
+    exact = weight.double() * (
+        grad.double() - (grad.double() * weight.double()).sum(dim=-1, keepdim=True)
+    )
+    moved = rowwise.relative_softmax_gradient_(grad, weight, width)
+    assert (grad.double() - exact).norm() <= TOLERANCE[dtype] * exact.norm()
+    expected = torch.zeros(H * B, T, width, dtype=dtype)
+    for i in range(T):
+        n = min(S, width - (T - 1 - i))
+        expected[:, i, T - 1 - i : T - 1 - i + n] = grad[:, i, :n]
+    assert torch.equal(moved, expected)
+
+
+def test_it_is_for_cpus_and_their_types() -> None:
+    assert rowwise.has_relative_softmax(torch.zeros(1, 2, 3))
+    assert not rowwise.has_relative_softmax(torch.zeros(1, 2, 3, dtype=torch.float64))
+    assert not rowwise.has_relative_softmax(torch.zeros(1, 2, 3, device="meta"))
