@@ -49,21 +49,13 @@ float add_scores(const T* content, const T* by_distance, const T* mask, int64_t 
   return maximum;
 }
 
+// Overwrites the scores.
 template <typename T>
-void softmax_row(const float* scores, int64_t n, float maximum, float* exps, T* weight) {
-  vec total = {};
+void softmax_row(float* scores, int64_t n, float maximum, T* weight) {
+  const float scale = 1.f / exponentials(scores, n, maximum);
   int64_t j = 0;
-  for (; j + kLanes <= n; j += kLanes) {
-    const vec x = load(scores + j) - maximum;
-    const vec e = x == x ? exponential(x) : x;
-    store(e, exps + j);
-    total += e;
-  }
-  float sum_of_all = sum(total);
-  for (; j < n; ++j) sum_of_all += exps[j] = std::exp(scores[j] - maximum);
-  const float scale = 1.f / sum_of_all;
-  for (j = 0; j + kLanes <= n; j += kLanes) store(load(exps + j) * scale, weight + j);
-  for (; j < n; ++j) weight[j] = from_float<T>(exps[j] * scale);
+  for (; j + kLanes <= n; j += kLanes) store(load(scores + j) * scale, weight + j);
+  for (; j < n; ++j) weight[j] = from_float<T>(scores[j] * scale);
 }
 
 // weight: scores by content in [X, T, S], attention weights out.
@@ -79,7 +71,7 @@ void relative_softmax(T* weight, const T* by_distance, const Mask<T>& mask, int6
       const T* distances = by_distance + row * width + n_queries - 1 - i;
       T* keys = weight + row * n_keys;
       const float maximum = add_scores(keys, distances, mask.row(x, i), n_keys, scores.data());
-      softmax_row(scores.data(), n_keys, maximum, scores.data(), keys);
+      softmax_row(scores.data(), n_keys, maximum, keys);
     }
   }
 }

@@ -44,21 +44,6 @@ float add_bias(const T* row, const float* bias, int64_t width, float* logits) {
   return maximum;
 }
 
-// x[j] = e^(x[j] - shift); returns their sum. A NaN among them makes it NaN.
-float exponentials(float* x, int64_t width, float shift) {
-  vec total = {};
-  int64_t j = 0;
-  for (; j + kLanes <= width; j += kLanes) {
-    const vec shifted = load(x + j) - shift;
-    const vec e = shifted == shifted ? exponential(shifted) : shifted;
-    store(e, x + j);
-    total += e;
-  }
-  float rest = 0.f;
-  for (; j < width; ++j) rest += x[j] = std::exp(x[j] - shift);
-  return sum(total) + rest;
-}
-
 // row[j] = exps[j] * scale, less 1 at the target; its exact values are added to `sums`.
 template <typename T>
 void write_gradient(const float* exps, int64_t width, float scale, int64_t target, T* row, float* sums) {

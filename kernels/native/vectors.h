@@ -1,6 +1,7 @@
 // Vectors of floats as wide as the CPU has them, and bf16.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
@@ -115,6 +116,21 @@ inline float sum(vec x) {
   float total = 0.f;
   for (int64_t i = 0; i < kLanes; ++i) total += x[i];
   return total;
+}
+
+// x[j] = e^(x[j] - shift); returns their sum. A NaN among them makes it NaN.
+inline float exponentials(float* x, int64_t width, float shift) {
+  vec total = {};
+  int64_t j = 0;
+  for (; j + kLanes <= width; j += kLanes) {
+    const vec shifted = load(x + j) - shift;
+    const vec e = shifted == shifted ? exponential(shifted) : shifted;
+    store(e, x + j);
+    total += e;
+  }
+  float rest = 0.f;
+  for (; j < width; ++j) rest += x[j] = std::exp(x[j] - shift);
+  return sum(total) + rest;
 }
 
 // Copy n floats, rounded to T.

@@ -60,8 +60,10 @@ def test_weights(kind: str, shape: tuple[int, int], dtype: torch.dtype) -> None:
     assert (ours.double() - expected).norm() <= TOLERANCE[dtype] * expected.norm()
 
 
-def test_what_the_mask_hides_may_be_anything() -> None:
-    content, by_distance, mask = problem("future", 7, 19, torch.float32)
+@pytest.mark.parametrize(("n_queries", "n_keys"), [(7, 19), (9, 64)])
+def test_what_the_mask_hides_may_be_anything(n_queries: int, n_keys: int) -> None:
+    """Read by whole vectors and one by one."""
+    content, by_distance, mask = problem("future", n_queries, n_keys, torch.float32)
     expected = by_hand(content, by_distance, mask)
     content[:, 0, -1] = float("nan")
     content[:, 2, -3] = float("inf")
