@@ -26,8 +26,10 @@ struct Registers {
                        const Compute* packed, float*, Take take) {
     for (int64_t p = 0; p < panels.n; ++p) {
       const int64_t column = panels.first_column(p), n_vectors = panels.vectors(p);
-      multiply_panel<Compute>(rows, n, kInner, packed + inner * column, n_vectors, inner / kInner,
-                              [&](int64_t r, const auto& values) __attribute__((always_inline)) { take(r, column, values); });
+      const auto at_column = [&](int64_t r, const auto& values) __attribute__((always_inline)) {
+        take(r, column, values);
+      };
+      multiply_panel<Compute>(rows, n, kInner, packed + inner * column, n_vectors, inner / kInner, at_column);
     }
   }
   static int64_t n_products(const Panels&) { return 0; }

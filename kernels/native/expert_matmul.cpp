@@ -176,7 +176,8 @@ bool forward_any(const Arguments& given, const T* x, const W* w, T* out) {
 }
 
 template <typename T, typename W>
-bool backward_any(const Arguments& given, const T* x, const W* w, const T* grad_out, T* grad_x, W* grad_w, float* grad_gate) {
+bool backward_any(const Arguments& given, const T* x, const W* w, const T* grad_out, T* grad_x, W* grad_w,
+                  float* grad_gate) {
   const Problem p(given);
   const TiledSlots slots(p);
   if (!slots.exist) return false;

@@ -66,7 +66,8 @@ void write_gradient(const float* exps, int64_t width, float scale, int64_t targe
 template <typename T>
 double cross_entropy(T* logits, const float* bias, int64_t n_rows, int64_t width, const int64_t* target,
                      int64_t ignore, float* column_sums, int64_t n_threads) {
-  if (!std::all_of(target, target + n_rows, [&](int64_t t) { return t == ignore || (0 <= t && t < width); })) return -1.;
+  const auto exists = [&](int64_t t) { return t == ignore || (0 <= t && t < width); };
+  if (!std::all_of(target, target + n_rows, exists)) return -1.;
   const int64_t n_chunks = (n_rows + kChunkRows - 1) / kChunkRows;
   std::vector<double> losses(n_chunks);
   std::vector<float> parts(column_sums ? n_chunks * width : 0);

@@ -16,7 +16,8 @@ namespace switchhead {
 struct Divider {
   uint64_t reciprocal;  // 2^64 / divisor, rounded up; 0 for a divisor of 1
 
-  explicit Divider(int64_t divisor) : reciprocal(divisor == 1 ? 0 : ~uint64_t{0} / static_cast<uint64_t>(divisor) + 1) {}
+  explicit Divider(int64_t divisor)
+      : reciprocal(divisor == 1 ? 0 : ~uint64_t{0} / static_cast<uint64_t>(divisor) + 1) {}
   int64_t operator()(int64_t slot) const {
     if (!reciprocal) return slot;
     return static_cast<int64_t>((static_cast<unsigned __int128>(slot) * reciprocal) >> 64);
