@@ -5,15 +5,12 @@ G groups, X width in, Y width out.
 """
 
 import ctypes
-import functools
-from collections.abc import Callable
-from typing import cast
 
 import torch
 from torch import Tensor
 
 from switchhead_kernels.expert_matmul.slots import Slots
-from switchhead_kernels.native import build
+from switchhead_kernels.native import library
 
 _SUFFIXES = {
     (torch.float32, torch.float32): "float32",
@@ -42,9 +39,7 @@ def supports(x: Tensor, weight: Tensor) -> bool:
 
 def bf16_products() -> str:
     """Return what computes bf16 products here: "amx", "avx512_bf16" or "float32"."""
-    function = build.load().expert_matmul_bf16_products
-    function.restype = ctypes.c_char_p
-    name: bytes = function()
+    name: bytes = library.function("expert_matmul_bf16_products", (), ctypes.c_char_p)()
     return name.decode()
 
 
@@ -97,14 +92,7 @@ def _problem(
 
 def _call(name: str, problem: tuple[_Problem, list[Tensor]], *tensors: Tensor) -> None:
     suffix = _SUFFIXES[tensors[0].dtype, tensors[1].dtype]
-    function = _function(f"expert_matmul_{name}_{suffix}", len(tensors))
+    types = (ctypes.POINTER(_Problem), *([ctypes.c_void_p] * len(tensors)))
+    function = library.function(f"expert_matmul_{name}_{suffix}", types, ctypes.c_bool)
     if not function(problem[0], *(tensor.data_ptr() for tensor in tensors)):
         raise IndexError(f"an expert index is outside of 0..{problem[0].n_experts - 1}")
-
-
-@functools.cache
-def _function(name: str, n_tensors: int) -> Callable[..., bool]:
-    function = getattr(build.load(), name)
-    function.restype = ctypes.c_bool
-    function.argtypes = [ctypes.POINTER(_Problem), *([ctypes.c_void_p] * n_tensors)]
-    return cast(Callable[..., bool], function)

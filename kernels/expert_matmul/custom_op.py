@@ -7,8 +7,7 @@ Letters: N tokens, H heads, E experts per head, K chosen per token and head, X w
 out, S slots, G groups, R rows of x, Q rows of the output.
 """
 
-from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,65 +27,51 @@ _library.define(
 )
 
 
-def _forward(
-    x: Tensor,
-    weight_HEXY: Tensor,
-    index_NHK: Tensor,
-    order_S: Tensor | None,
-    offset_G1: Tensor | None,
-    gate_NHK: Tensor | None,
-    rows_in: str,
-    rows_out: str,
-    backend: str,
-    deterministic: bool,
-    precision: str,
-) -> Tensor:
-    slots = slots_of(*index_NHK.shape[1:], rows_in, rows_out)
-    rows = (x.flatten(0, -2), weight_HEXY.flatten(0, 1))
-    gate_S = None if gate_NHK is None else gate_NHK.flatten()
-    if backend == "cpu":
-        out_QY = cpu.forward(*rows, index_NHK, gate_S, slots)
-    else:
-        module, options = _module(backend, deterministic, precision)
-        out_QY = module.forward(*rows, order_S, offset_G1, gate_S, slots, **options)
-    return out_QY.view(rows_shape(index_NHK.shape, rows_out, out_QY.shape[-1]))
+class _Inputs(NamedTuple):
+    """What the operator is given, in the order of its schema."""
+
+    x: Tensor
+    weight_HEXY: Tensor
+    index_NHK: Tensor
+    order_S: Tensor | None
+    offset_G1: Tensor | None
+    gate_NHK: Tensor | None
+    rows_in: str
+    rows_out: str
+    backend: str
+    deterministic: bool
+    precision: str
+
+    def call(self, name: str, *grad_QY: Tensor) -> Any:
+        """Call the backend's function with rows and slots in one dimension each."""
+        slots = slots_of(*self.index_NHK.shape[1:], self.rows_in, self.rows_out)
+        rows = (*grad_QY, self.x.flatten(0, -2), self.weight_HEXY.flatten(0, 1))
+        gate_S = None if self.gate_NHK is None else self.gate_NHK.flatten()
+        if self.backend == "cpu":
+            return getattr(cpu, name)(*rows, self.index_NHK, gate_S, slots)
+        by_order = (self.order_S, self.offset_G1)
+        if self.backend == "sorted":
+            return getattr(sorted, name)(*rows, *by_order, gate_S, slots)
+        from switchhead_kernels.expert_matmul import triton_backend
+
+        options = {"deterministic": self.deterministic, "precision": self.precision}
+        return getattr(triton_backend, name)(*rows, *by_order, gate_S, slots, **options)
 
 
-def _backward(
-    grad: Tensor,
-    x: Tensor,
-    weight_HEXY: Tensor,
-    index_NHK: Tensor,
-    order_S: Tensor | None,
-    offset_G1: Tensor | None,
-    gate_NHK: Tensor | None,
-    rows_in: str,
-    rows_out: str,
-    backend: str,
-    deterministic: bool,
-    precision: str,
-) -> tuple[Tensor, Tensor, Tensor]:
-    slots = slots_of(*index_NHK.shape[1:], rows_in, rows_out)
-    rows = (grad.flatten(0, -2), x.flatten(0, -2), weight_HEXY.flatten(0, 1))
-    gate_S = None if gate_NHK is None else gate_NHK.flatten()
-    if backend == "cpu":
-        grads = cpu.backward(*rows, index_NHK, gate_S, slots)
-    else:
-        module, options = _module(backend, deterministic, precision)
-        grads = module.backward(*rows, order_S, offset_G1, gate_S, slots, **options)
-    grad_x, grad_weight, grad_gate = grads
-    if gate_NHK is not None:
-        grad_gate = grad_gate.view(gate_NHK.shape)
-    return grad_x.view(x.shape), grad_weight.view(weight_HEXY.shape), grad_gate
+def _forward(*arguments: Any) -> Tensor:
+    inputs = _Inputs(*arguments)
+    out_QY = inputs.call("forward")
+    shape = rows_shape(inputs.index_NHK.shape, inputs.rows_out, out_QY.shape[-1])
+    out: Tensor = out_QY.view(shape)
+    return out
 
 
-def _module(backend: str, deterministic: bool, precision: str) -> tuple[ModuleType, dict[str, Any]]:
-    """Return the module of a backend that works on sorted slots, and its options."""
-    if backend == "sorted":
-        return sorted, {}
-    from switchhead_kernels.expert_matmul import triton_backend
-
-    return triton_backend, {"deterministic": deterministic, "precision": precision}
+def _backward(grad: Tensor, *arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
+    inputs = _Inputs(*arguments)
+    grad_x, grad_weight, grad_gate = inputs.call("backward", grad.flatten(0, -2))
+    if inputs.gate_NHK is not None:
+        grad_gate = grad_gate.view(inputs.gate_NHK.shape)
+    return grad_x.view(inputs.x.shape), grad_weight.view(inputs.weight_HEXY.shape), grad_gate
 
 
 _library.impl("expert_matmul", _forward, "CompositeExplicitAutograd")
@@ -94,14 +79,16 @@ _library.impl("expert_matmul_backward", _backward, "CompositeExplicitAutograd")
 
 
 @torch.library.register_fake("switchhead::expert_matmul", lib=_library)
-def _(x: Tensor, weight: Tensor, index: Tensor, *arguments: Any) -> Tensor:
-    rows_out = arguments[4]
-    return x.new_empty(rows_shape(index.shape, rows_out, weight.shape[-1]))
+def _(*arguments: Any) -> Tensor:
+    inputs = _Inputs(*arguments)
+    width = inputs.weight_HEXY.shape[-1]
+    return inputs.x.new_empty(rows_shape(inputs.index_NHK.shape, inputs.rows_out, width))
 
 
 @torch.library.register_fake("switchhead::expert_matmul_backward", lib=_library)
-def _(_grad: Tensor, x: Tensor, weight: Tensor, _index: Tensor, *arguments: Any) -> Any:
-    gate = arguments[2]
+def _(_grad: Tensor, *arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
+    inputs = _Inputs(*arguments)
+    x, weight, gate = inputs.x, inputs.weight_HEXY, inputs.gate_NHK
     fine = torch.promote_types(x.dtype, torch.float32)
     grad_gate = x.new_empty(0 if gate is None else gate.shape, dtype=fine)
     return x.new_empty(x.shape), weight.new_empty(weight.shape), grad_gate

@@ -55,6 +55,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         needs_gradient = any(ctx.needs_input_grad)
         fine = torch.promote_types(weight_VD.dtype, torch.float32)
         hidden, weight = in_compute_dtype(hidden_ND), in_compute_dtype(weight_VD)
+        bias = bias_V.to(fine)
         loss = hidden.new_zeros((), dtype=fine)
         grad_hidden = torch.empty_like(hidden)
         grad_weight: Tensor | None = None
@@ -65,7 +66,6 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 piece = slice(start, start + n_rows)
                 # The bias is added on the way: the product would first copy it to every row.
                 logits = torch.mm(hidden[piece], weight.T)
-                bias = bias_V.detach().to(fine)
                 loss += cross_entropy_(logits, target_N[piece], ignore, bias, grad_bias)
                 if needs_gradient:
                     torch.mm(logits, weight, out=grad_hidden[piece])

@@ -22,7 +22,7 @@ def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Ada
         lr=torch.tensor(config.learning_rate, device=device),
         betas=(config.adam_beta1, config.adam_beta2),
         weight_decay=config.weight_decay,
-        fused=True,
+        fused=device.type in _SCALES_IN_OPTIMIZER,
     )
 
 

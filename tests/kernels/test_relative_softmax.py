@@ -4,12 +4,9 @@ import pytest
 import torch
 
 from switchhead_kernels import rowwise
-from switchhead_kernels.native import build
 
 TOLERANCE = {torch.float32: 1e-6, torch.bfloat16: 8e-3}
 H, B = 2, 3
-
-pytestmark = pytest.mark.skipif(bool(build.why_unavailable()), reason="no C++ compiler")
 
 
 def masks(kind: str, n_queries: int, n_keys: int, dtype: torch.dtype) -> torch.Tensor | None:

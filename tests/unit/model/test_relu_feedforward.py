@@ -3,6 +3,8 @@ import torch
 import torch.nn.functional as F
 
 from switchhead_kernels.rowwise import relu_dropout_
+from switchhead_lab.config.architecture import DenseFeedForward
+from switchhead_lab.model.feedforward import DenseFeedForwardBlock
 from switchhead_lab.model.relu_feedforward import relu_feedforward
 
 N, D = 21, 6
@@ -62,3 +64,16 @@ def test_under_autocast_products_are_bf16_and_gradients_float32(p: float) -> Non
         assert ours.dtype in (torch.bfloat16, torch.float32)
         assert (ours - theirs).norm() < 0.02 * theirs.norm()
     assert all(grad.dtype == torch.float32 for grad in results[0][1:])
+
+
+def test_a_feed_forward_block_keeps_its_mean() -> None:
+    """What is kept is scaled up in the weights, so dropout changes no expectation."""
+    block = DenseFeedForwardBlock(DenseFeedForward(d_ff=4000, p_dropout=0.25), 2)
+    block.reset_parameters(1.0, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        block.down.weight.fill_(1.0)
+        x = torch.randn(64, 3, 2, generator=torch.Generator().manual_seed(1))
+        torch.manual_seed(0)
+        dropped, kept = block.train()(x, None).output_BTD, block.eval()(x, None).output_BTD
+    assert not torch.equal(dropped, kept)
+    assert abs(dropped.mean() / kept.mean() - 1) < 0.01

@@ -46,6 +46,7 @@ def test_a_run_that_ended_keeps_its_state(dead_pid: int) -> None:
     assert observed_state(status(pid=dead_pid, state="failed")) == "failed"
 
 
+# Without /proc nobody can tell when a process was started, and the number alone is believed.
 @pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs /proc")
 def test_a_number_given_to_a_younger_process_is_told_apart() -> None:
     assert process_is_gone(status(started_at=time.time() - 30 * 86_400))
