@@ -66,15 +66,15 @@ def execute_run(
         RecordError: If the run is being trained by another process, or its data changed.
         DataError: If the corpus cannot be prepared.
     """
-    training = config.training
-    host = prepare_host(
-        workspace.settings.device, training.precision, compiles_blocks=training.compile_blocks
-    )
     dataset = open_dataset(workspace.data_dir, config.data, progress=_say)
     make_directory(workspace.runs_dir)
     done = _find_finished(workspace.runs_dir, config, dataset)
     if done is not None:
         return done
+    training = config.training
+    host = prepare_host(
+        workspace.settings.device, training.precision, compiles_blocks=training.compile_blocks
+    )
     lock = FileLock(workspace.runs_dir / f".{identity(config)[:16]}.lock", timeout=0)
     try:
         with lock:
