@@ -1,4 +1,5 @@
-// How a block of rows is multiplied: in registers, or by matrix units where the CPU has them.
+// How a block of rows, slots of one expert, is multiplied: in registers, or by matrix units where the
+// CPU has them.
 #pragma once
 
 #include <type_traits>
@@ -9,12 +10,11 @@
 
 namespace switchhead {
 
-constexpr int64_t kBlockRows = 128;  // the slots of one expert that are multiplied together
-
 // Reads rows where they are, unless they have to be converted or made up to whole pairs.
 template <typename T>
 struct Registers {
   using Compute = std::conditional_t<sizeof(T) == 2 && !kHasBf16Products, float, T>;
+  static constexpr int64_t kBlockRows = 120;  // a multiple of 5, 6 and 8: see `rows_at_once`
   static constexpr int64_t kInner = kPair<Compute>;
   static constexpr bool kCopies = !std::is_same_v<T, Compute>;
 
@@ -41,6 +41,7 @@ struct Units {
   using Compute = bf16;
   static constexpr int64_t kInner = kUnitInner;
   static constexpr bool kCopies = true;
+  static constexpr int64_t kBlockRows = 128;
   static constexpr int64_t kRowStep = 16;  // few sizes, because each is compiled once
 
   static Panels panels(int64_t width) { return Panels(width, int64_t{1} << 30); }

@@ -8,9 +8,11 @@
 namespace switchhead {
 namespace {
 
-// Up to kBlockRows slots of one expert: where their rows are, and where their products go.
-template <typename T, typename C>
+// Slots of one expert: where their rows are, and where their products go.
+template <typename T, typename Engine>
 struct Block {
+  static constexpr int64_t kBlockRows = Engine::kBlockRows;
+  using C = typename Engine::Compute;
   int64_t n = 0;
   const C* left[kBlockRows];
   float* sum[kBlockRows];
@@ -22,6 +24,7 @@ struct Block {
 // What a thread needs to work on the tiles of one pass.
 template <typename Engine, typename T>
 struct TileWorker {
+  static constexpr int64_t kBlockRows = Engine::kBlockRows;
   using C = typename Engine::Compute;
   const Problem& p;
   const TiledSlots& slots;
@@ -33,7 +36,7 @@ struct TileWorker {
   Divider to_of;           // the row that its product is added to
   std::unique_ptr<float[]> sums, products;
   std::unique_ptr<C[]> copied;
-  std::unique_ptr<Block<T, C>> block;
+  std::unique_ptr<Block<T, Engine>> block;
   bool copies;
 
   TileWorker(const Problem& p, const TiledSlots& slots, const PackedWeights<Engine>& weights, const T* from,
@@ -44,7 +47,7 @@ struct TileWorker {
         slots_per_to(is_backward ? p.slots_per_input : p.slots_per_output),
         to_of(is_backward ? p.input_of : p.output_of),
         sums(scratch<float>(slots.per_tile / slots_per_to * weights.panels.width())),
-        products(scratch<float>(Engine::n_products(weights.panels))), block(new Block<T, C>),
+        products(scratch<float>(Engine::n_products(weights.panels))), block(new Block<T, Engine>),
         copies(Engine::kCopies || weights.inner != width_from) {
     if (copies) copied = scratch<C>(kBlockRows * weights.inner);
   }
@@ -69,7 +72,7 @@ struct TileWorker {
 
  private:
   void fill(const int32_t* slot, int64_t n, int64_t first_row, const T* input) {
-    Block<T, C>& b = *block;
+    Block<T, Engine>& b = *block;
     b.n = n;
     for (int64_t r = 0; r < n; ++r) {
       const T* row = from + from_of(slot[r]) * width_from;
@@ -100,28 +103,18 @@ struct TileWorker {
 
   template <bool WITH_DOTS>
   void multiply(int64_t g) {
-    Block<T, C>& b = *block;
+    Block<T, Engine>& b = *block;
     if (WITH_DOTS) std::fill(b.dot, b.dot + b.n, vec{});
     Engine::multiply(b.left, b.n, weights.inner, weights.panels, weights.of(g), products.get(),
                      [&](int64_t r, int64_t column, const auto& values) __attribute__((always_inline)) {
+                       if constexpr (WITH_DOTS) b.dot[r] += dot(values, b.input[r] + column, width_to - column);
                        float* sum = b.sum[r] + column;
                        const vec gate = splat(b.gate[r]);
                        for (const vec& value : values) {
                          store(load(sum) + gate * value, sum);
                          sum += kLanes;
                        }
-                       if constexpr (WITH_DOTS) {
-                         for (const vec& value : values) {
-                           b.dot[r] += value * inputs_at(b.input[r], column);
-                           column += kLanes;
-                         }
-                       }
                      });
-  }
-
-  vec inputs_at(const T* input, int64_t column) const {
-    const int64_t n = width_to - column;
-    return n >= kLanes ? load(input + column) : load_first(input + column, n);
   }
 };
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 
 #include "vectors.h"
 
@@ -33,7 +34,7 @@ struct Panels {
   int64_t n_vectors, n;
 
   explicit Panels(int64_t width, int64_t most = kMostVectors)
-      : n_vectors((width + kLanes - 1) / kLanes), n((n_vectors + most - 1) / most) {}
+      : n_vectors(divide_up(width, kLanes)), n(divide_up(n_vectors, most)) {}
   int64_t width() const { return n_vectors * kLanes; }
   int64_t vectors(int64_t panel) const { return n_vectors / n + (panel < n_vectors % n); }
   int64_t first_column(int64_t panel) const {
@@ -96,71 +97,65 @@ void multiply_panel(const T* const* rows, int64_t n, int64_t stride, const T* pa
                         [&](int64_t r, const vec (&sums)[V]) __attribute__((always_inline)) { take(first + r, sums); });
 }
 
-// Lay out two rows of an operand interleaved, scaled; without a second one it counts as zero.
-inline void put_pair(const float* first, const float*, float scale, float, int64_t width, float* to) {
-  int64_t j = 0;
-  for (; j + kLanes <= width; j += kLanes) store(splat(scale) * load(first + j), to + j);
-  for (; j < width; ++j) to[j] = scale * first[j];
+// Entries of a row in bf16, in the upper half of each lane; rounded where they change.
+template <bool SCALED, typename From>
+inline bits_vec upper_halves(const From* from, int64_t n, float scale) {
+  const vec values = load_first(from, n);
+  if constexpr (SCALED) return rounded_bits(splat(scale) * values);
+  return std::is_same_v<From, bf16> ? reinterpret_cast<bits_vec>(values) : rounded_bits(values);
 }
-inline void put_pair(const bf16* first, const bf16*, float scale, float, int64_t width, float* to) {
-  int64_t j = 0;
-  for (; j + kLanes <= width; j += kLanes) store(splat(scale) * load(first + j), to + j);
-  for (; j < width; ++j) to[j] = scale * to_float(first[j]);
-}
-inline void put_pair(const bf16* first, const bf16* second, float scale, float second_scale, int64_t width, bf16* to) {
-  auto* pairs = reinterpret_cast<uint32_t*>(to);
-  if (!second) {
-    for (int64_t j = 0; j < width; ++j) pairs[j] = from_float<bf16>(scale * to_float(first[j])).bits;
-    return;
+
+// Products with the first n entries of a row, summed lane by lane; n ends within the last vector.
+template <typename T, size_t V>
+__attribute__((always_inline)) inline vec dot(const vec (&values)[V], const T* row, int64_t n) {
+  constexpr int64_t kWhole = V * kLanes;
+  vec total = {};
+  if (n >= kWhole) {
+    for (size_t v = 0; v < V; ++v) total += values[v] * load(row + v * kLanes);
+  } else {
+    for (size_t v = 0; v < V; ++v) total += values[v] * load_first(row + v * kLanes, n - v * kLanes);
   }
-  const vec low_scale = splat(scale), high_scale = splat(second_scale);
-  int64_t j = 0;
-  for (; j + kLanes <= width; j += kLanes) {
-    const bits_vec low = rounded_bits(low_scale * load(first + j)) >> 16;
-    const bits_vec high = rounded_bits(high_scale * load(second + j));
-    store(reinterpret_cast<vec>(low | high), reinterpret_cast<float*>(pairs + j));
-  }
-  for (; j < width; ++j) {
-    const uint32_t low = from_float<bf16>(scale * to_float(first[j])).bits;
-    pairs[j] = low | static_cast<uint32_t>(from_float<bf16>(second_scale * to_float(second[j])).bits) << 16;
-  }
+  return total;
 }
-// The same without scales: no rounding.
-inline void put_pair(const float* first, const float*, int64_t width, float* to) {
-  std::memcpy(to, first, width * sizeof(float));
+
+// Lay out two rows of an operand interleaved, scaled or not; without a second one it counts as zero.
+template <bool SCALED, typename From>
+inline void put_pair(const From* first, const From* second, float scale, float second_scale, int64_t width, bf16* to) {
+  auto* pairs = reinterpret_cast<float*>(to);
+  for_vectors(width, [&](int64_t j, int64_t n) __attribute__((always_inline)) {
+    bits_vec bits = upper_halves<SCALED>(first + j, n, scale) >> 16;
+    if (second) bits |= upper_halves<SCALED>(second + j, n, second_scale);
+    store_first(reinterpret_cast<vec>(bits), n, pairs + j);
+  });
 }
-inline void put_pair(const bf16* first, const bf16*, int64_t width, float* to) {
-  put_pair(first, nullptr, 1.f, 1.f, width, to);
+// In float there is nothing to interleave.
+template <bool SCALED, typename From>
+inline void put_pair(const From* first, const From*, float scale, float, int64_t width, float* to) {
+  for_vectors(width, [&](int64_t j, int64_t n) __attribute__((always_inline)) {
+    const vec values = load_first(first + j, n);
+    store_first(SCALED ? splat(scale) * values : values, n, to + j);
+  });
 }
-inline void put_pair(const float* first, const float* second, int64_t width, bf16* to) {
-  auto* __restrict pairs = reinterpret_cast<uint32_t*>(to);
-  for (int64_t j = 0; j < width; ++j)
-    pairs[j] = from_float<bf16>(first[j]).bits |
-               (second ? static_cast<uint32_t>(from_float<bf16>(second[j]).bits) << 16 : 0u);
-}
-inline void put_pair(const bf16* first, const bf16* second, int64_t width, bf16* to) {
-  if (!second) return put_pair(first, second, 1.f, 1.f, width, to);
-  auto* __restrict pairs = reinterpret_cast<uint32_t*>(to);
-  for (int64_t j = 0; j < width; ++j) pairs[j] = first[j].bits | static_cast<uint32_t>(second[j].bits) << 16;
+template <typename From, typename T>
+inline void put_pair(const From* first, const From* second, int64_t width, T* to) {
+  put_pair<false>(first, second, 1.f, 1.f, width, to);
 }
 
 // Pack n columns that stand as rows of `width_from` entries in a panel of `width` columns.
 template <typename T, typename W>
 void pack_transposed(const W* w, int64_t n, int64_t width_from, int64_t width, T* panel) {
-  constexpr int64_t pair = kPair<T>, kColumns = 16, kSteps = 16;
-  T rows[kColumns][kSteps * pair];  // so that what is written is adjacent
-  for (int64_t column = 0; column < n; column += kColumns) {
-    const int64_t n_columns = std::min(kColumns, n - column);
-    for (int64_t i = 0; i < width_from; i += kSteps * pair) {
-      const int64_t n_entries = std::min(kSteps * pair, width_from - i);
+  constexpr int64_t pair = kPair<T>, kEntries = kLanes * pair;  // a lane holds a step
+  alignas(kVectorBytes) T rows[kLanes][kEntries];
+  for (int64_t column = 0; column < n; column += kLanes) {
+    const int64_t n_columns = std::min(kLanes, n - column);
+    for (int64_t i = 0; i < width_from; i += kEntries) {
+      const int64_t n_entries = std::min(kEntries, width_from - i), n_steps = divide_up(n_entries, pair);
       for (int64_t c = 0; c < n_columns; ++c) {
-        const W* from = w + (column + c) * width_from + i;
-        for (int64_t e = 0; e < n_entries; ++e) rows[c][e] = from_float<T>(to_float(from[e]));
+        store_row(w + (column + c) * width_from + i, n_entries, rows[c]);
         if (n_entries % pair) rows[c][n_entries] = from_float<T>(0.f);
       }
-      for (int64_t step = 0; step * pair < n_entries; ++step)
-        for (int64_t c = 0; c < n_columns; ++c)
-          std::memcpy(panel + (i + step * pair) * width + (column + c) * pair, &rows[c][step * pair], pair * sizeof(T));
+      auto* to = reinterpret_cast<float*>(panel + i * width + column * pair);
+      transpose(reinterpret_cast<const float*>(rows), n_columns, n_steps, width, to);
     }
   }
 }

@@ -68,7 +68,7 @@ double cross_entropy(T* logits, const float* bias, int64_t n_rows, int64_t width
                      int64_t ignore, float* column_sums, int64_t n_threads) {
   const auto exists = [&](int64_t t) { return t == ignore || (0 <= t && t < width); };
   if (!std::all_of(target, target + n_rows, exists)) return -1.;
-  const int64_t n_chunks = (n_rows + kChunkRows - 1) / kChunkRows;
+  const int64_t n_chunks = divide_up(n_rows, kChunkRows);
   std::vector<double> losses(n_chunks);
   std::vector<float> parts(column_sums ? n_chunks * width : 0);
 #pragma omp parallel num_threads(n_threads)
@@ -139,7 +139,7 @@ void relu_dropout(T* x, const float* bias, int64_t n_rows, int64_t width, int64_
 // grad = 0 where x is 0; the sums of its columns.
 template <typename T>
 void relu_gradient(const T* x, T* grad, int64_t n_rows, int64_t width, float* column_sums, int64_t n_threads) {
-  const int64_t n_chunks = (n_rows + kChunkRows - 1) / kChunkRows;
+  const int64_t n_chunks = divide_up(n_rows, kChunkRows);
   std::vector<float> parts(n_chunks * width);
 #pragma omp parallel for num_threads(n_threads) schedule(dynamic)
   for (int64_t chunk = 0; chunk < n_chunks; ++chunk) {

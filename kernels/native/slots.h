@@ -62,10 +62,12 @@ struct TiledSlots {
     const int64_t bytes_in = p.slots_per_token / p.slots_per_input * p.width_in;
     const int64_t bytes_out = p.slots_per_token / p.slots_per_output * p.width_out;
     int64_t tokens = kSumBytes / (std::max(bytes_in, bytes_out) * static_cast<int64_t>(sizeof(float)));
-    tokens = std::min(tokens, (n_tokens + 2 * p.n_threads - 1) / (2 * p.n_threads));
     tokens = std::clamp(tokens, kFewestTokens, kMostTokens);
+    // As many tiles of one size for each thread, at least two.
+    const int64_t n_rounds = std::max<int64_t>(2, divide_up(n_tokens, tokens * p.n_threads));
+    tokens = std::max(kFewestTokens, divide_up(n_tokens, n_rounds * p.n_threads));
     per_tile = tokens * p.slots_per_token;
-    n_tiles = (p.n_slots + per_tile - 1) / per_tile;
+    n_tiles = divide_up(p.n_slots, per_tile);
     order.resize(p.n_slots);
     offset.resize(n_tiles * (p.n_groups + 1));
     bool all = true;

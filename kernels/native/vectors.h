@@ -27,6 +27,10 @@ typedef uint32_t bits_vec __attribute__((vector_size(kVectorBytes)));
 typedef uint16_t half_vec __attribute__((vector_size(kVectorBytes / 2)));
 typedef uint16_t unaligned_half_vec __attribute__((vector_size(kVectorBytes / 2), aligned(2), may_alias));
 
+#if defined(__AVX512F__)
+inline __mmask16 first_lanes(int64_t n) { return static_cast<__mmask16>((1u << n) - 1); }
+#endif
+
 struct bf16 {
   uint16_t bits;
 };
@@ -54,19 +58,32 @@ inline bf16 from_float<bf16>(float x) {
   return {static_cast<uint16_t>(x != x ? 0x7fc0 : rounded)};
 }
 
+// Each half in the lower half of a lane.
+inline bits_vec widened(half_vec halves) {
+#if defined(__AVX512F__)  // the compiler makes five instructions of a conversion, this is one
+  return reinterpret_cast<bits_vec>(_mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(halves)));
+#else
+  return __builtin_convertvector(halves, bits_vec);
+#endif
+}
+
 inline vec splat(float x) { return x - vec{}; }
 
 inline vec load(const float* from) { return *reinterpret_cast<const unaligned_vec*>(from); }
 inline vec load(const bf16* from) {
   const half_vec bits = *reinterpret_cast<const unaligned_half_vec*>(from);
-  return reinterpret_cast<vec>(__builtin_convertvector(bits, bits_vec) << 16);
+  return reinterpret_cast<vec>(widened(bits) << 16);
 }
 
 // bf16 in the upper half of each lane, rounded to nearest even; NaN stays NaN.
 inline bits_vec rounded_bits(vec x) {
+#if defined(__AVX512BF16__)
+  return widened(reinterpret_cast<half_vec>(_mm512_cvtneps_pbh(reinterpret_cast<__m512>(x)))) << 16;
+#else
   const bits_vec bits = reinterpret_cast<bits_vec>(x);
   const bits_vec rounded = (bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff0000u;
   return x == x ? rounded : bits_vec{} + 0x7fc00000u;
+#endif
 }
 
 inline void store(vec x, float* to) { *reinterpret_cast<unaligned_vec*>(to) = x; }
@@ -79,12 +96,56 @@ inline void store(vec x, bf16* to) {
 #endif
 }
 
-// The first n < kLanes entries; the others are zero.
-template <typename T>
-inline vec load_first(const T* from, int64_t n) {
+// The first n > 0 entries, a whole vector where there are as many; the others are zero.
+inline vec load_first(const float* from, int64_t n) {
+  if (n >= kLanes) return load(from);
+#if defined(__AVX512F__)
+  return reinterpret_cast<vec>(_mm512_maskz_loadu_ps(first_lanes(n), from));
+#else
   alignas(kVectorBytes) float entries[kLanes] = {};
-  for (int64_t i = 0; i < n; ++i) entries[i] = to_float(from[i]);
+  std::memcpy(entries, from, n * sizeof(float));
   return load(entries);
+#endif
+}
+inline vec load_first(const bf16* from, int64_t n) {
+  if (n >= kLanes) return load(from);
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+  const __m256i bits = _mm256_maskz_loadu_epi16(first_lanes(n), from);
+  return reinterpret_cast<vec>(widened(reinterpret_cast<half_vec>(bits)) << 16);
+#else
+  alignas(kVectorBytes) bf16 entries[kLanes] = {};
+  std::memcpy(entries, from, n * sizeof(bf16));
+  return load(entries);
+#endif
+}
+
+// Write the first n > 0 entries, a whole vector where there are as many.
+inline void store_first(vec x, int64_t n, float* to) {
+  if (n >= kLanes) return store(x, to);
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(to, first_lanes(n), reinterpret_cast<__m512>(x));
+#else
+  std::memcpy(to, &x, n * sizeof(float));
+#endif
+}
+inline void store_first(vec x, int64_t n, bf16* to) {
+  if (n >= kLanes) return store(x, to);
+  alignas(kVectorBytes / 2) bf16 entries[kLanes];
+  store(x, entries);
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+  const __m256i bits = _mm256_load_si256(reinterpret_cast<const __m256i*>(entries));
+  _mm256_mask_storeu_epi16(to, first_lanes(n), bits);
+#else
+  std::memcpy(to, entries, n * sizeof(bf16));
+#endif
+}
+
+// Call `work(j, n)` for each whole vector of a row, then for what is left: entries j to j + n.
+template <typename Work>
+__attribute__((always_inline)) inline void for_vectors(int64_t width, Work work) {
+  int64_t j = 0;
+  for (; j + kLanes <= width; j += kLanes) work(j, kLanes);
+  if (j < width) work(j, width - j);
 }
 
 // e^x to within 2 units in the last place; 0 below -87.
@@ -133,14 +194,49 @@ inline float exponentials(float* x, int64_t width, float shift) {
   return sum(total) + rest;
 }
 
-// Copy n floats, rounded to T.
-template <typename T>
-inline void store_row(const float* from, int64_t n, T* to) {
-  int64_t j = 0;
-  for (; j + kLanes <= n; j += kLanes) store(load(from + j), to + j);
-  for (; j < n; ++j) to[j] = from_float<T>(from[j]);
+// Copy n entries, rounded to T.
+template <typename From, typename T>
+inline void store_row(const From* from, int64_t n, T* to) {
+  for_vectors(n, [&](int64_t j, int64_t some) { store_first(load_first(from + j, some), some, to + j); });
 }
 
-inline int64_t round_up(int64_t x, int64_t multiple) { return (x + multiple - 1) / multiple * multiple; }
+#if defined(__AVX512F__)
+// Lanes of a and b by turns, from lane FIRST on.
+template <int FIRST>
+inline vec zip(vec a, vec b) {
+  constexpr int kB = 16;
+  const __m512i lanes = _mm512_setr_epi32(FIRST, kB + FIRST, FIRST + 1, kB + FIRST + 1, FIRST + 2, kB + FIRST + 2,
+                                          FIRST + 3, kB + FIRST + 3, FIRST + 4, kB + FIRST + 4, FIRST + 5,
+                                          kB + FIRST + 5, FIRST + 6, kB + FIRST + 6, FIRST + 7, kB + FIRST + 7);
+  return reinterpret_cast<vec>(
+      _mm512_permutex2var_ps(reinterpret_cast<__m512>(a), lanes, reinterpret_cast<__m512>(b)));
+}
+#endif
+
+// Write n_rows rows of kLanes lanes as columns: n_columns rows of the result, `stride` apart.
+inline void transpose(const float* from, int64_t n_rows, int64_t n_columns, int64_t stride, float* to) {
+#if defined(__AVX512F__)
+  vec rows[kLanes], zipped[kLanes];
+  for (int64_t r = 0; r < kLanes; ++r) rows[r] = load(from + r * kLanes);
+  // A row's number gives one bit to the lane's number each time.
+#pragma GCC unroll 4
+  for (int64_t bit = 1; bit < kLanes; bit *= 2) {
+#pragma GCC unroll 8
+    for (int64_t r = 0; r < kLanes / 2; ++r) {
+      zipped[2 * r] = zip<0>(rows[r], rows[r + kLanes / 2]);
+      zipped[2 * r + 1] = zip<8>(rows[r], rows[r + kLanes / 2]);
+    }
+#pragma GCC unroll 16
+    for (int64_t r = 0; r < kLanes; ++r) rows[r] = zipped[r];
+  }
+  for (int64_t c = 0; c < n_columns; ++c) store_first(rows[c], n_rows, to + c * stride);
+#else
+  for (int64_t c = 0; c < n_columns; ++c)
+    for (int64_t r = 0; r < n_rows; ++r) to[c * stride + r] = from[r * kLanes + c];
+#endif
+}
+
+inline int64_t divide_up(int64_t x, int64_t divisor) { return (x + divisor - 1) / divisor; }
+inline int64_t round_up(int64_t x, int64_t multiple) { return divide_up(x, multiple) * multiple; }
 
 }  // namespace switchhead

@@ -22,24 +22,27 @@ template <typename T>
 struct RegisterSums {
   using C = typename Registers<T>::Compute;
   static constexpr int64_t kPairs = kPair<C>;
-  static constexpr int64_t kSlots = 64 * kPairs;  // added up in registers before memory
+  static constexpr int64_t kLeftBytes = 512 << 10;  // to stay in the second cache
   const Problem& p;
   const T *x, *grad;
+  int64_t per_pass;  // slots added up in registers before memory
   Panels panels;
   std::unique_ptr<C[]> left, right;
   std::unique_ptr<float[]> sums;
 
   RegisterSums(const Problem& p, const T* x, const T* grad)
-      : p(p), x(x), grad(grad), panels(p.width_out), left(scratch<C>(kSlots * p.width_in)),
-        right(scratch<C>(kSlots * panels.width())), sums(scratch<float>(p.width_in * panels.width())) {
-    std::memset(static_cast<void*>(right.get()), 0, kSlots * panels.width() * sizeof(C));
+      : p(p), x(x), grad(grad),
+        per_pass(kPairs * std::clamp<int64_t>(kLeftBytes / (p.width_in * kPairs * sizeof(C)), 64, 256)),
+        panels(p.width_out), left(scratch<C>(per_pass * p.width_in)), right(scratch<C>(per_pass * panels.width())),
+        sums(scratch<float>(p.width_in * panels.width())) {
+    std::memset(static_cast<void*>(right.get()), 0, per_pass * panels.width() * sizeof(C));
   }
 
   template <typename W>
   void sum(const std::vector<int32_t>& slots, W* to) {
     const int64_t n = slots.size(), X = p.width_in, Y = p.width_out;
     std::memset(sums.get(), 0, X * panels.width() * sizeof(float));
-    for (int64_t first = 0; first < n; first += kSlots) add(slots.data() + first, std::min(kSlots, n - first));
+    for (int64_t first = 0; first < n; first += per_pass) add(slots.data() + first, std::min(per_pass, n - first));
     for (int64_t panel = 0; panel < panels.n; ++panel) {
       const int64_t column = panels.first_column(panel), width = panels.vectors(panel) * kLanes;
       for (int64_t i = 0; i < X; ++i)
@@ -49,7 +52,7 @@ struct RegisterSums {
 
  private:
   void add(const int32_t* slot, int64_t n) {
-    const int64_t X = p.width_in, n_steps = (n + kPairs - 1) / kPairs;
+    const int64_t X = p.width_in, n_steps = divide_up(n, kPairs);
     for (int64_t step = 0; step < n_steps; ++step) lay_out(slot + step * kPairs, n - step * kPairs, step);
     const C* columns[kMostColumns];
     for (int64_t panel = 0; panel < panels.n; ++panel) {
@@ -58,7 +61,7 @@ struct RegisterSums {
       for (int64_t i = 0; i < X; i += kMostColumns) {
         const int64_t some = std::min(kMostColumns, X - i);
         for (int64_t c = 0; c < some; ++c) columns[c] = left.get() + (i + c) * kPairs;
-        multiply_panel<C>(columns, some, X * kPairs, right.get() + first * kSlots, n_vectors, n_steps,
+        multiply_panel<C>(columns, some, X * kPairs, right.get() + first * per_pass, n_vectors, n_steps,
                           [&](int64_t r, const auto& values) __attribute__((always_inline)) {
                             float* row = target + (i + r) * n_vectors * kLanes;
                             for (const vec& value : values) {
@@ -77,7 +80,7 @@ struct RegisterSums {
     const bool gates_left = p.gate && X <= Y, gates_right = p.gate && X > Y;
     const float gate = p.gate_of(slot[0]), second_gate = second < 0 ? 1.f : p.gate_of(second);
     const auto put = [&](bool gates, const T* from, const T* also, int64_t width, C* to) {
-      if (gates) return put_pair(from, also, gate, second_gate, width, to);
+      if (gates) return put_pair<true>(from, also, gate, second_gate, width, to);
       put_pair(from, also, width, to);
     };
     const T* input = second < 0 ? nullptr : x + p.input_of(second) * X;
@@ -87,7 +90,7 @@ struct RegisterSums {
       const int64_t first = panels.first_column(panel), width = panels.vectors(panel) * kLanes;
       const T* also = second < 0 ? nullptr : grad + p.output_of(second) * Y + first;
       put(gates_right, output + first, also, std::min(width, Y - first),
-          right.get() + first * kSlots + step * width * kPairs);
+          right.get() + first * per_pass + step * width * kPairs);
     }
   }
 
