@@ -18,6 +18,7 @@ from switchhead_kernels.native.library import SUFFIXES
 
 # Dropout decides by 16 bits.
 _N_LEVELS = 1 << 16
+_MOST_CHOICES = 128  # of `largest_indices` in native/rowwise.cpp
 
 
 def cross_entropy_(
@@ -159,9 +160,10 @@ def largest_indices(scores: Tensor, k: int) -> Tensor:
         k: How many, at most E.
     """
     scores = scores.detach()
-    if scores.dtype == torch.float32 and library.is_usable(scores):
+    n_experts = scores.shape[-1]
+    is_known = scores.dtype == torch.float32 and n_experts <= _MOST_CHOICES
+    if is_known and library.is_usable(scores):
         index = scores.new_empty(*scores.shape[:-1], k, dtype=torch.int64)
-        n_experts = scores.shape[-1]
         library.call("largest_indices", scores, scores.numel() // n_experts, n_experts, k, index)
         return index
     return scores.sort(dim=-1, descending=True, stable=True).indices[..., :k]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from switchhead_kernels.expert_matmul import Routing, make_routing
+from switchhead_kernels.narrow_linear import narrow_linear
 from switchhead_kernels.rowwise import largest_indices
 from switchhead_lab.config.architecture import Gate
 from switchhead_lab.model.initialisation import init_router
@@ -89,7 +90,7 @@ class Router(nn.Module):
         """Choose experts for each row of `x_ND` (shape [N, D], any float dtype)."""
         # float32 whatever the autocast: a rounded score can change which experts are chosen.
         with without_autocast(x_ND):
-            logits_NX = x_ND.to(self.weight.dtype) @ self.weight.T
+            logits_NX = narrow_linear(x_ND.to(self.weight.dtype), self.weight)
         logits_NHE = logits_NX.view(-1, self.n_heads, self.n_experts)
         offered_NHE = logits_NHE
         if self.training and self.p_dropout > 0.0:
