@@ -91,10 +91,13 @@ void multiply_panel(const T* const* rows, int64_t n, int64_t stride, const T* pa
   if constexpr (V < kMostVectors) {
     if (n_vectors > V) return multiply_panel<T, V + 1>(rows, n, stride, panel, n_vectors, n_steps, take);
   }
-  constexpr int R = rows_at_once(V);
-  for (int64_t first = 0; first < n; first += R)
-    multiply_rows<R, V>(rows + first, std::min<int64_t>(R, n - first), stride, panel, n_steps,
-                        [&](int64_t r, const vec (&sums)[V]) __attribute__((always_inline)) { take(first + r, sums); });
+  // The rows that are left over are multiplied by half as many at once where that does.
+  constexpr int R = rows_at_once(V), HALF = (R + 1) / 2;
+  int64_t first = 0;
+  const auto take_at = [&](int64_t r, const vec (&sums)[V]) __attribute__((always_inline)) { take(first + r, sums); };
+  for (; n - first > HALF; first += R)
+    multiply_rows<R, V>(rows + first, std::min<int64_t>(R, n - first), stride, panel, n_steps, take_at);
+  if (first < n) multiply_rows<HALF, V>(rows + first, n - first, stride, panel, n_steps, take_at);
 }
 
 // Entries of a row in bf16, in the upper half of each lane; rounded where they change.
