@@ -8,6 +8,8 @@ sequences, T query positions, S key positions, R distances.
 """
 
 import ctypes
+import functools
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -213,3 +215,35 @@ def relative_softmax_gradient_(grad_XTS: Tensor, weight_XTS: Tensor, width: int)
     name = f"relative_softmax_gradient_{SUFFIXES[grad_XTS.dtype]}"
     library.call(name, grad_XTS, weight_XTS, by_distance_XTR, *grad_XTS.shape, width)
     return by_distance_XTR
+
+
+def add_by_position(
+    exact: Sequence[Tensor | None], rounded: Sequence[Tensor | None], shape: Sequence[int]
+) -> Tensor | None:
+    """Add up tensors of all positions and tensors of the last T; None if there are none.
+
+    Args:
+        exact: One of all positions, shape [B, S, D], and one of the last, [B, T, D], of one dtype;
+            None for either that is not there.
+        rounded: The same in another dtype, no finer.
+        shape: B, S and D.
+
+    Returns:
+        Shape [B, S, D], in the finest dtype that is there, float32 or finer.
+    """
+    given = [part for part in (*exact, *rounded) if part is not None]
+    if not given:
+        return None
+    dtype = functools.reduce(torch.promote_types, [part.dtype for part in given], torch.float32)
+    total = given[0].new_empty(tuple(shape), dtype=dtype)
+    kinds = {part.dtype for part in rounded if part is not None} or {torch.float32}
+    is_known = dtype == torch.float32 and all(kind in SUFFIXES for kind in kinds)
+    if is_known and len(kinds) == 1 and library.is_usable(*given):
+        n_last = min(part.shape[1] for part in given)
+        arguments = (*exact, *rounded, *shape, n_last, total)
+        library.call(f"add_by_position_{SUFFIXES[kinds.pop()]}", *arguments)
+        return total
+    total.zero_()
+    for part in given:
+        total[:, -part.shape[1] :] += part
+    return total

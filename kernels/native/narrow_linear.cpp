@@ -11,7 +11,7 @@
 namespace switchhead {
 namespace {
 
-constexpr int64_t kChunkRows = 64;
+constexpr int64_t kChunkRows = 128;
 
 struct Layer {
   const float* x;       // [n_rows, width]

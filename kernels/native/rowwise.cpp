@@ -178,6 +178,35 @@ void convert_rows(const float* from, int64_t n_rows, int64_t width, int64_t widt
   }
 }
 
+// to = the sum of what the parts have for a position of a sequence.
+template <typename T>
+void add_at(const float* exact, const float* exact_last, const T* rounded, const T* rounded_last, int64_t width,
+            float* to) {
+  for_vectors(width, [&](int64_t j, int64_t n) __attribute__((always_inline)) {
+    vec total = {};
+    if (exact) total += load_first(exact + j, n);
+    if (exact_last) total += load_first(exact_last + j, n);
+    if (rounded) total += load_first(rounded + j, n);
+    if (rounded_last) total += load_first(rounded_last + j, n);
+    store_first(total, n, to + j);
+  });
+}
+
+// Sums of rows of all positions ([n_sequences, n_positions, width]) and of the last ones, each may be null.
+template <typename T>
+void add_by_position(const float* exact, const float* exact_last, const T* rounded, const T* rounded_last,
+                     int64_t n_sequences, int64_t n_positions, int64_t width, int64_t n_last, float* total,
+                     int64_t n_threads) {
+#pragma omp parallel for num_threads(n_threads) schedule(static)
+  for (int64_t row = 0; row < n_sequences * n_positions; ++row) {
+    const int64_t place = row % n_positions - (n_positions - n_last);
+    const int64_t last_row = row / n_positions * n_last + place;
+    const auto at = [&](const auto* rows, int64_t i) { return rows && i >= 0 ? rows + i * width : nullptr; };
+    add_at(at(exact, row), at(exact_last, place < 0 ? -1 : last_row), at(rounded, row),
+           at(rounded_last, place < 0 ? -1 : last_row), width, total + row * width);
+  }
+}
+
 // A number of the same order as x, NaN above all and -0 as 0; of equals the lower index is larger.
 inline int64_t rank_of(float x, int64_t index) {
   const float value = x + 0.f;
@@ -240,6 +269,12 @@ using switchhead::bf16;
   void convert_rows_##SUFFIX(const float* from, int64_t n_rows, int64_t width, int64_t width_to, float scale,   \
                              T* to, int64_t n_threads) {                                                        \
     switchhead::convert_rows(from, n_rows, width, width_to, scale, to, n_threads);                              \
+  }                                                                                                             \
+  void add_by_position_##SUFFIX(const float* exact, const float* exact_last, const T* rounded,                  \
+                                const T* rounded_last, int64_t n_sequences, int64_t n_positions, int64_t width, \
+                                int64_t n_last, float* total, int64_t n_threads) {                              \
+    switchhead::add_by_position(exact, exact_last, rounded, rounded_last, n_sequences, n_positions, width,      \
+                                n_last, total, n_threads);                                                      \
   }
 
 extern "C" {

@@ -14,6 +14,9 @@ from switchhead_kernels.native import build
 PROGRAM = """
 import torch
 from switchhead_kernels.expert_matmul import cpu, expert_matmul, make_routing
+from switchhead_kernels.narrow_linear import narrow_linear
+from switchhead_kernels.native import library
+from switchhead_kernels.rowwise import add_by_position, largest_indices
 
 def results(backend, dtype, rows_in, rows_out, sizes):
     N, H, E, K, X, Y = sizes
@@ -40,6 +43,19 @@ for dtype in (torch.float32, torch.bfloat16):
             errors = [((a.double() - b).norm() / b.norm()).item() for a, b in zip(ours, exact)]
             worst = max(worst, *errors)
     print(worst)
+
+x, weight, grad = (torch.randn(n, m).double() for n, m in ((200, 37), (5, 37), (200, 5)))
+inputs = [x.float().requires_grad_(), weight.float().requires_grad_()]
+assert library.is_usable(*inputs)
+logits = narrow_linear(*inputs)
+ours = [logits.detach(), *torch.autograd.grad(logits, inputs, grad.float())]
+whole, last = torch.randn(2, 7, 37), torch.randn(2, 3, 37).bfloat16()
+ours.append(add_by_position((whole, None), (None, last), whole.shape))
+expected = whole.double()
+expected[:, 4:] += last
+pairs = zip(ours, (x @ weight.T, grad @ weight, grad.T @ x, expected))
+print(max(((a - b).norm() / b.norm()).item() for a, b in pairs))
+assert torch.equal(largest_indices(logits, 2), logits.topk(2).indices)
 """
 # What oneDNN's products by matrix units are, by their definition: for CPUs that have none.
 STAND_IN = """
@@ -74,8 +90,13 @@ void brgemm(int64_t M, int64_t N, int64_t K, int64_t ld_a, int64_t ld_b, int64_t
 is_x86 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="names x86 instruction sets")
 
 
-def run(cache: Path, **environment: str) -> tuple[str, float, float]:
-    """Return what multiplies bf16, and the worst errors in float32 and in bf16."""
+def has_avx512(march: str) -> object:
+    is_missing = not torch.cpu.get_capabilities().get("avx512_vl")
+    return pytest.param(march, marks=pytest.mark.skipif(is_missing, reason="no AVX512 here"))
+
+
+def run(cache: Path, **environment: str) -> tuple[str, float, float, float]:
+    """Return what multiplies bf16, the worst errors in float32 and in bf16 and that of passes."""
     variables = {**os.environ, build.CACHE_VARIABLE: str(cache), **environment}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=variables, check=False
@@ -86,13 +107,14 @@ def run(cache: Path, **environment: str) -> tuple[str, float, float]:
 
 
 @is_x86
-@pytest.mark.parametrize("march", ["x86-64", "x86-64-v3", "native"])
+@pytest.mark.parametrize("march", ["x86-64", "x86-64-v3", has_avx512("x86-64-v4"), "native"])
 def test_every_width_of_vectors_gives_the_same(tmp_path: Path, march: str) -> None:
-    products, float32, bf16 = run(tmp_path, **{build.MARCH_VARIABLE: march})
+    products, float32, bf16, passes = run(tmp_path, **{build.MARCH_VARIABLE: march})
     if march != "native" and not torch.cpu.get_capabilities().get("amx_bf16"):
         assert products == "float32"
     assert float32 < 1e-6
     assert bf16 < 5e-3
+    assert passes < 1e-6
 
 
 @is_x86
@@ -104,7 +126,7 @@ def test_matrix_units_give_the_same(tmp_path: Path) -> None:
         [str(compiler), "-O2", "-shared", "-fPIC", "-std=c++17", str(source), "-o", str(library)],
         check=True,
     )
-    products, float32, bf16 = run(tmp_path, LD_PRELOAD=str(library))
+    products, float32, bf16, _ = run(tmp_path, LD_PRELOAD=str(library))
     assert products == "amx"
     assert float32 < 1e-6
     assert bf16 < 5e-3

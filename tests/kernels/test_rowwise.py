@@ -8,17 +8,13 @@ import torch
 import torch.nn.functional as F
 
 from switchhead_kernels import rowwise
-from switchhead_kernels.native import build, library
+from switchhead_kernels.native import library
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 2e-6, torch.bfloat16: 1e-2}
 IGNORE = -100
 
 
-@pytest.fixture(params=["kernels", "operators"], autouse=True)
-def by_kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    if request.param == "operators":
-        monkeypatch.setattr(build, "why_unavailable", lambda: "switched off")
-    return request.param == "kernels"
+pytestmark = pytest.mark.usefixtures("by_kernels")
 
 
 def randn(*shape: int, dtype: torch.dtype) -> torch.Tensor:
@@ -147,6 +143,39 @@ def test_largest_indices_with_ties_to_the_lower_index(k: int) -> None:
         found = rowwise.largest_indices(given, k)
         assert found.dtype == torch.int64
         assert found.flatten(0, 1).tolist() == expected
+
+
+@pytest.mark.parametrize("n_experts", [1, 3, 8, 9, 32, 33, 128, 129])
+def test_largest_indices_of_any_number_of_experts(n_experts: int) -> None:
+    scores = randn(50, n_experts, dtype=torch.float32)
+    odd = torch.tensor([float("inf"), -float("inf"), 0.0, -0.0, float("nan"), -float("nan"), 1e-40])
+    place = torch.randint(len(odd), (50, n_experts), generator=torch.Generator().manual_seed(2))
+    scores[25:] = odd[place[25:]]
+    k = min(n_experts, 5)
+    expected = scores.sort(dim=-1, descending=True, stable=True).indices[:, :k]
+    assert torch.equal(rowwise.largest_indices(scores, k), expected)
+
+
+@pytest.mark.parametrize("rounded_dtype", [torch.bfloat16, torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("sizes", [(1, 1, 1, 1), (2, 7, 3, 37), (3, 8, 8, 16), (2, 5, 2, 100)])
+def test_add_by_position(
+    rounded_dtype: torch.dtype, sizes: tuple[int, int, int, int], by_kernels: bool
+) -> None:
+    B, S, T, D = sizes
+    kinds = (torch.float32, torch.float32, rounded_dtype, rounded_dtype)
+    made = [randn(B, n, D, dtype=kind) for n, kind in zip((S, T, S, T), kinds, strict=True)]
+    for is_there in itertools.product([False, True], repeat=4):
+        given = [part if there else None for part, there in zip(made, is_there, strict=True)]
+        total = rowwise.add_by_position(given[:2], given[2:], (B, S, D))
+        if not any(is_there):
+            assert total is None
+            continue
+        assert total is not None
+        expected = torch.zeros(B, S, D, dtype=torch.float64)
+        for part in given:
+            if part is not None:
+                expected[:, S - part.shape[1] :] += part
+        assert_near(total, expected, torch.float32)
 
 
 def test_results_do_not_depend_on_the_number_of_threads(by_kernels: bool) -> None:

@@ -8,13 +8,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from switchhead_lab.config.architecture import DenseAttention, PositionsConfig
+from switchhead_lab.model.attention_input import attention_input
 from switchhead_lab.model.initialisation import init_normal
 from switchhead_lab.model.positions import (
     build_positions,
     merge_heads,
     split_heads,
 )
-from switchhead_lab.model.precision import in_compute_dtype
 from switchhead_lab.model.sequence_plan import SequencePlan
 from switchhead_lab.model.sublayer import SublayerOutput
 
@@ -54,12 +54,11 @@ class DenseMultiHeadAttention(nn.Module):
             context_BSD: Shape [B, S, D], normalised memory and chunk.
             plan: Queries, keys and what lies between them.
         """
-        context_BSD = in_compute_dtype(context_BSD)
-        chunk_BTD = context_BSD[:, -plan.n_queries :]
+        given = attention_input(context_BSD, plan.n_queries)
         mixed_HBTP = self.positions.attend(
-            split_heads(F.linear(chunk_BTD, self.query_weight), self.d_head),
-            split_heads(F.linear(context_BSD, self.key_weight), self.d_head),
-            split_heads(F.linear(context_BSD, self.value_weight), self.d_head),
+            split_heads(F.linear(given.chunk_BTD, self.query_weight), self.d_head),
+            split_heads(F.linear(given.context_BSD, self.key_weight), self.d_head),
+            split_heads(F.linear(given.context_BSD, self.value_weight), self.d_head),
             plan,
         )
         return SublayerOutput(F.linear(merge_heads(mixed_HBTP), self.output_weight))

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from switchhead_kernels.expert_matmul import expert_matmul
 from switchhead_lab.config.architecture import MoaAttention, PositionsConfig
+from switchhead_lab.model.attention_input import attention_input
 from switchhead_lab.model.initialisation import init_normal
 from switchhead_lab.model.positions import build_positions
-from switchhead_lab.model.precision import in_compute_dtype
 from switchhead_lab.model.router import ExpertChoice, Router
 from switchhead_lab.model.sequence_plan import SequencePlan
 from switchhead_lab.model.sublayer import SublayerOutput
@@ -56,17 +56,17 @@ class MoaMultiHeadAttention(nn.Module):
             plan: Queries, keys and what lies between them.
         """
         B, T, H = context_BSD.shape[0], plan.n_queries, self.config.n_heads
-        choice = self.router(context_BSD[:, -T:].flatten(0, 1))
-        context_BSD = in_compute_dtype(context_BSD)
+        given = attention_input(context_BSD, T)
+        choice = self.router(given.exact_chunk_BTD.flatten(0, 1))
         query_N1HP = expert_matmul(
-            context_BSD[:, -T:].flatten(0, 1),
+            given.chunk_BTD.flatten(0, 1),
             self.query_weight,
             choice.routing,
             rows_in="token",
             rows_out="slot",
         )
-        key_BSP = F.linear(context_BSD, self.key_weight)
-        value_BSP = F.linear(context_BSD, self.value_weight)
+        key_BSP = F.linear(given.context_BSD, self.key_weight)
+        value_BSP = F.linear(given.context_BSD, self.value_weight)
         mixed_HBTP = self.positions.attend(
             query_N1HP.view(B, T, H, -1).permute(2, 0, 1, 3),
             key_BSP.expand(H, -1, -1, -1),

@@ -15,13 +15,13 @@ from switchhead_lab.config.architecture import (
     PositionsConfig,
     SwitchHeadAttention,
 )
+from switchhead_lab.model.attention_input import AttentionInput, attention_input
 from switchhead_lab.model.initialisation import init_normal
 from switchhead_lab.model.positions import (
     build_positions,
     merge_heads,
     split_heads,
 )
-from switchhead_lab.model.precision import in_compute_dtype
 from switchhead_lab.model.router import ExpertChoice, Router
 from switchhead_lab.model.sequence_plan import SequencePlan
 from switchhead_lab.model.sublayer import SublayerOutput
@@ -84,13 +84,12 @@ class SwitchHeadMultiHeadAttention(nn.Module):
             context_BSD: Shape [B, S, D], normalised memory and chunk.
             plan: Queries, keys and what lies between them.
         """
-        source, destination = self._choose(context_BSD, plan.n_queries)
-        context_BSD = in_compute_dtype(context_BSD)
-        chunk_BTD = context_BSD[:, -plan.n_queries :]
+        given = attention_input(context_BSD, plan.n_queries)
+        source, destination = self._choose(given)
         mixed_HBTP = self.positions.attend(
-            self._to_heads("q", self.query_weight, chunk_BTD, destination),
-            self._to_heads("k", self.key_weight, context_BSD, source),
-            self._to_heads("v", self.value_weight, context_BSD, source),
+            self._to_heads("q", self.query_weight, given.chunk_BTD, destination),
+            self._to_heads("k", self.key_weight, given.context_BSD, source),
+            self._to_heads("v", self.value_weight, given.context_BSD, source),
             plan,
         )
         choices = {"value_router": source, "output_router": destination}
@@ -101,17 +100,15 @@ class SwitchHeadMultiHeadAttention(nn.Module):
             {name: choice for name, choice in choices.items() if choice is not None},
         )
 
-    def _choose(
-        self, context_BSD: Tensor, n_queries: int
-    ) -> tuple[ExpertChoice | None, ExpertChoice | None]:
+    def _choose(self, given: AttentionInput) -> tuple[ExpertChoice | None, ExpertChoice | None]:
         """Return the choices at the key positions and at the query positions."""
         source = destination = None
         if hasattr(self, "value_router"):
-            source = self.value_router(context_BSD.flatten(0, 1))
+            source = self.value_router(given.exact_context_BSD.flatten(0, 1))
         if hasattr(self, "output_router"):
-            destination = self.output_router(context_BSD[:, -n_queries:].flatten(0, 1))
+            destination = self.output_router(given.exact_chunk_BTD.flatten(0, 1))
         elif self.config.shared_selection and source is not None:
-            destination = source.last_positions(context_BSD.shape[0], n_queries)
+            destination = source.last_positions(*given.chunk_BTD.shape[:2])
         return source, destination
 
     def _to_heads(

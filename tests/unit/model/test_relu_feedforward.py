@@ -21,7 +21,7 @@ def by_operators(x, up, up_bias, down, down_bias, p: float) -> torch.Tensor:
     """Dropout with the same draws, scaled as usual."""
     hidden = F.linear(x, up, up_bias).relu()
     if p:
-        width = len(up_bias) + -len(up_bias) % 32
+        width = len(up_bias) + -len(up_bias) % 16
         kept = relu_dropout_(torch.ones(N, width), p, int(torch.randint(2**63 - 1, ())))
         hidden = hidden * kept[:, : len(up_bias)].to(hidden.dtype) / (1.0 - p)
     return F.linear(hidden, down, down_bias)
