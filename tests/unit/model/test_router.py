@@ -33,6 +33,11 @@ def test_routing_stays_float32_under_autocast() -> None:
     assert torch.equal(under_autocast.weight_NHK, exact.weight_NHK)
 
 
+def test_rounded_rows_are_routed_in_float32() -> None:
+    rounded = rows().bfloat16()
+    assert torch.equal(router()(rounded).logits_NHE, router()(rounded.float()).logits_NHE)
+
+
 def test_gradient_reaches_only_the_chosen() -> None:
     made = router()
     choice = made(rows(1))
