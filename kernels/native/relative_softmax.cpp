@@ -53,9 +53,9 @@ float add_scores(const T* content, const T* by_distance, const T* mask, int64_t 
 template <typename T>
 void softmax_row(float* scores, int64_t n, float maximum, T* weight) {
   const float scale = 1.f / exponentials(scores, n, maximum);
-  int64_t j = 0;
-  for (; j + kLanes <= n; j += kLanes) store(load(scores + j) * scale, weight + j);
-  for (; j < n; ++j) weight[j] = from_float<T>(scores[j] * scale);
+  for_vectors(n, [&](int64_t j, int64_t some) __attribute__((always_inline)) {
+    store_first(load_first(scores + j, some) * scale, some, weight + j);
+  });
 }
 
 // weight: scores by content in [X, T, S], attention weights out.
@@ -79,11 +79,10 @@ void relative_softmax(T* weight, const T* by_distance, const Mask<T>& mask, int6
 template <typename T>
 float dot(const T* a, const T* b, int64_t n) {
   vec total = {};
-  int64_t j = 0;
-  for (; j + kLanes <= n; j += kLanes) total += load(a + j) * load(b + j);
-  float rest = 0.f;
-  for (; j < n; ++j) rest += to_float(a[j]) * to_float(b[j]);
-  return sum(total) + rest;
+  for_vectors(n, [&](int64_t j, int64_t some) __attribute__((always_inline)) {
+    total += load_first(a + j, some) * load_first(b + j, some);
+  });
+  return sum(total);
 }
 
 // grad: of the weights in, of the scores out, also by distance: [X, T, R], zero elsewhere.
@@ -95,9 +94,9 @@ void relative_softmax_gradient(T* grad, const T* weight, T* by_distance, int64_t
     const T* weights = weight + row * n_keys;
     T* keys = grad + row * n_keys;
     const float mean = dot(keys, weights, n_keys);
-    int64_t j = 0;
-    for (; j + kLanes <= n_keys; j += kLanes) store(load(weights + j) * (load(keys + j) - mean), keys + j);
-    for (; j < n_keys; ++j) keys[j] = from_float<T>(to_float(weights[j]) * (to_float(keys[j]) - mean));
+    for_vectors(n_keys, [&](int64_t j, int64_t n) __attribute__((always_inline)) {
+      store_first(load_first(weights + j, n) * (load_first(keys + j, n) - mean), n, keys + j);
+    });
     const int64_t first = n_queries - 1 - row % n_queries, n = std::min(n_keys, width - first);
     T* distances = by_distance + row * width;
     std::memset(static_cast<void*>(distances), 0, first * sizeof(T));

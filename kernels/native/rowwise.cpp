@@ -47,16 +47,11 @@ float add_bias(const T* row, const float* bias, int64_t width, float* logits) {
 // row[j] = exps[j] * scale, less 1 at the target; its exact values are added to `sums`.
 template <typename T>
 void write_gradient(const float* exps, int64_t width, float scale, int64_t target, T* row, float* sums) {
-  int64_t j = 0;
-  for (; j + kLanes <= width; j += kLanes) {
-    const vec gradient = load(exps + j) * scale;
-    store(gradient, row + j);
-    store(load(sums + j) + gradient, sums + j);
-  }
-  for (; j < width; ++j) {
-    row[j] = from_float<T>(exps[j] * scale);
-    sums[j] += exps[j] * scale;
-  }
+  for_vectors(width, [&](int64_t j, int64_t n) __attribute__((always_inline)) {
+    const vec gradient = load_first(exps + j, n) * scale;
+    store_first(gradient, n, row + j);
+    store_first(load_first(sums + j, n) + gradient, n, sums + j);
+  });
   row[target] = from_float<T>(exps[target] * scale - 1.f);
   sums[target] -= 1.f;
 }
@@ -147,16 +142,11 @@ void relu_gradient(const T* x, T* grad, int64_t n_rows, int64_t width, float* co
     for (int64_t i = chunk * kChunkRows; i < std::min(n_rows, (chunk + 1) * kChunkRows); ++i) {
       const T* from = x + i * width;
       T* to = grad + i * width;
-      int64_t j = 0;
-      for (; j + kLanes <= width; j += kLanes) {
-        const vec value = load(from + j), gradient = value == 0.f ? vec{} : load(to + j);
-        store(gradient, to + j);
-        store(load(sums + j) + gradient, sums + j);
-      }
-      for (; j < width; ++j) {
-        if (to_float(from[j]) == 0.f) to[j] = T{};
-        sums[j] += to_float(to[j]);
-      }
+      for_vectors(width, [&](int64_t j, int64_t n) __attribute__((always_inline)) {
+        const vec value = load_first(from + j, n), gradient = value == 0.f ? vec{} : load_first(to + j, n);
+        store_first(gradient, n, to + j);
+        store_first(load_first(sums + j, n) + gradient, n, sums + j);
+      });
     }
   }
   std::fill(column_sums, column_sums + width, 0.f);
@@ -171,10 +161,10 @@ void convert_rows(const float* from, int64_t n_rows, int64_t width, int64_t widt
   for (int64_t i = 0; i < n_rows; ++i) {
     const float* row = from + i * width;
     T* out = to + i * width_to;
-    int64_t j = 0;
-    for (; j + kLanes <= width; j += kLanes) store(load(row + j) * scale, out + j);
-    for (; j < width; ++j) out[j] = from_float<T>(row[j] * scale);
-    for (; j < width_to; ++j) out[j] = T{};
+    for_vectors(width, [&](int64_t j, int64_t n) __attribute__((always_inline)) {
+      store_first(load_first(row + j, n) * scale, n, out + j);
+    });
+    std::fill(out + width, out + width_to, T{});
   }
 }
 
