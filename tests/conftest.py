@@ -1,10 +1,11 @@
 """Fixtures for all tests: a small workspace of its own, never the project's."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from switchhead_lab.config.files import parse
 from switchhead_lab.config.schema import RunConfig
@@ -12,6 +13,8 @@ from switchhead_lab.config.workspace import Workspace, find_workspace
 
 # Before MLflow or Optuna can be imported by any test.
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+
+_FP32_PRECISION = torch.backends.mkldnn.matmul.fp32_precision
 
 WORDS = ("river", "stone", "lamp", "winter", "bread", "glass", "music", "garden", "paper", "horse")
 
@@ -39,6 +42,14 @@ def _write_corpus(path: Path, n_lines: int = 1500) -> Path:
 def write_corpus() -> Callable[..., Path]:
     """Write a small structured text to a path."""
     return _write_corpus
+
+
+@pytest.fixture(autouse=True)
+def _float32_products_by_default() -> Iterator[None]:
+    """Take back what a run sets for its process: bits must not depend on which test came before."""
+    torch.backends.mkldnn.matmul.fp32_precision = _FP32_PRECISION
+    yield
+    torch.backends.mkldnn.matmul.fp32_precision = _FP32_PRECISION
 
 
 @pytest.fixture(autouse=True)

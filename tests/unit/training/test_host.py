@@ -8,13 +8,6 @@ from switchhead_lab.errors import ConfigError
 from switchhead_lab.training import host
 
 
-@pytest.fixture(autouse=True)
-def _restore_matmul_setting():
-    before = torch.backends.mkldnn.matmul.fp32_precision
-    yield
-    torch.backends.mkldnn.matmul.fp32_precision = before
-
-
 def test_float32_products_stay_float32() -> None:
     host.use_onednn_for_fp32()
     assert host.fp32_matmul_error() < 1e-5
