@@ -247,3 +247,22 @@ def add_by_position(
     for part in given:
         total[:, -part.shape[1] :] += part
     return total
+
+
+def channels_last(x_HBPS: Tensor) -> Tensor:
+    """Return a tensor in the order in memory that the gradient of a projection to heads reads.
+
+    Args:
+        x_HBPS: Shape [H, B, P, S]: by head, sequence, channel and position.
+
+    Returns:
+        Shape [H, B, S, P], in memory as [B, S, H, P].
+    """
+    H, B, P, S = x_HBPS.shape
+    out_BSHP = x_HBPS.new_empty(B, S, H, P)
+    if x_HBPS.dtype in SUFFIXES and library.is_usable(x_HBPS):
+        name = f"channels_last_{SUFFIXES[x_HBPS.dtype]}"
+        library.call(name, x_HBPS, *x_HBPS.shape, out_BSHP)
+    else:
+        out_BSHP.copy_(x_HBPS.permute(1, 3, 0, 2))
+    return out_BSHP.permute(2, 0, 1, 3)

@@ -197,6 +197,29 @@ void add_by_position(const float* exact, const float* exact_last, const T* round
   }
 }
 
+// to[b][s][h][p] = from[h][b][p][s].
+template <typename T>
+void channels_last(const T* from, int64_t n_heads, int64_t n_sequences, int64_t n_channels, int64_t n_positions, T* to,
+                   int64_t n_threads) {
+  const int64_t n_blocks = divide_up(n_positions, kLanes), width = n_heads * n_channels;
+#pragma omp parallel for num_threads(n_threads) schedule(static)
+  for (int64_t block = 0; block < n_sequences * n_blocks; ++block) {
+    const int64_t b = block / n_blocks, first = block % n_blocks * kLanes;
+    const int64_t n_here = std::min(kLanes, n_positions - first);
+    alignas(kVectorBytes) float rows[kLanes * kLanes], columns[kLanes * kLanes];
+    for (int64_t h = 0; h < n_heads; ++h) {
+      const T* map = from + (h * n_sequences + b) * n_channels * n_positions + first;
+      T* out = to + (b * n_positions + first) * width + h * n_channels;
+      for_vectors(n_channels, [&](int64_t p, int64_t n) {
+        for (int64_t r = 0; r < n; ++r)
+          store(load_first(map + (p + r) * n_positions, n_here), rows + r * kLanes);
+        transpose(rows, n, n_here, kLanes, columns);
+        for (int64_t c = 0; c < n_here; ++c) store_first(load(columns + c * kLanes), n, out + c * width + p);
+      });
+    }
+  }
+}
+
 // A number of the same order as x, NaN above all and -0 as 0; of equals the lower index is larger.
 inline int64_t rank_of(float x, int64_t index) {
   const float value = x + 0.f;
@@ -265,6 +288,10 @@ using switchhead::bf16;
                                 int64_t n_last, float* total, int64_t n_threads) {                              \
     switchhead::add_by_position(exact, exact_last, rounded, rounded_last, n_sequences, n_positions, width,      \
                                 n_last, total, n_threads);                                                      \
+  }                                                                                                             \
+  void channels_last_##SUFFIX(const T* from, int64_t n_heads, int64_t n_sequences, int64_t n_channels,          \
+                              int64_t n_positions, T* to, int64_t n_threads) {                                  \
+    switchhead::channels_last(from, n_heads, n_sequences, n_channels, n_positions, to, n_threads);              \
   }
 
 extern "C" {

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from switchhead_kernels.rowwise import (
+    channels_last,
     has_relative_softmax,
     relative_softmax_,
     relative_softmax_gradient_,
@@ -124,8 +125,8 @@ class _RelativeAttention(torch.autograd.Function):
         return (
             by_head(grad_content_XTP),
             grad_position,
-            by_head(grad_key_XPS).transpose(2, 3),
-            by_head(grad_value_XPS).transpose(2, 3),
+            channels_last(by_head(grad_key_XPS)),
+            channels_last(by_head(grad_value_XPS)),
             grad_position_key_HPR.transpose(1, 2),
             None,
         )

@@ -16,7 +16,7 @@ import torch
 from switchhead_kernels.expert_matmul import cpu, expert_matmul, make_routing
 from switchhead_kernels.narrow_linear import narrow_linear
 from switchhead_kernels.native import library
-from switchhead_kernels.rowwise import add_by_position, largest_indices
+from switchhead_kernels.rowwise import add_by_position, channels_last, largest_indices
 
 def results(backend, dtype, rows_in, rows_out, sizes):
     N, H, E, K, X, Y = sizes
@@ -55,6 +55,8 @@ expected = whole.double()
 expected[:, 4:] += last
 pairs = zip(ours, (x @ weight.T, grad @ weight, grad.T @ x, expected))
 print(max(((a - b).norm() / b.norm()).item() for a, b in pairs))
+by_channel = torch.randn(2, 3, 21, 37)
+assert torch.equal(channels_last(by_channel), by_channel.transpose(2, 3))
 assert torch.equal(largest_indices(logits, 2), logits.topk(2).indices)
 """
 # What oneDNN's products by matrix units are, by their definition: for CPUs that have none.

@@ -178,6 +178,17 @@ def test_add_by_position(
         assert_near(total, expected, torch.float32)
 
 
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 3, 16, 32), (3, 2, 41, 19), (1, 4, 5, 100)])
+def test_channels_last(dtype: torch.dtype, shape: tuple[int, int, int, int]) -> None:
+    x = randn(*shape, dtype=dtype)
+    ours = rowwise.channels_last(x)
+    assert torch.equal(ours, x.transpose(2, 3))
+    assert ours.permute(1, 2, 0, 3).is_contiguous()
+    apart = x.transpose(2, 3).contiguous().transpose(2, 3)
+    assert torch.equal(rowwise.channels_last(apart), ours)
+
+
 def test_results_do_not_depend_on_the_number_of_threads(by_kernels: bool) -> None:
     if not by_kernels:
         return
