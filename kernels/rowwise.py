@@ -236,12 +236,12 @@ def add_by_position(
         return None
     dtype = functools.reduce(torch.promote_types, [part.dtype for part in given], torch.float32)
     total = given[0].new_empty(tuple(shape), dtype=dtype)
-    kinds = {part.dtype for part in rounded if part is not None} or {torch.float32}
-    is_known = dtype == torch.float32 and all(kind in SUFFIXES for kind in kinds)
-    if is_known and len(kinds) == 1 and library.is_usable(*given):
+    is_exact = all(part is None or part.dtype == torch.float32 for part in exact)
+    rounded_dtype = next((part.dtype for part in rounded if part is not None), torch.float32)
+    if is_exact and rounded_dtype in SUFFIXES and library.is_usable(*given):
         n_last = min(part.shape[1] for part in given)
         arguments = (*exact, *rounded, *shape, n_last, total)
-        library.call(f"add_by_position_{SUFFIXES[kinds.pop()]}", *arguments)
+        library.call(f"add_by_position_{SUFFIXES[rounded_dtype]}", *arguments)
         return total
     total.zero_()
     for part in given:

@@ -3,8 +3,7 @@
 // Rows are worked on in chunks of a fixed size and sums over rows are added up in the order of
 // chunks, so results do not depend on the number of threads.
 
-#include <vector>
-
+#include "parts.h"
 #include "products.h"
 #include "slots.h"
 
@@ -74,11 +73,7 @@ void add_weight_gradient(const Layer& layer, const float* grad, int64_t chunk, c
       });
     multiply_panel<float>(outputs.data(), layer.n_outputs, layer.n_outputs, right, panels.vectors(panel), n,
                           [&](int64_t o, const auto& values) __attribute__((always_inline)) {
-                            float* sum = sums + o * panels.width() + column;
-                            for (const vec& value : values) {
-                              store(load(sum) + value, sum);
-                              sum += kLanes;
-                            }
+                            add_values(values, sums + o * panels.width() + column);
                           });
   }
 }
@@ -97,14 +92,11 @@ void backward(const Layer& layer, const float* grad, float* grad_x, float* grad_
       weight.multiply(grad, chunk * kChunkRows, layer.chunk_end(chunk), layer.width, grad_x);
       add_weight_gradient(layer, grad, chunk, panels, right.get(), parts.data() + chunk * size);
     }
-#pragma omp for schedule(static)
-    for (int64_t o = 0; o < layer.n_outputs; ++o) {
-      float* sums = parts.data() + o * panels.width();
-      for (int64_t chunk = 1; chunk < layer.n_chunks(); ++chunk)
-        for (int64_t j = 0; j < panels.width(); ++j) sums[j] += sums[chunk * size + j];
-      store_row(sums, layer.width, grad_weight + o * layer.width);
-    }
   }
+  std::vector<float> sums(size);
+  add_parts(parts, size, sums.data(), n_threads);
+  for (int64_t o = 0; o < layer.n_outputs; ++o)
+    store_row(sums.data() + o * panels.width(), layer.width, grad_weight + o * layer.width);
 }
 
 }  // namespace

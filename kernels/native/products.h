@@ -108,6 +108,12 @@ inline bits_vec upper_halves(const From* from, int64_t n, float scale) {
   return std::is_same_v<From, bf16> ? reinterpret_cast<bits_vec>(values) : rounded_bits(values);
 }
 
+// to[v] += values[v].
+template <size_t V>
+__attribute__((always_inline)) inline void add_values(const vec (&values)[V], float* to) {
+  for (size_t v = 0; v < V; ++v) store(load(to + v * kLanes) + values[v], to + v * kLanes);
+}
+
 // Products with the first n entries of a row, summed lane by lane; n ends within the last vector.
 template <typename T, size_t V>
 __attribute__((always_inline)) inline vec dot(const vec (&values)[V], const T* row, int64_t n) {

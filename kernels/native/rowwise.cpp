@@ -5,26 +5,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <memory>
-#include <vector>
 
-#include "vectors.h"
+#include "parts.h"
 
 namespace switchhead {
 namespace {
 
 constexpr int64_t kChunkRows = 64;
-
-// Add up the rows of `parts` ([n, width]) to `sums`, in order.
-void add_parts(const std::vector<float>& parts, int64_t width, float* sums, int64_t n_threads) {
-  const int64_t n = parts.size() / width;
-#pragma omp parallel for num_threads(n_threads) schedule(static)
-  for (int64_t j = 0; j < width; ++j) {
-    float total = sums[j];
-    for (int64_t i = 0; i < n; ++i) total += parts[i * width + j];
-    sums[j] = total;
-  }
-}
 
 // logits[j] = row[j] + bias[j], where there is one; returns their maximum.
 template <typename T>

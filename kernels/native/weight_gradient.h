@@ -63,11 +63,7 @@ struct RegisterSums {
         for (int64_t c = 0; c < some; ++c) columns[c] = left.get() + (i + c) * kPairs;
         multiply_panel<C>(columns, some, X * kPairs, right.get() + first * per_pass, n_vectors, n_steps,
                           [&](int64_t r, const auto& values) __attribute__((always_inline)) {
-                            float* row = target + (i + r) * n_vectors * kLanes;
-                            for (const vec& value : values) {
-                              store(load(row) + value, row);
-                              row += kLanes;
-                            }
+                            add_values(values, target + (i + r) * n_vectors * kLanes);
                           });
       }
     }

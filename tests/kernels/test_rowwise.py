@@ -156,13 +156,14 @@ def test_largest_indices_of_any_number_of_experts(n_experts: int) -> None:
     assert torch.equal(rowwise.largest_indices(scores, k), expected)
 
 
-@pytest.mark.parametrize("rounded_dtype", [torch.bfloat16, torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("exact_dtype", [torch.bfloat16, torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("rounded_dtype", [torch.bfloat16, torch.float32], ids=str)
 @pytest.mark.parametrize("sizes", [(1, 1, 1, 1), (2, 7, 3, 37), (3, 8, 8, 16), (2, 5, 2, 100)])
 def test_add_by_position(
-    rounded_dtype: torch.dtype, sizes: tuple[int, int, int, int], by_kernels: bool
+    exact_dtype: torch.dtype, rounded_dtype: torch.dtype, sizes: tuple[int, int, int, int]
 ) -> None:
     B, S, T, D = sizes
-    kinds = (torch.float32, torch.float32, rounded_dtype, rounded_dtype)
+    kinds = (exact_dtype, exact_dtype, rounded_dtype, rounded_dtype)
     made = [randn(B, n, D, dtype=kind) for n, kind in zip((S, T, S, T), kinds, strict=True)]
     for is_there in itertools.product([False, True], repeat=4):
         given = [part if there else None for part, there in zip(made, is_there, strict=True)]

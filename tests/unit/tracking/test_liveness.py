@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 from switchhead_lab.tracking.liveness import observed_state, process_is_gone
@@ -46,7 +47,15 @@ def test_a_run_that_ended_keeps_its_state(dead_pid: int) -> None:
     assert observed_state(status(pid=dead_pid, state="failed")) == "failed"
 
 
-# Without /proc nobody can tell when a process was started, and the number alone is believed.
-@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs /proc")
 def test_a_number_given_to_a_younger_process_is_told_apart() -> None:
     assert process_is_gone(status(started_at=time.time() - 30 * 86_400))
+
+
+def test_a_process_that_may_not_be_looked_at_is_not_called_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def deny(pid: int) -> None:
+        raise psutil.AccessDenied(pid)
+
+    monkeypatch.setattr(psutil, "Process", deny)
+    assert not process_is_gone(status())

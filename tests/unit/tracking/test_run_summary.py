@@ -3,6 +3,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from switchhead_lab.errors import RecordError
@@ -57,10 +58,10 @@ def test_a_running_run_whose_process_is_gone_says_so(
     record = make_run("running")
     assert cell(record, "state") == "running"
 
-    def no_process(_pid: int, _signal: int) -> None:
-        raise ProcessLookupError
+    def no_process(pid: int) -> None:
+        raise psutil.NoSuchProcess(pid)
 
-    monkeypatch.setattr(liveness.os, "kill", no_process)
+    monkeypatch.setattr(liveness.psutil, "Process", no_process)
     assert cell(record, "state") == "interrupted (process gone)"
     assert select_runs([record], runs_dir, state="interrupted") == [record]
     assert select_runs([record], runs_dir, state="running") == []
