@@ -213,7 +213,7 @@ inline vec zip(vec a, vec b) {
 }
 #endif
 
-// Write n_rows rows of kLanes lanes as columns: n_columns rows of the result, `stride` apart.
+// Write n_rows rows of kLanes lanes, be they floats or pairs of bf16, as columns: n_columns rows of the result, `stride` apart.
 inline void transpose(const float* from, int64_t n_rows, int64_t n_columns, int64_t stride, float* to) {
 #if defined(__AVX512F__)
   vec rows[kLanes], zipped[kLanes];
@@ -232,7 +232,7 @@ inline void transpose(const float* from, int64_t n_rows, int64_t n_columns, int6
   for (int64_t c = 0; c < n_columns; ++c) store_first(rows[c], n_rows, to + c * stride);
 #else
   for (int64_t c = 0; c < n_columns; ++c)
-    for (int64_t r = 0; r < n_rows; ++r) to[c * stride + r] = from[r * kLanes + c];
+    for (int64_t r = 0; r < n_rows; ++r) std::memcpy(to + c * stride + r, from + r * kLanes + c, sizeof(float));
 #endif
 }
 

@@ -115,7 +115,8 @@ def test_every_width_of_vectors_gives_the_same(tmp_path: Path, march: str) -> No
     assert passes < 1e-6
 
 
-def test_matrix_units_give_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("march", [*MARCHES[:1], "native"])
+def test_matrix_units_give_the_same(tmp_path: Path, march: str) -> None:
     source, library = tmp_path / "units.cpp", tmp_path / "units.so"
     source.write_text(STAND_IN)
     compiler = shutil.which(build.find_compiler() or "")
@@ -123,7 +124,9 @@ def test_matrix_units_give_the_same(tmp_path: Path) -> None:
         [str(compiler), "-O2", "-shared", "-fPIC", "-std=c++17", str(source), "-o", str(library)],
         check=True,
     )
-    products, float32, bf16, _ = run(tmp_path, LD_PRELOAD=str(library))
+    products, float32, bf16, _ = run(
+        tmp_path, LD_PRELOAD=str(library), **{build.MARCH_VARIABLE: march}
+    )
     assert products == "amx"
     assert float32 < 1e-6
     assert bf16 < 5e-3
