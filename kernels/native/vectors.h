@@ -213,7 +213,8 @@ inline vec zip(vec a, vec b) {
 }
 #endif
 
-// Write n_rows rows of kLanes lanes, be they floats or pairs of bf16, as columns: n_columns rows of the result, `stride` apart.
+// Write n_rows rows of kLanes lanes, be they floats or pairs of bf16, as columns: n_columns rows of the
+// result, `stride` apart.
 inline void transpose(const float* from, int64_t n_rows, int64_t n_columns, int64_t stride, float* to) {
 #if defined(__AVX512F__)
   vec rows[kLanes], zipped[kLanes];
