@@ -59,7 +59,10 @@ def step(
     configs = {name: config for name, config in configs.items() if not wanted or name in wanted}
     training = declared.training
     host = prepare_host(
-        workspace.settings.device, training.precision, compiles_blocks=training.compile_blocks
+        workspace.settings.device,
+        training.precision,
+        compiles_blocks=training.compile_blocks,
+        captures_step=training.capture_step,
     )
     bench = bench_steps(configs, host, rounds, _say)
     data = write_step_bench(workspace.reports_dir, declared, bench, host)

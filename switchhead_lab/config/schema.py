@@ -49,6 +49,10 @@ class TrainingConfig(Part):
     compile_blocks: bool = Field(default=False, exclude_if=lambda value: not value)
     """Compile each block with torch.compile, on GPUs only: a slow first step for faster ones.
     Rounds differently from uncompiled blocks. Absent where false."""
+    capture_step: bool = Field(default=False, exclude_if=lambda value: not value)
+    """Record the whole step as a CUDA graph and replay it: one launch instead of thousands, which
+    small models otherwise wait for. CUDA only, without `checkpoint_activations`. Absent where
+    false."""
     validate_every: int = Field(ge=1)
     """Steps between two passes over the validation split."""
     checkpoint_every: int = Field(ge=1)
@@ -69,6 +73,11 @@ class TrainingConfig(Part):
             raise ValueError(
                 f"micro_batch_size={self.micro_batch_size} does not divide "
                 f"batch_size={self.batch_size}; use a divisor"
+            )
+        if self.capture_step and self.checkpoint_activations:
+            raise ValueError(
+                "capture_step=true with checkpoint_activations=true: a graph cannot restore the "
+                "random state that recomputed blocks need; set one of them to false"
             )
         if self.n_warmup_steps >= self.n_steps:
             raise ValueError(

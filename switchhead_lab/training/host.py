@@ -42,22 +42,30 @@ class Host:
         return f"{self.device.type} ({self.facts['device_name']})"
 
 
-def prepare_host(device: str, precision: str, *, compiles_blocks: bool = False) -> Host:
+def prepare_host(
+    device: str, precision: str, *, compiles_blocks: bool = False, captures_step: bool = False
+) -> Host:
     """Choose device and arithmetic, and tune the CPU.
 
     Args:
         device: "auto", "cpu", "cuda" or "mps".
         precision: "auto", "bf16" or "fp32".
         compiles_blocks: Whether blocks are to be compiled.
+        captures_step: Whether steps are to be replayed as a CUDA graph.
 
     Raises:
-        ConfigError: If the asked device is not there, or not one that blocks are compiled for.
+        ConfigError: If the asked device is not there or cannot do what is asked.
     """
     chosen = _choose_device(device)
     if compiles_blocks and chosen.type == "cpu":
         raise ConfigError(
             "training.compile_blocks = true but the device is a CPU, where compiled blocks are no "
             "faster than the kernels that are there; leave it out, or use a GPU"
+        )
+    if captures_step and chosen.type != "cuda":
+        raise ConfigError(
+            f"training.capture_step = true but the device is {chosen.type}; only CUDA has graphs; "
+            "leave it out"
         )
     resolved = _choose_precision(chosen, precision)
     facts: dict[str, Any] = {

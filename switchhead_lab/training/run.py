@@ -73,7 +73,10 @@ def execute_run(
         return done
     training = config.training
     host = prepare_host(
-        workspace.settings.device, training.precision, compiles_blocks=training.compile_blocks
+        workspace.settings.device,
+        training.precision,
+        compiles_blocks=training.compile_blocks,
+        captures_step=training.capture_step,
     )
     lock = FileLock(workspace.runs_dir / f".{identity(config)[:16]}.lock", timeout=0)
     try:

@@ -16,6 +16,13 @@ from switchhead_lab.data.batches import Batch
 from switchhead_lab.data.dataset import TrainingBatches
 from switchhead_lab.errors import TrainingError
 from switchhead_lab.model.transformer import Memory, Transformer
+from switchhead_lab.training.captured_step import (
+    CapturedStep,
+    MicroBatches,
+    TakenStep,
+    TakeStep,
+    step_graph,
+)
 from switchhead_lab.training.host import Host
 from switchhead_lab.training.objectives import Objective
 from switchhead_lab.training.optimisation import (
@@ -45,6 +52,9 @@ class Stepper:
         self._optimizer = build_optimizer(self.model, config.training)
         self._n_micro_batches = config.training.batch_size // config.training.micro_batch_size
         self._memories: list[Memory] = [()] * self._n_micro_batches
+        self._take: TakeStep = self._take_eagerly
+        if config.training.capture_step:
+            self._take = CapturedStep(self._take_eagerly, step_graph(host.device))
 
     def step(self, number: int) -> tuple[float, int]:
         """Take the step of this number, from 0; return the summed loss in nats and its targets.
@@ -58,14 +68,14 @@ class Stepper:
         parts = self._on_device(batch)
         if batch.starts_stream:
             self._memories = [()] * self._n_micro_batches
-        loss_sum, norm = self._take(parts, batch.targets.size)
-        # All that is asked of the device, and only now that everything was given to it.
+        loss_sum, norm, self._memories = self._take(parts, batch.targets.size, self._memories)
+        # The step's only device sync, after all work is queued.
         loss_nats = float(loss_sum)
         self._require_finite("loss", loss_nats, number)
         self._require_finite("gradient norm", float(norm), number)
         return loss_nats, batch.targets.size
 
-    def _on_device(self, batch: Batch) -> list[tuple[Tensor, Tensor]]:
+    def _on_device(self, batch: Batch) -> MicroBatches:
         """Return inputs and targets of each micro-batch."""
         rows = self._config.training.micro_batch_size
         pairs = []
@@ -76,27 +86,28 @@ class Stepper:
             pairs.append((inputs, targets))
         return pairs
 
-    def _take(self, parts: list[tuple[Tensor, Tensor]], n_targets: int) -> tuple[Tensor, Tensor]:
-        """Take the step; return the summed loss and the gradient's norm, without waiting for them.
+    def _take_eagerly(
+        self, parts: MicroBatches, n_targets: int, memories: list[Memory]
+    ) -> TakenStep:
+        """Queue all work of a step without a device sync.
 
         Gradients are those of the mean loss over all micro-batches.
         """
         self._optimizer.zero_grad(set_to_none=True)
         is_bf16 = self._host.precision == "bf16"
-        losses = []
-        for number, (inputs, targets) in enumerate(parts):
-            memory = self._memories[number]
+        losses, new_memories = [], []
+        for (inputs, targets), memory in zip(parts, memories, strict=True):
             with torch.autocast(self._host.device.type, torch.bfloat16, enabled=is_bf16):
                 score = self._objective.score(self.model, inputs, targets, memory)
             loss = score.loss_nats_sum / n_targets
             if score.auxiliary_loss is not None:
                 loss = loss + score.auxiliary_loss / self._n_micro_batches
             loss.backward()
-            self._memories[number] = score.memory
+            new_memories.append(score.memory)
             losses.append(score.loss_nats_sum.detach())
         loss_sum = torch.stack(losses).sum()
         norm, _ = take_clipped_step(self._optimizer, self._config.training.clip_norm, loss_sum)
-        return loss_sum, norm
+        return TakenStep(loss_sum, norm, new_memories)
 
     def _require_finite(self, name: str, value: float, number: int) -> None:
         if not math.isfinite(value):

@@ -55,8 +55,8 @@ def test_nothing_waits_for_the_device_within_a_step(tiny_config, attention: str)
     batch = RandomBatches(config).at(0)
     parts = stepper._on_device(batch)
     with RefuseWaiting():
-        loss, norm = stepper._take(parts, batch.targets.size)
-        stepper._take(parts, batch.targets.size)
+        loss, norm, memories = stepper._take(parts, batch.targets.size, stepper._memories)
+        stepper._take(parts, batch.targets.size, memories)
     assert loss.isfinite()
     assert norm > 0
 

@@ -1,0 +1,98 @@
+"""A captured step: what goes into a recording and comes out of it, by a stand-in for the graph."""
+
+import numpy as np
+import pytest
+import torch
+
+from switchhead_lab.config.schema import RunConfig
+from switchhead_lab.data.batches import TokenBatches
+from switchhead_lab.errors import ConfigError
+from switchhead_lab.model.transformer import build_model
+from switchhead_lab.training.captured_step import CapturedStep, RepeatedStep, TakenStep
+from switchhead_lab.training.host import Host, prepare_host
+from switchhead_lab.training.objectives import build_objective
+from switchhead_lab.training.step import Stepper
+
+N_STEPS = 17
+
+
+def stepper_of(config: RunConfig) -> Stepper:
+    # Seven steps of an epoch: streams begin anew while a graph is there.
+    tokens = np.random.default_rng(0).integers(1, 256, 7 * 4 * 16 + 1)
+    batches = TokenBatches(tokens, config.training.batch_size, config.model.seq_len, seed=0)
+    model = build_model(config.model, config.vocab_size, config.seed).train()
+    host = Host(torch.device("cpu"), "fp32", {"device_name": "test"})
+    return Stepper(config, model, build_objective(config.objective), batches, host)
+
+
+def with_memory(config: RunConfig) -> RunConfig:
+    tree = config.model_dump(mode="json")
+    tree["model"]["context_multiple"] = 2
+    return RunConfig.model_validate(tree)
+
+
+@pytest.mark.parametrize("attention", ["dense", "switchhead"])
+@pytest.mark.parametrize("micro_batch_size", [2, 4])
+def test_captured_steps_are_those_of_eager_ones(
+    tiny_config, attention: str, micro_batch_size: int
+) -> None:
+    training = {"n_steps": N_STEPS, "micro_batch_size": micro_batch_size}
+    eager = stepper_of(with_memory(tiny_config(attention, **training)))
+    captured = stepper_of(with_memory(tiny_config(attention, **training, capture_step=True)))
+    losses = [[one.step(number) for number in range(N_STEPS)] for one in (eager, captured)]
+    assert losses[0] == losses[1]
+    expected, found = eager.tensors(), captured.tensors()
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(value, found[name]) for name, value in expected.items())
+
+
+class CountingGraph(RepeatedStep):
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: list[str] = []
+
+    def run_eagerly(self, step):
+        self.events.append("eager")
+        return super().run_eagerly(step)
+
+    def capture(self, step) -> None:
+        self.events.append("capture")
+        super().capture(step)
+
+    def replay(self):
+        self.events.append("replay")
+        return super().replay()
+
+
+def double(parts, n_targets, memories) -> TakenStep:
+    """A step whose results overwrite each other, as those of a graph do."""
+    ((inputs, targets),) = parts
+    double.out.copy_(inputs.sum() * 2 + targets.sum() + memories[0][0].sum())
+    return TakenStep(double.out, double.out, [(inputs + memories[0][0],)])
+
+
+double.out = torch.zeros(())
+
+
+def test_one_signature_is_captured_and_fed_from_each_call() -> None:
+    graph = CountingGraph()
+    step = CapturedStep(double, graph)
+    memory = (torch.zeros(2),)
+    for number in range(5):
+        parts = [(torch.full((2,), float(number)), torch.ones(2))]
+        taken = step(parts, 2, [memory])
+        assert float(taken.loss_sum) == 4.0 * number + 2.0 + float(memory[0].sum())
+        memory = taken.memories[0]
+    short = step([(torch.ones(1), torch.ones(1))], 1, [(torch.zeros(1),)])
+    assert float(short.loss_sum) == 3.0
+    assert graph.events == ["eager"] * 3 + ["capture", "replay", "replay", "eager"]
+
+
+def test_devices_without_graphs_are_refused() -> None:
+    with pytest.raises(ConfigError, match="training.capture_step = true but the device is cpu"):
+        prepare_host("cpu", "auto", captures_step=True)
+
+
+def test_recomputed_blocks_are_not_captured(tiny_config) -> None:
+    with pytest.raises(ConfigError, match="capture_step=true with checkpoint_activations=true"):
+        tiny_config(capture_step=True, checkpoint_activations=True)
