@@ -16,7 +16,7 @@ from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.data.batches import Batch
 from switchhead_lab.model.executed import executed_attention, executed_feedforward
 from switchhead_lab.model.kept import kept_for_backward
-from switchhead_lab.model.router import ExpertChoice, Router
+from switchhead_lab.model.router import RoutedChoice, Router
 from switchhead_lab.model.transformer import Memory, Transformer, build_model
 from switchhead_lab.training.host import Host
 from switchhead_lab.training.objectives import build_objective
@@ -205,10 +205,10 @@ def _routing_seconds(model: Transformer, take: Callable[[], object], host: Host)
 
     The bookkeeping is what the step's own expert products asked for: not every backend sorts.
     """
-    seen: list[tuple[Router, Tensor, ExpertChoice]] = []
+    seen: list[tuple[Router, Tensor, RoutedChoice]] = []
 
-    def see(router: Router, inputs: tuple[Tensor], choice: ExpertChoice) -> None:
-        seen.append((router, inputs[0].detach(), choice))
+    def see(router: Router, inputs: tuple[Tensor], routed: RoutedChoice) -> None:
+        seen.append((router, inputs[0].detach(), routed))
 
     routers = [router for router in model.modules() if isinstance(router, Router)]
     hooks = [router.register_forward_hook(see) for router in routers]
@@ -216,8 +216,8 @@ def _routing_seconds(model: Transformer, take: Callable[[], object], host: Host)
     for hook in hooks:
         hook.remove()
     total = 0.0
-    for router, x, choice in seen:
-        asked = list(choice.routing.made)
+    for router, x, routed in seen:
+        asked = list(routed.routing.made)
         timed = stopwatch(_routing_call(router, x.requires_grad_(), asked), host.device)
         total += statistics.median([timed() for _ in range(_ROUTING_CALLS)][1:])
     return total
@@ -225,9 +225,9 @@ def _routing_seconds(model: Transformer, take: Callable[[], object], host: Host)
 
 def _routing_call(router: Router, x: Tensor, asked: list[str]) -> Callable[[], object]:
     def route() -> object:
-        choice = router(x)
+        choice, routing = router(x)
         for name in asked:
-            getattr(choice.routing, name)
+            getattr(routing, name)
         weight = choice.weight_NHK
         return torch.autograd.grad(weight, [x, router.weight], torch.ones_like(weight))
 

@@ -78,26 +78,26 @@ class SigmaMoeBlock(nn.Module):
 
     def forward(self, x_BTD: Tensor, plan: SequencePlan) -> SublayerOutput:
         """Transform each position; shape [B, T, D] in and out; padding is not regularised."""
-        choice = self.router(x_BTD.flatten(0, 1))
+        choice, routing = self.router(x_BTD.flatten(0, 1))
         x_ND = in_compute_dtype(x_BTD).flatten(0, 1)
         hidden_N1KF = expert_matmul(
             x_ND,
             self.up_weight,
-            choice.routing,
+            routing,
             rows_in="token",
             rows_out="slot",
         )
         output_ND = expert_matmul(
             F.relu(hidden_N1KF),
             self.down_weight,
-            choice.routing,
+            routing,
             choice.weight_NHK,
             rows_in="slot",
             rows_out="token",
         )
         loss = None
         if self.entropy_coefficient > 0.0:
-            loss = -self.entropy_coefficient * batch_entropy(choice.at_tokens(plan.is_token_BT))
+            loss = -self.entropy_coefficient * batch_entropy(choice, plan.is_token_BT)
         return SublayerOutput(output_ND.view_as(x_BTD), {"router": choice}, loss)
 
 
@@ -115,11 +115,19 @@ def build_feedforward(config: FeedForwardConfig, d_model: int) -> FeedForward:
             assert_never(config)
 
 
-def batch_entropy(choice: ExpertChoice) -> Tensor:
+def batch_entropy(choice: ExpertChoice, is_token_BT: Tensor | None = None) -> Tensor:
     """Return the entropy in nats of the batch-mean of softmax(router logits).
 
     Source: sigma-MoE (arXiv:2310.10837), Eq. 20: maximised, so that all experts are used.
+
+    Args:
+        choice: Choices of one head.
+        is_token_BT: False for padding, which is left out; None where there is none.
     """
-    log_mean_E = choice.logits_NHE[:, 0].log_softmax(dim=-1).logsumexp(dim=0)
-    log_mean_E = log_mean_E - math.log(choice.logits_NHE.shape[0])
+    log_p_NE = choice.logits_NHE[:, 0].log_softmax(dim=-1)
+    if is_token_BT is None:
+        log_mean_E = log_p_NE.logsumexp(dim=0) - math.log(len(log_p_NE))
+    else:
+        log_p_NE = log_p_NE.masked_fill(~is_token_BT.view(-1, 1), float("-inf"))
+        log_mean_E = log_p_NE.logsumexp(dim=0) - is_token_BT.sum().log()
     return -(log_mean_E.exp() * log_mean_E).sum()

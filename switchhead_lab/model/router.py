@@ -3,7 +3,8 @@
 Letters: N tokens, D d_model, H heads, E experts per head, K chosen per token.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,17 +25,11 @@ class ExpertChoice:
         index_NHK: Shape [N, H, K], int64 in [0, E), by falling score.
         weight_NHK: Shape [N, H, K], float32 in [0, 1].
         logits_NHE: Shape [N, H, E], float32: what the choice was made from, dropout left out.
-        routing: The choice as expert projections take it; shared by all that follow it.
     """
 
     index_NHK: Tensor
     weight_NHK: Tensor
     logits_NHE: Tensor
-    routing: Routing = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        routing = make_routing(self.index_NHK, self.logits_NHE.shape[-1])
-        object.__setattr__(self, "routing", routing)
 
     def last_positions(self, batch_size: int, n_positions: int) -> "ExpertChoice":
         """Return the choice of the last positions of each sequence.
@@ -52,6 +47,8 @@ class ExpertChoice:
     def at_tokens(self, is_token_BT: Tensor | None) -> "ExpertChoice":
         """Return the choice with padding left out; itself where there is none.
 
+        A device sync: the number of tokens is read. Not for use within a training step.
+
         Args:
             is_token_BT: False for padding, one entry for each row of the choice.
         """
@@ -59,6 +56,25 @@ class ExpertChoice:
             return self
         kept = is_token_BT.flatten()
         return ExpertChoice(self.index_NHK[kept], self.weight_NHK[kept], self.logits_NHE[kept])
+
+
+class RoutedChoice(NamedTuple):
+    """A choice with its bookkeeping, for the projections of one layer.
+
+    Layers return the choice alone: bookkeeping cannot leave a compiled block.
+
+    Attributes:
+        choice: The experts chosen.
+        routing: The choice as `expert_matmul` takes it; shared by all projections that follow it.
+    """
+
+    choice: ExpertChoice
+    routing: Routing
+
+
+def route(choice: ExpertChoice) -> RoutedChoice:
+    """Prepare a choice for expert projections."""
+    return RoutedChoice(choice, make_routing(choice.index_NHK, choice.logits_NHE.shape[-1]))
 
 
 class Router(nn.Module):
@@ -86,7 +102,7 @@ class Router(nn.Module):
         """Initialise with rows of equal norm."""
         init_router(self.weight, scale, generator)
 
-    def forward(self, x_ND: Tensor) -> ExpertChoice:
+    def forward(self, x_ND: Tensor) -> RoutedChoice:
         """Choose experts for each row of `x_ND` (shape [N, D], any float dtype)."""
         # float32 whatever the autocast: a rounded score can change which experts are chosen.
         with without_autocast(x_ND):
@@ -98,7 +114,27 @@ class Router(nn.Module):
             offered_NHE = logits_NHE.masked_fill(is_dropped, float("-inf"))
         index_NHK = largest_indices(offered_NHE, self.top_k)
         chosen_NHK = offered_NHE.gather(-1, index_NHK)
-        return ExpertChoice(index_NHK, weigh(chosen_NHK, self.gate), logits_NHE)
+        return route(ExpertChoice(index_NHK, weigh(chosen_NHK, self.gate), logits_NHE))
+
+
+def mean_over_tokens(x: Tensor, is_token_BT: Tensor | None) -> Tensor:
+    """Return the mean over the rows of tokens, padding left out, without a device sync.
+
+    Args:
+        x: Shape [N, ...], any float dtype.
+        is_token_BT: False for padding, one entry for each row; None where there is none.
+    """
+    if is_token_BT is None:
+        return x.mean(dim=0)
+    return sum_over_tokens(x, is_token_BT) / is_token_BT.sum()
+
+
+def sum_over_tokens(x: Tensor, is_token_BT: Tensor | None) -> Tensor:
+    """Return the sum over the rows of tokens; arguments as in `mean_over_tokens`."""
+    if is_token_BT is None:
+        return x.sum(dim=0)
+    is_padding = ~is_token_BT.view(-1, *(1 for _ in x.shape[1:]))
+    return x.masked_fill(is_padding, 0.0).sum(dim=0)
 
 
 def weigh(chosen_NHK: Tensor, gate: Gate) -> Tensor:

@@ -24,7 +24,9 @@ def losses_and_gradients(variant: str, *, compiled: bool) -> list[torch.Tensor]:
     """Run two chunks, the second with memory, so that both shapes are compiled."""
     model = build_model(config_of(variant), V, 0)
     if compiled:
-        model.compile_blocks(backend="aot_eager")
+        for block in model.blocks:
+            # What `compile_blocks` does; a break is an error here.
+            block.compile(backend="aot_eager", dynamic=False, fullgraph=True)
     first = model(tokens())
     second = model(tokens(), first.memory)
     loss = first.logits_BTV.square().mean() + second.logits_BTV.square().mean()
@@ -38,8 +40,8 @@ def losses_and_gradients(variant: str, *, compiled: bool) -> list[torch.Tensor]:
 @pytest.mark.filterwarnings("ignore")  # the compiler's own, about itself
 def test_same_outputs_and_gradients_and_no_break(variant: str) -> None:
     compiled = losses_and_gradients(variant, compiled=True)
-    assert counters["frames"]["ok"] > 0
-    assert not counters["graph_break"]
+    # One graph for each shape, whatever the number of layers.
+    assert counters["stats"]["unique_graphs"] == 2
     plain = losses_and_gradients(variant, compiled=False)
     for ours, theirs in zip(compiled, plain, strict=True):
         assert (ours - theirs).abs().max() <= TOLERANCE * theirs.abs().max()

@@ -13,7 +13,12 @@ from switchhead_lab.config.architecture import MoaAttention, PositionsConfig
 from switchhead_lab.model.attention_input import attention_input
 from switchhead_lab.model.initialisation import init_normal
 from switchhead_lab.model.positions import build_positions
-from switchhead_lab.model.router import ExpertChoice, Router
+from switchhead_lab.model.router import (
+    ExpertChoice,
+    Router,
+    mean_over_tokens,
+    sum_over_tokens,
+)
 from switchhead_lab.model.sequence_plan import SequencePlan
 from switchhead_lab.model.sublayer import SublayerOutput
 
@@ -57,11 +62,11 @@ class MoaMultiHeadAttention(nn.Module):
         """
         B, T, H = context_BSD.shape[0], plan.n_queries, self.config.n_heads
         given = attention_input(context_BSD, T)
-        choice = self.router(given.exact_chunk_BTD.flatten(0, 1))
+        choice, routing = self.router(given.exact_chunk_BTD.flatten(0, 1))
         query_N1HP = expert_matmul(
             given.chunk_BTD.flatten(0, 1),
             self.query_weight,
-            choice.routing,
+            routing,
             rows_in="token",
             rows_out="slot",
         )
@@ -76,7 +81,7 @@ class MoaMultiHeadAttention(nn.Module):
         output_ND = expert_matmul(
             mixed_HBTP.permute(1, 2, 0, 3).flatten(0, 1).unsqueeze(1),
             self.output_weight,
-            choice.routing,
+            routing,
             choice.weight_NHK,
             rows_in="slot",
             rows_out="token",
@@ -84,10 +89,10 @@ class MoaMultiHeadAttention(nn.Module):
         return SublayerOutput(
             output_ND.view(B, T, -1),
             {"router": choice},
-            self._regularise(choice.at_tokens(plan.is_token_BT)),
+            self._regularise(choice, plan.is_token_BT),
         )
 
-    def _regularise(self, choice: ExpertChoice) -> Tensor | None:
+    def _regularise(self, choice: ExpertChoice, is_token_BT: Tensor | None) -> Tensor | None:
         """Return the weighted sum of the three regularisers; None if all have weight zero."""
         config = self.config
         terms = [
@@ -95,37 +100,51 @@ class MoaMultiHeadAttention(nn.Module):
             (config.switch_coefficient, switch_loss),
             (config.z_coefficient, z_loss),
         ]
-        losses = [weight * loss(choice) for weight, loss in terms if weight > 0.0]
+        losses = [weight * loss(choice, is_token_BT) for weight, loss in terms if weight > 0.0]
         return torch.stack(losses).sum() if losses else None
 
 
-def cv_loss(choice: ExpertChoice) -> Tensor:
+def cv_loss(choice: ExpertChoice, is_token_BT: Tensor | None = None) -> Tensor:
     """Return the squared coefficient of variation of the experts' total weight.
 
     Source: Shazeer et al. (arXiv:1701.06538), Eq. 6.
+
+    Args:
+        choice: Choices of one head.
+        is_token_BT: False for padding, which is left out; None where there is none.
     """
     N, _, E = choice.logits_NHE.shape
     weight_NE = choice.weight_NHK.new_zeros(N, E).scatter(
         1, choice.index_NHK[:, 0], choice.weight_NHK[:, 0]
     )
-    importance_E = weight_NE.sum(dim=0)
+    importance_E = sum_over_tokens(weight_NE, is_token_BT)
     return importance_E.var(unbiased=False) / importance_E.mean().square().clamp_min(1e-10)
 
 
-def switch_loss(choice: ExpertChoice) -> Tensor:
+def switch_loss(choice: ExpertChoice, is_token_BT: Tensor | None = None) -> Tensor:
     """Return E times the sum over experts of fraction of picks times mean probability.
 
     Source: Switch Transformers (arXiv:2101.03961), Eq. 4, with the picks of all K in the fraction.
+
+    Args:
+        choice: Choices of one head.
+        is_token_BT: False for padding, which is left out; None where there is none.
     """
-    E = choice.logits_NHE.shape[-1]
-    probability_E = choice.logits_NHE[:, 0].softmax(dim=-1).mean(dim=0)
-    picks_E = torch.zeros_like(choice.logits_NHE).scatter(-1, choice.index_NHK, 1.0).sum(dim=(0, 1))
+    logits_NE = choice.logits_NHE[:, 0]
+    E = logits_NE.shape[-1]
+    probability_E = mean_over_tokens(logits_NE.softmax(dim=-1), is_token_BT)
+    picks_NE = torch.zeros_like(logits_NE).scatter(-1, choice.index_NHK[:, 0], 1.0)
+    picks_E = sum_over_tokens(picks_NE, is_token_BT)
     return E * (probability_E * (picks_E / picks_E.sum())).sum()
 
 
-def z_loss(choice: ExpertChoice) -> Tensor:
+def z_loss(choice: ExpertChoice, is_token_BT: Tensor | None = None) -> Tensor:
     """Return the mean squared log-sum-exp of the router logits.
 
     Source: ST-MoE (arXiv:2202.08906), Eq. 5.
+
+    Args:
+        choice: Choices of one head.
+        is_token_BT: False for padding, which is left out; None where there is none.
     """
-    return choice.logits_NHE[:, 0].logsumexp(dim=-1).square().mean()
+    return mean_over_tokens(choice.logits_NHE[:, 0].logsumexp(dim=-1).square(), is_token_BT)

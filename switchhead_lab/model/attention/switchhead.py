@@ -22,7 +22,7 @@ from switchhead_lab.model.positions import (
     merge_heads,
     split_heads,
 )
-from switchhead_lab.model.router import ExpertChoice, Router
+from switchhead_lab.model.router import RoutedChoice, Router, route
 from switchhead_lab.model.sequence_plan import SequencePlan
 from switchhead_lab.model.sublayer import SublayerOutput
 
@@ -97,10 +97,10 @@ class SwitchHeadMultiHeadAttention(nn.Module):
             del choices["output_router"]
         return SublayerOutput(
             self._from_heads(mixed_HBTP, destination),
-            {name: choice for name, choice in choices.items() if choice is not None},
+            {name: routed.choice for name, routed in choices.items() if routed is not None},
         )
 
-    def _choose(self, given: AttentionInput) -> tuple[ExpertChoice | None, ExpertChoice | None]:
+    def _choose(self, given: AttentionInput) -> tuple[RoutedChoice | None, RoutedChoice | None]:
         """Return the choices at the key positions and at the query positions."""
         source = destination = None
         if hasattr(self, "value_router"):
@@ -108,38 +108,38 @@ class SwitchHeadMultiHeadAttention(nn.Module):
         if hasattr(self, "output_router"):
             destination = self.output_router(given.exact_chunk_BTD.flatten(0, 1))
         elif self.config.shared_selection and source is not None:
-            destination = source.last_positions(*given.chunk_BTD.shape[:2])
+            destination = route(source.choice.last_positions(*given.chunk_BTD.shape[:2]))
         return source, destination
 
     def _to_heads(
-        self, name: str, weight: Tensor, x_BLD: Tensor, choice: ExpertChoice | None
+        self, name: str, weight: Tensor, x_BLD: Tensor, routed: RoutedChoice | None
     ) -> Tensor:
         """Project [B, L, D] to [H, B, L, P], with experts where the projection has them."""
         if name not in self.config.expert_projections:
             return split_heads(F.linear(x_BLD, weight), self.config.d_head)
-        assert choice is not None, "a projection with experts has a router on its side"
+        assert routed is not None, "a projection with experts has a router on its side"
         rows_NHP = expert_matmul(
             x_BLD.flatten(0, 1),
             weight,
-            choice.routing,
-            choice.weight_NHK,
+            routed.routing,
+            routed.choice.weight_NHK,
             rows_in="token",
             rows_out="head",
         )
         return rows_NHP.unflatten(0, x_BLD.shape[:2]).movedim(-2, 0)
 
-    def _from_heads(self, x_HBTP: Tensor, choice: ExpertChoice | None) -> Tensor:
+    def _from_heads(self, x_HBTP: Tensor, routed: RoutedChoice | None) -> Tensor:
         """Project [H, B, T, P] to [B, T, D], with experts where the projection has them."""
         weight = self.output_weight
         if "o" not in self.config.expert_projections:
             return F.linear(merge_heads(x_HBTP), weight)
-        assert choice is not None, "a projection with experts has a router on its side"
+        assert routed is not None, "a projection with experts has a router on its side"
         B, T = x_HBTP.shape[1:3]
         output_ND = expert_matmul(
             x_HBTP.permute(1, 2, 0, 3).flatten(0, 1),
             weight,
-            choice.routing,
-            choice.weight_NHK,
+            routed.routing,
+            routed.choice.weight_NHK,
             rows_in="head",
             rows_out="token",
         )

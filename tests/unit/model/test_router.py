@@ -14,7 +14,7 @@ def rows(n: int = 6) -> torch.Tensor:
 
 
 def test_largest_scores_are_chosen_largest_first() -> None:
-    choice = router()(rows())
+    choice = router()(rows()).choice
     expected = choice.logits_NHE.topk(2, dim=-1).indices
     assert torch.equal(choice.index_NHK, expected)
 
@@ -26,21 +26,23 @@ def test_sigmoid_weights_do_not_compete_and_softmax_weights_add_to_one() -> None
 
 
 def test_routing_stays_float32_under_autocast() -> None:
-    exact = router()(rows())
+    exact = router()(rows()).choice
     with torch.autocast("cpu", torch.bfloat16):
-        under_autocast = router()(rows())
+        under_autocast = router()(rows()).choice
     assert under_autocast.weight_NHK.dtype == torch.float32
     assert torch.equal(under_autocast.weight_NHK, exact.weight_NHK)
 
 
 def test_rounded_rows_are_routed_in_float32() -> None:
     rounded = rows().bfloat16()
-    assert torch.equal(router()(rounded).logits_NHE, router()(rounded.float()).logits_NHE)
+    assert torch.equal(
+        router()(rounded).choice.logits_NHE, router()(rounded.float()).choice.logits_NHE
+    )
 
 
 def test_gradient_reaches_only_the_chosen() -> None:
     made = router()
-    choice = made(rows(1))
+    choice = made(rows(1)).choice
     choice.weight_NHK.sum().backward()
     assert made.weight.grad is not None
     touched = made.weight.grad.view(2, 5, 8).abs().sum(-1) > 0
@@ -50,10 +52,10 @@ def test_gradient_reaches_only_the_chosen() -> None:
 
 def test_expert_dropout_leaves_experts_out_in_training_only() -> None:
     made = router(p_dropout=0.5)
-    plain = made.eval()(rows(400))
-    assert torch.equal(plain.index_NHK, router()(rows(400)).index_NHK)
+    plain = made.eval()(rows(400)).choice
+    assert torch.equal(plain.index_NHK, router()(rows(400)).choice.index_NHK)
     torch.manual_seed(0)
-    dropped = made.train()(rows(400))
+    dropped = made.train()(rows(400)).choice
     changed = (dropped.index_NHK != plain.index_NHK).any(dim=-1).float().mean()
     assert 0.5 < changed < 0.95
     assert torch.equal(dropped.logits_NHE, plain.logits_NHE)
@@ -63,7 +65,7 @@ def test_with_every_expert_dropped_nothing_is_weighed_and_nothing_is_nan() -> No
     for gate in ("sigmoid", "softmax"):
         made = router(p_dropout=0.999, gate=gate).train()
         torch.manual_seed(0)
-        weights = made(rows(50)).weight_NHK
+        weights = made(rows(50)).choice.weight_NHK
         assert not weights.isnan().any()
         assert (weights == 0).float().mean() > 0.9
 
