@@ -147,7 +147,7 @@ def convert_rows(
         library.call(f"convert_rows_{SUFFIXES[dtype]}", *arguments)
         return converted
     converted[:, :n_columns] = weight * scale
-    converted[:, n_columns:] = 0.0
+    converted[:, n_columns:].zero_()
     return converted
 
 

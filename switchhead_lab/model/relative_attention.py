@@ -147,7 +147,8 @@ def _weigh(
     scores_XTS = shift_to_keys(by_distance_XTR, key_XSP.shape[1])
     scores_XTS.baddbmm_(query_XTP, key_XPS)
     _add_mask(scores_XTS, mask, n_sequences)
-    return torch.softmax(scores_XTS, dim=-1)
+    # CUDA's autocast returns float32 unless a type is given; the backward pass needs one type.
+    return torch.softmax(scores_XTS, dim=-1, dtype=scores_XTS.dtype)
 
 
 def _weigh_gradient(grad_XTS: Tensor, weight_XTS: Tensor, width: int) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ table of distances, N rotated channels.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import assert_never
 
 import torch
@@ -91,7 +91,8 @@ def plan_sequences(
     )
 
 
-@lru_cache(maxsize=32)
+# Nothing is dropped: a captured step reads the addresses of its table and mask at every replay.
+@cache
 def _constants(
     positions: PositionsConfig,
     direction: Direction,

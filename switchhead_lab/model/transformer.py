@@ -34,7 +34,8 @@ class ModelOutput:
         output: The output layer.
         memory: Memory for the next chunk, one tensor per layer; empty without memory.
         auxiliary_loss: Scalar to add to the training loss; None where no layer has one.
-        choices: Choices of experts by router, e.g. "blocks.0.attention.value_router".
+        choices: Choices of experts by router, e.g. "blocks.0.attention.value_router"; padding
+            included.
     """
 
     hidden_BTD: Tensor
@@ -144,10 +145,7 @@ class Transformer(nn.Module):
             done = self._run(block, x_BTD, layer_memory, plan)
             x_BTD = done.output_BTD
             losses.append(done.auxiliary_loss)
-            choices |= {
-                f"blocks.{number}.{name}": choice.at_tokens(is_token_BT)
-                for name, choice in done.choices.items()
-            }
+            choices |= {f"blocks.{number}.{name}": part for name, part in done.choices.items()}
         return ModelOutput(
             self.final_norm(x_BTD), self.output, tuple(new_memory), sum_losses(losses), choices
         )

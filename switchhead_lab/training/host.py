@@ -75,7 +75,8 @@ def prepare_host(
         "n_threads": torch.get_num_threads(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "keeps_large_blocks": keep_large_blocks(),
-        "onednn_fp32_matmul": use_onednn_for_fp32(),
+        # On a GPU it would be of no use, and makes `torch.get_float32_matmul_precision` raise.
+        "onednn_fp32_matmul": chosen.type == "cpu" and use_onednn_for_fp32(),
         "expert_projections": describe_backend(
             chosen, torch.bfloat16 if resolved == "bf16" else torch.float32
         ),

@@ -5,6 +5,7 @@ Letters: B batch, T chunk positions, V n_outputs.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, assert_never
 
 import torch.nn.functional as F
@@ -30,15 +31,22 @@ class Score:
         loss_nats_sum: Scalar, float32: negative log-likelihood summed over the targets.
         memory: Memory for the next chunk of the same streams.
         auxiliary_loss: Scalar that training adds to the mean loss; None if there is none.
-        choices: Choices of experts by router, for statistics.
+        all_choices: Choices of experts by router, padding included.
         n_correct: Targets that were the most likely prediction; None where that is not asked.
+        is_token_BT: False for padding, shape [B, T]; None where there is none.
     """
 
     loss_nats_sum: Tensor
     memory: Memory
     auxiliary_loss: Tensor | None
-    choices: Mapping[str, ExpertChoice]
+    all_choices: Mapping[str, ExpertChoice]
     n_correct: Tensor | None = None
+    is_token_BT: Tensor | None = None
+
+    @cached_property
+    def choices(self) -> Mapping[str, ExpertChoice]:
+        """Choices with padding left out, for statistics: reading them is a device sync."""
+        return {name: part.at_tokens(self.is_token_BT) for name, part in self.all_choices.items()}
 
 
 class Objective(Protocol):
@@ -101,6 +109,7 @@ class SequenceClass:
             output.auxiliary_loss,
             output.choices,
             n_correct,
+            is_token_BT,
         )
 
     def _pool(self, logits_BTV: Tensor, is_token_BT: Tensor) -> Tensor:

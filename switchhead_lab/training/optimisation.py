@@ -23,6 +23,7 @@ def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Ada
         betas=(config.adam_beta1, config.adam_beta2),
         weight_decay=config.weight_decay,
         fused=device.type in _SCALES_IN_OPTIMIZER,
+        capturable=config.capture_step,
     )
 
 

@@ -1,4 +1,5 @@
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -75,3 +76,26 @@ def test_what_is_not_finite_is_no_step(tiny_config, grad: float, loss: float) ->
     assert after[0].tolist() == [[1.0, 1.0], [1.0, 1.0]]
     assert after[1].tolist() == [2.0, 2.0]
     assert not any(value.any() for value in after[2:])
+
+
+@pytest.mark.parametrize("is_declared", [True, False])
+def test_a_step_in_a_captured_graph_is_one_that_was_declared(
+    tiny_config, monkeypatch: pytest.MonkeyPatch, is_declared: bool
+) -> None:
+    stream = SimpleNamespace(is_capturing=lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_stream", lambda: stream)
+    monkeypatch.setattr(
+        torch.accelerator, "current_accelerator", lambda *_, **__: torch.device("cuda")
+    )
+    # What PyTorch 2.11 asks instead.
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    layer = torch.nn.Linear(2, 2)
+    optimizer = build_optimizer(layer, tiny_config(capture_step=is_declared).training)
+    layer.weight.grad = torch.ones(2, 2)
+    if is_declared:
+        optimizer.step()
+        assert optimizer.state[layer.weight]["step"] == 1
+    else:
+        with pytest.raises(RuntimeError, match="capturable is False"):
+            optimizer.step()

@@ -1,0 +1,178 @@
+"""Whole training steps on CUDA tensors without data: nothing is left on the CPU, nothing waits."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from fake_cuda import DEVICE, OnDeviceOnly, fake_cuda, run_backward, set_up, without_adamw
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
+
+from switchhead_lab.benchmark.step import RandomBatches
+from switchhead_lab.config.schema import RunConfig
+from switchhead_lab.model.transformer import Transformer, build_model
+from switchhead_lab.training.host import Host
+from switchhead_lab.training.objectives import build_objective
+from switchhead_lab.training.step import Stepper
+
+XL, ROPE = {"kind": "transformer_xl"}, {"kind": "rope"}
+DENSE = {"kind": "dense", "n_heads": 4, "d_head": 5}
+SWITCHHEAD = {"kind": "switchhead", "n_heads": 2, "d_head": 5, "n_experts": 4, "top_k": 2}
+SHARED = {**SWITCHHEAD, "expert_projections": ["v", "k", "q", "o"], "shared_selection": True}
+MOA = {
+    **{"kind": "moa", "n_heads": 2, "d_head": 5, "n_experts": 4},
+    **{"cv_coefficient": 0.1, "switch_coefficient": 0.1, "z_coefficient": 0.1},
+}
+# A width that is padded.
+FEEDFORWARD = {"kind": "dense", "d_ff": 17, "p_dropout": 0.1}
+SIGMA_MOE = {
+    **{"kind": "sigma_moe", "n_experts": 4, "d_expert": 5, "top_k": 2},
+    **{"entropy_coefficient": 0.1, "p_expert_dropout": 0.1},
+}
+VARIANTS = {
+    "dense-xl": (DENSE, XL, FEEDFORWARD),
+    "dense-rope": (DENSE, ROPE, FEEDFORWARD),
+    "switchhead-xl": (SWITCHHEAD, XL, FEEDFORWARD),
+    "switchhead-rope": (SWITCHHEAD, ROPE, FEEDFORWARD),
+    "switchhead-shared-xl": (SHARED, XL, FEEDFORWARD),
+    "moa-xl": (MOA, XL, FEEDFORWARD),
+    "moa-rope": (MOA, ROPE, FEEDFORWARD),
+    "switchall-xl": (SWITCHHEAD, XL, SIGMA_MOE),
+}
+LISTS = {"kind": "listops", "max_depth": 2, "max_length": 14, "n_train": 9, "n_validation": 9}
+CASES = [(variant, "bf16") for variant in VARIANTS] + [
+    ("dense-xl", "fp32"),
+    ("switchall-xl", "fp32"),
+]
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with fake_cuda(monkeypatch):
+        yield
+
+
+@pytest.fixture
+def config_of(tiny_config: Callable[..., RunConfig]) -> Callable[..., RunConfig]:
+    def make(variant: str, *, classifies: bool = False, **training: Any) -> RunConfig:
+        tree = tiny_config(**training).model_dump(mode="json")
+        attention, positions, feedforward = VARIANTS[variant]
+        parts = {"attention": attention, "positions": positions, "feedforward": feedforward}
+        tree["model"] |= {**parts, "n_layers": 1, "context_multiple": 2}
+        if classifies:
+            tree["model"] |= {"direction": "bidirectional", "context_multiple": 1}
+            tree |= {"objective": {"kind": "classification"}, "data": {**LISTS, "n_test": 9}}
+        return RunConfig.model_validate(tree)
+
+    return make
+
+
+def stepper_of(config: RunConfig, precision: str) -> Stepper:
+    with torch.device(DEVICE):
+        model = Transformer(config.model, config.vocab_size, config.n_outputs).train()
+    model.to = lambda _: model  # it is there; fake parameters cannot be exchanged
+    host = Host(DEVICE, precision, {"device_name": "fake"})
+    objective = build_objective(config.objective)
+    with set_up():
+        return Stepper(config, model, objective, RandomBatches(config), host)
+
+
+def take_steps(config: RunConfig, precision: str, n_steps: int = 1) -> Stepper:
+    stepper = stepper_of(config, precision)
+    memories = stepper._memories
+    for number in range(n_steps):
+        batch = RandomBatches(config).at(number)
+        parts = stepper._on_device(batch)
+        with without_adamw(), OnDeviceOnly():
+            taken = stepper._take_eagerly(parts, batch.targets.size, memories)
+        memories = taken.memories
+    return stepper
+
+
+def require_gradients(stepper: Stepper) -> None:
+    for name, parameter in stepper.model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.device == DEVICE, name
+        assert parameter.grad.dtype == parameter.dtype, name
+        assert stepper._optimizer.state[parameter]["exp_avg"].device == DEVICE, name
+
+
+@pytest.mark.parametrize(("variant", "precision"), CASES)
+def test_steps_with_memory_stay_on_the_device(
+    cuda, config_of, variant: str, precision: str
+) -> None:
+    stepper = take_steps(config_of(variant), precision, n_steps=2)
+    require_gradients(stepper)
+
+
+@pytest.mark.parametrize("variant", ["dense-xl", "switchhead-rope", "moa-xl", "switchall-xl"])
+def test_steps_of_a_classifier_stay_on_the_device(cuda, config_of, variant: str) -> None:
+    stepper = take_steps(config_of(variant, classifies=True, micro_batch_size=2), "bf16")
+    require_gradients(stepper)
+
+
+def test_blocks_computed_again_stay_on_the_device(cuda, config_of) -> None:
+    stepper = take_steps(config_of("switchall-xl", checkpoint_activations=True), "bf16")
+    require_gradients(stepper)
+
+
+def test_the_loss_at_the_end_is_what_a_step_waits_for(cuda, config_of) -> None:
+    stepper = stepper_of(config_of("switchhead-xl"), "bf16")
+    with without_adamw(), pytest.raises(DataDependentOutputException) as raised:
+        stepper.step(0)
+    assert "float(loss_sum)" in str(raised.traceback[1].statement)
+
+
+def on_the_cpu(x: torch.Tensor) -> object:
+    return x + torch.ones(3)
+
+
+def zero_dimensional(x: torch.Tensor) -> object:
+    return x * torch.tensor(2.0)
+
+
+def moved_to(x: torch.Tensor) -> object:
+    return torch.tensor(2.0, device=x.device)
+
+
+def moved_from(x: torch.Tensor) -> object:
+    return x.cpu()
+
+
+@pytest.mark.parametrize("fault", [on_the_cpu, zero_dimensional, moved_to, moved_from])
+def test_a_tensor_on_the_cpu_is_seen(cuda, fault: Callable[[torch.Tensor], object]) -> None:
+    x = torch.zeros(3, device=DEVICE)
+    with OnDeviceOnly(), pytest.raises(AssertionError, match="has a tensor on cpu"):
+        fault(x)
+
+
+@pytest.mark.parametrize("fault", [bool, float, torch.Tensor.item])
+def test_a_number_being_read_is_seen(cuda, fault: Callable[[torch.Tensor], object]) -> None:
+    x = torch.zeros((), device=DEVICE)
+    with OnDeviceOnly(), pytest.raises(DataDependentOutputException):
+        fault(x)
+
+
+@pytest.mark.parametrize("fault", [torch.nonzero, lambda x: x[x > 0], torch.unique])
+def test_a_shape_being_read_is_seen(cuda, fault: Callable[[torch.Tensor], object]) -> None:
+    x = torch.zeros(3, device=DEVICE)
+    with OnDeviceOnly(), pytest.raises(DynamicOutputShapeException):
+        fault(x)
+
+
+@pytest.mark.parametrize("variant", ["switchhead-xl", "moa-rope"])
+def test_the_backward_pass_in_python_is_that_of_the_engine(config_of, variant: str) -> None:
+    """Without this, the tests above would show nothing of the backward pass."""
+    config = config_of(variant)
+    grads = []
+    for backward in (torch.Tensor.backward, run_backward):
+        model = build_model(config.model, config.vocab_size, 0)
+        tokens = torch.arange(32).view(2, 16)
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16):
+            score = build_objective(config.objective).score(model, tokens, tokens, ())
+        loss = score.loss_nats_sum
+        backward(loss if score.auxiliary_loss is None else loss + score.auxiliary_loss)
+        grads.append([x.grad for x in model.parameters()])
+    for theirs, ours in zip(*grads, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
