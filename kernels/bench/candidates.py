@@ -21,7 +21,10 @@ Product = Callable[[Problem, Inputs], Tensor]
 Products = Mapping[str, Product]
 """Candidates by name."""
 
-LINEAR, REFERENCE = "linear", "reference"
+LINEAR, MATMUL, REFERENCE = "linear", "mm", "reference"
+
+WITH_DEVICE_SYNC = frozenset({"sorted", "scattermoe"})
+"""Candidates that read sizes of groups from the device, which no CUDA graph can capture."""
 
 
 class UnavailableError(RuntimeError):
@@ -34,10 +37,18 @@ def all_products() -> dict[str, Product]:
     return backends | {"grouped_mm": _on_cuda(grouped_mm), "scattermoe": _on_cuda(scattermoe)}
 
 
-def make_linear(problem: Problem, device: torch.device) -> tuple[Callable[[], Tensor], Inputs]:
+def make_linear(
+    problem: Problem, device: torch.device, *, casts: bool = True
+) -> tuple[Callable[[], Tensor], Inputs]:
     """Return a dense product of as many multiply-accumulates, and its tensors.
 
-    A value projection stands beside D -> H * K * P, an output projection beside H * K * P -> D.
+    A value projection is compared with D -> H * K * P, an output projection with H * K * P -> D.
+
+    Args:
+        problem: What it is compared with.
+        device: Where it is computed.
+        casts: The weight is float32 and cast at every call, as autocast does once a step and as
+            experts' weights are; else it has the rows' type.
     """
     n_slots = problem.n_heads * problem.top_k
     is_widening = problem.rows_in == "token"
@@ -50,10 +61,10 @@ def make_linear(problem: Problem, device: torch.device) -> tuple[Callable[[], Te
         return torch.randn(*sizes, generator=generator).to(device, dtype)
 
     x = draw(problem.n_tokens, width_in).requires_grad_()
-    weight = draw(width_out, width_in, dtype=torch.float32).requires_grad_()
+    weight_dtype = torch.float32 if casts else dtype
+    weight = draw(width_out, width_in, dtype=weight_dtype).requires_grad_()
     grad = draw(problem.n_tokens, width_out)
     index = torch.empty(0, dtype=torch.int64)
-    # Cast at every call, as autocast does once a step, and as the experts' weights are.
     return lambda: F.linear(x, weight.to(dtype)), Inputs(x, weight, index, None, grad)
 
 
@@ -95,7 +106,8 @@ def grouped_mm(problem: Problem, inputs: Inputs) -> Tensor:
     rows_SX = inputs.x.flatten(0, -2).index_select(0, order // slots.per_input)
     weight = inputs.weight_HEXY.flatten(0, 1).to(inputs.x.dtype)
     sorted_SY = F.grouped_mm(rows_SX, weight, offs=routing.offset_G1[1:])
-    place_S = torch.empty_like(order).scatter(0, order, torch.arange(len(order)).to(order))
+    places = torch.arange(len(order), device=order.device)
+    place_S = torch.empty_like(order).scatter(0, order, places)
     return _gated_sum(inputs, sorted_SY.index_select(0, place_S), slots.per_output)
 
 

@@ -7,6 +7,8 @@ from switchhead_kernels.bench.timing import Effort, interleave, warm_up
 # Large enough to fill the device; on a CPU the fastest may be one that fits its caches.
 _SIZES = {"cpu": (512, 1024, 2048), "cuda": (4096, 8192)}
 _SIZES_ELSEWHERE = (2048, 4096)
+# A device that has no fast product of a type takes a naive one: thousands of times slower.
+_SLOW_SECONDS = 0.5
 
 
 def matmul_peak(
@@ -17,13 +19,14 @@ def matmul_peak(
     Args:
         dtype: Type of both factors.
         device: Where they are multiplied.
-        sizes: Rows and columns to try; by the kind of device if left out.
+        sizes: Rows and columns to try, rising; by the kind of device if left out. None is tried
+            after one that takes longer than half a second.
     """
-    sizes = sizes or _SIZES.get(device.type, _SIZES_ELSEWHERE)
-    factors = {size: torch.randn(2, size, size).to(device, dtype) for size in sizes}
-    calls = {
-        str(size): warm_up(lambda pair=pair: pair[0] @ pair[1], device)
-        for size, pair in factors.items()
-    }
+    calls = {}
+    for size in sizes or _SIZES.get(device.type, _SIZES_ELSEWHERE):
+        left, right = torch.randn(2, size, size).to(device, dtype)
+        calls[str(size)] = timed = warm_up(lambda x=left, y=right: x @ y, device)
+        if timed() > _SLOW_SECONDS:
+            break
     seconds = interleave(calls, Effort())
     return max(2e-9 * int(size) ** 3 / min(times) for size, times in seconds.items())

@@ -14,7 +14,7 @@ from torch import Tensor
 from switchhead_kernels.bench.timing import Effort
 from switchhead_kernels.expert_matmul import Rows
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 TOP_KS = (1, 2, 3, 4)
 _N_HEADS, _N_EXPERTS = 2, 5
 # The sigma-MoE feed-forward of SwitchAll: no heads, more and wider experts.
@@ -51,14 +51,17 @@ class Plan:
         n_tokens: Tokens.
         effort: How many rounds.
         times_reference: Whether the definition is timed too, tens of times slower than the rest.
+        peak_sizes: Sizes of the square products that speeds are compared with; by the kind of
+            device if left out.
     """
 
     shapes: tuple[Shape, ...] = SHAPES
     top_ks: tuple[int, ...] = TOP_KS
-    dtypes: tuple[str, ...] = tuple(DTYPES)
+    dtypes: tuple[str, ...] = ("fp32", "bf16")
     n_tokens: int = 4096
     effort: Effort = field(default_factory=Effort)
     times_reference: bool = False
+    peak_sizes: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from switchhead_kernels.bench.candidates import (
     LINEAR,
+    MATMUL,
     REFERENCE,
+    WITH_DEVICE_SYNC,
     Product,
     Products,
     all_products,
@@ -33,7 +35,7 @@ from switchhead_kernels.bench.timing import interleave, warm_up
 
 Status = Literal["timed", "untimed", "wrong", "unavailable"]
 # Largest relative error that rounding explains; the kernels' tests ask for the same.
-TOLERANCE = {"fp32": 1e-5, "bf16": 2e-2}
+TOLERANCE = {"fp32": 1e-5, "bf16": 2e-2, "fp16": 4e-3}
 # Errors are checked on fewer tokens: float64 is slow, and this many fill more than one tile.
 _N_CHECKED_TOKENS = 600
 # A forward pass multiplies once, its backward pass twice: for the rows and for the weights.
@@ -64,7 +66,8 @@ class CandidateResult:
     """What became of one candidate.
 
     Attributes:
-        name: Backend or library; "linear" is the dense product that the others stand beside.
+        name: Backend or library; "linear" is the dense product that the others are compared with,
+            "mm" the same without a cast of its weight.
         status: Whether it is timed, and else why not.
         reason: The same in words; empty where timed.
         error: Largest relative error of output and gradients; None where there is none to tell.
@@ -143,7 +146,8 @@ def run_bench(
     for number, (shape, dtype) in enumerate(groups, start=1):
         progress(f"{shape} {dtype}: {number} of {len(groups)}")
         # Time and again, because another program may have slowed one of them.
-        peaks[dtype] = max(peaks[dtype], matmul_peak(DTYPES[dtype], device))
+        peak = matmul_peak(DTYPES[dtype], device, plan.peak_sizes)
+        peaks[dtype] = max(peaks[dtype], peak)
         problems = problems_of(plan, shape, dtype)
         measured += [_measure(problem, device, plan, products) for problem in problems]
     return BenchResult(peaks, tuple(_result(one, peaks[one.problem.dtype]) for one in measured))
@@ -153,8 +157,9 @@ def _measure(problem: Problem, device: torch.device, plan: Plan, products: Produ
     inputs = make_inputs(problem, device)
     checked = _check(problem, inputs, products, times_reference=plan.times_reference)
     right = [name for name, result in checked.items() if result.status == "timed"]
-    linear, linear_inputs = make_linear(problem, device)
-    calls: dict[str, tuple[Callable[[], Tensor], Inputs]] = {LINEAR: (linear, linear_inputs)}
+    calls: dict[str, tuple[Callable[[], Tensor], Inputs]] = {LINEAR: make_linear(problem, device)}
+    if device.type == "cuda":
+        calls[MATMUL] = make_linear(problem, device, casts=False)
     calls |= {name: (_call(products[name], problem, inputs), inputs) for name in right}
     forward = {name: _without_gradient(call) for name, (call, _) in calls.items()}
     both = {name: backward_of(*pair) for name, pair in calls.items()}
@@ -171,7 +176,11 @@ def _result(measured: _Measured, peak: float) -> ProblemResult:
         mode: _speeds(measured.seconds[mode], macs * n_products, peak)
         for mode, n_products in _PRODUCTS.items()
     }
-    candidates = [CandidateResult(LINEAR, "timed"), *measured.checked.values()]
+    dense = [name for name in (LINEAR, MATMUL) if name in measured.seconds["forward"]]
+    candidates = [
+        *(CandidateResult(name, "timed") for name in dense),
+        *measured.checked.values(),
+    ]
     timed = tuple(
         replace(candidate, **{mode: speeds[candidate.name] for mode, speeds in times.items()})
         if candidate.status == "timed"
@@ -221,7 +230,11 @@ def _without_gradient(call: Callable[[], Tensor]) -> Callable[[], object]:
 
 
 def _time(calls: dict[str, Callable[[], object]], device: torch.device, plan: Plan) -> Seconds:
-    return interleave({name: warm_up(call, device) for name, call in calls.items()}, plan.effort)
+    timed = {
+        name: warm_up(call, device, is_capturable=name not in WITH_DEVICE_SYNC)
+        for name, call in calls.items()
+    }
+    return interleave(timed, plan.effort)
 
 
 def _speeds(seconds: Seconds, macs: int, peak: float) -> dict[str, Times]:

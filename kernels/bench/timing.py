@@ -71,24 +71,25 @@ def stopwatch(
     return timed
 
 
-def warm_up(call: Callable[[], object], device: torch.device) -> Timed:
-    """Run a call a few times and return it timed: on CUDA as a graph where it can be one.
+def warm_up(
+    call: Callable[[], object], device: torch.device, *, is_capturable: bool = True
+) -> Timed:
+    """Run a call a few times and return it timed: on CUDA as a graph, without Python.
 
-    A graph replays the launches without Python; a candidate that asks the device for a number in
-    between, as sorting in plain PyTorch does, is timed as it is.
+    Args:
+        call: What to time.
+        device: Where it computes.
+        is_capturable: False for a call with a device sync, which is timed as it is; a capture that
+            fails can leave the allocator and random numbers unusable.
     """
     timed = stopwatch(call, device)
     seconds = 0.0
     for _ in range(_N_WARM_UP_CALLS):
         if seconds < _WARM_UP_SECONDS:
             seconds += timed()
-    if device.type != "cuda":
+    if device.type != "cuda" or not is_capturable:
         return timed
-    try:
-        graph = _capture(call)
-    except RuntimeError:
-        return timed
-    return _graph_stopwatch(graph)
+    return _graph_stopwatch(_capture(call))
 
 
 def wait_for(device: torch.device) -> None:

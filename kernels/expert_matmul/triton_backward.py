@@ -72,7 +72,12 @@ def weight_gradient_kernel(
 
 
 def input_gradient(
-    grad_QY: Tensor, x_RX: Tensor, weight_GXY: Tensor, routed: Routed, slots: Slots
+    grad_QY: Tensor,
+    x_RX: Tensor,
+    weight_GXY: Tensor,
+    routed: Routed,
+    slots: Slots,
+    config: triton.Config | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients of x and gates (float32 [S], empty without gates).
 
@@ -84,14 +89,36 @@ def input_gradient(
         weight_GXY: Shape [G, X, Y], dtype of `x_RX`.
         routed: Slots and options.
         slots: Map of slots to rows.
+        config: Tile to take; by the rule, or measured, if left out.
     """
     other = None if routed.gate_S is None else x_RX
     per = (slots.per_output, slots.per_input)
-    return multiply_rows(grad_QY, weight_GXY.transpose(1, 2), routed, per, other)
+    return multiply_rows(grad_QY, weight_GXY.transpose(1, 2), routed, per, other, config)
+
+
+def fitting_tiles(x_RX: Tensor, like_GXY: Tensor) -> list[triton.Config]:
+    """Return the tiles that fit the gradient of weights, that of the rule first.
+
+    Args:
+        x_RX: As given to `weight_gradient`.
+        like_GXY: As given to `weight_gradient`.
+    """
+    problem = _problem_of(x_RX, like_GXY)
+    return tiles.chosen_first(tiles.weight_gradient_configs(problem), problem)
+
+
+def _problem_of(x_RX: Tensor, like_GXY: Tensor) -> tiles.Problem:
+    G, X, Y = like_GXY.shape
+    return tiles.Problem(X, Y, G, x_RX.element_size(), tiles.shared_memory_of(x_RX.device))
 
 
 def weight_gradient(
-    grad_QY: Tensor, x_RX: Tensor, like_GXY: Tensor, routed: Routed, slots: Slots
+    grad_QY: Tensor,
+    x_RX: Tensor,
+    like_GXY: Tensor,
+    routed: Routed,
+    slots: Slots,
+    config: triton.Config | None = None,
 ) -> Tensor:
     """Return the gradient of the weights, in their type; always without atomics.
 
@@ -101,11 +128,11 @@ def weight_gradient(
         like_GXY: Shape [G, X, Y], any float dtype: the weights.
         routed: Slots and options.
         slots: Map of slots to rows.
+        config: Tile to take; by the rule if left out.
     """
     G, X, Y = like_GXY.shape
-    device = x_RX.device
-    problem = tiles.Problem(X, Y, G, x_RX.element_size(), tiles.shared_memory_of(device))
-    config = tiles.choose(tiles.weight_gradient_configs(problem), problem)
+    device, problem = x_RX.device, _problem_of(x_RX, like_GXY)
+    config = config or fitting_tiles(x_RX, like_GXY)[0]
     n_splits = tiles.n_splits(config, problem, tiles.bucket_of(routed.n_slots, G))
     out_GXY = torch.empty((G, X, Y), dtype=like_GXY.dtype, device=device)
     written = out_GXY

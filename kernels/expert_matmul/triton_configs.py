@@ -158,6 +158,12 @@ def choose(configs: list[Config], problem: Problem) -> Config:
     return enough[-1] if enough else configs[0]
 
 
+def chosen_first(configs: list[Config], problem: Problem) -> list[Config]:
+    """Return fitting tiles with that of the rule first."""
+    chosen = choose(configs, problem)
+    return [chosen, *(config for config in configs if config is not chosen)]
+
+
 def n_programs(config: Config, problem: Problem) -> int:
     """Return how many programs compute the problem, were its groups of equal size."""
     m, n, _ = config.kwargs.values()

@@ -246,6 +246,7 @@ def multiply_rows(
     routed: Routed,
     per: tuple[int, int],
     other: Tensor | None = None,
+    config: triton.Config | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return sums of gated products, and dots of the products with rows of `other`.
 
@@ -255,13 +256,14 @@ def multiply_rows(
         routed: Slots and options.
         per: Slots that read a row of x, and slots that are added to a row of the output.
         other: Shape [S / per[1], O], contiguous, or None.
+        config: Tile to take; by the rule, or measured, if left out.
 
     Returns:
         Shape [S / per[1], O], dtype of `x_RI`; and shape [S], float32, empty without `other`.
     """
     per_x, per_out = per
     width_out = weight_GIO.shape[2]
-    config = _config_of(x_RI, weight_GIO, routed, other is not None)
+    config = config or _config_of(x_RI, weight_GIO, routed, has_dots=other is not None)
     adds = per_out > 1 and not routed.deterministic
     n_written = routed.n_slots // per_out if adds else routed.n_slots
     buffer_type = x_RI.dtype if per_out == 1 else torch.float32
@@ -287,11 +289,25 @@ def multiply_rows(
 
 
 def _config_of(
-    x_RI: Tensor, weight_GIO: Tensor, routed: Routed, has_dots: bool
+    x_RI: Tensor, weight_GIO: Tensor, routed: Routed, *, has_dots: bool
 ) -> triton.Config | None:
     """Return the tile to take, or None to measure."""
     if not routed.deterministic and not tiles.is_interpreted():
         return None
+    return fitting_tiles(x_RI, weight_GIO, routed, has_dots=has_dots)[0]
+
+
+def fitting_tiles(
+    x_RI: Tensor, weight_GIO: Tensor, routed: Routed, *, has_dots: bool = False
+) -> list[triton.Config]:
+    """Return the tiles that fit a product of rows, that of the rule first.
+
+    Args:
+        x_RI: As given to `multiply_rows`.
+        weight_GIO: As given to `multiply_rows`.
+        routed: As given to `multiply_rows`.
+        has_dots: Products are multiplied with rows of `other`.
+    """
     problem = tiles.Problem(
         tiles.bucket_of(routed.n_slots, routed.n_groups),
         weight_GIO.shape[2],
@@ -300,7 +316,7 @@ def _config_of(
         tiles.shared_memory_of(x_RI.device),
         has_dots,
     )
-    return tiles.choose(tiles.product_configs(problem), problem)
+    return tiles.chosen_first(tiles.product_configs(problem), problem)
 
 
 def _launch_products(

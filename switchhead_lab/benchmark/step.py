@@ -99,7 +99,7 @@ def bench_steps(
         progress(f"building {name}")
         allocated = _allocated(host)
         stepper = _stepper(config, host)
-        steppers[name] = _numbered(stepper)
+        steppers[name] = numbered_steps(stepper)
         facts[name] = _facts(config, stepper, steppers[name], host, allocated)
     progress(f"timing {n_rounds} steps of each model")
     timed = {name: stopwatch(call, host.device) for name, call in steppers.items()}
@@ -145,7 +145,7 @@ def _stepper(config: RunConfig, host: Host) -> Stepper:
     return Stepper(config, model, build_objective(config.objective), RandomBatches(config), host)
 
 
-def _numbered(stepper: Stepper) -> Callable[[], object]:
+def numbered_steps(stepper: Stepper) -> Callable[[], object]:
     """Return a call that takes the next step each time, past the last one where it comes to it."""
     number = 0
 
@@ -234,7 +234,7 @@ def _routing_call(router: Router, x: Tensor, asked: list[str]) -> Callable[[], o
     return route
 
 
-def _gflop(config: RunConfig) -> float:
+def step_gflop(config: RunConfig) -> float:
     """Return the operations of a step's products, in units of 1e9."""
     model, n_sequences = config.model, config.training.batch_size
     per_layer = executed_attention(model).macs + executed_feedforward(model).macs
@@ -253,7 +253,7 @@ def _step_time(
 ) -> StepTime:
     median = statistics.median(seconds)
     quartiles = statistics.quantiles(seconds, n=4) if len(seconds) > 1 else [median] * 3
-    gflop = _gflop(config)
+    gflop = step_gflop(config)
     bound = gflop / peak
     return StepTime(
         model=name,

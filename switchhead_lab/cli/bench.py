@@ -81,7 +81,7 @@ def kernels(
         list[str] | None, typer.Option("--shape", help="d_model/d_head; several may be given.")
     ] = None,
     k: Annotated[str, typer.Option("--k", help="Experts per token, e.g. 1,2.")] = "1,2,3,4",
-    dtype: Annotated[str, typer.Option(help="fp32, bf16 or all.")] = "all",
+    dtype: Annotated[str, typer.Option(help="fp32, bf16, fp16, or all for the first two.")] = "all",
     rounds: Annotated[
         int, typer.Option("--rounds", min=0, help="Rounds timed; 0: enough of them.")
     ] = 0,
@@ -113,7 +113,7 @@ def kernels(
     plan = Plan(
         shapes=tuple(Shape(*_numbers(one, "/", "--shape", 2)) for one in shape or map(str, SHAPES)),
         top_ks=tuple(_numbers(k, ",", "--k")),
-        dtypes=tuple(DTYPES) if dtype == "all" else (dtype,),
+        dtypes=Plan.dtypes if dtype == "all" else (dtype,),
         effort=Effort.exactly(rounds) if rounds else Effort(),
         times_reference=reference,
     )

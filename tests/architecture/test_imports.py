@@ -21,7 +21,7 @@ ALLOWED = {
     "data": {"tracking"},
     "model": set(),
     "training": {"budget", "data", "model", "tracking"},
-    "benchmark": {"data", "model", "training", "tracking"},
+    "benchmark": {"data", "model", "training", "tracking", "sweeping"},
     "sweeping": {"budget", "data", "model", "training", "tracking"},
     "reporting": {"budget", "paper", "tracking"},
     "cli": {

@@ -61,7 +61,7 @@ def test_kernels_writes_what_it_prints(root: Path) -> None:
         (("step", "smoke", "--models", "densee"), "--models densee: no such model; models: dense"),
         (("kernels", "--shape", "412x76"), "--shape 412x76: write positive numbers like 412/76"),
         (("kernels", "--k", "0"), "--k 0: write positive numbers like 1,2"),
-        (("kernels", "--dtype", "fp64"), "--dtype fp64: use all, fp32, bf16"),
+        (("kernels", "--dtype", "fp64"), "--dtype fp64: use all, fp32, bf16, fp16"),
     ],
 )
 def test_mistakes_are_named(root: Path, arguments: tuple[str, ...], message: str) -> None:

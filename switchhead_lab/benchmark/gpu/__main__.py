@@ -1,0 +1,108 @@
+"""`python -m switchhead_lab.benchmark.gpu`: the whole command, or one of its workers."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from switchhead_lab.benchmark.gpu.checkout import make_kernels_importable
+from switchhead_lab.benchmark.gpu.conductor import Conductor
+from switchhead_lab.benchmark.gpu.journal import Journal
+from switchhead_lab.benchmark.gpu.plan import EXIT_NO_DEVICE, MINUTES, PARTS, part_named
+from switchhead_lab.errors import ConfigError, LabError
+from switchhead_lab.tracking.atomic import make_directory
+
+_EXAMPLE = "Example: python -m switchhead_lab.benchmark.gpu --out reports/gpu/h100 --minutes 8"
+
+
+def main() -> int:
+    """Run what the command line asks for; return an exit code."""
+    arguments = _parse()
+    if arguments.worker:
+        return _work(arguments)
+    try:
+        return _conduct(arguments)
+    except LabError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m switchhead_lab.benchmark.gpu",
+        description="Check and time everything that runs on a GPU, within a time. Results so far "
+        "are in DIR whatever stops it: gpu.json, gpu.md, journal.jsonl and log.txt.",
+        epilog=_EXAMPLE,
+    )
+    names = ", ".join(part.name for part in PARTS)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="an empty folder")
+    parser.add_argument(
+        "--minutes", type=float, default=MINUTES, help=f"time for everything (default {MINUTES:g})"
+    )
+    parser.add_argument("--parts", default="", help=f"only these, of {names}")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="the whole command on the CPU, in tiny sizes"
+    )
+    parser.add_argument("--worker", default="", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _conduct(arguments: argparse.Namespace) -> int:
+    from switchhead_lab.benchmark.gpu.results import collect_results, write_results
+    from switchhead_lab.benchmark.gpu.tables import summary
+
+    started = time.monotonic()
+    parts = [part for part in PARTS if part.name in _wanted(arguments.parts)]
+    if not arguments.minutes > 0:
+        raise ConfigError(f"--minutes {arguments.minutes:g}: use more than 0")
+    out = make_directory(arguments.out.resolve())
+    journal = Journal(out / "journal.jsonl")
+    if journal.path.exists():
+        raise ConfigError(f"--out {arguments.out}: holds an earlier run; choose an empty folder")
+
+    def write() -> None:
+        write_results(out, journal, is_dry_run=arguments.dry_run)
+
+    deadline = started + 60 * arguments.minutes
+    conductor = Conductor(journal, out / "log.txt", arguments.dry_run, deadline, _say)
+    try:
+        conductor.run(parts, write)
+    finally:
+        if journal.path.exists():
+            write()
+    results = collect_results(journal, is_dry_run=arguments.dry_run)
+    print("\n".join(summary(results)))  # noqa: T201
+    return 0 if results["is_right"] else 1
+
+
+def _wanted(names: str) -> list[str]:
+    known = [part.name for part in PARTS]
+    wanted = [name.strip() for name in names.split(",") if name.strip()] or known
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise ConfigError(f"--parts {unknown[0]}: no such part; parts: {', '.join(known)}")
+    return wanted
+
+
+def _work(arguments: argparse.Namespace) -> int:
+    make_kernels_importable()
+    from switchhead_lab.benchmark.gpu.case import make_context
+    from switchhead_lab.benchmark.gpu.worker import cases_of, run_cases
+
+    part = part_named(arguments.worker)
+    try:
+        context = make_context(is_dry_run=arguments.dry_run)
+    except ConfigError as error:
+        _say(str(error))
+        return EXIT_NO_DEVICE
+    journal = Journal(arguments.out / "journal.jsonl")
+    return run_cases(part, cases_of(part, context), context, journal)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

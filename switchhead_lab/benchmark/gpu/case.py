@@ -1,0 +1,57 @@
+"""What a part of the command consists of: cases, each of which can fail without the others."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from switchhead_lab.training.host import Host, prepare_host
+
+Findings = dict[str, Any]
+"""Plain data: what a case measured."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where cases run.
+
+    Attributes:
+        host: Device and arithmetic.
+        is_dry_run: Sizes are tiny and the device is the CPU; timings mean nothing.
+    """
+
+    host: Host
+    is_dry_run: bool
+
+    @property
+    def device(self) -> torch.device:
+        """The torch device."""
+        return self.host.device
+
+
+@dataclass(frozen=True)
+class Case:
+    """One check or measurement.
+
+    Attributes:
+        name: Unique within its part.
+        run: Yields findings as they are made, so that a later crash loses none. Raises
+            `WrongResultError` where a result is not what it should be.
+    """
+
+    name: str
+    run: Callable[[], Iterator[Findings]]
+
+
+class WrongResultError(Exception):
+    """A computed result is outside its tolerance."""
+
+
+def make_context(*, is_dry_run: bool) -> Context:
+    """Open the GPU, or the CPU for a dry run.
+
+    Raises:
+        ConfigError: If there is no CUDA device.
+    """
+    return Context(prepare_host("cpu" if is_dry_run else "cuda", "auto"), is_dry_run)

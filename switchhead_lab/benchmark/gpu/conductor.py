@@ -1,0 +1,170 @@
+"""Runs all parts within a time, each in a process of its own, and writes what they found."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from switchhead_lab.benchmark.gpu.checkout import ROOT
+from switchhead_lab.benchmark.gpu.journal import ENDED, Event, Journal, Status
+from switchhead_lab.benchmark.gpu.plan import (
+    EXIT_DEVICE_LOST,
+    EXIT_NO_DEVICE,
+    RESERVED_SECONDS,
+    Part,
+)
+from switchhead_lab.errors import ConfigError
+
+_MOST_WORKERS = 12
+# In less than this a worker hardly imports torch and opens the device.
+_FEWEST_SECONDS = 12.0
+# Rarely enough not to disturb what is timed.
+_POLL_SECONDS = 0.5
+# For a worker about to be killed to write down where it is.
+_TRACEBACK_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Conductor:
+    """Runs parts one after the other; no failure of one stops the next.
+
+    Attributes:
+        journal: Where workers and conductor write what happened.
+        log_path: Where workers' standard error goes.
+        is_dry_run: Workers use the CPU, tiny sizes and Triton's interpreter.
+        deadline: Time by the monotonic clock at which nothing may run any more.
+        say: Called with a line at the start and end of each part.
+    """
+
+    journal: Journal
+    log_path: Path
+    is_dry_run: bool
+    deadline: float
+    say: Callable[[str], None] = field(default=lambda _: None)
+
+    def run(self, parts: Sequence[Part], after_each: Callable[[], None]) -> None:
+        """Run parts while there is time.
+
+        Args:
+            parts: In their order.
+            after_each: Called after each part, to write the results so far.
+
+        Raises:
+            ConfigError: If there is no device.
+        """
+        for part in parts:
+            left = self.deadline - RESERVED_SECONDS - time.monotonic()
+            if left < _FEWEST_SECONDS:
+                self.journal.add(Event(part.name, "", "skipped", reason="no time left"))
+                self.say(f"{part.name}: skipped, no time left")
+                continue
+            self.say(f"{part.name}: {part.title}")
+            # A dry run is for completeness, not for time.
+            seconds = left if self.is_dry_run else min(left, part.seconds)
+            self._run_part(part, time.monotonic() + seconds)
+            after_each()
+
+    def _run_part(self, part: Part, until: float) -> None:
+        """Run workers until the part's cases are over, restarting after each that died."""
+        for _ in range(_MOST_WORKERS):
+            n_ended = self._n_ended(part)
+            exit_code = self._run_worker(part, until)
+            if exit_code == EXIT_NO_DEVICE:
+                raise ConfigError(
+                    "no CUDA device; run this where there is one, or add --dry-run to try the "
+                    "command on the CPU"
+                )
+            if exit_code == 0 or time.monotonic() >= until:
+                return
+            self._close_open_case(part, "crashed", _describe(exit_code))
+            if self._n_ended(part) == n_ended:
+                self._end_part(part, "failed", f"worker ended with {_describe(exit_code)}")
+                return
+        self._end_part(part, "failed", f"given up after {_MOST_WORKERS} workers")
+
+    def _run_worker(self, part: Part, until: float) -> int:
+        """Run one worker; kill it where a case hangs or the part's time is up."""
+        command = [sys.executable, "-m", "switchhead_lab.benchmark.gpu", "--worker", part.name]
+        command += ["--out", str(self.journal.path.parent)]
+        command += ["--dry-run"] if self.is_dry_run else []
+        with self.log_path.open("a", encoding="utf-8") as log:
+            worker = subprocess.Popen(
+                command, stdout=log, stderr=log, env=self._environment(), start_new_session=True
+            )
+            try:
+                while (exit_code := worker.poll()) is None:
+                    reason = self._why_to_stop(part, until)
+                    if reason:
+                        _kill(worker)
+                        is_over = time.monotonic() >= until
+                        # A case that had no time left was not seen to hang.
+                        self._close_open_case(part, "skipped" if is_over else "timeout", reason)
+                        if is_over:
+                            self._end_part(part, "timeout", reason)
+                        return -signal.SIGKILL
+                    time.sleep(_POLL_SECONDS)
+                return exit_code
+            finally:
+                _kill(worker)
+
+    def _why_to_stop(self, part: Part, until: float) -> str:
+        if time.monotonic() >= until:
+            return "the part's time is up"
+        open_case = self._open_case(part)
+        if open_case is None or self.is_dry_run:
+            return ""
+        if open_case.seconds + time.time() - open_case.at > part.case_seconds:
+            return f"more than {part.case_seconds:g} s in one case"
+        return ""
+
+    def _open_case(self, part: Part) -> Event | None:
+        events = self.journal.latest(part.name).values()
+        return next((event for event in events if event.status not in ENDED), None)
+
+    def _n_ended(self, part: Part) -> int:
+        return sum(event.status in ENDED for event in self.journal.latest(part.name).values())
+
+    def _close_open_case(self, part: Part, status: Status, reason: str) -> None:
+        """Write down how the case ended that a dead worker was in, if it was in one."""
+        event = self._open_case(part)
+        if event is not None:
+            seconds = event.seconds + time.time() - event.at
+            self.journal.add(Event(part.name, event.case, status, seconds, reason, event.findings))
+
+    def _end_part(self, part: Part, status: Status, reason: str) -> None:
+        self.journal.add(Event(part.name, "", status, reason=reason))
+
+    def _environment(self) -> dict[str, str]:
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+        environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+        if self.is_dry_run:
+            # Read when Triton is imported, so no worker could set it for itself.
+            environment |= {
+                "TRITON_INTERPRET": "1",
+                "CUDA_VISIBLE_DEVICES": "",
+                "OMP_NUM_THREADS": "1",
+            }
+        return environment
+
+
+def _kill(worker: subprocess.Popen[bytes]) -> None:
+    """End a worker with all that it started; it writes its stack first."""
+    if worker.poll() is None:
+        worker.send_signal(signal.SIGUSR1)
+        time.sleep(_TRACEBACK_SECONDS)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(worker.pid, signal.SIGKILL)
+    worker.wait()
+
+
+def _describe(exit_code: int) -> str:
+    if exit_code < 0:
+        return signal.Signals(-exit_code).name
+    if exit_code == EXIT_DEVICE_LOST:
+        return "the device unusable"
+    return f"exit code {exit_code}"

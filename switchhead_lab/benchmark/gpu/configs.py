@@ -1,0 +1,64 @@
+"""Configurations that are checked and timed."""
+
+from switchhead_lab.benchmark.gpu.checkout import ROOT
+from switchhead_lab.config.files import parse
+from switchhead_lab.config.schema import RunConfig
+from switchhead_lab.config.sweep import Sweep
+from switchhead_lab.config.sweep_files import find_sweep
+from switchhead_lab.sweeping.plan import declared_variants, run_config
+
+SWEEP = "paper/table5-wikitext103"
+"""The models whose steps are timed."""
+
+# As the paper's RoPE models: no memory, chunks of twice the length (Sec. 3.6).
+_ROPE = ("model.positions.kind=rope", "model.context_multiple=1")
+_ROPE_SEQ_LEN = {"pocket": 256, "small": 512, "large": 1024}
+_DRY = ("training.batch_size=2", "model.n_layers=1", "model.seq_len=8")
+
+_ATTENTION = {
+    "dense": {"kind": "dense", "n_heads": 4, "d_head": 16},
+    "switchhead": {"kind": "switchhead", "n_heads": 2, "d_head": 20, "n_experts": 4, "top_k": 2},
+    "moa": {"kind": "moa", "n_heads": 2, "d_head": 20, "n_experts": 4, "cv_coefficient": 0.01},
+}
+_DENSE_FEED_FORWARD = {"kind": "dense", "d_ff": 150}
+_SIGMA_MOE = {"kind": "sigma_moe", "n_experts": 8, "d_expert": 24, "top_k": 2}
+
+SMALL_MODELS = {
+    "dense, Transformer-XL": ("dense", "transformer_xl", _DENSE_FEED_FORWARD),
+    "SwitchHead, Transformer-XL": ("switchhead", "transformer_xl", _DENSE_FEED_FORWARD),
+    "MoA, Transformer-XL": ("moa", "transformer_xl", _DENSE_FEED_FORWARD),
+    "SwitchAll, Transformer-XL": ("switchhead", "transformer_xl", _SIGMA_MOE),
+    "dense, RoPE": ("dense", "rope", _DENSE_FEED_FORWARD),
+    "SwitchHead, RoPE": ("switchhead", "rope", _DENSE_FEED_FORWARD),
+    "MoA, RoPE": ("moa", "rope", _DENSE_FEED_FORWARD),
+}
+"""Attention, positions and feed-forward of the models that are compared with the CPU's."""
+
+
+def timed_sweep(size: str, positions: str, *, is_dry_run: bool) -> Sweep:
+    """Return the sweep of a size with Transformer-XL ("xl") or RoPE ("rope") positions."""
+    overrides: list[str] = []
+    if positions == "rope":
+        overrides += [*_ROPE, f"model.seq_len={_ROPE_SEQ_LEN[size]}"]
+    if is_dry_run:
+        overrides += _DRY
+    return find_sweep(ROOT / "sweeps", SWEEP).resolve("pocket" if is_dry_run else size, overrides)
+
+
+def timed_configs(size: str, positions: str, *, is_dry_run: bool) -> dict[str, RunConfig]:
+    """Return the configurations of a sweep's models by name, the dense baseline first."""
+    sweep = timed_sweep(size, positions, is_dry_run=is_dry_run)
+    return {v.name: run_config(sweep, v.model, 0) for v in declared_variants(sweep)}
+
+
+def small_config(name: str, *, n_steps: int = 1, batch_size: int = 4) -> RunConfig:
+    """Return the configuration of one of `SMALL_MODELS`, over bytes and without dropout."""
+    attention, positions, feedforward = SMALL_MODELS[name]
+    training = {"n_steps": n_steps, "batch_size": batch_size, "learning_rate": 2e-3}
+    training |= {"clip_norm": 0.25, "n_warmup_steps": min(20, n_steps - 1)}
+    training |= {"validate_every": n_steps, "checkpoint_every": n_steps}
+    model = {"d_model": 64, "n_layers": 2, "seq_len": 64, "positions": {"kind": positions}}
+    model |= {"context_multiple": 1 if positions == "rope" else 2}
+    model |= {"attention": _ATTENTION[attention], "feedforward": feedforward}
+    data = {"corpus": "sotu", "tokenizer": {"kind": "byte"}}
+    return parse(RunConfig, {"data": data, "model": model, "training": training}, name)

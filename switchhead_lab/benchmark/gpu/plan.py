@@ -1,0 +1,55 @@
+"""The parts of the command, cheapest and most telling first, and the time that each may take."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part, run in a process of its own.
+
+    Attributes:
+        name: Short name, that of the module with its cases.
+        title: What it finds out.
+        seconds: Most time that the part may take on a GPU.
+        case_seconds: Most time that one of its cases may take before it counts as hanging.
+    """
+
+    name: str
+    title: str
+    seconds: float
+    case_seconds: float
+
+    @property
+    def module(self) -> str:
+        """Module that lists the part's cases."""
+        return f"switchhead_lab.benchmark.gpu.{self.name}"
+
+
+PARTS = (
+    Part("machine", "versions, best matmul, memory bandwidth", 20, 15),
+    Part("kernels", "every Triton kernel against the float64 definition", 60, 20),
+    Part("models", "loss and gradients of every variant against the CPU in float64", 25, 15),
+    Part("steps", "training steps, Table 5: eager and captured", 100, 45),
+    Part("training", "200 steps of training against the CPU's losses", 35, 30),
+    Part("products", "expert products beside matmuls of the same MACs", 75, 30),
+    Part("profile", "where a step's time goes", 25, 20),
+    Part("tiles", "tiles chosen by rule beside the fastest", 45, 20),
+    Part("compiled", "training steps with compiled blocks", 75, 60),
+)
+
+MINUTES = 8.0
+"""Time that the whole command takes by default."""
+
+RESERVED_SECONDS = 10.0
+"""Kept at the end for writing results."""
+
+EXIT_DEVICE_LOST = 17
+"""Exit code of a worker after a case that left the device unusable for its process."""
+
+EXIT_NO_DEVICE = 18
+"""Exit code of a worker that found no device."""
+
+
+def part_named(name: str) -> Part:
+    """Return the part of this name."""
+    return next(part for part in PARTS if part.name == name)

@@ -1,0 +1,103 @@
+"""Results as Markdown tables, and as the short summary that ends the command's output."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from switchhead_lab.benchmark.gpu.results import Results
+from switchhead_lab.benchmark.gpu.short_tables import SHORT_TABLES
+from switchhead_lab.benchmark.gpu.tables_of_parts import TABLES
+
+Case = dict[str, Any]
+_MOST_FAILURES_LISTED = 12
+
+
+def page(results: Results) -> str:
+    """Return the page of a run: the machine, every part's tables, every failure."""
+    lines = [f"# GPU run: {title(results)}", ""]
+    if results["is_dry_run"]:
+        lines += ["**A dry run on a CPU in tiny sizes: its timings mean nothing.**", ""]
+    lines += [*_machine_lines(results), ""]
+    for part in results["parts"]:
+        lines += [f"## {part['name']}: {part['title']}", "", f"{_state(part)}.", ""]
+        for headings, rows in TABLES[part["name"]](part["cases"], results):
+            lines += [*markdown_table(headings, rows), ""]
+        lines += [f"- {failure}" for failure in _failures(part)]
+        lines += [""] if _failures(part) else []
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def summary(results: Results) -> list[str]:
+    """Return the lines that end the command's output: steps first, then parts, then failures."""
+    lines = [title(results), ""]
+    for name, table in SHORT_TABLES.items():
+        part = next(part for part in results["parts"] if part["name"] == name)
+        headings, rows = table(part["cases"])
+        lines += [*_aligned([headings, *rows]), ""] if rows else []
+    lines += [f"{part['name']:9} {_state(part)}" for part in results["parts"]]
+    failures = [failure for part in results["parts"] for failure in _failures(part)]
+    lines += failures[:_MOST_FAILURES_LISTED]
+    if len(failures) > _MOST_FAILURES_LISTED:
+        lines.append(f"and {len(failures) - _MOST_FAILURES_LISTED} more; see gpu.md")
+    return lines
+
+
+def title(results: Results) -> str:
+    """Return card, driver and versions in one line."""
+    facts = results["machine"].get("facts", {})
+    driver = facts.get("nvidia_smi", {}).get("driver_version", "")
+    names = [
+        facts.get("device_name", "no device"),
+        f"driver {driver}" if driver else "",
+        f"CUDA {facts['cuda']}" if facts.get("cuda") else "",
+        f"PyTorch {facts['torch']}" if "torch" in facts else "",
+        f"Triton {facts['triton']}" if "triton" in facts else "",
+    ]
+    return ", ".join(filter(None, names))
+
+
+def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of a Markdown table."""
+    lines = [f"| {' | '.join(headings)} |", f"|{' --- |' * len(headings)}"]
+    return lines + [f"| {' | '.join(row)} |" for row in rows]
+
+
+def _machine_lines(results: Results) -> list[str]:
+    git = results["provenance"]["git"]
+    lines = [
+        f"- Commit {git['commit'] or '(no repository)'}, {results['provenance']['time']}.",
+    ]
+    matmul = results["machine"].get("matmul", {})
+    if matmul:
+        peaks = ", ".join(f"{name} {peak / 1e3:,.1f}" for name, peak in matmul.items())
+        lines.append(f"- Best square matmul, TFLOP/s: {peaks}.")
+    copy = results["machine"].get("copy", {})
+    if copy:
+        lines.append(f"- Copy on the device: {copy['gigabytes_per_second']:,.0f} GB/s.")
+    launch = results["machine"].get("launch", {})
+    if launch:
+        pairs = (f"{name.split('_')[0]} {value:.1f}" for name, value in launch.items())
+        lines.append(f"- Launch of an empty kernel, microseconds: {', '.join(pairs)}.")
+    return lines
+
+
+def _state(part: dict[str, Any]) -> str:
+    if part["status"] == "skipped":
+        return f"skipped: {part['reason'] or 'not asked for'}"
+    state = f"{part['n_done']} of {len(part['cases'])} cases done in {part['seconds']:.0f} s"
+    return f"{state}; {part['reason']}" if part["reason"] else state
+
+
+def _failures(part: dict[str, Any]) -> list[str]:
+    return [
+        f"{part['name']}, {case['name']}: {case['status']}: {case['reason']}"
+        for case in part["cases"]
+        if case["status"] not in ("done", "skipped")
+    ]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

@@ -1,0 +1,104 @@
+"""Part: each kernel of an expert product alone, with the tile of the rule and with all others.
+
+Sorting, casts and the operator are left out; sums over slots are included where a tile is not.
+"""
+
+import statistics
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from switchhead_kernels.bench import Effort, Plan, Shape, interleave, matmul_peak
+from switchhead_kernels.bench.problems import DTYPES, Inputs, Problem, make_inputs, problems_of
+from switchhead_kernels.bench.timing import warm_up
+from switchhead_kernels.expert_matmul import make_routing
+from switchhead_kernels.expert_matmul.slots import Slots, slots_of
+from switchhead_lab.benchmark.gpu.case import Case, Context, Findings
+
+_N_TOKENS = 16_384
+_TOP_K = 2
+_SHAPES = (Shape(1024, 132), Shape(412, 76), Shape(2048, 128))
+_PROJECTIONS = ("value", "output")
+
+
+def cases(context: Context) -> list[Case]:
+    """List the cases: value and output projections in bf16 at each shape."""
+    shapes = (Shape(16, 8),) if context.is_dry_run else _SHAPES
+    n_tokens = 16 if context.is_dry_run else _N_TOKENS
+    return [
+        Case(f"{shape} {problem.projection}", partial(_measure, problem, context))
+        for shape in shapes
+        for problem in problems_of(Plan((shape,), (_TOP_K,), n_tokens=n_tokens), shape, "bf16")
+        if problem.projection in _PROJECTIONS
+    ]
+
+
+def _measure(problem: Problem, context: Context) -> Iterator[Findings]:
+    device, dtype = context.device, DTYPES[problem.dtype]
+    yield {"peak_gflops": matmul_peak(dtype, device, (64,) if context.is_dry_run else None)}
+    for kernel, calls in _kernels(problem, make_inputs(problem, device)).items():
+        timed = {}
+        for tile, call in calls.items():
+            try:
+                timed[tile] = warm_up(call, device)
+            except RuntimeError as error:  # a tile that the device refuses
+                yield {f"{kernel} {tile}": str(error).splitlines()[0]}
+        effort = Effort.exactly(1) if context.is_dry_run else Effort(seconds=0.03)
+        seconds = interleave(timed, effort)
+        rule = next(iter(calls))
+        yield {
+            kernel: {
+                "rule": rule,
+                "gflops": {
+                    tile: 2e-9 * problem.macs / statistics.median(values)
+                    for tile, values in seconds.items()
+                },
+            }
+        }
+
+
+def _kernels(problem: Problem, inputs: Inputs) -> dict[str, dict[str, Callable[[], object]]]:
+    """Return the launches of each kernel by tile, the rule's first."""
+    # Imported here, since Triton is where kernels are run only.
+    from switchhead_kernels.expert_matmul import triton_backward, triton_forward
+    from switchhead_kernels.expert_matmul.triton_forward import Routed
+
+    routing = make_routing(inputs.index_NHK, problem.n_experts)
+    assert inputs.gate_NHK is not None, "projections of attention have gates"
+    gate = inputs.gate_NHK.detach().flatten().contiguous()
+    routed = Routed(routing.order_S, routing.offset_G1, gate, deterministic=True, precision="ieee")
+    slots = slots_of(problem.n_heads, problem.top_k, problem.rows_in, problem.rows_out)
+    x = inputs.x.detach().flatten(0, -2).contiguous()
+    weight = inputs.weight_HEXY.detach().flatten(0, 1).to(x.dtype).contiguous()
+    grad = inputs.grad.flatten(0, -2).contiguous()
+    return {
+        "forward": _by_tile(
+            triton_forward.fitting_tiles(x, weight, routed),
+            lambda tile: triton_forward.multiply_rows(x, weight, routed, _per(slots), config=tile),
+        ),
+        "input gradient": _by_tile(
+            triton_forward.fitting_tiles(grad, weight.transpose(1, 2), routed, has_dots=True),
+            lambda tile: triton_backward.input_gradient(
+                grad, x, weight, routed, slots, config=tile
+            ),
+        ),
+        "weight gradient": _by_tile(
+            triton_backward.fitting_tiles(x, weight),
+            lambda tile: triton_backward.weight_gradient(
+                grad, x, weight, routed, slots, config=tile
+            ),
+        ),
+    }
+
+
+def _per(slots: Slots) -> tuple[int, int]:
+    return slots.per_input, slots.per_output
+
+
+def _by_tile(tiles: list[Any], launch: Callable[[Any], object]) -> dict[str, Callable[[], object]]:
+    return {_name(tile): partial(launch, tile) for tile in tiles}
+
+
+def _name(tile: Any) -> str:
+    sizes = "x".join(str(tile.kwargs[f"BLOCK_{axis}"]) for axis in "MNK")
+    return f"{sizes} w{tile.num_warps} s{tile.num_stages}"
