@@ -4,13 +4,22 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 SIZE ?= demo
 
-.PHONY: demo test lint types check clean help
+# A machine with a GPU need not have this package installed, nor a network: see kernels/README.md.
+GPU_PYTHON ?= python3
+GPU_PYTHON_VERSION ?= 3.12
+GPU_OUT ?= reports/gpu/new
+GPU_MINUTES ?= 8
+GPU_PACKAGES := pydantic pydantic_core annotated-types typing-inspection typing_extensions tomli_w
+
+.PHONY: demo test lint types check gpu gpu-wheels clean help
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    set up, run the main comparison at its demo size, write the report"
 	@echo "make test    set up and run the test suite"
 	@echo "make check   lint, types and tests"
+	@echo "make gpu     check and time everything on this machine's GPU, in $(GPU_MINUTES) minutes"
+	@echo "make gpu-wheels  fetch the small packages that 'make gpu' takes along to a machine without network"
 	@echo "make clean   remove the virtual environment (data, runs and reports stay)"
 
 # Written last, so that an interrupted installation is done again.
@@ -41,6 +50,22 @@ types: $(VENV)/.installed
 	$(BIN)/mypy
 
 check: lint types test
+
+# Wheels are unpacked beside the checkout: the other machine's own packages stay as they are.
+gpu:
+	@set -e; if ls .wheels/*.whl >/dev/null 2>&1; then \
+		$(GPU_PYTHON) -m pip install --quiet --no-index --no-deps --upgrade --target .gpu-site .wheels/*.whl; \
+	fi
+	PYTHONPATH=.gpu-site $(GPU_PYTHON) -m switchhead_lab.benchmark.gpu \
+		--out $(GPU_OUT) --minutes $(GPU_MINUTES) $(GPU_ARGS)
+
+gpu-wheels:
+	rm -rf .wheels
+	$(PYTHON) -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+		--implementation cp --python-version $(GPU_PYTHON_VERSION) \
+		--platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 --dest .wheels \
+		$(foreach package,$(GPU_PACKAGES),$(shell grep -i '^$(package)==' constraints.txt))
+	@du -ch .wheels/*.whl | tail -1
 
 clean:
 	rm -rf $(VENV)

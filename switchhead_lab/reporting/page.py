@@ -60,7 +60,7 @@ class Page:
         candidates: The candidates of the search, or None.
         figures: Names of the figures, without suffix.
         quality: How well a model does is told.
-        resources: Time and memory of training steps, or None.
+        resources: Time and memory of training steps, a table for each machine.
     """
 
     title: str
@@ -71,7 +71,7 @@ class Page:
     candidates: Grid | None
     figures: tuple[str, ...]
     quality: Quality
-    resources: Resources | None = None
+    resources: tuple[Resources, ...] = ()
     paper_title: str = "The paper's values beside ours"
     candidates_title: str = "Candidates of the search"
     resources_title: str = "Time and memory of a training step (Table 5)"
@@ -79,8 +79,8 @@ class Page:
     @property
     def grids(self) -> list[Grid]:
         """Every table of the page."""
-        resources = self.resources.grid if self.resources is not None else None
-        grids = (self.table, self.paper, resources, self.candidates)
+        resources = [resources.grid for resources in self.resources]
+        grids = (self.table, self.paper, *resources, self.candidates)
         return [grid for grid in grids if grid is not None]
 
 
@@ -96,9 +96,9 @@ def report_page(page: Page) -> str:
     parts += [f"![{name.replace('-', ' ')}]({name}.png)\n" for name in page.figures]
     if page.paper is not None:
         parts += [f"## {page.paper_title}\n", f"{page.paper_caption}\n", to_markdown(page.paper)]
-    if page.resources is not None:
-        table = to_markdown(page.resources.grid)
-        parts += [f"## {page.resources_title}\n", f"{page.resources.caption}\n", table]
+    parts += [f"## {page.resources_title}\n"] if page.resources else []
+    for resources in page.resources:
+        parts += [f"{resources.caption}\n", to_markdown(resources.grid)]
     if page.candidates is not None:
         parts += [f"## {page.candidates_title}\n", to_markdown(page.candidates)]
     parts += [

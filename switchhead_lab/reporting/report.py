@@ -8,6 +8,7 @@ from typing import Any
 from switchhead_lab.reporting.caption import caption_lines, paper_caption, title
 from switchhead_lab.reporting.checks import incomplete_lines
 from switchhead_lab.reporting.frame import SweepFrame, read_frame
+from switchhead_lab.reporting.gpu_resources import read_gpu_resources
 from switchhead_lab.reporting.grids import Grid, candidate_grid, model_grid
 from switchhead_lab.reporting.page import Page, report_page, table_page
 from switchhead_lab.reporting.paper_values import find_comparison, paper_grid
@@ -32,10 +33,10 @@ _FIGURES: dict[str, tuple[CostName, str]] = {
         "attention memory per layer and sequence ({{unit}}floats, {convention} convention)",
     ),
 }
-# Files that only some sweeps have; what an earlier report left of them would mislead.
+# Patterns of files that only some sweeps have; what an earlier report left would mislead.
 _OPTIONAL_FILES = (
     *("paper.md", "paper.csv", "candidates.md", "candidates.csv"),
-    *("resources.md", "resources.csv"),
+    *("resources*.md", "resources*.csv"),
 )
 
 
@@ -90,12 +91,13 @@ def write_report(selection: Selection, runs_dir: Path, reports_dir: Path) -> Rep
         WorkspaceError: If the folder cannot be written.
     """
     frame = read_frame(selection.record, runs_dir)
-    resources = read_resources(frame.record.sweep, reports_dir)
-    page = _page(frame, selection.notes, resources)
     sweep = frame.record.sweep
+    own = read_resources(sweep, reports_dir)
+    resources = (*([own] if own else []), *read_gpu_resources(sweep, reports_dir))
+    page = _page(frame, selection.notes, resources)
     files = _contents(frame, page)
     folder = make_directory(reports_dir / sweep.name / sweep.size)
-    sources = [resources.source] if resources is not None else []
+    sources = [one.source for one in resources]
     provenance = provenance_json(frame, page.grids, files, page.caption, sources)
     _write(folder, {**files, PROVENANCE_FILE: provenance.encode()})
     return Report(
@@ -111,7 +113,7 @@ def write_report(selection: Selection, runs_dir: Path, reports_dir: Path) -> Rep
     )
 
 
-def _page(frame: SweepFrame, notes: tuple[str, ...], resources: Resources | None) -> Page:
+def _page(frame: SweepFrame, notes: tuple[str, ...], resources: tuple[Resources, ...]) -> Page:
     sweep = frame.record.sweep
     comparison = None
     if sweep.paper is not None:
@@ -142,10 +144,10 @@ def _contents(frame: SweepFrame, page: Page) -> dict[str, bytes]:
     if page.paper is not None:
         texts["paper.md"] = table_page(page.paper_title, page.paper, [page.paper_caption])
         texts["paper.csv"] = to_csv(page.paper)
-    if page.resources is not None:
-        grid, caption = page.resources.grid, page.resources.caption
-        texts["resources.md"] = table_page(page.resources_title, grid, [caption])
-        texts["resources.csv"] = to_csv(grid)
+    for resources in page.resources:
+        grid, caption = resources.grid, resources.caption
+        texts[f"{resources.name}.md"] = table_page(page.resources_title, grid, [caption])
+        texts[f"{resources.name}.csv"] = to_csv(grid)
     if page.candidates is not None:
         texts["candidates.md"] = table_page(page.candidates_title, page.candidates, page.caption)
         texts["candidates.csv"] = to_csv(page.candidates)
@@ -167,8 +169,8 @@ def _figure_name(frame: SweepFrame, key: str) -> str:
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
-    for name in _OPTIONAL_FILES:
-        if name not in files:
-            (folder / name).unlink(missing_ok=True)
+    for path in (path for pattern in _OPTIONAL_FILES for path in folder.glob(pattern)):
+        if path.name not in files:
+            path.unlink()
     for name, data in files.items():
         write_bytes(folder / name, data)

@@ -18,21 +18,23 @@ _TABLE = 5
 
 @dataclass(frozen=True)
 class Resources:
-    """A step bench as a table.
+    """Timed training steps as a table.
 
     Attributes:
+        name: Name of its files, without suffix; begins with "resources".
         grid: The table.
         caption: Sentence above it.
-        source: Name of the bench's file and the SHA-256 of its contents.
+        source: Name of the file with the timings and the SHA-256 of its contents.
     """
 
+    name: str
     grid: Grid
     caption: str
     source: dict[str, str]
 
 
 def read_resources(sweep: Sweep, reports_dir: Path) -> Resources | None:
-    """Read the step bench of a sweep; None if it was never benched.
+    """Read the step bench of a sweep on this machine; None if it was never benched.
 
     Raises:
         RecordError: If the bench's file is damaged or of another version.
@@ -47,13 +49,15 @@ def read_resources(sweep: Sweep, reports_dir: Path) -> Resources | None:
         raise RecordError(
             f"{path}: no step bench of this version ({error}); run `{_command(sweep)}` again"
         ) from None
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Resources(grid, caption, {"file": path.name, "sha256": digest})
+    return Resources("resources", grid, caption, source_of(path))
+
+
+def source_of(path: Path) -> dict[str, str]:
+    """Return what a report's provenance says of a file with timings."""
+    return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 def _grid(bench: dict[str, Any], sweep: Sweep) -> Grid:
-    params = sweep.paper.params if sweep.paper else None
-    paper = {row["model"]: row for row in _paper_rows() if row["params"] == params}
     columns = (
         Column("model", "model", is_text=True),
         Column("ms_per_step", "ms/step"),
@@ -65,7 +69,7 @@ def _grid(bench: dict[str, Any], sweep: Sweep) -> Grid:
         Column("times_bound", "time / product bound"),
         Column("routing_fraction", "routing"),
     )
-    rows = tuple(_cells(step, _counterpart(step, sweep, paper)) for step in bench["steps"])
+    rows = tuple(_cells(step, paper_row(sweep, step["model"])) for step in bench["steps"])
     return Grid("resources", columns, rows)
 
 
@@ -95,31 +99,41 @@ def _paper_rows() -> list[dict[str, Any]]:
     return rows
 
 
-def _counterpart(
-    step: dict[str, Any], sweep: Sweep, paper: dict[str, dict[str, Any]]
-) -> dict[str, Any]:
-    """Return the paper's row for a model of ours: the baseline's, SwitchHead's or MoA's."""
-    if step["model"] == sweep.baseline.name:
+def paper_row(sweep: Sweep, name: str) -> dict[str, Any]:
+    """Return Table 5's row for a model of a sweep: the baseline's, SwitchHead's or MoA's.
+
+    Args:
+        sweep: The sweep; its paper row says which size is meant.
+        name: Name of the model, or title of a candidate.
+
+    Returns:
+        The row as printed; empty where the paper has none.
+    """
+    params = sweep.paper.params if sweep.paper else None
+    paper = {row["model"]: row for row in _paper_rows() if row["params"] == params}
+    if name == sweep.baseline.name:
         return paper.get("transformer", {})
     # The paper has no row of the kind "dense": declared ones have fewer heads than its own.
     kinds: dict[str, str] = {model.name: model.kind for model in sweep.models}
-    if sweep.study is not None and step["model"].startswith(f"{sweep.study.name} "):
+    if sweep.study is not None and name.startswith(f"{sweep.study.name} "):
         return paper.get("switchhead", {})
-    return paper.get(kinds.get(step["model"], ""), {})
+    return paper.get(kinds.get(name, ""), {})
+
+
+def ratio_cell(value: float | None) -> Cell:
+    """Return a ratio with two decimals."""
+    return Cell(MISSING) if value is None else Cell(f"{value:.2f}", value)
 
 
 def _cells(step: dict[str, Any], paper: dict[str, Any]) -> tuple[Cell, ...]:
-    def ratio(value: float | None) -> Cell:
-        return Cell(MISSING) if value is None else Cell(f"{value:.2f}", value)
-
     return (
         Cell(step["model"], step["model"]),
         Cell(f"{step['ms']:,.1f}", step["ms"]),
-        ratio(step["relative_time"]),
-        ratio(paper.get("relative_time")),
+        ratio_cell(step["relative_time"]),
+        ratio_cell(paper.get("relative_time")),
         Cell(format_count(step["kept_floats"]), step["kept_floats"]),
-        ratio(step["relative_kept_floats"]),
-        ratio(paper.get("relative_memory")),
+        ratio_cell(step["relative_kept_floats"]),
+        ratio_cell(paper.get("relative_memory")),
         Cell(f"{step['times_bound']:.1f}", step["times_bound"]),
         Cell(f"{100 * step['routing_fraction']:.1f}%", step["routing_fraction"]),
     )

@@ -1,5 +1,6 @@
 """Where benches are written, and reading them back (free of torch)."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,3 +33,20 @@ def read_step_bench(reports_dir: Path, sweep: str, size: str) -> dict[str, Any] 
         return None
     data: dict[str, Any] = read_json(path)
     return data
+
+
+def gpu_dir(reports_dir: Path) -> Path:
+    """Return the folder of recorded runs of the GPU command, a folder for each card."""
+    return reports_dir / "gpu"
+
+
+def read_gpu_runs(reports_dir: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the recorded runs of the GPU command, with their files; dry runs are left out.
+
+    Raises:
+        RecordError: If a file is damaged.
+    """
+    for path in sorted(gpu_dir(reports_dir).glob("*/gpu.json")):
+        results: dict[str, Any] = read_json(path)
+        if not results.get("is_dry_run"):
+            yield path, results

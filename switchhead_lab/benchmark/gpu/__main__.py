@@ -21,6 +21,8 @@ def main() -> int:
     if arguments.worker:
         return _work(arguments)
     try:
+        if arguments.document:
+            return _document()
         return _conduct(arguments)
     except LabError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
@@ -35,7 +37,7 @@ def _parse() -> argparse.Namespace:
         epilog=_EXAMPLE,
     )
     names = ", ".join(part.name for part in PARTS)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="an empty folder")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="an empty folder")
     parser.add_argument(
         "--minutes", type=float, default=MINUTES, help=f"time for everything (default {MINUTES:g})"
     )
@@ -43,8 +45,16 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--dry-run", action="store_true", help="the whole command on the CPU, in tiny sizes"
     )
+    parser.add_argument(
+        "--document",
+        action="store_true",
+        help="run nothing; write recorded runs (reports/gpu/*) into kernels/README.md",
+    )
     parser.add_argument("--worker", default="", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.out is None and not arguments.document:
+        parser.error("the following arguments are required: --out")
+    return arguments
 
 
 def _conduct(arguments: argparse.Namespace) -> int:
@@ -73,6 +83,16 @@ def _conduct(arguments: argparse.Namespace) -> int:
     results = collect_results(journal, is_dry_run=arguments.dry_run)
     print("\n".join(summary(results)))  # noqa: T201
     return 0 if results["is_right"] else 1
+
+
+def _document() -> int:
+    from switchhead_lab.benchmark.gpu.checkout import ROOT
+    from switchhead_lab.benchmark.gpu.document import update_document
+
+    path = ROOT / "kernels" / "README.md"
+    update_document(path, ROOT / "reports")
+    _say(f"written: {path}")
+    return 0
 
 
 def _wanted(names: str) -> list[str]:

@@ -7,35 +7,33 @@ from functools import partial
 import torch
 
 from switchhead_lab.benchmark.gpu.case import Case, Context, Findings
-from switchhead_lab.benchmark.gpu.configs import timed_configs
+from switchhead_lab.benchmark.gpu.configs import TimedModel, timed_model
 from switchhead_lab.benchmark.gpu.step_timing import time_step
-from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.model.transformer import build_model
 
-_CASES = (
-    ("small", "xl", "switchhead"),
-    ("small", "xl", "dense"),
-    ("large", "xl", "switchhead"),
-    ("large", "xl", "dense"),
-    ("pocket", "xl", "switchhead"),
-    ("pocket", "xl", "dense"),
-    ("small", "rope", "switchhead"),
-    ("small", "rope", "dense"),
-    ("small", "xl", "moa"),
+_NAMES = (
+    "small xl switchhead",
+    "small xl dense",
+    "large xl switchhead",
+    "large xl dense",
+    "pocket xl switchhead",
+    "pocket xl dense",
+    "small rope switchhead",
+    "small rope dense",
+    "small xl moa",
 )
 
 
 def cases(context: Context) -> list[Case]:
     """List the cases."""
-
-    def case(size: str, positions: str, name: str) -> Case:
-        config = timed_configs(size, positions, is_dry_run=context.is_dry_run)[name]
-        return Case(f"{size} {positions} {name}", partial(_measure, config, context))
-
-    return [case(*which) for which in (_CASES[:1] if context.is_dry_run else _CASES)]
+    names = _NAMES[:1] if context.is_dry_run else _NAMES
+    models = [timed_model(name, is_dry_run=context.is_dry_run) for name in names]
+    return [Case(timed.name, partial(_measure, timed, context)) for timed in models]
 
 
-def _measure(config: RunConfig, context: Context) -> Iterator[Findings]:
+def _measure(timed: TimedModel, context: Context) -> Iterator[Findings]:
+    config = timed.config
+    yield timed.origin
     torch.compiler.reset()
     model = build_model(config.model, config.vocab_size, config.seed, config.n_outputs).train()
     # On a CPU the compiler's own code generation is left out: it takes minutes.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from switchhead_lab.benchmark.gpu.checkout import ROOT
-from switchhead_lab.benchmark.gpu.journal import ENDED, Event, Journal, Status
+from switchhead_lab.benchmark.gpu.journal import ENDED, RUNNING, Event, Journal, Status
 from switchhead_lab.benchmark.gpu.plan import (
     EXIT_DEVICE_LOST,
     EXIT_NO_DEVICE,
@@ -124,7 +124,7 @@ class Conductor:
 
     def _open_case(self, part: Part) -> Event | None:
         events = self.journal.latest(part.name).values()
-        return next((event for event in events if event.status not in ENDED), None)
+        return next((event for event in events if event.status in RUNNING), None)
 
     def _n_ended(self, part: Part) -> int:
         return sum(event.status in ENDED for event in self.journal.latest(part.name).values())

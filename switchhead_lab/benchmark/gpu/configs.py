@@ -1,11 +1,14 @@
 """Configurations that are checked and timed."""
 
+from dataclasses import dataclass
+
 from switchhead_lab.benchmark.gpu.checkout import ROOT
 from switchhead_lab.config.files import parse
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.config.sweep_files import find_sweep
 from switchhead_lab.sweeping.plan import declared_variants, run_config
+from switchhead_lab.tracking.sweep_record import sweep_id
 
 SWEEP = "paper/table5-wikitext103"
 """The models whose steps are timed."""
@@ -35,20 +38,58 @@ SMALL_MODELS = {
 """Attention, positions and feed-forward of the models that are compared with the CPU's."""
 
 
-def timed_sweep(size: str, positions: str, *, is_dry_run: bool) -> Sweep:
-    """Return the sweep of a size with Transformer-XL ("xl") or RoPE ("rope") positions."""
+@dataclass(frozen=True)
+class TimedModel:
+    """A model whose step is timed.
+
+    Attributes:
+        size: "pocket", "small" (47M) or "large" (262M).
+        positions: "xl" (Transformer-XL) or "rope".
+        model: Name in the sweep.
+        config: Its configuration.
+        sweep_id: Identity of the sweep as resolved.
+    """
+
+    size: str
+    positions: str
+    model: str
+    config: RunConfig
+    sweep_id: str
+
+    @property
+    def name(self) -> str:
+        """Name of the case that times it."""
+        return f"{self.size} {self.positions} {self.model}"
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """Plain data that reports find its figures by."""
+        return {"model": self.model, "sweep_id": self.sweep_id}
+
+
+def timed_models(size: str, positions: str, *, is_dry_run: bool) -> list[TimedModel]:
+    """Return the models of a size, the dense baseline first."""
+    sweep = _timed_sweep(size, positions, is_dry_run=is_dry_run)
+    return [
+        TimedModel(size, positions, v.name, run_config(sweep, v.model, 0), sweep_id(sweep))
+        for v in declared_variants(sweep)
+    ]
+
+
+def timed_model(name: str, *, is_dry_run: bool) -> TimedModel:
+    """Return one model by the name of its case, e.g. "small xl dense"."""
+    size, positions, _ = name.split(" ", 2)
+    models = timed_models(size, positions, is_dry_run=is_dry_run)
+    return next(model for model in models if model.name == name)
+
+
+def _timed_sweep(size: str, positions: str, *, is_dry_run: bool) -> Sweep:
     overrides: list[str] = []
     if positions == "rope":
         overrides += [*_ROPE, f"model.seq_len={_ROPE_SEQ_LEN[size]}"]
     if is_dry_run:
         overrides += _DRY
     return find_sweep(ROOT / "sweeps", SWEEP).resolve("pocket" if is_dry_run else size, overrides)
-
-
-def timed_configs(size: str, positions: str, *, is_dry_run: bool) -> dict[str, RunConfig]:
-    """Return the configurations of a sweep's models by name, the dense baseline first."""
-    sweep = timed_sweep(size, positions, is_dry_run=is_dry_run)
-    return {v.name: run_config(sweep, v.model, 0) for v in declared_variants(sweep)}
 
 
 def small_config(name: str, *, n_steps: int = 1, batch_size: int = 4) -> RunConfig:

@@ -8,10 +8,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-Status = Literal["started", "partial", "done", "wrong", "failed", "crashed", "timeout", "skipped"]
+Status = Literal[
+    "planned", "started", "partial", "done", "wrong", "failed", "crashed", "timeout", "skipped"
+]
 
 ENDED: frozenset[str] = frozenset({"done", "wrong", "failed", "crashed", "timeout", "skipped"})
 """A case with one of these is over."""
+
+RUNNING: frozenset[str] = frozenset({"started", "partial"})
+"""A case with one of these was being run when its worker last wrote."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Journal:
                     continue
 
     def latest(self, part: str) -> dict[str, Event]:
-        """Return the last event of each case of a part, by case, in the order of their starts."""
+        """Return the last event of each case of a part, by case, in their order."""
         latest: dict[str, Event] = {}
         for event in self.events():
             if event.part == part:

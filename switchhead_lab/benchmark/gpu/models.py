@@ -13,8 +13,9 @@ from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.model.transformer import Memory, build_model
 from switchhead_lab.training.objectives import build_objective
 
-# Relative error of the loss, and of all gradients together (Frobenius).
-TOLERANCE = {"fp32": (1e-5, 1e-3), "bf16": (1e-2, 1e-1)}
+# Relative error of the loss, and of all gradients together (Frobenius). On a CPU without bf16
+# arithmetic they are up to 9e-8 and 4e-7 in float32, 1.1e-4 and 3.1e-2 under bf16 autocast.
+TOLERANCE = {"fp32": (1e-6, 1e-5), "bf16": (1e-3, 6e-2)}
 
 Gradients = dict[str, Tensor]
 

@@ -27,11 +27,11 @@ class Part:
 
 PARTS = (
     Part("machine", "versions, best matmul, memory bandwidth", 20, 15),
-    Part("kernels", "every Triton kernel against the float64 definition", 60, 20),
+    Part("kernels", "every Triton kernel against the float64 definition", 50, 30),
     Part("models", "loss and gradients of every variant against the CPU in float64", 25, 15),
-    Part("steps", "training steps, Table 5: eager and captured", 100, 45),
+    Part("steps", "training steps, Table 5: eager and captured", 130, 45),
     Part("training", "200 steps of training against the CPU's losses", 35, 30),
-    Part("products", "expert products beside matmuls of the same MACs", 75, 30),
+    Part("products", "expert products beside matmuls of the same MACs", 65, 30),
     Part("profile", "where a step's time goes", 25, 20),
     Part("tiles", "tiles chosen by rule beside the fastest", 45, 20),
     Part("compiled", "training steps with compiled blocks", 75, 60),

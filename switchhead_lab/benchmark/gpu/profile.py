@@ -9,7 +9,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from switchhead_kernels.bench import stopwatch
 from switchhead_lab.benchmark.gpu.case import Case, Context, Findings
-from switchhead_lab.benchmark.gpu.configs import timed_configs
+from switchhead_lab.benchmark.gpu.configs import timed_model
 from switchhead_lab.benchmark.gpu.step_timing import release_memory
 from switchhead_lab.benchmark.step import RandomBatches, numbered_steps
 from switchhead_lab.config.schema import RunConfig
@@ -17,24 +17,16 @@ from switchhead_lab.model.transformer import build_model
 from switchhead_lab.training.objectives import build_objective
 from switchhead_lab.training.step import Stepper
 
-_CASES = (
-    ("small", "xl", "switchhead"),
-    ("small", "xl", "dense"),
-    ("large", "xl", "switchhead"),
-    ("large", "xl", "dense"),
-)
+_NAMES = ("small xl switchhead", "small xl dense", "large xl switchhead", "large xl dense")
 _N_STEPS = 3
 _N_LISTED = 15
 
 
 def cases(context: Context) -> list[Case]:
     """List the cases."""
-
-    def case(size: str, positions: str, name: str) -> Case:
-        config = timed_configs(size, positions, is_dry_run=context.is_dry_run)[name]
-        return Case(f"{size} {positions} {name}", partial(_profile, config, context))
-
-    return [case(*which) for which in (_CASES[:1] if context.is_dry_run else _CASES)]
+    names = _NAMES[:1] if context.is_dry_run else _NAMES
+    models = [timed_model(name, is_dry_run=context.is_dry_run) for name in names]
+    return [Case(timed.name, partial(_profile, timed.config, context)) for timed in models]
 
 
 def _profile(config: RunConfig, context: Context) -> Iterator[Findings]:
@@ -78,4 +70,6 @@ def _largest(events: Any, is_cuda: bool) -> Findings:
 
 
 def _is_on_device(event: Any) -> bool:
-    return bool(event.device_type != torch.autograd.DeviceType.CPU)
+    # An annotation, such as the optimizer's, spans kernels that are listed themselves.
+    is_annotation = getattr(event, "is_user_annotation", False)
+    return bool(event.device_type != torch.autograd.DeviceType.CPU) and not is_annotation

@@ -73,10 +73,11 @@ def _part(part: Part, journal: Journal) -> dict[str, Any]:
 
 
 def _case(event: Event) -> dict[str, Any]:
+    was_begun = event.status != "planned"
     return {
         "name": event.case,
-        "status": event.status,
+        "status": event.status if was_begun else "skipped",
         "seconds": event.seconds,
-        "reason": event.reason,
+        "reason": event.reason if was_begun else "no time left",
         "findings": event.findings,
     }

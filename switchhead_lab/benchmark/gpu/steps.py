@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from functools import partial
 
 from switchhead_lab.benchmark.gpu.case import Case, Context, Findings
-from switchhead_lab.benchmark.gpu.configs import timed_configs
+from switchhead_lab.benchmark.gpu.configs import TimedModel, timed_models
 from switchhead_lab.benchmark.gpu.step_timing import time_step
-from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.model.transformer import build_model
 
 # Size and positions, most telling first.
@@ -22,14 +21,17 @@ _GROUPS = (
 
 def cases(context: Context) -> list[Case]:
     """List the cases: one for each model of each size, eager and captured."""
+    groups = (_GROUPS[0], _GROUPS[3]) if context.is_dry_run else _GROUPS
     return [
-        Case(f"{size} {positions} {name}", partial(_measure, config, context))
-        for size, positions in (_GROUPS[:4:3] if context.is_dry_run else _GROUPS)
-        for name, config in timed_configs(size, positions, is_dry_run=context.is_dry_run).items()
+        Case(timed.name, partial(_measure, timed, context))
+        for size, positions in groups
+        for timed in timed_models(size, positions, is_dry_run=context.is_dry_run)
     ]
 
 
-def _measure(config: RunConfig, context: Context) -> Iterator[Findings]:
+def _measure(timed: TimedModel, context: Context) -> Iterator[Findings]:
+    config = timed.config
+    yield timed.origin
     model = build_model(config.model, config.vocab_size, config.seed, config.n_outputs).train()
     yield {"eager": time_step(model, config, context, captures=False)}
     yield {"captured": time_step(model, config, context, captures=True)}

@@ -18,11 +18,11 @@ def page(results: Results) -> str:
         lines += ["**A dry run on a CPU in tiny sizes: its timings mean nothing.**", ""]
     lines += [*_machine_lines(results), ""]
     for part in results["parts"]:
-        lines += [f"## {part['name']}: {part['title']}", "", f"{_state(part)}.", ""]
+        lines += [f"## {part['name']}: {part['title']}", "", f"{state(part)}.", ""]
         for headings, rows in TABLES[part["name"]](part["cases"], results):
             lines += [*markdown_table(headings, rows), ""]
-        lines += [f"- {failure}" for failure in _failures(part)]
-        lines += [""] if _failures(part) else []
+        lines += [f"- {failure}" for failure in failures(part)]
+        lines += [""] if failures(part) else []
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -33,11 +33,11 @@ def summary(results: Results) -> list[str]:
         part = next(part for part in results["parts"] if part["name"] == name)
         headings, rows = table(part["cases"])
         lines += [*_aligned([headings, *rows]), ""] if rows else []
-    lines += [f"{part['name']:9} {_state(part)}" for part in results["parts"]]
-    failures = [failure for part in results["parts"] for failure in _failures(part)]
-    lines += failures[:_MOST_FAILURES_LISTED]
-    if len(failures) > _MOST_FAILURES_LISTED:
-        lines.append(f"and {len(failures) - _MOST_FAILURES_LISTED} more; see gpu.md")
+    lines += [f"{part['name']:9} {state(part)}" for part in results["parts"]]
+    all_failures = [failure for part in results["parts"] for failure in failures(part)]
+    lines += all_failures[:_MOST_FAILURES_LISTED]
+    if len(all_failures) > _MOST_FAILURES_LISTED:
+        lines.append(f"and {len(all_failures) - _MOST_FAILURES_LISTED} more; see gpu.md")
     return lines
 
 
@@ -80,14 +80,16 @@ def _machine_lines(results: Results) -> list[str]:
     return lines
 
 
-def _state(part: dict[str, Any]) -> str:
+def state(part: dict[str, Any]) -> str:
+    """Return how far a part came."""
     if part["status"] == "skipped":
         return f"skipped: {part['reason'] or 'not asked for'}"
     state = f"{part['n_done']} of {len(part['cases'])} cases done in {part['seconds']:.0f} s"
     return f"{state}; {part['reason']}" if part["reason"] else state
 
 
-def _failures(part: dict[str, Any]) -> list[str]:
+def failures(part: dict[str, Any]) -> list[str]:
+    """Return a line for each case of a part that did not end well."""
     return [
         f"{part['name']}, {case['name']}: {case['status']}: {case['reason']}"
         for case in part["cases"]

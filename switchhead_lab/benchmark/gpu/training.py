@@ -23,8 +23,9 @@ _N_STEPS, _N_STEPS_DRY = 200, 8
 _BATCH_SIZE = 16
 _WINDOW = 20
 # Largest relative difference of the mean loss over a window of steps, from the CPU's in float32.
-# Between seeds of dropout-free runs the CPU's own bf16 differs by up to 0.4 % from its float32.
-TOLERANCE: dict[Precision, float] = {"fp32": 5e-3, "bf16": 1e-2}
+# On a CPU, SwitchHead in bf16 differs by 3.9e-3, in float32 with another order of sums by 1.5e-3;
+# dense by 3.3e-4 and not at all. Three times the former.
+TOLERANCE: dict[Precision, float] = {"fp32": 5e-3, "bf16": 1.2e-2}
 
 
 def cases(context: Context) -> list[Case]:

@@ -27,7 +27,11 @@ def run_cases(part: Part, cases: Sequence[Case], context: Context, journal: Jour
         context: Where they run.
         journal: What has happened, this process's own events included from here on.
     """
-    over = {name for name, event in journal.latest(part.name).items() if event.status in ENDED}
+    latest = journal.latest(part.name)
+    for case in cases:
+        if case.name not in latest:
+            journal.add(Event(part.name, case.name, "planned"))
+    over = {name for name, event in latest.items() if event.status in ENDED}
     for case in cases:
         if case.name in over:
             continue

@@ -1,0 +1,112 @@
+"""Table 5 from recorded runs of the GPU command, beside the paper's."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from switchhead_lab.config.sweep import Sweep
+from switchhead_lab.errors import RecordError
+from switchhead_lab.reporting.grids import Cell, Column, Grid
+from switchhead_lab.reporting.resources import Resources, paper_row, ratio_cell, source_of
+from switchhead_lab.reporting.statistics import MISSING
+from switchhead_lab.tracking.bench_record import read_gpu_runs
+from switchhead_lab.tracking.sweep_record import sweep_id
+
+_PARTS = ("steps", "compiled")
+_MODES = ("eager", "captured", "compiled", "compiled and captured")
+
+
+def read_gpu_resources(sweep: Sweep, reports_dir: Path) -> tuple[Resources, ...]:
+    """Read the steps of a sweep's models in recorded runs, one table for each card.
+
+    Args:
+        sweep: The sweep at one size; a run that timed another declaration is left out.
+        reports_dir: Folder of all reports.
+
+    Raises:
+        RecordError: If a run's file is damaged or of another version.
+    """
+    found = []
+    for path, results in read_gpu_runs(reports_dir):
+        try:
+            steps = list(_steps_of(sweep, results))
+            if steps:
+                name = f"resources-{path.parent.name}"
+                found.append(
+                    Resources(name, _grid(sweep, steps), _caption(results), source_of(path))
+                )
+        except (KeyError, TypeError) as error:
+            raise RecordError(
+                f"{path}: no GPU run of this version ({error}); run the GPU command again"
+            ) from None
+    return tuple(found)
+
+
+def _steps_of(sweep: Sweep, results: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield model, mode and figures of every timed step of a sweep."""
+    wanted = sweep_id(sweep)
+    for part in results["parts"]:
+        if part["name"] not in _PARTS:
+            continue
+        for case in part["cases"]:
+            findings = case["findings"]
+            if findings.get("sweep_id") == wanted:
+                modes = [mode for mode in _MODES if mode in findings]
+                yield from ((findings["model"], mode, findings[mode]) for mode in modes)
+
+
+def _grid(sweep: Sweep, steps: list[tuple[str, str, dict[str, Any]]]) -> Grid:
+    columns = (
+        Column("model", "model", is_text=True),
+        Column("mode", "step", is_text=True),
+        Column("ms_per_step", "ms/step"),
+        Column("relative_time", f"time / {sweep.baseline.name}"),
+        Column("paper_relative_time", "time / dense: paper"),
+        Column("peak_memory_bytes", "memory, GB"),
+        Column("relative_memory", f"memory / {sweep.baseline.name}"),
+        Column("paper_relative_memory", "memory / dense: paper"),
+        Column("micro_batch_size", "micro-batch"),
+    )
+    base = {mode: step for model, mode, step in steps if model == sweep.baseline.name}
+    rows = tuple(
+        _cells(model, mode, step, base.get(mode), paper_row(sweep, model))
+        for model, mode, step in steps
+    )
+    return Grid("resources", columns, rows)
+
+
+def _cells(
+    model: str,
+    mode: str,
+    step: dict[str, Any],
+    base: dict[str, Any] | None,
+    paper: dict[str, Any],
+) -> tuple[Cell, ...]:
+    def over_base(key: str) -> Cell:
+        return ratio_cell(None if base is None else step[key] / base[key])
+
+    n_bytes = step["peak_memory_bytes"]
+    return (
+        Cell(model, model),
+        Cell(mode, mode),
+        Cell(f"{step['ms']:,.1f}", step["ms"]),
+        over_base("ms"),
+        ratio_cell(paper.get("relative_time")),
+        Cell(f"{n_bytes / 1e9:.2f}", n_bytes),
+        over_base("peak_memory_bytes"),
+        ratio_cell(paper.get("relative_memory")),
+        Cell(str(step["micro_batch_size"]), step["micro_batch_size"]),
+    )
+
+
+def _caption(results: dict[str, Any]) -> str:
+    facts = results["machine"]["facts"]
+    driver = facts.get("nvidia_smi", {}).get("driver_version", MISSING)
+    commit = results["provenance"]["git"]["commit"] or "unknown"
+    return (
+        f"Median of whole training steps, each model alone on {facts['device_name']} (driver "
+        f"{driver}, CUDA {facts['cuda']}, PyTorch {facts['torch']}, Triton {facts['triton']}; "
+        f"commit {commit[:12]}), {facts['host']['precision']}; memory is the peak that was "
+        "allocated. Captured steps are replayed as one CUDA graph. The paper's ratios are those of "
+        "Table 5, measured on other cards without graphs."
+    )
