@@ -6,11 +6,14 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor
 
+# Costs are counted on it. (Older compilers cannot trace torch's own question for autocast.)
+_WITHOUT_AUTOCAST = ("meta",)
+
 
 def compute_dtype(x: Tensor) -> torch.dtype:
     """Return the type that autocast would give to products of `x`."""
     kind = x.device.type
-    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+    if kind not in _WITHOUT_AUTOCAST and torch.is_autocast_enabled(kind):
         return torch.get_autocast_dtype(kind)
     return x.dtype
 
@@ -23,6 +26,6 @@ def in_compute_dtype(x: Tensor) -> Tensor:
 def without_autocast(x: Tensor) -> AbstractContextManager[object]:
     """Return a context in which products keep the types of their operands."""
     kind = x.device.type
-    if not torch.amp.is_autocast_available(kind):  # the meta device, which only counts
+    if kind in _WITHOUT_AUTOCAST:
         return contextlib.nullcontext()
     return torch.autocast(kind, enabled=False)

@@ -1,16 +1,17 @@
 """Table 5 from recorded runs of the GPU command, beside the paper's."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from switchhead_lab.budget.matching import baseline_model, match_declared
 from switchhead_lab.config.sweep import Sweep
-from switchhead_lab.errors import RecordError
+from switchhead_lab.errors import MatchError, RecordError
 from switchhead_lab.reporting.grids import Cell, Column, Grid
 from switchhead_lab.reporting.resources import Resources, paper_row, ratio_cell, source_of
 from switchhead_lab.reporting.statistics import MISSING
-from switchhead_lab.tracking.bench_record import read_gpu_runs
-from switchhead_lab.tracking.sweep_record import sweep_id
+from switchhead_lab.tracking.bench_record import read_gpu_runs, step_id
 
 _PARTS = ("steps", "compiled")
 _MODES = ("eager", "captured", "compiled", "compiled and captured")
@@ -19,8 +20,11 @@ _MODES = ("eager", "captured", "compiled", "compiled and captured")
 def read_gpu_resources(sweep: Sweep, reports_dir: Path) -> tuple[Resources, ...]:
     """Read the steps of a sweep's models in recorded runs, one table for each card.
 
+    A step is found by what its time depends on, whichever sweep it was timed for: architecture,
+    vocabulary and batch.
+
     Args:
-        sweep: The sweep at one size; a run that timed another declaration is left out.
+        sweep: The sweep at one size; candidates of its search are left out.
         reports_dir: Folder of all reports.
 
     Raises:
@@ -43,16 +47,26 @@ def read_gpu_resources(sweep: Sweep, reports_dir: Path) -> tuple[Resources, ...]
 
 
 def _steps_of(sweep: Sweep, results: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield model, mode and figures of every timed step of a sweep."""
-    wanted = sweep_id(sweep)
+    """Yield model, mode and figures of every timed step of a sweep's declared models."""
+    names = _names_by_step(sweep)
     for part in results["parts"]:
         if part["name"] not in _PARTS:
             continue
         for case in part["cases"]:
             findings = case["findings"]
-            if findings.get("sweep_id") == wanted:
-                modes = [mode for mode in _MODES if mode in findings]
-                yield from ((findings["model"], mode, findings[mode]) for mode in modes)
+            name = names.get(findings.get("step_id", ""))
+            if name is not None:
+                yield from ((name, mode, findings[mode]) for mode in _MODES if mode in findings)
+
+
+def _names_by_step(sweep: Sweep) -> dict[str, str]:
+    """Return the names of the declared models by the identity of their steps."""
+    models = {sweep.baseline.name: baseline_model(sweep)}
+    for declared in sweep.models:
+        with contextlib.suppress(MatchError):
+            models[declared.name] = match_declared(sweep, declared)
+    sizes = (sweep.vocab_size, sweep.n_outputs, sweep.training.batch_size)
+    return {step_id(model, *sizes): name for name, model in models.items()}
 
 
 def _grid(sweep: Sweep, steps: list[tuple[str, str, dict[str, Any]]]) -> Grid:

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from switchhead_lab.config.architecture import ModelConfig
+from switchhead_lab.config.identity import hash_of
 from switchhead_lab.tracking.record import read_json
 
 
@@ -33,6 +35,18 @@ def read_step_bench(reports_dir: Path, sweep: str, size: str) -> dict[str, Any] 
         return None
     data: dict[str, Any] = read_json(path)
     return data
+
+
+def step_id(model: ModelConfig, vocab_size: int, n_outputs: int, batch_size: int) -> str:
+    """Return the identity of a training step: what its time and memory depend on.
+
+    Args:
+        model: Architecture.
+        vocab_size: Tokens that the model reads.
+        n_outputs: Width of the output layer.
+        batch_size: Sequences of a step.
+    """
+    return hash_of([model.model_dump(mode="json"), vocab_size, n_outputs, batch_size])[:16]
 
 
 def gpu_dir(reports_dir: Path) -> Path:

@@ -89,12 +89,13 @@ class Conductor:
 
     def _run_worker(self, part: Part, until: float) -> int:
         """Run one worker; kill it where a case hangs or the part's time is up."""
-        command = [sys.executable, "-m", "switchhead_lab.benchmark.gpu", "--worker", part.name]
-        command += ["--out", str(self.journal.path.parent)]
-        command += ["--dry-run"] if self.is_dry_run else []
         with self.log_path.open("a", encoding="utf-8") as log:
             worker = subprocess.Popen(
-                command, stdout=log, stderr=log, env=self._environment(), start_new_session=True
+                self._command(part),
+                stdout=log,
+                stderr=log,
+                env=self._environment(),
+                start_new_session=True,
             )
             try:
                 while (exit_code := worker.poll()) is None:
@@ -138,6 +139,11 @@ class Conductor:
 
     def _end_part(self, part: Part, status: Status, reason: str) -> None:
         self.journal.add(Event(part.name, "", status, reason=reason))
+
+    def _command(self, part: Part) -> list[str]:
+        command = [sys.executable, "-m", "switchhead_lab.benchmark.gpu", "--worker", part.name]
+        command += ["--out", str(self.journal.path.parent)]
+        return [*command, "--dry-run"] if self.is_dry_run else command
 
     def _environment(self) -> dict[str, str]:
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))

@@ -8,7 +8,7 @@ from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.config.sweep_files import find_sweep
 from switchhead_lab.sweeping.plan import declared_variants, run_config
-from switchhead_lab.tracking.sweep_record import sweep_id
+from switchhead_lab.tracking.bench_record import step_id
 
 SWEEP = "paper/table5-wikitext103"
 """The models whose steps are timed."""
@@ -47,14 +47,12 @@ class TimedModel:
         positions: "xl" (Transformer-XL) or "rope".
         model: Name in the sweep.
         config: Its configuration.
-        sweep_id: Identity of the sweep as resolved.
     """
 
     size: str
     positions: str
     model: str
     config: RunConfig
-    sweep_id: str
 
     @property
     def name(self) -> str:
@@ -64,14 +62,16 @@ class TimedModel:
     @property
     def origin(self) -> dict[str, str]:
         """Plain data that reports find its figures by."""
-        return {"model": self.model, "sweep_id": self.sweep_id}
+        config = self.config
+        batch_size = config.training.batch_size
+        return {"step_id": step_id(config.model, config.vocab_size, config.n_outputs, batch_size)}
 
 
 def timed_models(size: str, positions: str, *, is_dry_run: bool) -> list[TimedModel]:
     """Return the models of a size, the dense baseline first."""
     sweep = _timed_sweep(size, positions, is_dry_run=is_dry_run)
     return [
-        TimedModel(size, positions, v.name, run_config(sweep, v.model, 0), sweep_id(sweep))
+        TimedModel(size, positions, v.name, run_config(sweep, v.model, 0))
         for v in declared_variants(sweep)
     ]
 

@@ -1,0 +1,136 @@
+"""The conductor: no failure of a case, of whatever kind, costs another case or what was found."""
+
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from switchhead_lab.benchmark.gpu import conductor as module
+from switchhead_lab.benchmark.gpu.conductor import Conductor
+from switchhead_lab.benchmark.gpu.journal import Event, Journal
+from switchhead_lab.benchmark.gpu.plan import EXIT_NO_DEVICE, Part
+from switchhead_lab.errors import ConfigError
+
+PART = Part("part", "a part", seconds=60.0, case_seconds=60.0)
+
+WORKER = """
+import os, signal, sys, time
+from pathlib import Path
+import torch
+from switchhead_lab.benchmark.gpu import worker
+from switchhead_lab.benchmark.gpu.case import Case, Context, WrongResultError
+from switchhead_lab.benchmark.gpu.journal import Journal
+from switchhead_lab.benchmark.gpu.plan import Part
+from switchhead_lab.training.host import Host
+
+def fine():
+    yield {"x": 1}
+
+def wrong():
+    yield {"error": 0.5}
+    raise WrongResultError("tolerance 1e-3; error 5e-1")
+
+def failing():
+    yield {"first": 1}
+    raise RuntimeError("CUDA error: out of luck\\nsecond line")
+
+def dying():
+    yield {"first": 1}
+    os.kill(os.getpid(), signal.SIGSEGV)
+    yield {"second": 2}
+
+def hanging():
+    yield {"first": 1}
+    time.sleep(600)
+    yield {"second": 2}
+
+def losing():
+    worker._device_answers = lambda device: False
+    yield {"x": 1}
+
+part = Part("part", "a part", 60.0, 60.0)
+context = Context(Host(torch.device("cpu"), "fp32", {}), True)
+journal = Journal(Path(sys.argv[1]))
+cases = [Case(name, globals()[name]) for name in sys.argv[2].split(",")]
+sys.exit(worker.run_cases(part, cases, context, journal))
+"""
+
+
+@pytest.fixture
+def conduct(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Run a part with cases of these names; return its last events by case."""
+    monkeypatch.setattr(module, "_TRACEBACK_SECONDS", 0.0)
+    monkeypatch.setattr(module, "_FEWEST_SECONDS", 0.0)
+    script = tmp_path / "worker.py"
+
+    def run(names: str, part: Part = PART, text: str = WORKER) -> dict[str, Event]:
+        script.write_text(textwrap.dedent(text))
+        journal = Journal(tmp_path / "journal.jsonl")
+        command = [sys.executable, str(script), str(journal.path), names]
+        monkeypatch.setattr(Conductor, "_command", lambda *_: command)
+        deadline = time.monotonic() + module.RESERVED_SECONDS + 120
+        Conductor(journal, tmp_path / "log.txt", False, deadline).run([part], lambda: None)
+        return journal.latest("part")
+
+    return run
+
+
+def test_every_kind_of_failure_is_told_apart_and_stops_nothing(conduct) -> None:
+    events = conduct("wrong,failing,dying,losing,fine")
+    assert {name: event.status for name, event in events.items()} == {
+        "wrong": "wrong",
+        "failing": "failed",
+        "dying": "crashed",
+        "losing": "done",
+        "fine": "done",
+    }
+    assert events["wrong"].reason == "tolerance 1e-3; error 5e-1"
+    assert events["failing"].reason == "RuntimeError: CUDA error: out of luck"
+    assert events["dying"].reason == "SIGSEGV"
+    assert events["dying"].findings == {"first": 1}
+    assert events["fine"].findings == {"x": 1}
+
+
+def test_a_case_that_hangs_is_ended(conduct) -> None:
+    part = Part("part", "a part", seconds=100.0, case_seconds=1.0)
+    events = conduct("hanging,fine", part)
+    assert events["hanging"].status == "timeout"
+    assert events["hanging"].reason == "more than 1 s in one case"
+    assert events["hanging"].findings == {"first": 1}
+    assert events["fine"].status == "done"
+
+
+def test_when_the_parts_time_is_up_no_case_is_blamed(conduct) -> None:
+    part = Part("part", "a part", seconds=20.0, case_seconds=100.0)
+    events = conduct("fine,hanging,wrong", part)
+    assert events["fine"].status == "done"
+    assert (events["hanging"].status, events["hanging"].findings) == ("skipped", {"first": 1})
+    assert events["wrong"].status == "planned"
+    assert events[""].reason == "the part's time is up"
+
+
+def test_a_worker_that_cannot_start_fails_its_part_once(conduct) -> None:
+    events = conduct("fine", text="raise ImportError('nothing here')")
+    assert {name: event.status for name, event in events.items()} == {"": "failed"}
+    assert events[""].reason == "worker ended with exit code 1"
+
+
+def test_without_a_device_nothing_is_tried_twice(conduct) -> None:
+    with pytest.raises(ConfigError, match="no CUDA device"):
+        conduct("fine", text=f"raise SystemExit({EXIT_NO_DEVICE})")
+
+
+def test_parts_without_time_are_skipped(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    Conductor(journal, tmp_path / "log.txt", False, time.monotonic()).run([PART], lambda: None)
+    assert journal.latest("part")[""].reason == "no time left"
+
+
+def test_a_line_that_was_cut_short_loses_no_other(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.add(Event("part", "first", "done", findings={"x": 1}))
+    with journal.path.open("a") as file:
+        file.write('{"part": "part", "case": "sec')
+    assert list(journal.latest("part")) == ["first"]
