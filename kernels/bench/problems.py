@@ -48,6 +48,7 @@ class Plan:
         shapes: Widths of models.
         top_ks: Experts chosen per token and head, of the projections of attention.
         dtypes: Names of types, keys of `DTYPES`.
+        projections: Names of projections.
         n_tokens: Tokens.
         effort: How many rounds.
         times_reference: Whether the definition is timed too, tens of times slower than the rest.
@@ -58,6 +59,7 @@ class Plan:
     shapes: tuple[Shape, ...] = SHAPES
     top_ks: tuple[int, ...] = TOP_KS
     dtypes: tuple[str, ...] = ("fp32", "bf16")
+    projections: tuple[str, ...] = ("value", "output", "up", "down")
     n_tokens: int = 4096
     effort: Effort = field(default_factory=Effort)
     times_reference: bool = False
@@ -105,6 +107,11 @@ class Problem:
 
 def problems_of(plan: Plan, shape: Shape, dtype: str) -> Iterator[Problem]:
     """Yield the problems of one shape and type."""
+    every = _all_problems(plan, shape, dtype)
+    yield from (problem for problem in every if problem.projection in plan.projections)
+
+
+def _all_problems(plan: Plan, shape: Shape, dtype: str) -> Iterator[Problem]:
     d_model, d_head = shape.d_model, shape.d_head
     common = (shape, dtype, plan.n_tokens)
     experts = [(_N_HEADS, _N_EXPERTS, top_k) for top_k in plan.top_ks]
@@ -159,16 +166,17 @@ class Inputs:
 
 
 def make_inputs(problem: Problem, device: torch.device) -> Inputs:
-    """Draw the tensors of a problem, the same ones on every device."""
+    """Draw the tensors of a problem, the same ones at every call."""
     N, H, E, K = problem.n_tokens, problem.n_heads, problem.n_experts, problem.top_k
-    generator = torch.Generator().manual_seed(0)
-    scores, index = torch.rand(N, H, E, generator=generator).topk(K, dim=-1)
+    generator = seeded_generator(device)
+    options = {"generator": generator, "device": generator.device}
+    scores, index = torch.rand(N, H, E, **options).topk(K, dim=-1)
 
     def draw(rows: str, width: int) -> Tensor:
         leading = {"token": (N,), "head": (N, H), "slot": (N, H, K)}[rows]
-        return torch.randn(*leading, width, generator=generator).to(device, DTYPES[problem.dtype])
+        return torch.randn(*leading, width, **options).to(device, DTYPES[problem.dtype])
 
-    weight = torch.randn(H, E, problem.width_in, problem.width_out, generator=generator)
+    weight = torch.randn(H, E, problem.width_in, problem.width_out, **options)
     return Inputs(
         _leaf(draw(problem.rows_in, problem.width_in)),
         _leaf((weight * problem.width_in**-0.5).to(device)),
@@ -176,6 +184,11 @@ def make_inputs(problem: Problem, device: torch.device) -> Inputs:
         _leaf(scores.to(device)) if problem.has_gate else None,
         draw(problem.rows_out, problem.width_out),
     )
+
+
+def seeded_generator(device: torch.device) -> torch.Generator:
+    """Return a generator of the device, where CUDA draws much faster, else of the CPU."""
+    return torch.Generator(device if device.type == "cuda" else "cpu").manual_seed(0)
 
 
 def _leaf(tensor: Tensor) -> Tensor:

@@ -12,11 +12,11 @@ from switchhead_kernels.bench.candidates import (
     LINEAR,
     MATMUL,
     REFERENCE,
-    WITH_DEVICE_SYNC,
     Product,
     Products,
     all_products,
     backward_of,
+    has_device_sync,
     make_linear,
     output_and_gradients,
     relative_error,
@@ -164,8 +164,8 @@ def _measure(problem: Problem, device: torch.device, plan: Plan, products: Produ
     forward = {name: _without_gradient(call) for name, (call, _) in calls.items()}
     both = {name: backward_of(*pair) for name, pair in calls.items()}
     seconds = {
-        "forward": _time(forward, device, plan),
-        "forward_backward": _time(both, device, plan),
+        "forward": _time(forward, problem, device, plan),
+        "forward_backward": _time(both, problem, device, plan),
     }
     return _Measured(problem, checked, seconds)
 
@@ -229,9 +229,11 @@ def _without_gradient(call: Callable[[], Tensor]) -> Callable[[], object]:
     return run
 
 
-def _time(calls: dict[str, Callable[[], object]], device: torch.device, plan: Plan) -> Seconds:
+def _time(
+    calls: dict[str, Callable[[], object]], problem: Problem, device: torch.device, plan: Plan
+) -> Seconds:
     timed = {
-        name: warm_up(call, device, is_capturable=name not in WITH_DEVICE_SYNC)
+        name: warm_up(call, device, is_capturable=not has_device_sync(name, problem.dtype))
         for name, call in calls.items()
     }
     return interleave(timed, plan.effort)

@@ -96,7 +96,7 @@ def input_gradient(
     return multiply_rows(grad_QY, weight_GXY.transpose(1, 2), routed, per, other, config)
 
 
-def fitting_tiles(x_RX: Tensor, like_GXY: Tensor) -> list[triton.Config]:
+def fitting_tiles(x_RX: Tensor, like_GXY: Tensor) -> tuple[triton.Config, ...]:
     """Return the tiles that fit the gradient of weights, that of the rule first.
 
     Args:
@@ -104,7 +104,7 @@ def fitting_tiles(x_RX: Tensor, like_GXY: Tensor) -> list[triton.Config]:
         like_GXY: As given to `weight_gradient`.
     """
     problem = _problem_of(x_RX, like_GXY)
-    return tiles.chosen_first(tiles.weight_gradient_configs(problem), problem)
+    return tiles.weight_gradient_tiles(problem)
 
 
 def _problem_of(x_RX: Tensor, like_GXY: Tensor) -> tiles.Problem:

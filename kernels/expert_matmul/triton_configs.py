@@ -10,6 +10,7 @@ of the input, N columns of the output and K slots.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -96,10 +97,26 @@ def bucket_of(n_slots: int, n_groups: int) -> int:
 
 def shared_memory_of(device: torch.device) -> int:
     """Return the bytes of shared memory that a program may have; 0 under the interpreter."""
-    if is_interpreted():
-        return 0
+    return 0 if is_interpreted() else _shared_memory(device.index or 0)
+
+
+@cache
+def _shared_memory(device_index: int) -> int:
     utils = triton.runtime.driver.active.utils
-    return int(utils.get_device_properties(device.index or 0)["max_shared_mem"])
+    return int(utils.get_device_properties(device_index)["max_shared_mem"])
+
+
+# Choosing takes longer than launching, and a step chooses for every layer.
+@cache
+def product_tiles(problem: Problem) -> tuple[Config, ...]:
+    """Return the tiles that fit products of rows, that of the rule first."""
+    return _chosen_first(product_configs(problem), problem)
+
+
+@cache
+def weight_gradient_tiles(problem: Problem) -> tuple[Config, ...]:
+    """Return the tiles that fit the gradient of weights, that of the rule first."""
+    return _chosen_first(weight_gradient_configs(problem), problem)
 
 
 def product_configs(problem: Problem) -> list[Config]:
@@ -158,10 +175,9 @@ def choose(configs: list[Config], problem: Problem) -> Config:
     return enough[-1] if enough else configs[0]
 
 
-def chosen_first(configs: list[Config], problem: Problem) -> list[Config]:
-    """Return fitting tiles with that of the rule first."""
+def _chosen_first(configs: list[Config], problem: Problem) -> tuple[Config, ...]:
     chosen = choose(configs, problem)
-    return [chosen, *(config for config in configs if config is not chosen)]
+    return (chosen, *(config for config in configs if config is not chosen))
 
 
 def n_programs(config: Config, problem: Problem) -> int:

@@ -299,7 +299,7 @@ def _config_of(
 
 def fitting_tiles(
     x_RI: Tensor, weight_GIO: Tensor, routed: Routed, *, has_dots: bool = False
-) -> list[triton.Config]:
+) -> tuple[triton.Config, ...]:
     """Return the tiles that fit a product of rows, that of the rule first.
 
     Args:
@@ -316,7 +316,7 @@ def fitting_tiles(
         tiles.shared_memory_of(x_RI.device),
         has_dots,
     )
-    return tiles.chosen_first(tiles.product_configs(problem), problem)
+    return tiles.product_tiles(problem)
 
 
 def _launch_products(

@@ -114,13 +114,15 @@ def _cells(
 
 
 def _caption(results: dict[str, Any]) -> str:
-    facts = results["machine"]["facts"]
+    facts = results["machine"].get("facts", {})
+    names = ("device_name", "cuda", "torch", "triton")
+    device, cuda, torch, triton = (facts.get(name, MISSING) for name in names)
+    precision = facts.get("host", {}).get("precision", MISSING)
     driver = facts.get("nvidia_smi", {}).get("driver_version", MISSING)
     commit = results["provenance"]["git"]["commit"] or "unknown"
     return (
-        f"Median of whole training steps, each model alone on {facts['device_name']} (driver "
-        f"{driver}, CUDA {facts['cuda']}, PyTorch {facts['torch']}, Triton {facts['triton']}; "
-        f"commit {commit[:12]}), {facts['host']['precision']}; memory is the peak that was "
-        "allocated. Captured steps are replayed as one CUDA graph. The paper's ratios are those of "
-        "Table 5, measured on other cards without graphs."
+        f"Median of whole training steps, each model alone on {device} (driver {driver}, CUDA "
+        f"{cuda}, PyTorch {torch}, Triton {triton}; commit {commit[:12]}), {precision}; memory is "
+        "the peak that was allocated. Captured steps are replayed as one CUDA graph. The paper's "
+        "ratios are those of Table 5, measured on other cards without graphs."
     )

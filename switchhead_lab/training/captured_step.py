@@ -1,9 +1,10 @@
 """A training step recorded once and replayed as one launch: a CUDA graph of the whole step.
 
-A step of a small model is some thousand kernels of microseconds each; launched one by one from
-Python they take longer to launch than to run.
+A step of a small model is more than a thousand kernels of microseconds each; launched one by one
+from Python they take longer to launch than to run.
 """
 
+import gc
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -72,8 +73,20 @@ class CudaStepGraph:
 
     def capture(self, step: Callable[[], TakenStep]) -> None:
         """Record a step without taking it."""
-        with torch.cuda.graph(self._graph, stream=self._stream):
-            self._taken = step()
+        was_collecting = gc.isenabled()
+        # A graph that were collected now would be freed in the middle of this one.
+        gc.disable()
+        try:
+            with torch.cuda.graph(self._graph, stream=self._stream):
+                self._taken = step()
+        except RuntimeError as error:
+            # The end of a failed capture raises another error in place of the one that matters.
+            if isinstance(error.__context__, torch.OutOfMemoryError):
+                raise error.__context__ from None
+            raise
+        finally:
+            if was_collecting:
+                gc.enable()
 
     def replay(self) -> TakenStep:
         """Take the recorded step."""

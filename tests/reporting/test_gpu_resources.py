@@ -62,8 +62,8 @@ def test_other_models_batches_and_dry_runs_have_no_table(tmp_path: Path) -> None
 
 
 def test_a_run_of_an_older_version_is_named(tmp_path: Path) -> None:
-    write_run(tmp_path, machine={})
-    with pytest.raises(RecordError, match="gpu.json: no GPU run of this version .'facts'."):
+    write_run(tmp_path, provenance={})
+    with pytest.raises(RecordError, match="gpu.json: no GPU run of this version .'git'."):
         read_gpu_resources(table5("small"), tmp_path)
 
 

@@ -1,6 +1,7 @@
 """`python -m switchhead_lab.benchmark.gpu`: the whole command, or one of its workers."""
 
 import argparse
+import signal
 import sys
 import time
 from pathlib import Path
@@ -62,7 +63,9 @@ def _conduct(arguments: argparse.Namespace) -> int:
     from switchhead_lab.benchmark.gpu.tables import summary
 
     started = time.monotonic()
-    parts = [part for part in PARTS if part.name in _wanted(arguments.parts)]
+    # What the other parts' figures are compared with, and recorded under, always comes first.
+    wanted = {PARTS[0].name, *_wanted(arguments.parts)}
+    parts = [part for part in PARTS if part.name in wanted]
     if not arguments.minutes > 0:
         raise ConfigError(f"--minutes {arguments.minutes:g}: use more than 0")
     out = make_directory(arguments.out.resolve())
@@ -73,6 +76,8 @@ def _conduct(arguments: argparse.Namespace) -> int:
     def write() -> None:
         write_results(out, journal, is_dry_run=arguments.dry_run)
 
+    # Workers are in sessions of their own: without this they would outlive a killed command.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     deadline = started + 60 * arguments.minutes
     conductor = Conductor(journal, out / "log.txt", arguments.dry_run, deadline, _say)
     try:

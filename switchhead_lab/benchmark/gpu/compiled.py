@@ -16,11 +16,6 @@ _NAMES = (
     "small xl dense",
     "large xl switchhead",
     "large xl dense",
-    "pocket xl switchhead",
-    "pocket xl dense",
-    "small rope switchhead",
-    "small rope dense",
-    "small xl moa",
 )
 
 

@@ -57,15 +57,16 @@ class Conductor:
         Raises:
             ConfigError: If there is no device.
         """
-        for part in parts:
+        for number, part in enumerate(parts):
             left = self.deadline - RESERVED_SECONDS - time.monotonic()
             if left < _FEWEST_SECONDS:
                 self.journal.add(Event(part.name, "", "skipped", reason="no time left"))
                 self.say(f"{part.name}: skipped, no time left")
                 continue
             self.say(f"{part.name}: {part.title}")
-            # A dry run is for completeness, not for time.
-            seconds = left if self.is_dry_run else min(left, part.seconds)
+            # What a part leaves goes to those after it. A dry run is to be complete, not short.
+            share = part.seconds / sum(other.seconds for other in parts[number:])
+            seconds = left if self.is_dry_run else left * share
             self._run_part(part, time.monotonic() + seconds)
             after_each()
 

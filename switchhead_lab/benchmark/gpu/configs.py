@@ -29,10 +29,10 @@ _SIGMA_MOE = {"kind": "sigma_moe", "n_experts": 8, "d_expert": 24, "top_k": 2}
 SMALL_MODELS = {
     "dense, Transformer-XL": ("dense", "transformer_xl", _DENSE_FEED_FORWARD),
     "SwitchHead, Transformer-XL": ("switchhead", "transformer_xl", _DENSE_FEED_FORWARD),
-    "MoA, Transformer-XL": ("moa", "transformer_xl", _DENSE_FEED_FORWARD),
-    "SwitchAll, Transformer-XL": ("switchhead", "transformer_xl", _SIGMA_MOE),
-    "dense, RoPE": ("dense", "rope", _DENSE_FEED_FORWARD),
     "SwitchHead, RoPE": ("switchhead", "rope", _DENSE_FEED_FORWARD),
+    "SwitchAll, Transformer-XL": ("switchhead", "transformer_xl", _SIGMA_MOE),
+    "MoA, Transformer-XL": ("moa", "transformer_xl", _DENSE_FEED_FORWARD),
+    "dense, RoPE": ("dense", "rope", _DENSE_FEED_FORWARD),
     "MoA, RoPE": ("moa", "rope", _DENSE_FEED_FORWARD),
 }
 """Attention, positions and feed-forward of the models that are compared with the CPU's."""

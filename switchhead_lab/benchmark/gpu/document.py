@@ -36,9 +36,10 @@ def section(reports_dir: Path) -> str:
     plan = [(part.name, part.title, f"{part.seconds:.0f}") for part in PARTS]
     total = sum(part.seconds for part in PARTS)
     lines = [
-        f"The parts, in their order, {total:.0f} s together; {MINUTES:g} minutes by default:",
+        f"The parts, in their order, with their shares of {MINUTES:g} minutes ({total:.0f} s, and "
+        "some for writing results); what one leaves goes to those after it:",
         "",
-        *markdown_table(("part", "finds out", "seconds at most"), plan),
+        *markdown_table(("part", "finds out", "seconds"), plan),
         "",
     ]
     runs = list(read_gpu_runs(reports_dir))

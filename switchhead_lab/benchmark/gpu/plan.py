@@ -10,7 +10,7 @@ class Part:
     Attributes:
         name: Short name, that of the module with its cases.
         title: What it finds out.
-        seconds: Most time that the part may take on a GPU.
+        seconds: Its share of the command's time; what it leaves goes to the parts after it.
         case_seconds: Most time that one of its cases may take before it counts as hanging.
     """
 
@@ -26,15 +26,15 @@ class Part:
 
 
 PARTS = (
-    Part("machine", "versions, best matmul, memory bandwidth", 20, 15),
-    Part("kernels", "every Triton kernel against the float64 definition", 50, 30),
-    Part("models", "loss and gradients of every variant against the CPU in float64", 25, 15),
+    Part("machine", "versions, best matmul, memory bandwidth", 30, 30),
+    Part("kernels", "every Triton kernel against the float64 definition", 70, 30),
+    Part("models", "loss and gradients of every variant against the CPU in float64", 30, 15),
     Part("steps", "training steps, Table 5: eager and captured", 130, 45),
-    Part("training", "200 steps of training against the CPU's losses", 35, 30),
-    Part("products", "expert products beside matmuls of the same MACs", 65, 30),
-    Part("profile", "where a step's time goes", 25, 20),
-    Part("tiles", "tiles chosen by rule beside the fastest", 45, 20),
-    Part("compiled", "training steps with compiled blocks", 75, 60),
+    Part("training", "200 steps of training against the CPU's losses", 40, 40),
+    Part("products", "expert products beside matmuls of the same MACs", 70, 30),
+    Part("profile", "where a step's time goes", 25, 25),
+    Part("tiles", "tiles chosen by rule beside the fastest", 30, 20),
+    Part("compiled", "training steps with compiled blocks", 45, 90),
 )
 
 MINUTES = 8.0

@@ -33,6 +33,7 @@ def time_step(
         captures: Whether the step is replayed as a CUDA graph.
     """
     rows = config.training.micro_batch_size
+    release_memory(context)
     while True:
         training = {"capture_step": captures, "micro_batch_size": rows}
         split = config.model_copy(update={"training": config.training.model_copy(update=training)})
@@ -51,6 +52,8 @@ def release_memory(context: Context) -> None:
     """Return unused memory to the device, so that the next peak is that of the next step."""
     gc.collect()
     if context.device.type == "cuda":
+        # Matmuls keep a workspace for every stream, and each capture has a stream of its own.
+        torch._C._cuda_clearCublasWorkspaces()
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(context.device)
 

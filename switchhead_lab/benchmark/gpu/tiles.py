@@ -43,7 +43,7 @@ def _measure(problem: Problem, context: Context) -> Iterator[Findings]:
                 timed[tile] = warm_up(call, device)
             except RuntimeError as error:  # a tile that the device refuses
                 yield {f"{kernel} {tile}": str(error).splitlines()[0]}
-        effort = Effort.exactly(1) if context.is_dry_run else Effort(seconds=0.03)
+        effort = Effort.exactly(1) if context.is_dry_run else Effort(most=15, seconds=0.005)
         seconds = interleave(timed, effort)
         rule = next(iter(calls))
         yield {
@@ -69,7 +69,8 @@ def _kernels(problem: Problem, inputs: Inputs) -> dict[str, dict[str, Callable[[
     routed = Routed(routing.order_S, routing.offset_G1, gate, deterministic=True, precision="ieee")
     slots = slots_of(problem.n_heads, problem.top_k, problem.rows_in, problem.rows_out)
     x = inputs.x.detach().flatten(0, -2).contiguous()
-    weight = inputs.weight_HEXY.detach().flatten(0, 1).to(x.dtype).contiguous()
+    exact_weight = inputs.weight_HEXY.detach().flatten(0, 1).contiguous()
+    weight = exact_weight.to(x.dtype)
     grad = inputs.grad.flatten(0, -2).contiguous()
     return {
         "forward": _by_tile(
@@ -85,7 +86,13 @@ def _kernels(problem: Problem, inputs: Inputs) -> dict[str, dict[str, Callable[[
         "weight gradient": _by_tile(
             triton_backward.fitting_tiles(x, weight),
             lambda tile: triton_backward.weight_gradient(
-                grad, x, weight, routed, slots, config=tile
+                # Into float32, as in training.
+                grad,
+                x,
+                exact_weight,
+                routed,
+                slots,
+                config=tile,
             ),
         ),
     }
@@ -95,7 +102,9 @@ def _per(slots: Slots) -> tuple[int, int]:
     return slots.per_input, slots.per_output
 
 
-def _by_tile(tiles: list[Any], launch: Callable[[Any], object]) -> dict[str, Callable[[], object]]:
+def _by_tile(
+    tiles: tuple[Any, ...], launch: Callable[[Any], object]
+) -> dict[str, Callable[[], object]]:
     return {_name(tile): partial(launch, tile) for tile in tiles}
 
 

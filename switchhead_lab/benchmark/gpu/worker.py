@@ -1,5 +1,6 @@
 """The process that runs the cases of one part, one after the other."""
 
+import ctypes
 import faulthandler
 import gc
 import importlib
@@ -16,6 +17,7 @@ from switchhead_lab.benchmark.gpu.journal import ENDED, Event, Journal, Status
 from switchhead_lab.benchmark.gpu.plan import EXIT_DEVICE_LOST, Part
 
 _MOST_REASON_CHARACTERS = 500
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def run_cases(part: Part, cases: Sequence[Case], context: Context, journal: Journal) -> int:
@@ -43,10 +45,17 @@ def run_cases(part: Part, cases: Sequence[Case], context: Context, journal: Jour
 
 def cases_of(part: Part, context: Context) -> list[Case]:
     """Import a part's module and list its cases."""
+    _die_with_parent()
     # How a killed process tells where it was.
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     cases: list[Case] = importlib.import_module(part.module).cases(context)
     return cases
+
+
+def _die_with_parent() -> None:
+    """Have Linux end this process when the command that started it is gone."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _run_case(part: Part, case: Case, journal: Journal) -> None:

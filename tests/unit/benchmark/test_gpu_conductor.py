@@ -65,12 +65,14 @@ def conduct(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "_FEWEST_SECONDS", 0.0)
     script = tmp_path / "worker.py"
 
-    def run(names: str, part: Part = PART, text: str = WORKER) -> dict[str, Event]:
+    def run(
+        names: str, part: Part = PART, text: str = WORKER, seconds: float = 120.0
+    ) -> dict[str, Event]:
         script.write_text(textwrap.dedent(text))
         journal = Journal(tmp_path / "journal.jsonl")
         command = [sys.executable, str(script), str(journal.path), names]
         monkeypatch.setattr(Conductor, "_command", lambda *_: command)
-        deadline = time.monotonic() + module.RESERVED_SECONDS + 120
+        deadline = time.monotonic() + module.RESERVED_SECONDS + seconds
         Conductor(journal, tmp_path / "log.txt", False, deadline).run([part], lambda: None)
         return journal.latest("part")
 
@@ -104,7 +106,7 @@ def test_a_case_that_hangs_is_ended(conduct) -> None:
 
 def test_when_the_parts_time_is_up_no_case_is_blamed(conduct) -> None:
     part = Part("part", "a part", seconds=20.0, case_seconds=100.0)
-    events = conduct("fine,hanging,wrong", part)
+    events = conduct("fine,hanging,wrong", part, seconds=20.0)
     assert events["fine"].status == "done"
     assert (events["hanging"].status, events["hanging"].findings) == ("skipped", {"first": 1})
     assert events["wrong"].status == "planned"
@@ -120,6 +122,24 @@ def test_a_worker_that_cannot_start_fails_its_part_once(conduct) -> None:
 def test_without_a_device_nothing_is_tried_twice(conduct) -> None:
     with pytest.raises(ConfigError, match="no CUDA device"):
         conduct("fine", text=f"raise SystemExit({EXIT_NO_DEVICE})")
+
+
+def test_what_a_part_leaves_goes_to_those_after_it(tmp_path: Path, monkeypatch) -> None:
+    """Of 100 s the first of two equal parts has 50; the second has all that is then left."""
+    now = [0.0]
+    given: dict[str, float] = {}
+
+    def run_part(_self: Conductor, part: Part, until: float) -> None:
+        given[part.name] = until - now[0]
+        now[0] += 10.0
+
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(Conductor, "_run_part", run_part)
+    parts = [Part(name, name, 30.0, 30.0) for name in ("first", "second")]
+    deadline = 100.0 + module.RESERVED_SECONDS
+    journal = Journal(tmp_path / "journal.jsonl")
+    Conductor(journal, tmp_path / "log.txt", False, deadline).run(parts, lambda: None)
+    assert given == {"first": 50.0, "second": 90.0}
 
 
 def test_parts_without_time_are_skipped(tmp_path: Path) -> None:
