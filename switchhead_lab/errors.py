@@ -1,5 +1,10 @@
 """Errors a user can cause, each with a message that says what to do next."""
 
+from typing import Literal
+
+FailureCause = Literal["", "non-finite", "out of memory", "other"]
+"""Kind of a failure; empty where there is none."""
+
 
 class LabError(Exception):
     """Root of every error that is the user's to mend; `lab` prints it and exits with 2."""
@@ -25,5 +30,21 @@ class RecordError(LabError):
     """A run or sweep record is missing, damaged or belongs to another experiment."""
 
 
+class RunBusyError(RecordError):
+    """Another process is training the run."""
+
+
+class StorageError(LabError):
+    """A disk or database cannot take what has to be written; work goes on when it can."""
+
+
 class TrainingError(LabError):
-    """A training run ended without a result (for example a non-finite loss)."""
+    """A training run ended without a result (for example a non-finite loss).
+
+    Attributes:
+        cause: Kind of the failure.
+    """
+
+    def __init__(self, message: str, cause: FailureCause = "other") -> None:
+        super().__init__(message)
+        self.cause = cause

@@ -1,6 +1,5 @@
 """The `lab` application: its commands and how user errors leave it."""
 
-import signal
 import sys
 from typing import Annotated
 
@@ -21,10 +20,10 @@ from switchhead_lab.cli import (
     ui,
 )
 from switchhead_lab.errors import LabError
+from switchhead_lab.tracking.interruption import interruption
 
 EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 130
-EXIT_TERMINATED = 143
+EXIT_INTERRUPTED = 130  # what typer makes of KeyboardInterrupt
 
 app = typer.Typer(
     name="lab",
@@ -68,16 +67,10 @@ def _options(
 def main() -> None:
     """Run `lab`; a user's mistake prints one message and exits with 2, without a traceback.
 
-    Ctrl-C ends with 130 and SIGTERM with 143, after the run in progress was closed properly.
+    A signal ends it with 128 and the signal's number (Ctrl-C 130, SIGTERM 143, SIGUSR1 138, SIGHUP
+    129), after a checkpoint was saved and the run in progress was closed.
     """
-    exit_code_of_interruption = EXIT_INTERRUPTED
-
-    def terminate(*_: object) -> None:
-        nonlocal exit_code_of_interruption
-        exit_code_of_interruption = EXIT_TERMINATED
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, terminate)
+    interruption.install()
     try:
         app()
     except LabError as error:
@@ -86,5 +79,6 @@ def main() -> None:
     except SystemExit as end:  # typer turns KeyboardInterrupt into this
         if end.code != EXIT_INTERRUPTED:
             raise
-        typer.secho("interrupted; the same command continues", err=True, fg="yellow")
-        sys.exit(exit_code_of_interruption)
+        name = interruption.requested.name if interruption.requested else "Ctrl-C"
+        typer.secho(f"interrupted by {name}; the same command continues", err=True, fg="yellow")
+        sys.exit(interruption.exit_code)

@@ -15,6 +15,13 @@ SetOption = Annotated[
 DeviceOption = Annotated[
     str, typer.Option("--device", help="auto, cpu, cuda or mps; that of lab.toml if left out.")
 ]
+DriftOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-drift",
+        help="Continue runs though code, versions, threads or kernels changed; reports say so.",
+    ),
+]
 
 
 def match(

@@ -75,7 +75,7 @@ def diff(first: Reference, second: Reference) -> None:
     runs_dir = find_workspace().runs_dir
     a, b = find_run(runs_dir, first), find_run(runs_dir, second)
     typer.echo(f"A = {a.name}\nB = {b.name}\n")
-    fields = [field.cells() for field in differing_fields(a, b)]
+    fields = [field.cells() for field in differing_fields(a.config, b.config)]
     if fields:
         print_table("Configuration", ("field", "A", "B"), fields, n_text_columns=3)
     else:

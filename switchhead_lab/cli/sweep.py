@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from switchhead_lab.cli.match import DeviceOption, SetOption, SizeOption
+from switchhead_lab.cli.match import DeviceOption, DriftOption, SetOption, SizeOption
 
 
 class _SweepGroup(TyperGroup):
@@ -37,8 +37,11 @@ def run(
     size: SizeOption = "",
     overrides: SetOption = None,
     device: DeviceOption = "",
+    allow_drift: DriftOption = False,
 ) -> None:
     """Run a sweep, or what is left of it: baselines, search, and the best candidate's seeds.
+
+    Exit code 1 if a run failed, with their causes.
 
     Example: lab sweep run sweeps/matched-params.toml --size demo
     """
@@ -50,18 +53,22 @@ def run(
     # Only now what takes a second to import: a mistyped name is told at once.
     from switchhead_lab.sweeping.executor import run_sweep
     from switchhead_lab.tracking.mlflow_index import open_workspace_index
-    from switchhead_lab.tracking.sweep_record import sweep_id
+    from switchhead_lab.tracking.sweep_record import failures_by_cause, sweep_id
 
     record = run_sweep(
         workspace,
         declaration,
         open_workspace_index(workspace),
         lambda text: typer.secho(text, err=True, bold=True),
+        allows_drift=allow_drift,
     )
     states = [member.state for member in record.members]
     counts = ", ".join(f"{states.count(s)} {s}" for s in sorted(set(states), key=states.index))
     typer.echo(f"sweep {sweep_id(declaration)}: {counts}")
     typer.echo(f"next: lab report {declaration.name} --size {declaration.size}")
+    if failures := failures_by_cause(record):
+        typer.secho(f"failed: {failures}; see `lab runs list --state failed`", err=True, fg="red")
+        raise typer.Exit(1)
 
 
 @app.command("list")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from switchhead_lab.cli.match import DeviceOption, SetOption
+from switchhead_lab.cli.match import DeviceOption, DriftOption, SetOption
 
 
 def train(
@@ -17,6 +17,7 @@ def train(
     name: Annotated[
         str, typer.Option("--name", help="Name of the model in lists and run names.")
     ] = "custom",
+    allow_drift: DriftOption = False,
 ) -> None:
     """Train one configuration, or continue it where it was interrupted.
 
@@ -40,6 +41,7 @@ def train(
         resolved,
         RunLabels(size="custom", variant=name),
         index=open_workspace_index(workspace),
+        allows_drift=allow_drift,
     )
     assert run.result is not None, "a run without hooks that prune has a result"
     result = run.result

@@ -19,6 +19,7 @@ from switchhead_lab.config.sweep import DeclaredModel, HeadMatchedModel, Sweep
 from switchhead_lab.errors import LabError, MatchError
 from switchhead_lab.reporting.quality import Quality, Quantity, quality_of, read_quantity
 from switchhead_lab.reporting.statistics import MISSING, Statistics
+from switchhead_lab.tracking.liveness import observed_state
 from switchhead_lab.tracking.record import RunRecord, RunResult, read_mlflow_link, read_run
 from switchhead_lab.tracking.sweep_record import (
     InfeasibleCandidate,
@@ -314,7 +315,7 @@ def _read_member(runs_dir: Path, member: SweepMember) -> MemberRun:
     if run.run_hash != member.run_hash:
         return MemberRun(member, None, "damaged", "the directory holds another configuration")
     if run.result is None:
-        return MemberRun(member, run, run.status.state, run.status.reason or member.reason)
+        return MemberRun(member, run, observed_state(run), run.status.reason or member.reason)
     return MemberRun(member, run, "finished")
 
 

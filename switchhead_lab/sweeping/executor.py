@@ -10,10 +10,19 @@ from dataclasses import replace
 from filelock import FileLock, Timeout
 
 from switchhead_lab.config.identity import identity
+from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.sweep import Study, Sweep
 from switchhead_lab.config.workspace import Workspace
 from switchhead_lab.data.dataset import open_dataset
-from switchhead_lab.errors import RecordError, TrainingError
+from switchhead_lab.errors import (
+    DataError,
+    FailureCause,
+    LabError,
+    RecordError,
+    RunBusyError,
+    StorageError,
+    TrainingError,
+)
 from switchhead_lab.sweeping.plan import (
     Infeasible,
     Shape,
@@ -25,9 +34,10 @@ from switchhead_lab.sweeping.plan import (
 )
 from switchhead_lab.sweeping.study import Proposal, SearchStudy, open_study, study_name
 from switchhead_lab.tracking.atomic import make_directory
+from switchhead_lab.tracking.liveness import is_owned, observed_state
 from switchhead_lab.tracking.mlflow_fields import params_of, sweep_tags
 from switchhead_lab.tracking.mlflow_index import Index
-from switchhead_lab.tracking.record import RunLabels, RunRecord, RunState, run_name
+from switchhead_lab.tracking.record import RESULT_FILE, RunLabels, RunRecord, RunState, run_name
 from switchhead_lab.tracking.sweep_record import (
     InfeasibleCandidate,
     SweepMember,
@@ -42,20 +52,34 @@ from switchhead_lab.training.run import execute_run
 
 Say = Callable[[str], None]
 
+# A run that failed for these causes is tried again from its checkpoint, twice.
+_RETRIED: tuple[FailureCause, ...] = ("out of memory",)
+_N_ATTEMPTS = 3
+_BUSY_POLL_SECONDS = 2.0
 
-def run_sweep(workspace: Workspace, sweep: Sweep, index: Index, say: Say) -> SweepRecord:
+
+def run_sweep(
+    workspace: Workspace,
+    sweep: Sweep,
+    index: Index,
+    say: Say,
+    *,
+    allows_drift: bool = False,
+) -> SweepRecord:
     """Run what is left of a sweep and return its record.
 
     A run that fails is recorded and the sweep goes on; failed declared models are tried again by
-    the next call.
+    the next call. A run that another process is training is waited for.
 
     Args:
         workspace: Where data, runs and studies live.
         sweep: Resolved declaration.
         index: Index that mirrors the runs under one parent.
         say: Takes one line for each thing done.
+        allows_drift: Continue runs under other code, versions, threads or kernels.
 
     Raises:
+        StorageError: If a disk or database refuses; the same call continues.
         RecordError: If another process is running this sweep.
         DataError: If the corpus cannot be prepared.
         MatchError: If a declared model cannot be matched.
@@ -66,7 +90,7 @@ def run_sweep(workspace: Workspace, sweep: Sweep, index: Index, say: Say) -> Swe
     lock = FileLock(folder / ".lock", timeout=0)
     try:
         with lock:
-            return _SweepRun(workspace, sweep, index, say).run(variants)
+            return _SweepRun(workspace, sweep, index, say, allows_drift).run(variants)
     except Timeout:
         raise RecordError(
             f"sweep {sweep_id(sweep)} is being run by another process (lock {lock.lock_file})"
@@ -76,8 +100,11 @@ def run_sweep(workspace: Workspace, sweep: Sweep, index: Index, say: Say) -> Swe
 class _SweepRun:
     """One pass over a sweep; the record on disk follows every step."""
 
-    def __init__(self, workspace: Workspace, sweep: Sweep, index: Index, say: Say) -> None:
+    def __init__(
+        self, workspace: Workspace, sweep: Sweep, index: Index, say: Say, allows_drift: bool
+    ) -> None:
         self._workspace, self._sweep, self._index, self._say = workspace, sweep, index, say
+        self._allows_drift = allows_drift
         self._record = _continued_record(workspace, sweep)
         self._parent_id = index.start_sweep(sweep_id(sweep), sweep_tags(sweep), params_of(sweep))
 
@@ -85,9 +112,11 @@ class _SweepRun:
         """Run everything that has no result yet."""
         state: RunState = "interrupted"
         try:
-            for variant in variants:
-                for seed in variant.seeds:
-                    self._train(variant, seed)
+            asked = [(variant, seed) for variant in variants for seed in variant.seeds]
+            busy = [one for one in asked if self._is_busy(*one)]
+            # What somebody else is training comes last: it may be finished by then.
+            for variant, seed in [*(one for one in asked if one not in busy), *busy]:
+                self._train(variant, seed)
             if self._sweep.study is not None:
                 self._search(self._sweep.study)
             state = "finished"
@@ -98,7 +127,6 @@ class _SweepRun:
     def _search(self, config: Study) -> None:
         storage = self._workspace.study_storage
         study = open_study(storage, self._sweep, config, self._workspace.runs_dir)
-        study.recover()
 
         def untried(tried: set[Shape]) -> Shape | None:
             feasible = (
@@ -134,13 +162,9 @@ class _SweepRun:
             f"n_experts={proposal.shape[1]} top_k={proposal.shape[2]}"
         )
         hook = study.begin(proposal, name)
-        try:
-            member, run = self._train(
-                variant, config.seeds[0], trial_number=proposal.number, hooks=[hook]
-            )
-        except KeyboardInterrupt:
-            study.release(proposal)
-            raise
+        member, run = self._train(
+            variant, config.seeds[0], trial_number=proposal.number, hooks=[hook]
+        )
         if run is None:
             study.fail(proposal, member.reason)
         elif run.result is None:
@@ -184,26 +208,65 @@ class _SweepRun:
             trial_number=trial_number,
         )
         self._note(member)
+        for _ in range(_N_ATTEMPTS):
+            ended, run = self._attempt(member, config, self._labels(variant), hooks)
+            if run is not None or ended.cause not in _RETRIED:
+                break
+            self._say(f"{member.run_name}: trying again after {ended.cause}")
+        return self._note(ended), run
+
+    def _attempt(
+        self, member: SweepMember, config: RunConfig, labels: RunLabels, hooks: Sequence[Hook]
+    ) -> tuple[SweepMember, RunRecord | None]:
+        """Train one run once, waiting for another process that does; note how it was stopped."""
         try:
-            run = execute_run(
-                self._workspace,
-                config,
-                self._labels(variant),
-                index=self._index,
-                parent_id=self._parent_id,
-                hooks=hooks,
-            )
-        except KeyboardInterrupt:
-            self._note(member.model_copy(update={"state": "interrupted"}))
+            run = self._execute_when_free(member, config, labels, hooks)
+        except (KeyboardInterrupt, StorageError, DataError) as error:
+            self._note_end(member, "interrupted", "" if not str(error) else str(error))
             raise
-        except TrainingError as error:
-            member = member.model_copy(update={"state": "failed", "reason": str(error)})
+        except LabError as error:
+            cause = error.cause if isinstance(error, TrainingError) else "other"
             self._say(f"{member.run_name}: failed: {error}")
-            return self._note(member), None
+            update = {"state": "failed", "reason": str(error), "cause": cause}
+            return member.model_copy(update=update), None
+        except Exception as error:
+            self._note_end(member, "failed", f"{type(error).__name__}: {error}")
+            raise
         # An equal configuration may have been trained under another name; that run is the member.
-        state = "finished" if run.result is not None else run.status.state
-        update = {"run_name": run.name, "state": state, "reason": run.status.reason}
-        return self._note(member.model_copy(update=update)), run
+        update = {"run_name": run.name, "state": observed_state(run), "reason": run.status.reason}
+        return member.model_copy(update=update), run
+
+    def _execute_when_free(
+        self, member: SweepMember, config: RunConfig, labels: RunLabels, hooks: Sequence[Hook]
+    ) -> RunRecord:
+        has_said = False
+        while True:
+            try:
+                return execute_run(
+                    self._workspace,
+                    config,
+                    labels,
+                    index=self._index,
+                    parent_id=self._parent_id,
+                    hooks=hooks,
+                    allows_drift=self._allows_drift,
+                )
+            except RunBusyError as error:
+                if not has_said:
+                    self._say(f"{member.run_name}: waiting: {error}")
+                has_said = True
+                time.sleep(_BUSY_POLL_SECONDS)
+
+    def _is_busy(self, variant: Variant, seed: int) -> bool:
+        run_hash = identity(run_config(self._sweep, variant.model, seed))
+        return is_owned(self._workspace.runs_dir, run_hash)
+
+    def _note_end(self, member: SweepMember, state: RunState, reason: str) -> None:
+        """Note how a run ended; a run that left a result is finished, whatever came then."""
+        directory = self._workspace.runs_dir / member.run_name
+        if (directory / RESULT_FILE).is_file():
+            state, reason = "finished", ""
+        self._note(member.model_copy(update={"state": state, "reason": reason}))
 
     def _labels(self, variant: Variant) -> RunLabels:
         return RunLabels(size=self._sweep.size, variant=variant.name, sweep=sweep_id(self._sweep))

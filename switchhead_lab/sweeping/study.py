@@ -1,9 +1,12 @@
 """The Optuna study of a sweep: propose a candidate, take its result.
 
-Candidates are proposed one at a time from a sampler whose seed is a function of the trial's number,
-so a study that is stopped and continued proposes what an uninterrupted one would.
+Candidates are proposed one at a time, each a function of the trials before it. A trial that was
+interrupted stays open with what it reported and is proposed again first, so a study that is stopped
+and continued, anywhere and any number of times, proposes, prunes and chooses what an undisturbed
+one would.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,11 +14,13 @@ from pathlib import Path
 
 import optuna
 from filelock import FileLock
+from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from switchhead_lab.config.identity import hash_of
 from switchhead_lab.config.sweep import Study, Sweep
-from switchhead_lab.errors import RecordError
+from switchhead_lab.errors import RecordError, StorageError
 from switchhead_lab.sweeping.plan import Shape, shape_of
 from switchhead_lab.tracking.atomic import make_directory
 from switchhead_lab.tracking.record import MetricPoint
@@ -24,8 +29,10 @@ from switchhead_lab.tracking.sweep_record import sweep_id
 from switchhead_lab.training.hooks import Prune
 
 OBJECTIVE = "validation/perplexity"
-_RUN_NAME, _INFEASIBLE = "run_name", "infeasible"
+_RUN_NAME, _INFEASIBLE, _REPEATS = "run_name", "infeasible", "repeats_trial"
 _MAX_REJECTED_IN_A_ROW = 10
+# How long a statement waits for another program that holds a SQLite storage.
+_LOCK_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -42,12 +49,13 @@ class Proposal:
 
 
 class SearchStudy:
-    """A study on its storage; open it once per process."""
+    """A study on its storage; open it once per process, under the sweep's lock.
+
+    Every method raises `StorageError` where the storage refuses; nothing is lost by that.
+    """
 
     def __init__(self, study: optuna.Study, config: Study) -> None:
         self._study, self._config = study, config
-        self._live: dict[int, optuna.Trial] = {}
-        self._n_rejected_in_a_row = 0
 
     @property
     def n_tried(self) -> int:
@@ -55,7 +63,7 @@ class SearchStudy:
         return len(self._tried())
 
     def propose(self, untried: Callable[[set[Shape]], Shape | None]) -> Proposal | None:
-        """Ask for the next candidate.
+        """Return the candidate that was interrupted, or ask for the next one.
 
         Args:
             untried: Returns a feasible shape outside the given set, or None if all were tried;
@@ -64,23 +72,24 @@ class SearchStudy:
         Returns:
             None when `n_trials` candidates were tried or none is left.
         """
-        tried = self._tried()
-        left = untried(tried)
-        if len(tried) >= self._config.n_trials or left is None:
-            return None
-        if self._n_rejected_in_a_row >= _MAX_REJECTED_IN_A_ROW:
-            self._study.enqueue_trial(_params(left))
-        number = len(self._study.get_trials(deepcopy=False))
-        self._study.sampler = _sampler(self._config, number)
-        trial = self._study.ask()
-        space = self._config.space
-        params = {
-            "n_heads": trial.suggest_categorical("n_heads", space.n_heads),
-            "n_experts": trial.suggest_categorical("n_experts", space.n_experts),
-            "top_k": trial.suggest_categorical("top_k", space.top_k),
-        }
-        self._live[trial.number] = trial
-        return Proposal(trial.number, shape_of(params))
+        with _storage_errors():
+            trials = self._trials()
+            if trials and not trials[-1].state.is_finished():
+                return Proposal(trials[-1].number, shape_of(trials[-1].params))
+            tried = self._tried()
+            left = untried(tried)
+            if len(tried) >= self._config.n_trials or left is None:
+                return None
+            shape = self._next_shape(trials, left)
+            # In one step: a trial without parameters could not be continued.
+            self._study.add_trial(
+                optuna.create_trial(
+                    state=TrialState.RUNNING,
+                    params=_params(shape),
+                    distributions=_distributions(self._config),
+                )
+            )
+            return Proposal(self._trials()[-1].number, shape)
 
     def known_result(self, proposal: Proposal) -> FrozenTrial | None:
         """Return the trial that trained the same candidate before, if any."""
@@ -88,71 +97,80 @@ class SearchStudy:
 
     def reject_infeasible(self, proposal: Proposal, reason: str) -> None:
         """Record that a candidate has no model; it does not count as tried."""
-        trial = self._live.pop(proposal.number)
-        trial.set_user_attr(_INFEASIBLE, reason)
-        trial.set_constraint("budget", 1.0)
-        self._study.tell(trial, state=TrialState.PRUNED)
-        self._n_rejected_in_a_row += 1
+        with _storage_errors():
+            trial = self._handle(proposal)
+            trial.set_user_attr(_INFEASIBLE, reason)
+            _set_budget(trial, 1.0)
+            self._study.tell(proposal.number, state=TrialState.PRUNED)
 
     def repeat(self, proposal: Proposal, known: FrozenTrial) -> None:
         """Answer a candidate that was trained before with its known result."""
-        trial = self._live.pop(proposal.number)
-        trial.set_user_attr("repeats_trial", known.number)
-        trial.set_constraint("budget", 0.0)
-        self._study.tell(trial, known.value, state=known.state)
-        self._n_rejected_in_a_row += 1
+        with _storage_errors():
+            trial = self._handle(proposal)
+            trial.set_user_attr(_REPEATS, known.number)
+            _set_budget(trial, 0.0)
+            # A pruned trial's value is its last report, which cannot be told.
+            value = known.value if known.state == TrialState.COMPLETE else None
+            self._study.tell(proposal.number, value, state=known.state)
 
     def begin(self, proposal: Proposal, run_name: str) -> "PruningHook":
         """Note that a candidate is being trained; return the hook that may prune it."""
-        self._n_rejected_in_a_row = 0
-        trial = self._live[proposal.number]
-        trial.set_user_attr(_RUN_NAME, run_name)
-        trial.set_constraint("budget", 0.0)
-        return PruningHook(trial)
+        with _storage_errors():
+            trial = self._handle(proposal)
+            trial.set_user_attr(_RUN_NAME, run_name)
+            _set_budget(trial, 0.0)
+            return PruningHook(self._study, trial)
 
     def finish(self, proposal: Proposal, perplexity: float) -> None:
         """Record the objective of a finished candidate."""
-        self._study.tell(self._live.pop(proposal.number), perplexity)
+        with _storage_errors():
+            self._study.tell(proposal.number, perplexity)
 
     def prune(self, proposal: Proposal) -> None:
         """Record that training was stopped early by the pruner."""
-        self._study.tell(self._live.pop(proposal.number), state=TrialState.PRUNED)
+        with _storage_errors():
+            self._study.tell(proposal.number, state=TrialState.PRUNED)
 
     def fail(self, proposal: Proposal, reason: str) -> None:
-        """Record that training failed; the study goes on."""
-        trial = self._live.pop(proposal.number)
-        trial.set_user_attr("failure", reason)
-        self._study.tell(trial, state=TrialState.FAIL)
-
-    def release(self, proposal: Proposal) -> None:
-        """Give back a candidate whose training was interrupted, to be proposed again first."""
-        self._requeue(self._live.pop(proposal.number).number, proposal.shape)
+        """Record that training failed for good; the study goes on."""
+        with _storage_errors():
+            self._handle(proposal).set_user_attr("failure", reason)
+            self._study.tell(proposal.number, state=TrialState.FAIL)
 
     def best_shape(self) -> Shape | None:
         """Return the finished candidate of lowest validation perplexity, if any finished."""
-        finished = [t for t in self._trained() if t.state == TrialState.COMPLETE]
+        with _storage_errors():
+            finished = [t for t in self._trained() if t.state == TrialState.COMPLETE]
         if not finished:
             return None
         return shape_of(min(finished, key=lambda t: (t.value, t.number)).params)
 
-    def recover(self) -> None:
-        """Put back candidates whose process is gone; call it under the sweep's lock."""
-        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if set(trial.params) >= {"n_heads", "n_experts", "top_k"}:
-                self._requeue(trial.number, shape_of(trial.params))
-            else:
-                self._study.tell(trial.number, state=TrialState.FAIL)
+    def _next_shape(self, trials: list[FrozenTrial], left: Shape) -> Shape:
+        """Choose a candidate from the trials before it, all of which are finished."""
+        proposed = {shape_of(trial.params) for trial in trials}
+        for first in self._config.first:
+            shape = (first.n_heads, first.n_experts, first.top_k)
+            if shape not in proposed:
+                return shape
+        if _n_rejected_last(trials) >= _MAX_REJECTED_IN_A_ROW:
+            return left
+        # In memory, so that a kill leaves nothing of it, and trials are numbered as here.
+        replica = optuna.create_study(sampler=_sampler(self._config, len(trials)))
+        replica.add_trials(trials)
+        asked = replica.ask(_distributions(self._config))
+        return shape_of(asked.params)
 
-    def _requeue(self, number: int, shape: Shape) -> None:
-        self._study.tell(number, state=TrialState.FAIL)
-        self._study.enqueue_trial(_params(shape), user_attrs={"continues_trial": number})
+    def _handle(self, proposal: Proposal) -> optuna.Trial:
+        """Return an open trial, though another process may have begun it."""
+        trial = next(t for t in self._trials() if t.number == proposal.number)
+        return optuna.Trial(self._study, trial._trial_id)
+
+    def _trials(self) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False)
 
     def _trained(self) -> Iterator[FrozenTrial]:
-        trials = self._study.get_trials(deepcopy=False)
-        continued = {t.user_attrs.get("continues_trial") for t in trials}
-        for trial in trials:
-            was_trained = trial.state.is_finished() and _RUN_NAME in trial.user_attrs
-            if was_trained and trial.number not in continued:
+        for trial in self._trials():
+            if trial.state.is_finished() and _RUN_NAME in trial.user_attrs:
                 yield trial
 
     def _tried(self) -> set[Shape]:
@@ -162,21 +180,33 @@ class SearchStudy:
 class PruningHook:
     """Training hook that reports the objective and asks Optuna's median rule."""
 
-    def __init__(self, trial: optuna.Trial) -> None:
-        self._trial = trial
+    def __init__(self, study: optuna.Study, trial: optuna.Trial) -> None:
+        self._study, self._trial = study, trial
+        stored = next(t for t in study.get_trials() if t.number == trial.number)
+        # By step; an attempt before this one may have come further than its checkpoint.
+        self._reported = dict(stored.intermediate_values)
 
     def observe(self, point: MetricPoint) -> Prune | None:
         """Report a validation; answer with `Prune` where the median rule says so."""
         perplexity = point.metrics.get(OBJECTIVE)
         if perplexity is None:
             return None
-        self._trial.report(perplexity, point.step)
-        if not self._trial.should_prune():
-            return None
+        with _storage_errors():
+            if point.step not in self._reported:
+                self._trial.report(perplexity, point.step)
+                self._reported[point.step] = perplexity
+            if not self._is_above_the_median(point.step):
+                return None
         return Prune(
             f"validation perplexity {perplexity:.2f} at step {point.step} is above the median "
             "of earlier candidates"
         )
+
+    def _is_above_the_median(self, step: int) -> bool:
+        """Ask the rule as of a step: a repeated step must not see the ones after it."""
+        seen = {s: value for s, value in self._reported.items() if s <= step}
+        as_of_step = optuna.create_trial(state=TrialState.RUNNING, intermediate_values=seen)
+        return self._study.pruner.prune(self._study, as_of_step)
 
 
 def study_name(sweep: Sweep, config: Study) -> str:
@@ -208,7 +238,7 @@ def open_study(storage_uri: str, sweep: Sweep, config: Study, lock_dir: Path) ->
     try:
         with FileLock(lock_dir / ".optuna-schema.lock"):
             study = optuna.create_study(
-                storage=storage_uri,
+                storage=_storage(storage_uri),
                 study_name=study_name(sweep, config),
                 direction="minimize",
                 load_if_exists=True,
@@ -224,9 +254,6 @@ def open_study(storage_uri: str, sweep: Sweep, config: Study, lock_dir: Path) ->
             f"{mask_passwords(str(error))}; "
             "check study_storage in lab.toml"
         ) from error
-    for candidate in config.first:
-        shape = (candidate.n_heads, candidate.n_experts, candidate.top_k)
-        study.enqueue_trial(_params(shape), skip_if_exists=True)
     return SearchStudy(study, config)
 
 
@@ -240,6 +267,50 @@ def _sampler(config: Study, number: int) -> optuna.samplers.TPESampler:
     return optuna.samplers.TPESampler(
         seed=sampler_seed(config, number), n_startup_trials=config.n_startup_trials
     )
+
+
+def _storage(uri: str) -> optuna.storages.RDBStorage:
+    is_sqlite = uri.startswith("sqlite")
+    arguments = {"connect_args": {"timeout": _LOCK_SECONDS}} if is_sqlite else {}
+    return optuna.storages.RDBStorage(uri, engine_kwargs=arguments)
+
+
+@contextlib.contextmanager
+def _storage_errors() -> Iterator[None]:
+    """Say that the storage refuses, in one line."""
+    try:
+        yield
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        reason = mask_passwords(str(error.__cause__ or error)).strip().splitlines()[0]
+        raise StorageError(
+            f"study_storage of lab.toml refuses: {reason}. Nothing is lost: give the same command "
+            "again when the storage answers"
+        ) from error
+
+
+def _set_budget(trial: optuna.Trial, value: float) -> None:
+    """Tell the sampler whether a candidate can have the budget: above 0 it cannot."""
+    if "budget" not in trial.constraints:
+        trial.set_constraint("budget", value)
+
+
+def _n_rejected_last(trials: list[FrozenTrial]) -> int:
+    """Count the trials at the end that were infeasible or known."""
+    n_rejected = 0
+    for trial in reversed(trials):
+        if not {_INFEASIBLE, _REPEATS} & set(trial.user_attrs):
+            break
+        n_rejected += 1
+    return n_rejected
+
+
+def _distributions(config: Study) -> dict[str, optuna.distributions.BaseDistribution]:
+    space = config.space
+    return {
+        "n_heads": CategoricalDistribution(space.n_heads),
+        "n_experts": CategoricalDistribution(space.n_experts),
+        "top_k": CategoricalDistribution(space.top_k),
+    }
 
 
 def _params(shape: Shape) -> dict[str, int]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.tracking.record import RunRecord
 
 
@@ -53,10 +54,10 @@ class ResultPair:
         return [self.figure, _text(self.first), _text(self.second), difference]
 
 
-def differing_fields(first: RunRecord, second: RunRecord) -> list[FieldDifference]:
-    """Return the configuration fields in which two runs differ, in the order of the schema."""
-    a = dict(flatten(first.config.model_dump(mode="json")))
-    b = dict(flatten(second.config.model_dump(mode="json")))
+def differing_fields(first: RunConfig, second: RunConfig) -> list[FieldDifference]:
+    """Return the fields in which two configurations differ, in the order of the schema."""
+    a = dict(flatten(first.model_dump(mode="json")))
+    b = dict(flatten(second.model_dump(mode="json")))
     return [
         FieldDifference(field, a.get(field), b.get(field))
         for field in {**a, **b}

@@ -1,32 +1,67 @@
-"""Whether the process that wrote a status is still there."""
+"""Whether somebody is training a run: who owns a run holds its lock, and the system frees it.
 
-import socket
+Clocks, process numbers and host names say less: they step, come again, and are changed.
+"""
 
-import psutil
+from pathlib import Path
 
-from switchhead_lab.tracking.record import RunState, RunStatus
+from filelock import FileLock, Timeout
 
-# A process is made before it writes its start into a status; clocks are rounded to 0.01 s.
-START_SLACK_SECONDS = 2.0
+from switchhead_lab.errors import RunBusyError
+from switchhead_lab.tracking.record import (
+    STATUS_FILE,
+    RunRecord,
+    RunState,
+    find_directory,
+    read_status,
+)
+
+# A look at the lock holds it for an instant; an owner who comes then tries again.
+_ACQUIRE_SECONDS = 1.0
 
 
-def process_is_gone(status: RunStatus) -> bool:
-    """Say whether a run calls itself running though its process has ended.
+def run_lock(runs_dir: Path, run_hash: str) -> FileLock:
+    """Return the lock whose holder may write the run with this identity.
 
-    Only a process of this machine can be looked for; for others the answer is no.
+    Args:
+        runs_dir: Folder of all runs.
+        run_hash: Identity of the run.
     """
-    if status.state != "running" or status.host != socket.gethostname():
+    return FileLock(runs_dir / f".{run_hash[:16]}.lock", timeout=_ACQUIRE_SECONDS)
+
+
+def is_owned(runs_dir: Path, run_hash: str) -> bool:
+    """Tell whether some process holds a run's lock."""
+    lock = FileLock(runs_dir / f".{run_hash[:16]}.lock", timeout=0)
+    if not Path(lock.lock_file).is_file():
         return False
     try:
-        born_at = psutil.Process(status.pid).create_time()
-    except psutil.NoSuchProcess:
+        with lock:
+            return False
+    except (Timeout, PermissionError):
         return True
-    except psutil.AccessDenied:  # somebody else's process, on systems that hide those
+
+
+def busy_error(runs_dir: Path, run_hash: str) -> RunBusyError:
+    """Return the error that names who is training a run."""
+    directory = find_directory(runs_dir, run_hash)
+    status = read_status(directory) if directory is not None else None
+    who = f"process {status.pid} on {status.host}" if status else "another process"
+    where = directory / STATUS_FILE if directory is not None else runs_dir
+    return RunBusyError(
+        f"{who} is training this configuration ({where}); wait for it, or end it and try again"
+    )
+
+
+def is_orphaned(record: RunRecord) -> bool:
+    """Tell whether a run without result calls itself running though nobody trains it."""
+    if record.result is not None or record.status.state != "running":
         return False
-    # The number now belongs to another process, for example after a restart of the machine.
-    return born_at > status.started_at + START_SLACK_SECONDS
+    return not is_owned(record.directory.parent, record.run_hash)
 
 
-def observed_state(status: RunStatus) -> RunState:
-    """Return the state of a run, "interrupted" if it says "running" but its process is gone."""
-    return "interrupted" if process_is_gone(status) else status.state
+def observed_state(record: RunRecord) -> RunState:
+    """Return what became of a run: one with a result is finished, whatever its status says."""
+    if record.result is not None:
+        return "finished"
+    return "interrupted" if is_orphaned(record) else record.status.state

@@ -194,7 +194,7 @@ class MlflowIndex:
 
         def replay(store: MlflowStore) -> bool:
             record = read_run(run_dir)
-            store.replay(record, parent_id, state or observed_state(record.status))
+            store.replay(record, parent_id, state or observed_state(record))
             (run_dir / UNSYNCED_FILE).unlink(missing_ok=True)
             return True
 

@@ -2,7 +2,8 @@
 
 runs/<name>/config.toml       resolved configuration; its hash is the run's identity
 runs/<name>/labels.json       names under which the run was asked for
-runs/<name>/provenance.json   commit, dirty diff, versions, host, data manifest
+runs/<name>/provenance.json   commit, dirty diff, versions, host, data manifest: latest attempt
+runs/<name>/attempts/<n>/     the same of each attempt, from 1
 runs/<name>/metrics.jsonl     one line per MetricPoint
 runs/<name>/status.json       RunStatus
 runs/<name>/router_use.json   how often each expert was chosen on the validation split
@@ -10,19 +11,20 @@ runs/<name>/result.json       RunResult, written last: where it exists, the run 
 """
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from switchhead_lab.config.files import near_miss, parse, read_toml
 from switchhead_lab.config.identity import identity
 from switchhead_lab.config.part import Part
 from switchhead_lab.config.schema import RunConfig
-from switchhead_lab.errors import LabError, RecordError
+from switchhead_lab.errors import FailureCause, LabError, RecordError
 
 RunState = Literal["running", "finished", "failed", "pruned", "interrupted"]
 PartT = TypeVar("PartT", bound=Part)
@@ -36,6 +38,7 @@ STATUS_FILE = "status.json"
 RESULT_FILE = "result.json"
 ROUTER_USE_FILE = "router_use.json"
 MLFLOW_LINK_FILE = "mlflow.json"
+ATTEMPTS_DIR = "attempts"
 CHECKPOINTS_DIR = "checkpoints"
 
 
@@ -69,10 +72,26 @@ class RunStatus(Part):
     """End of the latest attempt, seconds since 1970."""
     reason: str = ""
     """Why the run failed, was pruned or interrupted."""
+    cause: FailureCause = ""
+    """Kind of a failure; empty unless the run failed."""
 
 
 class RunResult(Part):
     """Figures of a finished run, all measured by it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _infinite_perplexities(cls, values: Any) -> Any:
+        """Restore what JSON has no number for: the exponential of a large loss."""
+        if not isinstance(values, dict):
+            return values
+        infinite = {
+            f"{split}_perplexity": math.inf
+            for split in ("validation", "test")
+            if values.get(f"{split}_perplexity", 0.0) is None
+            and isinstance(values.get(f"{split}_loss_nats"), float)
+        }
+        return {**values, **infinite}
 
     validation_loss_nats: float
     """Mean negative log-likelihood per target of the validation split after the last step: per
@@ -179,14 +198,28 @@ def read_run(directory: Path) -> RunRecord:
     path = directory / CONFIG_FILE
     config = parse(RunConfig, read_toml(path), str(path))
     result_path = directory / RESULT_FILE
+    result = read_part(RunResult, result_path) if result_path.is_file() else None
     return RunRecord(
         directory=directory,
         run_hash=identity(config),
         labels=read_part(RunLabels, directory / LABELS_FILE),
         config=config,
-        status=read_part(RunStatus, directory / STATUS_FILE),
-        result=read_part(RunResult, result_path) if result_path.is_file() else None,
+        status=read_status(directory) or _unknown_status(directory, result),
+        result=result,
         provenance=read_json(directory / PROVENANCE_FILE),
+    )
+
+
+def _unknown_status(directory: Path, result: RunResult | None) -> RunStatus:
+    """Return what can be said of a run whose status is missing or damaged."""
+    return RunStatus(
+        state="interrupted" if result is None else "finished",
+        attempt=1,
+        step=0 if result is None else result.n_steps,
+        pid=0,
+        host="unknown",
+        started_at=(directory / CONFIG_FILE).stat().st_mtime,
+        reason=f"{STATUS_FILE} is missing or damaged",
     )
 
 
@@ -205,9 +238,12 @@ def list_runs(
         on_damage: Called with the error of each run directory that cannot be read.
     """
     runs = []
-    for path in sorted(runs_dir.glob(f"*/{STATUS_FILE}")):
+    for directory in sorted(path.parent for path in runs_dir.glob(f"*/{CONFIG_FILE}")):
+        # A directory that is just being made has neither.
+        if not any((directory / name).is_file() for name in (STATUS_FILE, RESULT_FILE)):
+            continue
         try:
-            runs.append(read_run(path.parent))
+            runs.append(read_run(directory))
         except LabError as error:
             on_damage(error)
     return sorted(runs, key=lambda run: (run.status.started_at, run.name))
@@ -219,7 +255,7 @@ def find_run(runs_dir: Path, reference: str) -> RunRecord:
     Raises:
         RecordError: If there is none, or more than one.
     """
-    if (runs_dir / reference / STATUS_FILE).is_file():
+    if (runs_dir / reference / CONFIG_FILE).is_file():
         return read_run(runs_dir / reference)
     runs = list_runs(runs_dir)
     found = [run for run in runs if run.run_hash.startswith(reference)]
@@ -234,11 +270,27 @@ def find_run(runs_dir: Path, reference: str) -> RunRecord:
 
 def find_by_config(runs_dir: Path, config: RunConfig) -> Path | None:
     """Return the directory of the run with this configuration, if it was ever started."""
-    run_hash = identity(config)
-    for path in sorted(runs_dir.glob(f"*-{run_hash[:8]}/{STATUS_FILE}")):
-        if read_run(path.parent).run_hash == run_hash:
+    return find_directory(runs_dir, identity(config))
+
+
+def find_directory(runs_dir: Path, run_hash: str) -> Path | None:
+    """Return the directory of the run with this identity, if it was ever started.
+
+    Raises:
+        ConfigError: If a configuration beside it is damaged, so that it may be the one.
+    """
+    for path in sorted(runs_dir.glob(f"*-{run_hash[:8]}/{CONFIG_FILE}")):
+        if identity(parse(RunConfig, read_toml(path), str(path))) == run_hash:
             return path.parent
     return None
+
+
+def read_status(directory: Path) -> RunStatus | None:
+    """Return the status of a run directory; None where it is missing or damaged."""
+    try:
+        return read_part(RunStatus, directory / STATUS_FILE)
+    except RecordError:
+        return None
 
 
 def read_metrics(path: Path) -> Iterator[MetricPoint]:

@@ -5,17 +5,25 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from switchhead_lab.config.files import to_toml
+from switchhead_lab.config.files import parse, read_toml, to_toml
 from switchhead_lab.config.part import Part
 from switchhead_lab.config.schema import RunConfig
+from switchhead_lab.errors import ConfigError, FailureCause, RecordError
 from switchhead_lab.tracking import record
 from switchhead_lab.tracking.atomic import make_directory, write_text
-from switchhead_lab.tracking.record import MetricPoint, RunLabels, RunResult, RunState, RunStatus
+from switchhead_lab.tracking.comparison import differing_fields
+from switchhead_lab.tracking.record import (
+    MetricPoint,
+    RunLabels,
+    RunResult,
+    RunState,
+    RunStatus,
+)
 
 
 class RunDir:
@@ -50,18 +58,18 @@ class RunDir:
             uncommitted_diff: `git diff` against the commit; empty for a clean tree.
         """
         path = record.find_by_config(runs_dir, config)
-        previous = None
         if path is None:
             path = runs_dir / record.run_name(config, labels)
             _create(path, config, labels)
         else:
-            previous = record.read_part(RunStatus, path / record.STATUS_FILE)
             _mend_metrics(path / record.METRICS_FILE)
-        write_text(path / record.PROVENANCE_FILE, json.dumps(provenance, indent=2) + "\n")
-        write_text(path / record.DIFF_FILE, uncommitted_diff)
+        attempt = _next_attempt(path)
+        for folder in (make_directory(path / record.ATTEMPTS_DIR / str(attempt)), path):
+            write_text(folder / record.PROVENANCE_FILE, json.dumps(provenance, indent=2) + "\n")
+            write_text(folder / record.DIFF_FILE, uncommitted_diff)
         status = RunStatus(
             state="running",
-            attempt=previous.attempt + 1 if previous else 1,
+            attempt=attempt,
             pid=os.getpid(),
             host=socket.gethostname(),
             started_at=time.time(),
@@ -73,6 +81,10 @@ class RunDir:
     def checkpoints_dir(self) -> Path:
         """Folder of the run's checkpoints."""
         return self.path / record.CHECKPOINTS_DIR
+
+    def metrics(self) -> Iterator[MetricPoint]:
+        """Yield the recorded points in order."""
+        return record.read_metrics(self.path / record.METRICS_FILE)
 
     def drop_metrics_after(self, step: int) -> None:
         """Forget points later than `step`, which a resumed run is about to repeat."""
@@ -99,23 +111,64 @@ class RunDir:
         _write_part(self.path / record.RESULT_FILE, result)
         self.close("finished", result.n_steps)
 
-    def close(self, state: RunState, step: int, reason: str = "") -> None:
-        """Write the final status of this attempt."""
+    def close(self, state: RunState, step: int, reason: str = "", cause: FailureCause = "") -> None:
+        """Write the final status of this attempt.
+
+        Args:
+            state: What became of it.
+            step: Optimiser steps done.
+            reason: Why it failed, was pruned or interrupted.
+            cause: Kind of a failure.
+        """
         self._metrics.close()
+        final = {"state": state, "step": step, "ended_at": time.time(), "reason": reason}
+        status = self._status.model_copy(update={**final, "cause": cause})
+        _write_part(self.path / record.STATUS_FILE, status)
+
+    def abandon(self, reason: str) -> None:
+        """Write the status of an attempt that ends here and now, whatever it was doing."""
+        has_result = (self.path / record.RESULT_FILE).is_file()
+        points = [] if has_result else list(self.metrics())
+        step = points[-1].step if points else self._status.step
+        state = "finished" if has_result else "interrupted"
         final = {"state": state, "step": step, "ended_at": time.time(), "reason": reason}
         _write_part(self.path / record.STATUS_FILE, self._status.model_copy(update=final))
 
 
 def _create(path: Path, config: RunConfig, labels: RunLabels) -> None:
-    """Make a directory with configuration and labels under its final name in one step."""
+    """Make a directory with configuration and labels under its final name in one step.
+
+    Raises:
+        RecordError: If something is there already; nothing of it is touched.
+    """
+    if path.exists():
+        raise RecordError(f"{path}: {_why_not_ours(path, config)}; move the directory away first")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     make_directory(temporary)
     write_text(temporary / record.CONFIG_FILE, to_toml(config))
     _write_part(temporary / record.LABELS_FILE, labels)
-    if path.is_dir():  # left by a start that was killed before its status was written
-        shutil.rmtree(path)
     temporary.rename(path)
+
+
+def _why_not_ours(path: Path, config: RunConfig) -> str:
+    """Say why a directory with a run's name is not that run's."""
+    try:
+        found = parse(
+            RunConfig, read_toml(path / record.CONFIG_FILE), str(path / record.CONFIG_FILE)
+        )
+    except ConfigError as error:
+        return f"holds no readable {record.CONFIG_FILE} ({error})"
+    differences = differing_fields(config, found)
+    changes = ", ".join(f"{d.field} = {d.second} instead of {d.first}" for d in differences)
+    return f"its {record.CONFIG_FILE} was changed: {changes}"
+
+
+def _next_attempt(path: Path) -> int:
+    """Return the number of the attempt that starts, though a status may have been lost."""
+    known = [int(p.name) for p in (path / record.ATTEMPTS_DIR).glob("*") if p.name.isdecimal()]
+    status = record.read_status(path)
+    return max([*known, status.attempt if status else 0]) + 1
 
 
 def _mend_metrics(path: Path) -> None:

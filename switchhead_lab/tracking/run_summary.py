@@ -11,7 +11,7 @@ from typing import Any
 from switchhead_lab.config.files import near_miss, to_toml
 from switchhead_lab.errors import RecordError
 from switchhead_lab.tracking import record as files
-from switchhead_lab.tracking.liveness import observed_state, process_is_gone
+from switchhead_lab.tracking.liveness import is_orphaned, observed_state
 from switchhead_lab.tracking.mlflow_index import is_unsynced
 from switchhead_lab.tracking.record import RunRecord, RunState, read_mlflow_link
 from switchhead_lab.tracking.sweep_record import list_sweep_records, sweep_id
@@ -86,8 +86,8 @@ def summarise_run(record: RunRecord) -> RunSummary:
     return RunSummary(
         name=record.name,
         run_hash=record.run_hash,
-        state=observed_state(record.status),
-        is_process_gone=process_is_gone(record.status),
+        state=observed_state(record),
+        is_process_gone=is_orphaned(record),
         step=steps_done(record),
         n_steps=record.config.training.n_steps,
         validation_perplexity=result.validation_perplexity if result else None,
@@ -138,7 +138,7 @@ def select_runs(
         raise RecordError(
             f'no state "{state}"{near_miss(state, states)}; states: {", ".join(states)}'
         )
-    return [run for run in runs if observed_state(run.status) == state]
+    return [run for run in runs if observed_state(run) == state]
 
 
 def _runs_of_sweep(runs: list[RunRecord], runs_dir: Path, sweep: str) -> list[RunRecord]:
@@ -160,7 +160,7 @@ def run_as_data(record: RunRecord) -> dict[str, Any]:
     return {
         "name": record.name,
         "run_hash": record.run_hash,
-        "state": observed_state(record.status),
+        "state": observed_state(record),
         "labels": record.labels.model_dump(mode="json"),
         "config": record.config.model_dump(mode="json"),
         "status": record.status.model_dump(mode="json"),

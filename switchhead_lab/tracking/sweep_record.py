@@ -7,6 +7,7 @@ edited there is another sweep, while one given more seeds, models or trials is c
 """
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -14,7 +15,7 @@ from typing import Literal
 from switchhead_lab.config.identity import hash_of
 from switchhead_lab.config.part import Part
 from switchhead_lab.config.sweep import Sweep
-from switchhead_lab.errors import RecordError
+from switchhead_lab.errors import FailureCause, RecordError
 from switchhead_lab.tracking.atomic import make_directory, write_text
 from switchhead_lab.tracking.record import RunState, read_part
 
@@ -41,6 +42,8 @@ class SweepMember(Part):
     """Number of the Optuna trial, for candidates."""
     reason: str = ""
     """Why it failed, was pruned or interrupted."""
+    cause: FailureCause = ""
+    """Kind of its failure; empty unless it failed."""
 
 
 class InfeasibleCandidate(Part):
@@ -82,6 +85,14 @@ def sweep_id(sweep: Sweep) -> str:
     )
     del frame["baseline"]["seeds"]
     return f"{sweep.name}-{sweep.size}-{hash_of(frame)[:8]}"
+
+
+def failures_by_cause(record: SweepRecord) -> str:
+    """Return how many runs of a sweep failed, by cause, e.g. "2 non-finite, 1 other"; or ""."""
+    causes = Counter(
+        member.cause or "other" for member in record.members if member.state == "failed"
+    )
+    return ", ".join(f"{number} {cause}" for cause, number in causes.most_common())
 
 
 def sweep_record_path(runs_dir: Path, sweep: Sweep) -> Path:

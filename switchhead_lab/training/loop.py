@@ -10,6 +10,7 @@ from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.data.dataset import Dataset
 from switchhead_lab.data.documents import Split
 from switchhead_lab.model.transformer import Transformer
+from switchhead_lab.tracking.interruption import interruption
 from switchhead_lab.tracking.record import MetricPoint
 from switchhead_lab.tracking.run_dir import RunDir
 from switchhead_lab.training.checkpoint import Progress, load_latest, save_checkpoint
@@ -19,6 +20,8 @@ from switchhead_lab.training.objectives import Objective
 from switchhead_lab.training.optimisation import learning_rate
 from switchhead_lab.training.step import Stepper
 from switchhead_lab.training.validation import SplitScore, score_split
+
+_VALIDATION_LOSS = "validation/loss_nats"
 
 
 @dataclass(frozen=True)
@@ -60,34 +63,80 @@ class Trainer:
         self.progress = Progress()
         # Wall times of the steps since the last recorded point.
         self._unlogged_seconds: list[float] = []
+        # Steps done at the newest checkpoint.
+        self._saved_step = 0
+        self._is_between_steps = True
 
     def train(self) -> TrainingOutcome:
         """Train from the latest checkpoint, if any, to the last step or until a hook prunes.
 
+        A signal lets the step end and leaves a checkpoint of it.
+
         Raises:
             TrainingError: If the loss or a gradient is not finite; no step is taken with it.
         """
+        try:
+            return self._train()
+        except KeyboardInterrupt:
+            if self._is_between_steps and self.progress.step > self._saved_step:
+                self._save()
+            raise
+
+    def _train(self) -> TrainingOutcome:
         self._resume()
         training = self.config.training
         validation: SplitScore | None = None
         self.model.train()
-        while self.progress.step < training.n_steps:
-            started = time.perf_counter()
-            loss_sum, n_targets = self._stepper.step(self.progress.step)
-            self._count(loss_sum, n_targets, time.perf_counter() - started)
-            step, is_last = self.progress.step, self.progress.step == training.n_steps
-            if step % training.log_every == 0 or is_last:
-                self._tell(self._take_training_metrics())
-            if step % training.validate_every == 0 or is_last:
+        prune: Prune | None = None
+        # A checkpoint left by a signal may be of a step whose validation was not reached, or was
+        # recorded but not acted upon.
+        is_due, recorded = self._is_validation_due(), self._recorded_validation()
+        if recorded is not None:
+            is_due, prune = False, self._ask(recorded)
+        while True:
+            if is_due:
                 validation = self.score("validation")
-                prune = self._tell(_validation_metrics(validation))
-                if prune is not None and not is_last:
-                    return TrainingOutcome(self.progress, None, prune)
-            if step % training.checkpoint_every == 0 or is_last:
-                self._save()
+                with interruption.deferred():
+                    prune = self._tell(_validation_metrics(validation))
+            if prune is not None and self.progress.step < training.n_steps:
+                return TrainingOutcome(self.progress, None, prune)
+            if self._is_checkpoint_due():
+                with interruption.deferred():
+                    self._save()
+            if self.progress.step >= training.n_steps:
+                break
+            with interruption.deferred():
+                self._advance()
+            is_due = self._is_validation_due()
         # A run that was killed between its last checkpoint and its result only has to be scored.
         validation = validation or self.score("validation")
         return TrainingOutcome(self.progress, validation, None)
+
+    def _advance(self) -> None:
+        """Take a step, count it, and record the training loss where that is due."""
+        started = time.perf_counter()
+        self._is_between_steps = False
+        loss_sum, n_targets = self._stepper.step(self.progress.step)
+        self._count(loss_sum, n_targets, time.perf_counter() - started)
+        self._is_between_steps = True
+        if self._is_due(self.config.training.log_every):
+            self._tell(self._take_training_metrics())
+
+    def _is_due(self, every: int) -> bool:
+        step = self.progress.step
+        return step > 0 and (step % every == 0 or step == self.config.training.n_steps)
+
+    def _is_validation_due(self) -> bool:
+        return self._is_due(self.config.training.validate_every)
+
+    def _is_checkpoint_due(self) -> bool:
+        is_new = self.progress.step > self._saved_step
+        return is_new and self._is_due(self.config.training.checkpoint_every)
+
+    def _recorded_validation(self) -> MetricPoint | None:
+        """Return the validation after the present step, if it is on record."""
+        at_present = (p for p in self._run_dir.metrics() if p.step == self.progress.step)
+        return next((point for point in at_present if _VALIDATION_LOSS in point.metrics), None)
 
     def score(self, split: Split) -> SplitScore:
         """Score a whole split with the present weights."""
@@ -122,12 +171,17 @@ class Trainer:
     def _tell(self, metrics: dict[str, float]) -> Prune | None:
         point = MetricPoint(self.progress.step, self.progress.tokens, time.time(), metrics)
         self._run_dir.add(point)
+        return self._ask(point)
+
+    def _ask(self, point: MetricPoint) -> Prune | None:
+        """Show hooks a recorded point; one that they saw before changes nothing."""
         answers = [hook.observe(point) for hook in self._hooks]
         return next((answer for answer in answers if answer is not None), None)
 
     def _save(self) -> None:
         tensors = self._stepper.tensors()
         save_checkpoint(self._run_dir.checkpoints_dir, self.progress, tensors)
+        self._saved_step = self.progress.step
 
     def _resume(self) -> None:
         loaded = load_latest(self._run_dir.checkpoints_dir)
@@ -135,10 +189,11 @@ class Trainer:
         if loaded is not None:
             self.progress, tensors = loaded
             self._stepper.load_tensors(tensors)
+            self._saved_step = self.progress.step
 
 
 def _validation_metrics(score: SplitScore) -> dict[str, float]:
-    metrics = {"validation/loss_nats": score.loss_nats}
+    metrics = {_VALIDATION_LOSS: score.loss_nats}
     if math.isfinite(score.perplexity):
         metrics["validation/perplexity"] = score.perplexity
     if score.accuracy is not None:

@@ -1,13 +1,15 @@
 """One run from configuration to result: records first, then training, then scores."""
 
+import errno
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+import torch
+from filelock import Timeout
 
 import switchhead_lab
 from switchhead_lab.budget.parameters import count_parameters
@@ -15,12 +17,23 @@ from switchhead_lab.config.identity import identity
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.workspace import Workspace
 from switchhead_lab.data.dataset import Dataset, open_dataset
-from switchhead_lab.errors import LabError, RecordError, TrainingError
+from switchhead_lab.errors import (
+    FailureCause,
+    LabError,
+    RecordError,
+    StorageError,
+    TrainingError,
+)
 from switchhead_lab.model.transformer import build_model
 from switchhead_lab.tracking.atomic import make_directory
+from switchhead_lab.tracking.code_identity import source_hashes
+from switchhead_lab.tracking.drift import find_drift
+from switchhead_lab.tracking.interruption import Interrupted, interruption
+from switchhead_lab.tracking.liveness import busy_error, run_lock
 from switchhead_lab.tracking.mlflow_index import Index, Mirror
 from switchhead_lab.tracking.provenance import collect_provenance
 from switchhead_lab.tracking.record import (
+    CHECKPOINTS_DIR,
     MetricPoint,
     RunLabels,
     RunRecord,
@@ -47,6 +60,7 @@ def execute_run(
     index: Index,
     parent_id: str | None = None,
     hooks: Sequence[Hook] = (),
+    allows_drift: bool = False,
 ) -> RunRecord:
     """Train one configuration, or return its record if that was done before.
 
@@ -59,11 +73,14 @@ def execute_run(
         index: Index that mirrors the run.
         parent_id: Parent run in the index, for a sweep's runs.
         hooks: See every recorded point and may prune.
+        allows_drift: Continue a run under other code, versions, threads or kernels.
 
     Raises:
         ConfigError: If the device is not there or cannot do what is asked.
         TrainingError: If training failed; the run's status says why.
-        RecordError: If the run is being trained by another process, or its data changed.
+        StorageError: If something cannot be written; the run goes on when it can.
+        RunBusyError: If the run is being trained by another process.
+        RecordError: If its data changed, or drift is not allowed.
         DataError: If the corpus cannot be prepared.
     """
     dataset = open_dataset(workspace.data_dir, config.data, progress=_say)
@@ -78,15 +95,20 @@ def execute_run(
         compiles_blocks=training.compile_blocks,
         captures_step=training.capture_step,
     )
-    lock = FileLock(workspace.runs_dir / f".{identity(config)[:16]}.lock", timeout=0)
+    job = _Job(workspace, config, labels, dataset, host, hooks, allows_drift)
+    run_hash = identity(config)
+    lock = run_lock(workspace.runs_dir, run_hash)
     try:
-        with lock:
-            return _execute(_Job(workspace, config, labels, dataset, host, hooks), index, parent_id)
+        lock.acquire()
     except Timeout:
-        raise RecordError(
-            f"another process is training this configuration (lock {lock.lock_file}); "
-            "wait for it, or end it and try again"
-        ) from None
+        raise busy_error(workspace.runs_dir, run_hash) from None
+    try:
+        # Its last owner may have finished it while this process waited.
+        return _find_finished(workspace.runs_dir, config, dataset) or _execute(
+            job, index, parent_id
+        )
+    finally:
+        lock.release()
 
 
 @dataclass(frozen=True)
@@ -99,47 +121,93 @@ class _Job:
     dataset: Dataset
     host: Host
     hooks: Sequence[Hook]
+    allows_drift: bool
+
+
+@dataclass(frozen=True)
+class _Ending:
+    """How an attempt ends without a result.
+
+    Attributes:
+        state: What became of it.
+        reason: Why, in words.
+        cause: Kind of a failure.
+    """
+
+    state: RunState
+    reason: str
+    cause: FailureCause = ""
 
 
 def _execute(job: _Job, index: Index, parent_id: str | None) -> RunRecord:
-    """Train a job in its run directory; whatever happens, the status says what became of it."""
-    config = job.config
+    """Train a job in its run directory; however it ends, status and index say so."""
     job.dataset.verify()
     run_dir = _open_run_dir(job)
-    mirror = index.start_run(read_run(run_dir.path), parent_id)
-    trainer = None
-    state: RunState = "failed"
-    step, reason = 0, ""
-    try:
-        with ProgressDisplay(run_dir.path.name, config.training.n_steps) as display:
-            model = build_model(config.model, config.vocab_size, config.seed, config.n_outputs)
-            hooks: list[Hook] = [_MirrorHook(mirror), display, *job.hooks]
-            objective = build_objective(config.objective)
-            trainer = Trainer(config, model, objective, job.dataset, job.host, run_dir, hooks)
-            outcome = trainer.train()
-        if outcome.prune is None:
-            assert outcome.validation is not None, "only a pruned run has no final validation"
-            use = outcome.validation.router_use
-            result = _result(run_dir.path, job, trainer, outcome.progress, outcome.validation)
-            run_dir.finish(result, use.as_data() if use.counts_HE else None)
-            state = "finished"
-        else:
-            state, reason = "pruned", outcome.prune.reason
-    except KeyboardInterrupt:
-        state, reason = "interrupted", "interrupted by the user or the system"
-        raise
-    except LabError as error:
-        reason = str(error)
-        raise
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise TrainingError(f"{run_dir.path.name}: {reason}") from error
-    finally:
-        if state != "finished":
+    with interruption.last_act(lambda number: run_dir.abandon(f"ended at once by {number.name}")):
+        mirror = index.start_run(read_run(run_dir.path), parent_id)
+        trainer: Trainer | None = None
+        try:
+            with ProgressDisplay(run_dir.path.name, job.config.training.n_steps) as display:
+                trainer = _build_trainer(job, run_dir, [_MirrorHook(mirror), display, *job.hooks])
+                outcome = trainer.train()
+            result, use = None, None
+            if outcome.prune is None:
+                assert outcome.validation is not None, "only a pruned run has no final validation"
+                result = _result(run_dir.path, job, trainer, outcome.progress, outcome.validation)
+                use = outcome.validation.router_use
+        except BaseException as error:
             step = trainer.progress.step if trainer is not None else 0
-            run_dir.close(state, step, reason)
-        mirror.finish(state)
+            with interruption.deferred():
+                _end(run_dir, mirror, _ending_of(error), step)
+            if _is_disk_full(error):
+                raise StorageError(f"{run_dir.path}: {error}; make room and try again") from error
+            if isinstance(error, Exception) and not isinstance(error, LabError):
+                ending = _ending_of(error)
+                text = f"{run_dir.path.name}: {ending.reason}"
+                raise TrainingError(text, ending.cause) from error
+            raise
+        with interruption.deferred():
+            if result is None:
+                assert outcome.prune is not None, "a run without result was pruned"
+                ending = _Ending("pruned", outcome.prune.reason)
+                _end(run_dir, mirror, ending, outcome.progress.step)
+            else:
+                run_dir.finish(result, use.as_data() if use and use.counts_HE else None)
+                mirror.finish("finished")
     return read_run(run_dir.path)
+
+
+def _build_trainer(job: _Job, run_dir: RunDir, hooks: Sequence[Hook]) -> Trainer:
+    config = job.config
+    model = build_model(config.model, config.vocab_size, config.seed, config.n_outputs)
+    objective = build_objective(config.objective)
+    return Trainer(config, model, objective, job.dataset, job.host, run_dir, hooks)
+
+
+def _end(run_dir: RunDir, mirror: Mirror, ending: _Ending, step: int) -> None:
+    """Close an attempt without result; the index reads the closed directory."""
+    run_dir.close(ending.state, step, ending.reason, ending.cause)
+    mirror.finish(ending.state)
+
+
+def _ending_of(error: BaseException) -> _Ending:
+    """Return how an attempt ends that raised an error."""
+    if isinstance(error, Interrupted):
+        return _Ending("interrupted", f"interrupted by {error.number.name}")
+    if isinstance(error, KeyboardInterrupt):
+        return _Ending("interrupted", "interrupted by the user or the system")
+    if isinstance(error, StorageError) or _is_disk_full(error):
+        return _Ending("interrupted", str(error))
+    if isinstance(error, TrainingError):
+        return _Ending("failed", str(error), error.cause)
+    is_out_of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    cause: FailureCause = "out of memory" if is_out_of_memory else "other"
+    text = str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"
+    return _Ending("failed", text, cause)
+
+
+def _is_disk_full(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _open_run_dir(job: _Job) -> RunDir:
@@ -151,7 +219,29 @@ def _open_run_dir(job: _Job) -> RunDir:
         command=sys.argv,
     )
     runs_dir, diff = job.workspace.runs_dir, provenance.uncommitted_diff
-    return RunDir.open(runs_dir, job.config, job.labels, provenance.values, diff)
+    values = {**provenance.values, "sources": source_hashes()}
+    values["drift"] = _require_no_drift(job, values)
+    return RunDir.open(runs_dir, job.config, job.labels, values, diff)
+
+
+def _require_no_drift(job: _Job, provenance: Mapping[str, Any]) -> list[str]:
+    """Return what the run was continued under besides what it was begun under.
+
+    Raises:
+        RecordError: If something differs from the latest attempt, there are steps to continue
+            from, and that is not allowed.
+    """
+    path = find_by_config(job.workspace.runs_dir, job.config)
+    if path is None or not any((path / CHECKPOINTS_DIR).glob("step-*")):
+        return []
+    before = read_run(path).provenance
+    drift = find_drift(before, provenance)
+    if drift and not job.allows_drift:
+        raise RecordError(
+            f"{path}: would go on under other conditions than it was begun: {'; '.join(drift)}. "
+            "Restore them, or continue all the same with --allow-drift, which reports then print"
+        )
+    return [*before.get("drift", []), *drift]
 
 
 def _say(text: str) -> None:

@@ -114,7 +114,8 @@ class Stepper:
             rate = self._config.training.learning_rate
             raise TrainingError(
                 f"{name} is {value} at step {number + 1}; the step was not taken. "
-                f"Try a learning_rate below {rate:g} or more warm-up"
+                f"Try a learning_rate below {rate:g} or more warm-up",
+                cause="non-finite",
             )
 
     def tensors(self) -> dict[str, Tensor]:

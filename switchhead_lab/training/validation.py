@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from switchhead_lab.data.batches import Batch
+from switchhead_lab.errors import TrainingError
 from switchhead_lab.model.router_use import NO_USE, RouterUse, count_use
 from switchhead_lab.model.transformer import Memory, Transformer
 from switchhead_lab.training.host import Host
@@ -62,6 +63,9 @@ def score_split(
         batches: The whole split, every target once.
         host: Device and arithmetic.
         keep_going: Called between batches; may raise to stop.
+
+    Raises:
+        TrainingError: If the loss is not finite.
     """
     was_training = model.training
     model.eval()
@@ -84,4 +88,10 @@ def score_split(
             n_correct = (n_correct or 0) + int(score.n_correct)
         use = use.plus(count_use(score.choices, len(batch.inputs_BT)))
     model.train(was_training)
+    if not math.isfinite(loss_sum):
+        raise TrainingError(
+            f"the loss of a split is {loss_sum}: the weights are of no use. Try a lower "
+            "learning_rate or more warm-up",
+            cause="non-finite",
+        )
     return SplitScore(loss_sum / n_targets, n_targets, use, n_correct)

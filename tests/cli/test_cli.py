@@ -166,9 +166,12 @@ def test_main_path(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("signal_number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["int", "term"]
+    ("signal_number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138), (signal.SIGHUP, 129)],
 )
-def test_a_stopped_sweep_says_so_and_continues(root: Path, signal_number: int, code: int) -> None:
+def test_a_stopped_sweep_says_so_and_continues(
+    root: Path, signal_number: signal.Signals, code: int
+) -> None:
     command = [sys.executable, "-m", "switchhead_lab", "sweep", "tiny"]
     arguments = ["--set", "training.n_steps=4000", "--set", "training.validate_every=4000"]
     process = subprocess.Popen(
@@ -181,10 +184,13 @@ def test_a_stopped_sweep_says_so_and_continues(root: Path, signal_number: int, c
     process.send_signal(signal_number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code
-    assert "interrupted; the same command continues" in errors
+    assert f"interrupted by {signal_number.name}; the same command continues" in errors
     assert "Traceback" not in errors
     (run,) = json.loads(lab("runs", "list", "--json", cwd=root).stdout)
     assert run["state"] == "interrupted"
+    # The step that was being taken is not lost.
+    newest = sorted(root.glob("runs/*/checkpoints/step-*"))[-1]
+    assert newest.name == f"step-{run['step']:08d}"
     lab("train", next(root.glob("runs/*/config.toml")), cwd=root)
     (run,) = json.loads(lab("runs", "list", "--json", cwd=root).stdout)
     assert run["state"] == "finished"

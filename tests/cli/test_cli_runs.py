@@ -58,7 +58,7 @@ def test_list_as_json(run_names: list[str]) -> None:
 
 
 def test_a_damaged_run_does_not_break_the_list(run_names: list[str], workspace: Workspace) -> None:
-    (workspace.runs_dir / run_names[0] / "status.json").write_text("{", encoding="utf-8")
+    (workspace.runs_dir / run_names[0] / "result.json").write_text("{", encoding="utf-8")
     result = invoke("list", "--json")
     assert result.exit_code == 0
     assert [run["name"] for run in json.loads(result.stdout)] == run_names[1:]

@@ -9,7 +9,7 @@ from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import MatchError, RecordError, TrainingError
 from switchhead_lab.sweeping import executor
 from switchhead_lab.sweeping.executor import run_sweep
-from switchhead_lab.sweeping.study import SearchStudy, sampler_seed
+from switchhead_lab.sweeping.study import sampler_seed
 from switchhead_lab.tracking.mlflow_index import NoIndex
 from switchhead_lab.tracking.record import read_run
 from switchhead_lab.tracking.sweep_record import (
@@ -143,21 +143,6 @@ def test_an_interrupted_sweep_ends_like_an_uninterrupted_one(workspace, monkeypa
         return [(m.model, m.role, m.seed, m.run_hash, m.state) for m in record.members]
 
     assert essence(continued) == essence(whole)
-
-
-def test_a_killed_sweep_takes_up_the_trial_it_left(workspace, monkeypatch) -> None:
-    """Killed, a process cannot give its trial back; the next one finds it running."""
-    whole = run(workspace, declare())
-    workspace.runs_dir.rename(workspace.root / "elsewhere")
-    trained = Trained(monkeypatch)
-    trained.actions = {5: KeyboardInterrupt}
-    with monkeypatch.context() as patch:
-        patch.setattr(SearchStudy, "release", lambda self, proposal: None)
-        with pytest.raises(KeyboardInterrupt):
-            run(workspace, declare())
-    trained.actions = {}
-    continued = run(workspace, declare())
-    assert [m.run_hash for m in continued.members] == [m.run_hash for m in whole.members]
 
 
 def test_every_trial_has_a_sampler_seed_of_its_own() -> None:

@@ -69,10 +69,10 @@ def test_missing_directory(complete):
 def test_damaged_directory_is_told_without_its_path(complete):
     record = complete.write()
     name = complete.members[0].run_name
-    (complete.runs_dir / name / "status.json").write_text("{", encoding="utf-8")
+    (complete.runs_dir / name / "result.json").write_text("{", encoding="utf-8")
     run = read_frame(record, complete.runs_dir).baseline.runs[0]
     assert run.state == "damaged"
-    assert run.reason.startswith(f"{name}/status.json")
+    assert run.reason.startswith(f"{name}/result.json")
 
 
 def test_another_configuration_in_the_directory_is_not_used(complete):

@@ -17,12 +17,12 @@ def test_leaves_have_dotted_names() -> None:
 
 
 def test_equal_configurations_have_no_differences(make_run: MakeRun) -> None:
-    assert differing_fields(make_run(), make_run()) == []
+    assert differing_fields(make_run().config, make_run().config) == []
 
 
 def test_only_fields_that_differ_are_told(make_run: MakeRun) -> None:
     first, second = make_run(), make_run(attention="switchhead", seed=4)
-    differences = {d.field: d for d in differing_fields(first, second)}
+    differences = {d.field: d for d in differing_fields(first.config, second.config)}
     prefix = "model.attention."
     assert list(differences)[:3] == ["seed", f"{prefix}kind", f"{prefix}n_heads"]
     assert differences["seed"] == FieldDifference("seed", 0, 4)

@@ -1,61 +1,100 @@
+"""Who trains a run holds its lock; nothing else tells whether it is still trained."""
+
+import multiprocessing
 import os
-import socket
-import subprocess
-import sys
+import signal
 import time
 
-import psutil
 import pytest
 
-from switchhead_lab.tracking.liveness import observed_state, process_is_gone
-from switchhead_lab.tracking.record import RunStatus
+from switchhead_lab.tracking.liveness import (
+    busy_error,
+    is_orphaned,
+    is_owned,
+    observed_state,
+    run_lock,
+)
+from switchhead_lab.tracking.record import RunStatus, read_run
 
 
-def status(**values: object) -> RunStatus:
-    own = {
-        "state": "running",
-        "attempt": 1,
-        "pid": os.getpid(),
-        "host": socket.gethostname(),
-        "started_at": time.time(),
-    }
-    return RunStatus.model_validate({**own, **values})
+def hold(runs_dir, run_hash, is_held) -> None:
+    with run_lock(runs_dir, run_hash):
+        is_held.set()
+        time.sleep(600)
 
 
-@pytest.fixture(scope="module")
-def dead_pid() -> int:
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
+@pytest.fixture
+def owner(runs_dir):
+    """Start a process that owns a run; it is gone after the test."""
+    started = []
+
+    def start(run_hash: str):
+        context = multiprocessing.get_context("spawn")
+        is_held = context.Event()
+        process = context.Process(target=hold, args=(runs_dir, run_hash, is_held), daemon=True)
+        process.start()
+        assert is_held.wait(60)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.join()
 
 
-def test_a_living_process_is_running() -> None:
-    assert not process_is_gone(status())
-    assert observed_state(status()) == "running"
+def test_a_run_is_live_while_its_lock_is_held(runs_dir, make_run, owner) -> None:
+    run = make_run("running")
+    assert observed_state(run) == "interrupted"
+    process = owner(run.run_hash)
+    assert is_owned(runs_dir, run.run_hash)
+    assert observed_state(run) == "running"
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert not is_owned(runs_dir, run.run_hash)
+    assert is_orphaned(run)
 
 
-def test_a_dead_process_is_gone(dead_pid: int) -> None:
-    assert process_is_gone(status(pid=dead_pid))
-    assert observed_state(status(pid=dead_pid)) == "interrupted"
+def test_clocks_hosts_and_process_numbers_do_not_count(runs_dir, make_run, owner) -> None:
+    run = make_run("running")
+    owner(run.run_hash)
+    elsewhere = {"host": "renamed", "pid": 1, "started_at": time.time() + 3600}
+    status = RunStatus.model_validate({**run.status.model_dump(), **elsewhere})
+    (run.directory / "status.json").write_text(status.model_dump_json())
+    assert observed_state(read_run(run.directory)) == "running"
 
 
-def test_other_machines_cannot_be_looked_at(dead_pid: int) -> None:
-    assert not process_is_gone(status(pid=dead_pid, host="elsewhere"))
+def test_looking_at_a_lock_does_not_take_it(runs_dir, make_run) -> None:
+    run = make_run("running")
+    with run_lock(runs_dir, run.run_hash):
+        assert is_owned(runs_dir, run.run_hash)
+    assert not is_owned(runs_dir, run.run_hash)
+    with run_lock(runs_dir, run.run_hash):
+        pass
 
 
-def test_a_run_that_ended_keeps_its_state(dead_pid: int) -> None:
-    assert observed_state(status(pid=dead_pid, state="failed")) == "failed"
+def test_a_run_with_a_result_is_finished_whatever_its_status_says(make_run) -> None:
+    for text in ('{"state": "running"', None):
+        run = make_run()
+        path = run.directory / "status.json"
+        path.unlink() if text is None else path.write_text(text)
+        again = read_run(run.directory)
+        assert observed_state(again) == "finished"
+        assert again.status.reason == "status.json is missing or damaged"
 
 
-def test_a_number_given_to_a_younger_process_is_told_apart() -> None:
-    assert process_is_gone(status(started_at=time.time() - 30 * 86_400))
+def test_a_status_left_running_beside_a_result_is_finished(make_run) -> None:
+    run = make_run()
+    status = run.status.model_copy(update={"state": "running"})
+    (run.directory / "status.json").write_text(status.model_dump_json())
+    assert observed_state(read_run(run.directory)) == "finished"
 
 
-def test_a_process_that_may_not_be_looked_at_is_not_called_gone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def deny(pid: int) -> None:
-        raise psutil.AccessDenied(pid)
+def test_a_run_that_ended_keeps_its_state(make_run) -> None:
+    assert observed_state(make_run("failed")) == "failed"
 
-    monkeypatch.setattr(psutil, "Process", deny)
-    assert not process_is_gone(status())
+
+def test_the_owner_is_named(runs_dir, make_run) -> None:
+    run = make_run("running")
+    expected = f"process {run.status.pid} on {run.status.host} is training this configuration"
+    assert str(busy_error(runs_dir, run.run_hash)).startswith(expected)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from switchhead_lab.tracking import mlflow_index
+from switchhead_lab.tracking.liveness import run_lock
 from switchhead_lab.tracking.mlflow_index import (
     MlflowIndex,
     NoIndex,
@@ -188,7 +189,8 @@ def test_a_replay_leaves_the_points_of_a_live_run(
     run.add(make_point(1))
     mirror = index.start_run(read_run(run.path))
     store.log(mlflow_run(store, read_run(run.path)).info.run_id, [("a", 1.0, 5, 9)])
-    assert sync_run(index, read_run(run.path))
+    with run_lock(run.path.parent, read_run(run.path).run_hash):
+        assert sync_run(index, read_run(run.path))
     found = mlflow_run(store, read_run(run.path))
     assert found.info.status == "RUNNING"
     assert history(store, found.info.run_id, "a") == [(9, 1.0)]

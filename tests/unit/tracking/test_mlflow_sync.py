@@ -102,7 +102,7 @@ def test_runs_that_could_not_be_copied_are_counted(
     tracked: Workspace, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad, good = make_run(), make_run(seed=1)
-    (bad.directory / "status.json").write_text("{", encoding="utf-8")
+    (bad.directory / "config.toml").write_text("{", encoding="utf-8")
     with pytest.raises(WorkspaceError, match="1 of 2 runs could not be copied"):
         sync_workspace(tracked, [bad, good])
 

@@ -21,7 +21,7 @@ def test_damaged_runs_are_told_and_left_out(
     runs_dir: Path, make_run: MakeRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good = make_run()
-    for seed, name in enumerate(("status.json", "config.toml", "labels.json"), start=1):
+    for seed, name in enumerate(("result.json", "config.toml", "labels.json"), start=1):
         bad = make_run(seed=seed)
         (bad.directory / name).write_text("{", encoding="utf-8")
     damages: list[LabError] = []

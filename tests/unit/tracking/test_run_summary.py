@@ -3,11 +3,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from switchhead_lab.errors import RecordError
-from switchhead_lab.tracking import liveness
+from switchhead_lab.tracking.liveness import run_lock
 from switchhead_lab.tracking.record import RunRecord
 from switchhead_lab.tracking.run_summary import (
     RunSummary,
@@ -52,16 +51,11 @@ def test_steps_of_a_running_run_come_from_its_points(make_run: MakeRun) -> None:
     assert cell(record, "step") == "3/6"
 
 
-def test_a_running_run_whose_process_is_gone_says_so(
-    runs_dir: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_running_run_whose_process_is_gone_says_so(runs_dir: Path, make_run: MakeRun) -> None:
     record = make_run("running")
-    assert cell(record, "state") == "running"
-
-    def no_process(pid: int) -> None:
-        raise psutil.NoSuchProcess(pid)
-
-    monkeypatch.setattr(liveness.psutil, "Process", no_process)
+    with run_lock(runs_dir, record.run_hash):
+        assert cell(record, "state") == "running"
+        assert select_runs([record], runs_dir, state="running") == [record]
     assert cell(record, "state") == "interrupted (process gone)"
     assert select_runs([record], runs_dir, state="interrupted") == [record]
     assert select_runs([record], runs_dir, state="running") == []

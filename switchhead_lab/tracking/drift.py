@@ -1,0 +1,59 @@
+"""What differs between two attempts of a run, so that their bits may differ.
+
+A run that goes on under other code, threads or kernels is neither the one nor the other.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+# Facts of the device that change bits, with their names for people.
+_DEVICE_FACTS = {
+    "device": "device",
+    "device_name": "device name",
+    "precision": "precision",
+    "n_threads": "threads",
+    "cpu_capability": "CPU instructions",
+    "onednn_fp32_matmul": "oneDNN for float32 matmuls",
+    "expert_projections": "kernels of expert projections",
+    "fused_passes": "fused passes",
+}
+_PACKAGES = ("torch", "triton", "numpy")
+_N_FILES_NAMED = 5
+
+
+def find_drift(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return what changed since an earlier attempt, a line each; empty if nothing did.
+
+    Args:
+        before: Provenance of the earlier attempt.
+        now: Provenance of the attempt about to start.
+    """
+    return [
+        *_changed_code(before, now),
+        *_changed_versions(before, now),
+        *_changed_device(before, now),
+    ]
+
+
+def _changed_code(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    old, new = before.get("sources"), now.get("sources")
+    if not old or not new:  # recorded before sources were
+        return
+    names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+    if names:
+        more = f" and {len(names) - _N_FILES_NAMED} more" if len(names) > _N_FILES_NAMED else ""
+        yield f"code: {', '.join(names[:_N_FILES_NAMED])}{more} changed"
+
+
+def _changed_versions(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    old, new = before.get("versions") or {}, now.get("versions") or {}
+    for name in _PACKAGES:
+        if name in old and old[name] != new.get(name):
+            yield f"{name}: {old[name]} before, {new.get(name)} now"
+
+
+def _changed_device(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    old, new = before.get("device") or {}, now.get("device") or {}
+    for key, name in _DEVICE_FACTS.items():
+        if key in old and old[key] != new.get(key):
+            yield f"{name}: {old[key]} before, {new.get(key)} now"

@@ -1,0 +1,236 @@
+"""A study that is stopped anywhere proposes, prunes and chooses what an undisturbed one would.
+
+Training is simulated: curves are functions of the candidate, and a stopped candidate goes on from
+its latest checkpoint, as real runs do.
+"""
+
+import hashlib
+import random
+import sqlite3
+from dataclasses import dataclass, field
+
+import optuna
+import pytest
+
+from switchhead_lab.config.files import parse
+from switchhead_lab.config.sweep import Study
+from switchhead_lab.errors import StorageError
+from switchhead_lab.sweeping import study as module
+from switchhead_lab.sweeping.study import OBJECTIVE, SearchStudy
+from switchhead_lab.tracking.record import MetricPoint
+
+N_STEPS, VALIDATE_EVERY, CHECKPOINT_EVERY = 60, 10, 20
+SPACE = {"n_heads": [1, 2, 4], "n_experts": [2, 4, 5], "top_k": [1, 2, 3, 4]}
+SHAPES = [
+    (heads, experts, k)
+    for heads in SPACE["n_heads"]
+    for experts in SPACE["n_experts"]
+    for k in SPACE["top_k"]
+]
+
+
+def config_of(sampler_seed: int, **changes: object) -> Study:
+    tree = {
+        "space": SPACE,
+        "first": [
+            {"n_heads": 2, "n_experts": 4, "top_k": 2},
+            {"n_heads": 4, "n_experts": 2, "top_k": 2},
+        ],
+        "n_trials": 9,
+        "sampler_seed": sampler_seed,
+        "n_startup_trials": 3,
+        "n_pruning_warmup_steps": 20,
+    }
+    return parse(Study, {**tree, **changes}, "test")
+
+
+def is_feasible(shape) -> bool:
+    return shape[2] <= shape[1] and shape[0] * shape[1] < 20
+
+
+def perplexity(shape, step: int) -> float:
+    """A falling curve of its own for each candidate; curves cross."""
+    digest = hashlib.sha256(repr(shape).encode()).digest()
+    level, speed = digest[0] / 25.6, 1 + digest[1] / 64
+    return 20 + level + 40 / (1 + speed * step / 10)
+
+
+class StoppedError(Exception):
+    pass
+
+
+@dataclass
+class World:
+    """What is on disk: the study's storage, and the checkpoint of every candidate."""
+
+    config: Study
+    storage: optuna.storages.BaseStorage = field(default_factory=optuna.storages.InMemoryStorage)
+    checkpoints: dict = field(default_factory=dict)
+    finished: dict = field(default_factory=dict)
+    trained: list = field(default_factory=list)
+
+    def open(self) -> SearchStudy:
+        """Open the study as a new process does."""
+        pruner = optuna.pruners.MedianPruner(
+            n_startup_trials=self.config.n_startup_trials,
+            n_warmup_steps=self.config.n_pruning_warmup_steps,
+        )
+        study = optuna.create_study(
+            storage=self.storage, study_name="s", load_if_exists=True, pruner=pruner
+        )
+        return SearchStudy(study, self.config)
+
+    def go_on(self, may_stop) -> None:
+        """Run what is left; `may_stop(where)` raises `StoppedError` somewhere."""
+        study = self.open()
+
+        def untried(tried):
+            return next((s for s in SHAPES if is_feasible(s) and s not in tried), None)
+
+        while (proposal := study.propose(untried)) is not None:
+            may_stop("proposed")
+            if not is_feasible(proposal.shape):
+                study.reject_infeasible(proposal, "too large")
+                continue
+            known = study.known_result(proposal)
+            if known is not None:
+                study.repeat(proposal, known)
+                continue
+            hook = study.begin(proposal, str(proposal.shape))
+            may_stop("begun")
+            ending = self.finished.get(proposal.shape)
+            if ending is None:
+                ending = self.finished[proposal.shape] = self._train(proposal.shape, hook, may_stop)
+                self.trained.append(proposal.shape)
+            may_stop("trained")
+            if ending == "pruned":
+                study.prune(proposal)
+            else:
+                study.finish(proposal, ending)
+            may_stop("told")
+
+    def _train(self, shape, hook, may_stop):
+        step = self.checkpoints.get(shape, 0)
+        while step < N_STEPS:
+            step += 1
+            may_stop("step")
+            if step % VALIDATE_EVERY == 0:
+                point = MetricPoint(step, step, 0.0, {OBJECTIVE: perplexity(shape, step)})
+                prune = hook.observe(point)
+                may_stop("reported")
+                if prune is not None and step < N_STEPS:
+                    return "pruned"
+            if step % CHECKPOINT_EVERY == 0:
+                self.checkpoints[shape] = step
+        return perplexity(shape, N_STEPS)
+
+    def essence(self):
+        trials = self.open()._study.get_trials()
+        return (
+            [(t.number, t.state, t.params, t.value, t.intermediate_values) for t in trials],
+            self.open().best_shape(),
+            self.trained,
+        )
+
+
+def stopping(generator: random.Random, n_stops: int, n_points: int):
+    """Return a `may_stop` that stops at random places, and the list of those left."""
+    places = sorted(generator.sample(range(n_points), n_stops))
+    count = 0
+
+    def may_stop(_where: str) -> None:
+        nonlocal count
+        count += 1
+        if places and count >= places[0]:
+            places.pop(0)
+            raise StoppedError
+
+    return may_stop, places
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_stops_change_nothing(block: int) -> None:
+    """200 sampler seeds, each stopped up to twelve times, between any two things it does."""
+    for seed in range(20 * block, 20 * (block + 1)):
+        whole = World(config_of(seed))
+        n_points = 0
+
+        def count(_where: str) -> None:
+            nonlocal n_points
+            n_points += 1
+
+        whole.go_on(count)
+        generator = random.Random(seed)
+        stopped = World(config_of(seed))
+        may_stop, places = stopping(generator, 1 + seed % 12, n_points)
+        while True:
+            try:
+                stopped.go_on(may_stop)
+                break
+            except StoppedError:
+                continue
+        assert not places
+        assert stopped.essence() == whole.essence(), f"sampler seed {seed}"
+
+
+def test_the_simulation_prunes_rejects_and_differs_between_seeds() -> None:
+    """What the comparison above would miss if it never happened."""
+    worlds = [World(config_of(seed)) for seed in range(12)]
+    for world in worlds:
+        world.go_on(lambda where: None)
+    endings = [ending for world in worlds for ending in world.finished.values()]
+    assert "pruned" in endings
+    assert any(ending != "pruned" for ending in endings)
+    trials = [t for world in worlds for t in world.open()._study.get_trials()]
+    assert any("infeasible" in t.user_attrs for t in trials)
+    assert any("repeats_trial" in t.user_attrs for t in trials)
+    assert len({tuple(world.trained) for world in worlds}) == 12
+
+
+def test_first_candidates_come_first_and_a_later_one_next() -> None:
+    world = World(config_of(0, n_trials=2))
+    world.go_on(lambda where: None)
+    assert world.trained == [(2, 4, 2), (4, 2, 2)]
+    first = [{"n_heads": h, "n_experts": e, "top_k": k} for h, e, k in [(2, 4, 2), (1, 5, 4)]]
+    world.config = config_of(0, n_trials=3, first=first)
+    world.go_on(lambda where: None)
+    assert world.trained[2] == (1, 5, 4)
+
+
+def test_every_combination_is_tried_once_where_trials_allow() -> None:
+    world = World(config_of(3, n_trials=1000))
+    world.go_on(lambda where: None)
+    assert sorted(world.trained) == sorted(shape for shape in SHAPES if is_feasible(shape))
+
+
+def test_a_failed_candidate_counts_and_is_not_proposed_again() -> None:
+    world = World(config_of(0, n_trials=3))
+    study = world.open()
+    proposal = study.propose(lambda tried: (1, 2, 1))
+    study.begin(proposal, "run")
+    study.fail(proposal, "non-finite")
+    world.go_on(lambda where: None)
+    assert proposal.shape not in world.trained
+    assert len(world.trained) == 2
+
+
+def test_a_storage_that_refuses_stops_without_losing_anything(tmp_path, monkeypatch) -> None:
+    """Another program holds the database; the same study goes on when it lets go."""
+    monkeypatch.setattr(module, "_LOCK_SECONDS", 0.1)
+    path = tmp_path / "optuna.db"
+    world = World(config_of(0, n_trials=2), storage=module._storage(f"sqlite:///{path}"))
+    study = world.open()
+    proposal = study.propose(lambda tried: (1, 2, 1))
+    hook = study.begin(proposal, "run")
+    with sqlite3.connect(path) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StorageError, match="study_storage of lab.toml refuses: .*locked"):
+            hook.observe(MetricPoint(10, 10, 0.0, {OBJECTIVE: 30.0}))
+    world.go_on(lambda where: None)
+    assert world.trained[0] == proposal.shape
+    assert len(world.trained) == 2

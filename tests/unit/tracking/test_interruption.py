@@ -1,0 +1,82 @@
+"""Signals: when they take effect, and what a second one leaves behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from switchhead_lab.tracking.interruption import SIGNALS, Interrupted, Interruption
+
+
+def test_a_signal_takes_effect_where_it_comes() -> None:
+    interruption = Interruption()
+    with pytest.raises(Interrupted, match="interrupted by SIGTERM") as caught:
+        interruption.receive(signal.SIGTERM)
+    assert caught.value.number is signal.SIGTERM
+    assert isinstance(caught.value, KeyboardInterrupt)
+    assert interruption.exit_code == 143
+
+
+def test_what_is_deferred_ends_first() -> None:
+    interruption = Interruption()
+    done = []
+
+    def work() -> None:
+        with interruption.deferred():
+            with interruption.deferred():
+                interruption.receive(signal.SIGUSR1)
+                done.append("inner")
+            done.append("outer")
+
+    with pytest.raises(Interrupted):
+        work()
+    assert done == ["inner", "outer"]
+    assert interruption.exit_code == 138
+
+
+def test_closing_after_a_signal_is_not_interrupted_by_it_again() -> None:
+    interruption = Interruption()
+    closed = []
+
+    def work() -> None:
+        try:
+            interruption.receive(signal.SIGHUP)
+        finally:
+            with interruption.deferred():
+                closed.append(True)
+
+    with pytest.raises(Interrupted):
+        work()
+    assert closed == [True]
+
+
+def test_without_a_signal_nothing_is_raised() -> None:
+    interruption = Interruption()
+    with interruption.deferred():
+        pass
+    assert interruption.exit_code == 130
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+def test_a_second_signal_ends_at_once_and_the_last_act_is_done(number) -> None:
+    program = textwrap.dedent(
+        f"""
+        import os, sys, time
+        from switchhead_lab.tracking.interruption import interruption
+        interruption.install()
+        with interruption.last_act(lambda number: print("last act:", number.name, flush=True)):
+            with interruption.deferred():
+                os.kill(os.getpid(), {int(number)})
+                os.kill(os.getpid(), {int(number)})
+                time.sleep(60)
+        """
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=os.environ, check=False
+    )
+    assert done.returncode == 128 + number
+    assert done.stdout == f"last act: {number.name}\n"
+    assert done.stderr == ""
