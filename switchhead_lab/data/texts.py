@@ -120,7 +120,7 @@ def _cut_file(name: str, path: Path) -> Corpus:
         name,
         hashlib.sha256(contents).hexdigest(),
         splits,
-        remarks=_describe_json([Document(printable(path.name), text)]),
+        remarks=[*_describe_suffix(path), *_describe_json([Document(printable(path.name), text)])],
         origins=dict.fromkeys(SPLITS, str(path)),
     )
 
@@ -181,6 +181,16 @@ def _require_one_each(folder: Path, files: dict[Split, list[Path]]) -> dict[Spli
 
 def _read_documents(folder: SourceFolder, files: Iterable[Path]) -> list[Document]:
     return [Document(folder.name_of(file), read_text(file)) for file in files]
+
+
+def _describe_suffix(path: Path) -> list[str]:
+    """Say, in at most one line, that a table or the like is read as it stands."""
+    if not path.suffix or TEXT.search(path.name):
+        return []
+    return [
+        f"read as plain text, markup and separators included, as the suffix {path.suffix} has no "
+        f"reader: {printable(path.name)}; convert it to .txt or .jsonl if that is not meant"
+    ]
 
 
 def _describe_json(documents: Iterable[Document]) -> list[str]:

@@ -162,6 +162,17 @@ def test_json_lines_named_as_text_are_told(tmp_path: Path):
     assert read_source("a", path).remarks == []
 
 
+@pytest.mark.parametrize("name", ["table.csv", "page.html"])
+def test_a_file_of_another_suffix_is_told_to_be_read_as_it_stands(tmp_path: Path, name: str):
+    path = tmp_path / name
+    path.write_text("a,b\n" * 100, encoding="utf-8")
+    [remark] = read_source("a", path).remarks
+    assert f"as the suffix {path.suffix} has no reader: {name}" in remark
+    for plain in ("a.TXT", "plain"):
+        assert read_source("a", path.rename(tmp_path / plain)).remarks == []
+        path = tmp_path / plain
+
+
 def test_names_that_are_not_utf8_are_read(folder: Path):
     bad = folder / b"caf\xe9.txt".decode("utf-8", "surrogateescape")
     bad.write_text("Text.\n", encoding="utf-8")
