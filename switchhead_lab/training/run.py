@@ -64,7 +64,7 @@ def execute_run(
         ConfigError: If the device is not there or cannot do what is asked.
         TrainingError: If training failed; the run's status says why.
         RecordError: If the run is being trained by another process, or its data changed.
-        DataError: If the corpus cannot be prepared.
+        DataError: If the corpus cannot be prepared, is damaged or does not fill one batch.
     """
     dataset = open_dataset(workspace.data_dir, config.data, progress=_say)
     make_directory(workspace.runs_dir)
@@ -105,6 +105,8 @@ def _execute(job: _Job, index: Index, parent_id: str | None) -> RunRecord:
     """Train a job in its run directory; whatever happens, the status says what became of it."""
     config = job.config
     job.dataset.verify()
+    # A split that fills no batch is refused before anything is written down.
+    job.dataset.training_batches(config.training.batch_size, config.model.seq_len, config.seed)
     run_dir = _open_run_dir(job)
     mirror = index.start_run(read_run(run_dir.path), parent_id)
     trainer = None
