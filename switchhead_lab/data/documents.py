@@ -8,7 +8,6 @@ from typing import Literal, get_args
 
 from switchhead_lab.config.identity import hash_of
 from switchhead_lab.data.file_errors import printable, reading
-from switchhead_lab.data.source_files import name_some
 from switchhead_lab.errors import DataError
 
 Split = Literal["train", "validation", "test"]
@@ -54,8 +53,7 @@ class Corpus:
         source_sha256: SHA-256 of the source.
         splits: Documents, which may be iterated over several times.
         skipped_lines: Lines of the source that were skipped so far, by name of file.
-        remarks: What the user should know of how the source was read: files that are left out,
-            documents that are in two splits.
+        remarks: What the user should know of how the source was read, such as files left out.
         origins: What each split is read from, for errors; empty where that has no name.
     """
 
@@ -102,13 +100,8 @@ def corpus_of_documents(name: str, documents: Sequence[Document], source: str) -
     splits: dict[Split, list[Document]] = {split: [] for split in SPLITS}
     for document in documents:
         splits[split_of[document.id]].append(document)
-    return Corpus(
-        name,
-        hash_documents(documents),
-        splits,
-        remarks=describe_copies(split_of, {d.id: fingerprint(d.text) for d in documents}),
-        origins=dict.fromkeys(SPLITS, source),
-    )
+    origins = dict.fromkeys(SPLITS, source)
+    return Corpus(name, hash_documents(documents), splits, origins=origins)
 
 
 def assign_splits(sizes: Mapping[str, int], source: str) -> dict[str, Split]:
@@ -146,33 +139,6 @@ def assign_splits(sizes: Mapping[str, int], source: str) -> dict[str, Split]:
                 "the text; divide those, or give a folder with a file for each split"
             )
     return split_of
-
-
-def fingerprint(text: str) -> bytes:
-    """Return a short hash by which equal texts are found; empty for a text of white space."""
-    stripped = text.strip()
-    return hashlib.sha256(stripped.encode("utf-8")).digest()[:12] if stripped else b""
-
-
-def describe_copies(
-    split_of: Mapping[str, Split], fingerprint_of: Mapping[str, bytes]
-) -> list[str]:
-    """Say, in at most one line, which held-out documents are in train as well.
-
-    Args:
-        split_of: Split of each document by its id.
-        fingerprint_of: Fingerprint of each document's text by its id.
-    """
-    in_train = {fingerprint_of[i] for i, split in split_of.items() if split == "train"} - {b""}
-    copies = [
-        i for i, split in split_of.items() if split != "train" and fingerprint_of[i] in in_train
-    ]
-    if not copies:
-        return []
-    return [
-        f"in train as well as in validation or test: {name_some(copies)}; a model that learnt them "
-        "by heart scores too well, so remove the copies"
-    ]
 
 
 def hash_documents(documents: Iterable[Document]) -> str:

@@ -76,7 +76,7 @@ def write_failure(
 def reason_of(error: BaseException) -> str:
     """Return why an operation failed, in one line."""
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(str(reason).split())
+    return " ".join(str(reason).split()).rstrip(".")
 
 
 def printable(name: str) -> str:

@@ -18,8 +18,6 @@ from switchhead_lab.data.documents import (
     DocumentStream,
     Split,
     assign_splits,
-    describe_copies,
-    fingerprint,
     missing_split,
 )
 from switchhead_lab.data.file_errors import printable
@@ -199,12 +197,7 @@ def _divide(name: str, source: Path, files: dict[str, Path], bad_lines: BadLines
             read_jsonl(file, bad_lines, label) for label, file in files.items()
         )
 
-    sizes: dict[str, int] = {}
-    fingerprints: dict[str, bytes] = {}
-    for document in read():
-        sizes[document.id] = document.n_bytes
-        fingerprints[document.id] = fingerprint(document.text)
-    split_of = assign_splits(sizes, str(source))
+    split_of = assign_splits({document.id: document.n_bytes for document in read()}, str(source))
 
     def reader(split: Split) -> Callable[[], Iterator[Document]]:
         return lambda: (d for d in read() if split_of[d.id] == split)
@@ -214,8 +207,7 @@ def _divide(name: str, source: Path, files: dict[str, Path], bad_lines: BadLines
         hash_files(files.values()),
         {split: DocumentStream(reader(split)) for split in SPLITS},
         bad_lines.counts,
-        describe_copies(split_of, fingerprints),
-        dict.fromkeys(SPLITS, str(source)),
+        origins=dict.fromkeys(SPLITS, str(source)),
     )
 
 

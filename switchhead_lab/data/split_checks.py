@@ -1,11 +1,14 @@
 """What every split must hold, checked before anything is trained, and what is odd about splits."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from switchhead_lab.data.documents import SPLITS, Corpus, Split
+from switchhead_lab.data.documents import SPLITS, Corpus, Document, Split
 from switchhead_lab.data.encoding import EncodedSplit
 from switchhead_lab.data.manifest import Manifest
+from switchhead_lab.data.source_files import name_some
 from switchhead_lab.errors import DataError
 
 MIN_TOKENS = 2
@@ -92,6 +95,34 @@ def describe_splits(encoded: Mapping[Split, EncodedSplit], unknown: int | None) 
                 "token; use a larger --vocab-size, or --tokenizer sentencepiece or byte"
             )
     return lines
+
+
+@dataclass
+class CopyFinder:
+    """Finds documents of train that are held out as well; only held-out texts are remembered."""
+
+    _held_out: set[bytes] = field(default_factory=set)
+    _copies: list[str] = field(default_factory=list)
+
+    def watch(self, split: Split, documents: Iterable[Document]) -> Iterator[Document]:
+        """Yield documents as they are; train must come last."""
+        for document in documents:
+            text = document.text.strip()
+            fingerprint = hashlib.sha256(text.encode("utf-8")).digest()
+            if split != "train":
+                self._held_out.add(fingerprint)
+            elif text and fingerprint in self._held_out:
+                self._copies.append(document.id)
+            yield document
+
+    def describe(self) -> list[str]:
+        """Say, in at most one line, which documents those are."""
+        if not self._copies:
+            return []
+        return [
+            f"in train, but validation or test hold the same text: {name_some(self._copies)}; "
+            "models that learn it by heart score too well, so remove the copies"
+        ]
 
 
 def _origin(origins: Mapping[Split, str], split: Split) -> str:

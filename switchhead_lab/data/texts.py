@@ -14,8 +14,6 @@ from switchhead_lab.data.documents import (
     Document,
     Split,
     corpus_of_documents,
-    describe_copies,
-    fingerprint,
     hash_documents,
 )
 from switchhead_lab.data.file_errors import printable
@@ -81,7 +79,6 @@ def read_text_folder(name: str, folder: SourceFolder) -> Corpus:
         return corpus
     splits = {split: _read_documents(folder, own_split[split]) for split in SPLITS}
     documents = [document for split in SPLITS for document in splits[split]]
-    split_of = {document.id: split for split in SPLITS for document in splits[split]}
     used = [file for files in own_split.values() for file in files]
     return Corpus(
         name,
@@ -89,7 +86,6 @@ def read_text_folder(name: str, folder: SourceFolder) -> Corpus:
         splits,
         remarks=[
             *folder.remarks(used, "not named after a split"),
-            *describe_copies(split_of, {d.id: fingerprint(d.text) for d in documents}),
             *_describe_json(documents),
         ],
         origins={

@@ -35,7 +35,12 @@ from switchhead_lab.data.encoding import (
 )
 from switchhead_lab.data.file_errors import reading, writing
 from switchhead_lab.data.manifest import Manifest, SplitManifest, UnigramPerplexity
-from switchhead_lab.data.split_checks import describe_splits, require_targets, require_text
+from switchhead_lab.data.split_checks import (
+    CopyFinder,
+    describe_splits,
+    require_targets,
+    require_text,
+)
 from switchhead_lab.data.store_files import (
     MANIFEST_FILE,
     is_whole,
@@ -264,18 +269,20 @@ def _fill(folder: Path, corpus: Corpus, data: TextData, report: Progress) -> Man
     with writing(tokenizer_path, len(tokenizer_bytes)):
         tokenizer_path.write_bytes(tokenizer_bytes)
     encoded: dict[Split, EncodedSplit] = {}
-    for split in SPLITS:
+    copies = CopyFinder()
+    # Train last: it takes longest, and what it shares with the others is known by then.
+    for split in reversed(SPLITS):
         report(f"encoding {split}")
         limit = data.max_train_tokens if split == "train" else 0
         with _named(f'corpus "{corpus.name}"'):
             encoded[split] = write_tokens(
                 _token_path(folder, split),
-                corpus.splits[split],
+                copies.watch(split, corpus.splits[split]),
                 tokenizer,
                 max_tokens=limit,
                 report=report,
             )
-    described = describe_splits(encoded, tokenizer.unknown)
+    described = [*describe_splits(encoded, tokenizer.unknown), *copies.describe()]
     _warn(corpus.name, described)
     manifest = _describe(folder, corpus, data, encoded, [*corpus.remarks, *described])
     require_targets(corpus.origins, manifest)
@@ -308,7 +315,7 @@ def _describe(
                 n_bytes=part.n_bytes,
                 n_tokens=part.n_tokens,
             )
-            for split, part in encoded.items()
+            for split, part in ((split, encoded[split]) for split in SPLITS)
         },
         unigram_perplexity=UnigramPerplexity(
             validation=unigram_perplexity(counts["train"], counts["validation"]),

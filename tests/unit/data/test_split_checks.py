@@ -92,3 +92,27 @@ def test_a_folder_of_three_texts_is_told_to_be_odd(data_dir: Path, tmp_path: Pat
     assert 'warning: corpus "mine": the validation split has 2,101 tokens but train only' in (
         capsys.readouterr().err
     )
+
+
+def test_training_documents_that_are_held_out_as_well_are_told(
+    write_shards, data_dir: Path, tmp_path: Path, capsys
+):
+    folder = write_shards(tmp_path, train=["a b", "c", " ", "d "], validation=["d"], test=["c", ""])
+    register(data_dir, folder, "mine")
+    store = prepare(data_dir, BYTES)
+    [warning] = [line for line in store.manifest.warnings if line.startswith("in train")]
+    shard = "train-00000-of-00001.json.gz"
+    assert f"hold the same text: {shard}:2, {shard}:4; models" in warning
+    assert warning in capsys.readouterr().err
+    assert list(store.manifest.splits) == ["train", "validation", "test"]
+
+
+def test_a_bad_held_out_line_is_found_before_train_is_encoded(
+    write_shards, data_dir: Path, tmp_path: Path
+):
+    parts = {"train": ["a"], "validation": ["b", b"{"], "test": ["c"]}
+    register(data_dir, write_shards(tmp_path, **parts), "mine")
+    stages: list[str] = []
+    with pytest.raises(DataError, match="line 2"):
+        prepare(data_dir, BYTES, progress=stages.append)
+    assert "encoding train" not in stages

@@ -145,14 +145,6 @@ def test_an_empty_part_of_an_own_split_is_named(folder: Path, name: str, content
         read_source("own", folder)
 
 
-def test_held_out_copies_of_training_documents_are_told(folder: Path):
-    text = (folder / "letter-00.txt").read_text(encoding="utf-8")
-    for number in range(1, 11):
-        (folder / f"letter-{number:02}.txt").write_text(text, encoding="utf-8")
-    remarks = read_source("letters", folder).remarks
-    assert any(remark.startswith("in train as well as in validation") for remark in remarks)
-
-
 def test_json_lines_named_as_text_are_told(tmp_path: Path):
     path = tmp_path / "a.txt"
     path.write_text('{"text": "a b"}\n' * 100, encoding="utf-8")
