@@ -73,6 +73,8 @@ def prepare(
     typer.echo(f"{'already prepared' if known else 'prepared'}: {store.path}")
     for line in _store_lines(store.manifest):
         typer.echo(line)
+    for warning in known.manifest.warnings if known else []:
+        typer.echo(f'warning: corpus "{data.corpus}": {warning}', err=True)
 
 
 @app.command()

@@ -11,6 +11,7 @@ from switchhead_lab.config.data import TextData
 from switchhead_lab.config.files import near_miss
 from switchhead_lab.config.part import Part
 from switchhead_lab.data.documents import Corpus, Document, corpus_of_documents
+from switchhead_lab.data.file_errors import printable, reading, reason_of, writing
 from switchhead_lab.data.hub import read_hub_corpus
 from switchhead_lab.data.jsonl import BadLines
 from switchhead_lab.data.published import (
@@ -89,7 +90,9 @@ class RegisteredCorpus:
         entry = self.entry
         path = Path(entry.source_path)
         remedy = f"`lab data prepare PATH --name {entry.name} --replace`"
-        if not path.exists():
+        with reading(path):
+            is_there = path.exists()
+        if not is_there:
             raise DataError(
                 f'corpus "{entry.name}": its source {path} is gone; restore it, or register '
                 f"the text anew with {remedy}"
@@ -129,6 +132,17 @@ def known_corpora(data_dir: Path) -> list[str]:
     return [*reserved, *(name for name in registered if name not in reserved)]
 
 
+def is_registered(data_dir: Path, name: str) -> bool:
+    """Return whether a workspace has files registered for a name.
+
+    Raises:
+        DataError: If that cannot be found out.
+    """
+    path = data_dir / name / ENTRY_FILE
+    with reading(path):
+        return path.exists()
+
+
 def find_corpus(data_dir: Path, name: str) -> EmbeddedCorpus | HubCorpus | RegisteredCorpus:
     """Find a corpus by name, without reading its text.
 
@@ -144,7 +158,7 @@ def find_corpus(data_dir: Path, name: str) -> EmbeddedCorpus | HubCorpus | Regis
     """
     if name in EMBEDDED:
         return EmbeddedCorpus(name, EMBEDDED[name])
-    if name in PUBLISHED and not (data_dir / name / ENTRY_FILE).exists():
+    if name in PUBLISHED and not is_registered(data_dir, name):
         return HubCorpus(cast(PublishedName, name))
     known = known_corpora(data_dir)
     if name not in known:
@@ -154,8 +168,9 @@ def find_corpus(data_dir: Path, name: str) -> EmbeddedCorpus | HubCorpus | Regis
         )
     path = data_dir / name / ENTRY_FILE
     try:
-        return RegisteredCorpus(CorpusEntry.model_validate_json(path.read_bytes()))
-    except (ValidationError, OSError):
+        with reading(path):
+            return RegisteredCorpus(CorpusEntry.model_validate_json(path.read_bytes()))
+    except ValidationError:
         raise DataError(
             f"{path}: damaged; register the text anew with "
             f"`lab data prepare PATH --name {name} --replace`"
@@ -184,7 +199,7 @@ def inspect_source(path: Path, name: str, *, skip_bad_lines: bool = False) -> Co
             f'"{name}" is not a corpus name; use at most 40 lower-case letters, digits and '
             "underscores, starting with a letter or digit"
         ) from None
-    path = path.expanduser().resolve()
+    path = _resolve(path)
     corpus = read_local(name, path, BadLines(skip=skip_bad_lines))
     if skip_bad_lines and not consists_of_lines(name, path):
         raise DataError(
@@ -201,6 +216,19 @@ def inspect_source(path: Path, name: str, *, skip_bad_lines: bool = False) -> Co
     )
 
 
+def _resolve(path: Path) -> Path:
+    """Return an absolute path that corpus.json can hold."""
+    shown = printable(str(path))
+    try:
+        resolved = path.expanduser().resolve()
+    # RuntimeError: a home that is unknown, or links that go round in circles.
+    except (OSError, RuntimeError, ValueError) as error:
+        raise DataError(f"{shown}: not a usable path: {reason_of(error)}; check it") from None
+    if printable(str(resolved)) != str(resolved):
+        raise DataError(f"{printable(str(resolved))}: the path is not UTF-8; rename it")
+    return resolved
+
+
 def write_entry(data_dir: Path, entry: CorpusEntry) -> None:
     """Record a registered corpus in the workspace.
 
@@ -208,4 +236,6 @@ def write_entry(data_dir: Path, entry: CorpusEntry) -> None:
         WorkspaceError: If the folder cannot be written.
     """
     folder = make_directory(data_dir / entry.name)
-    write_text(folder / ENTRY_FILE, entry.model_dump_json(indent=2) + "\n")
+    contents = entry.model_dump_json(indent=2) + "\n"
+    with writing(folder / ENTRY_FILE, len(contents)):
+        write_text(folder / ENTRY_FILE, contents)

@@ -1,4 +1,4 @@
-"""Documents: read from a user's files and divided among train, validation and test."""
+"""Documents, and how they are divided among train, validation and test."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from switchhead_lab.config.identity import hash_of
+from switchhead_lab.data.file_errors import printable, reading
 from switchhead_lab.errors import DataError
 
 Split = Literal["train", "validation", "test"]
@@ -15,12 +16,6 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 HELD_OUT_FRACTION = 0.05
 """Share of a corpus's bytes that validation, and again test, holds at least."""
 MIN_DOCUMENTS = 3
-TEXT_SUFFIXES = (".txt", ".md", ".text")
-SPLIT_FILE_NAMES: dict[Split, tuple[str, ...]] = {
-    "train": ("train.txt",),
-    "validation": ("validation.txt", "valid.txt", "val.txt"),
-    "test": ("test.txt",),
-}
 
 
 @dataclass(frozen=True)
@@ -58,12 +53,16 @@ class Corpus:
         source_sha256: SHA-256 of the source.
         splits: Documents, which may be iterated over several times.
         skipped_lines: Lines of the source that were skipped so far, by name of file.
+        remarks: What the user should know of how the source was read, such as files left out.
+        origins: What each split is read from, for errors; empty where that has no name.
     """
 
     name: str
     source_sha256: str
     splits: Mapping[Split, list[Document] | DocumentStream]
     skipped_lines: dict[str, int] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+    origins: Mapping[Split, str] = field(default_factory=dict)
 
     @property
     def n_documents(self) -> int | None:
@@ -101,7 +100,8 @@ def corpus_of_documents(name: str, documents: Sequence[Document], source: str) -
     splits: dict[Split, list[Document]] = {split: [] for split in SPLITS}
     for document in documents:
         splits[split_of[document.id]].append(document)
-    return Corpus(name, hash_documents(documents), splits)
+    origins = dict.fromkeys(SPLITS, source)
+    return Corpus(name, hash_documents(documents), splits, origins=origins)
 
 
 def assign_splits(sizes: Mapping[str, int], source: str) -> dict[str, Split]:
@@ -141,98 +141,9 @@ def assign_splits(sizes: Mapping[str, int], source: str) -> dict[str, Split]:
     return split_of
 
 
-def read_source(name: str, path: Path) -> Corpus:
-    """Read a user's text file or folder.
-
-    A file is cut at line ends into 90 % train, 5 % validation and 5 % test, in this order. A folder
-    with train.txt, validation.txt (or valid.txt, val.txt) and test.txt keeps that division.
-    Of any other folder every visible .txt, .md and .text file below it is a document.
-
-    Args:
-        name: Name of the corpus.
-        path: File or folder.
-
-    Raises:
-        DataError: If the path is missing, empty, not UTF-8 text, or cannot be divided.
-    """
-    if path.is_file():
-        return _cut_file(name, path)
-    if not path.is_dir():
-        raise DataError(f"{path}: no such file or folder; give the path of a text to prepare")
-    own_split = _find_own_split(path)
-    if own_split:
-        texts = {split: [_read_document(path, own_split[split])] for split in SPLITS}
-        documents = [document for split in SPLITS for document in texts[split]]
-        return Corpus(name, hash_documents(documents), texts)
-    files = sorted(text_files(path), key=lambda file: file.relative_to(path).as_posix())
-    if not files:
-        raise DataError(
-            f"{path}: holds no {', '.join(TEXT_SUFFIXES)} file; add text files or give another path"
-        )
-    return corpus_of_documents(name, [_read_document(path, file) for file in files], str(path))
-
-
 def hash_documents(documents: Iterable[Document]) -> str:
     """Return one SHA-256 over the ids and texts of documents, in order."""
     return hash_of([[document.id, _sha256_of_text(document.text)] for document in documents])
-
-
-def read_text(path: Path) -> str:
-    """Read a UTF-8 text exactly: no newline is translated, no mark removed.
-
-    Raises:
-        DataError: If the file is missing, unreadable, empty, binary or not UTF-8.
-    """
-    try:
-        contents = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    text = decode_text(contents, path)
-    if not text.strip():
-        raise DataError(f"{path}: empty; remove it or give it some text")
-    return text
-
-
-def decode_text(contents: bytes, path: Path, *, offset: int = 0) -> str:
-    """Decode UTF-8 exactly.
-
-    Args:
-        contents: Bytes of a file, from `offset` on.
-        path: The file, for errors.
-        offset: Where in the file they begin.
-
-    Raises:
-        DataError: If they are binary or not UTF-8; the message names file and offset.
-    """
-    # Byte 0 ends a document in the byte tokenizer; it also tells UTF-16 and binary files apart.
-    if b"\0" in contents:
-        raise DataError(
-            f"{path}: binary, not text (NUL byte at offset {offset + contents.index(0)}); "
-            "remove it or convert it to UTF-8"
-        )
-    try:
-        return contents.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: not UTF-8 (byte 0x{contents[error.start]:02x} at offset "
-            f"{offset + error.start}); convert it to UTF-8"
-        ) from None
-
-
-def hash_files(files: Iterable[Path]) -> str:
-    """Return one SHA-256 over the names and bytes of files, in order.
-
-    Raises:
-        DataError: If a file cannot be read.
-    """
-    hashes = []
-    for path in files:
-        try:
-            with path.open("rb") as file:
-                hashes.append([path.name, hashlib.file_digest(file, "sha256").hexdigest()])
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    return hash_of(hashes)
 
 
 def missing_split(folder: Path, split: Split, expected: str) -> DataError:
@@ -243,63 +154,13 @@ def missing_split(folder: Path, split: Split, expected: str) -> DataError:
         split: What it lacks.
         expected: Names of files that would do.
     """
-    names = sorted(path.name for path in folder.iterdir())
+    with reading(folder):
+        names = sorted(printable(path.name) for path in folder.iterdir())
     more = f" and {len(names) - 6} more" if len(names) > 6 else ""
     return DataError(
         f"{folder}: no file for the {split} split; found {', '.join(names[:6]) or 'nothing'}"
         f"{more}, expected {expected}"
     )
-
-
-def _cut_file(name: str, path: Path) -> Corpus:
-    text = read_text(path)
-    contents = text.encode("utf-8")
-    n_bytes = len(contents)
-    cuts = [0]
-    for remaining in (2 * HELD_OUT_FRACTION, HELD_OUT_FRACTION):
-        cuts.append(contents.rfind(b"\n", 0, round(n_bytes * (1 - remaining))) + 1)
-    cuts.append(n_bytes)
-    splits: dict[Split, list[Document]] = {}
-    for split, start, stop in zip(SPLITS, cuts[:-1], cuts[1:], strict=True):
-        part = contents[start:stop].decode("utf-8")
-        if not part.strip():
-            raise DataError(
-                f"{path}: {split} would come out empty when the text is cut at line ends; give "
-                "more or shorter lines, or a folder with train.txt, validation.txt and test.txt"
-            )
-        splits[split] = [Document(f"{path.name}:{split}", part)]
-    return Corpus(name, hashlib.sha256(contents).hexdigest(), splits)
-
-
-def _find_own_split(folder: Path) -> dict[Split, Path]:
-    """Return the user's own split files, or nothing if the folder declares no split."""
-    found: dict[Split, list[str]] = {
-        split: [name for name in names if (folder / name).is_file()]
-        for split, names in SPLIT_FILE_NAMES.items()
-    }
-    if not found["train"]:
-        return {}
-    for split, names in found.items():
-        if not names:
-            raise DataError(
-                f"{folder}: holds train.txt but no {SPLIT_FILE_NAMES[split][0]}; add it, or "
-                "rename train.txt to have whole documents divided by rule"
-            )
-        if len(names) > 1:
-            raise DataError(f"{folder}: holds {' and '.join(names)}; keep one of them")
-    return {split: folder / names[0] for split, names in found.items()}
-
-
-def text_files(folder: Path) -> Iterator[Path]:
-    """Yield the visible text files below a folder, in no particular order."""
-    for path in folder.rglob("*"):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in TEXT_SUFFIXES and not hidden and path.is_file():
-            yield path
-
-
-def _read_document(folder: Path, path: Path) -> Document:
-    return Document(path.relative_to(folder).as_posix(), read_text(path))
 
 
 def _sha256_of_text(text: str) -> str:

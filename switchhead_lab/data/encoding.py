@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from switchhead_lab.data.documents import Document
+from switchhead_lab.data.file_errors import write_failure
 from switchhead_lab.data.tokenisation import MAX_TRAINING_BYTES, TokenIds, Tokenizer
 from switchhead_lab.errors import DataError
 
@@ -73,23 +74,29 @@ def write_tokens(
 
     Raises:
         DataError: If there is no document, fewer than `max_tokens` tokens, or an unusable text.
+        WorkspaceError: If the file cannot be written.
     """
     counts = np.zeros(tokenizer.vocab_size, dtype=np.int64)
     n_documents = n_bytes = n_tokens = n_reports = 0
-    with path.open("wb") as file:
-        for document in documents:
-            room = max_tokens - n_tokens if max_tokens else None
-            for ids, n_block_bytes in _encode(document, tokenizer, room):
-                file.write(ids.astype(TOKEN_DTYPE).tobytes())
-                counts += np.bincount(ids, minlength=tokenizer.vocab_size)
-                n_tokens += len(ids)
-                n_bytes += n_block_bytes
-            n_documents += 1
-            if n_tokens >= (n_reports + 1) * REPORT_EVERY:
-                n_reports = n_tokens // REPORT_EVERY
-                report(f"encoded {n_tokens:,} tokens")
-            if n_tokens == max_tokens:
-                break
+    try:
+        with path.open("wb") as file:
+            for document in documents:
+                room = max_tokens - n_tokens if max_tokens else None
+                for ids, n_block_bytes in _encode(document, tokenizer, room):
+                    n_tokens += len(ids)
+                    file.write(ids.astype(TOKEN_DTYPE).tobytes())
+                    counts += np.bincount(ids, minlength=tokenizer.vocab_size)
+                    n_bytes += n_block_bytes
+                n_documents += 1
+                if n_tokens >= (n_reports + 1) * REPORT_EVERY:
+                    n_reports = n_tokens // REPORT_EVERY
+                    report(f"encoded {n_tokens:,} tokens")
+                if n_tokens == max_tokens:
+                    break
+    # Documents raise errors of their own, so this is about the file of tokens.
+    except OSError as error:
+        n_needed = max(max_tokens, n_tokens) * TOKEN_DTYPE.itemsize
+        raise write_failure(path, error, n_needed, at_least=not max_tokens) from None
     if not n_documents:
         raise DataError(f"the {path.stem} split holds no document")
     if n_tokens < max_tokens:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import ValidationError
 
 from switchhead_lab import __version__
 from switchhead_lab.config.data import ListOpsData
@@ -22,11 +21,15 @@ from switchhead_lab.data.example_batches import (
     LabelledExamples,
     evaluation_example_batches,
 )
+from switchhead_lab.data.file_errors import writing
 from switchhead_lab.data.listops import PADDING, Example, generate_splits
 from switchhead_lab.data.store_files import (
     MANIFEST_FILE,
+    is_whole,
     locked,
     made_whole,
+    open_array,
+    read_manifest,
     remove_leftovers,
     require_hashes,
     sha256_of_file,
@@ -123,12 +126,16 @@ class ExampleStore:
         return evaluation_example_batches(self.examples(split), batch_size, seq_len)
 
     def examples(self, split: Split) -> LabelledExamples:
-        """Return the examples of a split, memory-mapped and read-only."""
+        """Return the examples of a split, memory-mapped and read-only.
+
+        Raises:
+            DataError: If a file is missing, unreadable or of another size.
+        """
         n_examples = self.manifest.splits[split].n_examples
         shape = (n_examples, self.manifest.data.max_length)
         return LabelledExamples(
-            tokens=np.memmap(_token_path(self.path, split), np.uint8, "r", shape=shape),
-            labels=np.memmap(_label_path(self.path, split), np.uint8, "r", shape=(n_examples,)),
+            tokens=open_array(_token_path(self.path, split), np.uint8, shape, _REMEDY),
+            labels=open_array(_label_path(self.path, split), np.uint8, (n_examples,), _REMEDY),
         )
 
     def verify(self) -> None:
@@ -199,17 +206,14 @@ def list_example_stores(data_dir: Path) -> list[ExampleStore]:
 
 
 def _read_store(path: Path) -> ExampleStore | None:
-    try:
-        manifest = ExampleManifest.model_validate_json((path / MANIFEST_FILE).read_bytes())
-        for split in SPLITS:
-            n_examples = manifest.splits[split].n_examples
-            if _token_path(path, split).stat().st_size != n_examples * manifest.data.max_length:
-                return None
-            if _label_path(path, split).stat().st_size != n_examples:
-                return None
-    except (OSError, ValidationError, KeyError):
+    manifest = read_manifest(path, ExampleManifest, _REMEDY)
+    if manifest is None or set(manifest.splits) != set(SPLITS):
         return None
-    return ExampleStore(path, manifest)
+    sizes: dict[Path, int | None] = {}
+    for split, part in manifest.splits.items():
+        sizes[_token_path(path, split)] = part.n_examples * manifest.data.max_length
+        sizes[_label_path(path, split)] = part.n_examples
+    return ExampleStore(path, manifest) if is_whole(sizes, _REMEDY) else None
 
 
 def _fill(folder: Path, data: ListOpsData, report: Progress) -> ExampleManifest:
@@ -218,8 +222,8 @@ def _fill(folder: Path, data: ListOpsData, report: Progress) -> ExampleManifest:
     examples = generate_splits(data)
     for split in SPLITS:
         rows = (row.tokens.ljust(data.max_length, bytes([PADDING])) for row in examples[split])
-        _token_path(folder, split).write_bytes(b"".join(rows))
-        _label_path(folder, split).write_bytes(bytes(row.value for row in examples[split]))
+        _write(_token_path(folder, split), b"".join(rows))
+        _write(_label_path(folder, split), bytes(row.value for row in examples[split]))
     counts = [0] * data.n_classes
     for row in examples["train"]:
         counts[row.value] += 1
@@ -233,8 +237,15 @@ def _fill(folder: Path, data: ListOpsData, report: Progress) -> ExampleManifest:
         versions={"python": platform.python_version(), "switchhead_lab": __version__},
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    write_text(folder / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
+    contents = manifest.model_dump_json(indent=2) + "\n"
+    with writing(folder / MANIFEST_FILE, len(contents)):
+        write_text(folder / MANIFEST_FILE, contents)
     return manifest
+
+
+def _write(path: Path, contents: bytes) -> None:
+    with writing(path, len(contents)):
+        path.write_bytes(contents)
 
 
 def _describe_split(

@@ -1,18 +1,15 @@
 """JSON lines: one document per line, its text in the field "text", read as a stream.
 
-Files end in .json or .jsonl, plain or compressed (.gz, .zst). Blank lines are ignored.
+Files end in .jsonl, .ndjson, .jl or .json, plain or compressed (.gz, .zst), in any case. Blank
+lines are ignored.
 """
 
-import gzip
-import io
 import itertools
 import json
 import re
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, cast
 
 from switchhead_lab.data.documents import (
     SPLITS,
@@ -21,18 +18,24 @@ from switchhead_lab.data.documents import (
     DocumentStream,
     Split,
     assign_splits,
-    hash_files,
     missing_split,
-    text_files,
 )
+from switchhead_lab.data.file_errors import printable
+from switchhead_lab.data.source_files import (
+    LINES,
+    SourceFolder,
+    consists_of_json_lines,
+    list_folder,
+    name_some,
+)
+from switchhead_lab.data.text_reading import hash_files, read_lines
 from switchhead_lab.errors import DataError
 
 TEXT_FIELD = "text"
-SUFFIX = re.compile(r"\.(json|jsonl)(\.gz|\.zst)?$")
 SPLIT_PREFIX: dict[Split, re.Pattern[str]] = {
-    "train": re.compile(r"(c4-)?train[.\-_]"),
-    "validation": re.compile(r"(c4-)?(validation|valid|val)[.\-_]"),
-    "test": re.compile(r"(c4-)?test[.\-_]"),
+    "train": re.compile(r"(c4-)?train[.\-_]", re.IGNORECASE),
+    "validation": re.compile(r"(c4-)?(validation|valid|val)[.\-_]", re.IGNORECASE),
+    "test": re.compile(r"(c4-)?test[.\-_]", re.IGNORECASE),
 }
 
 
@@ -52,64 +55,61 @@ class BadLines:
 def is_jsonl(path: Path) -> bool:
     """Return whether a path is a JSONL file, or a folder of them.
 
-    A folder is one if it holds a file train*.json or train*.jsonl, plain or compressed, or some
-    other such file and no text file.
+    Raises:
+        DataError: If a folder cannot be listed, or could be either.
     """
-    if path.is_file():
-        return SUFFIX.search(path.name) is not None
-    files = _jsonl_files(path)
-    if any(SPLIT_PREFIX["train"].match(file.name) for file in files):
-        return True
-    return bool(files) and not any(True for _ in text_files(path))
+    if path.is_dir():
+        return consists_of_json_lines(list_folder(path))
+    return LINES.search(path.name) is not None
 
 
 def read_jsonl_file(name: str, path: Path, bad_lines: BadLines) -> Corpus:
     """Divide the lines of one JSONL file, as `documents.assign_splits` does.
 
-    The file is read once to learn the documents' lengths, then once per split; no text is held.
-
     Raises:
         DataError: If a line is unusable or the documents cannot be divided.
     """
-    sizes = {document.id: document.n_bytes for document in read_jsonl(path, bad_lines)}
-    split_of = assign_splits(sizes, str(path))
-
-    def reader(split: Split) -> Callable[[], Iterator[Document]]:
-        return lambda: (d for d in read_jsonl(path, bad_lines) if split_of[d.id] == split)
-
-    streams = {split: DocumentStream(reader(split)) for split in SPLITS}
-    return Corpus(name, hash_files([path]), streams, bad_lines.counts)
+    return _divide(name, path, {printable(path.name): path}, bad_lines)
 
 
 def read_jsonl_folder(
-    name: str, folder: Path, bad_lines: BadLines, *, deals_test: bool = False
+    name: str, folder: SourceFolder, bad_lines: BadLines, *, deals_test: bool = False
 ) -> Corpus:
-    """Read a folder of JSONL files named after their splits, each split in order of file name.
+    """Read a folder of JSONL files.
+
+    Files named after their splits are those, each split in order of file name. Where no file is,
+    the lines of all files are divided as `documents.assign_splits` does.
 
     Args:
         name: Name of the corpus.
-        folder: Holds train*, validation* (or valid*, val*) and test* files; the names of C4,
-            c4-train* and c4-validation*, do too.
+        folder: Its train*, validation* (or valid*, val*) and test* files are the splits; the names
+            of C4, c4-train* and c4-validation*, do too.
         bad_lines: What to do with unusable lines.
         deals_test: The corpus is published without test split, so `deal_documents` makes one.
 
     Raises:
         DataError: If a split has no file; or a test split is there that the corpus does not have.
     """
-    files = _jsonl_files(folder)
-    found = {
-        split: [file for file in files if SPLIT_PREFIX[split].match(file.name)] for split in SPLITS
-    }
+    files = folder.at_root(folder.lines)
+    found = {split: _of_split(files, split) for split in SPLITS}
+    if not deals_test and not any(found.values()):
+        _refuse_split_below(folder)
+        corpus = _divide(
+            name, folder.path, {folder.name_of(file): file for file in folder.lines}, bad_lines
+        )
+        corpus.remarks.extend(folder.remarks(folder.lines, "text beside JSONL"))
+        return corpus
     if deals_test and found["test"]:
         raise DataError(
-            f"{folder}: holds {found['test'][0].name}, but {name} is published without a test "
+            f"{folder.path}: holds {found['test'][0].name}, but {name} is published without a test "
             "split, and half of its validation documents are used for it; remove the file"
         )
     needed: tuple[Split, ...] = ("train", "validation") if deals_test else SPLITS
     for split in needed:
         if not found[split]:
             prefix = "c4-" if name == "c4" else ""
-            raise missing_split(folder, split, f"{prefix}{split}*.json.gz, .json, .jsonl or .zst")
+            expected = f"{prefix}{split}*.json.gz, .json, .jsonl or .zst"
+            raise missing_split(folder.path, split, expected)
 
     def reader(split: Split) -> Callable[[], Iterator[Document]]:
         return lambda: itertools.chain.from_iterable(
@@ -117,10 +117,13 @@ def read_jsonl_folder(
         )
 
     streams: dict[Split, DocumentStream] = {s: DocumentStream(reader(s)) for s in needed}
+    origins = {split: _origin(folder.path, found[split]) for split in needed}
     if deals_test:
         streams |= deal_documents(streams["validation"])
+        origins["test"] = origins["validation"]
     used = [file for split in needed for file in found[split]]
-    return Corpus(name, hash_files(used), streams, bad_lines.counts)
+    remarks = folder.remarks(used, "not in a file of this folder named after a split")
+    return Corpus(name, hash_files(used), streams, bad_lines.counts, remarks, origins)
 
 
 def deal_documents(held_out: DocumentStream) -> dict[Split, DocumentStream]:
@@ -135,29 +138,35 @@ def deal_documents(held_out: DocumentStream) -> dict[Split, DocumentStream]:
     }
 
 
-def read_jsonl(path: Path, bad_lines: BadLines) -> Iterator[Document]:
-    """Yield the documents of a JSONL file; their ids are name of file and number of line.
+def read_jsonl(path: Path, bad_lines: BadLines, label: str = "") -> Iterator[Document]:
+    """Yield the documents of a JSONL file; their ids are its label and the number of the line.
+
+    Args:
+        path: The file.
+        bad_lines: What to do with unusable lines.
+        label: Distinguishes the file from others of the corpus; its name where empty.
 
     Raises:
         DataError: If the file is missing or damaged, or a line unusable and not to be skipped.
     """
-    return documents_of_lines(read_lines(path), str(path), bad_lines)
+    return documents_of_lines(read_lines(path), printable(str(path)), bad_lines, label)
 
 
 def documents_of_lines(
-    lines: Iterable[bytes | str], source: str, bad_lines: BadLines
+    lines: Iterable[bytes | str], source: str, bad_lines: BadLines, label: str = ""
 ) -> Iterator[Document]:
     """Yield the document of each JSON line.
 
     Args:
         lines: Lines of JSON.
-        source: Path or address they come from; its last part names the documents.
+        source: Path or address they come from.
         bad_lines: What to do with unusable lines.
+        label: Names the documents; the last part of `source` where empty.
 
     Raises:
         DataError: If a line is unusable and not to be skipped; the message says what is wrong.
     """
-    name = source.rsplit("/", 1)[-1]
+    name = label or source.rsplit("/", 1)[-1]
     n_bad = 0
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -177,33 +186,49 @@ def documents_of_lines(
         yield Document(f"{name}:{number}", text)
 
 
-def read_lines(path: Path) -> Iterator[bytes]:
-    """Yield the lines of a file, decompressed if it ends in .gz or .zst.
+def _divide(name: str, source: Path, files: dict[str, Path], bad_lines: BadLines) -> Corpus:
+    """Divide the lines of files, given by label, as `documents.assign_splits` does.
 
-    Raises:
-        DataError: If the file cannot be read to its end.
+    The files are read once to learn the documents' lengths, then once per split; no text is held.
     """
-    n_lines = 0
-    try:
-        with _open(path) as file:
-            for line in file:
-                yield line
-                n_lines += 1
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(
-            f"{path}: cannot be read after line {n_lines}: {reason}; get the file anew"
-        ) from None
+
+    def read() -> Iterator[Document]:
+        return itertools.chain.from_iterable(
+            read_jsonl(file, bad_lines, label) for label, file in files.items()
+        )
+
+    split_of = assign_splits({document.id: document.n_bytes for document in read()}, str(source))
+
+    def reader(split: Split) -> Callable[[], Iterator[Document]]:
+        return lambda: (d for d in read() if split_of[d.id] == split)
+
+    return Corpus(
+        name,
+        hash_files(files.values()),
+        {split: DocumentStream(reader(split)) for split in SPLITS},
+        bad_lines.counts,
+        origins=dict.fromkeys(SPLITS, str(source)),
+    )
 
 
-def _open(path: Path) -> IO[bytes]:
-    if path.suffix == ".gz":
-        return cast(IO[bytes], gzip.open(path, "rb"))
-    if path.suffix == ".zst":
-        import pyarrow
+def _refuse_split_below(folder: SourceFolder) -> None:
+    """Refuse a split in a folder below: divided by rule, its parts would be mixed."""
+    for file in folder.lines:
+        parents = file.relative_to(folder.path).parts[:-1]
+        names = [file.name, *(f"{parent}." for parent in parents)]
+        if any(prefix.match(name) for prefix in SPLIT_PREFIX.values() for name in names):
+            raise DataError(
+                f"{folder.path}: {folder.name_of(file)} is named after a split but in a folder "
+                f"below; give {file.parent}, or one folder with train*, validation* and test* files"
+            )
 
-        return io.BufferedReader(pyarrow.input_stream(str(path), compression="zstd"))
-    return path.open("rb")
+
+def _of_split(files: Iterable[Path], split: Split) -> list[Path]:
+    return [file for file in files if SPLIT_PREFIX[split].match(file.name)]
+
+
+def _origin(folder: Path, files: Sequence[Path]) -> str:
+    return f"{folder}/{name_some(printable(file.name) for file in files)}"
 
 
 def _text_of_line(line: bytes | str) -> str:
@@ -236,11 +261,3 @@ def _text_of_line(line: bytes | str) -> str:
 def _kind(value: object) -> str:
     kinds = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
     return "null" if value is None else kinds.get(type(value), "a number")
-
-
-def _jsonl_files(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if SUFFIX.search(path.name) and not path.name.startswith(".") and path.is_file()
-    )

@@ -19,18 +19,13 @@ from switchhead_lab.data.documents import (
     Document,
     DocumentStream,
     Split,
-    decode_text,
-    hash_files,
     missing_split,
-    read_source,
 )
-from switchhead_lab.data.jsonl import (
-    BadLines,
-    is_jsonl,
-    read_jsonl_file,
-    read_jsonl_folder,
-    read_lines,
-)
+from switchhead_lab.data.file_errors import printable, reading
+from switchhead_lab.data.jsonl import BadLines, is_jsonl, read_jsonl_file, read_jsonl_folder
+from switchhead_lab.data.source_files import consists_of_json_lines, list_folder, name_some
+from switchhead_lab.data.text_reading import decode_text, hash_files, read_lines
+from switchhead_lab.data.texts import read_source, read_text_folder
 from switchhead_lab.errors import DataError
 
 PublishedName = Literal["wikitext103", "c4", "pes2o", "enwik8"]
@@ -58,24 +53,34 @@ def read_local(name: str, path: Path, bad_lines: BadLines) -> Corpus:
     Raises:
         DataError: If the files are not what the corpus consists of, or unusable.
     """
-    if not path.exists():
-        raise DataError(f"{path}: no such file or folder; give the path of a text to prepare")
-    if name == "wikitext103":
-        return read_wikitext(name, path)
-    if name == "enwik8":
-        return read_enwik8(name, path)
-    if name in PUBLISHED:
-        return read_jsonl_folder(name, _need_folder(name, path), bad_lines, deals_test=True)
-    if not is_jsonl(path):
-        return read_source(name, path)
-    if path.is_dir():
-        return read_jsonl_folder(name, path, bad_lines)
-    return read_jsonl_file(name, path, bad_lines)
+    with reading(path):
+        if not path.exists():
+            raise DataError(f"{path}: no such file or folder; give the path of a text to prepare")
+        if not path.is_dir() and not path.is_file():
+            raise DataError(f"{path}: not a regular file; write its contents to one and give that")
+        if name == "wikitext103":
+            return read_wikitext(name, path)
+        if name == "enwik8":
+            return read_enwik8(name, path)
+        if name in PUBLISHED:
+            folder = list_folder(_need_folder(name, path))
+            return read_jsonl_folder(name, folder, bad_lines, deals_test=True)
+        return _read_own(name, path, bad_lines)
 
 
 def consists_of_lines(name: str, path: Path) -> bool:
     """Return whether a local corpus is read from JSONL files, whose bad lines can be skipped."""
-    return name in ("c4", "pes2o") or (name not in PUBLISHED and path.exists() and is_jsonl(path))
+    return name in ("c4", "pes2o") or (name not in PUBLISHED and is_jsonl(path))
+
+
+def _read_own(name: str, path: Path, bad_lines: BadLines) -> Corpus:
+    if path.is_file():
+        is_lines = is_jsonl(path)
+        return read_jsonl_file(name, path, bad_lines) if is_lines else read_source(name, path)
+    folder = list_folder(path)
+    if consists_of_json_lines(folder):
+        return read_jsonl_folder(name, folder, bad_lines)
+    return read_text_folder(name, folder)
 
 
 def read_wikitext(name: str, folder: Path) -> Corpus:
@@ -105,7 +110,9 @@ def read_wikitext(name: str, folder: Path) -> Corpus:
         return lambda: articles(_decoded_lines(file), file.name)
 
     streams = {split: DocumentStream(reader(file)) for split, file in files.items()}
-    return Corpus(name, hash_files(list(files.values())), streams)
+    origins = {split: str(file) for split, file in files.items()}
+    remarks = _describe_others(folder, files.values())
+    return Corpus(name, hash_files(files.values()), streams, remarks=remarks, origins=origins)
 
 
 def articles(lines: Iterable[str], source: str) -> Iterator[Document]:
@@ -154,7 +161,7 @@ def read_enwik8(name: str, path: Path) -> Corpus:
             f"{file}: {n_bytes:,} bytes, more than enwik8 has; expected {ENWIK8_ORIGIN}"
         )
     cuts = [0]
-    with file.open("rb") as contents:
+    with reading(file), file.open("rb") as contents:
         for remaining in (2 * HELD_OUT_FRACTION, HELD_OUT_FRACTION):
             cut = n_bytes - round(remaining * n_bytes)
             contents.seek(max(0, cut - 3))
@@ -173,11 +180,17 @@ def read_enwik8(name: str, path: Path) -> Corpus:
         split: DocumentStream(reader(split, start, stop))
         for split, (start, stop) in zip(SPLITS, itertools.pairwise(cuts), strict=True)
     }
-    return Corpus(name, hash_files([file]), streams)
+    return Corpus(
+        name,
+        hash_files([file]),
+        streams,
+        remarks=_describe_others(path, [file]) if path.is_dir() else [],
+        origins=dict.fromkeys(SPLITS, str(file)),
+    )
 
 
 def _read_part(file: Path, split: Split, start: int, stop: int) -> Document:
-    with file.open("rb") as contents:
+    with reading(file), file.open("rb") as contents:
         contents.seek(start)
         part = contents.read(stop - start)
     return Document(f"{file.name}:{split}", decode_text(part, file, offset=start))
@@ -188,6 +201,14 @@ def _decoded_lines(file: Path) -> Iterator[str]:
     for line in read_lines(file):
         yield decode_text(line, file, offset=offset)
         offset += len(line)
+
+
+def _describe_others(folder: Path, used: Iterable[Path]) -> list[str]:
+    """Say, in at most one line, what else is in a published corpus's folder."""
+    kept = set(used)
+    with reading(folder):
+        others = [printable(path.name) for path in folder.iterdir() if path not in kept]
+    return [f"left out (no part of the published corpus): {name_some(others)}"] if others else []
 
 
 def _need_folder(name: str, path: Path) -> Path:

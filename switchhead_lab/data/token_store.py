@@ -1,7 +1,7 @@
 """Prepared tokens on disk: made once, in one step, and checked by hash."""
 
 import platform
-import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,22 +9,20 @@ from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
-from switchhead_lab.config.data import TextData, TokenizerConfig
+from switchhead_lab.config.data import TextData
 from switchhead_lab.config.identity import hash_of
-from switchhead_lab.config.part import Part
 from switchhead_lab.data.batches import Batch, TokenBatches, evaluation_token_batches
 from switchhead_lab.data.corpora import (
-    ENTRY_FILE,
     CorpusEntry,
     RegisteredCorpus,
     find_corpus,
     inspect_source,
+    is_registered,
     write_entry,
 )
 from switchhead_lab.data.documents import SPLITS, Corpus, Split
@@ -35,11 +33,23 @@ from switchhead_lab.data.encoding import (
     unigram_perplexity,
     write_tokens,
 )
+from switchhead_lab.data.file_errors import reading, writing
+from switchhead_lab.data.manifest import Manifest, SplitManifest, UnigramPerplexity
+from switchhead_lab.data.split_checks import (
+    CopyFinder,
+    describe_splits,
+    require_targets,
+    require_text,
+)
 from switchhead_lab.data.store_files import (
     MANIFEST_FILE,
+    is_whole,
     locked,
     made_whole,
+    open_array,
+    read_manifest,
     remove_leftovers,
+    remove_stores,
     require_hashes,
     sha256_of_file,
 )
@@ -56,59 +66,6 @@ from switchhead_lab.tracking.atomic import make_directory, write_text
 _REMEDY = "run `lab data prepare` again"
 
 Progress = Callable[[str], None]
-
-
-class SplitManifest(Part):
-    """One token file and what it holds."""
-
-    sha256: str
-    """SHA-256 of the token file."""
-    n_documents: int
-    """Documents, each of which ends with one end of document."""
-    n_bytes: int
-    """UTF-8 bytes of text."""
-    n_tokens: int
-    """Tokens, ends of document included."""
-
-
-class UnigramPerplexity(Part):
-    """Perplexity of a model that knows the frequency of tokens only: what any model must beat.
-
-    exp of the mean negative log-likelihood of the split's tokens, the probabilities being the train
-    split's counts plus one, normalised.
-    """
-
-    validation: float
-    """Perplexity per token of the validation split."""
-    test: float
-    """Perplexity per token of the test split."""
-
-
-class Manifest(Part):
-    """Contents of manifest.json: what was prepared, from what and by what."""
-
-    schema_version: Literal[1] = 1
-    """Version of this file's layout."""
-    corpus: str
-    """Name of the corpus."""
-    tokenizer: TokenizerConfig
-    """Kind and size of the tokenizer."""
-    max_train_tokens: int = 0
-    """Limit on the tokens of the train split; 0 where there was none."""
-    source_sha256: str
-    """SHA-256 of the corpus's source."""
-    skipped_lines: dict[str, int] = {}
-    """Lines of the source that held no document and were skipped, by name of file."""
-    tokenizer_sha256: str
-    """SHA-256 of the tokenizer file."""
-    splits: dict[Split, SplitManifest]
-    """Token files by split."""
-    unigram_perplexity: UnigramPerplexity
-    """Perplexity that needs no context."""
-    versions: dict[str, str]
-    """Versions of what made the tokens."""
-    created_at: str
-    """Time of preparation, UTC, ISO 8601."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +101,9 @@ class TokenStore:
         Raises:
             DataError: If the split does not fill one batch.
         """
-        return TokenBatches(self.tokens("train"), batch_size, seq_len, seed)
+        path = _token_path(self.path, "train")
+        with _named(str(path)):
+            return TokenBatches(self.tokens("train"), batch_size, seq_len, seed)
 
     def evaluation_batches(self, split: Split, batch_size: int, seq_len: int) -> Iterator[Batch]:
         """Yield batches in which every token of a split but the first is a target once."""
@@ -155,8 +114,12 @@ class TokenStore:
 
         Returns:
             Shape [n_tokens], uint16 in [0, vocab_size).
+
+        Raises:
+            DataError: If the file is missing, unreadable or of another size.
         """
-        return np.memmap(_token_path(self.path, split), dtype=TOKEN_DTYPE, mode="r")
+        shape = (self.manifest.splits[split].n_tokens,)
+        return open_array(_token_path(self.path, split), TOKEN_DTYPE, shape, _REMEDY)
 
     def tokenizer(self) -> Tokenizer:
         """Load the tokenizer the tokens were made with."""
@@ -196,15 +159,15 @@ def register(
     with locked(make_directory(data_dir / name)) as folder:
         old = _known_entry(data_dir, name, tolerate_damage=replace)
         if old is not None and old.source_sha256 != entry.source_sha256:
-            stores = [child for child in folder.iterdir() if child.is_dir()]
+            with reading(folder):
+                stores = [child for child in folder.iterdir() if child.is_dir()]
             if stores and not replace:
                 raise DataError(
                     f'corpus "{name}" is registered already with another text: {old.source_path} '
                     f"(SHA-256 {old.source_sha256}), now {entry.source_path} (SHA-256 "
                     f"{entry.source_sha256}); choose another --name or add --replace"
                 )
-            for store in stores:
-                shutil.rmtree(store)
+            remove_stores(stores)
         if old != entry:
             write_entry(data_dir, entry)
     return entry
@@ -234,9 +197,11 @@ def prepare(data_dir: Path, data: TextData, *, progress: Progress | None = None)
         store = find_store(data_dir, data)
         if store is not None:
             return store
+        target = folder / store_name(data)
+        if target.exists():
+            report(f"{target} is incomplete or outdated; preparing it anew")
         report(f"reading {data.corpus}")
         corpus = find_corpus(data_dir, data.corpus).read()
-        target = folder / store_name(data)
         with made_whole(target) as temporary:
             manifest = _fill(temporary, corpus, data, report)
     return TokenStore(target, manifest)
@@ -249,7 +214,7 @@ def find_store(data_dir: Path, data: TextData) -> TokenStore | None:
     sizes. Contents are checked by `TokenStore.verify`, since hashing takes time.
 
     Raises:
-        DataError: If the corpus is unknown.
+        DataError: If the corpus is unknown, the store cannot be read or a split has no target.
     """
     corpus = find_corpus(data_dir, data.corpus)
     store = _read_store(data_dir / data.corpus / store_name(data))
@@ -261,7 +226,9 @@ def find_store(data_dir: Path, data: TextData) -> TokenStore | None:
     if isinstance(corpus, RegisteredCorpus):
         is_same = manifest.source_sha256 == corpus.entry.source_sha256
         has_allowed_lines = corpus.entry.skip_bad_lines or not manifest.skipped_lines
-        return store if is_same and has_allowed_lines else None
+        if not is_same or not has_allowed_lines:
+            return None
+    require_targets(store.path, manifest)
     return store
 
 
@@ -278,49 +245,69 @@ def list_stores(data_dir: Path, corpus: str) -> list[TokenStore]:
 
 
 def _read_store(path: Path) -> TokenStore | None:
-    try:
-        manifest = Manifest.model_validate_json((path / MANIFEST_FILE).read_bytes())
-        for split in SPLITS:
-            n_bytes = manifest.splits[split].n_tokens * TOKEN_DTYPE.itemsize
-            if _token_path(path, split).stat().st_size != n_bytes:
-                return None
-        (path / tokenizer_file_name(manifest.tokenizer)).stat()
-    except (OSError, ValidationError, KeyError):
+    manifest = read_manifest(path, Manifest, _REMEDY)
+    if manifest is None or set(manifest.splits) != set(SPLITS):
         return None
-    return TokenStore(path, manifest)
+    sizes: dict[Path, int | None] = {path / tokenizer_file_name(manifest.tokenizer): None}
+    for split, part in manifest.splits.items():
+        sizes[_token_path(path, split)] = part.n_tokens * TOKEN_DTYPE.itemsize
+    return TokenStore(path, manifest) if is_whole(sizes, _REMEDY) else None
 
 
 def _fill(folder: Path, corpus: Corpus, data: TextData, report: Progress) -> Manifest:
     """Write tokenizer, tokens and manifest into a folder."""
     config = data.tokenizer
-    report(f"training tokenizer {tokenizer_id(config)}")
-    train = corpus.splits["train"]
-    with _named(corpus):
+    _warn(corpus.name, corpus.remarks)
+    with _named(f'corpus "{corpus.name}"'):
+        require_text(corpus)
+        report(f"training tokenizer {tokenizer_id(config)}")
         tokenizer = train_tokenizer(
-            config, training_texts(train, is_limited=data.max_train_tokens > 0)
+            config, training_texts(corpus.splits["train"], is_limited=data.max_train_tokens > 0)
         )
     tokenizer_path = folder / tokenizer_file_name(config)
-    tokenizer_path.write_bytes(tokenizer.to_bytes())
+    tokenizer_bytes = tokenizer.to_bytes()
+    with writing(tokenizer_path, len(tokenizer_bytes)):
+        tokenizer_path.write_bytes(tokenizer_bytes)
     encoded: dict[Split, EncodedSplit] = {}
-    for split in SPLITS:
+    copies = CopyFinder()
+    # Train last: it takes longest, and what it shares with the others is known by then.
+    for split in reversed(SPLITS):
         report(f"encoding {split}")
         limit = data.max_train_tokens if split == "train" else 0
-        with _named(corpus):
+        with _named(f'corpus "{corpus.name}"'):
             encoded[split] = write_tokens(
                 _token_path(folder, split),
-                corpus.splits[split],
+                copies.watch(split, corpus.splits[split]),
                 tokenizer,
                 max_tokens=limit,
                 report=report,
             )
+    described = [*describe_splits(encoded, tokenizer.unknown), *copies.describe()]
+    _warn(corpus.name, described)
+    manifest = _describe(folder, corpus, data, encoded, [*corpus.remarks, *described])
+    require_targets(corpus.origins, manifest)
+    contents = manifest.model_dump_json(indent=2) + "\n"
+    with writing(folder / MANIFEST_FILE, len(contents)):
+        write_text(folder / MANIFEST_FILE, contents)
+    return manifest
+
+
+def _describe(
+    folder: Path,
+    corpus: Corpus,
+    data: TextData,
+    encoded: dict[Split, EncodedSplit],
+    warnings: list[str],
+) -> Manifest:
     counts = {split: part.token_counts for split, part in encoded.items()}
-    manifest = Manifest(
+    return Manifest(
         corpus=corpus.name,
-        tokenizer=config,
+        tokenizer=data.tokenizer,
         max_train_tokens=data.max_train_tokens,
         source_sha256=corpus.source_sha256,
         skipped_lines=dict(sorted(corpus.skipped_lines.items())),
-        tokenizer_sha256=sha256_of_file(tokenizer_path, _REMEDY),
+        warnings=warnings,
+        tokenizer_sha256=sha256_of_file(folder / tokenizer_file_name(data.tokenizer), _REMEDY),
         splits={
             split: SplitManifest(
                 sha256=sha256_of_file(_token_path(folder, split), _REMEDY),
@@ -328,7 +315,7 @@ def _fill(folder: Path, corpus: Corpus, data: TextData, report: Progress) -> Man
                 n_bytes=part.n_bytes,
                 n_tokens=part.n_tokens,
             )
-            for split, part in encoded.items()
+            for split, part in ((split, encoded[split]) for split in SPLITS)
         },
         unigram_perplexity=UnigramPerplexity(
             validation=unigram_perplexity(counts["train"], counts["validation"]),
@@ -340,14 +327,17 @@ def _fill(folder: Path, corpus: Corpus, data: TextData, report: Progress) -> Man
         },
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    write_text(folder / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
-    return manifest
+
+
+def _warn(corpus: str, remarks: list[str]) -> None:
+    for remark in remarks:
+        sys.stderr.write(f'warning: corpus "{corpus}": {remark}\n')
 
 
 @contextmanager
-def _named(corpus: Corpus) -> Iterator[None]:
-    """Say which corpus it is that an error is about."""
-    prefix = f'corpus "{corpus.name}": '
+def _named(subject: str) -> Iterator[None]:
+    """Say what it is that an error is about."""
+    prefix = f"{subject}: "
     try:
         yield
     except DataError as error:
@@ -359,7 +349,7 @@ def _token_path(folder: Path, split: Split) -> Path:
 
 
 def _known_entry(data_dir: Path, name: str, *, tolerate_damage: bool) -> CorpusEntry | None:
-    if not (data_dir / name / ENTRY_FILE).exists():
+    if not is_registered(data_dir, name):
         return None
     try:
         corpus = find_corpus(data_dir, name)

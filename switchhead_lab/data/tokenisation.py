@@ -40,6 +40,11 @@ class Tokenizer(Protocol):
         """Id that follows every document."""
         ...
 
+    @property
+    def unknown(self) -> int | None:
+        """Id of what it has no token for; None if it has tokens for every text."""
+        ...
+
     def encode(self, text: str) -> TokenIds:
         """Return the ids of a text, without an end of document."""
         ...
@@ -61,6 +66,7 @@ class SentencePieces:
     U+2581 is spelled so too: SentencePiece writes it for a space and could not tell the two apart.
     """
 
+    unknown = None
     _VERBATIM = re.compile("([\n\u2581])")
 
     def __init__(self, model: bytes) -> None:
@@ -105,6 +111,7 @@ class Utf8Bytes:
 
     vocab_size = 256
     end_of_document = 0
+    unknown = None
 
     def encode(self, text: str) -> TokenIds:
         """Return the ids of a text.
@@ -129,14 +136,14 @@ class Utf8Bytes:
 class Characters:
     """One id per character; 0 is an unknown character, 1 ends a document."""
 
-    _UNKNOWN = 0
+    unknown = 0
     end_of_document = 1
     N_RESERVED = 2
 
     def __init__(self, characters: str, vocab_size: int) -> None:
         self.vocab_size = vocab_size
         self._characters = characters
-        self._id_of = np.full(0x110000, self._UNKNOWN, dtype=np.uint16)
+        self._id_of = np.full(0x110000, self.unknown, dtype=np.uint16)
         codes = [ord(character) for character in characters]
         self._id_of[codes] = np.arange(self.N_RESERVED, self.N_RESERVED + len(codes))
         unused = vocab_size - self.N_RESERVED - len(codes)
@@ -241,6 +248,11 @@ def _train_sentencepiece(vocab_size: int, texts: Iterable[str]) -> bytes:
     import sentencepiece
 
     lines = _sample_lines(texts)
+    if not lines:
+        raise DataError(
+            "the train split has no line with text, but SentencePiece is trained on such lines; "
+            "give it some text"
+        )
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(

@@ -81,11 +81,13 @@ def run_sweep(
     Raises:
         StorageError: If a disk or database refuses; the same call continues.
         RecordError: If another process is running this sweep.
-        DataError: If the corpus cannot be prepared.
+        DataError: If the corpus cannot be prepared or does not fill one batch.
         MatchError: If a declared model cannot be matched.
     """
     variants = declared_variants(sweep)
-    open_dataset(workspace.data_dir, sweep.data, progress=say)
+    dataset = open_dataset(workspace.data_dir, sweep.data, progress=say)
+    # All models have the same batches: one that is not filled would fail each of them in turn.
+    dataset.training_batches(sweep.training.batch_size, sweep.model.seq_len, seed=0)
     folder = make_directory(sweep_record_path(workspace.runs_dir, sweep).parent)
     lock = FileLock(folder / ".lock", timeout=0)
     try:

@@ -81,7 +81,7 @@ def execute_run(
         StorageError: If something cannot be written; the run goes on when it can.
         RunBusyError: If the run is being trained by another process.
         RecordError: If its data changed, or drift is not allowed.
-        DataError: If the corpus cannot be prepared.
+        DataError: If the corpus cannot be prepared, is damaged or does not fill one batch.
     """
     dataset = open_dataset(workspace.data_dir, config.data, progress=_say)
     make_directory(workspace.runs_dir)
@@ -142,6 +142,9 @@ class _Ending:
 def _execute(job: _Job, index: Index, parent_id: str | None) -> RunRecord:
     """Train a job in its run directory; however it ends, status and index say so."""
     job.dataset.verify()
+    # A split that fills no batch is refused before anything is written down.
+    config = job.config
+    job.dataset.training_batches(config.training.batch_size, config.model.seq_len, config.seed)
     run_dir = _open_run_dir(job)
     with interruption.last_act(lambda number: run_dir.abandon(f"ended at once by {number.name}")):
         mirror = index.start_run(read_run(run_dir.path), parent_id)

@@ -6,7 +6,7 @@ import pytest
 
 from switchhead_lab.config.files import merge_trees, parse
 from switchhead_lab.config.sweep import Sweep
-from switchhead_lab.errors import MatchError, RecordError, TrainingError
+from switchhead_lab.errors import DataError, MatchError, RecordError, TrainingError
 from switchhead_lab.sweeping import executor
 from switchhead_lab.sweeping.executor import run_sweep
 from switchhead_lab.sweeping.study import sampler_seed
@@ -246,6 +246,13 @@ def test_a_declared_model_that_cannot_be_matched_stops_before_training(workspace
     with pytest.raises(MatchError, match='sweep tiny, model "x": n_heads=9.*n_heads up to'):
         run(workspace, declare(models=[impossible]))
     assert not workspace.runs_dir.exists()
+
+
+def test_a_batch_that_the_corpus_does_not_fill_stops_before_training(workspace) -> None:
+    sweep = declare(training={"batch_size": 50_000})
+    with pytest.raises(DataError, match=r"train\.bin: the training split has .* tokens, but one b"):
+        run(workspace, sweep)
+    assert not sweep_record_path(workspace.runs_dir, sweep).exists()
 
 
 def test_a_second_process_is_refused(workspace) -> None:

@@ -1,0 +1,219 @@
+"""A user's texts: one file that is cut, or a folder of whole documents."""
+
+import hashlib
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from switchhead_lab.data.documents import (
+    HELD_OUT_FRACTION,
+    SPLITS,
+    Corpus,
+    Document,
+    Split,
+    corpus_of_documents,
+    hash_documents,
+)
+from switchhead_lab.data.file_errors import printable
+from switchhead_lab.data.source_files import (
+    TEXT,
+    TEXT_SUFFIXES,
+    SourceFolder,
+    list_folder,
+    name_some,
+)
+from switchhead_lab.data.text_reading import read_text
+from switchhead_lab.errors import DataError
+
+SPLIT_NAMES: dict[Split, tuple[str, ...]] = {
+    "train": ("train",),
+    "validation": ("validation", "valid", "val"),
+    "test": ("test",),
+}
+
+_SPLIT_SUFFIX = re.compile(r"\.txt(\.gz|\.zst)?$", re.IGNORECASE)
+_N_LINES_TO_JUDGE = 3
+
+
+def read_source(name: str, path: Path) -> Corpus:
+    """Read a user's text file or folder.
+
+    A file is cut at line ends into 90 % train, 5 % validation and 5 % test, in this order. A folder
+    with train.txt, validation.txt (or valid.txt, val.txt) and test.txt keeps that division, and so
+    does one with folders of these names. Of any other folder every visible text file below it is a
+    document: .txt, .md and .text, plain or compressed (.gz, .zst), in any case.
+
+    Args:
+        name: Name of the corpus.
+        path: File or folder.
+
+    Raises:
+        DataError: If the path is missing, empty, not UTF-8 text, or cannot be divided.
+    """
+    if path.is_file():
+        return _cut_file(name, path)
+    if not path.is_dir():
+        raise DataError(f"{path}: no such file or folder; give the path of a text to prepare")
+    return read_text_folder(name, list_folder(path))
+
+
+def read_text_folder(name: str, folder: SourceFolder) -> Corpus:
+    """Read a folder of texts.
+
+    Raises:
+        DataError: If it holds none, one is unusable, or they cannot be divided.
+    """
+    if not folder.texts:
+        raise DataError(
+            f"{folder.path}: holds no {', '.join(TEXT_SUFFIXES)} file and no JSONL; add text files "
+            f"or give another path{_found_instead(folder)}"
+        )
+    own_split = _find_own_split(folder)
+    if not own_split:
+        documents = _read_documents(folder, folder.texts)
+        corpus = corpus_of_documents(name, documents, str(folder.path))
+        corpus.remarks.extend(folder.remarks(folder.texts, "JSON beside texts"))
+        corpus.remarks.extend(_describe_json(documents))
+        return corpus
+    splits = {split: _read_documents(folder, own_split[split]) for split in SPLITS}
+    documents = [document for split in SPLITS for document in splits[split]]
+    used = [file for files in own_split.values() for file in files]
+    return Corpus(
+        name,
+        hash_documents(documents),
+        splits,
+        remarks=[
+            *folder.remarks(used, "not named after a split"),
+            *_describe_json(documents),
+        ],
+        origins={
+            split: f"{folder.path}/{name_some(map(folder.name_of, files))}"
+            for split, files in own_split.items()
+        },
+    )
+
+
+def _cut_file(name: str, path: Path) -> Corpus:
+    text = read_text(path)
+    contents = text.encode("utf-8")
+    n_bytes = len(contents)
+    cuts = [0]
+    for remaining in (2 * HELD_OUT_FRACTION, HELD_OUT_FRACTION):
+        cuts.append(contents.rfind(b"\n", 0, round(n_bytes * (1 - remaining))) + 1)
+    cuts.append(n_bytes)
+    splits: dict[Split, list[Document]] = {}
+    for split, start, stop in zip(SPLITS, cuts[:-1], cuts[1:], strict=True):
+        part = contents[start:stop].decode("utf-8")
+        if not part.strip():
+            raise DataError(
+                f"{path}: {split} would come out empty when the text is cut at line ends; give "
+                "more or shorter lines, or a folder with train.txt, validation.txt and test.txt"
+            )
+        splits[split] = [Document(f"{printable(path.name)}:{split}", part)]
+    return Corpus(
+        name,
+        hashlib.sha256(contents).hexdigest(),
+        splits,
+        remarks=[*_describe_suffix(path), *_describe_json([Document(printable(path.name), text)])],
+        origins=dict.fromkeys(SPLITS, str(path)),
+    )
+
+
+def _find_own_split(folder: SourceFolder) -> dict[Split, list[Path]]:
+    """Return the user's own split, by files or by folders, or nothing if none is declared."""
+    files: dict[Split, list[Path]] = {split: [] for split in SPLITS}
+    folders: dict[Split, list[Path]] = {split: [] for split in SPLITS}
+    for file in folder.texts:
+        first, *others = file.relative_to(folder.path).parts
+        split = _split_called(first if others else TEXT.sub("", first))
+        if split is not None:
+            (folders if others else files)[split].append(file)
+    if any(_SPLIT_SUFFIX.search(file.name) for file in files["train"]) or all(files.values()):
+        return _require_one_each(folder.path, files)
+    n_folders = sum(map(bool, folders.values()))
+    if not folders["train"] or n_folders < 2:
+        _refuse_split_below(folder)
+        return {}
+    for split, found in folders.items():
+        if not found:
+            raise DataError(
+                f"{folder.path}: its folders are splits, but none is {SPLIT_NAMES[split][0]}; add "
+                "it, or rename the folder train to have whole documents divided by rule"
+            )
+    return folders
+
+
+def _split_called(word: str) -> Split | None:
+    return next((split for split, names in SPLIT_NAMES.items() if word.lower() in names), None)
+
+
+def _refuse_split_below(folder: SourceFolder) -> None:
+    """Refuse a split in a folder below: divided by rule, its parts would be mixed."""
+    splits_in: dict[Path, set[Split | None]] = defaultdict(set)
+    for file in folder.texts:
+        splits_in[file.parent].add(_split_called(TEXT.sub("", file.name)))
+    for parent, found in splits_in.items():
+        if found.issuperset(SPLITS):
+            raise DataError(
+                f"{folder.path}: the files of a split are in {parent}; give that path, or rename "
+                "them to have whole documents divided by rule"
+            )
+
+
+def _require_one_each(folder: Path, files: dict[Split, list[Path]]) -> dict[Split, list[Path]]:
+    for split, found in files.items():
+        if not found:
+            raise DataError(
+                f"{folder}: holds {files['train'][0].name} but no {SPLIT_NAMES[split][0]}.txt; add "
+                f"it, or rename {files['train'][0].name} to have whole documents divided by rule"
+            )
+        if len(found) > 1:
+            names = " and ".join(sorted(file.name for file in found))
+            raise DataError(f"{folder}: holds {names}; keep one of them")
+    return files
+
+
+def _read_documents(folder: SourceFolder, files: Iterable[Path]) -> list[Document]:
+    return [Document(folder.name_of(file), read_text(file)) for file in files]
+
+
+def _describe_suffix(path: Path) -> list[str]:
+    """Say, in at most one line, that a table or the like is read as it stands."""
+    if not path.suffix or TEXT.search(path.name):
+        return []
+    return [
+        f"read as plain text, markup and separators included, as the suffix {path.suffix} has no "
+        f"reader: {printable(path.name)}; convert it to .txt or .jsonl if that is not meant"
+    ]
+
+
+def _describe_json(documents: Iterable[Document]) -> list[str]:
+    """Say, in at most one line, which texts look like JSON lines under another suffix."""
+    names = [document.id for document in documents if _is_json_lines(document.text)]
+    if not names:
+        return []
+    return [
+        f"read as text, although the lines are JSON objects with a field 'text': "
+        f"{name_some(names)}; give such files the suffix .jsonl to have the field read"
+    ]
+
+
+def _is_json_lines(text: str) -> bool:
+    if not text.lstrip().startswith("{"):
+        return False
+    lines = (line for line in text.split("\n") if line.strip())
+    for line, _ in zip(lines, range(_N_LINES_TO_JUDGE), strict=False):
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            return False
+        if not isinstance(value, dict) or "text" not in value:
+            return False
+    return True
+
+
+def _found_instead(folder: SourceFolder) -> str:
+    found = [name for names in folder.left_out.values() for name in names]
+    return f"; found {name_some(found)}" if found else ""
