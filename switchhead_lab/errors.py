@@ -13,6 +13,10 @@ class WorkspaceError(LabError):
     """The workspace (lab.toml) is missing, broken or not writable."""
 
 
+class StorageError(LabError):
+    """A disk or database cannot take what has to be written."""
+
+
 class DataError(LabError):
     """A corpus is missing, empty, unreadable or no longer what was prepared."""
 

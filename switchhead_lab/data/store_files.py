@@ -2,15 +2,20 @@
 
 import hashlib
 import shutil
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock
 
-from switchhead_lab.errors import DataError, WorkspaceError
-from switchhead_lab.tracking.atomic import make_directory, sync_directory
+from switchhead_lab.errors import DataError
+from switchhead_lab.tracking.atomic import (
+    make_directory,
+    remove_temporaries,
+    sync_directory,
+    temporary_path,
+    write_error,
+)
 
 MANIFEST_FILE = "manifest.json"
 LOCK_FILE = ".lock"
@@ -33,10 +38,10 @@ def made_whole(target: Path) -> Iterator[Path]:
         target: Folder of the store.
 
     Raises:
-        WorkspaceError: If it cannot be written.
+        StorageError: If the disk cannot take it.
+        WorkspaceError: If it cannot be written for another reason.
     """
-    name = f".{target.name}.{uuid.uuid4().hex[:8]}.tmp"
-    temporary = make_directory(target.with_name(name))
+    temporary = make_directory(temporary_path(target))
     try:
         yield temporary
         # A folder that is there but was not found valid is a damaged or outdated store.
@@ -45,15 +50,14 @@ def made_whole(target: Path) -> Iterator[Path]:
         temporary.rename(target)
         sync_directory(target.parent)
     except OSError as error:
-        raise WorkspaceError(f"{target}: cannot be written: {error.strerror}") from None
+        raise write_error(target, None, error) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def remove_leftovers(folder: Path) -> None:
     """Remove what a killed process left in a folder of stores, which must be locked."""
-    for stale in folder.glob(".*.tmp"):
-        shutil.rmtree(stale)
+    remove_temporaries(folder, ".+")
 
 
 def require_hashes(store: Path, expected: Mapping[Path, str], remedy: str) -> None:
