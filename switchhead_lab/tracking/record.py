@@ -171,13 +171,10 @@ def read_run(directory: Path) -> RunRecord:
     """Read a run directory.
 
     Raises:
-        RecordError: If it is not a run directory or a file in it is damaged.
+        RecordError: If it is not a run directory or a file in it is damaged or unreadable.
         ConfigError: If its configuration does not fit the schema any more.
     """
-    if not (directory / CONFIG_FILE).is_file():
-        raise RecordError(f"{directory}: not a run directory (no {CONFIG_FILE})")
-    path = directory / CONFIG_FILE
-    config = parse(RunConfig, read_toml(path), str(path))
+    config = read_config(directory)
     result_path = directory / RESULT_FILE
     return RunRecord(
         directory=directory,
@@ -185,9 +182,22 @@ def read_run(directory: Path) -> RunRecord:
         labels=read_part(RunLabels, directory / LABELS_FILE),
         config=config,
         status=read_part(RunStatus, directory / STATUS_FILE),
-        result=read_part(RunResult, result_path) if result_path.is_file() else None,
+        result=read_part(RunResult, result_path) if _is_there(result_path) else None,
         provenance=read_json(directory / PROVENANCE_FILE),
     )
+
+
+def read_config(directory: Path) -> RunConfig:
+    """Read the configuration of a run directory.
+
+    Raises:
+        RecordError: If it is not a run directory or may not be read.
+        ConfigError: If the configuration does not fit the schema any more.
+    """
+    path = directory / CONFIG_FILE
+    if not _is_there(path):
+        raise RecordError(f"{directory}: not a run directory (no {CONFIG_FILE})")
+    return parse(RunConfig, read_toml(path), str(path))
 
 
 def warn_of_damage(error: LabError) -> None:
@@ -205,9 +215,10 @@ def list_runs(
         on_damage: Called with the error of each run directory that cannot be read.
     """
     runs = []
-    for path in sorted(runs_dir.glob(f"*/{STATUS_FILE}")):
+    for path in sorted(runs_dir.glob("*/")):
         try:
-            runs.append(read_run(path.parent))
+            if _is_there(path / STATUS_FILE):
+                runs.append(read_run(path))
         except LabError as error:
             on_damage(error)
     return sorted(runs, key=lambda run: (run.status.started_at, run.name))
@@ -219,7 +230,7 @@ def find_run(runs_dir: Path, reference: str) -> RunRecord:
     Raises:
         RecordError: If there is none, or more than one.
     """
-    if (runs_dir / reference / STATUS_FILE).is_file():
+    if _is_there(runs_dir / reference / STATUS_FILE):
         return read_run(runs_dir / reference)
     runs = list_runs(runs_dir)
     found = [run for run in runs if run.run_hash.startswith(reference)]
@@ -233,11 +244,15 @@ def find_run(runs_dir: Path, reference: str) -> RunRecord:
 
 
 def find_by_config(runs_dir: Path, config: RunConfig) -> Path | None:
-    """Return the directory of the run with this configuration, if it was ever started."""
+    """Return the directory of the run with this configuration, if it was ever started.
+
+    Raises:
+        RecordError: If a directory that may be it is damaged or may not be read.
+    """
     run_hash = identity(config)
-    for path in sorted(runs_dir.glob(f"*-{run_hash[:8]}/{STATUS_FILE}")):
-        if read_run(path.parent).run_hash == run_hash:
-            return path.parent
+    for path in sorted(runs_dir.glob(f"*-{run_hash[:8]}/")):
+        if _is_there(path / STATUS_FILE) and read_run(path).run_hash == run_hash:
+            return path
     return None
 
 
@@ -245,11 +260,15 @@ def read_metrics(path: Path) -> Iterator[MetricPoint]:
     """Yield the points of a metrics file; a torn last line (a killed writer's) is left out.
 
     Raises:
-        RecordError: If a whole line is not a point.
+        RecordError: If a whole line is not a point, or the file may not be read.
     """
-    if not path.is_file():
+    if not _is_there(path):
         return
-    with path.open("rb") as file:
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    with file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 return
@@ -279,7 +298,7 @@ def read_part(schema: type[PartT], path: Path) -> PartT:
     except FileNotFoundError:
         raise RecordError(f"{path}: missing; the run directory is not complete") from None
     except OSError as error:
-        raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
+        raise _unreadable(path, error) from None
     except ValidationError as error:
         raise RecordError(f"{path}: damaged: {error.errors()[0]['msg']}") from None
 
@@ -295,6 +314,25 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise RecordError(f"{path}: missing; the run directory is not complete") from None
     except OSError as error:
-        raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
+        raise _unreadable(path, error) from None
     except ValueError as error:
         raise RecordError(f"{path}: damaged: {error}") from None
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a file exists; not being allowed to look is no answer.
+
+    Raises:
+        RecordError: If this user may not look.
+    """
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> RecordError:
+    reason = f"{path}: cannot be read: {error.strerror}"
+    if isinstance(error, PermissionError):
+        reason += f"; have its owner run `chmod -R g+rwX {path.parent}`"
+    return RecordError(reason)
