@@ -17,7 +17,7 @@ from switchhead_lab.config.workspace import Workspace
 from switchhead_lab.data.dataset import Dataset, open_dataset
 from switchhead_lab.errors import LabError, RecordError, TrainingError
 from switchhead_lab.model.transformer import build_model
-from switchhead_lab.tracking.atomic import make_directory
+from switchhead_lab.tracking.atomic import make_directory, write_error
 from switchhead_lab.tracking.mlflow_index import Index, Mirror
 from switchhead_lab.tracking.provenance import collect_provenance
 from switchhead_lab.tracking.record import (
@@ -65,6 +65,8 @@ def execute_run(
         TrainingError: If training failed; the run's status says why.
         RecordError: If the run is being trained by another process, or its data changed.
         DataError: If the corpus cannot be prepared.
+        StorageError: If the disk cannot take what has to be written.
+        WorkspaceError: If a folder or file is another user's and not writable.
     """
     dataset = open_dataset(workspace.data_dir, config.data, progress=_say)
     make_directory(workspace.runs_dir)
@@ -80,13 +82,16 @@ def execute_run(
     )
     lock = FileLock(workspace.runs_dir / f".{identity(config)[:16]}.lock", timeout=0)
     try:
-        with lock:
-            return _execute(_Job(workspace, config, labels, dataset, host, hooks), index, parent_id)
+        held = lock.acquire()
     except Timeout:
         raise RecordError(
             f"another process is training this configuration (lock {lock.lock_file}); "
             "wait for it, or end it and try again"
         ) from None
+    except OSError as error:  # another user's lock in a shared folder, or a full disk
+        raise write_error(Path(lock.lock_file), None, error) from None
+    with held:
+        return _execute(_Job(workspace, config, labels, dataset, host, hooks), index, parent_id)
 
 
 @dataclass(frozen=True)

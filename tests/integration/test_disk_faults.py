@@ -6,11 +6,13 @@ import shutil
 import pytest
 import torch
 from disk_faults import fail_disk_call
+from filelock import FileLock
 
 from switchhead_lab.config.identity import hash_of
-from switchhead_lab.errors import StorageError, TrainingError
+from switchhead_lab.errors import StorageError, TrainingError, WorkspaceError
 from switchhead_lab.tracking.mlflow_index import NoIndex
 from switchhead_lab.tracking.record import RunLabels, RunRecord, list_runs
+from switchhead_lab.training import run as run_module
 from switchhead_lab.training.checkpoint import load_latest
 from switchhead_lab.training.objectives import NextToken
 from switchhead_lab.training.run import execute_run
@@ -113,6 +115,19 @@ def test_a_full_disk_ends_the_run_and_more_room_continues_it(
     checkpoints = run.directory / "checkpoints"
     assert [path.name for path in checkpoints.iterdir()] == ["step-00000002"]
     assert outcome(train(workspace, config)) == expected
+
+
+def test_a_lock_that_is_another_user_s_is_a_clear_error(
+    workspace, tiny_config, monkeypatch
+) -> None:
+    def refuse(self, *_, **__):
+        raise PermissionError(13, "Permission denied", self.lock_file)
+
+    monkeypatch.setattr(FileLock, "_acquire", refuse)
+    monkeypatch.setattr(run_module, "open_dataset", lambda *_, **__: None)
+    monkeypatch.setattr(run_module, "_find_finished", lambda *_: None)
+    with pytest.raises(WorkspaceError, match=r"\.lock: cannot be written: Permission denied; make"):
+        train(workspace, tiny_config())
 
 
 def test_a_weight_that_is_not_finite_is_not_saved_though_the_loss_is(
