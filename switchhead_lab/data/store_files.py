@@ -2,7 +2,6 @@
 
 import hashlib
 import shutil
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,12 @@ from pydantic import ValidationError
 from switchhead_lab.config.part import Part
 from switchhead_lab.data.file_errors import read_failure, reading, write_failure, writing
 from switchhead_lab.errors import DataError
-from switchhead_lab.tracking.atomic import make_directory, sync_directory
+from switchhead_lab.tracking.atomic import (
+    make_directory,
+    remove_temporaries,
+    sync_directory,
+    temporary_path,
+)
 
 MANIFEST_FILE = "manifest.json"
 LOCK_FILE = ".lock"
@@ -50,10 +54,10 @@ def made_whole(target: Path) -> Iterator[Path]:
         target: Folder of the store.
 
     Raises:
-        WorkspaceError: If it cannot be written.
+        StorageError: If the disk cannot take it.
+        WorkspaceError: If it cannot be written for another reason.
     """
-    name = f".{target.name}.{uuid.uuid4().hex[:8]}.tmp"
-    temporary = make_directory(target.with_name(name))
+    temporary = make_directory(temporary_path(target))
     try:
         yield temporary
         # A folder that is there but was not found valid is a damaged or outdated store.
@@ -68,15 +72,9 @@ def made_whole(target: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what a killed process left in a folder of stores, which must be locked.
-
-    Raises:
-        WorkspaceError: If that is impossible.
-    """
-    with reading(folder):
-        leftovers = list(folder.glob(".*.tmp"))
+    """Remove what a killed process left in a folder of stores, which must be locked."""
     # A killed write of corpus.json leaves a file, a killed preparation a folder.
-    remove_stores(leftovers)
+    remove_temporaries(folder, ".+")
 
 
 def remove_stores(paths: Iterable[Path]) -> None:

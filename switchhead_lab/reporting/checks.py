@@ -84,6 +84,12 @@ def is_dirty(record: RunRecord) -> bool:
     return has_diff or (isinstance(git, dict) and git.get("dirty") is True)
 
 
+def _is_unknown(record: RunRecord) -> bool:
+    """Whether git named the commit of a run, but was stopped before it looked at the files."""
+    git = record.provenance.get("git")
+    return isinstance(git, dict) and git.get("dirty", False) is None
+
+
 def data_digest(record: RunRecord) -> str | None:
     """Return the digest of the tokens a run saw, where its provenance tells it."""
     digest = _manifest(record).get("digest")
@@ -139,6 +145,12 @@ def _code_warnings(frame: SweepFrame) -> Iterable[str]:
         yield (
             f"Note: {len(dirty)} of {len(frame.records)} runs were made with uncommitted changes, "
             "kept in their directories."
+        )
+    unknown = [record for record in frame.records if _is_unknown(record)]
+    if unknown:
+        yield (
+            f"Note: for {len(unknown)} of {len(frame.records)} runs git could not tell whether "
+            "there were uncommitted changes."
         )
 
 

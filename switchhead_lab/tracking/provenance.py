@@ -4,13 +4,13 @@ import importlib.metadata
 import os
 import platform
 import socket
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from switchhead_lab.tracking.git_state import SOURCE_PATHS, read_git_state
 from switchhead_lab.tracking.redaction import mask_passwords
 
 PACKAGES = (
@@ -41,9 +41,6 @@ ENVIRONMENT = (
     "TRITON_INTERPRET",
     "WORLD_SIZE",
 )
-GIT_OVERRIDES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
-GIT_TIMEOUT_SECONDS = 10.0
-MAX_UNTRACKED_LISTED = 500
 
 
 @dataclass(frozen=True)
@@ -53,15 +50,12 @@ class Provenance:
     Attributes:
         values: Plain data: git, versions, host, time, argv, environment, data_manifest,
             device.
-        uncommitted_diff: `git diff HEAD`; empty for a clean tree or without a repository.
+        uncommitted_diff: What differs from the commit in the source files, new ones included, for
+            `git apply`; empty for a clean tree or without a repository.
     """
 
     values: dict[str, Any]
-    uncommitted_diff: str
-
-
-class _GitError(Exception):
-    """Git is missing, refuses or takes too long."""
+    uncommitted_diff: bytes
 
 
 def collect_provenance(
@@ -70,6 +64,7 @@ def collect_provenance(
     data_manifest: Mapping[str, Any] | None,
     device: Mapping[str, Any] | None,
     command: Sequence[str],
+    source_paths: Sequence[str] = SOURCE_PATHS,
 ) -> Provenance:
     """Collect what is needed to say later where a run came from.
 
@@ -81,8 +76,13 @@ def collect_provenance(
         data_manifest: What the data were prepared from; None if there are none.
         device: Facts about the device, from whoever opened it.
         command: Command line that started the run.
+        source_paths: Files and folders of the project whose changes make it dirty.
     """
-    git, diff = _git_state(project_root)
+    git, diff = read_git_state(project_root, source_paths)
+    # Latin-1 maps every byte to a character and back, whatever the files' encodings are.
+    masked = mask_passwords(diff.decode("latin-1")).encode("latin-1")
+    if masked != diff:
+        git["reason"] = "passwords are masked in the diff, so it may not apply"
     values = {
         "git": git,
         "versions": _versions(),
@@ -93,61 +93,7 @@ def collect_provenance(
         "data_manifest": dict(data_manifest) if data_manifest is not None else None,
         "device": dict(device) if device is not None else None,
     }
-    return Provenance(values, mask_passwords(diff))
-
-
-def _git_state(folder: Path) -> tuple[dict[str, Any], str]:
-    """Return facts about the checkout and its uncommitted diff; without git, the reason."""
-    try:
-        top = Path(_git(folder, "rev-parse", "--show-toplevel").strip())
-        commit = _git(top, "rev-parse", "--verify", "HEAD").strip()
-        branch = _git(top, "rev-parse", "--abbrev-ref", "HEAD").strip()
-        listing = _git(top, "ls-files", "--others", "--exclude-standard", "-z")
-        # No external drivers: they are programs, and what they print cannot be applied again.
-        diff = _git(top, "diff", "--binary", "--no-color", "--no-ext-diff", "--no-textconv", "HEAD")
-    except _GitError as error:
-        return {"commit": None, "reason": str(error)}, ""
-    untracked = [name for name in listing.split("\0") if name]
-    state = {
-        "commit": commit,
-        "branch": None if branch == "HEAD" else branch,
-        "dirty": bool(diff or untracked),
-        "n_untracked": len(untracked),
-        "untracked": untracked[:MAX_UNTRACKED_LISTED],
-    }
-    return state, diff
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    """Run git without prompts, hooks, locks or monitors, so that it can neither hang nor write."""
-    options = ["-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}"]
-    environment = {
-        # Inside a git hook these name the hook's repository, whatever -C says.
-        **{name: value for name, value in os.environ.items() if name not in GIT_OVERRIDES},
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_OPTIONAL_LOCKS": "0",
-        "GIT_PAGER": "cat",
-        "LC_ALL": "C",
-    }
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *options, *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=environment,
-            timeout=GIT_TIMEOUT_SECONDS,
-            check=False,
-        )
-    except FileNotFoundError:
-        raise _GitError("git is not installed") from None
-    except subprocess.TimeoutExpired:
-        raise _GitError(f"git {arguments[0]} took longer than {GIT_TIMEOUT_SECONDS:g} s") from None
-    except OSError as error:
-        raise _GitError(f"git cannot be run: {error.strerror}") from None
-    if done.returncode != 0:
-        message = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise _GitError(message[0] if message else f"git {arguments[0]} failed")
-    return done.stdout.decode("utf-8", "replace")
+    return Provenance(values, masked)
 
 
 def _versions() -> dict[str, str | None]:

@@ -190,13 +190,10 @@ def read_run(directory: Path) -> RunRecord:
     """Read a run directory.
 
     Raises:
-        RecordError: If it is not a run directory or a file in it is damaged.
+        RecordError: If it is not a run directory or a file in it is damaged or unreadable.
         ConfigError: If its configuration does not fit the schema any more.
     """
-    if not (directory / CONFIG_FILE).is_file():
-        raise RecordError(f"{directory}: not a run directory (no {CONFIG_FILE})")
-    path = directory / CONFIG_FILE
-    config = parse(RunConfig, read_toml(path), str(path))
+    config = read_config(directory)
     result_path = directory / RESULT_FILE
     result = read_part(RunResult, result_path) if result_path.is_file() else None
     return RunRecord(
@@ -223,6 +220,19 @@ def _unknown_status(directory: Path, result: RunResult | None) -> RunStatus:
     )
 
 
+def read_config(directory: Path) -> RunConfig:
+    """Read the configuration of a run directory.
+
+    Raises:
+        RecordError: If it is not a run directory or may not be read.
+        ConfigError: If the configuration does not fit the schema any more.
+    """
+    path = directory / CONFIG_FILE
+    if not _is_there(path):
+        raise RecordError(f"{directory}: not a run directory (no {CONFIG_FILE})")
+    return parse(RunConfig, read_toml(path), str(path))
+
+
 def warn_of_damage(error: LabError) -> None:
     """Tell on stderr, in one line, that a run directory is left out."""
     sys.stderr.write(f"warning: left out: {' '.join(str(error).split())}\n")
@@ -238,12 +248,11 @@ def list_runs(
         on_damage: Called with the error of each run directory that cannot be read.
     """
     runs = []
-    for directory in sorted(path.parent for path in runs_dir.glob(f"*/{CONFIG_FILE}")):
-        # A directory that is just being made has neither.
-        if not any((directory / name).is_file() for name in (STATUS_FILE, RESULT_FILE)):
-            continue
+    for path in sorted(runs_dir.glob("*/")):
         try:
-            runs.append(read_run(directory))
+            # A directory that is just being made has neither.
+            if _is_there(path / STATUS_FILE) or _is_there(path / RESULT_FILE):
+                runs.append(read_run(path))
         except LabError as error:
             on_damage(error)
     return sorted(runs, key=lambda run: (run.status.started_at, run.name))
@@ -255,7 +264,7 @@ def find_run(runs_dir: Path, reference: str) -> RunRecord:
     Raises:
         RecordError: If there is none, or more than one.
     """
-    if (runs_dir / reference / CONFIG_FILE).is_file():
+    if _is_there(runs_dir / reference / CONFIG_FILE):
         return read_run(runs_dir / reference)
     runs = list_runs(runs_dir)
     found = [run for run in runs if run.run_hash.startswith(reference)]
@@ -277,11 +286,12 @@ def find_directory(runs_dir: Path, run_hash: str) -> Path | None:
     """Return the directory of the run with this identity, if it was ever started.
 
     Raises:
-        ConfigError: If a configuration beside it is damaged, so that it may be the one.
+        RecordError: If a directory that may be it may not be read.
+        ConfigError: If its configuration is damaged.
     """
-    for path in sorted(runs_dir.glob(f"*-{run_hash[:8]}/{CONFIG_FILE}")):
-        if identity(parse(RunConfig, read_toml(path), str(path))) == run_hash:
-            return path.parent
+    for path in sorted(runs_dir.glob(f"*-{run_hash[:8]}/")):
+        if _is_there(path / CONFIG_FILE) and identity(read_config(path)) == run_hash:
+            return path
     return None
 
 
@@ -297,11 +307,15 @@ def read_metrics(path: Path) -> Iterator[MetricPoint]:
     """Yield the points of a metrics file; a torn last line (a killed writer's) is left out.
 
     Raises:
-        RecordError: If a whole line is not a point.
+        RecordError: If a whole line is not a point, or the file may not be read.
     """
-    if not path.is_file():
+    if not _is_there(path):
         return
-    with path.open("rb") as file:
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    with file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 return
@@ -331,7 +345,7 @@ def read_part(schema: type[PartT], path: Path) -> PartT:
     except FileNotFoundError:
         raise RecordError(f"{path}: missing; the run directory is not complete") from None
     except OSError as error:
-        raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
+        raise _unreadable(path, error) from None
     except ValidationError as error:
         raise RecordError(f"{path}: damaged: {error.errors()[0]['msg']}") from None
 
@@ -347,6 +361,25 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise RecordError(f"{path}: missing; the run directory is not complete") from None
     except OSError as error:
-        raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
+        raise _unreadable(path, error) from None
     except ValueError as error:
         raise RecordError(f"{path}: damaged: {error}") from None
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a file exists; not being allowed to look is no answer.
+
+    Raises:
+        RecordError: If this user may not look.
+    """
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> RecordError:
+    reason = f"{path}: cannot be read: {error.strerror}"
+    if isinstance(error, PermissionError):
+        reason += f"; have its owner run `chmod -R g+rwX {path.parent}`"
+    return RecordError(reason)

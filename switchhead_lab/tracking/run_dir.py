@@ -2,20 +2,31 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from switchhead_lab.config.files import parse, read_toml, to_toml
+from switchhead_lab.config.files import to_toml
+from switchhead_lab.config.identity import identity
 from switchhead_lab.config.part import Part
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.errors import ConfigError, FailureCause, RecordError
 from switchhead_lab.tracking import record
-from switchhead_lab.tracking.atomic import make_directory, write_text
+from switchhead_lab.tracking.atomic import (
+    append,
+    make_directory,
+    remove_temporaries,
+    reported,
+    sync_directory,
+    write_bytes,
+    write_text,
+)
 from switchhead_lab.tracking.comparison import differing_fields
 from switchhead_lab.tracking.record import (
     MetricPoint,
@@ -24,6 +35,20 @@ from switchhead_lab.tracking.record import (
     RunState,
     RunStatus,
 )
+
+# Files that a run's own process writes, under the run's lock.
+_OWN_FILES = (
+    record.CONFIG_FILE,
+    record.LABELS_FILE,
+    record.PROVENANCE_FILE,
+    record.DIFF_FILE,
+    record.METRICS_FILE,
+    record.STATUS_FILE,
+    record.RESULT_FILE,
+    record.ROUTER_USE_FILE,
+)
+# `lab runs sync` writes the link without that lock, but never takes this long.
+_LINK_SECONDS = 3600.0
 
 
 class RunDir:
@@ -35,7 +60,7 @@ class RunDir:
     def __init__(self, path: Path, status: RunStatus) -> None:
         self.path = path
         self._status = status
-        self._metrics = (path / record.METRICS_FILE).open("a", encoding="utf-8")
+        self._metrics = _open_metrics(path)
 
     @classmethod
     def open(
@@ -44,11 +69,12 @@ class RunDir:
         config: RunConfig,
         labels: RunLabels,
         provenance: Mapping[str, Any],
-        uncommitted_diff: str,
+        uncommitted_diff: bytes,
     ) -> "RunDir":
         """Start a new attempt of a run, making its directory on the first one.
 
-        A directory of the same configuration is taken up again whatever its labels were.
+        A directory of the same configuration is taken up again whatever its labels were. What
+        killed attempts left half written is removed, so call it under the run's lock.
 
         Args:
             runs_dir: Folder of all runs.
@@ -56,17 +82,25 @@ class RunDir:
             labels: Names for a directory that has to be made.
             provenance: Plain data that says where the run comes from.
             uncommitted_diff: `git diff` against the commit; empty for a clean tree.
+
+        Raises:
+            StorageError: If the disk cannot take it.
+            WorkspaceError: If the folder is not writable.
+            RecordError: If what is there is damaged, unreadable or no run.
         """
+        remove_temporaries(runs_dir, rf".+-{identity(config)[:8]}")
         path = record.find_by_config(runs_dir, config)
         if path is None:
             path = runs_dir / record.run_name(config, labels)
             _create(path, config, labels)
         else:
+            remove_temporaries(path, "|".join(map(re.escape, _OWN_FILES)))
+            remove_temporaries(path, re.escape(record.MLFLOW_LINK_FILE), _LINK_SECONDS)
             _mend_metrics(path / record.METRICS_FILE)
         attempt = _next_attempt(path)
         for folder in (make_directory(path / record.ATTEMPTS_DIR / str(attempt)), path):
             write_text(folder / record.PROVENANCE_FILE, json.dumps(provenance, indent=2) + "\n")
-            write_text(folder / record.DIFF_FILE, uncommitted_diff)
+            write_bytes(folder / record.DIFF_FILE, uncommitted_diff)
         status = RunStatus(
             state="running",
             attempt=attempt,
@@ -92,12 +126,24 @@ class RunDir:
         kept = [point for point in record.read_metrics(path) if point.step <= step]
         self._metrics.close()
         write_text(path, "".join(_line(point) for point in kept))
-        self._metrics = path.open("a", encoding="utf-8")
+        self._metrics = _open_metrics(self.path)
 
     def add(self, point: MetricPoint) -> None:
-        """Append a point to the metrics file."""
-        self._metrics.write(_line(point))
-        self._metrics.flush()
+        """Append a point to the metrics file.
+
+        Raises:
+            StorageError: If the disk cannot take it; the points before stay.
+        """
+        append(self._metrics, self.path / record.METRICS_FILE, _line(point).encode())
+
+    def sync_metrics(self) -> None:
+        """Wait until all points are on the disk.
+
+        Raises:
+            StorageError: If the disk cannot take them.
+        """
+        with reported(self.path / record.METRICS_FILE):
+            os.fsync(self._metrics.fileno())
 
     def finish(self, result: RunResult, router_use: Mapping[str, Any] | None = None) -> None:
         """Write the result and close the run as finished.
@@ -145,19 +191,29 @@ def _create(path: Path, config: RunConfig, labels: RunLabels) -> None:
         raise RecordError(f"{path}: {_why_not_ours(path, config)}; move the directory away first")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    make_directory(temporary)
-    write_text(temporary / record.CONFIG_FILE, to_toml(config))
-    _write_part(temporary / record.LABELS_FILE, labels)
-    temporary.rename(path)
+    try:
+        make_directory(temporary)
+        write_text(temporary / record.CONFIG_FILE, to_toml(config))
+        _write_part(temporary / record.LABELS_FILE, labels)
+        with reported(path):
+            temporary.rename(path)
+            sync_directory(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _open_metrics(folder: Path) -> FileIO:
+    """Open the metrics file for appending, without a buffer."""
+    path = folder / record.METRICS_FILE
+    with reported(path):
+        return path.open("ab", buffering=0)
 
 
 def _why_not_ours(path: Path, config: RunConfig) -> str:
     """Say why a directory with a run's name is not that run's."""
     try:
-        found = parse(
-            RunConfig, read_toml(path / record.CONFIG_FILE), str(path / record.CONFIG_FILE)
-        )
-    except ConfigError as error:
+        found = record.read_config(path)
+    except (ConfigError, RecordError) as error:
         return f"holds no readable {record.CONFIG_FILE} ({error})"
     differences = differing_fields(config, found)
     changes = ", ".join(f"{d.field} = {d.second} instead of {d.first}" for d in differences)

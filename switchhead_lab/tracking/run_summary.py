@@ -215,6 +215,8 @@ def _provenance_lines(provenance: dict[str, Any]) -> Iterator[tuple[str, str]]:
     commit = git.get("commit")
     if commit:
         dirty = ", with uncommitted changes" if git.get("dirty") else ""
+        if git.get("dirty", False) is None:
+            dirty = f", uncommitted changes unknown: {git.get('reason', 'not recorded')}"
         yield "commit", f"{commit} ({git.get('branch') or 'no branch'}){dirty}"
     else:
         yield "commit", f"unknown: {git.get('reason', 'not recorded')}"

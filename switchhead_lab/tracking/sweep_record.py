@@ -7,6 +7,7 @@ edited there is another sweep, while one given more seeds, models or trials is c
 """
 
 import contextlib
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from switchhead_lab.config.identity import hash_of
 from switchhead_lab.config.part import Part
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import FailureCause, RecordError
-from switchhead_lab.tracking.atomic import make_directory, write_text
+from switchhead_lab.tracking.atomic import make_directory, remove_temporaries, write_text
 from switchhead_lab.tracking.record import RunState, read_part
 
 FILE_NAME = "sweep.json"
@@ -110,9 +111,13 @@ def read_sweep_record(path: Path) -> SweepRecord:
 
 
 def write_sweep_record(runs_dir: Path, record: SweepRecord) -> Path:
-    """Write a sweep record in one step and return its path."""
+    """Write a sweep record in one step and return its path.
+
+    What killed processes left of it is removed, so call it under the sweep's lock.
+    """
     path = sweep_record_path(runs_dir, record.sweep)
     make_directory(path.parent)
+    remove_temporaries(path.parent, re.escape(FILE_NAME))
     write_text(path, record.model_dump_json(indent=2) + "\n")
     return path
 

@@ -1,27 +1,50 @@
 """Checkpoints: whole or absent, checked on load, free of code.
 
     checkpoints/step-00000200/tensors.safetensors
-    checkpoints/step-00000200/checkpoint.json      step, counters, SHA-256 of the tensors
+    checkpoints/step-00000200/checkpoint.json      format, run, step, counters, SHA-256 of the
+                                                   tensors and of the manifest itself
 
-A checkpoint is made under a temporary name and renamed when complete.
+A checkpoint is made under a temporary name, synced to the disk and renamed when complete.
 """
 
+import errno
 import hashlib
 import json
+import os
+import re
 import shutil
-import warnings
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
+import torch
+from pydantic import Field, ValidationError
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from switchhead_lab.errors import RecordError
-from switchhead_lab.tracking.atomic import make_directory, sync_directory, write_text
+from switchhead_lab.config.identity import hash_of
+from switchhead_lab.config.part import Part
+from switchhead_lab.errors import RecordError, TrainingError
+from switchhead_lab.tracking.atomic import (
+    make_directory,
+    remove_temporaries,
+    reported,
+    require_space,
+    sync_directory,
+    temporary_path,
+    write_synced,
+)
 
 _TENSORS, _MANIFEST = "tensors.safetensors", "checkpoint.json"
+_FORMAT = 2
 _N_KEPT = 2
+_FOLDER = re.compile(r"step-(\d{8,})")
+# Bounds what a tensor takes in the header, its name apart, and what the manifest takes.
+_HEADER_BYTES_PER_TENSOR, _MANIFEST_BYTES = 256, 4096
 
 
 @dataclass(frozen=True)
@@ -43,71 +66,288 @@ class Progress:
     unlogged_targets: int = 0
 
 
-def save_checkpoint(directory: Path, progress: Progress, tensors: Mapping[str, Tensor]) -> Path:
+# Says what is wrong with a checkpoint for the run at hand; empty if nothing is.
+FaultOf = Callable[[Progress, Mapping[str, Tensor]], str]
+
+
+class DamagedCheckpointError(RecordError):
+    """A checkpoint is not what was written, or not of this run; the one before may serve."""
+
+
+class _Manifest(Part):
+    """Contents of checkpoint.json; what has a default is missing in format 1."""
+
+    format: int = 1
+    """Version of the layout on disk."""
+    run_hash: str = ""
+    """Identity of the run's configuration."""
+    step: int = Field(ge=0)
+    tokens: int = Field(ge=0)
+    seconds: float = Field(ge=0.0, allow_inf_nan=False)
+    unlogged_loss_nats: float = Field(default=0.0, allow_inf_nan=False)
+    unlogged_targets: int = Field(default=0, ge=0)
+    sha256: str
+    """SHA-256 of the tensors' file."""
+    manifest_sha256: str = ""
+    """SHA-256 of all other fields, in canonical JSON."""
+
+    @property
+    def progress(self) -> Progress:
+        """How far training was."""
+        return Progress(**{field.name: getattr(self, field.name) for field in fields(Progress)})
+
+
+def snapshot(step: int, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copy tensors to the CPU, so that training can go on while they are written.
+
+    Args:
+        step: Optimiser steps done.
+        tensors: Everything that changes during training, by name.
+
+    Raises:
+        TrainingError: If a value is not finite.
+    """
+    copies = {
+        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
+    for name, tensor in copies.items():
+        if not _is_finite(tensor):
+            raise TrainingError(
+                f"{name} is not finite after step {step}; no checkpoint was written and the one "
+                "before stays. Try a lower learning_rate or more warm-up",
+                cause="non-finite",
+            )
+    return copies
+
+
+def save_checkpoint(
+    directory: Path, progress: Progress, tensors: Mapping[str, Tensor], run_hash: str
+) -> Path:
     """Write a checkpoint and drop all but the newest two.
 
     Args:
         directory: The run's checkpoint folder; made if missing.
         progress: How far training is.
-        tensors: Everything that changes during training, by name.
+        tensors: What `snapshot` returned.
+        run_hash: Identity of the run's configuration.
 
     Returns:
         The checkpoint's folder.
+
+    Raises:
+        StorageError: If the disk cannot take it; nothing is left behind and the checkpoints before
+            stay.
     """
-    make_directory(directory)
     final = directory / f"step-{progress.step:08d}"
-    temporary = directory / f".{final.name}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    path = temporary / _TENSORS
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
-    manifest = {**asdict(progress), "sha256": _sha256(path)}
-    write_text(temporary / _MANIFEST, json.dumps(manifest, indent=2) + "\n")
-    shutil.rmtree(final, ignore_errors=True)
-    temporary.rename(final)
-    sync_directory(directory)
-    for old in _complete(directory)[:-_N_KEPT]:
-        shutil.rmtree(old)
+    temporary = temporary_path(final)
+    n_bytes = sum(tensor.nbytes + len(name.encode()) for name, tensor in tensors.items())
+    n_bytes += _HEADER_BYTES_PER_TENSOR * len(tensors) + _MANIFEST_BYTES
+    if not directory.is_dir():
+        make_directory(directory)
+        sync_directory(directory.parent)
+    require_space(final, n_bytes)
+    try:
+        with reported(final, n_bytes):
+            temporary.mkdir()
+            _write_contents(temporary, progress, tensors, run_hash)
+            if final.is_dir():  # passed over when training went on from an earlier one
+                _remove(final)
+            temporary.rename(final)
+            sync_directory(directory)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    _drop_old(directory, progress.step)
     return final
 
 
-def load_latest(directory: Path) -> tuple[Progress, dict[str, Tensor]] | None:
-    """Load the newest intact checkpoint, on the CPU; a damaged one is passed over with a warning.
+def load_latest(
+    directory: Path, run_hash: str | None = None, fault_of: FaultOf | None = None
+) -> tuple[Progress, dict[str, Tensor]] | None:
+    """Load the newest intact checkpoint, on the CPU; others are passed over with a warning.
+
+    Args:
+        directory: The run's checkpoint folder; may be missing.
+        run_hash: Identity that the run must have; None takes any.
+        fault_of: Says what makes a checkpoint unfit for the model at hand.
 
     Returns:
         None where there is no checkpoint.
+
+    Raises:
+        RecordError: If a checkpoint may not be read by this user: it can be fine, and training
+            anew would replace it.
     """
-    for path in reversed(_complete(directory)):
+    paths = _complete(directory)
+    while paths:
+        path = paths.pop()
         try:
-            return load_checkpoint(path)
-        except RecordError as error:
-            warnings.warn(f"{error}; taking the one before", stacklevel=2)
+            progress, tensors = load_checkpoint(path, run_hash)
+            fault = fault_of(progress, tensors) if fault_of is not None else ""
+            if not fault:
+                return progress, tensors
+            reason = f"{path}: checkpoint does not fit this run: {fault}"
+        except DamagedCheckpointError as error:
+            reason = str(error)
+        following = "the one before is taken" if paths else "training starts from the beginning"
+        sys.stderr.write(f"warning: passed over: {' '.join(reason.split())}; {following}\n")
     return None
 
 
-def load_checkpoint(path: Path) -> tuple[Progress, dict[str, Tensor]]:
+def load_checkpoint(path: Path, run_hash: str | None = None) -> tuple[Progress, dict[str, Tensor]]:
     """Load one checkpoint, on the CPU.
 
+    Args:
+        path: Its folder.
+        run_hash: Identity that the run must have; None takes any.
+
     Raises:
-        RecordError: If its contents are not what was written.
+        DamagedCheckpointError: If its contents are not what was written, or of another run.
+        RecordError: If this user may not read it.
     """
     try:
-        manifest = json.loads((path / _MANIFEST).read_text(encoding="utf-8"))
-        expected = manifest.pop("sha256")
-        progress = Progress(**manifest)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RecordError(f"{path}: checkpoint manifest damaged: {error}") from None
-    if _sha256(path / _TENSORS) != expected:
-        raise RecordError(f"{path}: checkpoint damaged: SHA-256 differs from its manifest")
-    return progress, load_file(path / _TENSORS)
+        manifest = _read_manifest(path)
+        if run_hash is not None and manifest.run_hash not in ("", run_hash):
+            raise DamagedCheckpointError(
+                f"{path}: checkpoint of another run ({manifest.run_hash[:16]}, this one is "
+                f"{run_hash[:16]})"
+            )
+        with (path / _TENSORS).open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != manifest.sha256:
+                raise DamagedCheckpointError(
+                    f"{path}: checkpoint damaged: SHA-256 of {_TENSORS} differs from {_MANIFEST}"
+                )
+        tensors = load_file(path / _TENSORS)
+    except PermissionError as error:
+        raise _unreadable(Path(error.filename or path)) from None
+    except OSError as error:
+        raise DamagedCheckpointError(
+            f"{error.filename or path}: checkpoint damaged: {error.strerror}"
+        ) from None
+    except SafetensorError as error:
+        raise DamagedCheckpointError(f"{path / _TENSORS}: checkpoint damaged: {error}") from None
+    for name, tensor in tensors.items():
+        if not _is_finite(tensor):
+            raise DamagedCheckpointError(f"{path}: checkpoint damaged: {name} is not finite")
+    return manifest.progress, tensors
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Remove what killed saves left in a checkpoint folder, which no other process may be using.
+
+    These are temporary folders, and checkpoints without a manifest that hold nothing but tensors.
+    """
+    remove_temporaries(directory, r"step-\d{8,}")
+    for path in _folders(directory):
+        names = {entry.name for entry in path.iterdir()} if os.access(path, os.R_OK) else {""}
+        if names <= {_TENSORS}:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _write_contents(
+    folder: Path, progress: Progress, tensors: Mapping[str, Tensor], run_hash: str
+) -> None:
+    """Write and sync tensors and manifest.
+
+    Raises:
+        OSError: If the disk cannot take them.
+    """
+    path = folder / _TENSORS
+    path.touch()
+    mode = path.stat().st_mode
+    try:
+        save_file(dict(tensors), path)
+    except SafetensorError as error:
+        # The library keeps the system's error number in its message only.
+        if number := re.search(r"os error (\d+)", str(error)):
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
+        raise OSError(errno.EIO, str(error), str(path)) from None
+    path.chmod(mode)  # it makes files that only their owner can read, whatever the umask says
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    values = {"format": _FORMAT, "run_hash": run_hash, **asdict(progress), "sha256": sha256}
+    values["manifest_sha256"] = hash_of(values)
+    write_synced(folder / _MANIFEST, (json.dumps(values, indent=2) + "\n").encode())
+    sync_directory(folder)
+
+
+def _read_manifest(path: Path) -> _Manifest:
+    try:
+        contents = (path / _MANIFEST).read_bytes()
+        values: dict[str, Any] = json.loads(contents)
+        manifest = _Manifest.model_validate_json(contents)
+        has_hash = not {"format", "run_hash", "manifest_sha256"}.isdisjoint(values)
+        others = {key: value for key, value in values.items() if key != "manifest_sha256"}
+        is_intact = not has_hash or hash_of(others) == manifest.manifest_sha256
+    except ValidationError as error:
+        details = error.errors()[0]
+        place = ".".join(map(str, details["loc"]))
+        raise _damaged(path, f"{place}: {details['msg']}" if place else details["msg"]) from None
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, str(error)) from None
+    if manifest.format > _FORMAT:
+        raise _damaged(path, f"format {manifest.format} is newer than {_FORMAT}; update this code")
+    if not is_intact:
+        raise _damaged(path, "its SHA-256 differs")
+    if path.name != f"step-{manifest.step:08d}":
+        raise _damaged(path, f"it says step {manifest.step}, its folder does not")
+    return manifest
+
+
+def _damaged(path: Path, reason: str) -> DamagedCheckpointError:
+    return DamagedCheckpointError(f"{path / _MANIFEST}: checkpoint damaged: {reason}")
+
+
+def _unreadable(path: Path) -> RecordError:
+    return RecordError(
+        f"{path}: cannot be read: Permission denied; have its owner run "
+        f"`chmod -R g+rwX {path.parent}`, then give the same command again"
+    )
+
+
+def _folders(directory: Path) -> list[Path]:
+    """Return the folders named as checkpoints, by step.
+
+    Raises:
+        RecordError: If this user may not list them.
+    """
+    try:
+        found = [path for path in directory.iterdir() if _FOLDER.fullmatch(path.name)]
+    except FileNotFoundError:
+        return []
+    except OSError:
+        raise _unreadable(directory) from None
+    return sorted((path for path in found if path.is_dir()), key=_step_of)
 
 
 def _complete(directory: Path) -> list[Path]:
-    return sorted(path.parent for path in directory.glob(f"step-*/{_MANIFEST}"))
+    try:
+        return [path for path in _folders(directory) if (path / _MANIFEST).exists()]
+    except PermissionError as error:
+        raise _unreadable(Path(error.filename)) from None
 
 
-def _sha256(path: Path) -> str:
-    if not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _step_of(path: Path) -> int:
+    match = _FOLDER.fullmatch(path.name)
+    assert match is not None, "only such folders are listed"
+    return int(match[1])
+
+
+def _drop_old(directory: Path, step: int) -> None:
+    """Remove all but the newest two checkpoints up to a step; later ones were passed over."""
+    for old in [path for path in _complete(directory) if _step_of(path) <= step][:-_N_KEPT]:
+        with suppress(OSError):  # tried again after the next checkpoint
+            _remove(old)
+
+
+def _remove(checkpoint: Path) -> None:
+    """Remove a checkpoint; one cut short leaves a name that `remove_leftovers` knows."""
+    doomed = temporary_path(checkpoint)
+    checkpoint.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    # A finite sum has finite terms only, and takes a fraction of the time of looking at each.
+    return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())

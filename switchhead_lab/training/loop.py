@@ -3,9 +3,12 @@
 import math
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from torch import Tensor
+
+from switchhead_lab.config.identity import identity
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.data.dataset import Dataset
 from switchhead_lab.data.documents import Split
@@ -13,7 +16,12 @@ from switchhead_lab.model.transformer import Transformer
 from switchhead_lab.tracking.interruption import interruption
 from switchhead_lab.tracking.record import MetricPoint
 from switchhead_lab.tracking.run_dir import RunDir
-from switchhead_lab.training.checkpoint import Progress, load_latest, save_checkpoint
+from switchhead_lab.training.checkpoint import (
+    Progress,
+    load_latest,
+    remove_leftovers,
+)
+from switchhead_lab.training.checkpoint_writer import CheckpointWriter
 from switchhead_lab.training.hooks import Hook, Prune
 from switchhead_lab.training.host import Host
 from switchhead_lab.training.objectives import Objective
@@ -61,6 +69,7 @@ class Trainer:
         self._stepper = Stepper(config, model, objective, batches, host)
         self.model = self._stepper.model
         self.progress = Progress()
+        self._checkpoints = CheckpointWriter(run_dir.checkpoints_dir, identity(config))
         # Wall times of the steps since the last recorded point.
         self._unlogged_seconds: list[float] = []
         # Steps done at the newest checkpoint.
@@ -73,17 +82,20 @@ class Trainer:
         A signal lets the step end and leaves a checkpoint of it.
 
         Raises:
-            TrainingError: If the loss or a gradient is not finite; no step is taken with it.
+            TrainingError: If the loss or a gradient is not finite; no step is taken with it. Also
+                if a weight is not finite when it is to be saved.
+            StorageError: If the disk cannot take a checkpoint or a metric.
         """
-        try:
-            return self._train()
-        except KeyboardInterrupt:
-            if self._is_between_steps and self.progress.step > self._saved_step:
-                self._save()
-            raise
+        self._resume()
+        with self._checkpoints:
+            try:
+                return self._train()
+            except KeyboardInterrupt:
+                if self._is_between_steps and self.progress.step > self._saved_step:
+                    self._save()
+                raise
 
     def _train(self) -> TrainingOutcome:
-        self._resume()
         training = self.config.training
         validation: SplitScore | None = None
         self.model.train()
@@ -179,17 +191,29 @@ class Trainer:
         return next((answer for answer in answers if answer is not None), None)
 
     def _save(self) -> None:
-        tensors = self._stepper.tensors()
-        save_checkpoint(self._run_dir.checkpoints_dir, self.progress, tensors)
+        # First: a checkpoint that outlives a power cut must find the points before it.
+        self._run_dir.sync_metrics()
+        self._checkpoints.save(self.progress, self._stepper.tensors())
         self._saved_step = self.progress.step
 
     def _resume(self) -> None:
-        loaded = load_latest(self._run_dir.checkpoints_dir)
+        directory = self._run_dir.checkpoints_dir
+        remove_leftovers(directory)
+        loaded = load_latest(directory, identity(self.config), self._fault_of)
         self._run_dir.drop_metrics_after(loaded[0].step if loaded else 0)
         if loaded is not None:
             self.progress, tensors = loaded
             self._stepper.load_tensors(tensors)
             self._saved_step = self.progress.step
+
+    def _fault_of(self, progress: Progress, tensors: Mapping[str, Tensor]) -> str:
+        """Say what makes a checkpoint unfit for this run; empty if nothing does."""
+        n_steps, tokens = self.config.training.n_steps, progress.step * self.config.tokens_per_step
+        if progress.step > n_steps:
+            return f"step {progress.step} of {n_steps}"
+        if progress.tokens != tokens:
+            return f"{progress.tokens} tokens after {progress.step} steps, {tokens} expected"
+        return self._stepper.fault_of(tensors)
 
 
 def _validation_metrics(score: SplitScore) -> dict[str, float]:

@@ -25,7 +25,7 @@ from switchhead_lab.errors import (
     TrainingError,
 )
 from switchhead_lab.model.transformer import build_model
-from switchhead_lab.tracking.atomic import make_directory
+from switchhead_lab.tracking.atomic import make_directory, write_error
 from switchhead_lab.tracking.code_identity import source_hashes
 from switchhead_lab.tracking.drift import find_drift
 from switchhead_lab.tracking.interruption import Interrupted, interruption
@@ -79,6 +79,7 @@ def execute_run(
         ConfigError: If the device is not there or cannot do what is asked.
         TrainingError: If training failed; the run's status says why.
         StorageError: If something cannot be written; the run goes on when it can.
+        WorkspaceError: If a folder or file is another user's and not writable.
         RunBusyError: If the run is being trained by another process.
         RecordError: If its data changed, or drift is not allowed.
         DataError: If the corpus cannot be prepared, is damaged or does not fill one batch.
@@ -99,16 +100,16 @@ def execute_run(
     run_hash = identity(config)
     lock = run_lock(workspace.runs_dir, run_hash)
     try:
-        lock.acquire()
+        held = lock.acquire()
     except Timeout:
         raise busy_error(workspace.runs_dir, run_hash) from None
-    try:
+    except OSError as error:  # another user's lock in a shared folder, or a full disk
+        raise write_error(Path(lock.lock_file), None, error) from None
+    with held:
         # Its last owner may have finished it while this process waited.
         return _find_finished(workspace.runs_dir, config, dataset) or _execute(
             job, index, parent_id
         )
-    finally:
-        lock.release()
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from switchhead_lab.training.captured_step import (
     step_graph,
 )
 from switchhead_lab.training.host import Host
+from switchhead_lab.training.layout import layout_fault
 from switchhead_lab.training.objectives import Objective
 from switchhead_lab.training.optimisation import (
     build_optimizer,
@@ -128,6 +129,11 @@ class Stepper:
             for layer, value in enumerate(memory):
                 tensors[f"memory.{number:04d}.{layer:04d}"] = value
         return tensors
+
+    def fault_of(self, tensors: Mapping[str, Tensor]) -> str:
+        """Say why `load_tensors` cannot take these; empty if it can."""
+        rows = self._config.training.micro_batch_size
+        return layout_fault(tensors, self.model, self._n_micro_batches, rows)
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Take up what `tensors` returned."""

@@ -23,7 +23,7 @@ def run_names(
     names = []
     for variant in ("dense", "switchhead"):
         labels = RunLabels(size="tiny", variant=variant)
-        run = RunDir.open(workspace.runs_dir, tiny_config(variant), labels, {}, "")
+        run = RunDir.open(workspace.runs_dir, tiny_config(variant), labels, {}, b"")
         run.add(MetricPoint(1, 64, 1_700_000_000.0, {"train/loss_nats": 2.0}))
         run.close("failed", 1, "on purpose")
         names.append(run.path.name)

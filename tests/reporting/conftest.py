@@ -115,7 +115,7 @@ class RecordWriter:
         labels = RunLabels(size=self.sweep.size, variant=name, sweep=self.sweep.name)
         if provenance is None:
             provenance = {"git": {"commit": COMMIT}, "data_manifest": MANIFEST}
-        run = RunDir.open(self.runs_dir, config, labels, provenance, diff)
+        run = RunDir.open(self.runs_dir, config, labels, provenance, diff.encode())
         if perplexity is None:
             run.close(state, 50, reason)
         else:

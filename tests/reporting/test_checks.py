@@ -100,6 +100,17 @@ def test_uncommitted_diff_counts_as_change(make_writer):
     assert any("1 of 1 runs" in line for line in warning_lines(_frame(writer)))
 
 
+def test_runs_that_git_could_not_judge_are_counted(make_writer):
+    writer = make_writer()
+    git = {"commit": "c" * 40, "dirty": None, "reason": "git diff took longer than 10 s"}
+    provenance = {"git": git, "data_manifest": MANIFEST}
+    writer.add("dense", "baseline", writer.dense(), 0, 35.0, provenance=provenance)
+    writer.add("dense", "baseline", writer.dense(), 1, 35.0)
+    lines = warning_lines(_frame(writer))
+    assert any(line.startswith("Note: for 1 of 2 runs git could not tell") for line in lines)
+    assert not any("were made with uncommitted" in line for line in lines)
+
+
 def test_untrained_model_is_called_untrained(make_writer):
     writer = make_writer()
     provenance = {"data_manifest": MANIFEST}

@@ -80,7 +80,7 @@ def open_run(
             "data_manifest": {"digest": "d1"},
         }
         labels = RunLabels(size="tiny", variant=attention, sweep=sweep)
-        run = RunDir.open(runs_dir, tiny_config(attention, **config), labels, provenance, "diff")
+        run = RunDir.open(runs_dir, tiny_config(attention, **config), labels, provenance, b"diff")
         opened.append(run)
         return run
 

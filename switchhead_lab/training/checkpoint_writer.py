@@ -1,0 +1,72 @@
+"""Writing checkpoints beside training, which waits for the disk only where it has to."""
+
+import sys
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from torch import Tensor
+
+from switchhead_lab.errors import LabError
+from switchhead_lab.training.checkpoint import Progress, save_checkpoint, snapshot
+
+
+class CheckpointWriter:
+    """Writes a run's checkpoints, one at a time, in a thread of its own.
+
+    As a context, it leaves no checkpoint half written: the block ends when the last one is on the
+    disk, and with the error of one that could not be written.
+
+    Args:
+        directory: The run's checkpoint folder.
+        run_hash: Identity of the run's configuration.
+    """
+
+    def __init__(self, directory: Path, run_hash: str) -> None:
+        self._directory, self._run_hash = directory, run_hash
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._pending: Future[Path] | None = None
+
+    def save(self, progress: Progress, tensors: Mapping[str, Tensor]) -> None:
+        """Copy the tensors and begin to write them; wait first for the checkpoint before.
+
+        Raises:
+            TrainingError: If a value is not finite; nothing is written.
+            StorageError: If the checkpoint before could not be written.
+        """
+        self.wait()
+        copies = snapshot(progress.step, tensors)
+        self._pending = self._executor.submit(
+            save_checkpoint, self._directory, progress, copies, self._run_hash
+        )
+
+    def wait(self) -> None:
+        """Wait until the last checkpoint is on the disk.
+
+        Raises:
+            StorageError: If it could not be written.
+        """
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            self.wait()
+        except LabError as failure:
+            if error is None:
+                raise
+            # What ended training is what the caller has to know.
+            sys.stderr.write(f"warning: checkpoint not written: {failure}\n")
+        finally:
+            self._executor.shutdown()

@@ -1,0 +1,79 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from switchhead_lab.benchmark.step import RandomBatches
+from switchhead_lab.config.schema import RunConfig
+from switchhead_lab.model.transformer import build_model
+from switchhead_lab.training.host import Host
+from switchhead_lab.training.objectives import build_objective
+from switchhead_lab.training.step import Stepper
+
+Tensors = dict[str, Tensor]
+WEIGHT = "model.final_norm.weight"
+MEMORY = "memory.0001.0001"
+
+
+def stepper_of(config: RunConfig) -> Stepper:
+    model = build_model(config.model, config.vocab_size, config.seed, config.n_outputs).train()
+    host = Host(torch.device("cpu"), "fp32", {"device_name": "test"})
+    return Stepper(config, model, build_objective(config.objective), RandomBatches(config), host)
+
+
+@pytest.mark.parametrize("attention", ["dense", "switchhead"])
+@pytest.mark.parametrize("n_steps", [1, 3])
+def test_what_a_stepper_saves_another_one_takes(
+    tiny_config: Callable[..., RunConfig], attention: str, n_steps: int
+) -> None:
+    config = tiny_config(attention, micro_batch_size=2)
+    stepper = stepper_of(config)
+    for number in range(n_steps):
+        stepper.step(number)
+    tensors = stepper.tensors()
+    fresh = stepper_of(config)
+    assert fresh.fault_of(tensors) == ""
+    fresh.load_tensors(tensors)
+    assert fresh.tensors().keys() == tensors.keys()
+
+
+def drop(name: str) -> Callable[[Tensors], Any]:
+    return lambda tensors: tensors.pop(name)
+
+
+def put(name: str, like: Callable[[Tensor], Tensor]) -> Callable[[Tensors], Any]:
+    return lambda tensors: tensors.update({name: like(tensors.get(name, torch.zeros(3)))})
+
+
+FAULTS: list[tuple[str, Callable[[Tensors], Any]]] = [
+    (f"{WEIGHT} is missing", drop(WEIGHT)),
+    (f"{WEIGHT} is float32 (17,), not float32 (16,)", put(WEIGHT, lambda _: torch.zeros(17))),
+    (f"{WEIGHT} is float64 (16,), not float32 (16,)", put(WEIGHT, Tensor.double)),
+    ("optimizer.final_norm.weight.step is missing", drop("optimizer.final_norm.weight.step")),
+    (
+        "optimizer.final_norm.weight.exp_avg is float32 (1, 16), not float32 (16,)",
+        put("optimizer.final_norm.weight.exp_avg", lambda value: value[None]),
+    ),
+    ("model.surprise does not belong to this model", put("model.surprise", Tensor.clone)),
+    ("optimizer.output.bias.max_exp does not", put("optimizer.output.bias.max_exp", Tensor.clone)),
+    (f"{MEMORY} is missing", drop(MEMORY)),
+    ("memory.0002.0000 does not belong", put("memory.0002.0000", lambda _: torch.zeros(2, 1, 16))),
+    (f"{MEMORY} is float32 (2, 17, 16), not", put(MEMORY, lambda _: torch.zeros(2, 17, 16))),
+    (f"{MEMORY} is float32 (3, 16, 16), not", put(MEMORY, lambda _: torch.zeros(3, 16, 16))),
+    (f"{MEMORY} is float32 (2, 16, 8), not", put(MEMORY, lambda _: torch.zeros(2, 16, 8))),
+    (f"{MEMORY} is float32 (16,), not", put(MEMORY, lambda value: value[0, 0])),
+    (f"{MEMORY} is int64 (2, 16, 16), not", put(MEMORY, Tensor.long)),
+]
+
+
+@pytest.mark.parametrize(("fault", "damage"), FAULTS, ids=[fault for fault, _ in FAULTS])
+def test_a_tensor_that_does_not_fit_is_named(
+    tiny_config: Callable[..., RunConfig], fault: str, damage: Callable[[Tensors], Any]
+) -> None:
+    stepper = stepper_of(tiny_config("dense", micro_batch_size=2))
+    stepper.step(0)
+    tensors = dict(stepper.tensors())
+    damage(tensors)
+    assert stepper.fault_of(tensors).startswith(fault)
