@@ -19,7 +19,7 @@ from switchhead_lab.data.example_store import (
     prepare_examples,
 )
 from switchhead_lab.data.listops import generate_splits
-from switchhead_lab.errors import DataError, WorkspaceError
+from switchhead_lab.errors import DataError, StorageError
 
 DATA = ListOpsData(kind="listops", n_train=60, n_validation=12, n_test=11)
 GENERATING = "generating 83 ListOps examples"
@@ -208,7 +208,7 @@ def test_interrupted_preparation_leaves_nothing(data_dir: Path, monkeypatch, err
         raise error
 
     monkeypatch.setattr(example_store, "_describe_split", fail)
-    expected = WorkspaceError if isinstance(error, OSError) else KeyboardInterrupt
+    expected = StorageError if isinstance(error, OSError) else KeyboardInterrupt
     with pytest.raises(expected):
         prepare_examples(data_dir, DATA)
     assert {path.name for path in (data_dir / "listops").iterdir()} <= {".lock"}

@@ -20,7 +20,7 @@ from switchhead_lab.data.token_store import (
     prepare,
     register,
 )
-from switchhead_lab.errors import DataError, WorkspaceError
+from switchhead_lab.errors import DataError, StorageError, WorkspaceError
 
 BYTES = TextData(corpus="letters", tokenizer=ByteTokenizer())
 CONFIGS = [
@@ -165,7 +165,7 @@ def test_interrupted_preparation_leaves_nothing(registered: Path, monkeypatch, e
         raise error
 
     monkeypatch.setattr(token_store, "write_tokens", fail)
-    expected = WorkspaceError if isinstance(error, OSError) else KeyboardInterrupt
+    expected = StorageError if isinstance(error, OSError) else KeyboardInterrupt
     with pytest.raises(expected):
         prepare(registered, BYTES)
     left = {path.name for path in (registered / "letters").iterdir()}
