@@ -15,7 +15,8 @@ from typing import IO, Any
 
 from switchhead_lab.errors import WorkspaceError
 from switchhead_lab.tracking.atomic import make_directory
-from switchhead_lab.tracking.mlflow_store import is_server, prepare_database, quiet_environment
+from switchhead_lab.tracking.mlflow_environment import is_server, quiet_environment
+from switchhead_lab.tracking.mlflow_store import prepare_database
 from switchhead_lab.tracking.redaction import mask_passwords
 
 HOST = "127.0.0.1"

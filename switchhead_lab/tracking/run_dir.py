@@ -37,6 +37,8 @@ class RunDir:
         labels: RunLabels,
         provenance: Mapping[str, Any],
         uncommitted_diff: str,
+        *,
+        unsynced_mark: str = "",
     ) -> "RunDir":
         """Start a new attempt of a run, making its directory on the first one.
 
@@ -48,23 +50,30 @@ class RunDir:
             labels: Names for a directory that has to be made.
             provenance: Plain data that says where the run comes from.
             uncommitted_diff: `git diff` against the commit; empty for a clean tree.
+            unsynced_mark: Why MLflow lacks the attempt so far; empty without MLflow.
         """
         path = record.find_by_config(runs_dir, config)
         previous = None
         if path is None:
             path = runs_dir / record.run_name(config, labels)
-            _create(path, config, labels)
+            _create(path, config, labels, unsynced_mark)
         else:
+            if unsynced_mark:  # before the attempt changes anything
+                write_text(path / record.UNSYNCED_FILE, unsynced_mark)
             previous = record.read_part(RunStatus, path / record.STATUS_FILE)
             _mend_metrics(path / record.METRICS_FILE)
         write_text(path / record.PROVENANCE_FILE, json.dumps(provenance, indent=2) + "\n")
         write_text(path / record.DIFF_FILE, uncommitted_diff)
+        now = time.time()
         status = RunStatus(
             state="running",
             attempt=previous.attempt + 1 if previous else 1,
             pid=os.getpid(),
             host=socket.gethostname(),
-            started_at=time.time(),
+            started_at=now,
+            first_started_at=(previous.first_started_at or previous.started_at)
+            if previous
+            else now,
         )
         _write_part(path / record.STATUS_FILE, status)
         return cls(path, status)
@@ -106,13 +115,15 @@ class RunDir:
         _write_part(self.path / record.STATUS_FILE, self._status.model_copy(update=final))
 
 
-def _create(path: Path, config: RunConfig, labels: RunLabels) -> None:
+def _create(path: Path, config: RunConfig, labels: RunLabels, unsynced_mark: str) -> None:
     """Make a directory with configuration and labels under its final name in one step."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     make_directory(temporary)
     write_text(temporary / record.CONFIG_FILE, to_toml(config))
     _write_part(temporary / record.LABELS_FILE, labels)
+    if unsynced_mark:
+        write_text(temporary / record.UNSYNCED_FILE, unsynced_mark)
     if path.is_dir():  # left by a start that was killed before its status was written
         shutil.rmtree(path)
     temporary.rename(path)

@@ -105,7 +105,7 @@ def _execute(job: _Job, index: Index, parent_id: str | None) -> RunRecord:
     """Train a job in its run directory; whatever happens, the status says what became of it."""
     config = job.config
     job.dataset.verify()
-    run_dir = _open_run_dir(job)
+    run_dir = _open_run_dir(job, index.unsynced_mark)
     mirror = index.start_run(read_run(run_dir.path), parent_id)
     trainer = None
     state: RunState = "failed"
@@ -142,7 +142,7 @@ def _execute(job: _Job, index: Index, parent_id: str | None) -> RunRecord:
     return read_run(run_dir.path)
 
 
-def _open_run_dir(job: _Job) -> RunDir:
+def _open_run_dir(job: _Job, unsynced_mark: str) -> RunDir:
     """Write down what is run and where it comes from, before anything runs."""
     provenance = collect_provenance(
         Path(switchhead_lab.__file__).parents[1],
@@ -151,7 +151,9 @@ def _open_run_dir(job: _Job) -> RunDir:
         command=sys.argv,
     )
     runs_dir, diff = job.workspace.runs_dir, provenance.uncommitted_diff
-    return RunDir.open(runs_dir, job.config, job.labels, provenance.values, diff)
+    return RunDir.open(
+        runs_dir, job.config, job.labels, provenance.values, diff, unsynced_mark=unsynced_mark
+    )
 
 
 def _say(text: str) -> None:
