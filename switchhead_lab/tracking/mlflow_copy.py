@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from switchhead_lab.tracking import record as files
@@ -84,8 +85,7 @@ def copy_of_run(record: RunRecord, parent_id: str | None, state: RunState) -> Ml
         RecordError: If its metrics are damaged.
     """
     points = list(record.metrics())
-    rows = Counter({row for point in points for row in point_rows(point)})
-    rows.update(set(result_rows(record)) - set(rows))
+    all_rows = chain.from_iterable([*map(point_rows, points), result_rows(record)])
     status = record.status
     last_sign = points[-1].time if points else status.started_at  # of a run that was killed
     return MlflowCopy(
@@ -94,7 +94,7 @@ def copy_of_run(record: RunRecord, parent_id: str | None, state: RunState) -> Ml
         end_ms=None if state == "running" else end_milliseconds(status, last_sign),
         params=params_of(record.config),
         tags={**run_tags(record, parent_id), TAG_STATE: state},
-        rows=rows,
+        rows=Counter(dict.fromkeys(all_rows, 1)),  # MLflow keeps equal rows once
         file_hashes=hash_files(record.directory),
     )
 

@@ -195,7 +195,9 @@ class MlflowIndex:
         In a sweep whose parent run could not be made, runs wait for it until the sweep's end.
         """
         run_id = None
-        if self._sweep is None or parent_id is not None:
+        if self._sweep is not None and parent_id is None:
+            mark_unsynced(record.directory, "waits for the parent run of its sweep")
+        else:
             run_id = self.attempt(
                 lambda store: store.begin_run(record, parent_id), record.directory
             )

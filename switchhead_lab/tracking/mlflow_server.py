@@ -16,6 +16,7 @@ from typing import IO, Any
 from switchhead_lab.errors import WorkspaceError
 from switchhead_lab.tracking.atomic import make_directory
 from switchhead_lab.tracking.mlflow_environment import is_server, quiet_environment
+from switchhead_lab.tracking.mlflow_index import EXPERIMENT
 from switchhead_lab.tracking.mlflow_store import prepare_database
 from switchhead_lab.tracking.redaction import mask_passwords
 
@@ -52,7 +53,7 @@ def serve_ui(
         announce(f"MLflow is served at {mask_passwords(tracking_uri)}")
         return
     quiet_environment()
-    prepare_database(tracking_uri, artifact_dir)
+    prepare_database(tracking_uri, artifact_dir, EXPERIMENT)
     free = free_port(port)
     if free != port:
         announce(f"port {port} is taken; using {free}")
