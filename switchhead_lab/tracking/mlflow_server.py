@@ -28,6 +28,28 @@ POLL_SECONDS = 0.1
 N_LINES_SHOWN = 15
 # SIGHUP comes when a terminal closes; the server, in a session of its own, would not get it.
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+# Starts the server and ends its process group once the pipe from `lab ui` breaks, which it does
+# whatever kills `lab ui`. Works wherever there are process groups, unlike PR_SET_PDEATHSIG.
+_WATCHDOG = """
+import os, signal, subprocess, sys, threading, time
+
+def watch():
+    os.read(0, 1)
+    is_orphaned.set()
+    os.killpg(0, signal.SIGTERM)
+    time.sleep(float(sys.argv[1]))
+    os.killpg(0, signal.SIGKILL)
+
+is_orphaned = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: None)  # it outlives the server, to kill what lingers
+server = subprocess.Popen(sys.argv[2:], stdin=subprocess.DEVNULL)
+watcher = threading.Thread(target=watch, daemon=True)
+watcher.start()
+code = server.wait()
+if is_orphaned.is_set():
+    watcher.join()
+sys.exit(code)
+"""
 
 
 def serve_ui(
@@ -90,8 +112,8 @@ def free_port(first: int) -> int:
 def _start(
     tracking_uri: str, artifact_dir: Path, port: int, log: IO[bytes]
 ) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "mlflow", "server"]
-    command += ["--host", HOST, "--port", str(port), "--workers", "1"]
+    command = [sys.executable, "-c", _WATCHDOG, str(STOP_SECONDS), sys.executable]
+    command += ["-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     environment = {
         **os.environ,
         # In the environment rather than on the command line, which every user can read.
@@ -103,7 +125,7 @@ def _start(
         command,
         cwd=make_directory(artifact_dir),  # MLflow looks for stores of its own where it is started
         env=environment,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,  # what the watchdog waits on
         stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,  # so that the server and its worker can be stopped together
@@ -145,6 +167,8 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
             time.sleep(POLL_SECONDS)
         _signal_group(process, signal.SIGKILL)
         process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
 
 
 def _signal_group(process: "subprocess.Popen[bytes]", number: int) -> bool:
