@@ -32,6 +32,7 @@ def list_(
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.tracking.record import list_runs
     from switchhead_lab.tracking.run_summary import RunSummary, select_runs, summarise_run
+    from switchhead_lab.tracking.unsynced import unsynced_notice
 
     runs_dir = find_workspace().runs_dir
     runs = select_runs(list_runs(runs_dir), runs_dir, sweep=sweep, state=state)
@@ -43,6 +44,8 @@ def list_(
         print_table(f"Runs in {runs_dir}", RunSummary.COLUMNS, rows, n_text_columns=2)
     else:
         typer.echo(f"no runs in {runs_dir}; start one with `lab train` or `lab sweep`")
+    if not as_json and (notice := unsynced_notice(runs_dir)):
+        typer.echo(notice)
 
 
 @app.command()
@@ -107,5 +110,5 @@ def sync(
     workspace = find_workspace()
     runs_dir = workspace.runs_dir
     chosen = [find_run(runs_dir, name) for name in runs] if runs else list_runs(runs_dir)
-    n_copied = sync_workspace(workspace, chosen, only_unsynced=unsynced)
+    n_copied = sync_workspace(workspace, chosen, only_unsynced=unsynced, is_whole=not runs)
     typer.echo(f"runs up to date in MLflow: {n_copied}")

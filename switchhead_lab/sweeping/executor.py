@@ -35,7 +35,6 @@ from switchhead_lab.sweeping.plan import (
 from switchhead_lab.sweeping.study import Proposal, SearchStudy, open_study, study_name
 from switchhead_lab.tracking.atomic import make_directory
 from switchhead_lab.tracking.liveness import is_owned, observed_state
-from switchhead_lab.tracking.mlflow_fields import params_of, sweep_tags
 from switchhead_lab.tracking.mlflow_index import Index
 from switchhead_lab.tracking.record import RESULT_FILE, RunLabels, RunRecord, RunState, run_name
 from switchhead_lab.tracking.sweep_record import (
@@ -108,7 +107,9 @@ class _SweepRun:
         self._workspace, self._sweep, self._index, self._say = workspace, sweep, index, say
         self._allows_drift = allows_drift
         self._record = _continued_record(workspace, sweep)
-        self._parent_id = index.start_sweep(sweep_id(sweep), sweep_tags(sweep), params_of(sweep))
+        # On disk before it is in MLflow, where a sweep without a record would stay for ever.
+        self._directory = write_sweep_record(workspace.runs_dir, self._record).parent
+        self._parent_id = index.start_sweep(self._record, self._directory)
 
     def run(self, variants: Sequence[Variant]) -> SweepRecord:
         """Run everything that has no result yet."""
@@ -123,7 +124,7 @@ class _SweepRun:
                 self._search(self._sweep.study)
             state = "finished"
         finally:
-            self._index.finish_sweep(self._parent_id, state)
+            self._index.finish_sweep(self._directory, state)
         return self._record
 
     def _search(self, config: Study) -> None:

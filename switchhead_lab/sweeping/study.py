@@ -20,11 +20,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from switchhead_lab.config.identity import hash_of
 from switchhead_lab.config.sweep import Study, Sweep
-from switchhead_lab.errors import RecordError, StorageError
+from switchhead_lab.errors import LabError, RecordError, StorageError
 from switchhead_lab.sweeping.plan import Shape, shape_of
 from switchhead_lab.tracking.atomic import make_directory
+from switchhead_lab.tracking.database_file import create_database, has_rows
 from switchhead_lab.tracking.record import MetricPoint
 from switchhead_lab.tracking.redaction import mask_passwords
+from switchhead_lab.tracking.sqlite_file import database_path
 from switchhead_lab.tracking.sweep_record import sweep_id
 from switchhead_lab.training.hooks import Prune
 
@@ -237,6 +239,7 @@ def open_study(storage_uri: str, sweep: Sweep, config: Study, lock_dir: Path) ->
     make_directory(lock_dir)
     try:
         with FileLock(lock_dir / ".optuna-schema.lock"):
+            _create_storage(storage_uri)
             study = optuna.create_study(
                 storage=_storage(storage_uri),
                 study_name=study_name(sweep, config),
@@ -248,6 +251,8 @@ def open_study(storage_uri: str, sweep: Sweep, config: Study, lock_dir: Path) ->
                     n_warmup_steps=config.n_pruning_warmup_steps,
                 ),
             )
+    except LabError:
+        raise
     except Exception as error:  # SQLAlchemy's many kinds
         raise RecordError(
             f"study storage {mask_passwords(storage_uri)}: cannot be opened: "
@@ -255,6 +260,32 @@ def open_study(storage_uri: str, sweep: Sweep, config: Study, lock_dir: Path) ->
             "check study_storage in lab.toml"
         ) from error
     return SearchStudy(study, config)
+
+
+def _create_storage(storage_uri: str) -> None:
+    """Create the schema of a SQLite storage in one step, unless there is one.
+
+    Raises:
+        RecordError: If an interrupted creation left a part of it.
+        WorkspaceError: If the file is no database.
+    """
+    path = database_path(storage_uri)
+    if path is None:
+        return
+
+    def build(uri: str) -> None:
+        optuna.storages.RDBStorage(uri).engine.dispose()
+
+    create_database(path, build)
+    # Optuna writes these last, and before any study.
+    if path.is_file() and not (
+        has_rows(path, "version_info") and has_rows(path, "alembic_version")
+    ):
+        raise RecordError(
+            f"study storage {path}: half-made, its creation was interrupted, or another program's; "
+            f"move it aside (mv {path.name} {path.name}.broken) and run the sweep again, which "
+            "makes it anew; finished runs are not trained again"
+        )
 
 
 def sampler_seed(config: Study, number: int) -> int:

@@ -9,12 +9,16 @@ from pydantic import BaseModel
 
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.tracking.comparison import flatten
-from switchhead_lab.tracking.record import MetricPoint, RunRecord, RunState
+from switchhead_lab.tracking.record import MetricPoint, RunRecord, RunState, RunStatus
 
 TAG_RUN_HASH = "lab.run_hash"
 TAG_SWEEP_ID = "lab.sweep_id"
 TAG_STATE = "lab.state"
 TAG_PARENT = "mlflow.parentRunId"
+TAG_NAME = "mlflow.runName"
+TAG_NOTE = "mlflow.note.content"
+TAG_RUN_DIR = "lab.run_dir"
+TAG_RUN_NAME = "lab.run_name"
 MAX_PARAM_CHARACTERS = 5_900  # MLflow cuts at 6,000 without a word
 MAX_TAG_CHARACTERS = 7_900
 CUT = " ... (cut)"
@@ -48,13 +52,13 @@ def run_tags(record: RunRecord, parent_id: str | None) -> dict[str, str]:
     git = record.provenance.get("git") or {}
     data = record.provenance.get("data_manifest") or {}
     tags = {
-        "mlflow.runName": record.name,
+        TAG_NAME: record.name,
         "mlflow.source.name": "lab",
         "mlflow.source.git.commit": git.get("commit"),
         TAG_PARENT: parent_id,
         TAG_RUN_HASH: record.run_hash,
-        "lab.run_name": record.name,
-        "lab.run_dir": str(record.directory.resolve()),
+        TAG_RUN_NAME: record.name,
+        TAG_RUN_DIR: str(record.directory.resolve()),
         "lab.size": record.labels.size,
         "lab.variant": record.labels.variant,
         "lab.sweep": record.labels.sweep,
@@ -99,6 +103,16 @@ def result_rows(record: RunRecord) -> Iterator[MetricRow]:
     for name, value in record.result.model_dump().items():
         if isinstance(value, int | float) and math.isfinite(value):
             yield MetricRow(f"result/{name}", float(value), timestamp_ms, record.result.n_steps)
+
+
+def end_milliseconds(status: RunStatus, last_sign: float) -> int:
+    """Return the end of a run's latest attempt, milliseconds since 1970.
+
+    Args:
+        status: Status of the run.
+        last_sign: Time of its last point, seconds since 1970; the end of a run that was killed.
+    """
+    return round((last_sign if status.ended_at is None else status.ended_at) * 1000)
 
 
 def cut(text: str, limit: int) -> str:

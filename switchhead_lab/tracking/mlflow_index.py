@@ -1,35 +1,31 @@
 """MLflow as an index over the run directories: never needed to train, and rebuilt from them.
 
-Whatever MLflow does, a run goes on: the first failure is told once, the run directory is marked
-with a file `unsynced`, and a replay from disk (`lab runs sync`) makes up for it.
+Whatever MLflow does, a run goes on. Each attempt marks its run directory with a file `unsynced`
+before it changes anything; the mark is cleared once MLflow's copy was compared with the directory.
+Failures are reported once, cost a bounded time, and `lab runs sync` makes up for them.
 """
 
-import contextlib
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from switchhead_lab.config.workspace import Workspace
+from switchhead_lab.tracking.bounded import BoundedWorker
 from switchhead_lab.tracking.liveness import observed_state
-from switchhead_lab.tracking.mlflow_fields import (
-    TAG_SWEEP_ID,
-    MetricRow,
-    point_rows,
-)
-from switchhead_lab.tracking.mlflow_store import MlflowStore
-from switchhead_lab.tracking.record import (
-    MetricPoint,
-    RunRecord,
-    RunState,
-    read_run,
-)
+from switchhead_lab.tracking.mlflow_bounds import Allowance, Bounds, bounds_for
+from switchhead_lab.tracking.mlflow_fields import MetricRow, point_rows
+from switchhead_lab.tracking.mlflow_store import MlflowStore, load_mlflow
+from switchhead_lab.tracking.record import MetricPoint, RunRecord, RunState, read_run
 from switchhead_lab.tracking.redaction import mask_passwords
+from switchhead_lab.tracking.sweep_record import FILE_NAME as SWEEP_FILE
+from switchhead_lab.tracking.sweep_record import SweepRecord, read_sweep_record
+from switchhead_lab.tracking.unsynced import clear_mark, mark_unsynced, read_mark
 
 EXPERIMENT = "switchhead_lab"
 ARTIFACTS_DIR = "mlflow-artifacts"
-UNSYNCED_FILE = "unsynced"
+IN_PROGRESS = "an attempt is in progress or was killed; MLflow's copy is not verified\n"
 FLUSH_ROWS = 200
 FLUSH_SECONDS = 10.0
 ResultT = TypeVar("ResultT")
@@ -48,24 +44,34 @@ class Mirror(Protocol):
 class Index(Protocol):
     """An index over runs and sweeps."""
 
-    def start_sweep(
-        self, sweep_id: str, tags: Mapping[str, str], params: Mapping[str, str]
-    ) -> str | None:
+    @property
+    def unsynced_mark(self) -> str:
+        """What to mark a run directory with before an attempt; empty without an index."""
+
+    def start_sweep(self, record: SweepRecord, directory: Path) -> str | None:
         """Return the id of the sweep's parent run, created unless it exists; None on failure."""
 
-    def finish_sweep(self, parent_id: str | None, state: RunState) -> None:
-        """Set the final status of a sweep's parent run."""
+    def finish_sweep(self, directory: Path, state: RunState) -> None:
+        """Set the final status of the sweep, and try once more what failed during it."""
 
     def start_run(self, record: RunRecord, parent_id: str | None = None) -> Mirror:
         """Return the copy of a run, taken up again if there is one."""
+
+    def replay_sweep(self, directory: Path, state: RunState) -> str | None:
+        """Make the index say what a sweep record says; return its parent run, None on failure."""
 
     def replay_run(
         self, run_dir: Path, parent_id: str | None = None, state: RunState | None = None
     ) -> bool:
         """Make the index say what a run directory says; return whether that worked."""
 
+    def remove_orphans(self, runs_dir: Path, sweep_ids: Collection[str]) -> None:
+        """Remove copies of runs and sweeps that are no longer on disk."""
 
-def open_index(tracking_uri: str, experiment: str, artifact_dir: Path) -> Index:
+
+def open_index(
+    tracking_uri: str, experiment: str, artifact_dir: Path, bounds: Bounds | None = None
+) -> Index:
     """Return an index, or one that does nothing if `tracking_uri` is "none".
 
     Nothing is opened yet; that happens, and may fail, at the first use.
@@ -74,15 +80,16 @@ def open_index(tracking_uri: str, experiment: str, artifact_dir: Path) -> Index:
         tracking_uri: SQLAlchemy address, address of a tracking server, or "none".
         experiment: Name of the MLflow experiment.
         artifact_dir: Folder of the experiment's artifacts.
+        bounds: How long a failing tracker may be waited for; by default what suits training.
     """
     if tracking_uri == "none":
         return NoIndex()
-    return MlflowIndex(tracking_uri, experiment, artifact_dir)
+    return MlflowIndex(tracking_uri, experiment, artifact_dir, bounds)
 
 
-def open_workspace_index(workspace: Workspace) -> Index:
+def open_workspace_index(workspace: Workspace, bounds: Bounds | None = None) -> Index:
     """Return the index of a workspace."""
-    return open_index(workspace.tracking_uri, EXPERIMENT, artifact_dir(workspace))
+    return open_index(workspace.tracking_uri, EXPERIMENT, artifact_dir(workspace), bounds)
 
 
 def artifact_dir(workspace: Workspace) -> Path:
@@ -99,29 +106,25 @@ def sync_run(index: Index, record: RunRecord, parent_id: str | None = None) -> b
     return index.replay_run(record.directory, parent_id)
 
 
-def is_unsynced(directory: Path) -> bool:
-    """Say whether a run directory is marked as missing from its index."""
-    return (directory / UNSYNCED_FILE).is_file()
-
-
 class NoIndex:
     """The index of a workspace that has none."""
 
-    def start_sweep(
-        self,
-        sweep_id: str,  # noqa: ARG002
-        tags: Mapping[str, str],  # noqa: ARG002
-        params: Mapping[str, str],  # noqa: ARG002
-    ) -> str | None:
+    unsynced_mark = ""
+
+    def start_sweep(self, record: SweepRecord, directory: Path) -> str | None:  # noqa: ARG002
         """Return None."""
         return None
 
-    def finish_sweep(self, parent_id: str | None, state: RunState) -> None:
+    def finish_sweep(self, directory: Path, state: RunState) -> None:
         """Do nothing."""
 
     def start_run(self, record: RunRecord, parent_id: str | None = None) -> Mirror:  # noqa: ARG002
         """Return a copy that keeps nothing."""
         return NoMirror()
+
+    def replay_sweep(self, directory: Path, state: RunState) -> str | None:  # noqa: ARG002
+        """Return None."""
+        return None
 
     def replay_run(
         self,
@@ -131,6 +134,9 @@ class NoIndex:
     ) -> bool:
         """Do nothing, which always works."""
         return True
+
+    def remove_orphans(self, runs_dir: Path, sweep_ids: Collection[str]) -> None:
+        """Do nothing."""
 
 
 class NoMirror:
@@ -150,35 +156,75 @@ class MlflowIndex:
         tracking_uri: SQLAlchemy address or address of a tracking server.
         experiment: Name of the MLflow experiment.
         artifact_dir: Folder of the experiment's artifacts.
+        bounds: How long a failing tracker may be waited for.
     """
 
-    def __init__(self, tracking_uri: str, experiment: str, artifact_dir: Path) -> None:
+    unsynced_mark = IN_PROGRESS
+
+    def __init__(
+        self, tracking_uri: str, experiment: str, artifact_dir: Path, bounds: Bounds | None = None
+    ) -> None:
         self._tracking_uri = tracking_uri
         self._experiment = experiment
         self._artifact_dir = artifact_dir.resolve()
         self._store: MlflowStore | None = None
         self._warned = False
+        self._worker = BoundedWorker()
+        self._allowance = Allowance(bounds or bounds_for(tracking_uri))
+        self._sweep: _SweepInProgress | None = None
 
-    def start_sweep(
-        self, sweep_id: str, tags: Mapping[str, str], params: Mapping[str, str]
-    ) -> str | None:
+    def start_sweep(self, record: SweepRecord, directory: Path) -> str | None:
         """Return the id of the sweep's parent run, created unless it exists; None on failure."""
-        all_tags = {**tags, TAG_SWEEP_ID: sweep_id}
+        self._allowance.renew()
+        self._sweep = _SweepInProgress()
+        mark_unsynced(directory, IN_PROGRESS)
+        return self.attempt(lambda store: store.replay_sweep(record, "running"), directory)
 
-        def start(store: MlflowStore) -> str:
-            return store.begin(store.find(TAG_SWEEP_ID, sweep_id), sweep_id, all_tags, params)
-
-        return self.attempt(start)
-
-    def finish_sweep(self, parent_id: str | None, state: RunState) -> None:
-        """Set the final status of a sweep's parent run; None is a sweep that did not start here."""
-        if parent_id is not None:
-            self.attempt(lambda store: store.end(parent_id, state, time.time()))
+    def finish_sweep(self, directory: Path, state: RunState) -> None:
+        """Set the final status of the sweep, and try once more what failed during it."""
+        sweep, self._sweep = self._sweep, None
+        self._allowance.grant_retry()
+        parent_id = self.replay_sweep(directory, state)
+        for run_dir in sweep.unsynced_runs if sweep is not None and parent_id is not None else ():
+            if not self.replay_run(run_dir, parent_id):
+                return
 
     def start_run(self, record: RunRecord, parent_id: str | None = None) -> "RunMirror":
-        """Return the copy of a run, taken up again if there is one."""
-        run_id = self.attempt(lambda store: store.begin_run(record, parent_id), record.directory)
-        return RunMirror(self, record.directory, run_id, parent_id)
+        """Return the copy of a run, taken up again if there is one.
+
+        In a sweep whose parent run could not be made, runs wait for it until the sweep's end.
+        """
+        run_id = None
+        if self._sweep is not None and parent_id is None:
+            mark_unsynced(record.directory, "waits for the parent run of its sweep")
+        else:
+            run_id = self.attempt(
+                lambda store: store.begin_run(record, parent_id), record.directory
+            )
+        return RunMirror(self, record, run_id, parent_id)
+
+    def finish_run(self, run_dir: Path, parent_id: str | None, state: RunState) -> None:
+        """Complete and verify the copy of a run that this process trained.
+
+        What fails in a sweep is tried once more at the sweep's end, otherwise at once.
+        """
+        if self._sweep is None:
+            self._allowance.grant_retry()
+            self.replay_run(run_dir, parent_id, state)
+        elif parent_id is None or not self.replay_run(run_dir, parent_id, state):
+            self._sweep.unsynced_runs.append(run_dir)
+
+    def replay_sweep(self, directory: Path, state: RunState) -> str | None:
+        """Make MLflow say what a sweep record says; return its parent run, None on failure."""
+        seen = read_mark(directory)
+
+        def replay(store: MlflowStore) -> str:
+            run_id = store.replay_sweep(read_sweep_record(directory / SWEEP_FILE), state)
+            if state != "running":
+                clear_mark(directory, seen)
+            return run_id
+
+        return self.attempt(replay, directory)
 
     def replay_run(
         self, run_dir: Path, parent_id: str | None = None, state: RunState | None = None
@@ -191,36 +237,58 @@ class MlflowIndex:
             state: State of the run; by default the one in its status, or "interrupted" if that says
                 "running" and the process is gone.
         """
+        # Read first: an attempt that starts meanwhile writes its mark anew, which then stays.
+        seen = read_mark(run_dir)
 
         def replay(store: MlflowStore) -> bool:
             record = read_run(run_dir)
-            store.replay(record, parent_id, state or observed_state(record))
-            (run_dir / UNSYNCED_FILE).unlink(missing_ok=True)
+            observed = state or observed_state(record)
+            store.replay_run(record, parent_id, observed)
+            if observed != "running":
+                clear_mark(run_dir, seen)
             return True
 
         return bool(self.attempt(replay, run_dir))
 
-    def attempt(
-        self, action: Callable[[MlflowStore], ResultT], run_dir: Path | None = None
-    ) -> ResultT | None:
-        """Do something with MLflow; a failure is told once, marked in `run_dir`, and returns None.
+    def remove_orphans(self, runs_dir: Path, sweep_ids: Collection[str]) -> None:
+        """Move MLflow runs whose run directory or sweep record is gone to MLflow's trash.
 
-        Every use of MLflow goes through here.
+        A server or a database that other workspaces use as well keeps everything.
         """
+        self.attempt(lambda store: store.remove_orphans(runs_dir, sweep_ids))
+
+    def attempt(
+        self, action: Callable[[MlflowStore], ResultT], directory: Path | None = None
+    ) -> ResultT | None:
+        """Do something with MLflow; a failure is told once, marked in `directory`, returns None.
+
+        Every use of MLflow goes through here. Once failures have cost what they may, nothing more
+        is sent.
+        """
+        began = None
         try:
-            if self._store is None:
-                self._store = MlflowStore(self._tracking_uri, self._experiment, self._artifact_dir)
-            return action(self._store)
+            load_mlflow()
+            seconds = self._allowance.seconds
+            if seconds <= 0.0:
+                raise TimeoutError("not tried again, MLflow failed or hung before")
+            began = time.monotonic()
+            return self._worker.run(lambda: action(self._open()), seconds)
         except Exception as error:  # MLflow raises whatever its database and network raise
-            self._report(error, run_dir)
+            if began is not None:
+                self._allowance.spend(time.monotonic() - began)
+            self._report(error, directory)
             return None
 
-    def _report(self, error: Exception, run_dir: Path | None) -> None:
+    def _open(self) -> MlflowStore:
+        if self._store is None:
+            self._store = MlflowStore(self._tracking_uri, self._experiment, self._artifact_dir)
+        return self._store
+
+    def _report(self, error: Exception, directory: Path | None) -> None:
         lines = mask_passwords(str(error)).strip().splitlines()
         reason = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-        if run_dir is not None:
-            with contextlib.suppress(OSError):  # a full disk is the run directory's to report
-                (run_dir / UNSYNCED_FILE).write_text(reason + "\n", encoding="utf-8")
+        if directory is not None:
+            mark_unsynced(directory, reason)
         if not self._warned:
             self._warned = True
             sys.stderr.write(
@@ -229,27 +297,36 @@ class MlflowIndex:
             )
 
 
+class _SweepInProgress:
+    """What MLflow lacks of the sweep being run."""
+
+    def __init__(self) -> None:
+        self.unsynced_runs: list[Path] = []
+
+
 class RunMirror:
     """The MLflow run of one run directory; points are sent in batches.
 
-    After a failure nothing more is sent until `finish`, which replays the whole directory once.
+    After a failure nothing more is sent until `finish`, which completes the copy from the disk.
 
     Args:
         index: Index that every call goes through.
-        run_dir: The run's directory.
+        record: The run.
         run_id: MLflow's id of the run; None if it could not be started.
         parent_id: MLflow's id of the sweep's parent run.
     """
 
     def __init__(
-        self, index: MlflowIndex, run_dir: Path, run_id: str | None, parent_id: str | None
+        self, index: MlflowIndex, record: RunRecord, run_id: str | None, parent_id: str | None
     ) -> None:
         self._index = index
-        self._run_dir = run_dir
+        self._run_dir = record.directory
         self._run_id = run_id
         self._parent_id = parent_id
         self._rows: list[MetricRow] = []
         self._flushed_at = time.monotonic()
+        # A resumed run repeats steps that MLflow may hold with other times or values.
+        self._must_replay = record.status.attempt > 1
 
     def add(self, point: MetricPoint) -> None:
         """Take a point that was written to the run directory."""
@@ -261,27 +338,22 @@ class RunMirror:
             self._flush(self._run_id)
 
     def finish(self, state: RunState) -> None:
-        """Send the rest, the result, the files and the final status.
+        """Send the rest, the result, the files and the final status, and verify them.
 
         Call it after the run directory was closed, whose files it reads.
         """
-        if self._run_id is not None:
-            self._flush(self._run_id)
-        run_id = self._run_id
-        if run_id is None or is_unsynced(self._run_dir):
-            self._index.replay_run(self._run_dir, self._parent_id, state)
-            return
-        self._index.attempt(
-            lambda store: store.end_run(run_id, read_run(self._run_dir), state), self._run_dir
-        )
+        self._index.finish_run(self._run_dir, self._parent_id, state)
 
     def _flush(self, run_id: str) -> None:
         rows, self._rows = self._rows, []
+
+        def send(store: MlflowStore) -> str:
+            if not self._must_replay:
+                store.log(run_id, rows)
+                return run_id
+            record = read_run(self._run_dir)  # it holds the rows, too
+            return store.replay_run(record, self._parent_id, "running", is_owner=True)
+
+        self._run_id = self._index.attempt(send, self._run_dir)
+        self._must_replay = False
         self._flushed_at = time.monotonic()
-
-        def send(store: MlflowStore) -> bool:
-            store.log(run_id, rows)
-            return True
-
-        if not self._index.attempt(send, self._run_dir):
-            self._run_id = None

@@ -15,7 +15,9 @@ from typing import IO, Any
 
 from switchhead_lab.errors import WorkspaceError
 from switchhead_lab.tracking.atomic import make_directory
-from switchhead_lab.tracking.mlflow_store import is_server, prepare_database, quiet_environment
+from switchhead_lab.tracking.mlflow_environment import is_server, quiet_environment
+from switchhead_lab.tracking.mlflow_index import EXPERIMENT
+from switchhead_lab.tracking.mlflow_store import prepare_database
 from switchhead_lab.tracking.redaction import mask_passwords
 
 HOST = "127.0.0.1"
@@ -26,6 +28,28 @@ POLL_SECONDS = 0.1
 N_LINES_SHOWN = 15
 # SIGHUP comes when a terminal closes; the server, in a session of its own, would not get it.
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+# Starts the server and ends its process group once the pipe from `lab ui` breaks, which it does
+# whatever kills `lab ui`. Works wherever there are process groups, unlike PR_SET_PDEATHSIG.
+_WATCHDOG = """
+import os, signal, subprocess, sys, threading, time
+
+def watch():
+    os.read(0, 1)
+    is_orphaned.set()
+    os.killpg(0, signal.SIGTERM)
+    time.sleep(float(sys.argv[1]))
+    os.killpg(0, signal.SIGKILL)
+
+is_orphaned = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: None)  # it outlives the server, to kill what lingers
+server = subprocess.Popen(sys.argv[2:], stdin=subprocess.DEVNULL)
+watcher = threading.Thread(target=watch, daemon=True)
+watcher.start()
+code = server.wait()
+if is_orphaned.is_set():
+    watcher.join()
+sys.exit(code)
+"""
 
 
 def serve_ui(
@@ -51,7 +75,7 @@ def serve_ui(
         announce(f"MLflow is served at {mask_passwords(tracking_uri)}")
         return
     quiet_environment()
-    prepare_database(tracking_uri, artifact_dir)
+    prepare_database(tracking_uri, artifact_dir, EXPERIMENT)
     free = free_port(port)
     if free != port:
         announce(f"port {port} is taken; using {free}")
@@ -88,8 +112,8 @@ def free_port(first: int) -> int:
 def _start(
     tracking_uri: str, artifact_dir: Path, port: int, log: IO[bytes]
 ) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "mlflow", "server"]
-    command += ["--host", HOST, "--port", str(port), "--workers", "1"]
+    command = [sys.executable, "-c", _WATCHDOG, str(STOP_SECONDS), sys.executable]
+    command += ["-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     environment = {
         **os.environ,
         # In the environment rather than on the command line, which every user can read.
@@ -101,7 +125,7 @@ def _start(
         command,
         cwd=make_directory(artifact_dir),  # MLflow looks for stores of its own where it is started
         env=environment,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,  # what the watchdog waits on
         stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,  # so that the server and its worker can be stopped together
@@ -143,6 +167,8 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
             time.sleep(POLL_SECONDS)
         _signal_group(process, signal.SIGKILL)
         process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
 
 
 def _signal_group(process: "subprocess.Popen[bytes]", number: int) -> bool:

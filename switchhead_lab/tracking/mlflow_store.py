@@ -1,34 +1,38 @@
 """MLflow itself: the one file that imports it. Everything here may raise; the index catches."""
 
 import contextlib
+import hashlib
 import json
-import logging
-import os
-from collections.abc import Iterable, Iterator, Mapping
+import tempfile
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from switchhead_lab.errors import WorkspaceError
+from switchhead_lab.errors import RecordError, WorkspaceError
 from switchhead_lab.tracking import record as files
 from switchhead_lab.tracking.atomic import make_directory, write_text
-from switchhead_lab.tracking.mlflow_fields import (
-    MAX_PARAM_CHARACTERS,
-    MAX_TAG_CHARACTERS,
-    MLFLOW_STATUS,
-    TAG_PARENT,
-    TAG_RUN_HASH,
-    TAG_STATE,
-    MetricRow,
-    cut,
-    params_of,
-    point_rows,
-    result_rows,
-    run_tags,
+from switchhead_lab.tracking.database_file import create_database, has_rows, tables
+from switchhead_lab.tracking.mlflow_copy import (
+    ARTIFACTS,
+    MlflowCopy,
+    copy_of_run,
+    copy_of_sweep,
+    differences,
+    hash_files,
+    is_orphan,
+    needs_rebuild,
+    own_tags,
+    user_tags,
 )
+from switchhead_lab.tracking.mlflow_environment import is_server, quiet_environment
+from switchhead_lab.tracking.mlflow_fields import TAG_PARENT, TAG_RUN_HASH, TAG_SWEEP_ID, MetricRow
+from switchhead_lab.tracking.mlflow_relocation import follow_workspace, is_misplaced, local_path
 from switchhead_lab.tracking.record import RunRecord, RunState
 from switchhead_lab.tracking.redaction import mask_passwords
 from switchhead_lab.tracking.sqlite_file import database_path, use_write_ahead_log
+from switchhead_lab.tracking.sweep_record import SweepRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -37,53 +41,30 @@ if TYPE_CHECKING:
 LOCK_SECONDS = 120.0  # another process may be creating the schema
 ROWS_PER_BATCH = 1_000  # MLflow's limit
 FIELDS_PER_BATCH = 100  # MLflow's limit of parameters, and of tags
-ARTIFACTS = (
-    files.CONFIG_FILE,
-    files.LABELS_FILE,
-    files.PROVENANCE_FILE,
-    files.DIFF_FILE,
-    files.METRICS_FILE,
-    files.RESULT_FILE,
-    files.ROUTER_USE_FILE,
-    files.STATUS_FILE,
-)
-ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    # A server that is down holds up a run for seconds, not for MLflow's usual minutes.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "PGCONNECT_TIMEOUT": "10",
-}
+RUNS_PER_PAGE = 1_000
+N_DIFFERENCES_SHOWN = 3
 
 
-def is_server(tracking_uri: str) -> bool:
-    """Say whether an address is that of a tracking server rather than of a database."""
-    return tracking_uri.startswith(("http://", "https://"))
+def load_mlflow() -> None:
+    """Import MLflow, which takes a second or two that no tracker is to blame for."""
+    quiet_environment()
+    import mlflow  # noqa: F401
 
 
-def quiet_environment() -> None:
-    """Turn MLflow's telemetry and chatter off, except where the user has set them."""
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
-
-
-def prepare_database(tracking_uri: str, artifact_dir: Path) -> None:
+def prepare_database(tracking_uri: str, artifact_dir: Path, experiment: str = "") -> None:
     """Create the schema of a tracking database if it has none, one process at a time.
 
     Args:
         tracking_uri: SQLAlchemy address.
         artifact_dir: Folder for artifacts of MLflow's own default experiment; absolute.
+        experiment: Experiment whose artifacts follow the workspace; none by default.
 
     Raises:
         WorkspaceError: If the database cannot be opened or its schema is another version's.
     """
     try:
         with _creation_lock(tracking_uri, artifact_dir):
-            _create_schema(tracking_uri, artifact_dir)
+            _open_database(tracking_uri, artifact_dir, experiment)
     except WorkspaceError:
         raise
     except Exception as error:
@@ -105,47 +86,37 @@ class MlflowStore:
         from mlflow import MlflowClient
 
         self._tracking_uri = tracking_uri
+        self._artifact_dir = artifact_dir.resolve()
         with _creation_lock(tracking_uri, artifact_dir):
             if not is_server(tracking_uri):
-                _create_schema(tracking_uri, artifact_dir)
+                _open_database(tracking_uri, artifact_dir, experiment)
             self.client = MlflowClient(tracking_uri=tracking_uri)
-            location = None if is_server(tracking_uri) else artifact_dir.resolve().as_uri()
+            location = None if is_server(tracking_uri) else self._artifact_dir.as_uri()
             self.experiment_id = _ensure_experiment(self.client, experiment, location)
+
+    @property
+    def _is_own(self) -> bool:
+        """Whether the store is a database in the workspace, which no other workspace uses."""
+        path = database_path(self._tracking_uri)
+        return path is not None and path.resolve().is_relative_to(self._artifact_dir.parent)
 
     def find(self, tag: str, value: str) -> "Run | None":
         """Return the first run that carries a tag with this value."""
-        runs = self.client.search_runs(
-            [self.experiment_id],
-            filter_string=f"tags.`{tag}` = '{value}'",
-            order_by=["attributes.start_time ASC"],
-            max_results=1,
-        )
-        return runs[0] if runs else None
+        return next(self._search(f"tags.`{tag}` = '{value}'"), None)
 
-    def begin(
-        self, run: "Run | None", name: str, tags: Mapping[str, str], params: Mapping[str, str]
-    ) -> str:
-        """Take up `run` again, or create one, as running; return its id."""
-        if run is None:
-            run = self.client.create_run(self.experiment_id, run_name=name)
-        run_id = str(run.info.run_id)
-        if run.info.status != "RUNNING":
-            self.client.update_run(run_id, status="RUNNING")
-        self._log_fields(run_id, {**tags, TAG_STATE: "running"}, params, run.data.params)
-        return run_id
+    def remove_orphans(self, runs_dir: Path, sweep_ids: Collection[str]) -> None:
+        """Move runs and parent runs that are no longer on disk to MLflow's trash.
 
-    def begin_run(self, record: RunRecord, parent_id: str | None) -> str:
-        """Take up or create the MLflow run of a record; leave its id in the run directory."""
-        known = self.find(TAG_RUN_HASH, record.run_hash)
-        tags, params = run_tags(record, parent_id), params_of(record.config)
-        run_id = self.begin(known, record.name, tags, params)
-        link = {
-            "run_id": run_id,
-            "experiment_id": self.experiment_id,
-            "tracking_uri": mask_passwords(self._tracking_uri),
-        }
-        write_text(record.directory / files.MLFLOW_LINK_FILE, json.dumps(link, indent=2) + "\n")
-        return run_id
+        Nothing is done in a store that other workspaces may use as well. A directory that cannot be
+        read still counts: its copy may be the better one.
+        """
+        if not self._is_own:
+            return
+        for run in list(self._search("")):
+            has_data = run.data.params or run.data.metrics
+            is_blank = run.info.status == "RUNNING" and not has_data
+            if is_orphan(run.data.tags, is_blank, runs_dir, sweep_ids):
+                self.client.delete_run(run.info.run_id)
 
     def log(self, run_id: str, rows: Iterable[MetricRow]) -> None:
         """Send metrics in batches."""
@@ -155,68 +126,180 @@ class MlflowStore:
         while batch := [Metric(*row) for row in islice(remaining, ROWS_PER_BATCH)]:
             self.client.log_batch(run_id, metrics=batch)
 
-    def end(self, run_id: str, state: RunState, ended_at: float | None) -> None:
-        """Set the final status of a run; a running one is left as it is."""
-        self.client.set_tag(run_id, TAG_STATE, state)
-        if state != "running":
-            end_ms = round(ended_at * 1000) if ended_at is not None else None
-            self.client.set_terminated(run_id, MLFLOW_STATUS[state], end_ms)
+    def begin_run(self, record: RunRecord, parent_id: str | None) -> str:
+        """Take up or create the MLflow run of a record; leave its id in the run directory."""
+        known = self._only(TAG_RUN_HASH, record.run_hash)
+        run_id = self._take_up(known, copy_of_run(record, parent_id, "running"))
+        self._link(record, run_id)
+        return run_id
 
-    def end_run(self, run_id: str, record: RunRecord, state: RunState) -> None:
-        """Send a run's result and files and set its final status."""
-        self.log(run_id, result_rows(record))
-        for name in ARTIFACTS:
-            if (record.directory / name).is_file():
-                self.client.log_artifact(run_id, str(record.directory / name))
-        self.end(run_id, state, record.status.ended_at)
-
-    def replay(self, record: RunRecord, parent_id: str | None, state: RunState) -> None:
-        """Make MLflow say what the run directory says.
+    def replay_run(
+        self, record: RunRecord, parent_id: str | None, state: RunState, *, is_owner: bool = False
+    ) -> str:
+        """Make MLflow hold what the run directory holds, verify it, and return the MLflow run's id.
 
         An MLflow run that holds other points, for example those an interrupted attempt sent after
         its last checkpoint, is deleted and made anew, since MLflow cannot delete single points.
-        """
-        known = self.find(TAG_RUN_HASH, record.run_hash)
-        # A live run may have sent more by now than was read from its directory.
-        if known is not None and state != "running" and self._has_foreign_rows(known, record):
-            parent_id = parent_id or known.data.tags.get(TAG_PARENT)
-            self.client.delete_run(known.info.run_id)
-        run_id = self.begin_run(record, parent_id)
-        self.log(run_id, (row for point in record.metrics() for row in point_rows(point)))
-        self.end_run(run_id, record, state)
+        A live run is only added to, and not verified, unless the caller is its process.
 
-    def _has_foreign_rows(self, run: "Run", record: RunRecord) -> bool:
-        own = {row for point in record.metrics() for row in point_rows(point)}
-        own.update(result_rows(record))
-        return any(
-            MetricRow(metric.key, metric.value, metric.timestamp, metric.step) not in own
+        Args:
+            record: The run.
+            parent_id: MLflow's id of the sweep's parent run; None keeps the one it has.
+            state: State of the run.
+            is_owner: Whether the caller is the process that trains the run.
+
+        Raises:
+            RecordError: If MLflow's copy still differs afterwards.
+        """
+        known = self._only(TAG_RUN_HASH, record.run_hash)
+        if known is not None:
+            parent_id = parent_id or known.data.tags.get(TAG_PARENT)
+        disk = copy_of_run(record, parent_id, state)
+        may_rebuild = is_owner or state != "running"
+        run_id = self._write(known, disk, record.directory, may_rebuild=may_rebuild)
+        self._link(record, run_id)
+        if state != "running":
+            self._verify(run_id, disk)
+        return run_id
+
+    def replay_sweep(self, record: SweepRecord, state: RunState) -> str:
+        """Make the parent run of a sweep hold what its record holds; return its id.
+
+        Raises:
+            RecordError: If MLflow's copy still differs afterwards.
+        """
+        disk = copy_of_sweep(record, state)
+        known = self._only(TAG_SWEEP_ID, disk.name)
+        run_id = self._write(known, disk, None, may_rebuild=True)
+        if known is not None and known.info.run_id != run_id:
+            for child in list(self._search(f"tags.`{TAG_PARENT}` = '{known.info.run_id}'")):
+                self.client.set_tag(child.info.run_id, TAG_PARENT, run_id)
+        if state != "running":
+            self._verify(run_id, disk)
+        return run_id
+
+    def read(self, run: "Run") -> MlflowCopy:
+        """Return what MLflow holds of a run, to be compared with the disk."""
+        is_elsewhere = is_misplaced(run.info.artifact_uri, self._artifact_dir)
+        rows = (
+            MetricRow(metric.key, metric.value, metric.timestamp, metric.step)
             for key in run.data.metrics
             for metric in self.client.get_metric_history(run.info.run_id, key)
         )
+        return MlflowCopy(
+            status=run.info.status,
+            start_ms=run.info.start_time,
+            end_ms=run.info.end_time,
+            params=run.data.params,
+            tags=run.data.tags,
+            rows=Counter(rows),
+            file_hashes={} if is_elsewhere else self._file_hashes(run),
+            is_misplaced=is_elsewhere,
+        )
 
-    def _log_fields(
-        self,
-        run_id: str,
-        tags: Mapping[str, str],
-        params: Mapping[str, str],
-        known_params: Mapping[str, str],
-    ) -> None:
-        """Send tags, and parameters that the run has not, since MLflow refuses changed ones."""
+    def _write(
+        self, known: "Run | None", disk: MlflowCopy, directory: Path | None, *, may_rebuild: bool
+    ) -> str:
+        """Bring an MLflow run to what the disk says, in a new one where it cannot be changed."""
+        found = self.read(known) if known is not None else None
+        if known is not None and found is not None and not differences(disk, found):
+            return str(known.info.run_id)
+        if known is not None and found is not None and may_rebuild and needs_rebuild(disk, found):
+            self.client.delete_run(known.info.run_id)
+            run_id = self._create(disk, user_tags(found.tags))
+            found = None
+        else:
+            run_id = self._take_up(known, disk)
+        self.log(run_id, disk.rows - found.rows if found is not None else disk.rows)
+        for name, digest in disk.file_hashes.items():
+            if directory is not None and (found is None or found.file_hashes.get(name) != digest):
+                self.client.log_artifact(run_id, str(directory / name))
+        for key in own_tags(found.tags).keys() - disk.tags.keys() if found is not None else ():
+            self.client.delete_tag(run_id, key)
+        if disk.end_ms is not None:
+            self.client.set_terminated(run_id, disk.status, disk.end_ms)
+        return run_id
+
+    def _verify(self, run_id: str, disk: MlflowCopy) -> None:
+        wrong = differences(disk, self.read(self.client.get_run(run_id)))
+        if wrong:
+            more = f" and {len(wrong) - N_DIFFERENCES_SHOWN} more" if wrong[3:] else ""
+            raise RecordError(
+                f"{disk.name}: MLflow's copy differs from the disk after it was written: "
+                f"{'; '.join(wrong[:N_DIFFERENCES_SHOWN])}{more}"
+            )
+
+    def _only(self, tag: str, value: str) -> "Run | None":
+        """Return the first run that carries a tag; others are left by processes that collided."""
+        runs = list(self._search(f"tags.`{tag}` = '{value}'"))
+        for surplus in runs[1:]:
+            self.client.delete_run(surplus.info.run_id)
+        return runs[0] if runs else None
+
+    def _search(self, filter_string: str) -> Iterator["Run"]:
+        token = None
+        while True:
+            page = self.client.search_runs(
+                [self.experiment_id],
+                filter_string=filter_string,
+                order_by=["attributes.start_time ASC"],
+                max_results=RUNS_PER_PAGE,
+                page_token=token,
+            )
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _create(self, disk: MlflowCopy, more_tags: Mapping[str, str]) -> str:
+        # With its tags in the same call, so that no run can be left that is never found again.
+        tags = {**more_tags, **disk.tags}
+        run = self.client.create_run(self.experiment_id, disk.start_ms, tags, disk.name)
+        run_id = str(run.info.run_id)
+        self._log_fields(run_id, {}, disk.params)
+        return run_id
+
+    def _take_up(self, known: "Run | None", disk: MlflowCopy) -> str:
+        """Make a known run carry tags, parameters and status, or create it."""
+        if known is None:
+            return self._create(disk, {})
+        run_id = str(known.info.run_id)
+        if known.info.status != disk.status:
+            self.client.update_run(run_id, status=disk.status)
+        # MLflow refuses changed parameters.
+        new = {key: value for key, value in disk.params.items() if key not in known.data.params}
+        self._log_fields(run_id, disk.tags, new)
+        return run_id
+
+    def _link(self, record: RunRecord, run_id: str) -> None:
+        link = {
+            "run_id": run_id,
+            "experiment_id": self.experiment_id,
+            "tracking_uri": mask_passwords(self._tracking_uri),
+        }
+        if files.read_mlflow_link(record.directory) != link:
+            text = json.dumps(link, indent=2) + "\n"
+            write_text(record.directory / files.MLFLOW_LINK_FILE, text)
+
+    def _file_hashes(self, run: "Run") -> dict[str, str]:
+        """Return the SHA-256 of a run's files among those that we send."""
+        if run.info.artifact_uri.startswith("file:"):
+            return hash_files(local_path(run.info.artifact_uri))
+        names = {file.path for file in self.client.list_artifacts(run.info.run_id)}
+        with tempfile.TemporaryDirectory() as folder:
+            for name in names & set(ARTIFACTS):
+                self.client.download_artifacts(run.info.run_id, name, folder)
+            return hash_files(Path(folder))
+
+    def _log_fields(self, run_id: str, tags: Mapping[str, str], params: Mapping[str, str]) -> None:
+        """Send tags and parameters in batches."""
         from mlflow.entities import Param, RunTag
 
-        new_params = iter(
-            [
-                Param(key, cut(value, MAX_PARAM_CHARACTERS))
-                for key, value in params.items()
-                if key not in known_params
-            ]
-        )
-        new_tags = iter(
-            [RunTag(key, cut(value, MAX_TAG_CHARACTERS)) for key, value in tags.items()]
-        )
+        all_params = (Param(key, value) for key, value in params.items())
+        all_tags = (RunTag(key, value) for key, value in tags.items())
         while True:
-            batch_params = list(islice(new_params, FIELDS_PER_BATCH))
-            batch_tags = list(islice(new_tags, FIELDS_PER_BATCH))
+            batch_params = list(islice(all_params, FIELDS_PER_BATCH))
+            batch_tags = list(islice(all_tags, FIELDS_PER_BATCH))
             if not batch_params and not batch_tags:
                 return
             self.client.log_batch(run_id, params=batch_params, tags=batch_tags)
@@ -235,20 +318,45 @@ def _creation_lock(tracking_uri: str, artifact_dir: Path) -> Iterator[None]:
         yield
 
 
-def _create_schema(tracking_uri: str, artifact_dir: Path) -> None:
+def _open_database(tracking_uri: str, artifact_dir: Path, experiment: str) -> None:
+    """Create the schema of a database if it has none, and check that MLflow can use it."""
     quiet_environment()
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    _require_database(tracking_uri)
-    # Through the client the artifact root of MLflow's default experiment would be the current
-    # folder of whoever comes first.
-    SqlAlchemyStore(tracking_uri, artifact_dir.resolve().as_uri())  # type: ignore[no-untyped-call]
+    def build(uri: str) -> None:
+        # Through the client the artifact root of MLflow's default experiment would be the current
+        # folder of whoever comes first.
+        root = artifact_dir.resolve().as_uri()
+        SqlAlchemyStore(uri, root).engine.dispose()  # type: ignore[no-untyped-call]
+        built = database_path(uri)
+        if built is not None:
+            use_write_ahead_log(built)
+
     path = database_path(tracking_uri)
     if path is not None:
-        use_write_ahead_log(path)
+        create_database(path, build)
+        _require_complete(path)
+        masked = mask_passwords(tracking_uri)
+        follow_workspace(path, experiment, artifact_dir.resolve(), masked)
+    _require_connection(tracking_uri)
+    build(tracking_uri)
 
 
-def _require_database(tracking_uri: str) -> None:
+def _require_complete(path: Path) -> None:
+    """Raise if the creation of a database was interrupted by a version that did it in place.
+
+    MLflow's schema ends with a default experiment; without any, nothing can have been recorded.
+    """
+    if not has_rows(path, "experiments"):
+        is_ours = "alembic_version" in tables(path) or "experiments" in tables(path)
+        what = "half-made, its creation was interrupted" if is_ours else "not an MLflow database"
+        raise WorkspaceError(
+            f"{path}: {what}; move it aside (mv {path.name} {path.name}.broken) and run "
+            "`lab runs sync`, which makes it anew from the run directories"
+        )
+
+
+def _require_connection(tracking_uri: str) -> None:
     """Open a database once and raise if that fails, where MLflow would try for 100 s."""
     import sqlalchemy
 
@@ -260,7 +368,17 @@ def _require_database(tracking_uri: str) -> None:
 
 
 def _ensure_experiment(client: "MlflowClient", name: str, artifact_location: str | None) -> str:
+    """Return the id of an experiment whose artifacts lie in the workspace.
+
+    A database that several workspaces share may have one of this name whose artifacts are
+    another's; then this workspace gets one of its own.
+    """
     found = client.get_experiment_by_name(name)
+    if found is not None and artifact_location is not None:
+        is_elsewhere = found.artifact_location.startswith("file:")
+        if is_elsewhere and found.artifact_location != artifact_location:
+            own_name = f"{name}-{hashlib.sha256(artifact_location.encode()).hexdigest()[:8]}"
+            return _ensure_experiment(client, own_name, artifact_location)
     if found is None:
         return str(client.create_experiment(name, artifact_location=artifact_location))
     if found.lifecycle_stage == "deleted":

@@ -39,6 +39,7 @@ RESULT_FILE = "result.json"
 ROUTER_USE_FILE = "router_use.json"
 MLFLOW_LINK_FILE = "mlflow.json"
 ATTEMPTS_DIR = "attempts"
+UNSYNCED_FILE = "unsynced"
 CHECKPOINTS_DIR = "checkpoints"
 
 
@@ -68,6 +69,8 @@ class RunStatus(Part):
     """Machine of the latest attempt."""
     started_at: float
     """Start of the latest attempt, seconds since 1970."""
+    first_started_at: float | None = None
+    """Start of the first attempt, seconds since 1970; null in records that do not have it."""
     ended_at: float | None = None
     """End of the latest attempt, seconds since 1970."""
     reason: str = ""

@@ -70,6 +70,8 @@ class RunDir:
         labels: RunLabels,
         provenance: Mapping[str, Any],
         uncommitted_diff: bytes,
+        *,
+        unsynced_mark: str = "",
     ) -> "RunDir":
         """Start a new attempt of a run, making its directory on the first one.
 
@@ -82,6 +84,7 @@ class RunDir:
             labels: Names for a directory that has to be made.
             provenance: Plain data that says where the run comes from.
             uncommitted_diff: `git diff` against the commit; empty for a clean tree.
+            unsynced_mark: Why MLflow lacks the attempt so far; empty without MLflow.
 
         Raises:
             StorageError: If the disk cannot take it.
@@ -92,21 +95,27 @@ class RunDir:
         path = record.find_by_config(runs_dir, config)
         if path is None:
             path = runs_dir / record.run_name(config, labels)
-            _create(path, config, labels)
+            _create(path, config, labels, unsynced_mark)
         else:
+            if unsynced_mark:  # before the attempt changes anything
+                write_text(path / record.UNSYNCED_FILE, unsynced_mark)
             remove_temporaries(path, "|".join(map(re.escape, _OWN_FILES)))
             remove_temporaries(path, re.escape(record.MLFLOW_LINK_FILE), _LINK_SECONDS)
             _mend_metrics(path / record.METRICS_FILE)
-        attempt = _next_attempt(path)
+        previous, attempt = record.read_status(path), _next_attempt(path)
         for folder in (make_directory(path / record.ATTEMPTS_DIR / str(attempt)), path):
             write_text(folder / record.PROVENANCE_FILE, json.dumps(provenance, indent=2) + "\n")
             write_bytes(folder / record.DIFF_FILE, uncommitted_diff)
+        now = time.time()
         status = RunStatus(
             state="running",
             attempt=attempt,
             pid=os.getpid(),
             host=socket.gethostname(),
-            started_at=time.time(),
+            started_at=now,
+            first_started_at=(previous.first_started_at or previous.started_at)
+            if previous
+            else now,
         )
         _write_part(path / record.STATUS_FILE, status)
         return cls(path, status)
@@ -181,7 +190,7 @@ class RunDir:
         _write_part(self.path / record.STATUS_FILE, self._status.model_copy(update=final))
 
 
-def _create(path: Path, config: RunConfig, labels: RunLabels) -> None:
+def _create(path: Path, config: RunConfig, labels: RunLabels, unsynced_mark: str) -> None:
     """Make a directory with configuration and labels under its final name in one step.
 
     Raises:
@@ -195,6 +204,8 @@ def _create(path: Path, config: RunConfig, labels: RunLabels) -> None:
         make_directory(temporary)
         write_text(temporary / record.CONFIG_FILE, to_toml(config))
         _write_part(temporary / record.LABELS_FILE, labels)
+        if unsynced_mark:
+            write_text(temporary / record.UNSYNCED_FILE, unsynced_mark)
         with reported(path):
             temporary.rename(path)
             sync_directory(path.parent)

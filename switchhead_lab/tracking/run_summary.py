@@ -12,9 +12,9 @@ from switchhead_lab.config.files import near_miss, to_toml
 from switchhead_lab.errors import RecordError
 from switchhead_lab.tracking import record as files
 from switchhead_lab.tracking.liveness import is_orphaned, observed_state
-from switchhead_lab.tracking.mlflow_index import is_unsynced
 from switchhead_lab.tracking.record import RunRecord, RunState, read_mlflow_link
 from switchhead_lab.tracking.sweep_record import list_sweep_records, sweep_id
+from switchhead_lab.tracking.unsynced import is_unsynced
 
 NOTHING = "-"
 
@@ -37,7 +37,7 @@ class RunSummary:
         n_parameters: Parameters of the built model.
         ms_per_step: Median wall time of an optimiser step, milliseconds.
         started_at: Start of the latest attempt, seconds since 1970.
-        is_unsynced: Whether MLflow is known to lack something of it.
+        is_unsynced: Whether MLflow lacks something of it, or is not verified to have all.
     """
 
     name: str
@@ -70,7 +70,7 @@ class RunSummary:
         """Return the texts of the columns."""
         return [
             self.name,
-            f"{self.state} (process gone)" if self.is_process_gone else self.state,
+            self.state + (f" ({', '.join(self.remarks())})" if self.remarks() else ""),
             f"{self.step}/{self.n_steps}",
             score_text(self.validation_perplexity, self.validation_accuracy),
             score_text(self.test_perplexity, self.test_accuracy),
@@ -78,6 +78,11 @@ class RunSummary:
             _number(self.ms_per_step, ".1f"),
             local_time(self.started_at),
         ]
+
+    def remarks(self) -> list[str]:
+        """Return what the state leaves unsaid."""
+        is_missing = self.is_unsynced and self.state != "running"
+        return ["process gone"] * self.is_process_gone + ["unsynced"] * is_missing
 
 
 def summarise_run(record: RunRecord) -> RunSummary:

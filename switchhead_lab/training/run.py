@@ -146,7 +146,7 @@ def _execute(job: _Job, index: Index, parent_id: str | None) -> RunRecord:
     # A split that fills no batch is refused before anything is written down.
     config = job.config
     job.dataset.training_batches(config.training.batch_size, config.model.seq_len, config.seed)
-    run_dir = _open_run_dir(job)
+    run_dir = _open_run_dir(job, index.unsynced_mark)
     with interruption.last_act(lambda number: run_dir.abandon(f"ended at once by {number.name}")):
         mirror = index.start_run(read_run(run_dir.path), parent_id)
         trainer: Trainer | None = None
@@ -214,7 +214,7 @@ def _is_disk_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
-def _open_run_dir(job: _Job) -> RunDir:
+def _open_run_dir(job: _Job, unsynced_mark: str) -> RunDir:
     """Write down what is run and where it comes from, before anything runs."""
     provenance = collect_provenance(
         Path(switchhead_lab.__file__).parents[1],
@@ -225,7 +225,7 @@ def _open_run_dir(job: _Job) -> RunDir:
     runs_dir, diff = job.workspace.runs_dir, provenance.uncommitted_diff
     values = {**provenance.values, "sources": source_hashes()}
     values["drift"] = _require_no_drift(job, values)
-    return RunDir.open(runs_dir, job.config, job.labels, values, diff)
+    return RunDir.open(runs_dir, job.config, job.labels, values, diff, unsynced_mark=unsynced_mark)
 
 
 def _require_no_drift(job: _Job, provenance: Mapping[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from switchhead_lab.config.schema import RunConfig
+from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.tracking.mlflow_index import MlflowIndex
 from switchhead_lab.tracking.mlflow_store import MlflowStore
 from switchhead_lab.tracking.record import (
@@ -20,6 +21,7 @@ from switchhead_lab.tracking.record import (
     read_run,
 )
 from switchhead_lab.tracking.run_dir import RunDir
+from switchhead_lab.tracking.sweep_record import SweepMember, SweepRecord, write_sweep_record
 
 TOKENS_PER_STEP = 64
 MakeRun = Callable[..., RunRecord]
@@ -106,6 +108,43 @@ def make_run(open_run: Callable[..., RunDir]) -> MakeRun:
         return read_run(run.path)
 
     return make
+
+
+@pytest.fixture
+def write_sweep(runs_dir: Path) -> Callable[..., SweepRecord]:
+    """Write the record of a sweep with the given runs."""
+
+    def write(name: str, runs: list[RunRecord], started_at: float = 1.0) -> SweepRecord:
+        record = sweep_of(name, runs, started_at)
+        write_sweep_record(runs_dir, record)
+        return record
+
+    return write
+
+
+def sweep_of(name: str, runs: list[RunRecord], started_at: float) -> SweepRecord:
+    config = runs[0].config
+    sweep = Sweep(
+        name=name,
+        size="tiny",
+        matching="parameter_matched",
+        data=config.data,
+        model={"d_model": 16, "n_layers": 2, "seq_len": 16},
+        training=config.training,
+        baseline={"n_heads": 4, "d_head": 4, "d_ff": 32},
+    )
+    members = [
+        SweepMember(
+            model="dense",
+            role="baseline",
+            seed=run.config.seed,
+            run_name=run.name,
+            run_hash=run.run_hash,
+            state=run.status.state,
+        )
+        for run in runs
+    ]
+    return SweepRecord(sweep=sweep, started_at=started_at, updated_at=started_at, members=members)
 
 
 @pytest.fixture(scope="session")

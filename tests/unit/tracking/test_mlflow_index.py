@@ -12,14 +12,14 @@ import pytest
 
 from switchhead_lab.tracking import mlflow_index
 from switchhead_lab.tracking.liveness import run_lock
+from switchhead_lab.tracking.mlflow_environment import ENVIRONMENT
 from switchhead_lab.tracking.mlflow_index import (
     MlflowIndex,
     NoIndex,
-    is_unsynced,
     open_index,
     sync_run,
 )
-from switchhead_lab.tracking.mlflow_store import ENVIRONMENT, MlflowStore
+from switchhead_lab.tracking.mlflow_store import MlflowStore
 from switchhead_lab.tracking.record import (
     MetricPoint,
     RunRecord,
@@ -28,6 +28,8 @@ from switchhead_lab.tracking.record import (
     read_run,
 )
 from switchhead_lab.tracking.run_dir import RunDir
+from switchhead_lab.tracking.sweep_record import SweepRecord, sweep_record_path
+from switchhead_lab.tracking.unsynced import is_unsynced
 
 # MLflow's own use of SQLAlchemy.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
@@ -35,6 +37,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:Deprecatio
 MakeRun = Callable[..., RunRecord]
 OpenRun = Callable[..., RunDir]
 MakePoint = Callable[..., MetricPoint]
+WriteSweep = Callable[..., SweepRecord]
 
 
 def history(store: MlflowStore, run_id: str, key: str) -> list[tuple[int, float]]:
@@ -266,7 +269,7 @@ def test_a_tracker_that_comes_back_is_complete_at_the_end(
 
 
 def test_a_database_that_cannot_be_opened_is_given_up_at_once(
-    tmp_path: Path, make_run: MakeRun
+    tmp_path: Path, make_run: MakeRun, write_sweep: WriteSweep
 ) -> None:
     (tmp_path / "bad.db").write_bytes(b"this is no database" * 100)
     began = time.monotonic()
@@ -275,36 +278,75 @@ def test_a_database_that_cannot_be_opened_is_given_up_at_once(
         record = make_run()
         index.start_run(record).finish("finished")
         assert is_unsynced(record.directory)
-        assert index.start_sweep("s", {}, {}) is None
+        assert index.start_sweep(write_sweep("s", [record]), tmp_path) is None
     assert time.monotonic() - began < 10
 
 
 def test_a_server_that_is_down_holds_nothing_up_for_long(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MLFLOW_LOGGING_LEVEL", "ERROR")
     began = time.monotonic()
-    assert open_index("http://127.0.0.1:9", "test", tmp_path).start_sweep("s", {}, {}) is None
+    record = make_run()
+    open_index("http://127.0.0.1:9", "test", tmp_path).start_run(record).finish("finished")
+    assert is_unsynced(record.directory)
     assert time.monotonic() - began < 10
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == os.environ["DO_NOT_TRACK"] == "true"
     assert os.environ["MLFLOW_LOGGING_LEVEL"] == "ERROR"
 
 
-def test_sweeps_are_found_again(index: MlflowIndex, store: MlflowStore, make_run: MakeRun) -> None:
-    parent_id = index.start_sweep("sweep-1", {"lab.sweep": "sweep"}, {"size": "tiny"})
-    assert index.start_sweep("sweep-1", {"lab.sweep": "sweep"}, {"size": "other"}) == parent_id
-    assert index.start_sweep("sweep-2", {}, {}) != parent_id
+def test_sweeps_are_found_again(
+    index: MlflowIndex,
+    store: MlflowStore,
+    runs_dir: Path,
+    make_run: MakeRun,
+    write_sweep: WriteSweep,
+) -> None:
     record = make_run()
+    sweep = write_sweep("sweep-1", [record])
+    folder = sweep_record_path(runs_dir, sweep.sweep).parent
+    parent_id = index.start_sweep(sweep, folder)
+    assert is_unsynced(folder)
+    assert parent_id is not None
+    assert store.client.get_run(parent_id).info.status == "RUNNING"
     index.start_run(record, parent_id)
     assert mlflow_run(store, record).data.tags["mlflow.parentRunId"] == parent_id
-    index.finish_sweep(parent_id, "finished")
-    index.finish_sweep(None, "finished")
+    index.finish_sweep(folder, "finished")
+    assert not is_unsynced(folder)
+    assert index.start_sweep(sweep, folder) == parent_id
+    index.finish_sweep(folder, "finished")
+    other = write_sweep("sweep-2", [record])
+    other_folder = sweep_record_path(runs_dir, other.sweep).parent
+    assert index.start_sweep(other, other_folder) not in (None, parent_id)
     parent = store.client.get_run(parent_id)
     assert parent.info.status == "FINISHED"
-    assert parent.data.params == {"size": "tiny"}
-    assert parent.data.tags["lab.sweep"] == "sweep"
+    assert parent.data.params["size"] == "tiny"
+    assert parent.data.tags["lab.sweep"] == "sweep-1"
+
+
+def test_a_sweep_with_other_parameters_keeps_its_runs(
+    index: MlflowIndex,
+    store: MlflowStore,
+    runs_dir: Path,
+    make_run: MakeRun,
+    write_sweep: WriteSweep,
+) -> None:
+    record = make_run()
+    sweep = write_sweep("sweep", [record])
+    folder = sweep_record_path(runs_dir, sweep.sweep).parent
+    parent_id = index.start_sweep(sweep, folder)
+    index.start_run(record, parent_id).finish("finished")
+    more_seeds = sweep.sweep.baseline.model_copy(update={"seeds": [0, 1]})
+    edited = sweep.model_copy(
+        update={"sweep": sweep.sweep.model_copy(update={"baseline": more_seeds})}
+    )
+    assert sweep_record_path(runs_dir, edited.sweep).parent == folder
+    new_parent_id = index.start_sweep(edited, folder)
+    assert new_parent_id is not None
+    assert store.client.get_run(new_parent_id).data.params["baseline.seeds"] == "[0, 1]"
+    assert mlflow_run(store, record).data.tags["mlflow.parentRunId"] == new_parent_id
 
 
 def test_runs_are_linked_without_mlflow(index: MlflowIndex, make_run: MakeRun) -> None:
@@ -319,14 +361,16 @@ def test_runs_are_linked_without_mlflow(index: MlflowIndex, make_run: MakeRun) -
     assert link["run_id"] == run.info.run_id
 
 
-def test_none_is_an_index_that_does_nothing(tmp_path: Path, make_run: MakeRun) -> None:
+def test_none_is_an_index_that_does_nothing(
+    tmp_path: Path, make_run: MakeRun, write_sweep: WriteSweep
+) -> None:
     index = open_index("none", "test", tmp_path / "artifacts")
     assert isinstance(index, NoIndex)
     record = make_run()
     before = sorted(path.name for path in record.directory.iterdir())
-    parent_id = index.start_sweep("s", {}, {})
+    parent_id = index.start_sweep(write_sweep("s", [record]), tmp_path)
     index.start_run(record, parent_id).finish("finished")
-    index.finish_sweep(parent_id, "finished")
+    index.finish_sweep(tmp_path, "finished")
     assert sync_run(index, record)
     assert sorted(path.name for path in record.directory.iterdir()) == before
 
@@ -364,7 +408,7 @@ def test_processes_that_start_together_share_one_new_database(tmp_path: Path) ->
         "from switchhead_lab.tracking.mlflow_index import open_index; "
         "folder = Path(sys.argv[1]); "
         "index = open_index(f'sqlite:///{folder}/mlflow.db', 'test', folder / 'artifacts'); "
-        "assert index.start_sweep(sys.argv[2], {}, {})"
+        "assert index.attempt(lambda store: store.client.create_run(store.experiment_id))"
     )
     processes = [
         subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(number)], stderr=-1)

@@ -3,49 +3,19 @@ from pathlib import Path
 
 import pytest
 
-from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.config.workspace import Workspace, WorkspaceSettings
 from switchhead_lab.errors import WorkspaceError
-from switchhead_lab.tracking.mlflow_index import EXPERIMENT, UNSYNCED_FILE
+from switchhead_lab.tracking.mlflow_index import EXPERIMENT
 from switchhead_lab.tracking.mlflow_store import MlflowStore
 from switchhead_lab.tracking.mlflow_sync import sync_workspace
-from switchhead_lab.tracking.record import RunRecord
-from switchhead_lab.tracking.sweep_record import (
-    SweepMember,
-    SweepRecord,
-    sweep_id,
-    write_sweep_record,
-)
+from switchhead_lab.tracking.record import UNSYNCED_FILE, RunRecord
+from switchhead_lab.tracking.sweep_record import SweepRecord, sweep_id
 
 # MLflow's own use of SQLAlchemy.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
 
 MakeRun = Callable[..., RunRecord]
-
-
-def sweep_of(name: str, runs: list[RunRecord], started_at: float) -> SweepRecord:
-    config = runs[0].config
-    sweep = Sweep(
-        name=name,
-        size="tiny",
-        matching="parameter_matched",
-        data=config.data,
-        model={"d_model": 16, "n_layers": 2, "seq_len": 16},
-        training=config.training,
-        baseline={"n_heads": 4, "d_head": 4, "d_ff": 32},
-    )
-    members = [
-        SweepMember(
-            model="dense",
-            role="baseline",
-            seed=run.config.seed,
-            run_name=run.name,
-            run_hash=run.run_hash,
-            state=run.status.state,
-        )
-        for run in runs
-    ]
-    return SweepRecord(sweep=sweep, started_at=started_at, updated_at=started_at, members=members)
+WriteSweep = Callable[..., SweepRecord]
 
 
 @pytest.fixture
@@ -66,13 +36,11 @@ def parent_of(store: MlflowStore, record: RunRecord) -> str | None:
 
 
 def test_mlflow_is_rebuilt_with_its_sweeps(
-    tracked: Workspace, shown: MlflowStore, make_run: MakeRun
+    tracked: Workspace, shown: MlflowStore, make_run: MakeRun, write_sweep: WriteSweep
 ) -> None:
     shared, second, alone = make_run(), make_run(seed=1), make_run("failed", seed=2)
-    later = sweep_of("later", [shared, second], started_at=2.0)
-    earlier = sweep_of("earlier", [shared], started_at=1.0)
-    for record in (later, earlier):
-        write_sweep_record(tracked.runs_dir, record)
+    later = write_sweep("later", [shared, second], started_at=2.0)
+    earlier = write_sweep("earlier", [shared], started_at=1.0)
     for _ in range(2):
         assert sync_workspace(tracked, [shared, second, alone]) == 3
         first_sweep = shown.find("lab.sweep_id", sweep_id(earlier.sweep))

@@ -1,0 +1,71 @@
+"""Waiting no longer than allowed for work that may hang, such as requests to a dead server."""
+
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+ResultT = TypeVar("ResultT")
+
+
+class BoundedWorker:
+    """One background thread that does one thing after another; callers wait with a deadline.
+
+    Work that is given up is not stopped, which Python cannot do, but nothing else is begun until it
+    ends: whatever it does late is never interleaved with later work. The thread does not keep the
+    process alive.
+    """
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[_Job[Any]] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def run(self, action: Callable[[], ResultT], seconds: float) -> ResultT:
+        """Return what `action` returns, or raise what it raises.
+
+        Args:
+            action: Called in the background thread, after earlier work has ended.
+            seconds: How long to wait, earlier work included.
+
+        Raises:
+            TimeoutError: If it takes longer; work that has not begun by then never begins.
+        """
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+            self._thread.start()
+        job = _Job(action)
+        self._jobs.put(job)
+        try:
+            if not job.done.wait(seconds):
+                raise TimeoutError(f"no answer within {seconds:.3g} s")
+        except BaseException:  # Ctrl-C as well
+            job.is_given_up = True
+            raise
+        return job.outcome()
+
+    def _work(self) -> None:
+        while True:
+            self._jobs.get().execute()
+
+
+class _Job(Generic[ResultT]):
+    def __init__(self, action: Callable[[], ResultT]) -> None:
+        self._action = action
+        self._results: list[ResultT] = []
+        self._error: BaseException | None = None
+        self.done = threading.Event()
+        self.is_given_up = False
+
+    def execute(self) -> None:
+        if self.is_given_up:
+            return
+        try:
+            self._results.append(self._action())
+        except BaseException as error:
+            self._error = error
+        self.done.set()
+
+    def outcome(self) -> ResultT:
+        if self._error is not None:
+            raise self._error
+        return self._results[0]

@@ -1,0 +1,28 @@
+"""MLflow's surroundings: environment variables and kinds of addresses (free of MLflow)."""
+
+import logging
+import os
+
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # A server that is down holds up a run for seconds, not for MLflow's usual minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "PGCONNECT_TIMEOUT": "5",
+}
+
+
+def is_server(tracking_uri: str) -> bool:
+    """Say whether an address is that of a tracking server rather than of a database."""
+    return tracking_uri.startswith(("http://", "https://"))
+
+
+def quiet_environment() -> None:
+    """Turn MLflow's telemetry and chatter off, except where the user has set them."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)

@@ -1,0 +1,86 @@
+"""Making a tracking database that was moved or copied with its workspace name its present folder.
+
+MLflow keeps absolute artifact addresses: an experiment's from its creation, a run's from its
+experiment. It has no call that changes them, and a new experiment would lose run ids and the notes
+that users made, so the three columns are rewritten in one transaction.
+"""
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from switchhead_lab.tracking.atomic import write_text
+from switchhead_lab.tracking.mlflow_fields import TAG_RUN_DIR
+from switchhead_lab.tracking.record import MLFLOW_LINK_FILE, read_mlflow_link
+
+# Table and column of the addresses below an experiment's artifact folder.
+_ARTIFACT_COLUMNS = (("experiments", "artifact_location"), ("runs", "artifact_uri"))
+
+
+def follow_workspace(
+    database: Path, experiment: str, artifact_dir: Path, tracking_uri: str
+) -> bool:
+    """Rewrite recorded folders if an experiment names another artifact folder than the present.
+
+    Call it under the lock of the database.
+
+    Args:
+        database: The SQLite database; nothing is done unless it lies in the runs folder, with
+            which it is moved.
+        experiment: Name of the experiment.
+        artifact_dir: Folder of its artifacts, in the runs folder; absolute.
+        tracking_uri: Address to write into the links of run directories.
+
+    Returns:
+        Whether anything was rewritten.
+    """
+    runs_dir = artifact_dir.parent
+    if not database.resolve().is_relative_to(runs_dir):
+        return False
+    with closing(sqlite3.connect(database, timeout=20.0)) as connection:
+        row = connection.execute(
+            "SELECT artifact_location FROM experiments WHERE name = ?", (experiment,)
+        ).fetchone()
+        old, new = (row[0] if row else None), artifact_dir.as_uri()
+        if not old or old == new or not old.startswith("file:"):
+            return False
+        old_runs_dir = Path(local_path(old)).parent
+        with connection:
+            for table, column in _ARTIFACT_COLUMNS:
+                _replace_prefix(connection, table, column, old, new)
+            _replace_prefix(
+                connection, "tags", "value", str(old_runs_dir), str(runs_dir), TAG_RUN_DIR
+            )
+    for link_path in runs_dir.glob(f"*/{MLFLOW_LINK_FILE}"):
+        link = read_mlflow_link(link_path.parent)
+        if link is not None:
+            write_text(
+                link_path, json.dumps({**link, "tracking_uri": tracking_uri}, indent=2) + "\n"
+            )
+    return True
+
+
+def local_path(uri: str) -> Path:
+    """Return the path of a `file:` address."""
+    return Path(url2pathname(urlsplit(uri).path))
+
+
+def is_misplaced(artifact_uri: str, artifact_dir: Path) -> bool:
+    """Say whether a run's artifacts are files outside the workspace's artifact folder."""
+    return artifact_uri.startswith("file:") and not local_path(artifact_uri).is_relative_to(
+        artifact_dir
+    )
+
+
+def _replace_prefix(
+    connection: sqlite3.Connection, table: str, column: str, old: str, new: str, key: str = ""
+) -> None:
+    condition = "AND key = ?" if key else ""
+    connection.execute(
+        f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
+        f"WHERE ({column} = ? OR substr({column}, 1, ?) = ?) {condition}",
+        (new, len(old) + 1, old, len(old) + 1, f"{old}/", *([key] if key else [])),
+    )

@@ -1,0 +1,48 @@
+"""The mark of run and sweep directories that MLflow may not fully mirror yet (free of MLflow)."""
+
+import contextlib
+from pathlib import Path
+
+from switchhead_lab.errors import LabError
+from switchhead_lab.tracking.liveness import observed_state
+from switchhead_lab.tracking.record import UNSYNCED_FILE, read_run
+
+
+def is_unsynced(directory: Path) -> bool:
+    """Say whether a directory is marked: set by every attempt, cleared by a verified copy."""
+    return (directory / UNSYNCED_FILE).is_file()
+
+
+def mark_unsynced(directory: Path, reason: str) -> None:
+    """Mark a directory; what cannot be written there is the directory's owner's to report."""
+    with contextlib.suppress(OSError):
+        (directory / UNSYNCED_FILE).write_text(reason.strip() + "\n", encoding="utf-8")
+
+
+def read_mark(directory: Path) -> str | None:
+    """Return the reason in a directory's mark; None without one."""
+    try:
+        return (directory / UNSYNCED_FILE).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+
+
+def clear_mark(directory: Path, seen: str | None) -> None:
+    """Remove a directory's mark unless an attempt has changed it since `seen` was read."""
+    if seen is not None and read_mark(directory) == seen:
+        (directory / UNSYNCED_FILE).unlink(missing_ok=True)
+
+
+def unsynced_notice(runs_dir: Path) -> str | None:
+    """Return one line on how many runs MLflow lacks or may lack; None if there are none.
+
+    Runs in progress are left out: their last points reach MLflow at their end.
+    """
+    count = 0
+    for mark in runs_dir.glob(f"*/{UNSYNCED_FILE}"):
+        with contextlib.suppress(LabError):  # a damaged run is reported by every listing
+            count += observed_state(read_run(mark.parent)) != "running"
+    if not count:
+        return None
+    runs = "1 run is" if count == 1 else f"{count} runs are"
+    return f"{runs} not in MLflow yet: lab runs sync"

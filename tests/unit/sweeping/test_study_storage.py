@@ -1,0 +1,93 @@
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+import sqlalchemy
+from sqlalchemy import event
+
+from switchhead_lab.config.files import parse
+from switchhead_lab.config.sweep import Study, Sweep
+from switchhead_lab.errors import RecordError, WorkspaceError
+from switchhead_lab.sweeping.study import SearchStudy, open_study
+from switchhead_lab.tracking.database_file import is_empty
+
+SWEEP = {
+    "name": "tiny",
+    "size": "small",
+    "matching": "parameter_matched",
+    "data": {"corpus": "words", "tokenizer": {"kind": "byte"}},
+    "model": {"d_model": 16, "n_layers": 1, "seq_len": 8},
+    "training": {
+        "n_steps": 4,
+        "batch_size": 8,
+        "learning_rate": 3e-3,
+        "clip_norm": 0.5,
+        "validate_every": 2,
+        "checkpoint_every": 2,
+        "log_every": 1,
+    },
+    "baseline": {"n_heads": 4, "d_head": 8, "d_ff": 32},
+    "study": {
+        "n_trials": 3,
+        "space": {"n_heads": [1, 2], "n_experts": [2, 3], "top_k": [1]},
+    },
+}
+
+
+def open_in(folder: Path) -> SearchStudy:
+    sweep = parse(Sweep, SWEEP, "test")
+    assert isinstance(sweep.study, Study)
+    return open_study(f"sqlite:///{folder}/optuna.db", sweep, sweep.study, folder)
+
+
+def run_until_statement(action: Callable[[], object], number: int) -> None:
+    """Run something in a child that is killed before its n-th SQL statement, or at its end."""
+
+    def kill_self(*_arguments: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def run() -> None:
+        seen = iter(range(number))
+        event.listen(
+            sqlalchemy.Engine,
+            "before_cursor_execute",
+            lambda *_: kill_self() if next(seen, None) is None else None,
+        )
+        action()
+        kill_self()
+
+    child = multiprocessing.get_context("fork").Process(target=run)
+    child.start()
+    child.join(60)
+    assert child.exitcode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("number", [0, 26, 48, 60, 90])
+def test_a_kill_while_the_storage_is_made_leaves_one_that_works(
+    tmp_path: Path, number: int
+) -> None:
+    run_until_statement(lambda: open_in(tmp_path), number)
+    path = tmp_path / "optuna.db"
+    was_renamed = not is_empty(path)
+    assert was_renamed == (number >= 60)
+    assert open_in(tmp_path).propose(lambda _tried: (1, 2, 1)) is not None
+    assert not list(tmp_path.glob(".*.new*"))
+
+
+def test_a_storage_left_half_made_in_place_is_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "optuna.db"
+    run_until_statement(lambda: optuna.storages.RDBStorage(f"sqlite:///{path}"), 25)
+    before = path.read_bytes()
+    with pytest.raises(RecordError, match=r"half-made.*move it aside.*run the sweep again"):
+        open_in(tmp_path)
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_no_storage_is_named(tmp_path: Path) -> None:
+    (tmp_path / "optuna.db").write_bytes(b"this is no database" * 100)
+    with pytest.raises(WorkspaceError, match=r"optuna\.db: cannot be used: .*not a database"):
+        open_in(tmp_path)

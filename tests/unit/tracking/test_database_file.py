@@ -1,0 +1,200 @@
+import errno
+import multiprocessing
+import os
+import signal
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from sqlalchemy import event
+
+from switchhead_lab.errors import WorkspaceError
+from switchhead_lab.tracking import database_file
+from switchhead_lab.tracking.database_file import create_database, has_rows, is_empty, tables
+from switchhead_lab.tracking.mlflow_environment import quiet_environment
+from switchhead_lab.tracking.mlflow_store import MlflowStore, load_mlflow, prepare_database
+
+# MLflow's own use of SQLAlchemy.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
+
+
+def build(uri: str) -> None:
+    with closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as connection:
+        connection.execute("CREATE TABLE made (x)")
+
+
+def kill_self() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_at_statement(number: int) -> None:
+    """Let this process be killed before its n-th SQL statement."""
+    seen = iter(range(number))
+
+    def count(*_arguments: object) -> None:
+        if next(seen, None) is None:
+            kill_self()
+
+    event.listen(sqlalchemy.Engine, "before_cursor_execute", count)
+
+
+def run_until_killed(action: Callable[[], None]) -> None:
+    """Run something that kills its process, in a child that has everything imported."""
+    child = multiprocessing.get_context("fork").Process(target=action)
+    child.start()
+    child.join(60)
+    assert child.exitcode == -signal.SIGKILL
+
+
+def test_a_database_appears_whole(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "new.db"
+
+    def build_and_look(uri: str) -> None:
+        build(uri)
+        assert not path.exists()
+
+    create_database(path, build_and_look)
+    assert tables(path) == {"made"}
+    assert [file.name for file in path.parent.iterdir()] == ["new.db"]
+    create_database(path, lambda _uri: pytest.fail("there is one already"))
+
+
+def test_an_empty_file_is_no_database_yet(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    for prepare in (path.touch, lambda: sqlite3.connect(path).execute("VACUUM").connection.close()):
+        prepare()
+        assert is_empty(path)
+        create_database(path, build)
+        assert not is_empty(path)
+        path.unlink()
+
+
+def test_a_failed_creation_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+
+    def fail(uri: str) -> None:
+        build(uri)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        create_database(path, fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_named_with_the_bytes_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_uri: str) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with pytest.raises(sqlite3.OperationalError):
+        create_database(tmp_path / "new.db", fail)
+    usage = database_file.shutil._ntuple_diskusage(10**9, 10**9, 17)
+    monkeypatch.setattr(database_file.shutil, "disk_usage", lambda _path: usage)
+    with pytest.raises(WorkspaceError, match=r"new\.db: cannot be created: 17 bytes are free.*ded"):
+        create_database(tmp_path / "new.db", fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_log_of_a_database_that_was_moved_away_is_kept_apart(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    for suffix in ("-wal", "-shm", "-journal"):
+        (tmp_path / f"new.db{suffix}").write_bytes(b"old")
+    create_database(path, build)
+    assert tables(path) == {"made"}
+    assert (tmp_path / "new.db-wal.orphaned").read_bytes() == b"old"
+
+
+def test_what_is_no_database_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "bad.db"
+    path.write_bytes(b"this is no database" * 100)
+    with pytest.raises(WorkspaceError, match=r"bad\.db: cannot be used: .*not a database"):
+        has_rows(path, "experiments")
+
+
+@pytest.mark.parametrize("number", [1, 150, 400])
+def test_a_kill_while_the_schema_is_made_leaves_a_workspace_that_works(
+    tmp_path: Path, number: int
+) -> None:
+    path, artifacts = tmp_path / "mlflow.db", tmp_path / "artifacts"
+    load_mlflow()
+
+    def create() -> None:
+        kill_at_statement(number)
+        prepare_database(f"sqlite:///{path}", artifacts)
+        kill_self()
+
+    run_until_killed(create)
+    assert is_empty(path)
+    prepare_database(f"sqlite:///{path}", artifacts)
+    assert has_rows(path, "experiments")
+    assert not list(tmp_path.glob(".*.new*"))
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_kill_at_the_rename_leaves_a_workspace_that_works(
+    tmp_path: Path, template_database: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    path = tmp_path / "mlflow.db"
+
+    def copy(uri: str) -> None:
+        Path(uri.removeprefix("sqlite:///")).write_bytes(template_database.read_bytes())
+
+    def create() -> None:
+        replace = Path.replace
+
+        def kill_at_replace(source: Path, target: Path) -> Path:
+            if when == "after":
+                replace(source, target)
+            kill_self()
+            return target
+
+        monkeypatch.setattr(Path, "replace", kill_at_replace)
+        create_database(path, copy)
+
+    run_until_killed(create)
+    assert path.exists() == (when == "after")
+    MlflowStore(f"sqlite:///{path}", "test", tmp_path / "artifacts")
+    assert not list(tmp_path.glob(".*.new*"))
+
+
+@pytest.mark.parametrize("number", [40])
+def test_a_database_left_half_made_in_place_is_told_apart(tmp_path: Path, number: int) -> None:
+    path = tmp_path / "mlflow.db"
+    quiet_environment()
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    def create_in_place() -> None:
+        kill_at_statement(number)
+        SqlAlchemyStore(f"sqlite:///{path}", str(tmp_path))
+
+    run_until_killed(create_in_place)
+    before = path.read_bytes()
+    with pytest.raises(WorkspaceError, match=r"half-made.*move it aside.*`lab runs sync`"):
+        MlflowStore(f"sqlite:///{path}", "test", tmp_path / "artifacts")
+    assert path.read_bytes() == before
+    path.rename(tmp_path / "mlflow.db.broken")
+    MlflowStore(f"sqlite:///{path}", "test", tmp_path / "artifacts")
+
+
+def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db"
+    build(f"sqlite:///{path}")
+    with pytest.raises(WorkspaceError, match="not an MLflow database"):
+        prepare_database(f"sqlite:///{path}", tmp_path / "artifacts")
+    assert tables(path) == {"made"}
+
+
+def test_a_disk_that_is_full_at_the_rename_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(database_file.os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        create_database(tmp_path / "new.db", build)
+    assert list(tmp_path.iterdir()) == []
