@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from switchhead_lab.config.files import near_miss, parse, read_toml
 from switchhead_lab.config.identity import identity
+from switchhead_lab.config.names import is_entry_name, require_model_name
 from switchhead_lab.config.part import Part
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.errors import LabError, RecordError
@@ -155,12 +156,16 @@ class RunRecord:
 
 
 def run_name(config: RunConfig, labels: RunLabels) -> str:
-    """Return the name of a run: `<corpus>-<size>-<variant>-<seed>-<hash8>`."""
+    """Return the name of a run: `<corpus>-<size>-<variant>-<seed>-<hash8>`.
+
+    Raises:
+        ConfigError: If a label cannot be part of a file name.
+    """
     return "-".join(
         [
             config.data.corpus,
-            labels.size,
-            labels.variant,
+            require_model_name(labels.size, "size"),
+            require_model_name(labels.variant, "model name"),
             str(config.seed),
             identity(config)[:8],
         ]
@@ -217,8 +222,13 @@ def find_run(runs_dir: Path, reference: str) -> RunRecord:
     """Find a run by its name or by the start of its hash.
 
     Raises:
-        RecordError: If there is none, or more than one.
+        RecordError: If there is none, or more than one, or the reference is a path.
     """
+    if not is_entry_name(reference):
+        raise RecordError(
+            f'"{reference}" names no run; give a run\'s name or the start of its hash, not a path; '
+            "see `lab runs list`"
+        )
     if (runs_dir / reference / STATUS_FILE).is_file():
         return read_run(runs_dir / reference)
     runs = list_runs(runs_dir)
