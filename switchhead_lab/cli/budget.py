@@ -75,8 +75,9 @@ def _models(
 
     path = Path(target)
     tree = read_toml(path) if path.suffix == ".toml" else {}
-    if "attention" in tree.get("model", {}):
-        config = parse(RunConfig, apply_overrides(tree, overrides), target)
+    model = tree.get("model")
+    if isinstance(model, dict) and "attention" in model:
+        config = parse(RunConfig, apply_overrides(tree, overrides, RunConfig), target)
         return {path.stem: (config.model, config.vocab_size, config.n_outputs)}
     sweep = find_sweep(find_workspace().sweeps_dir, target).resolve(size, overrides)
     variants = [*declared_variants(sweep), *first_candidates(sweep)]

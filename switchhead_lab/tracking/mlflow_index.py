@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from switchhead_lab.config.redaction import mask_address, mask_passwords
 from switchhead_lab.config.workspace import Workspace
 from switchhead_lab.tracking.liveness import observed_state
 from switchhead_lab.tracking.mlflow_fields import (
@@ -25,7 +26,6 @@ from switchhead_lab.tracking.record import (
     RunState,
     read_run,
 )
-from switchhead_lab.tracking.redaction import mask_passwords
 
 EXPERIMENT = "switchhead_lab"
 ARTIFACTS_DIR = "mlflow-artifacts"
@@ -216,7 +216,7 @@ class MlflowIndex:
             return None
 
     def _report(self, error: Exception, run_dir: Path | None) -> None:
-        lines = mask_passwords(str(error)).strip().splitlines()
+        lines = mask_passwords(str(error), self._tracking_uri).strip().splitlines()
         reason = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
         if run_dir is not None:
             with contextlib.suppress(OSError):  # a full disk is the run directory's to report
@@ -224,7 +224,7 @@ class MlflowIndex:
         if not self._warned:
             self._warned = True
             sys.stderr.write(
-                f"warning: MLflow at {mask_passwords(self._tracking_uri)} is not up to date: "
+                f"warning: MLflow at {mask_address(self._tracking_uri)} is not up to date: "
                 f"{reason}; the run directories have everything, `lab runs sync` catches up\n"
             )
 

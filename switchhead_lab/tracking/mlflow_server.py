@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from switchhead_lab.config.addresses import is_server
+from switchhead_lab.config.redaction import mask_address, mask_passwords
 from switchhead_lab.errors import WorkspaceError
 from switchhead_lab.tracking.atomic import make_directory
-from switchhead_lab.tracking.mlflow_store import is_server, prepare_database, quiet_environment
-from switchhead_lab.tracking.redaction import mask_passwords
+from switchhead_lab.tracking.mlflow_store import prepare_database, quiet_environment
 
 HOST = "127.0.0.1"
 N_PORTS_TRIED = 100
@@ -48,7 +49,7 @@ def serve_ui(
             'set for example "sqlite:///runs/mlflow.db" and run `lab runs sync`'
         )
     if is_server(tracking_uri):
-        announce(f"MLflow is served at {mask_passwords(tracking_uri)}")
+        announce(f"MLflow is served at {mask_address(tracking_uri)}")
         return
     quiet_environment()
     prepare_database(tracking_uri, artifact_dir)

@@ -9,6 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from switchhead_lab.config.addresses import database_path, is_server
+from switchhead_lab.config.redaction import mask_address, mask_passwords
 from switchhead_lab.errors import WorkspaceError
 from switchhead_lab.tracking import record as files
 from switchhead_lab.tracking.atomic import make_directory, write_text
@@ -27,8 +29,7 @@ from switchhead_lab.tracking.mlflow_fields import (
     run_tags,
 )
 from switchhead_lab.tracking.record import RunRecord, RunState
-from switchhead_lab.tracking.redaction import mask_passwords
-from switchhead_lab.tracking.sqlite_file import database_path, use_write_ahead_log
+from switchhead_lab.tracking.sqlite_file import use_write_ahead_log
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -59,11 +60,6 @@ ENVIRONMENT = {
 }
 
 
-def is_server(tracking_uri: str) -> bool:
-    """Say whether an address is that of a tracking server rather than of a database."""
-    return tracking_uri.startswith(("http://", "https://"))
-
-
 def quiet_environment() -> None:
     """Turn MLflow's telemetry and chatter off, except where the user has set them."""
     for name, value in ENVIRONMENT.items():
@@ -87,8 +83,8 @@ def prepare_database(tracking_uri: str, artifact_dir: Path) -> None:
     except WorkspaceError:
         raise
     except Exception as error:
-        reason = mask_passwords(str(error)).strip().splitlines()[0]
-        raise WorkspaceError(f"{mask_passwords(tracking_uri)}: cannot be used: {reason}") from None
+        reason = mask_passwords(str(error), tracking_uri).strip().splitlines()[0]
+        raise WorkspaceError(f"{mask_address(tracking_uri)}: cannot be used: {reason}") from None
 
 
 class MlflowStore:
@@ -142,7 +138,7 @@ class MlflowStore:
         link = {
             "run_id": run_id,
             "experiment_id": self.experiment_id,
-            "tracking_uri": mask_passwords(self._tracking_uri),
+            "tracking_uri": mask_address(self._tracking_uri),
         }
         write_text(record.directory / files.MLFLOW_LINK_FILE, json.dumps(link, indent=2) + "\n")
         return run_id

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from switchhead_lab.tracking.redaction import mask_passwords
+from switchhead_lab.config.redaction import mask_passwords, mask_word
 
 PACKAGES = (
     "switchhead_lab",
@@ -70,17 +70,19 @@ def collect_provenance(
     data_manifest: Mapping[str, Any] | None,
     device: Mapping[str, Any] | None,
     command: Sequence[str],
+    addresses: Sequence[str] = (),
 ) -> Provenance:
     """Collect what is needed to say later where a run came from.
 
-    Nothing secret is collected: of the environment only known names, and passwords inside addresses
-    are masked, in the diff as well.
+    Nothing secret is collected: of the environment only known names, and passwords and tokens
+    of addresses are masked, in the diff as well.
 
     Args:
         project_root: Folder of the code, inside its git repository if it has one.
         data_manifest: What the data were prepared from; None if there are none.
         device: Facts about the device, from whoever opened it.
         command: Command line that started the run.
+        addresses: Addresses in use; their secrets are masked wherever they appear.
     """
     git, diff = _git_state(project_root)
     values = {
@@ -88,12 +90,12 @@ def collect_provenance(
         "versions": _versions(),
         "host": _host(),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "argv": [mask_passwords(word) for word in command],
+        "argv": [mask_word(word, *addresses) for word in command],
         "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
         "data_manifest": dict(data_manifest) if data_manifest is not None else None,
         "device": dict(device) if device is not None else None,
     }
-    return Provenance(values, mask_passwords(diff))
+    return Provenance(values, mask_passwords(diff, *addresses))
 
 
 def _git_state(folder: Path) -> tuple[dict[str, Any], str]:

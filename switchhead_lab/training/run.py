@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 import switchhead_lab
 from switchhead_lab.budget.parameters import count_parameters
 from switchhead_lab.config.identity import identity
+from switchhead_lab.config.redaction import mask_passwords
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.workspace import Workspace
 from switchhead_lab.data.dataset import Dataset, open_dataset
@@ -132,7 +133,7 @@ def _execute(job: _Job, index: Index, parent_id: str | None) -> RunRecord:
         reason = str(error)
         raise
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
+        reason = mask_passwords(f"{type(error).__name__}: {error}", *job.workspace.addresses)
         raise TrainingError(f"{run_dir.path.name}: {reason}") from error
     finally:
         if state != "finished":
@@ -149,6 +150,7 @@ def _open_run_dir(job: _Job) -> RunDir:
         data_manifest=job.dataset.describe(),
         device=job.host.facts,
         command=sys.argv,
+        addresses=job.workspace.addresses,
     )
     runs_dir, diff = job.workspace.runs_dir, provenance.uncommitted_diff
     return RunDir.open(runs_dir, job.config, job.labels, provenance.values, diff)
