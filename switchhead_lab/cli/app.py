@@ -1,5 +1,6 @@
 """The `lab` application: its commands and how user errors leave it."""
 
+import os
 import signal
 import sys
 from typing import Annotated
@@ -20,7 +21,9 @@ from switchhead_lab.cli import (
     train,
     ui,
 )
+from switchhead_lab.cli.masking import MaskingGroup, without_secrets
 from switchhead_lab.errors import LabError
+from switchhead_lab.terminal import prepare_streams
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -28,6 +31,7 @@ EXIT_TERMINATED = 143
 
 app = typer.Typer(
     name="lab",
+    cls=MaskingGroup,
     help="Fair, repeatable comparisons of mixture-of-experts Transformers with dense ones.",
     epilog="Example: lab sweep matched-params --size demo",
     no_args_is_help=True,
@@ -71,6 +75,9 @@ def main() -> None:
     Ctrl-C ends with 130 and SIGTERM with 143, after the run in progress was closed properly.
     """
     exit_code_of_interruption = EXIT_INTERRUPTED
+    prepare_streams()
+    # Figures are files here; notebooks set a backend that only they have.
+    os.environ["MPLBACKEND"] = "agg"
 
     def terminate(*_: object) -> None:
         nonlocal exit_code_of_interruption
@@ -81,7 +88,7 @@ def main() -> None:
     try:
         app()
     except LabError as error:
-        typer.secho(f"error: {error}", err=True, fg="red")
+        typer.secho(f"error: {without_secrets(str(error))}", err=True, fg="red")
         sys.exit(EXIT_USER_ERROR)
     except SystemExit as end:  # typer turns KeyboardInterrupt into this
         if end.code != EXIT_INTERRUPTED:

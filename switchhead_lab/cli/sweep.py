@@ -1,5 +1,6 @@
 """`lab sweep`: run, list and price sweeps."""
 
+import contextlib
 import json
 from typing import Annotated, Any
 
@@ -56,12 +57,17 @@ def run(
         workspace,
         declaration,
         open_workspace_index(workspace),
-        lambda text: typer.secho(text, err=True, bold=True),
+        _say,
     )
     states = [member.state for member in record.members]
     counts = ", ".join(f"{states.count(s)} {s}" for s in sorted(set(states), key=states.index))
     typer.echo(f"sweep {sweep_id(declaration)}: {counts}")
     typer.echo(f"next: lab report {declaration.name} --size {declaration.size}")
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # nobody reads it any more; the sweep goes on
+        typer.secho(text, err=True, bold=True)
 
 
 @app.command("list")

@@ -159,16 +159,17 @@ def find_workspace(
         ConfigError: If lab.toml is not valid.
     """
     environment = os.environ if environment is None else environment
+    # Whatever LAB_HOME says: libraries need a current folder.
+    start = absolute_path(start or Path())
     home = environment.get("LAB_HOME")
     if home:
-        root = _resolve(expand_home(home))
+        root = absolute_path(expand_home(home))
         if not (root / FILE_NAME).is_file():
             raise WorkspaceError(
                 f"LAB_HOME={home}: there is no {FILE_NAME} in that folder; "
                 "unset LAB_HOME or point it at a workspace"
             )
         return _load(root)
-    start = _resolve(start or Path())
     for folder in (start, *start.parents):
         if (folder / FILE_NAME).is_file():
             return _load(folder)
@@ -178,7 +179,7 @@ def find_workspace(
     )
 
 
-def _resolve(path: Path) -> Path:
+def absolute_path(path: Path) -> Path:
     """Return an absolute path that can be written down.
 
     Raises:
@@ -193,7 +194,7 @@ def _resolve(path: Path) -> Path:
         ) from None
     except UnicodeEncodeError:
         raise WorkspaceError(
-            f"{str(path.resolve())!a}: not UTF-8, as records are; rename the folder"
+            f"{str(path.resolve())!a}: not UTF-8, as records are; rename it"
         ) from None
     return found
 

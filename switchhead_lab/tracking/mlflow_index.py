@@ -5,7 +5,6 @@ with a file `unsynced`, and a replay from disk (`lab runs sync`) makes up for it
 """
 
 import contextlib
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Protocol, TypeVar
 
 from switchhead_lab.config.redaction import mask_address, mask_passwords
 from switchhead_lab.config.workspace import Workspace
+from switchhead_lab.terminal import tell
 from switchhead_lab.tracking.liveness import observed_state
 from switchhead_lab.tracking.mlflow_fields import (
     TAG_SWEEP_ID,
@@ -223,9 +223,9 @@ class MlflowIndex:
                 (run_dir / UNSYNCED_FILE).write_text(reason + "\n", encoding="utf-8")
         if not self._warned:
             self._warned = True
-            sys.stderr.write(
+            tell(
                 f"warning: MLflow at {mask_address(self._tracking_uri)} is not up to date: "
-                f"{reason}; the run directories have everything, `lab runs sync` catches up\n"
+                f"{reason}; the run directories have everything, `lab runs sync` catches up"
             )
 
 

@@ -10,7 +10,6 @@ runs/<name>/result.json       RunResult, written last: where it exists, the run 
 """
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from switchhead_lab.config.names import is_entry_name, require_model_name
 from switchhead_lab.config.part import Part
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.errors import LabError, RecordError
+from switchhead_lab.terminal import tell
 
 RunState = Literal["running", "finished", "failed", "pruned", "interrupted"]
 PartT = TypeVar("PartT", bound=Part)
@@ -197,7 +197,7 @@ def read_run(directory: Path) -> RunRecord:
 
 def warn_of_damage(error: LabError) -> None:
     """Tell on stderr, in one line, that a run directory is left out."""
-    sys.stderr.write(f"warning: left out: {' '.join(str(error).split())}\n")
+    tell(f"warning: left out: {' '.join(str(error).split())}")
 
 
 def list_runs(

@@ -82,7 +82,8 @@ def _kernels(host: Host) -> Iterator[Finding]:
     for dtype in dtypes:
         backend = describe_backend(host.device, dtype)
         is_fused = backend.startswith(("cpu", "triton"))
-        advice = "" if is_fused or host.device.type != "cpu" else "install g++ for the fused kernel"
+        lacks_compiler = build["compiler"] == "none" and host.device.type == "cpu" and not is_fused
+        advice = "install g++ for the fused kernel" if lacks_compiler else ""
         yield Finding(f"expert projections, {str(dtype).removeprefix('torch.')}", backend, advice)
     yield Finding("other passes", str(host.facts["fused_passes"]))
     yield Finding("C++ compiler", build["compiler"])

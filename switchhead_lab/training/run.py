@@ -18,6 +18,7 @@ from switchhead_lab.config.workspace import Workspace
 from switchhead_lab.data.dataset import Dataset, open_dataset
 from switchhead_lab.errors import LabError, RecordError, TrainingError
 from switchhead_lab.model.transformer import build_model
+from switchhead_lab.terminal import tell
 from switchhead_lab.tracking.atomic import make_directory
 from switchhead_lab.tracking.mlflow_index import Index, Mirror
 from switchhead_lab.tracking.provenance import collect_provenance
@@ -67,7 +68,7 @@ def execute_run(
         RecordError: If the run is being trained by another process, or its data changed.
         DataError: If the corpus cannot be prepared.
     """
-    dataset = open_dataset(workspace.data_dir, config.data, progress=_say)
+    dataset = open_dataset(workspace.data_dir, config.data, progress=tell)
     make_directory(workspace.runs_dir)
     done = _find_finished(workspace.runs_dir, config, dataset)
     if done is not None:
@@ -154,10 +155,6 @@ def _open_run_dir(job: _Job) -> RunDir:
     )
     runs_dir, diff = job.workspace.runs_dir, provenance.uncommitted_diff
     return RunDir.open(runs_dir, job.config, job.labels, provenance.values, diff)
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
 
 
 class _MirrorHook:
