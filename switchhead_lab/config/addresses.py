@@ -65,7 +65,11 @@ def absolute_address(address: str, root: Path) -> str:
     path = database_path(address)
     if path is not None and url.database is not None and not url.database.startswith("file:"):
         url = url.set(database=str(root / path.expanduser()))
-    return url.render_as_string(hide_password=False)
+    text = url.render_as_string(hide_password=False)
+    if text.startswith("sqlite:///") and "%" in text:
+        # With its driver named, MLflow does not create the folder of the undecoded path as well.
+        text = url.set(drivername="sqlite+pysqlite").render_as_string(hide_password=False)
+    return text
 
 
 def database_path(address: str) -> Path | None:

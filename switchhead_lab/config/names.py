@@ -1,5 +1,6 @@
 """Names that become parts of file names: models, sizes, sweeps, corpora and runs."""
 
+import os
 import re
 from typing import Annotated
 
@@ -44,4 +45,5 @@ def require_model_name(name: str, source: str) -> str:
 
 def is_entry_name(text: str) -> bool:
     """Say whether a text names an entry of a folder rather than a path or nothing."""
-    return len(text) <= _MAX_ENTRY_LENGTH and re.fullmatch(_ENTRY_NAME, text) is not None
+    is_short = len(os.fsencode(text)) <= _MAX_ENTRY_LENGTH
+    return is_short and re.fullmatch(_ENTRY_NAME, text) is not None

@@ -115,16 +115,29 @@ def list_sweep_files(sweeps_dir: Path) -> list[Path]:
     )
 
 
+def recorded_name(sweeps_dir: Path, name: str) -> str:
+    """Return the name under which a sweep is recorded, given that or the one `lab sweep` takes.
+
+    Args:
+        sweeps_dir: Folder of sweep files.
+        name: Name in the file, or of the file; returned as it is if no file has that name.
+
+    Raises:
+        ConfigError: If the file of that name cannot be read.
+    """
+    path = _files_by_name(sweeps_dir).get(name)
+    if path is None and name.endswith(".toml"):
+        path = Path(name)
+    return name if path is None else str(read_sweep_file(path).base.get("name", name))
+
+
 def find_sweep(sweeps_dir: Path, name: str) -> SweepFile:
     """Find a sweep by name (`matched-params`, `smoke/matched-params`) or by path to its file.
 
     Raises:
         ConfigError: If there is none; the message lists the names that exist.
     """
-    by_name = {
-        str(path.relative_to(sweeps_dir).with_suffix("")): path
-        for path in list_sweep_files(sweeps_dir)
-    }
+    by_name = _files_by_name(sweeps_dir)
     if name in by_name:
         return read_sweep_file(by_name[name])
     if name.endswith(".toml"):
@@ -133,3 +146,10 @@ def find_sweep(sweeps_dir: Path, name: str) -> SweepFile:
     raise ConfigError(
         f'no sweep "{name}"{near_miss(name, list(by_name))} in {sweeps_dir}; sweeps: {known}'
     )
+
+
+def _files_by_name(sweeps_dir: Path) -> dict[str, Path]:
+    return {
+        str(path.relative_to(sweeps_dir).with_suffix("")): path
+        for path in list_sweep_files(sweeps_dir)
+    }

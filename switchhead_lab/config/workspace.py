@@ -1,5 +1,6 @@
 """The workspace: the folder that holds lab.toml, and where its data, runs and reports live."""
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from switchhead_lab.config.part import Part
 from switchhead_lab.errors import WorkspaceError
 
 FILE_NAME = "lab.toml"
+_MAX_SHOWN = 200
 FolderPath = Annotated[str, Field(min_length=1, pattern=r"^[^\x00-\x1f]+$")]
 
 
@@ -183,11 +185,14 @@ def absolute_path(path: Path) -> Path:
     """Return an absolute path that can be written down.
 
     Raises:
-        WorkspaceError: If the current folder is gone, or the path is not UTF-8, as records are.
+        WorkspaceError: If the current folder is gone, the path cannot be looked at, or it is not
+            UTF-8, as records are.
     """
     try:
         found = path.resolve()
         str(found).encode()
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            found.lstat()
     except FileNotFoundError:
         raise WorkspaceError(
             "the current folder does not exist any more; change into a workspace"
@@ -195,6 +200,10 @@ def absolute_path(path: Path) -> Path:
     except UnicodeEncodeError:
         raise WorkspaceError(
             f"{str(path.resolve())!a}: not UTF-8, as records are; rename it"
+        ) from None
+    except OSError as error:
+        raise WorkspaceError(
+            f"{str(path)[:_MAX_SHOWN]}: cannot be read: {error.strerror}; give another path"
         ) from None
     return found
 

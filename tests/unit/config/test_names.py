@@ -14,6 +14,7 @@ from switchhead_lab.config.names import (
 from switchhead_lab.errors import ConfigError
 
 PATHS = ["", ".", "..", "a/b", "/a", "../a", "a\\b", ".hidden", "a\0b", "a\nb", "a\n", "a" * 256]
+LONG = "\N{GRINNING FACE}" * 100  # 400 bytes
 
 
 @pytest.mark.parametrize("name", ["a", "0", "two-heads", "a" * MAX_NAME_LENGTH])
@@ -37,6 +38,10 @@ def test_paths_are_no_entries_and_no_corpora(name: str) -> None:
     for kind in (EntryName, CorpusName):
         with pytest.raises(ValidationError):
             TypeAdapter(kind).validate_python(name)
+
+
+def test_the_length_of_an_entry_is_counted_in_bytes() -> None:
+    assert not is_entry_name(LONG)
 
 
 def test_the_longest_run_name_fits_a_file_name() -> None:
