@@ -78,12 +78,24 @@ def library_path() -> Path:
 
 
 def cache_dir() -> Path:
-    """Return the folder of built kernels: that of the environment, else the user's cache."""
+    """Return the folder of built kernels: that of the environment, else the user's cache.
+
+    Raises:
+        KernelUnavailableError: If neither is known. A folder that others may write to would not do:
+            what it holds is loaded into the process.
+    """
     named = os.environ.get(CACHE_VARIABLE)
     if named:
         return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "switchhead_kernels"
+    base = os.environ.get("XDG_CACHE_HOME")
+    if base:
+        return Path(base) / "switchhead_kernels"
+    try:
+        return Path.home() / ".cache" / "switchhead_kernels"
+    except RuntimeError:  # a user without HOME and without an entry in the system's list
+        raise KernelUnavailableError(
+            f"the home folder is not known; set HOME, XDG_CACHE_HOME or {CACHE_VARIABLE}"
+        ) from None
 
 
 def find_compiler() -> str | None:
@@ -110,7 +122,12 @@ def _build(library: Path) -> None:
             built = Path(folder) / library.name
             command = [compiler, *_flags(), *map(str, _SOURCES), "-o", str(built), *link]
             subprocess.run(
-                command, check=True, capture_output=True, text=True, timeout=_BUILD_SECONDS
+                command,
+                check=True,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=_BUILD_SECONDS,
             )
             hashed = built.with_suffix(".sha256")
             hashed.write_text(_sha256(built), encoding="ascii")

@@ -1,5 +1,6 @@
 """The `lab` application: its commands and how user errors leave it."""
 
+import os
 import sys
 from typing import Annotated
 
@@ -19,7 +20,9 @@ from switchhead_lab.cli import (
     train,
     ui,
 )
+from switchhead_lab.cli.masking import MaskingGroup, without_secrets
 from switchhead_lab.errors import LabError
+from switchhead_lab.terminal import prepare_streams
 from switchhead_lab.tracking.interruption import interruption
 
 EXIT_USER_ERROR = 2
@@ -27,6 +30,7 @@ EXIT_INTERRUPTED = 130  # what typer makes of KeyboardInterrupt
 
 app = typer.Typer(
     name="lab",
+    cls=MaskingGroup,
     help="Fair, repeatable comparisons of mixture-of-experts Transformers with dense ones.",
     epilog="Example: lab sweep matched-params --size demo",
     no_args_is_help=True,
@@ -70,11 +74,14 @@ def main() -> None:
     A signal ends it with 128 and the signal's number (Ctrl-C 130, SIGTERM 143, SIGUSR1 138, SIGHUP
     129), after a checkpoint was saved and the run in progress was closed.
     """
+    prepare_streams()
+    # Figures are files here; notebooks set a backend that only they have.
+    os.environ["MPLBACKEND"] = "agg"
     interruption.install()
     try:
         app()
     except LabError as error:
-        typer.secho(f"error: {error}", err=True, fg="red")
+        typer.secho(f"error: {without_secrets(str(error))}", err=True, fg="red")
         sys.exit(EXIT_USER_ERROR)
     except SystemExit as end:  # typer turns KeyboardInterrupt into this
         if end.code != EXIT_INTERRUPTED:

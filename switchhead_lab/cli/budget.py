@@ -67,16 +67,21 @@ def _models(
     target: str, size: str, overrides: list[str]
 ) -> dict[str, tuple["ModelConfig", int, int]]:
     """Return model, vocabulary size and outputs of everything that a target names."""
-    from switchhead_lab.config.files import apply_overrides, parse, read_toml
+    from switchhead_lab.config.files import apply_overrides, parse
+    from switchhead_lab.config.run_files import read_run_file
     from switchhead_lab.config.schema import RunConfig
     from switchhead_lab.config.sweep_files import find_sweep
     from switchhead_lab.config.workspace import find_workspace
+    from switchhead_lab.errors import ConfigError
     from switchhead_lab.sweeping.plan import declared_variants, first_candidates
 
     path = Path(target)
-    tree = read_toml(path) if path.suffix == ".toml" else {}
-    if "attention" in tree.get("model", {}):
-        config = parse(RunConfig, apply_overrides(tree, overrides), target)
+    tree = read_run_file(path) if path.suffix == ".toml" else {}
+    model = tree.get("model")
+    if isinstance(model, dict) and "attention" in model:
+        if size:
+            raise ConfigError(f"--size {size}: {target} is one run, without sizes; leave it out")
+        config = parse(RunConfig, apply_overrides(tree, overrides, RunConfig), target)
         return {path.stem: (config.model, config.vocab_size, config.n_outputs)}
     sweep = find_sweep(find_workspace().sweeps_dir, target).resolve(size, overrides)
     variants = [*declared_variants(sweep), *first_candidates(sweep)]

@@ -1,9 +1,15 @@
 """`lab match`: every variant of a sweep with its budget resolved."""
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from switchhead_lab.config.sweep import Sweep
+    from switchhead_lab.sweeping.plan import Infeasible, Variant
 
 SizeOption = Annotated[
     str, typer.Option("--size", help="Size declared in the sweep file; its default if left out.")
@@ -36,8 +42,16 @@ def match(
             "rule that matches MACs; the sweep's if left out.",
         ),
     ] = "",
+    model: Annotated[
+        str, typer.Option("--model", help="Only this model, e.g. dense or 'switchhead 2x4 k=2'.")
+    ] = "",
     toml: Annotated[
-        bool, typer.Option("--toml", help="Print the resolved run configurations as TOML.")
+        bool,
+        typer.Option(
+            "--toml",
+            help="Print the resolved run configurations as TOML; with --model it is one, for "
+            "`lab train`.",
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -49,21 +63,19 @@ def match(
     Example: lab match matched-params --size pocket
     """
     from switchhead_lab.cli.tables import print_table
-    from switchhead_lab.config.files import to_toml
     from switchhead_lab.config.sweep_files import find_sweep
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.sweeping.costing import find_counter
     from switchhead_lab.sweeping.listing import match_cells, match_rows
-    from switchhead_lab.sweeping.plan import Infeasible, all_variants, run_config
+    from switchhead_lab.sweeping.plan import all_variants, find_variant
 
     declaration = find_sweep(find_workspace().sweeps_dir, sweep).resolve(size, overrides or ())
     counter = find_counter(convention or declaration.convention)
     variants = all_variants(declaration, counter)
+    if model:
+        variants = [find_variant(variants, model)]
     if toml:
-        for variant in variants:
-            if not isinstance(variant, Infeasible):
-                typer.echo(f"# {variant.name} ({variant.role}), seed {variant.seeds[0]}")
-                typer.echo(to_toml(run_config(declaration, variant.model, variant.seeds[0])))
+        _print_toml(declaration, variants)
         return
     rows: list[dict[str, Any]] = match_rows(declaration, variants, counter)
     if as_json:
@@ -77,3 +89,14 @@ def match(
     print_table(title, columns, cells, n_text_columns=2)
     for reason in dict.fromkeys(row["infeasible"] for row in rows if row["infeasible"]):
         typer.echo(f"infeasible: {reason}")
+
+
+def _print_toml(sweep: "Sweep", variants: "Sequence[Variant | Infeasible]") -> None:
+    from switchhead_lab.config.files import to_toml
+    from switchhead_lab.config.run_files import run_heading
+    from switchhead_lab.sweeping.plan import Infeasible, run_config
+
+    for variant in variants:
+        if not isinstance(variant, Infeasible):
+            typer.echo(run_heading(variant.title, variant.role, variant.seeds[0]))
+            typer.echo(to_toml(run_config(sweep, variant.model, variant.seeds[0])))

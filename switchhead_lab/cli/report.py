@@ -26,12 +26,14 @@ def report(
     """
     import json
 
+    from switchhead_lab.config.sweep_files import recorded_name
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.reporting.report import write_report
     from switchhead_lab.reporting.selection import select_record
 
     workspace = find_workspace()
-    selection = select_record(workspace.runs_dir, sweep, size)
+    name = recorded_name(workspace.sweeps_dir, sweep) if sweep else ""
+    selection = select_record(workspace.runs_dir, name, size)
     written = write_report(selection, workspace.runs_dir, workspace.reports_dir)
     if as_json:
         typer.echo(json.dumps(written.as_data(), indent=2))

@@ -29,13 +29,16 @@ def list_(
     from dataclasses import asdict
 
     from switchhead_lab.cli.tables import print_table
+    from switchhead_lab.config.sweep_files import recorded_name
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.tracking.record import list_runs
     from switchhead_lab.tracking.run_summary import RunSummary, select_runs, summarise_run
     from switchhead_lab.tracking.unsynced import unsynced_notice
 
-    runs_dir = find_workspace().runs_dir
-    runs = select_runs(list_runs(runs_dir), runs_dir, sweep=sweep, state=state)
+    workspace = find_workspace()
+    runs_dir = workspace.runs_dir
+    name = recorded_name(workspace.sweeps_dir, sweep) if sweep else ""
+    runs = select_runs(list_runs(runs_dir), runs_dir, sweep=name, state=state)
     summaries = [summarise_run(run) for run in runs]
     if as_json:
         typer.echo(json.dumps([asdict(summary) for summary in summaries], indent=2))

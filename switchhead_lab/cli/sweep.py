@@ -1,5 +1,6 @@
 """`lab sweep`: run, list and price sweeps."""
 
+import contextlib
 import json
 from typing import Annotated, Any
 
@@ -59,7 +60,7 @@ def run(
         workspace,
         declaration,
         open_workspace_index(workspace),
-        lambda text: typer.secho(text, err=True, bold=True),
+        _say,
         allows_drift=allow_drift,
     )
     states = [member.state for member in record.members]
@@ -69,6 +70,11 @@ def run(
     if failures := failures_by_cause(record):
         typer.secho(f"failed: {failures}; see `lab runs list --state failed`", err=True, fg="red")
         raise typer.Exit(1)
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # nobody reads it any more; the sweep goes on
+        typer.secho(text, err=True, bold=True)
 
 
 @app.command("list")

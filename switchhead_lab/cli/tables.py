@@ -18,8 +18,9 @@ def print_table(
         n_text_columns: Leading columns to align left; the others hold numbers, aligned right.
     """
     from rich import box
-    from rich.console import Console
     from rich.table import Table
+
+    from switchhead_lab.terminal import plain_console
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for number, column in enumerate(columns):
@@ -28,6 +29,6 @@ def print_table(
         )
     for row in rows:
         table.add_row(*row)
-    needed = Console(width=_WIDEST).measure(table).maximum
-    width = max(needed, Console().width) if sys.stdout.isatty() else needed
-    Console(width=width).print(table, highlight=False)
+    needed = plain_console(width=_WIDEST).measure(table).maximum
+    width = max(needed, plain_console().width) if sys.stdout.isatty() else needed
+    plain_console(width=width).print(table)

@@ -10,7 +10,8 @@ from switchhead_lab.cli.match import DeviceOption, DriftOption, SetOption
 
 def train(
     config: Annotated[
-        Path, typer.Argument(help="Run configuration, as `lab match --toml` prints.")
+        Path,
+        typer.Argument(help="Run configuration, as `lab match NAME --toml --model MODEL` prints."),
     ],
     overrides: SetOption = None,
     device: DeviceOption = "",
@@ -23,12 +24,15 @@ def train(
 
     Example: lab train my-model.toml --set training.n_steps=200 --name my-model
     """
-    from switchhead_lab.config.files import apply_overrides, parse, read_toml
+    from switchhead_lab.config.files import apply_overrides, parse
+    from switchhead_lab.config.names import require_model_name
+    from switchhead_lab.config.run_files import read_run_file
     from switchhead_lab.config.schema import RunConfig
     from switchhead_lab.config.workspace import find_workspace
 
+    require_model_name(name, "--name")
     workspace = find_workspace().on_device(device)
-    tree = apply_overrides(read_toml(config), overrides or ())
+    tree = apply_overrides(read_run_file(config), overrides or (), RunConfig)
     resolved = parse(RunConfig, tree, str(config))
     # Only now what takes a second to import: a mistake in the file is told at once.
     from switchhead_lab.tracking.mlflow_index import open_workspace_index

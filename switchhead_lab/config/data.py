@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from switchhead_lab.config.names import CorpusName
 from switchhead_lab.config.part import Part
 
 
@@ -44,7 +45,7 @@ class TextData(Part):
 
     kind: Literal["text"] = Field(default="text", exclude_if=lambda _: True)
     """The kind that is meant where none is given; never written, so identities do not need it."""
-    corpus: str = Field(default="sotu", pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=40)
+    corpus: CorpusName = "sotu"
     """Name of a corpus (`lab data list`): lower-case letters, digits and underscores."""
     tokenizer: TokenizerConfig = SentencePieceTokenizer()
     """Tokenizer, trained on the training split only."""

@@ -1,29 +1,34 @@
 """Configuration files: TOML in, TOML out, overrides, and errors that name the mistake."""
 
 import difflib
+import math
 import tomllib
-import types
-import typing
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, Union
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from switchhead_lab.config.fields import follow, takes_text
+from switchhead_lab.config.redaction import mask_passwords
 from switchhead_lab.errors import ConfigError
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 Tree = dict[str, Any]
+_MAX_DEPTH = 32
+_MAX_INTEGER = 2**63 - 1  # TOML's own range
+_MAX_SHOWN = 60
 
 
 def read_toml(path: Path) -> Tree:
-    """Read a TOML file.
+    """Read a TOML file; a byte-order mark, which some editors write, is skipped.
 
     Raises:
-        ConfigError: If the file is missing, not UTF-8 or not TOML.
+        ConfigError: If the file is missing, not UTF-8 or not TOML, or holds values that no field
+            takes: numbers out of range, tables nested too deeply.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        tree = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
     except UnicodeDecodeError as error:
@@ -32,6 +37,12 @@ def read_toml(path: Path) -> Tree:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: {_too_deep()}") from None
+    except ValueError as error:  # a number of thousands of digits, a path with a null byte
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    _require_plain(tree, str(path))
+    return tree
 
 
 def to_toml(config: BaseModel) -> str:
@@ -52,6 +63,7 @@ def parse(schema: type[ModelT], values: Mapping[str, Any], source: str) -> Model
     Raises:
         ConfigError: One line per mistake: source, field, value, what is allowed.
     """
+    _require_plain(values, source)
     try:
         return schema.model_validate(values)
     except ValidationError as error:
@@ -59,10 +71,18 @@ def parse(schema: type[ModelT], values: Mapping[str, Any], source: str) -> Model
         raise ConfigError("\n".join(lines)) from None
 
 
-def apply_overrides(tree: Tree, overrides: Iterable[str]) -> Tree:
+def apply_overrides(
+    tree: Tree, overrides: Iterable[str], schema: type[BaseModel] | None = None
+) -> Tree:
     """Return a copy of `tree` with `a.b=c` assignments applied.
 
-    The value is read as TOML (`8`, `0.1`, `true`, `[1, 2]`); anything else is taken as a string.
+    The value is read as TOML (`8`, `0.1`, `true`, `[1, 2]`); anything else is taken as a string,
+    and so is every value of a field that holds text: a corpus may be named 2024.
+
+    Args:
+        tree: Plain data, as read from TOML.
+        overrides: Assignments as given to `--set`.
+        schema: What the tree is validated against later; tells which fields hold text.
 
     Raises:
         ConfigError: If an assignment has no `=` or descends into a value that is no table.
@@ -73,7 +93,10 @@ def apply_overrides(tree: Tree, overrides: Iterable[str]) -> Tree:
         keys = [key.strip() for key in path.split(".")]
         if not separator or not all(keys):
             raise ConfigError(f"--set {assignment}: write KEY.KEY=VALUE, e.g. training.n_steps=10")
-        _assign(result, keys, _read_value(text.strip()), assignment)
+        value = _read_value(text.strip())
+        if schema is not None and not isinstance(value, str) and takes_text(schema, keys):
+            value = text.strip()
+        _assign(result, keys, value, assignment)
     return result
 
 
@@ -114,16 +137,62 @@ def _assign(tree: Tree, keys: list[str], value: Any, assignment: str) -> None:
 
 def _read_value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        tree = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
+    except (ValueError, RecursionError):
+        raise ConfigError(f"--set {_shorten(text)}: {_too_deep()}, or a number too large") from None
+    # A text of several lines may hold further keys.
+    return tree["value"] if len(tree) == 1 else text
+
+
+def _require_plain(values: Mapping[str, Any], source: str) -> None:
+    """Refuse what TOML and the command line can carry but no field takes.
+
+    Later code counts on it: merging recurses, identities are hashes of finite numbers, and records
+    are UTF-8.
+
+    Raises:
+        ConfigError: If a value is nested too deeply, out of range or not UTF-8.
+    """
+    stack: list[tuple[str, Any, int]] = [("", values, 0)]
+    while stack:
+        name, value, depth = stack.pop()
+        if depth > _MAX_DEPTH:
+            raise ConfigError(f"{source}: {_shorten(name)}: {_too_deep()}")
+        if isinstance(value, Mapping):
+            stack += [(f"{name}.{key}".lstrip("."), v, depth + 1) for key, v in value.items()]
+        elif isinstance(value, list):
+            stack += [(f"{name}.{place}", v, depth + 1) for place, v in enumerate(value)]
+        elif isinstance(value, int) and abs(value) > _MAX_INTEGER:
+            raise ConfigError(f"{source}: {name}: use an integer of at most 64 bits")
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{source}: {name} = {value}: use a finite number")
+        elif isinstance(value, str) and not _is_utf8(value):
+            raise ConfigError(f"{source}: {name} = {value!a}: not UTF-8; use text that is")
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _too_deep() -> str:
+    return f"nested too deeply; use at most {_MAX_DEPTH} levels"
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."
 
 
 def _explain(schema: type[BaseModel], details: Any) -> str:
-    _, location = _follow(schema, details["loc"])
+    _, location = follow(schema, details["loc"])
     kind, value, message = details["type"], details["input"], details["msg"]
     if kind == "extra_forbidden":
-        known, _ = _follow(schema, details["loc"][:-1])
+        known, _ = follow(schema, details["loc"][:-1])
         name = str(details["loc"][-1])
         return f'unknown key "{location}"{near_miss(name, known)}; known keys: {", ".join(known)}'
     if kind == "missing":
@@ -135,44 +204,5 @@ def _explain(schema: type[BaseModel], details: Any) -> str:
         tags = details["ctx"].get("expected_tags", "one of the known kinds")
         given = f"kind {details['ctx']['tag']!r}" if "tag" in details["ctx"] else "no kind"
         return f"{location}: {given}; use {tags}"
-    shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
+    shown = _shorten(mask_passwords(repr(value)))  # masked first: a cut address is not recognised
     return f"{location} = {shown}: {message[0].lower()}{message[1:]}"
-
-
-def _follow(schema: type[BaseModel], location: Iterable[Any]) -> tuple[list[str], str]:
-    """Follow pydantic's path through a schema.
-
-    Returns:
-        The field names of the class it leads to, sorted, and the path as users write it: without
-        the kinds that pydantic puts in where a field may be one of several classes.
-    """
-    candidates: list[Any] = [schema]
-    written: list[str] = []
-    for part in location:
-        following: list[Any] = []
-        for candidate in candidates:
-            if part in candidate.model_fields:
-                annotation = candidate.model_fields[part].annotation
-                following.extend(_classes_in(annotation))
-        tagged = [c for c in candidates if _kind_of(c) == part]
-        if following or not tagged:
-            written.append(str(part))
-        if following or tagged:
-            candidates = following or tagged
-    names = {name for candidate in candidates for name in candidate.model_fields}
-    return sorted(names), ".".join(written)
-
-
-def _classes_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    if typing.get_origin(annotation) in (Union, types.UnionType, Annotated, list):
-        return [c for part in typing.get_args(annotation) for c in _classes_in(part)]
-    return []
-
-
-def _kind_of(schema: type[BaseModel]) -> str | None:
-    field = schema.model_fields.get("kind")
-    if field is None or typing.get_origin(field.annotation) is not Literal:
-        return None
-    return str(typing.get_args(field.annotation)[0])

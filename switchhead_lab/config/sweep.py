@@ -21,6 +21,7 @@ from switchhead_lab.config.architecture import (
     require_top_k_within_experts,
 )
 from switchhead_lab.config.data import DataConfig
+from switchhead_lab.config.names import ModelName
 from switchhead_lab.config.objective import (
     LanguageModelling,
     ObjectiveConfig,
@@ -30,7 +31,6 @@ from switchhead_lab.config.objective import (
 from switchhead_lab.config.part import Part
 from switchhead_lab.config.schema import TrainingConfig
 
-ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=40)]
 Seeds = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)]
 Convention = Literal["equations", "published"]
 Choices = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]

@@ -1,5 +1,6 @@
 """Sweep files: find them, resolve a size, and make the run configurations they declare."""
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,7 @@ class SweepFile:
         size = size or self.default_size
         tree = merge_trees(self.base, self._overlay(size, ()))
         tree["size"] = size
-        return parse(Sweep, apply_overrides(tree, overrides), str(self.path))
+        return parse(Sweep, apply_overrides(tree, overrides, Sweep), str(self.path))
 
     def _overlay(self, size: str, seen: tuple[str, ...]) -> dict[str, Any]:
         if size not in self.sizes:
@@ -43,7 +44,7 @@ class SweepFile:
         if size in seen:
             raise ConfigError(f'{self.path}: size "{size}" extends itself')
         overlay = dict(self.sizes[size])
-        parent = overlay.pop("extends", "")
+        parent = _pop_text(overlay, "extends", "a size", f"{self.path}: sizes.{size}.")
         if not parent:
             return overlay
         return merge_trees(self._overlay(parent, (*seen, size)), overlay)
@@ -60,27 +61,74 @@ def read_sweep_file(path: Path) -> SweepFile:
     """
     tree = _read_with_base(path, ())
     sizes = tree.pop("sizes", None)
-    default_size = tree.pop("default_size", "")
-    if not isinstance(sizes, Mapping) or not sizes:
+    if not isinstance(sizes, Mapping):
         raise ConfigError(f"{path}: no [sizes.NAME] table; declare at least one size")
-    default_size = default_size or next(iter(sizes))
-    declared = {name: dict(size) for name, size in sizes.items() if size is not False}
+    declared = {}
+    for name, size in sizes.items():
+        if isinstance(size, Mapping):
+            declared[name] = dict(size)
+        elif size is not False:
+            raise ConfigError(
+                f"{path}: sizes.{name} is no table; write [sizes.{name}], or "
+                f"sizes.{name} = false to leave a size of the base out"
+            )
+    if not declared:
+        raise ConfigError(f"{path}: no [sizes.NAME] table; declare at least one size")
+    default_size = _pop_text(tree, "default_size", "a size", f"{path}: ") or next(iter(declared))
+    if default_size not in declared:
+        raise ConfigError(
+            f'{path}: default_size = "{default_size}"{near_miss(default_size, list(declared))}: '
+            f"no such size; sizes: {', '.join(declared)}"
+        )
     return SweepFile(path, tree, declared, default_size)
 
 
-def _read_with_base(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    if path in seen:
+def _read_with_base(path: Path, seen: tuple[str, ...]) -> dict[str, Any]:
+    real_path = os.path.realpath(path)
+    if real_path in seen:
         raise ConfigError(f"{path}: is its own base")
     tree = read_toml(path)
-    base = tree.pop("base", "")
+    base = _pop_text(tree, "base", "a file beside this one", f"{path}: ")
     if not base:
         return tree
-    return merge_trees(_read_with_base(path.parent / base, (*seen, path)), tree)
+    return merge_trees(_read_with_base(path.parent / base, (*seen, real_path)), tree)
+
+
+def _pop_text(tree: dict[str, Any], key: str, meaning: str, source: str) -> str:
+    """Take a key that is read before the schema applies; empty if it is left out."""
+    value = tree.pop(key, "")
+    if not isinstance(value, str) or "\0" in value:
+        raise ConfigError(f"{source}{key} = {value!r}: write the name of {meaning} in quotes")
+    return value
 
 
 def list_sweep_files(sweeps_dir: Path) -> list[Path]:
-    """Return every sweep file below a folder, in order of name; `_` begins a mere base."""
-    return sorted(path for path in sweeps_dir.rglob("*.toml") if not path.name.startswith("_"))
+    """Return every sweep file below a folder, in order of name.
+
+    `_` begins a mere base, `.` a hidden file or folder: editors and systems leave copies there.
+    """
+    return sorted(
+        path
+        for path in sweeps_dir.rglob("*.toml")
+        if not path.name.startswith("_")
+        and not any(part.startswith(".") for part in path.relative_to(sweeps_dir).parts)
+    )
+
+
+def recorded_name(sweeps_dir: Path, name: str) -> str:
+    """Return the name under which a sweep is recorded, given that or the one `lab sweep` takes.
+
+    Args:
+        sweeps_dir: Folder of sweep files.
+        name: Name in the file, or of the file; returned as it is if no file has that name.
+
+    Raises:
+        ConfigError: If the file of that name cannot be read.
+    """
+    path = _files_by_name(sweeps_dir).get(name)
+    if path is None and name.endswith(".toml"):
+        path = Path(name)
+    return name if path is None else str(read_sweep_file(path).base.get("name", name))
 
 
 def find_sweep(sweeps_dir: Path, name: str) -> SweepFile:
@@ -89,10 +137,7 @@ def find_sweep(sweeps_dir: Path, name: str) -> SweepFile:
     Raises:
         ConfigError: If there is none; the message lists the names that exist.
     """
-    by_name = {
-        str(path.relative_to(sweeps_dir).with_suffix("")): path
-        for path in list_sweep_files(sweeps_dir)
-    }
+    by_name = _files_by_name(sweeps_dir)
     if name in by_name:
         return read_sweep_file(by_name[name])
     if name.endswith(".toml"):
@@ -101,3 +146,10 @@ def find_sweep(sweeps_dir: Path, name: str) -> SweepFile:
     raise ConfigError(
         f'no sweep "{name}"{near_miss(name, list(by_name))} in {sweeps_dir}; sweeps: {known}'
     )
+
+
+def _files_by_name(sweeps_dir: Path) -> dict[str, Path]:
+    return {
+        str(path.relative_to(sweeps_dir).with_suffix("")): path
+        for path in list_sweep_files(sweeps_dir)
+    }

@@ -1,39 +1,64 @@
 """The workspace: the folder that holds lab.toml, and where its data, runs and reports live."""
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, field_validator, model_validator
 
+from switchhead_lab.config.addresses import (
+    absolute_address,
+    is_server,
+    require_database_address,
+    require_http_address,
+)
 from switchhead_lab.config.files import parse, read_toml
+from switchhead_lab.config.names import CorpusName
 from switchhead_lab.config.part import Part
 from switchhead_lab.errors import WorkspaceError
 
 FILE_NAME = "lab.toml"
+_MAX_SHOWN = 200
+FolderPath = Annotated[str, Field(min_length=1, pattern=r"^[^\x00-\x1f]+$")]
 
 
 class WorkspaceSettings(Part):
-    """Contents of lab.toml. Relative paths start at the folder that holds it."""
+    """Contents of lab.toml. Relative paths start at the folder that holds it, `~` is the home."""
 
-    data_dir: str = "data"
+    data_dir: FolderPath = "data"
     """Prepared corpora."""
-    runs_dir: str = "runs"
+    runs_dir: FolderPath = "runs"
     """Run directories, sweep records and study storage."""
-    reports_dir: str = "reports"
+    reports_dir: FolderPath = "reports"
     """Generated tables and figures."""
-    sweeps_dir: str = "sweeps"
+    sweeps_dir: FolderPath = "sweeps"
     """Sweep files."""
     tracking_uri: str = "sqlite:///runs/mlflow.db"
     """MLflow tracking store: a SQLite URI, a server's address, or "none"."""
     study_storage: str = "sqlite:///runs/optuna.db"
     """Optuna storage: a SQLAlchemy URI."""
-    default_corpus: str = "sotu"
+    default_corpus: CorpusName = "sotu"
     """Corpus that `lab data prepare` takes when none is named."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where models are trained: "auto" takes cuda, then mps, then cpu."""
+
+    @field_validator("tracking_uri")
+    @classmethod
+    def _tracking_uri_is_clear(cls, address: str) -> str:
+        if is_server(address):
+            require_http_address(address)
+        elif address != "none":
+            require_database_address(address)
+        return address
+
+    @field_validator("study_storage")
+    @classmethod
+    def _study_storage_is_clear(cls, address: str) -> str:
+        require_database_address(address)
+        return address
 
     @model_validator(mode="after")
     def _two_databases(self) -> Self:
@@ -66,38 +91,60 @@ class Workspace:
     @property
     def data_dir(self) -> Path:
         """Folder of prepared corpora."""
-        return self.root / self.settings.data_dir
+        return self._folder(self.settings.data_dir)
 
     @property
     def runs_dir(self) -> Path:
         """Folder of run directories."""
-        return self.root / self.settings.runs_dir
+        return self._folder(self.settings.runs_dir)
 
     @property
     def reports_dir(self) -> Path:
         """Folder of generated reports."""
-        return self.root / self.settings.reports_dir
+        return self._folder(self.settings.reports_dir)
 
     @property
     def sweeps_dir(self) -> Path:
         """Folder of sweep files."""
-        return self.root / self.settings.sweeps_dir
+        return self._folder(self.settings.sweeps_dir)
 
     @property
     def tracking_uri(self) -> str:
         """Tracking URI with SQLite paths made absolute."""
-        return self._absolute(self.settings.tracking_uri)
+        address = self.settings.tracking_uri
+        if address == "none" or is_server(address):
+            return address
+        return self._absolute(address)
 
     @property
     def study_storage(self) -> str:
         """Study storage URI with SQLite paths made absolute."""
         return self._absolute(self.settings.study_storage)
 
-    def _absolute(self, uri: str) -> str:
-        prefix = "sqlite:///"
-        if not uri.startswith(prefix):
-            return uri
-        return prefix + str(self.root / uri.removeprefix(prefix))
+    @property
+    def addresses(self) -> tuple[str, str]:
+        """Both addresses, whose secrets are to be masked wherever they appear."""
+        return self.settings.tracking_uri, self.settings.study_storage
+
+    def _folder(self, path: str) -> Path:
+        return self.root / expand_home(path)
+
+    def _absolute(self, address: str) -> str:
+        return absolute_address(address, self.root)
+
+
+def expand_home(path: str) -> Path:
+    """Return a path with a leading `~` replaced by the home folder.
+
+    Raises:
+        WorkspaceError: If there is no home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise WorkspaceError(
+            f"{path}: the home folder is not known; set HOME or write the whole path"
+        ) from None
 
 
 def find_workspace(
@@ -114,16 +161,17 @@ def find_workspace(
         ConfigError: If lab.toml is not valid.
     """
     environment = os.environ if environment is None else environment
+    # Whatever LAB_HOME says: libraries need a current folder.
+    start = absolute_path(start or Path())
     home = environment.get("LAB_HOME")
     if home:
-        root = Path(home).expanduser().resolve()
+        root = absolute_path(expand_home(home))
         if not (root / FILE_NAME).is_file():
             raise WorkspaceError(
                 f"LAB_HOME={home}: there is no {FILE_NAME} in that folder; "
                 "unset LAB_HOME or point it at a workspace"
             )
         return _load(root)
-    start = (start or Path.cwd()).resolve()
     for folder in (start, *start.parents):
         if (folder / FILE_NAME).is_file():
             return _load(folder)
@@ -131,6 +179,33 @@ def find_workspace(
         f"no {FILE_NAME} in {start} or any folder above it; "
         "change into a workspace or set LAB_HOME to one"
     )
+
+
+def absolute_path(path: Path) -> Path:
+    """Return an absolute path that can be written down.
+
+    Raises:
+        WorkspaceError: If the current folder is gone, the path cannot be looked at, or it is not
+            UTF-8, as records are.
+    """
+    try:
+        found = path.resolve()
+        str(found).encode()
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            found.lstat()
+    except FileNotFoundError:
+        raise WorkspaceError(
+            "the current folder does not exist any more; change into a workspace"
+        ) from None
+    except UnicodeEncodeError:
+        raise WorkspaceError(
+            f"{str(path.resolve())!a}: not UTF-8, as records are; rename it"
+        ) from None
+    except OSError as error:
+        raise WorkspaceError(
+            f"{str(path)[:_MAX_SHOWN]}: cannot be read: {error.strerror}; give another path"
+        ) from None
+    return found
 
 
 def _load(root: Path) -> Workspace:

@@ -4,7 +4,12 @@ import torch
 
 from switchhead_kernels.expert_matmul import choose_backend
 from switchhead_kernels.expert_matmul.cpu import bf16_products
-from switchhead_kernels.native.build import cache_dir, find_compiler, why_unavailable
+from switchhead_kernels.native.build import (
+    KernelUnavailableError,
+    cache_dir,
+    find_compiler,
+    why_unavailable,
+)
 
 # Of the paper's 47M model: E / K is what the rule looks at.
 _WIDTHS, _N_EXPERTS, _TOP_K = (412, 76), 5, 2
@@ -38,4 +43,8 @@ def describe_passes(device: torch.device) -> str:
 
 def describe_build() -> dict[str, str]:
     """Return what the CPU kernel is built with and where it is kept."""
-    return {"compiler": find_compiler() or "none", "kernel_cache": str(cache_dir())}
+    try:
+        cache = str(cache_dir())
+    except KernelUnavailableError as error:
+        cache = f"none: {error}"
+    return {"compiler": find_compiler() or "none", "kernel_cache": cache}

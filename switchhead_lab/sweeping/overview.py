@@ -1,12 +1,13 @@
 """What the sweeps of a workspace compare and cost: a line for each, or one in detail (no torch)."""
 
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from switchhead_lab.config.sweep import Sweep
-from switchhead_lab.config.sweep_files import list_sweep_files, read_sweep_file
+from switchhead_lab.config.sweep_files import SweepFile, list_sweep_files, read_sweep_file
 from switchhead_lab.config.workspace import Workspace
+from switchhead_lab.errors import LabError
 from switchhead_lab.sweeping.estimate import DEVICE_KINDS, DeviceKind, Speed, Speeds, speed_here
 from switchhead_lab.sweeping.listing import (
     PartCost,
@@ -18,7 +19,7 @@ from switchhead_lab.sweeping.listing import (
     short_time,
 )
 from switchhead_lab.sweeping.plan import all_variants
-from switchhead_lab.tracking.record import RunRecord
+from switchhead_lab.tracking.record import RunRecord, warn_of_damage
 
 # Ten columns in a terminal 150 wide; whole sentences stand in the JSON.
 _SUMMARY_WIDTH = 39
@@ -96,7 +97,10 @@ OVERVIEW_COLUMNS = (
 
 
 def sweep_overviews(
-    workspace: Workspace, runs: Sequence[RunRecord], speeds: Speeds
+    workspace: Workspace,
+    runs: Sequence[RunRecord],
+    speeds: Speeds,
+    on_damage: Callable[[LabError], None] = warn_of_damage,
 ) -> Iterator[SweepOverview]:
     """Yield every sweep of a workspace at every size, in order of name.
 
@@ -104,32 +108,44 @@ def sweep_overviews(
         workspace: Where the sweeps are.
         runs: What has been run.
         speeds: What estimates of time rest on.
-
-    Raises:
-        ConfigError: If a sweep file is not valid.
-        MatchError: If a declared model cannot be matched.
+        on_damage: Called with the error of each file or size that cannot be used; the others are
+            yielded all the same.
     """
     for path in list_sweep_files(workspace.sweeps_dir):
-        file = read_sweep_file(path)
+        try:
+            file = read_sweep_file(path)
+        except LabError as error:
+            on_damage(error)
+            continue
+        name = str(path.relative_to(workspace.sweeps_dir).with_suffix(""))
         for size in file.sizes:
-            sweep = file.resolve(size)
-            costs = part_costs(sweep, runs, speeds)
-            yield SweepOverview(
-                sweep=str(path.relative_to(workspace.sweeps_dir).with_suffix("")),
-                size=size,
-                is_default_size=size == file.default_size,
-                table=sweep.paper.table if sweep.paper else None,
-                paper_dataset=sweep.paper.dataset if sweep.paper else None,
-                paper_params=sweep.paper.params if sweep.paper else None,
-                n_models=len(costs),
-                n_runs=sum(cost.n_runs for cost in costs),
-                n_done=sum(cost.n_done for cost in costs),
-                macs=sum(cost.n_runs * cost.run_macs for cost in costs),
-                cpu_hours=_sum_of_known(cost.cpu_hours for cost in costs),
-                gpu_hours=_sum_of_known(cost.gpu_hours for cost in costs),
-                seconds_left=_sum_of_known(cost.seconds_left for cost in costs),
-                summary=sweep.summary,
-            )
+            try:
+                yield _overview(name, file, size, runs, speeds)
+            except LabError as error:
+                on_damage(error)
+
+
+def _overview(
+    name: str, file: SweepFile, size: str, runs: Sequence[RunRecord], speeds: Speeds
+) -> SweepOverview:
+    sweep = file.resolve(size)
+    costs = part_costs(sweep, runs, speeds)
+    return SweepOverview(
+        sweep=name,
+        size=size,
+        is_default_size=size == file.default_size,
+        table=sweep.paper.table if sweep.paper else None,
+        paper_dataset=sweep.paper.dataset if sweep.paper else None,
+        paper_params=sweep.paper.params if sweep.paper else None,
+        n_models=len(costs),
+        n_runs=sum(cost.n_runs for cost in costs),
+        n_done=sum(cost.n_done for cost in costs),
+        macs=sum(cost.n_runs * cost.run_macs for cost in costs),
+        cpu_hours=_sum_of_known(cost.cpu_hours for cost in costs),
+        gpu_hours=_sum_of_known(cost.gpu_hours for cost in costs),
+        seconds_left=_sum_of_known(cost.seconds_left for cost in costs),
+        summary=sweep.summary,
+    )
 
 
 @dataclass(frozen=True)

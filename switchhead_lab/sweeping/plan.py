@@ -1,7 +1,7 @@
 """What a sweep will run: every declared model, matched, as run configurations (free of torch)."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -10,9 +10,10 @@ from switchhead_lab.budget.counter import CostCounter, closed_form_counter
 from switchhead_lab.budget.matching import baseline_model, match_candidate, match_declared
 from switchhead_lab.budget.residual import MatchResidual, match_residual
 from switchhead_lab.config.architecture import ModelConfig, SwitchHeadAttention, SwitchHeadShape
+from switchhead_lab.config.files import near_miss
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.sweep import FreeDimension, Study, Sweep
-from switchhead_lab.errors import MatchError
+from switchhead_lab.errors import ConfigError, MatchError
 from switchhead_lab.tracking.sweep_record import Role
 
 Shape = tuple[int, int, int]
@@ -135,6 +136,21 @@ def all_variants(sweep: Sweep, counter: CostCounter | None = None) -> list[Varia
     """
     candidates = candidate_variants(sweep, sweep.study, counter) if sweep.study else ()
     return [*declared_variants(sweep, counter), *candidates]
+
+
+def find_variant(variants: Sequence[Variant | Infeasible], name: str) -> Variant:
+    """Return the variant of a title, or of a name that only one of them has.
+
+    Raises:
+        ConfigError: If there is none, or several; the message gives the titles to choose from.
+    """
+    feasible = [variant for variant in variants if isinstance(variant, Variant)]
+    found = [v for v in feasible if v.title == name] or [v for v in feasible if v.name == name]
+    if len(found) == 1:
+        return found[0]
+    titles = [variant.title for variant in found or feasible]
+    what = "several models" if found else f"no such model{near_miss(name, titles)}"
+    raise ConfigError(f'--model "{name}": {what}; give one of: {", ".join(titles)}')
 
 
 def run_config(sweep: Sweep, model: ModelConfig, seed: int) -> RunConfig:

@@ -18,15 +18,15 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
+from switchhead_lab.config.addresses import database_path
 from switchhead_lab.config.identity import hash_of
+from switchhead_lab.config.redaction import mask_address, mask_passwords
 from switchhead_lab.config.sweep import Study, Sweep
 from switchhead_lab.errors import LabError, RecordError, StorageError
 from switchhead_lab.sweeping.plan import Shape, shape_of
 from switchhead_lab.tracking.atomic import make_directory
 from switchhead_lab.tracking.database_file import create_database, has_rows
 from switchhead_lab.tracking.record import MetricPoint
-from switchhead_lab.tracking.redaction import mask_passwords
-from switchhead_lab.tracking.sqlite_file import database_path
 from switchhead_lab.tracking.sweep_record import sweep_id
 from switchhead_lab.training.hooks import Prune
 
@@ -255,8 +255,8 @@ def open_study(storage_uri: str, sweep: Sweep, config: Study, lock_dir: Path) ->
         raise
     except Exception as error:  # SQLAlchemy's many kinds
         raise RecordError(
-            f"study storage {mask_passwords(storage_uri)}: cannot be opened: "
-            f"{mask_passwords(str(error))}; "
+            f"study storage {mask_address(storage_uri)}: cannot be opened: "
+            f"{mask_passwords(str(error), storage_uri)}; "
             "check study_storage in lab.toml"
         ) from error
     return SearchStudy(study, config)

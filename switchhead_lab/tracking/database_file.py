@@ -8,9 +8,9 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from switchhead_lab.config.addresses import file_address
 from switchhead_lab.errors import WorkspaceError
 from switchhead_lab.tracking.atomic import make_directory, sync_directory
-from switchhead_lab.tracking.sqlite_file import PREFIX
 
 COMPANIONS = ("-wal", "-shm", "-journal")
 BYTES_NEEDED = 4_000_000  # MLflow's schema takes 1 MB, and its log as much while it is made
@@ -50,7 +50,7 @@ def create_database(path: Path, build: Callable[[str], None]) -> None:
 
 def _build(build: Callable[[str], None], path: Path, temporary: Path) -> None:
     try:
-        build(f"{PREFIX}{temporary}")
+        build(file_address(temporary))
     except Exception as error:  # whatever the builder's library makes of a full disk
         free = shutil.disk_usage(path.parent).free
         if free >= BYTES_NEEDED:

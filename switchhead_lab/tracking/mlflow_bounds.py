@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from switchhead_lab.tracking.sqlite_file import database_path
+from switchhead_lab.config.addresses import database_path
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""MLflow's surroundings: environment variables and kinds of addresses (free of MLflow)."""
+"""MLflow's surroundings: environment variables (free of MLflow)."""
 
 import logging
 import os
@@ -14,11 +14,6 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "PGCONNECT_TIMEOUT": "5",
 }
-
-
-def is_server(tracking_uri: str) -> bool:
-    """Say whether an address is that of a tracking server rather than of a database."""
-    return tracking_uri.startswith(("http://", "https://"))
 
 
 def quiet_environment() -> None:

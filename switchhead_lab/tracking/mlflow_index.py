@@ -5,20 +5,20 @@ before it changes anything; the mark is cleared once MLflow's copy was compared 
 Failures are reported once, cost a bounded time, and `lab runs sync` makes up for them.
 """
 
-import sys
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from switchhead_lab.config.redaction import mask_address, mask_passwords
 from switchhead_lab.config.workspace import Workspace
+from switchhead_lab.terminal import tell
 from switchhead_lab.tracking.bounded import BoundedWorker
 from switchhead_lab.tracking.liveness import observed_state
 from switchhead_lab.tracking.mlflow_bounds import Allowance, Bounds, bounds_for
 from switchhead_lab.tracking.mlflow_fields import MetricRow, point_rows
 from switchhead_lab.tracking.mlflow_store import MlflowStore, load_mlflow
 from switchhead_lab.tracking.record import MetricPoint, RunRecord, RunState, read_run
-from switchhead_lab.tracking.redaction import mask_passwords
 from switchhead_lab.tracking.sweep_record import FILE_NAME as SWEEP_FILE
 from switchhead_lab.tracking.sweep_record import SweepRecord, read_sweep_record
 from switchhead_lab.tracking.unsynced import clear_mark, mark_unsynced, read_mark
@@ -285,15 +285,15 @@ class MlflowIndex:
         return self._store
 
     def _report(self, error: Exception, directory: Path | None) -> None:
-        lines = mask_passwords(str(error)).strip().splitlines()
+        lines = mask_passwords(str(error), self._tracking_uri).strip().splitlines()
         reason = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
         if directory is not None:
             mark_unsynced(directory, reason)
         if not self._warned:
             self._warned = True
-            sys.stderr.write(
-                f"warning: MLflow at {mask_passwords(self._tracking_uri)} is not up to date: "
-                f"{reason}; the run directories have everything, `lab runs sync` catches up\n"
+            tell(
+                f"warning: MLflow at {mask_address(self._tracking_uri)} is not up to date: "
+                f"{reason}; the run directories have everything, `lab runs sync` catches up"
             )
 
 

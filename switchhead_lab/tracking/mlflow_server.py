@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from switchhead_lab.config.addresses import is_server
+from switchhead_lab.config.redaction import mask_address, mask_passwords
 from switchhead_lab.errors import WorkspaceError
 from switchhead_lab.tracking.atomic import make_directory
-from switchhead_lab.tracking.mlflow_environment import is_server, quiet_environment
+from switchhead_lab.tracking.mlflow_environment import quiet_environment
 from switchhead_lab.tracking.mlflow_index import EXPERIMENT
 from switchhead_lab.tracking.mlflow_store import prepare_database
-from switchhead_lab.tracking.redaction import mask_passwords
 
 HOST = "127.0.0.1"
 N_PORTS_TRIED = 100
@@ -72,7 +73,7 @@ def serve_ui(
             'set for example "sqlite:///runs/mlflow.db" and run `lab runs sync`'
         )
     if is_server(tracking_uri):
-        announce(f"MLflow is served at {mask_passwords(tracking_uri)}")
+        announce(f"MLflow is served at {mask_address(tracking_uri)}")
         return
     quiet_environment()
     prepare_database(tracking_uri, artifact_dir, EXPERIMENT)

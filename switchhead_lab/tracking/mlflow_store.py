@@ -10,6 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from switchhead_lab.config.addresses import database_path, is_server
+from switchhead_lab.config.redaction import mask_address, mask_passwords
 from switchhead_lab.errors import RecordError, WorkspaceError
 from switchhead_lab.tracking import record as files
 from switchhead_lab.tracking.atomic import make_directory, write_text
@@ -26,12 +28,11 @@ from switchhead_lab.tracking.mlflow_copy import (
     own_tags,
     user_tags,
 )
-from switchhead_lab.tracking.mlflow_environment import is_server, quiet_environment
+from switchhead_lab.tracking.mlflow_environment import quiet_environment
 from switchhead_lab.tracking.mlflow_fields import TAG_PARENT, TAG_RUN_HASH, TAG_SWEEP_ID, MetricRow
 from switchhead_lab.tracking.mlflow_relocation import follow_workspace, is_misplaced, local_path
 from switchhead_lab.tracking.record import RunRecord, RunState
-from switchhead_lab.tracking.redaction import mask_passwords
-from switchhead_lab.tracking.sqlite_file import database_path, use_write_ahead_log
+from switchhead_lab.tracking.sqlite_file import use_write_ahead_log
 from switchhead_lab.tracking.sweep_record import SweepRecord
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ def prepare_database(tracking_uri: str, artifact_dir: Path, experiment: str = ""
     except WorkspaceError:
         raise
     except Exception as error:
-        reason = mask_passwords(str(error)).strip().splitlines()[0]
-        raise WorkspaceError(f"{mask_passwords(tracking_uri)}: cannot be used: {reason}") from None
+        reason = mask_passwords(str(error), tracking_uri).strip().splitlines()[0]
+        raise WorkspaceError(f"{mask_address(tracking_uri)}: cannot be used: {reason}") from None
 
 
 class MlflowStore:

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from switchhead_lab.config.redaction import mask_passwords, mask_word
 from switchhead_lab.tracking.git_state import SOURCE_PATHS, read_git_state
-from switchhead_lab.tracking.redaction import mask_passwords
 
 PACKAGES = (
     "switchhead_lab",
@@ -65,11 +65,12 @@ def collect_provenance(
     device: Mapping[str, Any] | None,
     command: Sequence[str],
     source_paths: Sequence[str] = SOURCE_PATHS,
+    addresses: Sequence[str] = (),
 ) -> Provenance:
     """Collect what is needed to say later where a run came from.
 
-    Nothing secret is collected: of the environment only known names, and passwords inside addresses
-    are masked, in the diff as well.
+    Nothing secret is collected: of the environment only known names, and passwords and tokens
+    of addresses are masked, in the diff as well.
 
     Args:
         project_root: Folder of the code, inside its git repository if it has one.
@@ -77,10 +78,11 @@ def collect_provenance(
         device: Facts about the device, from whoever opened it.
         command: Command line that started the run.
         source_paths: Files and folders of the project whose changes make it dirty.
+        addresses: Addresses in use; their secrets are masked wherever they appear.
     """
     git, diff = read_git_state(project_root, source_paths)
     # Latin-1 maps every byte to a character and back, whatever the files' encodings are.
-    masked = mask_passwords(diff.decode("latin-1")).encode("latin-1")
+    masked = mask_passwords(diff.decode("latin-1"), *addresses).encode("latin-1")
     if masked != diff:
         git["reason"] = "passwords are masked in the diff, so it may not apply"
     values = {
@@ -88,7 +90,7 @@ def collect_provenance(
         "versions": _versions(),
         "host": _host(),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "argv": [mask_passwords(word) for word in command],
+        "argv": [mask_word(word, *addresses) for word in command],
         "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
         "data_manifest": dict(data_manifest) if data_manifest is not None else None,
         "device": dict(device) if device is not None else None,

@@ -12,7 +12,6 @@ runs/<name>/result.json       RunResult, written last: where it exists, the run 
 
 import json
 import math
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +21,11 @@ from pydantic import ValidationError, model_validator
 
 from switchhead_lab.config.files import near_miss, parse, read_toml
 from switchhead_lab.config.identity import identity
+from switchhead_lab.config.names import is_entry_name, require_model_name
 from switchhead_lab.config.part import Part
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.errors import FailureCause, LabError, RecordError
+from switchhead_lab.terminal import tell
 
 RunState = Literal["running", "finished", "failed", "pruned", "interrupted"]
 PartT = TypeVar("PartT", bound=Part)
@@ -177,12 +178,16 @@ class RunRecord:
 
 
 def run_name(config: RunConfig, labels: RunLabels) -> str:
-    """Return the name of a run: `<corpus>-<size>-<variant>-<seed>-<hash8>`."""
+    """Return the name of a run: `<corpus>-<size>-<variant>-<seed>-<hash8>`.
+
+    Raises:
+        ConfigError: If a label cannot be part of a file name.
+    """
     return "-".join(
         [
             config.data.corpus,
-            labels.size,
-            labels.variant,
+            require_model_name(labels.size, "size"),
+            require_model_name(labels.variant, "model name"),
             str(config.seed),
             identity(config)[:8],
         ]
@@ -238,7 +243,7 @@ def read_config(directory: Path) -> RunConfig:
 
 def warn_of_damage(error: LabError) -> None:
     """Tell on stderr, in one line, that a run directory is left out."""
-    sys.stderr.write(f"warning: left out: {' '.join(str(error).split())}\n")
+    tell(f"warning: left out: {' '.join(str(error).split())}")
 
 
 def list_runs(
@@ -265,8 +270,13 @@ def find_run(runs_dir: Path, reference: str) -> RunRecord:
     """Find a run by its name or by the start of its hash.
 
     Raises:
-        RecordError: If there is none, or more than one.
+        RecordError: If there is none, or more than one, or the reference is a path.
     """
+    if not is_entry_name(reference):
+        raise RecordError(
+            f'"{reference}" names no run; give a run\'s name or the start of its hash, not a path; '
+            "see `lab runs list`"
+        )
     if _is_there(runs_dir / reference / CONFIG_FILE):
         return read_run(runs_dir / reference)
     runs = list_runs(runs_dir)

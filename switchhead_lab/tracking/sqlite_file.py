@@ -1,20 +1,12 @@
-"""The file behind a SQLite address, and its write-ahead log."""
+"""The write-ahead log of a SQLite file."""
 
 import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-PREFIX = "sqlite:///"
 # On these, processes of several machines cannot share the log's memory-mapped index.
 NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "lustre", "gpfs", "beegfs", "fuse.sshfs")
-
-
-def database_path(uri: str) -> Path | None:
-    """Return the file of a SQLite address; None for any other address."""
-    if not uri.startswith(PREFIX):
-        return None
-    return Path(uri.removeprefix(PREFIX).partition("?")[0])
 
 
 def use_write_ahead_log(path: Path) -> None:

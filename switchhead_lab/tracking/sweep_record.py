@@ -6,7 +6,6 @@ The hash is that of what makes runs comparable (text, architecture, training, ma
 edited there is another sweep, while one given more seeds, models or trials is continued.
 """
 
-import contextlib
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -14,11 +13,12 @@ from pathlib import Path
 from typing import Literal
 
 from switchhead_lab.config.identity import hash_of
+from switchhead_lab.config.names import EntryName
 from switchhead_lab.config.part import Part
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import FailureCause, RecordError
 from switchhead_lab.tracking.atomic import make_directory, remove_temporaries, write_text
-from switchhead_lab.tracking.record import RunState, read_part
+from switchhead_lab.tracking.record import RunState, read_part, warn_of_damage
 
 FILE_NAME = "sweep.json"
 Role = Literal["baseline", "declared", "candidate", "best"]
@@ -33,7 +33,7 @@ class SweepMember(Part):
     """Why it is in the sweep: "best" marks the runs of a study's best candidate."""
     seed: int
     """Seed of the run."""
-    run_name: str
+    run_name: EntryName
     """Directory of the run below the runs folder."""
     run_hash: str
     """Identity of the run."""
@@ -123,9 +123,14 @@ def write_sweep_record(runs_dir: Path, record: SweepRecord) -> Path:
 
 
 def list_sweep_records(runs_dir: Path) -> Iterator[SweepRecord]:
-    """Yield all sweep records, the most recently changed first; unreadable ones are left out."""
+    """Yield all sweep records, the most recently changed first.
+
+    Unreadable ones are left out, with a warning on stderr for each.
+    """
     records = []
     for path in sorted((runs_dir / "sweeps").glob(f"*/{FILE_NAME}")):
-        with contextlib.suppress(RecordError):
+        try:
             records.append(read_sweep_record(path))
+        except RecordError as error:
+            warn_of_damage(error)
     yield from sorted(records, key=lambda record: record.updated_at, reverse=True)

@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 import switchhead_lab
+from switchhead_lab.config.redaction import mask_address
 from switchhead_lab.config.workspace import Workspace
 from switchhead_lab.model.expert_backend import describe_backend, describe_build
-from switchhead_lab.tracking.redaction import mask_passwords
 from switchhead_lab.training.host import Host, prepare_host
 
 _PACKAGES = ("torch", "mlflow", "optuna", "pandas", "matplotlib", "sentencepiece")
@@ -82,7 +82,8 @@ def _kernels(host: Host) -> Iterator[Finding]:
     for dtype in dtypes:
         backend = describe_backend(host.device, dtype)
         is_fused = backend.startswith(("cpu", "triton"))
-        advice = "" if is_fused or host.device.type != "cpu" else "install g++ for the fused kernel"
+        lacks_compiler = build["compiler"] == "none" and host.device.type == "cpu" and not is_fused
+        advice = "install g++ for the fused kernel" if lacks_compiler else ""
         yield Finding(f"expert projections, {str(dtype).removeprefix('torch.')}", backend, advice)
     yield Finding("other passes", str(host.facts["fused_passes"]))
     yield Finding("C++ compiler", build["compiler"])
@@ -97,5 +98,5 @@ def _folders(workspace: Workspace) -> Iterator[Finding]:
         writable = os.access(existing, os.W_OK)
         advice = "" if writable else f"make {existing} writable, or set {name} in lab.toml"
         yield Finding(name, str(folder), advice)
-    yield Finding("tracking_uri", mask_passwords(workspace.tracking_uri))
-    yield Finding("study_storage", mask_passwords(workspace.study_storage))
+    yield Finding("tracking_uri", mask_address(workspace.tracking_uri))
+    yield Finding("study_storage", mask_address(workspace.study_storage))

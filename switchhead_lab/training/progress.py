@@ -4,7 +4,6 @@ import sys
 import time
 from collections.abc import Callable
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -14,6 +13,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from switchhead_lab.terminal import plain_console, tell
 from switchhead_lab.tracking.record import MetricPoint
 
 _SECONDS_BETWEEN_LINES = 15.0
@@ -30,7 +30,7 @@ class ProgressDisplay:
         self._figures: dict[str, float] = {}
         self._last_line = self._started = time.monotonic()
         self._first_step: int | None = None
-        self._write = write or (lambda text: print(text, file=sys.stderr, flush=True))  # noqa: T201
+        self._write = write or tell
         self._bar = _make_bar() if write is None and sys.stderr.isatty() else None
         self._task: TaskID | None = None
 
@@ -38,7 +38,7 @@ class ProgressDisplay:
         """Start the display."""
         if self._bar is not None:
             # On a line of its own: beside the figures it would not fit 80 columns.
-            self._bar.console.print(self._name, highlight=False)
+            self._bar.console.print(self._name)
             self._bar.start()
             self._task = self._bar.add_task(self._name, total=self._n_steps, figures="")
         else:
@@ -88,8 +88,8 @@ def _make_bar() -> Progress:
     return Progress(
         BarColumn(bar_width=16),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[figures]}"),
+        TextColumn("{task.fields[figures]}", markup=False),
         TextColumn("ETA"),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=plain_console(stderr=True),
     )

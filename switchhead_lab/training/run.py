@@ -14,6 +14,7 @@ from filelock import Timeout
 import switchhead_lab
 from switchhead_lab.budget.parameters import count_parameters
 from switchhead_lab.config.identity import identity
+from switchhead_lab.config.redaction import mask_passwords
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.workspace import Workspace
 from switchhead_lab.data.dataset import Dataset, open_dataset
@@ -25,6 +26,7 @@ from switchhead_lab.errors import (
     TrainingError,
 )
 from switchhead_lab.model.transformer import build_model
+from switchhead_lab.terminal import tell
 from switchhead_lab.tracking.atomic import make_directory, write_error
 from switchhead_lab.tracking.code_identity import source_hashes
 from switchhead_lab.tracking.drift import find_drift
@@ -84,7 +86,7 @@ def execute_run(
         RecordError: If its data changed, or drift is not allowed.
         DataError: If the corpus cannot be prepared, is damaged or does not fill one batch.
     """
-    dataset = open_dataset(workspace.data_dir, config.data, progress=_say)
+    dataset = open_dataset(workspace.data_dir, config.data, progress=tell)
     make_directory(workspace.runs_dir)
     done = _find_finished(workspace.runs_dir, config, dataset)
     if done is not None:
@@ -162,11 +164,11 @@ def _execute(job: _Job, index: Index, parent_id: str | None) -> RunRecord:
         except BaseException as error:
             step = trainer.progress.step if trainer is not None else 0
             with interruption.deferred():
-                _end(run_dir, mirror, _ending_of(error), step)
+                _end(run_dir, mirror, _ending_of(error, job.workspace.addresses), step)
             if _is_disk_full(error):
                 raise StorageError(f"{run_dir.path}: {error}; make room and try again") from error
             if isinstance(error, Exception) and not isinstance(error, LabError):
-                ending = _ending_of(error)
+                ending = _ending_of(error, job.workspace.addresses)
                 text = f"{run_dir.path.name}: {ending.reason}"
                 raise TrainingError(text, ending.cause) from error
             raise
@@ -194,8 +196,8 @@ def _end(run_dir: RunDir, mirror: Mirror, ending: _Ending, step: int) -> None:
     mirror.finish(ending.state)
 
 
-def _ending_of(error: BaseException) -> _Ending:
-    """Return how an attempt ends that raised an error."""
+def _ending_of(error: BaseException, addresses: Sequence[str]) -> _Ending:
+    """Return how an attempt ends that raised an error; secrets of addresses in use are masked."""
     if isinstance(error, Interrupted):
         return _Ending("interrupted", f"interrupted by {error.number.name}")
     if isinstance(error, KeyboardInterrupt):
@@ -207,7 +209,7 @@ def _ending_of(error: BaseException) -> _Ending:
     is_out_of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
     cause: FailureCause = "out of memory" if is_out_of_memory else "other"
     text = str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"
-    return _Ending("failed", text, cause)
+    return _Ending("failed", mask_passwords(text, *addresses), cause)
 
 
 def _is_disk_full(error: BaseException) -> bool:
@@ -221,6 +223,7 @@ def _open_run_dir(job: _Job, unsynced_mark: str) -> RunDir:
         data_manifest=job.dataset.describe(),
         device=job.host.facts,
         command=sys.argv,
+        addresses=job.workspace.addresses,
     )
     runs_dir, diff = job.workspace.runs_dir, provenance.uncommitted_diff
     values = {**provenance.values, "sources": source_hashes()}
@@ -246,10 +249,6 @@ def _require_no_drift(job: _Job, provenance: Mapping[str, Any]) -> list[str]:
             "Restore them, or continue all the same with --allow-drift, which reports then print"
         )
     return [*before.get("drift", []), *drift]
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
 
 
 class _MirrorHook:

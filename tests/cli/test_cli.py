@@ -135,12 +135,33 @@ def test_budget_of_a_sweep_and_of_a_configuration(root: Path, tmp_path: Path) ->
 
 def test_matched_configurations_can_be_trained(root: Path, tmp_path: Path) -> None:
     printed = lab("match", "tiny", "--toml", cwd=root).stdout
-    blocks = [block for block in printed.split("# ") if "switchhead (candidate)" in block]
+    blocks = [block for block in printed.split("# ") if "(candidate)" in block]
     path = tmp_path / "one.toml"
     path.write_text("# " + blocks[0], encoding="utf-8")
     done = lab("train", path, "--name", "mine", "--set", "training.n_steps=2", cwd=root)
     assert "words-custom-mine-0-" in done.stdout
     assert "validation perplexity" in done.stdout
+
+
+def test_a_file_of_several_configurations_is_refused_with_their_names(root: Path) -> None:
+    (root / "all.toml").write_text(lab("match", "tiny", "--toml", cwd=root).stdout, "utf-8")
+    for command in ("train", "budget"):
+        error = lab(command, "all.toml", cwd=root, code=2).stderr
+        assert "(dense, two-heads, switchhead 1x2 k=1, " in error
+        assert "lab match NAME --toml --model MODEL" in error
+
+
+def test_one_model_is_printed_as_train_reads_it(root: Path) -> None:
+    for model in ("dense", "switchhead 1x2 k=2"):
+        one = lab("match", "tiny", "--toml", "--model", model, cwd=root).stdout
+        (root / "one.toml").write_text(one, encoding="utf-8")
+        assert list(json.loads(lab("budget", "one.toml", "--json", cwd=root).stdout)) == ["one"]
+        rows = json.loads(lab("match", "tiny", "--json", "--model", model, cwd=root).stdout)
+        assert len(rows) == 1
+    several = lab("match", "tiny", "--model", "switchhead", cwd=root, code=2).stderr
+    assert "several models; give one of: switchhead 1x2 k=1" in several
+    unknown = lab("match", "tiny", "--model", "densee", cwd=root, code=2).stderr
+    assert 'no such model (did you mean "dense"?)' in unknown
 
 
 def test_main_path(root: Path) -> None:
@@ -154,6 +175,11 @@ def test_main_path(root: Path) -> None:
     assert "step" not in again.stderr
     after = lab("sweep", "show", "tiny", cwd=root).stdout
     assert "0 s left" in after
+    (root / "sweeps" / "sub").mkdir()
+    (root / "sweeps" / "tiny.toml").rename(root / "sweeps" / "sub" / "file.toml")
+    for name in ("tiny", "sub/file", "sweeps/sub/file.toml"):
+        assert "two-heads" in lab("report", name, cwd=root).stdout
+        assert len(json.loads(lab("runs", "list", "--sweep", name, "--json", cwd=root).stdout)) == 4
     report = lab("report", cwd=root / "sweeps").stdout
     assert "two-heads" in report
     folder = root / "reports" / "tiny" / "small"
@@ -230,6 +256,15 @@ def test_sweep_list_counts_what_was_run(root: Path) -> None:
         (["sweep", "tiny", "--set", "data.corpus=prose"], "prose"),
         (["train", "missing.toml"], "missing.toml: no such file"),
         (["report", "nothing"], "nothing"),
+        (["report", "n" * 5000], "no sweep has been run"),
+        (["train", "one.toml", "--name", "a/b"], "--name 'a/b': not a name"),
+        (["train", "one.toml", "--name", "../../../escaped/x"], "not a name"),
+        (["train", "one.toml", "--name", "n" * 250], "use 1 to 40 lower-case letters"),
+        (["sweep", "tiny", "--set", "name=../x"], "name = '../x'"),
+        (["sweep", "tiny", "--set", "baseline.name=a/b"], "baseline.name = 'a/b'"),
+        (["data", "prepare", "sweeps/tiny.toml", "--name", "../x"], "corpus = '../x'"),
+        (["runs", "show", "../data"], '"../data" names no run'),
+        (["runs", "list", "--sweep", "../x"], 'no runs of a sweep "../x"'),
         (["runs", "show", "nothing"], "nothing"),
         (["data", "prepare", "missing.txt", "--name", "m"], "missing.txt"),
     ],

@@ -104,3 +104,28 @@ def test_show_refuses_a_mistake_in_any_name(root: Path) -> None:
     assert isinstance(result.exception, ConfigError)
     assert 'did you mean "paper/table2-c4"' in str(result.exception)
     assert not result.stdout
+
+
+def test_a_file_that_cannot_be_used_hides_no_other(root: Path) -> None:
+    (root / "sweeps" / "draft.toml").write_text('name = "draft"\n', encoding="utf-8")
+    (root / "sweeps" / "smoke" / "torn.toml").write_bytes(b"name = '\xff")
+    good = (root / "sweeps" / "smoke" / "matched-params.toml").read_text(encoding="utf-8")
+    wide = "[sizes.odd]\nmodel = { d_model = 15 }\n"
+    (root / "sweeps" / "smoke" / "half.toml").write_text(f"{good}\n{wide}", encoding="utf-8")
+    (root / "sweeps" / "._tiny.toml").write_bytes(b"\0\5\x16\7\xff")
+    result = invoke("list", "--json")
+    assert result.exit_code == 0
+    names = {(o["sweep"], o["size"]) for o in json.loads(result.stdout)}
+    assert {("matched-params", "pocket"), ("smoke/half", "smoke")} <= names
+    assert not {"draft", "smoke/torn", "._tiny"} & {name for name, _ in names}
+    warnings = result.stderr.splitlines()
+    assert [line.startswith("warning: left out: ") for line in warnings] == [True] * 3
+    for name in (
+        "draft.toml: no [sizes.NAME] table",
+        "torn.toml: not UTF-8",
+        "half.toml: model.d_model = 15",
+    ):
+        assert name in result.stderr
+    error = invoke("show", "draft").exception
+    assert isinstance(error, ConfigError)
+    assert "declare at least one size" in str(error)

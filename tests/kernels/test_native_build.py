@@ -12,6 +12,7 @@ import torch
 from switchhead_kernels.expert_matmul import choose_backend
 from switchhead_kernels.native import build
 from switchhead_kernels.native.build import KernelUnavailableError
+from switchhead_lab.model.expert_backend import describe_build
 
 PROGRAM = """
 import sys, torch
@@ -107,3 +108,15 @@ def test_asked_for_by_name_it_must_be_there(monkeypatch: pytest.MonkeyPatch) -> 
             assert choose_backend(torch.empty(2, 4), torch.empty(1, 2, 4, 4), 1) == "dense"
     finally:
         build.why_unavailable.cache_clear()
+
+
+def test_without_a_home_there_is_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(uid: int) -> None:
+        raise KeyError(uid)
+
+    for name in ("HOME", "XDG_CACHE_HOME", build.CACHE_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    with pytest.raises(KernelUnavailableError, match="the home folder is not known; set HOME"):
+        build.library_path()
+    assert describe_build()["kernel_cache"].startswith("none: the home folder is not known")

@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import typer
@@ -64,3 +67,24 @@ def test_nothing_to_report(home, arguments):
     result = _run(*arguments)
     assert isinstance(result.exception, RecordError)
     assert "lab sweep" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"MPLBACKEND": "module://matplotlib_inline.backend_inline"},
+        {"PYTHONIOENCODING": "ascii", "COLUMNS": "1"},
+    ],
+    ids=lambda value: next(iter(value)),
+)
+def test_works_in_any_environment(home, complete, environment):
+    complete.write()
+    done = subprocess.run(
+        [sys.executable, "-m", "switchhead_lab", "report"],
+        cwd=home,
+        env={**os.environ, **environment},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"provenance.json" in done.stdout

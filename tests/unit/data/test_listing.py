@@ -39,3 +39,15 @@ def test_generated_examples_have_a_row_once_they_are_prepared(data_dir: Path):
     for split in SPLITS:
         assert row[f"{split} tokens"] == np.count_nonzero(store.examples(split).tokens)
     assert {row["tokenizer"], row["bytes"], row["unigram perplexity"]} == {None}
+
+
+def test_a_damaged_corpus_hides_no_other(data_dir: Path, text_file: Path, capsys):
+    register(data_dir, text_file, "notes")
+    (data_dir / "bad").mkdir()
+    (data_dir / "bad" / "corpus.json").write_text("{", encoding="utf-8")
+    names = [row["corpus"] for row in list_corpora(data_dir)]
+    assert "notes" in names
+    assert "bad" not in names
+    warning = capsys.readouterr().err
+    assert warning.startswith("warning: left out: ")
+    assert "bad/corpus.json: damaged" in warning

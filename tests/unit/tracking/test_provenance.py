@@ -267,6 +267,18 @@ def test_nothing_secret_is_collected(repository: Path, monkeypatch: pytest.Monke
     assert found.values["environment"]["OMP_NUM_THREADS"] == "3"
 
 
+def test_secrets_of_addresses_in_use_are_masked_anywhere(repository: Path) -> None:
+    address = "postgresql+psycopg://me:S3/c ret@host/db?options=a@b"
+    (repository / "code.py").write_text('password = "S3%2Fc+ret"\n', encoding="utf-8")
+    command = ("lab", "--set", f"tracking_uri={address}", "--password", "S3/c ret")
+    found = collect_provenance(
+        repository, data_manifest=None, device=None, command=command, addresses=(address,)
+    )
+    assert "ret" not in json.dumps(found.values["argv"])
+    assert found.values["argv"][-2:] == ["--password", "***"]
+    assert '+password = "***"\n' in found.uncommitted_diff
+
+
 def test_versions_host_data_and_device(tmp_path: Path) -> None:
     found = collect_provenance(
         tmp_path, data_manifest={"digest": "d"}, device={"name": "cpu"}, command=["lab"]

@@ -1,11 +1,15 @@
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from switchhead_lab.errors import LabError, RecordError
+from switchhead_lab.config.identity import identity
+from switchhead_lab.config.schema import RunConfig
+from switchhead_lab.errors import ConfigError, LabError, RecordError
 from switchhead_lab.tracking.record import (
     MetricPoint,
+    RunLabels,
     RunRecord,
     find_run,
     list_runs,
@@ -43,15 +47,38 @@ def test_no_runs_folder_is_no_runs(tmp_path: Path) -> None:
     assert list_runs(tmp_path / "none") == []
 
 
-def test_runs_are_found_by_name_and_by_hash(runs_dir: Path, make_run: MakeRun) -> None:
+def test_runs_are_found_by_name_and_by_hash(
+    runs_dir: Path, make_run: MakeRun, tiny_config: Callable[..., RunConfig]
+) -> None:
     run = make_run()
     other = make_run(seed=1)
     assert find_run(runs_dir, run.name).name == run.name
     assert find_run(runs_dir, other.run_hash[:6]).name == other.name
+    start = run.run_hash[0]
+    make_run(seed=next(s for s in range(2, 999) if identity(tiny_config(seed=s))[0] == start))
     with pytest.raises(RecordError, match="several runs"):
-        find_run(runs_dir, "")
+        find_run(runs_dir, start)
     with pytest.raises(RecordError, match=f'did you mean "{run.name}"'):
         find_run(runs_dir, run.name[:-1] + "x")
+
+
+@pytest.mark.parametrize("reference", ["", ".", "..", "../outside", "/", "{run}/", "./{run}"])
+def test_a_path_names_no_run(runs_dir: Path, make_run: MakeRun, reference: str) -> None:
+    run = make_run()
+    shutil.copytree(run.directory, runs_dir.parent / "outside")
+    with pytest.raises(RecordError, match="not a path"):
+        find_run(runs_dir, reference.format(run=run.name))
+
+
+@pytest.mark.parametrize("label", ["a/b", "../../../escaped/x", "n" * 250, "", "A"])
+@pytest.mark.parametrize("field", ["size", "variant"])
+def test_labels_that_are_no_names_make_no_directory(
+    tmp_path: Path, tiny_config: Callable[..., RunConfig], field: str, label: str
+) -> None:
+    labels = RunLabels(**{"size": "tiny", "variant": "model", field: label})
+    with pytest.raises(ConfigError, match="1 to 40 lower-case letters"):
+        RunDir.open(tmp_path / "a" / "b" / "runs", tiny_config(), labels, {}, "")
+    assert not list(tmp_path.rglob("*.toml"))
 
 
 def test_a_torn_last_line_is_left_out(

@@ -1,3 +1,8 @@
+import io
+import sys
+
+import pytest
+
 from switchhead_lab.tracking.record import MetricPoint
 from switchhead_lab.training import progress
 from switchhead_lab.training.progress import ProgressDisplay
@@ -22,3 +27,15 @@ def test_plain_lines_without_a_terminal(monkeypatch) -> None:
     assert lines[1] == "  step 50/100  loss 4.000  1,234 tokens/s  ETA 0:25"
     assert lines[2] == "  step 100/100  loss 3.500  val ppl 20.00  1,234 tokens/s"
     assert len(lines) == 3
+
+
+def test_a_bar_prints_names_that_look_like_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with ProgressDisplay("p[/q] [b]:smile:", 2) as display:
+        display.observe(point(1, train_loss_nats=5.0))
+    assert "p[/q] [b]:smile:" in terminal.getvalue()

@@ -1,0 +1,43 @@
+"""Keeping secrets out of errors: those of the library and those about the command line itself."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+
+
+def without_secrets(text: str) -> str:
+    """Return a text with passwords and tokens masked, those of the workspace in particular."""
+    from switchhead_lab.config.redaction import mask_passwords
+    from switchhead_lab.config.workspace import find_workspace
+    from switchhead_lab.errors import LabError
+
+    addresses: tuple[str, ...] = ()
+    with contextlib.suppress(LabError):  # outside a workspace, or its file is what is wrong
+        addresses = find_workspace().addresses
+    return mask_passwords(text, *addresses)
+
+
+class MaskingGroup(TyperGroup):
+    """Masks secrets in what is said about a mistyped command line, which quotes it."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Parse the command line up to a subcommand."""
+        with _masked_errors():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Parse the rest and call the subcommand."""
+        with _masked_errors():
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _masked_errors() -> Iterator[None]:
+    try:
+        yield
+    except TyperException as error:
+        error.message = without_secrets(error.message)
+        raise

@@ -1,0 +1,96 @@
+"""Addresses of databases and servers: checked when lab.toml is read, made absolute, never cut up.
+
+SQLAlchemy is imported where an address is used: commands that need none start faster.
+"""
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+_SQLITE = "sqlite"
+_ENCODE = "percent-encode special characters of user name and password (@ is %40, / is %2F)"
+
+
+def is_server(address: str) -> bool:
+    """Say whether an address is that of a server rather than of a database."""
+    return address.lower().startswith(("http://", "https://"))
+
+
+def require_http_address(address: str) -> None:
+    """Refuse an http address that would lead elsewhere than it looks; the error hides it.
+
+    Raises:
+        ValueError: If it has no host, no valid port, or an "@" behind its host.
+    """
+    try:
+        parts = urlsplit(address)
+        is_valid = bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        is_valid = False
+    if not is_valid or "@" in parts.path + parts.query + parts.fragment:
+        raise ValueError(f"not a server's address like http://tracker:5000; {_ENCODE}")
+
+
+def require_database_address(address: str) -> None:
+    """Refuse a database address that SQLAlchemy cannot read or reads otherwise; the error hides it.
+
+    Raises:
+        ValueError: If it is none, or part of a password would be taken for a host.
+    """
+    if address.startswith("sqlite:///"):
+        return  # nothing that could be misread
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        url = make_url(address)
+    except (ArgumentError, ValueError):
+        raise ValueError(
+            "not a database's address like sqlite:///runs/lab.db or "
+            f"postgresql+psycopg://user:password@host/name; {_ENCODE}"
+        ) from None
+    if "@" in f"{url.host or ''}{url.database or ''}":
+        raise ValueError(f'an "@" stands behind the host; {_ENCODE}')
+
+
+def absolute_address(address: str, root: Path) -> str:
+    """Return a database address in SQLAlchemy's own spelling, a SQLite file below `root`.
+
+    Args:
+        address: Address of a database.
+        root: Folder that a relative path starts at; its name may hold any character.
+    """
+    from sqlalchemy import make_url
+
+    url = make_url(address)
+    path = database_path(address)
+    if path is not None and url.database is not None and not url.database.startswith("file:"):
+        url = url.set(database=str(root / path.expanduser()))
+    text = url.render_as_string(hide_password=False)
+    if text.startswith("sqlite:///") and "%" in text:
+        # With its driver named, MLflow does not create the folder of the undecoded path as well.
+        text = url.set(drivername="sqlite+pysqlite").render_as_string(hide_password=False)
+    return text
+
+
+def file_address(path: Path) -> str:
+    """Return the address of a SQLite file, whatever characters its path holds."""
+    from sqlalchemy import URL
+
+    driver = "sqlite+pysqlite" if "%" in str(path) else _SQLITE
+    return URL.create(driver, database=str(path)).render_as_string(hide_password=False)
+
+
+def database_path(address: str) -> Path | None:
+    """Return the file of a SQLite address; None for a database in memory or any other address."""
+    if not address.startswith(_SQLITE):
+        return None
+    from sqlalchemy import make_url
+
+    url = make_url(address)
+    if url.get_backend_name() != _SQLITE or url.database in (None, "", ":memory:"):
+        return None
+    assert url.database is not None, "just looked at"
+    if url.database.startswith("file:"):
+        path = unquote(urlsplit(url.database).path)
+        return Path(path) if path and url.query.get("mode") != "memory" else None
+    return Path(url.database)

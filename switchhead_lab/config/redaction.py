@@ -1,0 +1,101 @@
+"""Keeping passwords and tokens out of what is shown and written down."""
+
+import re
+from collections.abc import Iterable, Iterator
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus, urlsplit
+
+from switchhead_lab.config.addresses import is_server
+
+MASK = "***"
+# Up to the last "@": passwords that should have been percent-encoded hold "@", "/", "?" and "#".
+_PASSWORD = r"(://[^\s:\"'<>]*):{any}*@"
+_ADDRESS_PASSWORD = re.compile(_PASSWORD.format(any=r"[^\s\"'<>]"))
+_WORD_PASSWORD = re.compile(_PASSWORD.format(any=r"[\s\S]"))
+# For a tracking server a user without password is a token.
+_TOKEN = re.compile(r"(\bhttps?://)[^\s:/@?#]+@", re.IGNORECASE)
+_SECRET_NAME = r"[\w.-]*(?:pass|pwd|secret|token|key|credential|auth|signature)[\w.-]*"
+_QUERY_SECRET = re.compile(rf"([?&;]{_SECRET_NAME}=)[^&;\s\"'<>]+", re.IGNORECASE)
+# Shorter ones would be found in every other word; within an address they are masked all the same.
+_MIN_LENGTH_ELSEWHERE = 4
+
+
+def mask_passwords(text: str, *addresses: str) -> str:
+    """Replace passwords and tokens by `***`.
+
+    Args:
+        text: Any text: a message, a diff.
+        addresses: Addresses in use, whose secrets are masked wherever they appear, percent-encoded
+            or not; of other addresses only what stands in them is masked.
+    """
+    secrets = {form for address in addresses for form in _secret_forms(address)}
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return _mask_addresses(text, _ADDRESS_PASSWORD)
+
+
+def mask_word(word: str, *addresses: str) -> str:
+    """Replace passwords and tokens in one word of a command line, which may hold spaces.
+
+    Args:
+        word: The word.
+        addresses: As for `mask_passwords`.
+    """
+    return _mask_addresses(mask_passwords(word, *addresses), _WORD_PASSWORD)
+
+
+def mask_address(address: str) -> str:
+    """Return an address without its passwords and tokens."""
+    return mask_word(address, address)
+
+
+def _mask_addresses(text: str, password: re.Pattern[str]) -> str:
+    text = password.sub(rf"\1:{MASK}@", text)
+    text = _TOKEN.sub(rf"\1{MASK}@", text)
+    return _QUERY_SECRET.sub(rf"\1{MASK}", text)
+
+
+def _secret_forms(address: str) -> Iterator[str]:
+    """Yield the secrets of an address as written, decoded and encoded."""
+    for secret in _secrets(address):
+        for decoded in (secret, unquote(secret), unquote_plus(secret)):
+            for safe in ("/", "", " +"):  # the last is SQLAlchemy's
+                yield from (decoded, quote(decoded, safe=safe), quote_plus(decoded, safe=safe))
+
+
+def _secrets(address: str) -> Iterator[str]:
+    """Yield the secrets of an address: those a library finds, and what a misreading would show."""
+    user_info = address.partition("://")[2].rpartition("@")[0]
+    user, colon, password = user_info.partition(":")
+    known = [password, *(_http_secrets if is_server(address) else _database_secrets)(address)]
+    for secret in known:
+        # Where user and password are one word, that word is shown in any case.
+        if len(secret) >= _MIN_LENGTH_ELSEWHERE and not (colon and secret == user):
+            yield secret
+
+
+def _http_secrets(address: str) -> Iterator[str]:
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return
+    yield parts.password or (parts.username or "")
+    yield from _query_secrets(parse_qsl(parts.query))
+
+
+def _database_secrets(address: str) -> Iterator[str]:
+    if address.startswith("sqlite:///") or "://" not in address:
+        return
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        url = make_url(address)
+    except (ArgumentError, ValueError):
+        return
+    yield url.password or ""
+    for name, values in url.normalized_query.items():
+        yield from _query_secrets((name, value) for value in values)
+
+
+def _query_secrets(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
+    return (value for name, value in pairs if re.fullmatch(_SECRET_NAME, name, re.IGNORECASE))

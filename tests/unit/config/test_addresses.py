@@ -1,0 +1,96 @@
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from switchhead_lab.config.addresses import absolute_address, database_path
+from switchhead_lab.config.workspace import find_workspace
+from switchhead_lab.errors import ConfigError
+
+NASTY_FOLDERS = ["what?now", "a#b", "100%20", "two words", "a&b=c", "a@b:c", "ä+;ö", "it's"]
+
+
+@pytest.mark.parametrize("name", NASTY_FOLDERS)
+def test_databases_stay_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
+    import sqlalchemy
+
+    root = tmp_path / name
+    root.mkdir()
+    address = absolute_address("sqlite:///lab.db", root)
+    assert database_path(address) == root / "lab.db"
+    assert absolute_address(address, Path("/elsewhere")) == address
+    engine = sqlalchemy.create_engine(address)
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text("CREATE TABLE t (x)"))
+    engine.dispose()
+    assert [path.relative_to(tmp_path) for path in tmp_path.rglob("*.db")] == [
+        Path(name) / "lab.db"
+    ]
+    with closing(sqlite3.connect(root / "lab.db")) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("t",)]
+
+
+def test_queries_are_kept_and_are_not_part_of_the_file() -> None:
+    address = absolute_address("sqlite:///runs/lab.db?timeout=3", Path("/work"))
+    assert address == "sqlite:////work/runs/lab.db?timeout=3"
+    assert database_path(address) == Path("/work/runs/lab.db")
+
+
+@pytest.mark.parametrize(
+    ("address", "path"),
+    [
+        ("sqlite://", None),
+        ("sqlite:///:memory:", None),
+        ("sqlite:///file:/a/b%253Fc.db?uri=true", Path("/a/b?c.db")),
+        ("sqlite:///file:x?mode=memory&uri=true", None),
+        ("sqlite+pysqlite:////a/b.db", Path("/a/b.db")),
+        ("postgresql://host/name", None),
+        ("http://tracker:5000", None),
+        ("none", None),
+    ],
+)
+def test_the_file_of_an_address(address: str, path: Path | None) -> None:
+    assert database_path(address) == path
+
+
+def test_a_database_in_memory_stays_there() -> None:
+    assert database_path(absolute_address("sqlite:///:memory:", Path("/work"))) is None
+
+
+@pytest.mark.parametrize("key", ["tracking_uri", "study_storage"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql+psycopg://lab:S3@cret@127.0.0.1:9/x",
+        "postgresql+psycopg://lab:pw@h:S3cret/x",
+        "postgresql+psycopg:/lab:S3cret@h/x",
+        "S3cret",
+        "",
+    ],
+)
+def test_an_address_that_would_be_misread_is_refused_unseen(
+    tmp_path: Path, key: str, address: str
+) -> None:
+    (tmp_path / "lab.toml").write_text(f'{key} = "{address}"\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match=rf"lab\.toml: {key}: .*percent-encode") as error:
+        find_workspace(tmp_path, environment={})
+    assert "cret" not in str(error.value)
+
+
+@pytest.mark.parametrize("address", ["http://u:S3/cret@h:80", "http://tok/cret@h", "http://"])
+def test_a_server_that_would_be_misread_is_refused_unseen(tmp_path: Path, address: str) -> None:
+    (tmp_path / "lab.toml").write_text(f'tracking_uri = "{address}"\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match="not a server's address like http") as error:
+        find_workspace(tmp_path, environment={})
+    assert "cret" not in str(error.value)
+
+
+def test_passwords_reach_the_database_as_written(tmp_path: Path) -> None:
+    from sqlalchemy import make_url
+
+    text = 'study_storage = "postgresql+psycopg://lab:S3/c+r%40et@h/x"\n'
+    (tmp_path / "lab.toml").write_text(text, encoding="utf-8")
+    address = find_workspace(tmp_path, environment={}).study_storage
+    assert make_url(address).password == "S3/c+r@et"
+    assert "/c" not in address.partition("@")[0].partition("://")[2]
