@@ -102,3 +102,14 @@ def test_sync_copies_runs_to_mlflow(run_names: list[str], workspace: Workspace) 
     link = Path(workspace.runs_dir / run_names[1] / "mlflow.json")
     assert json.loads(link.read_text(encoding="utf-8"))["run_id"]
     assert isinstance(invoke("sync", "nothing").exception, LabError)
+
+
+def test_list_ends_with_the_number_of_runs_that_mlflow_lacks(
+    run_names: list[str], workspace: Workspace
+) -> None:
+    assert "not in MLflow" not in invoke("list").output
+    (workspace.runs_dir / run_names[0] / "unsynced").write_text("why\n", encoding="utf-8")
+    output = invoke("list").output
+    assert "unsynced" in output
+    assert output.endswith("1 run is not in MLflow yet: lab runs sync\n")
+    assert len(json.loads(invoke("list", "--json").stdout)) == 2

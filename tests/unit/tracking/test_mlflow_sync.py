@@ -1,15 +1,29 @@
+import shutil
+import sqlite3
+import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from switchhead_lab.config.workspace import Workspace, WorkspaceSettings
 from switchhead_lab.errors import WorkspaceError
-from switchhead_lab.tracking.mlflow_index import EXPERIMENT
+from switchhead_lab.tracking import mlflow_index
+from switchhead_lab.tracking.mlflow_copy import copy_of_run, differences
+from switchhead_lab.tracking.mlflow_index import EXPERIMENT, open_workspace_index
 from switchhead_lab.tracking.mlflow_store import MlflowStore
-from switchhead_lab.tracking.mlflow_sync import sync_workspace
-from switchhead_lab.tracking.record import UNSYNCED_FILE, RunRecord
-from switchhead_lab.tracking.sweep_record import SweepRecord, sweep_id
+from switchhead_lab.tracking.mlflow_sync import sweep_state, sync_workspace
+from switchhead_lab.tracking.record import (
+    UNSYNCED_FILE,
+    MetricPoint,
+    RunRecord,
+    RunResult,
+    read_run,
+)
+from switchhead_lab.tracking.run_dir import RunDir
+from switchhead_lab.tracking.sweep_record import SweepRecord, sweep_id, sweep_record_path
+from switchhead_lab.tracking.unsynced import is_unsynced
 
 # MLflow's own use of SQLAlchemy.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
@@ -79,3 +93,118 @@ def test_without_mlflow_there_is_nothing_to_copy_to(tmp_path: Path, make_run: Ma
     workspace = Workspace(tmp_path, WorkspaceSettings(tracking_uri="none"))
     with pytest.raises(WorkspaceError, match="no MLflow to copy to"):
         sync_workspace(workspace, [make_run()])
+
+
+def test_a_whole_sync_removes_what_is_no_longer_on_disk(
+    tracked: Workspace, shown: MlflowStore, make_run: MakeRun, write_sweep: WriteSweep
+) -> None:
+    kept, gone, damaged = make_run(), make_run(seed=1), make_run(seed=2)
+    sweep = write_sweep("sweep", [kept])
+    assert sync_workspace(tracked, [kept, gone, damaged]) == 3
+    experiment = shown.experiment_id
+    shown.client.create_run(experiment, run_name=kept.name)  # left untagged by a killed start
+    mine = shown.client.create_run(experiment, run_name="a user's own").info.run_id
+    shown.client.create_run(experiment, tags={"lab.sweep_id": "gone-tiny-1"})
+    shutil.rmtree(gone.directory)
+    (damaged.directory / "status.json").write_text("{", encoding="utf-8")
+    sync_workspace(tracked, [kept])
+    assert len(shown.client.search_runs([experiment])) == 7
+    sync_workspace(tracked, [kept], is_whole=True)
+    left = {run.info.run_name: run for run in shown.client.search_runs([experiment])}
+    names = {kept.name, damaged.name, sweep_id(sweep.sweep), "a user's own"}
+    assert set(left) == names
+    assert left["a user's own"].info.run_id == mine
+
+
+def test_a_shared_database_keeps_what_is_not_on_disk(
+    tracking_uri: str, tmp_path: Path, make_run: MakeRun
+) -> None:
+    Path(tracking_uri.removeprefix("sqlite:///")).rename(tmp_path / "shared.db")
+    uri = f"sqlite:///{tmp_path}/shared.db"
+    workspace = Workspace(tmp_path, WorkspaceSettings(tracking_uri=uri))
+    store = MlflowStore(uri, EXPERIMENT, workspace.runs_dir / "mlflow-artifacts")
+    tags = {"lab.run_hash": "f00", "lab.run_name": "of another workspace"}
+    store.client.create_run(store.experiment_id, tags=tags)
+    sync_workspace(workspace, [make_run()], is_whole=True)
+    assert store.find("lab.run_hash", "f00") is not None
+
+
+def test_a_sweep_that_was_killed_between_runs_is_not_left_running(
+    tracked: Workspace, shown: MlflowStore, make_run: MakeRun, write_sweep: WriteSweep
+) -> None:
+    record = make_run()
+    sweep = write_sweep("sweep", [record])
+    folder = sweep_record_path(tracked.runs_dir, sweep.sweep).parent
+    index = open_workspace_index(tracked)
+    parent_id = index.start_sweep(sweep, folder)
+    index.start_run(record, parent_id).finish("finished")
+    assert parent_id is not None
+    assert shown.client.get_run(parent_id).info.status == "RUNNING"
+    assert sync_workspace(tracked, [record], only_unsynced=True) == 0
+    assert shown.client.get_run(parent_id).info.status == "FINISHED"
+    assert not is_unsynced(folder)
+
+
+@pytest.mark.parametrize(
+    ("run_state", "member_state", "expected"),
+    [
+        ("finished", "finished", "finished"),
+        ("failed", "failed", "finished"),
+        ("interrupted", "interrupted", "interrupted"),
+        ("running", "running", "running"),
+        ("interrupted", "running", "interrupted"),
+    ],
+)
+def test_the_state_of_a_sweep_is_that_of_its_runs(
+    runs_dir: Path,
+    make_run: MakeRun,
+    write_sweep: WriteSweep,
+    run_state: str,
+    member_state: str,
+    expected: str,
+) -> None:
+    sweep = write_sweep("sweep", [make_run(run_state)])
+    members = [sweep.members[0].model_copy(update={"state": member_state})]
+    assert sweep_state(runs_dir, sweep.model_copy(update={"members": members})) == expected
+
+
+def test_a_sweep_killed_before_its_run_began_is_interrupted(
+    runs_dir: Path, make_run: MakeRun, write_sweep: WriteSweep
+) -> None:
+    record = make_run("running")
+    sweep = write_sweep("sweep", [record])
+    shutil.rmtree(record.directory)
+    assert sweep_state(runs_dir, sweep) == "interrupted"
+
+
+@pytest.mark.parametrize("seconds", [1.0, pytest.param(30.0, marks=pytest.mark.slow)])
+def test_a_lock_on_the_database_neither_fails_nor_doubles_anything(
+    tracked: Workspace,
+    shown: MlflowStore,
+    open_run: Callable[..., RunDir],
+    make_point: Callable[..., MetricPoint],
+    result: RunResult,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+) -> None:
+    monkeypatch.setattr(mlflow_index, "FLUSH_SECONDS", 0.0)
+    index = open_workspace_index(tracked)
+    run = open_run()
+    mirror = index.start_run(read_run(run.path))
+    database = tracked.tracking_uri.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(database, check_same_thread=False)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        timer = threading.Timer(seconds, other.rollback)
+        timer.start()
+        for step in (1, 2, 3):
+            run.add(make_point(step))
+            mirror.add(make_point(step))
+        run.finish(result)
+        mirror.finish("finished")
+        timer.join()
+    record = read_run(run.path)
+    assert not is_unsynced(run.path)
+    found = shown.find("lab.run_hash", record.run_hash)
+    assert found is not None
+    assert differences(copy_of_run(record, None, "finished"), shown.read(found)) == []
+    assert len(shown.client.search_runs([shown.experiment_id])) == 1
