@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from switchhead_lab.errors import DataError, WorkspaceError
+from switchhead_lab.errors import DataError, LabError, StorageError, WorkspaceError
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 CHECK_PATH = "check the path, its permissions and the disk"
@@ -31,7 +31,7 @@ def reading(path: Path, remedy: str = CHECK_PATH) -> Iterator[None]:
 
 @contextmanager
 def writing(path: Path, n_bytes: int | None = None) -> Iterator[None]:
-    """Turn any OSError of the block into a WorkspaceError.
+    """Turn any OSError of the block into a WorkspaceError, or a StorageError of a full disk.
 
     Args:
         path: What is written.
@@ -39,6 +39,7 @@ def writing(path: Path, n_bytes: int | None = None) -> Iterator[None]:
 
     Raises:
         WorkspaceError: If the block raises an OSError.
+        StorageError: If the disk is full.
     """
     try:
         yield
@@ -55,8 +56,8 @@ def read_failure(path: Path, error: OSError, remedy: str = CHECK_PATH) -> DataEr
 
 def write_failure(
     path: Path, error: OSError, n_bytes: int | None = None, *, at_least: bool = False
-) -> WorkspaceError:
-    """Return the error of something that cannot be written.
+) -> LabError:
+    """Return the error of something that cannot be written: a StorageError where the disk is full.
 
     Args:
         path: What was to be written.
@@ -70,7 +71,8 @@ def write_failure(
         remedy = "free some space, or set data_dir in lab.toml to a folder on another disk"
     else:
         remedy = "make the folder writable, or set data_dir in lab.toml to another one"
-    return WorkspaceError(f"{path}: cannot be written: {reason_of(error)}{needed}; {remedy}")
+    kind = StorageError if error.errno in _DISK_FULL else WorkspaceError
+    return kind(f"{path}: cannot be written: {reason_of(error)}{needed}; {remedy}")
 
 
 def reason_of(error: BaseException) -> str:

@@ -25,7 +25,7 @@ def root(workspace: Workspace, tiny_config: Callable[..., RunConfig], tmp_path: 
     """A workspace with one run, in a folder whose name looks like markup."""
     workspace.runs_dir.mkdir()
     labels = RunLabels(size="tiny", variant="model")
-    RunDir.open(workspace.runs_dir, tiny_config(), labels, {}, "").close("failed", 1, "[/why]")
+    RunDir.open(workspace.runs_dir, tiny_config(), labels, {}, b"").close("failed", 1, "[/why]")
     return Path(shutil.move(workspace.root, tmp_path / NAME))
 
 

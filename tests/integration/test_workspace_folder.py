@@ -26,7 +26,7 @@ def test_databases_and_artifacts_stay_in_the_workspace(
     (root / "lab.toml").write_text("", encoding="utf-8")
     workspace = find_workspace(root, environment={})
     labels = RunLabels(size="tiny", variant="model")
-    run = RunDir.open(workspace.runs_dir, tiny_config(), labels, {}, "")
+    run = RunDir.open(workspace.runs_dir, tiny_config(), labels, {}, b"")
     run.close("failed", 1, "on purpose")
     assert sync_workspace(workspace, [read_run(run.path)]) == 1
     sweep = find_sweep(SWEEPS, "smoke/matched-params").resolve()

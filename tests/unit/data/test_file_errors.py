@@ -95,7 +95,7 @@ def test_lab_ends_with_2_on_a_full_disk(
 ):
     (tmp_path / "lab.toml").write_text("", encoding="utf-8")
     monkeypatch.setenv("LAB_HOME", str(tmp_path))
-    monkeypatch.setattr(app.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(app.interruption, "install", lambda: None)
     command = ["lab", "data", "prepare", str(text_file), "--name", "notes", "--tokenizer", "byte"]
     monkeypatch.setattr(sys, "argv", command)
     fill_disk("train.bin")

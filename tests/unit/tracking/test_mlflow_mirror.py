@@ -53,7 +53,7 @@ def assert_mirrored(store: MlflowStore, directory: Path, n_runs: int = 1) -> Non
     ours = [run for run in runs if run.data.tags.get("lab.run_hash") == record.run_hash]
     assert (len(runs), len(ours)) == (n_runs, 1)
     parent_id = ours[0].data.tags.get("mlflow.parentRunId")
-    disk = copy_of_run(record, parent_id, observed_state(record.status))
+    disk = copy_of_run(record, parent_id, observed_state(record))
     assert differences(disk, store.read(ours[0])) == []
     link = read_mlflow_link(directory)
     assert link is not None
@@ -142,7 +142,7 @@ def test_a_failure_in_any_call_is_marked_and_made_up_for(
         return original(*arguments, **options)
 
     labels = RunLabels(size="tiny", variant="dense")
-    run = RunDir.open(runs_dir, tiny_config(), labels, {}, "", unsynced_mark=index.unsynced_mark)
+    run = RunDir.open(runs_dir, tiny_config(), labels, {}, b"", unsynced_mark=index.unsynced_mark)
     with monkeypatch.context() as broken:
         broken.setattr(type(store.client), method, fail_from_now_on)
         try:
@@ -169,7 +169,7 @@ def test_an_attempt_is_marked_from_its_start_to_its_verified_end(
 ) -> None:
     labels = RunLabels(size="tiny", variant="dense")
     for _ in range(2):
-        run = RunDir.open(runs_dir, tiny_config(), labels, {}, "", unsynced_mark=IN_PROGRESS)
+        run = RunDir.open(runs_dir, tiny_config(), labels, {}, b"", unsynced_mark=IN_PROGRESS)
         assert is_unsynced(run.path)
         mirror = index.start_run(read_run(run.path))
         add(run, mirror, make_point(1))

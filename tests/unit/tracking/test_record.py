@@ -77,7 +77,7 @@ def test_labels_that_are_no_names_make_no_directory(
 ) -> None:
     labels = RunLabels(**{"size": "tiny", "variant": "model", field: label})
     with pytest.raises(ConfigError, match="1 to 40 lower-case letters"):
-        RunDir.open(tmp_path / "a" / "b" / "runs", tiny_config(), labels, {}, "")
+        RunDir.open(tmp_path / "a" / "b" / "runs", tiny_config(), labels, {}, b"")
     assert not list(tmp_path.rglob("*.toml"))
 
 
