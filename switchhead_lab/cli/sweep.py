@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from switchhead_lab.cli.ending import end_training
 from switchhead_lab.cli.match import DeviceOption, DriftOption, SetOption, SizeOption
 
 
@@ -42,7 +43,8 @@ def run(
 ) -> None:
     """Run a sweep, or what is left of it: baselines, search, and the best candidate's seeds.
 
-    Exit code 1 if a run failed, with their causes.
+    Exit codes: 1 if a run failed (their causes are printed), 3 if MLflow lacks a run, 128 and its
+    number after a signal.
 
     Example: lab sweep run sweeps/matched-params.toml --size demo
     """
@@ -67,9 +69,7 @@ def run(
     counts = ", ".join(f"{states.count(s)} {s}" for s in sorted(set(states), key=states.index))
     typer.echo(f"sweep {sweep_id(declaration)}: {counts}")
     typer.echo(f"next: lab report {declaration.name} --size {declaration.size}")
-    if failures := failures_by_cause(record):
-        typer.secho(f"failed: {failures}; see `lab runs list --state failed`", err=True, fg="red")
-        raise typer.Exit(1)
+    end_training(workspace.runs_dir, failures_by_cause(record))
 
 
 def _say(text: str) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from switchhead_lab.cli.ending import end_training
 from switchhead_lab.cli.match import DeviceOption, DriftOption, SetOption
 
 
@@ -56,3 +57,4 @@ def train(
         f"{result.ms_per_step:.0f} ms/step"
     )
     typer.echo(f"records: {run.directory}")
+    end_training(workspace.runs_dir)

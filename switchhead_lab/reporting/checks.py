@@ -38,10 +38,22 @@ def warning_lines(frame: SweepFrame) -> list[str]:
     return [
         *_data_warnings(frame),
         *_code_warnings(frame),
+        *_drift_warnings(frame),
         *_device_warnings(frame),
         *_model_warnings(frame),
         *_search_warnings(frame),
     ]
+
+
+def _drift_warnings(frame: SweepFrame) -> Iterable[str]:
+    """Name runs that were continued under other conditions than they were begun."""
+    for record in frame.records:
+        drift = record.provenance.get("drift") or []
+        if drift:
+            yield (
+                f"WARNING: {record.name} was continued under other conditions than it was begun "
+                f"({'; '.join(drift)}); its figures belong to neither."
+            )
 
 
 def unigram_perplexities(frame: SweepFrame) -> list[float]:

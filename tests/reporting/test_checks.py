@@ -94,6 +94,15 @@ def test_different_data_and_commits_are_doubts(complete):
     assert any("1 of 12 runs were made with uncommitted changes" in line for line in lines)
 
 
+def test_a_run_that_drifted_is_named_with_what_changed(make_writer):
+    writer = make_writer()
+    drift = {"drift": ["threads: 2 before, 1 now"]}
+    writer.add("dense", "baseline", writer.dense(), 0, 35.0, provenance=drift)
+    (line,) = [line for line in warning_lines(_frame(writer)) if "was continued under" in line]
+    assert line.startswith("WARNING: ")
+    assert "(threads: 2 before, 1 now)" in line
+
+
 def test_uncommitted_diff_counts_as_change(make_writer):
     writer = make_writer()
     writer.add("dense", "baseline", writer.dense(), 0, 35.0, diff="--- a\n+++ b\n")
