@@ -11,13 +11,14 @@ GPU_OUT ?= reports/gpu/new
 GPU_MINUTES ?= 8
 GPU_PACKAGES := pydantic pydantic_core annotated-types typing-inspection typing_extensions tomli_w
 
-.PHONY: demo test lint types check gpu gpu-wheels clean help
+.PHONY: demo test drill lint types check gpu gpu-wheels clean help
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    set up, run the main comparison at its demo size, write the report"
 	@echo "make test    set up and run the test suite"
 	@echo "make check   lint, types and tests"
+	@echo "make drill   kill and disturb sweeps for minutes, and see that nothing shows it"
 	@echo "make gpu     check and time everything on this machine's GPU, in $(GPU_MINUTES) minutes"
 	@echo "make gpu-wheels  fetch the small packages that 'make gpu' takes along to a machine without network"
 	@echo "make clean   remove the virtual environment (data, runs and reports stay)"
@@ -41,6 +42,10 @@ demo: $(VENV)/.installed
 # One thread per worker: the workers already share the cores.
 test: $(VENV)/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8
+
+# Faults injected for minutes; docs/faults.md says which.
+drill: $(VENV)/.installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'drill or slow' tests/drills tests/unit/tracking -n auto
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -1,0 +1,69 @@
+"""No command that needs no network looks a name up: proxies and dead name servers cost nothing."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_cli import SWEEP
+
+NO_NAMES = """
+import os, socket
+def refuse(host, *arguments, **options):
+    with open(os.environ["LOOKED_UP"], "a") as file:
+        file.write(f"{host}\\n")
+    raise socket.gaierror("no name may be looked up")
+socket.getaddrinfo = socket.gethostbyname = refuse
+"""
+COMMANDS = [
+    ["match", "tiny"],
+    ["budget", "tiny"],
+    ["sweep", "tiny"],
+    ["sweep", "list"],
+    ["report", "tiny"],
+    ["runs", "list"],
+    ["runs", "sync"],
+    ["doctor"],
+]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("offline")
+    (root / "lab.toml").write_text('device = "cpu"\n')
+    (root / "sweeps").mkdir()
+    (root / "sweeps/tiny.toml").write_text(SWEEP)
+    (root / "words.txt").write_text("".join(f"river stone lamp {n % 7}\n" for n in range(900)))
+    (root / "site").mkdir()
+    (root / "site/sitecustomize.py").write_text(NO_NAMES)
+    lab(root, "data", "prepare", "words.txt", "--name", "words", "--tokenizer", "byte")
+    return root
+
+
+def lab(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join(filter(None, [str(root / "site"), os.environ.get("PYTHONPATH", "")]))
+    environment = {**os.environ, "PYTHONPATH": path, "LOOKED_UP": str(root / "looked-up")}
+    command = [sys.executable, "-m", "switchhead_lab", *arguments]
+    return subprocess.run(
+        command, cwd=root, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_no_name_is_looked_up(root: Path) -> None:
+    for command in COMMANDS:
+        done = lab(root, *command)
+        assert done.returncode == 0, (command, done.stderr)
+    assert not (root / "looked-up").exists()
+
+
+def test_a_look_up_would_be_seen(root: Path) -> None:
+    program = "import socket; socket.getaddrinfo('somewhere', 80)"
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(root / "site"),
+        "LOOKED_UP": str(root / "seen"),
+    }
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True)
+    assert done.returncode == 1
+    assert (root / "seen").read_text() == "somewhere\n"

@@ -1,0 +1,175 @@
+"""Drill: a sweep with a search is killed at random instants until it is done; nothing shows it.
+
+Minutes long: `make drill`. The number of kills is DRILL_KILLS, 50 by default.
+"""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+
+from switchhead_lab.config.workspace import Workspace, find_workspace
+from switchhead_lab.reporting.report import write_report
+from switchhead_lab.reporting.selection import Selection
+from switchhead_lab.tracking.liveness import observed_state
+from switchhead_lab.tracking.mlflow_copy import copy_of_run, differences
+from switchhead_lab.tracking.mlflow_index import EXPERIMENT, artifact_dir
+from switchhead_lab.tracking.mlflow_store import MlflowStore
+from switchhead_lab.tracking.record import list_runs, read_run
+from switchhead_lab.tracking.sweep_record import SweepRecord, list_sweep_records
+
+pytestmark = [
+    pytest.mark.drill,
+    # MLflow's own use of SQLAlchemy.
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),
+]
+
+N_KILLS = int(os.environ.get("DRILL_KILLS", "50"))
+SWEEP = """
+name = "tiny"
+summary = "a small one"
+matching = "parameter_matched"
+[data]
+corpus = "words"
+tokenizer = { kind = "byte" }
+[model]
+d_model = 16
+n_layers = 1
+seq_len = 8
+[training]
+n_steps = 300
+batch_size = 8
+learning_rate = 3e-3
+clip_norm = 0.5
+validate_every = 50
+checkpoint_every = 25
+log_every = 10
+precision = "fp32"
+[baseline]
+n_heads = 4
+d_head = 8
+d_ff = 32
+seeds = [0, 1]
+[study]
+n_trials = 4
+n_startup_trials = 1
+n_pruning_warmup_steps = 100
+[study.space]
+n_heads = [1, 2]
+n_experts = [2, 3]
+top_k = [1, 2]
+[sizes.small]
+"""
+
+
+def make_workspace(root: Path, write_corpus) -> Workspace:
+    (root / "sweeps").mkdir(parents=True)
+    (root / "lab.toml").write_text('device = "cpu"\n')
+    (root / "sweeps/tiny.toml").write_text(SWEEP)
+    text = write_corpus(root / "words.txt")
+    lab(root, "data", "prepare", str(text), "--name", "words", "--tokenizer", "byte")
+    return find_workspace(root, environment={})
+
+
+# A run killed between its result and its last words to MLflow is left for `lab runs sync`.
+DONE = (0, 3)
+
+
+def lab(root: Path, *arguments: str) -> None:
+    command = [sys.executable, "-m", "switchhead_lab", *arguments]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode in DONE, done.stderr
+
+
+def sweep_until_killed(root: Path, seconds: float) -> bool:
+    """Start the sweep and kill it after a while; tell whether it was done before."""
+    command = [sys.executable, "-m", "switchhead_lab", "sweep", "tiny"]
+    process = subprocess.Popen(
+        command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        _, errors = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return False
+    assert process.returncode in DONE, errors
+    return True
+
+
+def sweep_record(workspace: Workspace) -> SweepRecord:
+    (record,) = list_sweep_records(workspace.runs_dir)
+    return record
+
+
+def outcome(workspace: Workspace) -> dict[str, object]:
+    """Everything that an interruption must not change."""
+    record = sweep_record(workspace)
+    storage = workspace.study_storage
+    study = optuna.load_study(study_name=record.study_name, storage=storage)
+    runs = {run.name: run for run in list_runs(workspace.runs_dir)}
+    report = write_report(Selection(record, ()), workspace.runs_dir, workspace.reports_dir)
+    timed = ("ms_per_step", "relative_ms_per_step")
+    return {
+        "members": [(m.model, m.role, m.seed, m.run_hash, m.state) for m in record.members],
+        "trials": [
+            (t.number, t.state, t.params, t.value, t.intermediate_values) for t in study.trials
+        ],
+        "losses": {
+            name: [
+                (point.step, metric, value)
+                for point in run.metrics()
+                for metric, value in point.metrics.items()
+                if metric.endswith(("loss_nats", "perplexity", "learning_rate"))
+            ]
+            for name, run in runs.items()
+        },
+        "table": [
+            {key: value for key, value in row.items() if key not in timed}
+            for row in json.loads(json.dumps(report.as_data()["models"]))
+        ],
+        "incomplete": report.incomplete,
+    }
+
+
+def assert_mirrored(workspace: Workspace) -> None:
+    """MLflow holds what the disk holds, run by run, and nothing else."""
+    store = MlflowStore(workspace.tracking_uri, EXPERIMENT, artifact_dir(workspace))
+    copies = store.client.search_runs([store.experiment_id], max_results=1000)
+    by_hash = {run.data.tags.get("lab.run_hash"): run for run in copies}
+    records = list_runs(workspace.runs_dir)
+    assert len(copies) == len(records) + 1  # the sweep's own
+    for record in records:
+        ours = by_hash[record.run_hash]
+        parent_id = ours.data.tags.get("mlflow.parentRunId")
+        disk = copy_of_run(record, parent_id, observed_state(record))
+        assert differences(disk, store.read(ours)) == [], record.name
+
+
+def test_kills_at_random_instants_change_nothing(tmp_path: Path, write_corpus) -> None:
+    whole = make_workspace(tmp_path / "whole", write_corpus)
+    started = time.monotonic()
+    lab(whole.root, "sweep", "tiny")
+    seconds = time.monotonic() - started
+    killed = make_workspace(tmp_path / "killed", write_corpus)
+    generator = random.Random(0)
+    n_kills = 0
+    while n_kills < N_KILLS:
+        # Mostly early: what is left takes less and less time.
+        if sweep_until_killed(killed.root, generator.uniform(0.2, 1.0) ** 2 * seconds):
+            break
+        n_kills += 1
+    lab(killed.root, "sweep", "tiny")
+    lab(killed.root, "runs", "sync")
+    assert n_kills >= min(N_KILLS, 5)
+    assert outcome(killed) == outcome(whole)
+    assert_mirrored(killed)
+    for member in sweep_record(killed).members:
+        run = read_run(killed.runs_dir / member.run_name)
+        assert run.provenance["drift"] == []
