@@ -37,9 +37,13 @@ class Interruption:
         return 128 + (self.requested or signal.SIGINT)
 
     def install(self) -> None:
-        """Take over the signals of this process; call it in the main thread."""
+        """Take over the signals of this process; call it in the main thread.
+
+        One that was ignored from the start stays so, as `nohup` and background jobs want it.
+        """
         for number in SIGNALS:
-            signal.signal(number, self.receive)
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self.receive)
 
     def receive(self, number: int, _frame: FrameType | None = None) -> None:
         """Handle a signal.

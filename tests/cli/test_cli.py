@@ -217,9 +217,10 @@ def test_a_stopped_sweep_says_so_and_continues(
     # The step that was being taken is not lost.
     newest = sorted(root.glob("runs/*/checkpoints/step-*"))[-1]
     assert newest.name == f"step-{run['step']:08d}"
-    lab("train", next(root.glob("runs/*/config.toml")), cwd=root)
-    (run,) = json.loads(lab("runs", "list", "--json", cwd=root).stdout)
-    assert run["state"] == "finished"
+    if signal_number == signal.SIGTERM:  # once: it takes a while
+        lab("train", next(root.glob("runs/*/config.toml")), cwd=root)
+        (run,) = json.loads(lab("runs", "list", "--json", cwd=root).stdout)
+        assert run["state"] == "finished"
 
 
 def test_a_device_that_is_not_there(root: Path) -> None:

@@ -60,6 +60,24 @@ def test_without_a_signal_nothing_is_raised() -> None:
     assert interruption.exit_code == 130
 
 
+def test_a_signal_that_was_ignored_from_the_start_stays_so() -> None:
+    """`nohup lab sweep ...` outlives its terminal."""
+    program = textwrap.dedent(
+        """
+        import os, signal
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        from switchhead_lab.tracking.interruption import interruption
+        interruption.install()
+        os.kill(os.getpid(), signal.SIGHUP)
+        print("still here")
+        """
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "still here\n"
+
+
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 def test_a_second_signal_ends_at_once_and_the_last_act_is_done(number) -> None:
     program = textwrap.dedent(
