@@ -18,6 +18,7 @@ _PLANS = (
     ("fp32", _SHAPES[0], 2),
     ("fp16", _SHAPES[1], 2),
     *(("bf16", _SHAPES[0], top_k) for top_k in (1, 3, 4)),
+    ("bf16", Shape(1024, 112), 2),
     ("fp32", _SHAPES[1], 2),
 )
 
