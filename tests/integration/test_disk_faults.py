@@ -43,26 +43,29 @@ def outcome(run: RunRecord) -> tuple[list[float], dict[str, bytes]]:
     return losses, {name: tensor.numpy().tobytes() for name, tensor in loaded[1].items()}
 
 
+NEWEST = "step-00000005"  # saved by the interruption
+
+
 def restart(workspace, config):
-    """Train once, set that aside, and interrupt another training with two checkpoints."""
+    """Train once, set that aside, and interrupt another training, which leaves two checkpoints."""
     whole = train(workspace, config)
     expected = outcome(whole)
     shutil.rmtree(whole.directory)
     with pytest.raises(KeyboardInterrupt):
         train(workspace, config, [StopAt(5)])
     folder = whole.directory / "checkpoints"
-    assert sorted(path.name for path in folder.iterdir()) == ["step-00000002", "step-00000004"]
+    assert sorted(path.name for path in folder.iterdir()) == ["step-00000004", NEWEST]
     return expected, folder
 
 
 def edit_step(folder) -> None:
-    path = folder / "step-00000004" / "checkpoint.json"
+    path = folder / NEWEST / "checkpoint.json"
     values = json.loads(path.read_text(encoding="utf-8")) | {"step": 3, "tokens": 1}
     path.write_text(json.dumps(values), encoding="utf-8")
 
 
 def forge_tokens(folder) -> None:
-    path = folder / "step-00000004" / "checkpoint.json"
+    path = folder / NEWEST / "checkpoint.json"
     values = json.loads(path.read_text(encoding="utf-8")) | {"tokens": 1}
     del values["manifest_sha256"]
     signed = values | {"manifest_sha256": hash_of(values)}
@@ -70,7 +73,7 @@ def forge_tokens(folder) -> None:
 
 
 def forge_hash(folder) -> None:
-    path = folder / "step-00000004" / "checkpoint.json"
+    path = folder / NEWEST / "checkpoint.json"
     values = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(values | {"sha256": "0" * 64}), encoding="utf-8")
 
@@ -90,6 +93,7 @@ def test_a_checkpoint_of_another_run_is_passed_over(workspace, tiny_config, capf
     config = tiny_config(checkpoint_every=2)
     expected, folder = restart(workspace, config)
     other = train(workspace, tiny_config(checkpoint_every=2, seed=1)).directory / "checkpoints"
+    shutil.rmtree(folder / NEWEST)
     for name in ("step-00000004", "step-00000006"):
         shutil.rmtree(folder / name, ignore_errors=True)
         shutil.copytree(other / name, folder / name)
@@ -110,7 +114,7 @@ def test_a_full_disk_ends_the_run_and_more_room_continues_it(
         with pytest.raises(StorageError, match=r"step-00000004: cannot be written.*bytes needed"):
             train(workspace, config)
     (run,) = list_runs(workspace.runs_dir)
-    assert run.status.state == "failed"
+    assert run.status.state == "interrupted"
     assert "bytes needed" in run.status.reason
     checkpoints = run.directory / "checkpoints"
     assert [path.name for path in checkpoints.iterdir()] == ["step-00000002"]

@@ -9,7 +9,7 @@ import pytest
 
 from switchhead_lab.errors import RecordError
 from switchhead_lab.tracking import mlflow_index
-from switchhead_lab.tracking.liveness import observed_state
+from switchhead_lab.tracking.liveness import observed_state, run_lock
 from switchhead_lab.tracking.mlflow_copy import copy_of_run, copy_of_sweep, differences
 from switchhead_lab.tracking.mlflow_index import IN_PROGRESS, MlflowIndex, sync_run
 from switchhead_lab.tracking.mlflow_store import MlflowStore
@@ -182,7 +182,8 @@ def test_an_attempt_is_marked_from_its_start_to_its_verified_end(
 def test_a_replay_of_a_live_run_leaves_its_mark(index: MlflowIndex, make_run: MakeRun) -> None:
     record = make_run("running")
     (record.directory / UNSYNCED_FILE).write_text(IN_PROGRESS, encoding="utf-8")
-    assert sync_run(index, record)
+    with run_lock(record.directory.parent, record.run_hash):
+        assert sync_run(index, record)
     assert is_unsynced(record.directory)
 
 

@@ -2,7 +2,7 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from switchhead_lab.config.workspace import Workspace, WorkspaceSettings
 from switchhead_lab.errors import WorkspaceError
 from switchhead_lab.tracking import mlflow_index
+from switchhead_lab.tracking.liveness import run_lock
 from switchhead_lab.tracking.mlflow_copy import copy_of_run, differences
 from switchhead_lab.tracking.mlflow_index import EXPERIMENT, open_workspace_index
 from switchhead_lab.tracking.mlflow_store import MlflowStore
@@ -163,9 +164,12 @@ def test_the_state_of_a_sweep_is_that_of_its_runs(
     member_state: str,
     expected: str,
 ) -> None:
-    sweep = write_sweep("sweep", [make_run(run_state)])
+    record = make_run(run_state)
+    sweep = write_sweep("sweep", [record])
     members = [sweep.members[0].model_copy(update={"state": member_state})]
-    assert sweep_state(runs_dir, sweep.model_copy(update={"members": members})) == expected
+    owner = run_lock(runs_dir, record.run_hash) if run_state == "running" else nullcontext()
+    with owner:
+        assert sweep_state(runs_dir, sweep.model_copy(update={"members": members})) == expected
 
 
 def test_a_sweep_killed_before_its_run_began_is_interrupted(

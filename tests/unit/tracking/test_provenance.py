@@ -272,11 +272,16 @@ def test_secrets_of_addresses_in_use_are_masked_anywhere(repository: Path) -> No
     (repository / "code.py").write_text('password = "S3%2Fc+ret"\n', encoding="utf-8")
     command = ("lab", "--set", f"tracking_uri={address}", "--password", "S3/c ret")
     found = collect_provenance(
-        repository, data_manifest=None, device=None, command=command, addresses=(address,)
+        repository,
+        data_manifest=None,
+        device=None,
+        command=command,
+        source_paths=("code.py",),
+        addresses=(address,),
     )
     assert "ret" not in json.dumps(found.values["argv"])
     assert found.values["argv"][-2:] == ["--password", "***"]
-    assert '+password = "***"\n' in found.uncommitted_diff
+    assert b'+password = "***"\n' in found.uncommitted_diff
 
 
 def test_versions_host_data_and_device(tmp_path: Path) -> None:

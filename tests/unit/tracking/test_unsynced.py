@@ -1,10 +1,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
-import pytest
-
-from switchhead_lab.tracking import liveness
+from switchhead_lab.tracking.liveness import run_lock
 from switchhead_lab.tracking.record import UNSYNCED_FILE, RunRecord
 from switchhead_lab.tracking.run_summary import RunSummary, summarise_run
 from switchhead_lab.tracking.unsynced import (
@@ -36,18 +33,14 @@ def test_marked_runs_are_counted(runs_dir: Path, make_run: MakeRun) -> None:
     ]
 
 
-def test_a_run_in_progress_is_not_counted_until_its_process_is_gone(
-    runs_dir: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+def test_a_run_in_progress_is_not_counted_until_its_owner_is_gone(
+    runs_dir: Path, make_run: MakeRun
 ) -> None:
     record = make_run("running")
     mark_unsynced(record.directory, "in progress")
-    assert unsynced_notice(runs_dir) is None
-    assert state_cell(record) == "running"
-
-    def no_process(pid: int) -> None:
-        raise psutil.NoSuchProcess(pid)
-
-    monkeypatch.setattr(liveness.psutil, "Process", no_process)
+    with run_lock(runs_dir, record.run_hash):
+        assert unsynced_notice(runs_dir) is None
+        assert state_cell(record) == "running"
     assert unsynced_notice(runs_dir) == "1 run is not in MLflow yet: lab runs sync"
     assert state_cell(record) == "interrupted (process gone, unsynced)"
 
@@ -55,7 +48,7 @@ def test_a_run_in_progress_is_not_counted_until_its_process_is_gone(
 def test_damaged_runs_do_not_break_the_notice(runs_dir: Path, make_run: MakeRun) -> None:
     record = make_run()
     mark_unsynced(record.directory, "down")
-    (record.directory / "status.json").write_text("{", encoding="utf-8")
+    (record.directory / "config.toml").write_text("{", encoding="utf-8")
     assert unsynced_notice(runs_dir) is None
     assert unsynced_notice(runs_dir / "nowhere") is None
 
