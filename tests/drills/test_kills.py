@@ -115,7 +115,7 @@ def outcome(workspace: Workspace) -> dict[str, object]:
     study = optuna.load_study(study_name=record.study_name, storage=storage)
     runs = {run.name: run for run in list_runs(workspace.runs_dir)}
     report = write_report(Selection(record, ()), workspace.runs_dir, workspace.reports_dir)
-    timed = ("ms_per_step", "relative_ms_per_step")
+    timed = ("ms_per_step", "tokens_per_second")
     return {
         "members": [(m.model, m.role, m.seed, m.run_hash, m.state) for m in record.members],
         "trials": [
@@ -131,7 +131,7 @@ def outcome(workspace: Workspace) -> dict[str, object]:
             for name, run in runs.items()
         },
         "table": [
-            {key: value for key, value in row.items() if key not in timed}
+            {key: value for key, value in row.items() if not any(name in key for name in timed)}
             for row in json.loads(json.dumps(report.as_data()["models"]))
         ],
         "incomplete": report.incomplete,
