@@ -32,9 +32,9 @@ def test_databases_stay_in_a_folder_of_any_name(tmp_path: Path, name: str) -> No
 
 
 def test_queries_are_kept_and_are_not_part_of_the_file() -> None:
-    address = absolute_address("sqlite:///runs/lab.db?timeout=3", Path("/work"))
-    assert address == "sqlite:////work/runs/lab.db?timeout=3"
-    assert database_path(address) == Path("/work/runs/lab.db")
+    address = absolute_address("sqlite:///runs/lab.db?timeout=3", Path("/srv"))
+    assert address == "sqlite:////srv/runs/lab.db?timeout=3"
+    assert database_path(address) == Path("/srv/runs/lab.db")
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_the_file_of_an_address(address: str, path: Path | None) -> None:
 
 
 def test_a_database_in_memory_stays_there() -> None:
-    assert database_path(absolute_address("sqlite:///:memory:", Path("/work"))) is None
+    assert database_path(absolute_address("sqlite:///:memory:", Path("/srv"))) is None
 
 
 @pytest.mark.parametrize("key", ["tracking_uri", "study_storage"])

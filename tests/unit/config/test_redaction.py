@@ -54,7 +54,7 @@ def test_secrets_of_known_addresses_are_masked_anywhere(address: str, text: str)
 @pytest.mark.parametrize(
     "text",
     [
-        "sqlite:////work/runs/mlflow.db?timeout=3",
+        "sqlite:////srv/runs/mlflow.db?timeout=3",
         "http://tracker:5000/#/experiments",
         "postgresql+psycopg://lab@host/x",
         "see https://example.org/a:b and write to me@example.org",
