@@ -24,8 +24,8 @@ def mask_passwords(text: str, *addresses: str) -> str:
 
     Args:
         text: Any text: a message, a diff.
-        addresses: Addresses in use, whose secrets are masked wherever they appear, percent-encoded
-            or not; of other addresses only what stands in them is masked.
+        addresses: Addresses in use. Their secrets are masked everywhere, percent-encoded or not;
+            those of any other address only inside that address.
     """
     secrets = {form for address in addresses for form in _secret_forms(address)}
     for secret in sorted(secrets, key=len, reverse=True):

@@ -11,9 +11,8 @@ ResultT = TypeVar("ResultT")
 class BoundedWorker:
     """One background thread that does one thing after another; callers wait with a deadline.
 
-    Work that is given up is not stopped, which Python cannot do, but nothing else is begun until it
-    ends: whatever it does late is never interleaved with later work. The thread does not keep the
-    process alive.
+    Python cannot stop a thread, so work that missed its deadline runs on; new work waits until it
+    ends, so the two never interleave. The thread does not keep the process alive.
     """
 
     def __init__(self) -> None:

@@ -61,7 +61,7 @@ def is_orphaned(record: RunRecord) -> bool:
 
 
 def observed_state(record: RunRecord) -> RunState:
-    """Return what became of a run: one with a result is finished, whatever its status says."""
+    """Return a run's state; a result takes precedence over the recorded status."""
     if record.result is not None:
         return "finished"
     return "interrupted" if is_orphaned(record) else record.status.state

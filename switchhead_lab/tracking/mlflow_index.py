@@ -260,10 +260,10 @@ class MlflowIndex:
     def attempt(
         self, action: Callable[[MlflowStore], ResultT], directory: Path | None = None
     ) -> ResultT | None:
-        """Do something with MLflow; a failure is told once, marked in `directory`, returns None.
+        """Run an action against MLflow and return its result, or None if it failed.
 
-        Every use of MLflow goes through here. Once failures have cost what they may, nothing more
-        is sent.
+        All access to MLflow goes through here. A failure marks `directory` as unsynced and is
+        reported once; when failures have used up the time allowance, no further calls are made.
         """
         began = None
         try:

@@ -75,8 +75,8 @@ class RunDir:
     ) -> "RunDir":
         """Start a new attempt of a run, making its directory on the first one.
 
-        A directory of the same configuration is taken up again whatever its labels were. What
-        killed attempts left half written is removed, so call it under the run's lock.
+        Reuses an existing directory with the same configuration, even under different labels.
+        Removes partial files of killed attempts, so the caller must hold the run's lock.
 
         Args:
             runs_dir: Folder of all runs.
@@ -181,7 +181,7 @@ class RunDir:
         _write_part(self.path / record.STATUS_FILE, status)
 
     def abandon(self, reason: str) -> None:
-        """Write the status of an attempt that ends here and now, whatever it was doing."""
+        """Write the status of an attempt that is being terminated immediately."""
         has_result = (self.path / record.RESULT_FILE).is_file()
         points = [] if has_result else list(self.metrics())
         step = points[-1].step if points else self._status.step

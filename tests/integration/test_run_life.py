@@ -1,4 +1,4 @@
-"""The life of a run: nothing that was written is lost, and its state is told truly."""
+"""Run lifecycle: signals, failures and restarts lose no data and leave the right status."""
 
 import json
 import math

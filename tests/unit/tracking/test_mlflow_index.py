@@ -28,7 +28,7 @@ from switchhead_lab.tracking.record import (
     read_run,
 )
 from switchhead_lab.tracking.run_dir import RunDir
-from switchhead_lab.tracking.sweep_record import SweepRecord, sweep_record_path
+from switchhead_lab.tracking.sweep_record import SweepRecord
 from switchhead_lab.tracking.unsynced import is_unsynced
 
 # MLflow's own use of SQLAlchemy.
@@ -295,58 +295,6 @@ def test_a_server_that_is_down_holds_nothing_up_for_long(
     assert time.monotonic() - began < 10
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == os.environ["DO_NOT_TRACK"] == "true"
     assert os.environ["MLFLOW_LOGGING_LEVEL"] == "ERROR"
-
-
-def test_sweeps_are_found_again(
-    index: MlflowIndex,
-    store: MlflowStore,
-    runs_dir: Path,
-    make_run: MakeRun,
-    write_sweep: WriteSweep,
-) -> None:
-    record = make_run()
-    sweep = write_sweep("sweep-1", [record])
-    folder = sweep_record_path(runs_dir, sweep.sweep).parent
-    parent_id = index.start_sweep(sweep, folder)
-    assert is_unsynced(folder)
-    assert parent_id is not None
-    assert store.client.get_run(parent_id).info.status == "RUNNING"
-    index.start_run(record, parent_id)
-    assert mlflow_run(store, record).data.tags["mlflow.parentRunId"] == parent_id
-    index.finish_sweep(folder, "finished")
-    assert not is_unsynced(folder)
-    assert index.start_sweep(sweep, folder) == parent_id
-    index.finish_sweep(folder, "finished")
-    other = write_sweep("sweep-2", [record])
-    other_folder = sweep_record_path(runs_dir, other.sweep).parent
-    assert index.start_sweep(other, other_folder) not in (None, parent_id)
-    parent = store.client.get_run(parent_id)
-    assert parent.info.status == "FINISHED"
-    assert parent.data.params["size"] == "tiny"
-    assert parent.data.tags["lab.sweep"] == "sweep-1"
-
-
-def test_a_sweep_with_other_parameters_keeps_its_runs(
-    index: MlflowIndex,
-    store: MlflowStore,
-    runs_dir: Path,
-    make_run: MakeRun,
-    write_sweep: WriteSweep,
-) -> None:
-    record = make_run()
-    sweep = write_sweep("sweep", [record])
-    folder = sweep_record_path(runs_dir, sweep.sweep).parent
-    parent_id = index.start_sweep(sweep, folder)
-    index.start_run(record, parent_id).finish("finished")
-    more_seeds = sweep.sweep.baseline.model_copy(update={"seeds": [0, 1]})
-    edited = sweep.model_copy(
-        update={"sweep": sweep.sweep.model_copy(update={"baseline": more_seeds})}
-    )
-    assert sweep_record_path(runs_dir, edited.sweep).parent == folder
-    new_parent_id = index.start_sweep(edited, folder)
-    assert new_parent_id is not None
-    assert store.client.get_run(new_parent_id).data.params["baseline.seeds"] == "[0, 1]"
-    assert mlflow_run(store, record).data.tags["mlflow.parentRunId"] == new_parent_id
 
 
 def test_runs_are_linked_without_mlflow(index: MlflowIndex, make_run: MakeRun) -> None:

@@ -1,0 +1,87 @@
+"""Parent runs of sweeps in MLflow."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from switchhead_lab.tracking.mlflow_index import MlflowIndex
+from switchhead_lab.tracking.mlflow_store import MlflowStore
+from switchhead_lab.tracking.record import RunRecord
+from switchhead_lab.tracking.sweep_record import SweepRecord, sweep_record_path
+from switchhead_lab.tracking.unsynced import is_unsynced
+
+# MLflow's own use of SQLAlchemy.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
+
+
+class StartedSweep(NamedTuple):
+    """A sweep of one run that was started in MLflow."""
+
+    record: SweepRecord
+    run: RunRecord
+    folder: Path
+    parent_id: str
+
+
+@pytest.fixture
+def started(
+    index: MlflowIndex,
+    runs_dir: Path,
+    make_run: Callable[..., RunRecord],
+    write_sweep: Callable[..., SweepRecord],
+) -> StartedSweep:
+    run = make_run()
+    record = write_sweep("sweep-1", [run])
+    folder = sweep_record_path(runs_dir, record.sweep).parent
+    parent_id = index.start_sweep(record, folder)
+    assert parent_id is not None
+    return StartedSweep(record, run, folder, parent_id)
+
+
+def parent_of(store: MlflowStore, run: RunRecord) -> str:
+    found = store.find("lab.run_hash", run.run_hash)
+    assert found is not None
+    return str(found.data.tags["mlflow.parentRunId"])
+
+
+def test_sweeps_are_found_again(
+    index: MlflowIndex,
+    store: MlflowStore,
+    runs_dir: Path,
+    write_sweep: Callable[..., SweepRecord],
+    started: StartedSweep,
+) -> None:
+    sweep, run, folder, parent_id = started
+    assert is_unsynced(folder)
+    assert store.client.get_run(parent_id).info.status == "RUNNING"
+    index.start_run(run, parent_id)
+    assert parent_of(store, run) == parent_id
+    index.finish_sweep(folder, "finished")
+    assert not is_unsynced(folder)
+    assert index.start_sweep(sweep, folder) == parent_id
+    index.finish_sweep(folder, "finished")
+    other = write_sweep("sweep-2", [run])
+    other_folder = sweep_record_path(runs_dir, other.sweep).parent
+    assert index.start_sweep(other, other_folder) not in (None, parent_id)
+    parent = store.client.get_run(parent_id)
+    assert parent.info.status == "FINISHED"
+    assert parent.data.params["size"] == "tiny"
+    assert parent.data.tags["lab.sweep"] == "sweep-1"
+
+
+def test_a_sweep_with_other_parameters_keeps_its_runs(
+    index: MlflowIndex, store: MlflowStore, runs_dir: Path, started: StartedSweep
+) -> None:
+    record, run, folder, parent_id = started
+    index.start_run(run, parent_id).finish("finished")
+    more_seeds = record.sweep.baseline.model_copy(update={"seeds": [0, 1]})
+    edited = record.model_copy(
+        update={"sweep": record.sweep.model_copy(update={"baseline": more_seeds})}
+    )
+    assert sweep_record_path(runs_dir, edited.sweep).parent == folder
+    new_parent_id = index.start_sweep(edited, folder)
+    assert new_parent_id is not None
+    assert store.client.get_run(new_parent_id).data.params["baseline.seeds"] == "[0, 1]"
+    assert parent_of(store, run) == new_parent_id
