@@ -1,36 +1,35 @@
-"""Creating a SQLite database in one step: a reader finds all of its schema or no file."""
+"""Atomic creation of a SQLite database: readers see the complete schema or no file."""
 
 import os
 import shutil
 import sqlite3
 import uuid
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 from switchhead_lab.config.addresses import file_address
 from switchhead_lab.errors import WorkspaceError
 from switchhead_lab.tracking.atomic import make_directory, sync_directory
+from switchhead_lab.tracking.sqlite_file import connect
 
 COMPANIONS = ("-wal", "-shm", "-journal")
-BYTES_NEEDED = 4_000_000  # MLflow's schema takes 1 MB, and its log as much while it is made
-IN_MEMORY = ":memory:"
+BYTES_NEEDED = 4_000_000  # MLflow's schema takes 1 MB, and so does its log during creation
 
 
 def create_database(path: Path, build: Callable[[str], None]) -> None:
-    """Create a database unless there is one; call it under a lock that other creators take.
+    """Create a database unless it exists. The caller holds the lock that all creators share.
 
-    The schema is built in a temporary file beside `path` and renamed, so a process that is killed
-    or runs out of disk space on the way leaves no database rather than a part of one.
+    The schema is built in a temporary file beside `path`, which is then renamed, so a process that
+    is killed or runs out of disk space leaves no partial database.
 
     Args:
         path: The database.
         build: Creates the schema in the database at a SQLAlchemy address, and closes it.
 
     Raises:
-        WorkspaceError: If the folder cannot be created or `path` is no SQLite database.
+        WorkspaceError: If the folder cannot be created or `path` is not a SQLite database.
     """
-    if path.name == IN_MEMORY or not is_empty(path):
+    if not is_empty(path):
         return
     make_directory(path.parent)
     for leftover in path.parent.glob(f".{path.name}.*.new*"):  # of a creator that was killed
@@ -51,7 +50,7 @@ def create_database(path: Path, build: Callable[[str], None]) -> None:
 def _build(build: Callable[[str], None], path: Path, temporary: Path) -> None:
     try:
         build(file_address(temporary))
-    except Exception as error:  # whatever the builder's library makes of a full disk
+    except Exception as error:  # each library reports a full disk in its own way
         free = shutil.disk_usage(path.parent).free
         if free >= BYTES_NEEDED:
             raise
@@ -62,7 +61,7 @@ def _build(build: Callable[[str], None], path: Path, temporary: Path) -> None:
 
 
 def is_empty(path: Path) -> bool:
-    """Say whether a database has no tables, or no file."""
+    """Return whether a database has no tables or no file."""
     return not path.is_file() or path.stat().st_size == 0 or not tables(path)
 
 
@@ -70,31 +69,31 @@ def tables(path: Path) -> set[str]:
     """Return the names of a database's tables.
 
     Raises:
-        WorkspaceError: If the file is no SQLite database or is locked.
+        WorkspaceError: If the file is not a SQLite database or is locked.
     """
     rows = _query(path, "SELECT name FROM sqlite_master WHERE type = 'table'")
     return {str(name) for (name,) in rows}
 
 
 def has_rows(path: Path, table: str) -> bool:
-    """Say whether a database has a table and the table has a row.
+    """Return whether a table exists and has at least one row.
 
     Raises:
-        WorkspaceError: If the file is no SQLite database or is locked.
+        WorkspaceError: If the file is not a SQLite database or is locked.
     """
     return table in tables(path) and bool(_query(path, f"SELECT 1 FROM {table} LIMIT 1"))
 
 
 def _query(path: Path, statement: str) -> list[tuple[object, ...]]:
     try:
-        with closing(sqlite3.connect(path, timeout=20.0)) as connection:
+        with connect(path) as connection:
             return connection.execute(statement).fetchall()
     except sqlite3.Error as error:
         raise WorkspaceError(f"{path}: cannot be used: {error}") from None
 
 
 def _set_companions_aside(path: Path) -> None:
-    """Keep the log of a database that was moved away from being replayed into the new one."""
+    """Rename stale logs, so that they are not replayed into the new database."""
     for suffix in COMPANIONS:
         companion = path.with_name(path.name + suffix)
         if companion.is_file():

@@ -1,13 +1,12 @@
-"""Making a tracking database that was moved or copied with its workspace name its present folder.
+"""Updating the paths in a tracking database that was moved or copied with its workspace.
 
-MLflow keeps absolute artifact addresses: an experiment's from its creation, a run's from its
-experiment. It has no call that changes them, and a new experiment would lose run ids and the notes
-that users made, so the three columns are rewritten in one transaction.
+MLflow stores absolute artifact addresses: an experiment's from its creation, a run's from its
+experiment. It has no call that changes them, and a new experiment would lose run ids and users'
+notes, so the three columns are rewritten in one transaction.
 """
 
 import json
 import sqlite3
-from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -15,6 +14,7 @@ from urllib.request import url2pathname
 from switchhead_lab.tracking.atomic import write_text
 from switchhead_lab.tracking.mlflow_fields import TAG_RUN_DIR
 from switchhead_lab.tracking.record import MLFLOW_LINK_FILE, read_mlflow_link
+from switchhead_lab.tracking.sqlite_file import connect
 
 # Table and column of the addresses below an experiment's artifact folder.
 _ARTIFACT_COLUMNS = (("experiments", "artifact_location"), ("runs", "artifact_uri"))
@@ -22,31 +22,28 @@ _ARTIFACT_COLUMNS = (("experiments", "artifact_location"), ("runs", "artifact_ur
 
 def follow_workspace(
     database: Path, experiment: str, artifact_dir: Path, tracking_uri: str
-) -> bool:
-    """Rewrite recorded folders if an experiment names another artifact folder than the present.
+) -> None:
+    """Rewrite the recorded folders if an experiment's artifact folder is not the current one.
 
-    Call it under the lock of the database.
+    Databases outside the runs folder do not move with it and are left alone. The caller holds the
+    lock of the database.
 
     Args:
-        database: The SQLite database; nothing is done unless it lies in the runs folder, with
-            which it is moved.
+        database: The SQLite database.
         experiment: Name of the experiment.
-        artifact_dir: Folder of its artifacts, in the runs folder; absolute.
+        artifact_dir: Current folder of its artifacts, in the runs folder; absolute.
         tracking_uri: Address to write into the links of run directories.
-
-    Returns:
-        Whether anything was rewritten.
     """
     runs_dir = artifact_dir.parent
     if not database.resolve().is_relative_to(runs_dir):
-        return False
-    with closing(sqlite3.connect(database, timeout=20.0)) as connection:
+        return
+    with connect(database) as connection:
         row = connection.execute(
             "SELECT artifact_location FROM experiments WHERE name = ?", (experiment,)
         ).fetchone()
         old, new = (row[0] if row else None), artifact_dir.as_uri()
         if not old or old == new or not old.startswith("file:"):
-            return False
+            return
         old_runs_dir = Path(local_path(old)).parent
         with connection:
             for table, column in _ARTIFACT_COLUMNS:
@@ -60,7 +57,6 @@ def follow_workspace(
             write_text(
                 link_path, json.dumps({**link, "tracking_uri": tracking_uri}, indent=2) + "\n"
             )
-    return True
 
 
 def local_path(uri: str) -> Path:
@@ -69,7 +65,7 @@ def local_path(uri: str) -> Path:
 
 
 def is_misplaced(artifact_uri: str, artifact_dir: Path) -> bool:
-    """Say whether a run's artifacts are files outside the workspace's artifact folder."""
+    """Return whether a run's artifacts are files outside the workspace's artifact folder."""
     return artifact_uri.startswith("file:") and not local_path(artifact_uri).is_relative_to(
         artifact_dir
     )

@@ -1,26 +1,35 @@
-"""The write-ahead log of a SQLite file."""
+"""Connections to a SQLite file, and its write-ahead log."""
 
 import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
-# On these, processes of several machines cannot share the log's memory-mapped index.
+LOCK_SECONDS = 20.0
+# Here processes on several machines cannot share the log's memory-mapped index.
 NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "lustre", "gpfs", "beegfs", "fuse.sshfs")
 
 
+@contextmanager
+def connect(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a SQLite file, wait up to `LOCK_SECONDS` for locks, and close it afterwards."""
+    with closing(sqlite3.connect(path, timeout=LOCK_SECONDS)) as connection:
+        yield connection
+
+
 def use_write_ahead_log(path: Path) -> None:
-    """Let readers and a writer work at the same time; kept in the file, so once is enough."""
+    """Let readers and a writer work at the same time; the file keeps the setting."""
     if _file_system(path.parent).startswith(NETWORK_FILE_SYSTEMS):
         return
-    with closing(sqlite3.connect(path, timeout=20.0)) as connection:
+    with connect(path) as connection:
         (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
         if mode != "wal":
             connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _file_system(folder: Path) -> str:
-    """Return the type of the file system that holds a folder; empty where /proc does not tell."""
+    """Return the type of the file system that holds a folder; empty without /proc."""
     try:
         mounts = Path("/proc/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
