@@ -34,6 +34,10 @@ class RunBusyError(RecordError):
     """Another process is training the run."""
 
 
+class DriftError(RecordError):
+    """A run would be resumed under different code, versions, threads or kernels."""
+
+
 class StorageError(LabError):
     """A disk or database cannot take what has to be written; work goes on when it can."""
 

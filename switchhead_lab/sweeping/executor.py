@@ -15,12 +15,11 @@ from switchhead_lab.config.sweep import Study, Sweep
 from switchhead_lab.config.workspace import Workspace
 from switchhead_lab.data.dataset import open_dataset
 from switchhead_lab.errors import (
-    DataError,
+    DriftError,
     FailureCause,
     LabError,
     RecordError,
     RunBusyError,
-    StorageError,
     TrainingError,
 )
 from switchhead_lab.sweeping.plan import (
@@ -116,9 +115,8 @@ class _SweepRun:
         state: RunState = "interrupted"
         try:
             asked = [(variant, seed) for variant in variants for seed in variant.seeds]
-            busy = [one for one in asked if self._is_busy(*one)]
-            # What somebody else is training comes last: it may be finished by then.
-            for variant, seed in [*(one for one in asked if one not in busy), *busy]:
+            # Runs that another process is training come last: they may be finished by then.
+            for variant, seed in sorted(asked, key=lambda one: self._is_busy(*one)):
                 self._train(variant, seed)
             if self._sweep.study is not None:
                 self._search(self._sweep.study)
@@ -221,17 +219,24 @@ class _SweepRun:
     def _attempt(
         self, member: SweepMember, config: RunConfig, labels: RunLabels, hooks: Sequence[Hook]
     ) -> tuple[SweepMember, RunRecord | None]:
-        """Train one run once, waiting for another process that does; note how it was stopped."""
+        """Train one run once; wait first if another process is training it.
+
+        Errors that concern this run alone make it a failed member; all others stop the sweep.
+        """
         try:
             run = self._execute_when_free(member, config, labels, hooks)
-        except (KeyboardInterrupt, StorageError, DataError) as error:
-            self._note_end(member, "interrupted", "" if not str(error) else str(error))
-            raise
-        except LabError as error:
+        except (TrainingError, RecordError) as error:
+            if isinstance(error, DriftError):
+                self._note_end(member, "interrupted", str(error))
+                raise
             cause = error.cause if isinstance(error, TrainingError) else "other"
             self._say(f"{member.run_name}: failed: {error}")
             update = {"state": "failed", "reason": str(error), "cause": cause}
             return member.model_copy(update=update), None
+        except (KeyboardInterrupt, LabError) as error:
+            # Storage, data, device or workspace: every other run would fail the same way.
+            self._note_end(member, "interrupted", str(error))
+            raise
         except Exception as error:
             self._note_end(member, "failed", f"{type(error).__name__}: {error}")
             raise
@@ -242,7 +247,6 @@ class _SweepRun:
     def _execute_when_free(
         self, member: SweepMember, config: RunConfig, labels: RunLabels, hooks: Sequence[Hook]
     ) -> RunRecord:
-        has_said = False
         while True:
             try:
                 return execute_run(
@@ -255,17 +259,16 @@ class _SweepRun:
                     allows_drift=self._allows_drift,
                 )
             except RunBusyError as error:
-                if not has_said:
-                    self._say(f"{member.run_name}: waiting: {error}")
-                has_said = True
-                time.sleep(_BUSY_POLL_SECONDS)
+                self._say(f"{member.run_name}: waiting: {error}")
+                while is_owned(self._workspace.runs_dir, member.run_hash):
+                    time.sleep(_BUSY_POLL_SECONDS)
 
     def _is_busy(self, variant: Variant, seed: int) -> bool:
         run_hash = identity(run_config(self._sweep, variant.model, seed))
         return is_owned(self._workspace.runs_dir, run_hash)
 
     def _note_end(self, member: SweepMember, state: RunState, reason: str) -> None:
-        """Note how a run ended; a run that left a result is finished, whatever came then."""
+        """Record how a run ended; one that left a result is finished."""
         directory = self._workspace.runs_dir / member.run_name
         if (directory / RESULT_FILE).is_file():
             state, reason = "finished", ""

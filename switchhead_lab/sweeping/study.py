@@ -8,7 +8,7 @@ one would.
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,7 +121,7 @@ class SearchStudy:
             trial = self._handle(proposal)
             trial.set_user_attr(_RUN_NAME, run_name)
             _set_budget(trial, 0.0)
-            return PruningHook(self._study, trial)
+            return PruningHook(self._study, trial, self._stored(proposal).intermediate_values)
 
     def finish(self, proposal: Proposal, perplexity: float) -> None:
         """Record the objective of a finished candidate."""
@@ -163,9 +163,11 @@ class SearchStudy:
         return shape_of(asked.params)
 
     def _handle(self, proposal: Proposal) -> optuna.Trial:
-        """Return an open trial, though another process may have begun it."""
-        trial = next(t for t in self._trials() if t.number == proposal.number)
-        return optuna.Trial(self._study, trial._trial_id)
+        """Return a writable handle of an open trial, even if another process began it."""
+        return optuna.Trial(self._study, self._stored(proposal)._trial_id)
+
+    def _stored(self, proposal: Proposal) -> FrozenTrial:
+        return self._trials()[proposal.number]
 
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
@@ -180,13 +182,18 @@ class SearchStudy:
 
 
 class PruningHook:
-    """Training hook that reports the objective and asks Optuna's median rule."""
+    """Training hook that reports the objective and applies Optuna's median rule.
 
-    def __init__(self, study: optuna.Study, trial: optuna.Trial) -> None:
-        self._study, self._trial = study, trial
-        stored = next(t for t in study.get_trials() if t.number == trial.number)
-        # By step; an attempt before this one may have come further than its checkpoint.
-        self._reported = dict(stored.intermediate_values)
+    Args:
+        study: The study.
+        trial: The open trial.
+        reported: Values by step from earlier attempts, possibly beyond their last checkpoint.
+    """
+
+    def __init__(
+        self, study: optuna.Study, trial: optuna.Trial, reported: Mapping[int, float]
+    ) -> None:
+        self._study, self._trial, self._reported = study, trial, dict(reported)
 
     def observe(self, point: MetricPoint) -> Prune | None:
         """Report a validation; answer with `Prune` where the median rule says so."""

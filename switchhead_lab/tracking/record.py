@@ -24,7 +24,7 @@ from switchhead_lab.config.identity import identity
 from switchhead_lab.config.names import is_entry_name, require_model_name
 from switchhead_lab.config.part import Part
 from switchhead_lab.config.schema import RunConfig
-from switchhead_lab.errors import FailureCause, LabError, RecordError
+from switchhead_lab.errors import ConfigError, FailureCause, LabError, RecordError
 from switchhead_lab.terminal import tell
 
 RunState = Literal["running", "finished", "failed", "pruned", "interrupted"]
@@ -299,11 +299,16 @@ def find_directory(runs_dir: Path, run_hash: str) -> Path | None:
     """Return the directory of the run with this identity, if it was ever started.
 
     Raises:
-        RecordError: If a directory that may be it may not be read.
-        ConfigError: If its configuration is damaged.
+        RecordError: If a candidate directory is unreadable or its configuration damaged.
     """
     for path in sorted(runs_dir.glob(f"*-{run_hash[:8]}/")):
-        if _is_there(path / CONFIG_FILE) and identity(read_config(path)) == run_hash:
+        if not _is_there(path / CONFIG_FILE):
+            continue
+        try:
+            config = read_config(path)
+        except ConfigError as error:
+            raise RecordError(f"{error}; restore the file or move {path} away") from None
+        if identity(config) == run_hash:
             return path
     return None
 

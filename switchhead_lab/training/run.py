@@ -1,6 +1,5 @@
 """One run from configuration to result: records first, then training, then scores."""
 
-import errno
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.workspace import Workspace
 from switchhead_lab.data.dataset import Dataset, open_dataset
 from switchhead_lab.errors import (
+    DriftError,
     FailureCause,
     LabError,
     RecordError,
@@ -30,7 +30,7 @@ from switchhead_lab.terminal import tell
 from switchhead_lab.tracking.atomic import make_directory, write_error
 from switchhead_lab.tracking.code_identity import source_hashes
 from switchhead_lab.tracking.drift import find_drift
-from switchhead_lab.tracking.interruption import Interrupted, interruption
+from switchhead_lab.tracking.interruption import interruption
 from switchhead_lab.tracking.liveness import busy_error, run_lock
 from switchhead_lab.tracking.mlflow_index import Index, Mirror
 from switchhead_lab.tracking.provenance import collect_provenance
@@ -83,7 +83,8 @@ def execute_run(
         StorageError: If something cannot be written; the run goes on when it can.
         WorkspaceError: If a folder or file is another user's and not writable.
         RunBusyError: If the run is being trained by another process.
-        RecordError: If its data changed, or drift is not allowed.
+        DriftError: If conditions changed since the latest attempt and drift is not allowed.
+        RecordError: If its data changed.
         DataError: If the corpus cannot be prepared, is damaged or does not fill one batch.
     """
     dataset = open_dataset(workspace.data_dir, config.data, progress=tell)
@@ -163,15 +164,12 @@ def _execute(job: _Job, index: Index, parent_id: str | None) -> RunRecord:
                 use = outcome.validation.router_use
         except BaseException as error:
             step = trainer.progress.step if trainer is not None else 0
+            told = _as_lab_error(error, run_dir.path, job.workspace.addresses)
             with interruption.deferred():
-                _end(run_dir, mirror, _ending_of(error, job.workspace.addresses), step)
-            if _is_disk_full(error):
-                raise StorageError(f"{run_dir.path}: {error}; make room and try again") from error
-            if isinstance(error, Exception) and not isinstance(error, LabError):
-                ending = _ending_of(error, job.workspace.addresses)
-                text = f"{run_dir.path.name}: {ending.reason}"
-                raise TrainingError(text, ending.cause) from error
-            raise
+                _end(run_dir, mirror, _ending_of(told), step)
+            if told is error:
+                raise
+            raise told from error
         with interruption.deferred():
             if result is None:
                 assert outcome.prune is not None, "a run without result was pruned"
@@ -196,24 +194,32 @@ def _end(run_dir: RunDir, mirror: Mirror, ending: _Ending, step: int) -> None:
     mirror.finish(ending.state)
 
 
-def _ending_of(error: BaseException, addresses: Sequence[str]) -> _Ending:
-    """Return how an attempt ends that raised an error; secrets of addresses in use are masked."""
-    if isinstance(error, Interrupted):
-        return _Ending("interrupted", f"interrupted by {error.number.name}")
-    if isinstance(error, KeyboardInterrupt):
-        return _Ending("interrupted", "interrupted by the user or the system")
-    if isinstance(error, StorageError) or _is_disk_full(error):
-        return _Ending("interrupted", str(error))
-    if isinstance(error, TrainingError):
-        return _Ending("failed", str(error), error.cause)
+def _as_lab_error(error: BaseException, path: Path, addresses: Sequence[str]) -> BaseException:
+    """Return the error that callers see; interruptions and the lab's own errors as they are.
+
+    Args:
+        error: What ended training.
+        path: The run's directory.
+        addresses: Addresses in use, whose secrets are masked.
+    """
+    if isinstance(error, LabError) or not isinstance(error, Exception):
+        return error
+    if isinstance(error, OSError):
+        refusal = write_error(path, None, error)
+        if isinstance(refusal, StorageError):
+            return refusal
     is_out_of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    cause: FailureCause = "out of memory" if is_out_of_memory else "other"
-    text = str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"
-    return _Ending("failed", mask_passwords(text, *addresses), cause)
+    reason = mask_passwords(f"{type(error).__name__}: {error}", *addresses)
+    return TrainingError(reason, "out of memory" if is_out_of_memory else "other")
 
 
-def _is_disk_full(error: BaseException) -> bool:
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+def _ending_of(error: BaseException) -> _Ending:
+    """Return the state, reason and cause of an attempt that an error ended."""
+    if isinstance(error, KeyboardInterrupt):
+        return _Ending("interrupted", str(error) or "interrupted by the user or the system")
+    if isinstance(error, StorageError):
+        return _Ending("interrupted", str(error))
+    return _Ending("failed", str(error), getattr(error, "cause", "other"))
 
 
 def _open_run_dir(job: _Job, unsynced_mark: str) -> RunDir:
@@ -232,11 +238,11 @@ def _open_run_dir(job: _Job, unsynced_mark: str) -> RunDir:
 
 
 def _require_no_drift(job: _Job, provenance: Mapping[str, Any]) -> list[str]:
-    """Return what the run was continued under besides what it was begun under.
+    """Return all changes of conditions so far, one line each.
 
     Raises:
-        RecordError: If something differs from the latest attempt, there are steps to continue
-            from, and that is not allowed.
+        DriftError: If conditions changed since the latest attempt, there is a checkpoint to resume
+            from, and drift is not allowed.
     """
     path = find_by_config(job.workspace.runs_dir, job.config)
     if path is None or not any((path / CHECKPOINTS_DIR).glob("step-*")):
@@ -244,9 +250,9 @@ def _require_no_drift(job: _Job, provenance: Mapping[str, Any]) -> list[str]:
     before = read_run(path).provenance
     drift = find_drift(before, provenance)
     if drift and not job.allows_drift:
-        raise RecordError(
-            f"{path}: would go on under other conditions than it was begun: {'; '.join(drift)}. "
-            "Restore them, or continue all the same with --allow-drift, which reports then print"
+        raise DriftError(
+            f"{path}: cannot be resumed, conditions have changed: {'; '.join(drift)}. Restore "
+            "them, or pass --allow-drift to resume anyway; reports will say so"
         )
     return [*before.get("drift", []), *drift]
 

@@ -4,7 +4,14 @@ import pytest
 from test_sweep import Trained, by_role, declare, run
 
 from switchhead_lab.config.identity import identity
-from switchhead_lab.errors import DataError, StorageError, TrainingError
+from switchhead_lab.errors import (
+    ConfigError,
+    DataError,
+    DriftError,
+    StorageError,
+    TrainingError,
+    WorkspaceError,
+)
 from switchhead_lab.sweeping import executor
 from switchhead_lab.sweeping.plan import declared_variants, run_config
 from switchhead_lab.tracking.liveness import run_lock
@@ -58,7 +65,17 @@ def test_a_candidate_that_is_not_finite_counts_and_is_final(workspace, monkeypat
 
 
 @pytest.mark.parametrize("number", [1, 4])
-@pytest.mark.parametrize("error", [StorageError("optuna.db is locked"), DataError("changed")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        StorageError("optuna.db is locked"),
+        DataError("changed"),
+        ConfigError("no such device"),
+        WorkspaceError("runs: not writable"),
+        DriftError("threads: 2 before, 1 now"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
 def test_what_concerns_every_run_stops_the_sweep_which_goes_on_later(
     workspace, monkeypatch, number: int, error: Exception
 ) -> None:
