@@ -11,7 +11,7 @@ from switchhead_lab.config.data import TextData
 from switchhead_lab.config.files import near_miss
 from switchhead_lab.config.part import Part
 from switchhead_lab.data.documents import Corpus, Document, corpus_of_documents
-from switchhead_lab.data.file_errors import printable, reading, reason_of, writing
+from switchhead_lab.data.file_errors import printable, reading, reason_of
 from switchhead_lab.data.hub import read_hub_corpus
 from switchhead_lab.data.jsonl import BadLines
 from switchhead_lab.data.published import (
@@ -233,9 +233,8 @@ def write_entry(data_dir: Path, entry: CorpusEntry) -> None:
     """Record a registered corpus in the workspace.
 
     Raises:
+        StorageError: If the disk cannot take it.
         WorkspaceError: If the folder cannot be written.
     """
     folder = make_directory(data_dir / entry.name)
-    contents = entry.model_dump_json(indent=2) + "\n"
-    with writing(folder / ENTRY_FILE, len(contents)):
-        write_text(folder / ENTRY_FILE, contents)
+    write_text(folder / ENTRY_FILE, entry.model_dump_json(indent=2) + "\n")

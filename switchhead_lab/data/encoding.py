@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from switchhead_lab.data.documents import Document
-from switchhead_lab.data.file_errors import write_failure
 from switchhead_lab.data.tokenisation import MAX_TRAINING_BYTES, TokenIds, Tokenizer
 from switchhead_lab.errors import DataError
+from switchhead_lab.tracking.atomic import write_error
 
 TOKEN_DTYPE = np.dtype("<u2")
 BLOCK_CHARACTERS = 2**20
@@ -67,14 +67,15 @@ def write_tokens(
 
     Args:
         path: File to write.
-        documents: Read once, in order, and no further than needed.
+        documents: Read once, in order, up to the limit.
         tokenizer: Tokenizer.
-        max_tokens: Write exactly so many tokens; the last document is cut to end there. 0 = all.
-        report: Called now and then with the progress.
+        max_tokens: Write exactly this many tokens, cutting the last document; 0 for all.
+        report: Called with the progress every `REPORT_EVERY` tokens.
 
     Raises:
         DataError: If there is no document, fewer than `max_tokens` tokens, or an unusable text.
-        WorkspaceError: If the file cannot be written.
+        StorageError: If the disk cannot take the file.
+        WorkspaceError: If the file cannot be written for another reason.
     """
     counts = np.zeros(tokenizer.vocab_size, dtype=np.int64)
     n_documents = n_bytes = n_tokens = n_reports = 0
@@ -93,10 +94,10 @@ def write_tokens(
                     report(f"encoded {n_tokens:,} tokens")
                 if n_tokens == max_tokens:
                     break
-    # Documents raise errors of their own, so this is about the file of tokens.
+    # Reading documents raises DataErrors, so an OSError is about the token file.
     except OSError as error:
         n_needed = max(max_tokens, n_tokens) * TOKEN_DTYPE.itemsize
-        raise write_failure(path, error, n_needed, at_least=not max_tokens) from None
+        raise write_error(path, n_needed, error, at_least=not max_tokens) from None
     if not n_documents:
         raise DataError(f"the {path.stem} split holds no document")
     if n_tokens < max_tokens:

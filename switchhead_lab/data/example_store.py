@@ -21,7 +21,6 @@ from switchhead_lab.data.example_batches import (
     LabelledExamples,
     evaluation_example_batches,
 )
-from switchhead_lab.data.file_errors import writing
 from switchhead_lab.data.listops import PADDING, Example, generate_splits
 from switchhead_lab.data.store_files import (
     MANIFEST_FILE,
@@ -34,7 +33,7 @@ from switchhead_lab.data.store_files import (
     require_hashes,
     sha256_of_file,
 )
-from switchhead_lab.tracking.atomic import make_directory, write_text
+from switchhead_lab.tracking.atomic import make_directory, reported, write_text
 
 LISTOPS_FOLDER = "listops"
 _REMEDY = "run the command again, which generates it anew"
@@ -237,14 +236,12 @@ def _fill(folder: Path, data: ListOpsData, report: Progress) -> ExampleManifest:
         versions={"python": platform.python_version(), "switchhead_lab": __version__},
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    contents = manifest.model_dump_json(indent=2) + "\n"
-    with writing(folder / MANIFEST_FILE, len(contents)):
-        write_text(folder / MANIFEST_FILE, contents)
+    write_text(folder / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
     return manifest
 
 
 def _write(path: Path, contents: bytes) -> None:
-    with writing(path, len(contents)):
+    with reported(path, len(contents)):
         path.write_bytes(contents)
 
 

@@ -1,4 +1,4 @@
-"""Stores of prepared data on disk: one at a time, whole or not at all, checked by hash."""
+"""Stores of prepared data on disk: locked, written atomically, checked by hash."""
 
 import hashlib
 import shutil
@@ -13,11 +13,12 @@ from numpy.typing import DTypeLike, NDArray
 from pydantic import ValidationError
 
 from switchhead_lab.config.part import Part
-from switchhead_lab.data.file_errors import read_failure, reading, write_failure, writing
+from switchhead_lab.data.file_errors import read_failure, reading
 from switchhead_lab.errors import DataError
 from switchhead_lab.tracking.atomic import (
     make_directory,
     remove_temporaries,
+    reported,
     sync_directory,
     temporary_path,
 )
@@ -30,13 +31,14 @@ ManifestT = TypeVar("ManifestT", bound=Part)
 
 @contextmanager
 def locked(folder: Path) -> Iterator[Path]:
-    """Hold a folder of stores against other processes that write in it.
+    """Lock a folder of stores against other writers.
 
     Raises:
-        WorkspaceError: If the lock cannot be written.
+        StorageError: If the disk cannot take the lock file.
+        WorkspaceError: If the lock file cannot be written for another reason.
     """
     lock = FileLock(folder / LOCK_FILE)
-    with writing(folder / LOCK_FILE):
+    with reported(folder / LOCK_FILE):
         lock.acquire()
     try:
         yield folder
@@ -46,9 +48,9 @@ def locked(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def made_whole(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder that becomes the store if the block succeeds and else vanishes.
+    """Yield a temporary folder that becomes the store if the block succeeds and is removed if not.
 
-    Call it with the folder around the store locked, and only where no valid store is there.
+    The caller holds the lock of the parent folder and has found no valid store.
 
     Args:
         target: Folder of the store.
@@ -59,21 +61,19 @@ def made_whole(target: Path) -> Iterator[Path]:
     """
     temporary = make_directory(temporary_path(target))
     try:
-        yield temporary
-        # A folder that is there but was not found valid is a damaged or outdated store.
-        if target.exists():
-            shutil.rmtree(target)
-        temporary.rename(target)
-        sync_directory(target.parent)
-    except OSError as error:
-        raise write_failure(target, error) from None
+        with reported(target):
+            yield temporary
+            # The target was not found valid, so it is a damaged or outdated store.
+            if target.exists():
+                shutil.rmtree(target)
+            temporary.rename(target)
+            sync_directory(target.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what a killed process left in a folder of stores, which must be locked."""
-    # A killed write of corpus.json leaves a file, a killed preparation a folder.
+    """Remove orphaned temporary files and folders from a folder of stores, which must be locked."""
     remove_temporaries(folder, ".+")
 
 
@@ -81,10 +81,11 @@ def remove_stores(paths: Iterable[Path]) -> None:
     """Remove folders or files.
 
     Raises:
-        WorkspaceError: If that is impossible.
+        StorageError: If the disk refuses.
+        WorkspaceError: If one cannot be removed for another reason.
     """
     for path in paths:
-        with writing(path):
+        with reported(path):
             if path.is_dir():
                 shutil.rmtree(path)
             else:
@@ -92,10 +93,10 @@ def remove_stores(paths: Iterable[Path]) -> None:
 
 
 def read_manifest(store: Path, kind: type[ManifestT], remedy: str) -> ManifestT | None:
-    """Read the manifest of a store; None where there is none or it is damaged.
+    """Read the manifest of a store; None if it is missing or damaged.
 
     Raises:
-        DataError: If there is one that cannot be read: what it says is not known to be wrong.
+        DataError: If it cannot be read; its store may still be valid.
     """
     path = store / MANIFEST_FILE
     try:
@@ -103,18 +104,18 @@ def read_manifest(store: Path, kind: type[ManifestT], remedy: str) -> ManifestT 
     except (FileNotFoundError, NotADirectoryError, ValidationError):
         return None
     except OSError as error:
-        raise read_failure(path, error, f"mend that, or delete {store} and {remedy}") from None
+        raise read_failure(path, error, f"fix that, or delete {store} and {remedy}") from None
 
 
 def is_whole(sizes: Mapping[Path, int | None], remedy: str) -> bool:
-    """Return whether files are there and of the sizes they should have.
+    """Return whether every file exists and has its expected size.
 
     Args:
-        sizes: Bytes by file; None for any.
+        sizes: Expected bytes by file; None for any size.
         remedy: What to do about a file that cannot be read.
 
     Raises:
-        DataError: If it cannot be found out.
+        DataError: If the size of a file cannot be read.
     """
     for path, n_bytes in sizes.items():
         try:
@@ -146,12 +147,12 @@ def open_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...], remedy: str
 
 
 def require_hashes(store: Path, expected: Mapping[Path, str], remedy: str) -> None:
-    """Hash files again and compare.
+    """Check files against their recorded hashes.
 
     Args:
         store: Folder of the store.
         expected: SHA-256 by file.
-        remedy: What to do then, e.g. "run `lab data prepare` again".
+        remedy: What to do if a file is missing or differs, e.g. "run `lab data prepare` again".
 
     Raises:
         DataError: If a file is missing or differs; the message names it.

@@ -1,17 +1,16 @@
-"""Text of files, exact but for compression and byte order marks, which are no part of it."""
+"""Exact text of files, decompressed and without byte order marks."""
 
 import codecs
 import gzip
 import hashlib
 import io
 import itertools
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, cast
 
 from switchhead_lab.config.identity import hash_of
-from switchhead_lab.data.file_errors import CHECK_PATH, printable, reading, reason_of
+from switchhead_lab.data.file_errors import READ_ERRORS, printable, reading, reason_of
 from switchhead_lab.errors import DataError
 
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
@@ -24,17 +23,13 @@ _WIDE_MARKS = (
 
 
 def read_text(path: Path) -> str:
-    """Read a text exactly: no newline is translated; a byte order mark is no part of the text.
+    """Read a text exactly, without newline translation; a byte order mark is dropped.
 
     Raises:
         DataError: If the file is missing, unreadable, empty, binary or not UTF-8.
     """
-    try:
-        with open_file(path) as file:
-            contents = file.read()
-    except (OSError, EOFError, zlib.error) as error:
-        reason = reason_of(error)
-        raise DataError(f"{path}: cannot be read: {reason}; {CHECK_PATH}") from None
+    with reading(path), open_file(path) as file:
+        contents = file.read()
     text = decode_text(contents, path)
     if not text.strip():
         raise DataError(f"{path}: empty; remove it or give it some text")
@@ -42,12 +37,12 @@ def read_text(path: Path) -> str:
 
 
 def decode_text(contents: bytes, path: Path, *, offset: int = 0) -> str:
-    """Decode UTF-8 exactly, or what a byte order mark at the start of the file says.
+    """Decode UTF-8 exactly, or the encoding given by a byte order mark at the start of the file.
 
     Args:
         contents: Bytes of a file, from `offset` on.
         path: The file, for errors.
-        offset: Where in the file they begin.
+        offset: Their offset in the file.
 
     Raises:
         DataError: If they are binary or not UTF-8; the message names file and offset.
@@ -90,14 +85,14 @@ def read_lines(path: Path) -> Iterator[bytes]:
             for line in _utf8_lines(file):
                 yield line
                 n_lines += 1
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+    except (*READ_ERRORS, UnicodeDecodeError) as error:
         raise DataError(
             f"{path}: cannot be read after line {n_lines}: {reason_of(error)}; get the file anew"
         ) from None
 
 
 def open_file(path: Path) -> IO[bytes]:
-    """Open a file for reading, decompressing it if its name ends in .gz or .zst, in any case."""
+    """Open a file for reading; decompresses .gz and .zst, in any case."""
     suffix = path.suffix.lower()
     if suffix == ".gz":
         return cast(IO[bytes], gzip.open(path, "rb"))
@@ -126,7 +121,7 @@ def _utf8_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
     first = next(rest, b"")
     wide = _wide_encoding(first)
     if wide is None:
-        # A mark that is left in place would make the first line of JSON unreadable.
+        # A mark left in place would make the first line of JSON unreadable.
         yield from filter(None, [first.removeprefix(codecs.BOM_UTF8)])
         yield from rest
         return

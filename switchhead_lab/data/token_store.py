@@ -33,7 +33,7 @@ from switchhead_lab.data.encoding import (
     unigram_perplexity,
     write_tokens,
 )
-from switchhead_lab.data.file_errors import reading, writing
+from switchhead_lab.data.file_errors import reading
 from switchhead_lab.data.manifest import Manifest, SplitManifest, UnigramPerplexity
 from switchhead_lab.data.split_checks import (
     CopyFinder,
@@ -61,7 +61,7 @@ from switchhead_lab.data.tokenisation import (
     train_tokenizer,
 )
 from switchhead_lab.errors import DataError
-from switchhead_lab.tracking.atomic import make_directory, write_text
+from switchhead_lab.tracking.atomic import make_directory, reported, write_text
 
 _REMEDY = "run `lab data prepare` again"
 
@@ -266,7 +266,7 @@ def _fill(folder: Path, corpus: Corpus, data: TextData, report: Progress) -> Man
         )
     tokenizer_path = folder / tokenizer_file_name(config)
     tokenizer_bytes = tokenizer.to_bytes()
-    with writing(tokenizer_path, len(tokenizer_bytes)):
+    with reported(tokenizer_path, len(tokenizer_bytes)):
         tokenizer_path.write_bytes(tokenizer_bytes)
     encoded: dict[Split, EncodedSplit] = {}
     copies = CopyFinder()
@@ -286,9 +286,7 @@ def _fill(folder: Path, corpus: Corpus, data: TextData, report: Progress) -> Man
     _warn(corpus.name, described)
     manifest = _describe(folder, corpus, data, encoded, [*corpus.remarks, *described])
     require_targets(corpus.origins, manifest)
-    contents = manifest.model_dump_json(indent=2) + "\n"
-    with writing(folder / MANIFEST_FILE, len(contents)):
-        write_text(folder / MANIFEST_FILE, contents)
+    write_text(folder / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
     return manifest
 
 

@@ -18,6 +18,7 @@ from switchhead_lab.config.data import (
     SentencePieceTokenizer,
     TokenizerConfig,
 )
+from switchhead_lab.data.file_errors import reading
 from switchhead_lab.errors import DataError
 
 TokenIds = NDArray[np.uint16]
@@ -214,10 +215,10 @@ def load_tokenizer(config: TokenizerConfig, path: Path) -> Tokenizer:
     damaged = DataError(
         f"{path}: not a {tokenizer_id(config)} tokenizer; delete its folder and prepare again"
     )
+    with reading(path, "prepare again"):
+        contents = path.read_bytes()
     try:
-        tokenizer = _from_bytes(config, path.read_bytes())
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}; prepare again") from None
+        tokenizer = _from_bytes(config, contents)
     except (RuntimeError, ValueError, LookupError, TypeError):
         raise damaged from None
     if tokenizer.vocab_size != config.vocab_size:

@@ -25,13 +25,16 @@ _STORAGE_REMEDIES = {
 }
 
 
-def write_error(path: Path, n_bytes: int | None, error: OSError) -> LabError:
+def write_error(
+    path: Path, n_bytes: int | None, error: OSError, *, at_least: bool = False
+) -> LabError:
     """Return the error that says why a file could not be written and what to do.
 
     Args:
         path: The file or folder.
         n_bytes: What had to be written; None where that is unknown or nothing to speak of.
         error: What the system said.
+        at_least: `n_bytes` is a lower bound.
 
     Returns:
         A StorageError where the disk cannot take it, else a WorkspaceError.
@@ -43,7 +46,8 @@ def write_error(path: Path, n_bytes: int | None, error: OSError) -> LabError:
             f"{path}: cannot be written: {reason}; make {path.parent} and what is in it writable, "
             "then give the same command again"
         )
-    needed = "" if n_bytes is None else f"{n_bytes:,} bytes needed, "
+    bound = "more than " if at_least else ""
+    needed = "" if n_bytes is None else f"{bound}{n_bytes:,} bytes needed, "
     return StorageError(
         f"{path}: cannot be written: {reason}; {needed}{_free_text(path)} in {path.parent}; "
         f"{remedy}, then give the same command again"

@@ -12,10 +12,10 @@ from switchhead_lab.data.corpora import find_corpus, inspect_source
 from switchhead_lab.data.documents import Document
 from switchhead_lab.data.encoding import write_tokens
 from switchhead_lab.data.example_store import find_examples, prepare_examples
-from switchhead_lab.data.file_errors import reading, writing
+from switchhead_lab.data.file_errors import reading
 from switchhead_lab.data.jsonl import BadLines
 from switchhead_lab.data.published import read_local
-from switchhead_lab.data.store_files import locked, remove_leftovers
+from switchhead_lab.data.store_files import locked
 from switchhead_lab.data.token_store import find_store, list_stores, prepare, register
 from switchhead_lab.data.tokenisation import Utf8Bytes
 from switchhead_lab.errors import DataError, LabError, WorkspaceError
@@ -83,9 +83,9 @@ def test_a_full_disk_leaves_nothing_of_examples(data_dir: Path, fill_disk, name:
 @needs_full
 def test_a_full_disk_says_how_much_tokens_need():
     documents = [Document("a", "abc"), Document("b", "de")]
-    with pytest.raises(LabError, match=r"/dev/full: .*\(more than 14 bytes are needed"):
+    with pytest.raises(LabError, match=r"/dev/full: .*; more than 14 bytes needed, "):
         write_tokens(FULL, documents, Utf8Bytes())
-    with pytest.raises(LabError, match=r"/dev/full: .*\(10 bytes are needed"):
+    with pytest.raises(LabError, match=r"/dev/full: .*; 10 bytes needed, "):
         write_tokens(FULL, documents, Utf8Bytes(), max_tokens=5)
 
 
@@ -171,11 +171,6 @@ def test_a_failure_names_the_file_within_a_folder_in_one_line(tmp_path: Path):
         f"{tmp_path}/gone: cannot be read: No such file or directory; "
         "check the path, its permissions and the disk"
     )
-    with (
-        pytest.raises(WorkspaceError, match=r"x: cannot be written: Is a directory; make the fold"),
-        writing(tmp_path / "x"),
-    ):
-        tmp_path.write_text("a", encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["train.bin", "tokenizer.json", "manifest.json"])
@@ -232,14 +227,7 @@ def test_a_registration_that_cannot_be_read_is_one_data_error(data_dir: Path):
 def test_a_lock_that_cannot_be_taken_is_a_workspace_error(tmp_path: Path):
     (tmp_path / ".lock").mkdir()
     with (
-        pytest.raises(WorkspaceError, match=r"\.lock: cannot be written: Is a directory"),
+        pytest.raises(WorkspaceError, match=r"\.lock: cannot be written: Is a directory; make "),
         locked(tmp_path),
     ):
         pytest.fail("locked")
-
-
-def test_leftover_files_are_removed_like_folders(tmp_path: Path):
-    (tmp_path / ".corpus.json.0123abcd.tmp").write_text("half", encoding="utf-8")
-    (tmp_path / ".byte.0123abcd.tmp").mkdir()
-    remove_leftovers(tmp_path)
-    assert list(tmp_path.iterdir()) == []
