@@ -5,7 +5,7 @@ Letters: N tokens, X width in, Y width out, S slots.
 
 import importlib
 from collections.abc import Callable, Mapping
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from switchhead_kernels.bench.problems import DTYPES, Inputs, Problem, seeded_generator
 from switchhead_kernels.expert_matmul import Backend, expert_matmul, make_routing
+from switchhead_kernels.expert_matmul.op import Precision
 from switchhead_kernels.expert_matmul.slots import slots_of
 
 Product = Callable[[Problem, Inputs], Tensor]
@@ -21,12 +22,13 @@ Product = Callable[[Problem, Inputs], Tensor]
 Products = Mapping[str, Product]
 """Candidates by name."""
 
-LINEAR, MATMUL, REFERENCE = "linear", "mm", "reference"
+LINEAR, MATMUL = "linear", "mm"
+REFERENCE: Final = "reference"
 
 
 def has_device_sync(name: str, dtype: str) -> bool:
-    """Tell whether a candidate reads sizes from the device, which no CUDA graph can capture."""
-    # PyTorch's product of groups has a kernel for bf16, and a loop elsewhere.
+    """Return whether a candidate reads sizes from the device, which no CUDA graph can capture."""
+    # `F.grouped_mm` has a kernel for bf16 and falls back to a loop for other types.
     return name in ("sorted", "scattermoe") or (name == "grouped_mm" and dtype != "bf16")
 
 
@@ -36,7 +38,7 @@ class UnavailableError(RuntimeError):
 
 def all_products() -> dict[str, Product]:
     """Return every candidate that should give the problem's output, by name."""
-    backends: dict[str, Product] = {name: _backend(name) for name in get_args(Backend)}
+    backends: dict[str, Product] = {name: backend_product(name) for name in get_args(Backend)}
     return backends | {"grouped_mm": _on_cuda(grouped_mm), "scattermoe": _on_cuda(scattermoe)}
 
 
@@ -48,10 +50,10 @@ def make_linear(
     A value projection is compared with D -> H * K * P, an output projection with H * K * P -> D.
 
     Args:
-        problem: What it is compared with.
-        device: Where it is computed.
-        casts: The weight is float32 and cast at every call, as autocast does once a step and as
-            experts' weights are; else it has the rows' type.
+        problem: The problem to match.
+        device: Where to compute.
+        casts: True for a float32 weight cast at every call, as experts' weights are (autocast
+            casts once a step); False for a weight that already has the rows' type.
     """
     n_slots = problem.n_heads * problem.top_k
     is_widening = problem.rows_in == "token"
@@ -90,10 +92,13 @@ def relative_error(
         exact: What `output_and_gradients` of the definition gives for them in float64.
     """
     found = output_and_gradients(product, problem, inputs)
-    return max(
-        float((ours.double() - theirs).norm() / theirs.norm())
-        for ours, theirs in zip(found, exact, strict=True)
-    )
+    pairs = zip(found, exact, strict=True)
+    return max(relative_difference(ours, theirs) for ours, theirs in pairs)
+
+
+def relative_difference(found: Tensor, exact: Tensor) -> float:
+    """Return the distance from `exact` (float64), relative to it (Frobenius norms)."""
+    return float((found.double() - exact).norm() / exact.norm())
 
 
 def output_and_gradients(product: Product, problem: Problem, inputs: Inputs) -> list[Tensor]:
@@ -134,7 +139,11 @@ def _gated_sum(inputs: Inputs, product_SY: Tensor, per_output: int) -> Tensor:
     return summed.view(inputs.grad.shape)
 
 
-def _backend(name: Any) -> Product:
+def backend_product(
+    name: Backend, *, deterministic: bool = True, precision: Precision = "ieee"
+) -> Product:
+    """Return the candidate of one backend, with options as in `expert_matmul`."""
+
     def multiply(problem: Problem, inputs: Inputs) -> Tensor:
         return expert_matmul(
             inputs.x,
@@ -144,6 +153,8 @@ def _backend(name: Any) -> Product:
             rows_in=problem.rows_in,
             rows_out=problem.rows_out,
             backend=name,
+            deterministic=deterministic,
+            precision=precision,
         )
 
     return multiply

@@ -7,7 +7,7 @@ from switchhead_kernels.bench.timing import Effort, interleave, warm_up
 # Large enough to fill the device; on a CPU the fastest may be one that fits its caches.
 _SIZES = {"cpu": (512, 1024, 2048), "cuda": (4096, 8192)}
 _SIZES_ELSEWHERE = (2048, 4096)
-# A device that has no fast product of a type takes a naive one: thousands of times slower.
+# Without a fast kernel for a type, devices fall back to one thousands of times slower.
 _SLOW_SECONDS = 0.5
 
 
@@ -19,8 +19,8 @@ def matmul_peak(
     Args:
         dtype: Type of both factors.
         device: Where they are multiplied.
-        sizes: Rows and columns to try, rising; by the kind of device if left out. None is tried
-            after one that takes longer than half a second.
+        sizes: Rows and columns to try, in rising order; by the kind of device if left out. Sizes
+            after the first that takes longer than half a second are skipped.
     """
     calls = {}
     for size in sizes or _SIZES.get(device.type, _SIZES_ELSEWHERE):

@@ -48,12 +48,10 @@ class Plan:
         shapes: Widths of models.
         top_ks: Experts chosen per token and head, of the projections of attention.
         dtypes: Names of types, keys of `DTYPES`.
-        projections: Names of projections.
+        projections: Which of "value", "output", "up" and "down".
         n_tokens: Tokens.
         effort: How many rounds.
         times_reference: Whether the definition is timed too, tens of times slower than the rest.
-        peak_sizes: Sizes of the square products that speeds are compared with; by the kind of
-            device if left out.
     """
 
     shapes: tuple[Shape, ...] = SHAPES
@@ -63,7 +61,6 @@ class Plan:
     n_tokens: int = 4096
     effort: Effort = field(default_factory=Effort)
     times_reference: bool = False
-    peak_sizes: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -166,7 +163,7 @@ class Inputs:
 
 
 def make_inputs(problem: Problem, device: torch.device) -> Inputs:
-    """Draw the tensors of a problem, the same ones at every call."""
+    """Draw the tensors of a problem, the same at every call on one kind of device."""
     N, H, E, K = problem.n_tokens, problem.n_heads, problem.n_experts, problem.top_k
     generator = seeded_generator(device)
     options = {"generator": generator, "device": generator.device}
@@ -187,7 +184,7 @@ def make_inputs(problem: Problem, device: torch.device) -> Inputs:
 
 
 def seeded_generator(device: torch.device) -> torch.Generator:
-    """Return a generator of the device, where CUDA draws much faster, else of the CPU."""
+    """Return a generator on the device for CUDA, where drawing is much faster, else on the CPU."""
     return torch.Generator(device if device.type == "cuda" else "cpu").manual_seed(0)
 
 

@@ -1,7 +1,7 @@
 """The bench: check every candidate, then time those that are right, in turn."""
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -67,7 +67,7 @@ class CandidateResult:
 
     Attributes:
         name: Backend or library; "linear" is the dense product that the others are compared with,
-            "mm" the same without a cast of its weight.
+            "mm" the same product with its weight already cast.
         status: Whether it is timed, and else why not.
         reason: The same in words; empty where timed.
         error: Largest relative error of output and gradients; None where there is none to tell.
@@ -129,6 +129,7 @@ def run_bench(
     device: torch.device,
     *,
     products: Products | None = None,
+    peak_gflops: Mapping[str, float] | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> BenchResult:
     """Check and time every candidate at every problem.
@@ -137,17 +138,18 @@ def run_bench(
         plan: What to time.
         device: Where.
         products: Candidates by name; all there are if left out.
+        peak_gflops: Speed of the best square product by name of type; measured if left out.
         progress: Called with a line at the start of every shape.
     """
     products = all_products() if products is None else products
     measured: list[_Measured] = []
-    peaks = dict.fromkeys(plan.dtypes, 0.0)
+    peaks = dict(peak_gflops or dict.fromkeys(plan.dtypes, 0.0))
     groups = groups_of(plan)
     for number, (shape, dtype) in enumerate(groups, start=1):
         progress(f"{shape} {dtype}: {number} of {len(groups)}")
-        # Time and again, because another program may have slowed one of them.
-        peak = matmul_peak(DTYPES[dtype], device, plan.peak_sizes)
-        peaks[dtype] = max(peaks[dtype], peak)
+        if peak_gflops is None:
+            # Time and again, because another program may have slowed one of them.
+            peaks[dtype] = max(peaks[dtype], matmul_peak(DTYPES[dtype], device))
         problems = problems_of(plan, shape, dtype)
         measured += [_measure(problem, device, plan, products) for problem in problems]
     return BenchResult(peaks, tuple(_result(one, peaks[one.problem.dtype]) for one in measured))

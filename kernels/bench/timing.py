@@ -74,13 +74,13 @@ def stopwatch(
 def warm_up(
     call: Callable[[], object], device: torch.device, *, is_capturable: bool = True
 ) -> Timed:
-    """Run a call a few times and return it timed: on CUDA as a graph, without Python.
+    """Run a call a few times and return it timed; on CUDA as a graph, free of Python overhead.
 
     Args:
         call: What to time.
         device: Where it computes.
-        is_capturable: False for a call with a device sync, which is timed as it is; a capture that
-            fails can leave the allocator and random numbers unusable.
+        is_capturable: False for a call with a device sync, which is timed without a graph: a
+            failed capture can leave the allocator and random numbers unusable.
     """
     timed = stopwatch(call, device)
     seconds = 0.0

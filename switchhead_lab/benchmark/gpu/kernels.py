@@ -1,6 +1,6 @@
 """Part: every Triton kernel on the device, against the definition in float64.
 
-Memory that kernels are given is filled with NaN first, so what they do not write shows.
+New memory is filled with NaN, so elements that a kernel fails to write are found.
 """
 
 import contextlib
@@ -14,14 +14,20 @@ import torch
 from torch import Tensor
 
 from switchhead_kernels.bench import Plan, Shape
-from switchhead_kernels.bench.candidates import all_products, output_and_gradients
+from switchhead_kernels.bench.candidates import (
+    REFERENCE,
+    backend_product,
+    output_and_gradients,
+    relative_difference,
+)
 from switchhead_kernels.bench.problems import Inputs, Problem, make_inputs, problems_of
 from switchhead_kernels.expert_matmul import expert_matmul, make_routing
 from switchhead_kernels.expert_matmul.op import Precision
 from switchhead_lab.benchmark.gpu.case import Case, Context, Findings, WrongResultError
 
-# Relative Frobenius errors of output and each gradient. The interpreter's, which truncates bf16:
-# 1.7e-7, 3.5e-3 and 3.0e-4; tf32 keeps 10 bits like fp16. About twice to ten times those.
+# Relative Frobenius errors of the output and each gradient. Triton's interpreter, which truncates
+# bf16, has 1.7e-7 (fp32), 3.5e-3 (bf16) and 3.0e-4 (fp16); tf32 keeps 10 bits like fp16. Limits are
+# twice to ten times those.
 TOLERANCE = {"fp32": 2e-6, "tf32": 2e-3, "fp16": 1e-3, "bf16": 8e-3}
 _N_TOKENS, _N_TOKENS_DRY = 600, 5
 _TOP_K = 2
@@ -29,7 +35,7 @@ _TOP_K = 2
 _SHAPES = (Shape(412, 76), Shape(1024, 112), Shape(205, 41))
 _SHAPE_DRY = Shape(33, 17)
 _NAMES = ("output", "grad x", "grad weight", "grad gate")
-# Offsets of the last rows do not fit 31 bits.
+# Offsets of the last rows need more than 31 bits.
 _FAR_ROWS, _FAR_WIDTH, _CHECKED_ROWS = 2**21 + 128, 1024, 128
 
 
@@ -38,9 +44,9 @@ class Mode:
     """How a product is computed.
 
     Attributes:
-        dtype: Key of the bench's types.
-        precision: Of float32 factors.
-        deterministic: Without atomics and autotuner.
+        dtype: Key of `DTYPES`.
+        precision: Rounding of float32 factors.
+        deterministic: False to use atomics and the autotuner.
     """
 
     dtype: str
@@ -57,7 +63,7 @@ class Mode:
         return name if self.deterministic else f"{name} atomics"
 
 
-# Most telling first: each takes seconds, most of them to compile.
+# Most telling first: each takes seconds, mostly for compilation.
 _CHECKS = (
     (_SHAPES[0], Mode("bf16")),
     (_SHAPES[0], Mode("fp32")),
@@ -74,7 +80,7 @@ _CHECKS = (
 )
 # The interpreter takes seconds for each; its own tests cover the rest.
 _CHECKS_DRY = ((_SHAPE_DRY, Mode("bf16")), (_SHAPE_DRY, Mode("fp32", deterministic=False)))
-# Of modes that measure tiles, which takes a second for each launch of another shape.
+# Autotuning takes a second for each new shape, so those modes check one projection only.
 _TUNED_PROJECTIONS = ("value",)
 
 
@@ -114,7 +120,7 @@ def _check(shape: Shape, mode: Mode, context: Context) -> Iterator[Findings]:
 
 
 def _patterns(index_NHK: Tensor, n_experts: int) -> dict[str, Tensor]:
-    """Return choices of several kinds; each token's are distinct."""
+    """Return routings from balanced to extreme; each token's experts are distinct."""
     K = index_NHK.shape[-1]
     half = max(K, n_experts // 2)
     scores_NHE = torch.rand(*index_NHK.shape[:2], n_experts, device=index_NHK.device)
@@ -129,25 +135,12 @@ def _patterns(index_NHK: Tensor, n_experts: int) -> dict[str, Tensor]:
 
 
 def _errors(problem: Problem, inputs: Inputs, mode: Mode) -> Findings:
-    exact = output_and_gradients(all_products()["reference"], problem, inputs.in_float64())
-
-    def product(problem: Problem, inputs: Inputs) -> Tensor:
-        return expert_matmul(
-            inputs.x,
-            inputs.weight_HEXY,
-            make_routing(inputs.index_NHK, problem.n_experts),
-            inputs.gate_NHK,
-            rows_in=problem.rows_in,
-            rows_out=problem.rows_out,
-            backend="triton",
-            deterministic=mode.deterministic,
-            precision=mode.precision,
-        )
-
+    exact = output_and_gradients(backend_product(REFERENCE), problem, inputs.in_float64())
+    product = backend_product("triton", deterministic=mode.deterministic, precision=mode.precision)
     with _poisoned_memory():
         first, second = (output_and_gradients(product, problem, inputs) for _ in range(2))
     pairs = zip(_NAMES, first, exact, strict=False)
-    errors = {name: float((x.double() - y).norm() / y.norm()) for name, x, y in pairs}
+    errors = {name: relative_difference(found, correct) for name, found, correct in pairs}
     repeats = all(torch.equal(x, y) for x, y in zip(first, second, strict=True))
     return {"errors": errors, "repeats": repeats}
 
@@ -170,10 +163,9 @@ def _check_far_rows(context: Context) -> Iterator[Findings]:
     weights = weight[0, index[last].flatten()].double()
     exact = torch.einsum("nx,nxy->ny", x[last].detach().double(), weights)
     exact_grad = torch.einsum("ny,nxy->nx", grad[last, 0].double(), weights)
-    out = out.detach()
     errors = {
-        "output": float((out[last, 0].double() - exact).norm() / exact.norm()),
-        "grad x": float((grad_x[last].double() - exact_grad).norm() / exact_grad.norm()),
+        "output": relative_difference(out[last, 0].detach(), exact),
+        "grad x": relative_difference(grad_x[last], exact_grad),
     }
     yield {"errors": errors, "n_elements": x.numel()}
     if not max(errors.values()) <= TOLERANCE["bf16"]:
@@ -182,7 +174,7 @@ def _check_far_rows(context: Context) -> Iterator[Findings]:
 
 @contextlib.contextmanager
 def _poisoned_memory() -> Iterator[None]:
-    """Fill new memory with NaN, which PyTorch does in deterministic mode only."""
+    """Fill new memory with NaN; PyTorch does so only in deterministic mode."""
     deterministic: Any = torch.utils.deterministic
     fill = deterministic.fill_uninitialized_memory
     with warnings.catch_warnings():

@@ -1,5 +1,6 @@
-"""Part: the machine and its ceilings, which every other figure is compared with."""
+"""Part: the machine, and the upper bounds that other figures are compared with."""
 
+import contextlib
 import subprocess
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -9,9 +10,9 @@ import torch
 from switchhead_kernels.bench import Effort, interleave, matmul_peak
 from switchhead_kernels.bench.timing import warm_up
 from switchhead_lab.benchmark.gpu.case import Case, Context, Findings
+from switchhead_lab.benchmark.gpu.product_timing import best_matmul
 
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
-# Several times what any cache holds.
+# Several times the size of any cache.
 _COPIED_BYTES = 2**31
 _NVIDIA_SMI = "name,driver_version,memory.total,clocks.sm,clocks.max.sm,power.limit"
 
@@ -47,7 +48,7 @@ def _facts(context: Context) -> Iterator[Findings]:
 
 
 def _driver_facts() -> Findings:
-    """Return what the driver's own tool says; empty where there is no such tool."""
+    """Return what `nvidia-smi` reports; empty where it is missing or fails."""
     command = ["nvidia-smi", f"--query-gpu={_NVIDIA_SMI}", "--format=csv,noheader"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
@@ -59,17 +60,16 @@ def _driver_facts() -> Findings:
 
 
 def _matmul(context: Context) -> Iterator[Findings]:
-    """Time the best square products, in GFLOP/s."""
-    sizes = (64,) if context.is_dry_run else None
-    for name, dtype in _DTYPES.items():
-        yield {name: matmul_peak(dtype, context.device, sizes)}
+    """Measure the best square matmul of each type, in GFLOP/s."""
+    for name in ("bf16", "fp16", "fp32"):
+        yield {name: best_matmul(name, context)}
     if context.device.type == "cuda":
-        with tf32():
-            yield {"tf32": matmul_peak(torch.float32, context.device, sizes)}
+        with _tf32():
+            yield {"tf32": matmul_peak(torch.float32, context.device)}
 
 
 def _copy(context: Context) -> Iterator[Findings]:
-    """Time a copy on the device; bytes read and written count."""
+    """Measure the bandwidth of a copy on the device; reads and writes both count."""
     n_bytes = 2**16 if context.is_dry_run else _COPIED_BYTES
     source = torch.empty(n_bytes // 4, device=context.device).normal_()
     target = torch.empty_like(source)
@@ -78,7 +78,7 @@ def _copy(context: Context) -> Iterator[Findings]:
 
 
 def _launch(context: Context) -> Iterator[Findings]:
-    """Time the launch of a kernel that does nothing, as eager code and in a graph."""
+    """Time the launch of an almost empty kernel, eagerly and in a graph."""
     x = torch.zeros(1, device=context.device)
     n_launches = 1000
 
@@ -97,12 +97,12 @@ def _fastest(call: Callable[[], object], context: Context) -> float:
     return min(interleave(timed, Effort())[""])
 
 
-class tf32:  # noqa: N801  (used like a function)
-    """Context in which float32 matmuls round their inputs to 10 bits."""
-
-    def __enter__(self) -> None:
-        self._before = torch.backends.cuda.matmul.allow_tf32
-        torch.backends.cuda.matmul.allow_tf32 = True
-
-    def __exit__(self, *_: object) -> None:
-        torch.backends.cuda.matmul.allow_tf32 = self._before
+@contextlib.contextmanager
+def _tf32() -> Iterator[None]:
+    """Let float32 matmuls round their inputs to 10 bits."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = True
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before

@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from functools import partial
 
-from switchhead_kernels.bench import Effort, Plan, Shape, run_bench
+from switchhead_kernels.bench import Plan, Shape, run_bench
 from switchhead_kernels.bench.candidates import all_products
 from switchhead_lab.benchmark.gpu.case import Case, Context, Findings
+from switchhead_lab.benchmark.gpu.product_timing import best_matmul, effort, n_tokens
 
-# A batch of 64 chunks of 256 tokens; fewer leave much of a large GPU idle.
-_N_TOKENS = 16_384
 _SHAPES = (Shape(412, 76), Shape(1024, 132), Shape(2048, 128), Shape(128, 32), Shape(256, 64))
-# Type, shape, and experts chosen: most telling first.
+# Type, shape and top_k, most telling first.
 _PLANS = (
     *(("bf16", shape, 2) for shape in _SHAPES),
     ("bf16", _SHAPES[1], 4),
@@ -21,32 +20,28 @@ _PLANS = (
     ("bf16", Shape(1024, 112), 2),
     ("fp32", _SHAPES[1], 2),
 )
+_PLANS_DRY = (("bf16", Shape(16, 8), 2),)
 
 
 def cases(context: Context) -> list[Case]:
     """List the cases, each with the four projections of one shape."""
-    plans = [("bf16", Shape(16, 8), 2)] if context.is_dry_run else _PLANS
-    n_tokens = 16 if context.is_dry_run else _N_TOKENS
-    effort = Effort.exactly(1) if context.is_dry_run else Effort(most=15, seconds=0.005)
-
-    def case(dtype: str, shape: Shape, top_k: int) -> Case:
-        sizes = (64,) if context.is_dry_run else None
-        plan = Plan(
-            (shape,), (top_k,), (dtype,), n_tokens=n_tokens, effort=effort, peak_sizes=sizes
-        )
-        return Case(f"{shape} k={top_k} {dtype}", partial(_measure, plan, context))
-
-    return [case(*which) for which in plans]
+    return [
+        Case(f"{shape} k={top_k} {dtype}", partial(_measure, dtype, shape, top_k, context))
+        for dtype, shape, top_k in (_PLANS_DRY if context.is_dry_run else _PLANS)
+    ]
 
 
-def _measure(plan: Plan, context: Context) -> Iterator[Findings]:
+def _measure(dtype: str, shape: Shape, top_k: int, context: Context) -> Iterator[Findings]:
+    plan = Plan((shape,), (top_k,), (dtype,), n_tokens=n_tokens(context), effort=effort(context))
     products = all_products()
     if context.is_dry_run:
-        # Minutes in the interpreter; the kernels have a part of their own.
+        # Takes minutes in the interpreter; the kernels have a part of their own.
         del products["triton"]
+    peaks = {dtype: best_matmul(dtype, context)}
+    yield {"peak_gflops": peaks}
     problems: list[Findings] = []
     for projection in plan.projections:
         one = replace(plan, projections=(projection,))
-        found = asdict(run_bench(one, context.device, products=products))
-        problems += found["problems"]
-        yield {"problems": problems, "peak_gflops": found["peak_gflops"]}
+        bench = run_bench(one, context.device, products=products, peak_gflops=peaks)
+        problems += map(asdict, bench.problems)
+        yield {"problems": problems}

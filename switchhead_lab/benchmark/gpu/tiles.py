@@ -1,6 +1,6 @@
-"""Part: each kernel of an expert product alone, with the tile of the rule and with all others.
+"""Part: each kernel of an expert product alone, with the rule's tile and with every other tile.
 
-Sorting, casts and the operator are left out; sums over slots are included where a tile is not.
+Sorting, casts and the operator's overhead are excluded; sums over slots are included.
 """
 
 import statistics
@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from switchhead_kernels.bench import Effort, Plan, Shape, interleave, matmul_peak
-from switchhead_kernels.bench.problems import DTYPES, Inputs, Problem, make_inputs, problems_of
+from switchhead_kernels.bench import Plan, Shape, interleave
+from switchhead_kernels.bench.problems import Inputs, Problem, make_inputs, problems_of
 from switchhead_kernels.bench.timing import warm_up
 from switchhead_kernels.expert_matmul import make_routing
-from switchhead_kernels.expert_matmul.slots import Slots, slots_of
+from switchhead_kernels.expert_matmul.slots import slots_of
 from switchhead_lab.benchmark.gpu.case import Case, Context, Findings
+from switchhead_lab.benchmark.gpu.product_timing import best_matmul, effort, n_tokens
 
-_N_TOKENS = 16_384
 _TOP_K = 2
 _SHAPES = (Shape(1024, 132), Shape(412, 76), Shape(2048, 128))
 _PROJECTIONS = ("value", "output")
@@ -24,42 +24,34 @@ _PROJECTIONS = ("value", "output")
 def cases(context: Context) -> list[Case]:
     """List the cases: value and output projections in bf16 at each shape."""
     shapes = (Shape(16, 8),) if context.is_dry_run else _SHAPES
-    n_tokens = 16 if context.is_dry_run else _N_TOKENS
+    plan = Plan(shapes, (_TOP_K,), projections=_PROJECTIONS, n_tokens=n_tokens(context))
     return [
         Case(f"{shape} {problem.projection}", partial(_measure, problem, context))
         for shape in shapes
-        for problem in problems_of(Plan((shape,), (_TOP_K,), n_tokens=n_tokens), shape, "bf16")
-        if problem.projection in _PROJECTIONS
+        for problem in problems_of(plan, shape, "bf16")
     ]
 
 
 def _measure(problem: Problem, context: Context) -> Iterator[Findings]:
-    device, dtype = context.device, DTYPES[problem.dtype]
-    yield {"peak_gflops": matmul_peak(dtype, device, (64,) if context.is_dry_run else None)}
+    device = context.device
+    yield {"peak_gflops": best_matmul(problem.dtype, context)}
     for kernel, calls in _kernels(problem, make_inputs(problem, device)).items():
         timed = {}
         for tile, call in calls.items():
             try:
                 timed[tile] = warm_up(call, device)
-            except RuntimeError as error:  # a tile that the device refuses
+            except RuntimeError as error:  # the device rejects this tile
                 yield {f"{kernel} {tile}": str(error).splitlines()[0]}
-        effort = Effort.exactly(1) if context.is_dry_run else Effort(most=15, seconds=0.005)
-        seconds = interleave(timed, effort)
-        rule = next(iter(calls))
-        yield {
-            kernel: {
-                "rule": rule,
-                "gflops": {
-                    tile: 2e-9 * problem.macs / statistics.median(values)
-                    for tile, values in seconds.items()
-                },
-            }
+        gflops = {
+            tile: 2e-9 * problem.macs / statistics.median(seconds)
+            for tile, seconds in interleave(timed, effort(context)).items()
         }
+        yield {kernel: {"rule": next(iter(calls)), "gflops": gflops}}
 
 
 def _kernels(problem: Problem, inputs: Inputs) -> dict[str, dict[str, Callable[[], object]]]:
-    """Return the launches of each kernel by tile, the rule's first."""
-    # Imported here, since Triton is where kernels are run only.
+    """Return each kernel's launches by tile, the rule's tile first."""
+    # Deferred: imports Triton.
     from switchhead_kernels.expert_matmul import triton_backward, triton_forward
     from switchhead_kernels.expert_matmul.triton_forward import Routed
 
@@ -68,6 +60,7 @@ def _kernels(problem: Problem, inputs: Inputs) -> dict[str, dict[str, Callable[[
     gate = inputs.gate_NHK.detach().flatten().contiguous()
     routed = Routed(routing.order_S, routing.offset_G1, gate, deterministic=True, precision="ieee")
     slots = slots_of(problem.n_heads, problem.top_k, problem.rows_in, problem.rows_out)
+    per = (slots.per_input, slots.per_output)
     x = inputs.x.detach().flatten(0, -2).contiguous()
     exact_weight = inputs.weight_HEXY.detach().flatten(0, 1).contiguous()
     weight = exact_weight.to(x.dtype)
@@ -75,7 +68,7 @@ def _kernels(problem: Problem, inputs: Inputs) -> dict[str, dict[str, Callable[[
     return {
         "forward": _by_tile(
             triton_forward.fitting_tiles(x, weight, routed),
-            lambda tile: triton_forward.multiply_rows(x, weight, routed, _per(slots), config=tile),
+            lambda tile: triton_forward.multiply_rows(x, weight, routed, per, config=tile),
         ),
         "input gradient": _by_tile(
             triton_forward.fitting_tiles(grad, weight.transpose(1, 2), routed, has_dots=True),
@@ -96,10 +89,6 @@ def _kernels(problem: Problem, inputs: Inputs) -> dict[str, dict[str, Callable[[
             ),
         ),
     }
-
-
-def _per(slots: Slots) -> tuple[int, int]:
-    return slots.per_input, slots.per_output
 
 
 def _by_tile(
