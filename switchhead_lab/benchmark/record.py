@@ -12,14 +12,13 @@ import switchhead_lab
 from switchhead_kernels.bench import BenchResult
 from switchhead_kernels.native.build import find_compiler
 from switchhead_lab.benchmark.step import StepBench
+from switchhead_lab.benchmark.table import Table, markdown_table
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.tracking.atomic import make_directory, write_text
 from switchhead_lab.tracking.bench_record import bench_dir, step_bench_name
 from switchhead_lab.tracking.provenance import collect_provenance
 from switchhead_lab.tracking.sweep_record import sweep_id
 from switchhead_lab.training.host import Host
-
-Table = tuple[list[str], list[list[str]]]
 
 
 def write_step_bench(
@@ -140,7 +139,6 @@ def _compiler_version() -> str:
 
 
 def _page(name: str, data: dict[str, Any], table: Table, remarks: Sequence[str]) -> str:
-    headings, rows = table
     versions = data["provenance"].get("versions") or {}
     facts, peak = data["provenance"].get("device") or {}, data["peak_gflops"]
     peaks = peak if isinstance(peak, dict) else {data.get("precision", ""): peak}
@@ -153,9 +151,7 @@ def _page(name: str, data: dict[str, Any], table: Table, remarks: Sequence[str])
         *(f"- Best square product, {kind}: {value:,.0f} GFLOP/s." for kind, value in peaks.items()),
         *(f"- Not timed: {remark}." for remark in remarks),
         "",
-        f"| {' | '.join(headings)} |",
-        f"|{'---|' * len(headings)}",
-        *(f"| {' | '.join(row)} |" for row in rows),
+        *markdown_table(*table),
         "",
     ]
     return "\n".join(lines)

@@ -11,10 +11,9 @@ from switchhead_lab.errors import MatchError, RecordError
 from switchhead_lab.reporting.grids import Cell, Column, Grid
 from switchhead_lab.reporting.resources import Resources, paper_row, ratio_cell, source_of
 from switchhead_lab.reporting.statistics import MISSING
-from switchhead_lab.tracking.bench_record import read_gpu_runs, step_id
+from switchhead_lab.tracking.bench_record import STEP_MODES, read_gpu_runs, step_id
 
 _PARTS = ("steps", "compiled")
-_MODES = ("eager", "captured", "compiled", "compiled and captured")
 
 
 def read_gpu_resources(sweep: Sweep, reports_dir: Path) -> tuple[Resources, ...]:
@@ -56,7 +55,7 @@ def _steps_of(sweep: Sweep, results: dict[str, Any]) -> Iterator[tuple[str, str,
             findings = case["findings"]
             name = names.get(findings.get("step_id", ""))
             if name is not None:
-                yield from ((name, mode, findings[mode]) for mode in _MODES if mode in findings)
+                yield from ((name, mode, findings[mode]) for mode in STEP_MODES if mode in findings)
 
 
 def _names_by_step(sweep: Sweep) -> dict[str, str]:

@@ -8,6 +8,9 @@ from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.config.identity import hash_of
 from switchhead_lab.tracking.record import read_json
 
+STEP_MODES = ("eager", "captured", "compiled", "compiled and captured")
+"""How the GPU command times a training step; keys of a case's findings."""
+
 
 def bench_dir(reports_dir: Path) -> Path:
     """Return the folder of all benches."""

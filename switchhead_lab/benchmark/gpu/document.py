@@ -1,20 +1,22 @@
-"""The section of kernels/README.md about GPUs, generated from the plan and from recorded runs."""
+"""The generated section of kernels/README.md: the command's parts, and results of recorded runs."""
 
 from pathlib import Path
 
 from switchhead_lab.benchmark.gpu.plan import MINUTES, PARTS
 from switchhead_lab.benchmark.gpu.short_tables import SHORT_TABLES
-from switchhead_lab.benchmark.gpu.tables import failures, markdown_table, state, title
+from switchhead_lab.benchmark.gpu.tables import failures, state, title
+from switchhead_lab.benchmark.gpu.tables_of_parts import Results
+from switchhead_lab.benchmark.table import markdown_table
 from switchhead_lab.errors import RecordError
 from switchhead_lab.tracking.atomic import write_text
 from switchhead_lab.tracking.bench_record import read_gpu_runs
 
 BEGIN, END = "<!-- gpu: begin -->", "<!-- gpu: end -->"
-"""Lines between which the section is; written by `--document`, never by hand."""
+"""Lines around the section, which `--document` writes; never edited by hand."""
 
 
 def update_document(path: Path, reports_dir: Path) -> None:
-    """Write the section anew.
+    """Rewrite the section.
 
     Args:
         path: The document.
@@ -32,27 +34,32 @@ def update_document(path: Path, reports_dir: Path) -> None:
 
 
 def section(reports_dir: Path) -> str:
-    """Return the section: the plan, then the figures of every recorded run."""
+    """Return the section: the parts, then the main results of every recorded run."""
     plan = [(part.name, part.title, f"{part.seconds:.0f}") for part in PARTS]
     total = sum(part.seconds for part in PARTS)
     lines = [
-        f"The parts, in their order, with their shares of {MINUTES:g} minutes ({total:.0f} s, and "
-        "some for writing results); what one leaves goes to those after it:",
+        f"Parts run in this order and share the default {MINUTES:g} minutes: {total:.0f} s, the "
+        "rest is for writing results. Time that a part leaves unused goes to the parts after it.",
         "",
-        *markdown_table(("part", "finds out", "seconds"), plan),
+        *markdown_table(("part", "checks or measures", "seconds"), plan),
         "",
     ]
     runs = list(read_gpu_runs(reports_dir))
     for path, results in runs:
-        folder = path.parent.relative_to(reports_dir.parent)
-        lines += [f"### {title(results)}", "", f"All figures: `{folder}/gpu.md`.", ""]
-        for part in results["parts"]:
-            lines.append(f"- {part['name']}: {state(part)}.")
-            lines += [f"  - {failure}" for failure in failures(part)]
-        lines.append("")
-        for part in results["parts"]:
-            if part["name"] in SHORT_TABLES:
-                headings, rows = SHORT_TABLES[part["name"]](part["cases"])
-                lines += [*markdown_table(headings, rows), ""] if rows else []
-    lines += [] if runs else ["No run on a GPU is recorded.", ""]
+        lines += _run_lines(results, f"{path.parent.relative_to(reports_dir.parent)}/gpu.md")
+    if not runs:
+        lines.append("No run on a GPU is recorded.")
     return "\n".join(lines).rstrip()
+
+
+def _run_lines(results: Results, page: str) -> list[str]:
+    lines = [f"### {title(results)}", "", f"All figures: `{page}`.", ""]
+    for part in results["parts"]:
+        lines.append(f"- {part['name']}: {state(part)}.")
+        lines += [f"  - {failure}" for failure in failures(part)]
+    lines.append("")
+    for part in results["parts"]:
+        if part["name"] in SHORT_TABLES:
+            headings, rows = SHORT_TABLES[part["name"]](part["cases"])
+            lines += [*markdown_table(headings, rows), ""] if rows else []
+    return lines

@@ -1,13 +1,12 @@
 """Results as Markdown tables, and as the short summary that ends the command's output."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from switchhead_lab.benchmark.gpu.results import Results
 from switchhead_lab.benchmark.gpu.short_tables import SHORT_TABLES
-from switchhead_lab.benchmark.gpu.tables_of_parts import TABLES
+from switchhead_lab.benchmark.gpu.tables_of_parts import Results, tables_of
+from switchhead_lab.benchmark.table import markdown_table
 
-Case = dict[str, Any]
 _MOST_FAILURES_LISTED = 12
 
 
@@ -19,10 +18,10 @@ def page(results: Results) -> str:
     lines += [*_machine_lines(results), ""]
     for part in results["parts"]:
         lines += [f"## {part['name']}: {part['title']}", "", f"{state(part)}.", ""]
-        for headings, rows in TABLES[part["name"]](part["cases"], results):
-            lines += [*markdown_table(headings, rows), ""]
-        lines += [f"- {failure}" for failure in failures(part)]
-        lines += [""] if failures(part) else []
+        for table in tables_of(part, results):
+            lines += [*markdown_table(*table), ""]
+        if failures(part):
+            lines += [*(f"- {failure}" for failure in failures(part)), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -32,7 +31,8 @@ def summary(results: Results) -> list[str]:
     for name, table in SHORT_TABLES.items():
         part = next(part for part in results["parts"] if part["name"] == name)
         headings, rows = table(part["cases"])
-        lines += [*_aligned([headings, *rows]), ""] if rows else []
+        if rows:
+            lines += [*_aligned([headings, *rows]), ""]
     lines += [f"{part['name']:9} {state(part)}" for part in results["parts"]]
     all_failures = [failure for part in results["parts"] for failure in failures(part)]
     lines += all_failures[:_MOST_FAILURES_LISTED]
@@ -42,7 +42,7 @@ def summary(results: Results) -> list[str]:
 
 
 def title(results: Results) -> str:
-    """Return card, driver and versions in one line."""
+    """Return the card, its driver and the versions as one line."""
     facts = results["machine"].get("facts", {})
     driver = facts.get("nvidia_smi", {}).get("driver_version", "")
     names = [
@@ -53,12 +53,6 @@ def title(results: Results) -> str:
         f"Triton {facts['triton']}" if "triton" in facts else "",
     ]
     return ", ".join(filter(None, names))
-
-
-def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return the lines of a Markdown table."""
-    lines = [f"| {' | '.join(headings)} |", f"|{' --- |' * len(headings)}"]
-    return lines + [f"| {' | '.join(row)} |" for row in rows]
 
 
 def _machine_lines(results: Results) -> list[str]:
@@ -81,7 +75,7 @@ def _machine_lines(results: Results) -> list[str]:
 
 
 def state(part: dict[str, Any]) -> str:
-    """Return how far a part came."""
+    """Return how much of a part was done, and why not all of it."""
     if part["status"] == "skipped":
         return f"skipped: {part['reason'] or 'not asked for'}"
     state = f"{part['n_done']} of {len(part['cases'])} cases done in {part['seconds']:.0f} s"
