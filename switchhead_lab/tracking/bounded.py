@@ -1,4 +1,4 @@
-"""Waiting no longer than allowed for work that may hang, such as requests to a dead server."""
+"""Running work that may hang, such as requests to a dead server, with a deadline."""
 
 import queue
 import threading
@@ -9,10 +9,10 @@ ResultT = TypeVar("ResultT")
 
 
 class BoundedWorker:
-    """One background thread that does one thing after another; callers wait with a deadline.
+    """A background thread that runs one job at a time; callers wait with a deadline.
 
-    Python cannot stop a thread, so work that missed its deadline runs on; new work waits until it
-    ends, so the two never interleave. The thread does not keep the process alive.
+    Python cannot stop a thread, so a job that missed its deadline keeps running. The next job waits
+    for it, so that the two never interleave. The thread does not keep the process alive.
     """
 
     def __init__(self) -> None:
@@ -23,11 +23,11 @@ class BoundedWorker:
         """Return what `action` returns, or raise what it raises.
 
         Args:
-            action: Called in the background thread, after earlier work has ended.
-            seconds: How long to wait, earlier work included.
+            action: Called in the background thread, after earlier jobs have ended.
+            seconds: How long to wait, including for earlier jobs.
 
         Raises:
-            TimeoutError: If it takes longer; work that has not begun by then never begins.
+            TimeoutError: If it takes longer. A job that has not started by then never starts.
         """
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)

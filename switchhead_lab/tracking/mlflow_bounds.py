@@ -1,4 +1,4 @@
-"""How long a tracker that fails or hangs may hold up training."""
+"""Limits on how long a failing or hanging tracker may delay training."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,11 @@ from switchhead_lab.config.addresses import database_path
 
 @dataclass(frozen=True)
 class Bounds:
-    """Time spent waiting for attempts that fail, in a sweep or in a run of its own.
+    """Time limits on failed attempts during a sweep or a standalone run.
 
     Attributes:
-        failing_seconds: What all failed attempts may take together; then nothing more is tried.
-        retry_seconds: What the one retry at the end may take.
+        failing_seconds: Total time of failed attempts, after which no further ones are made.
+        retry_seconds: Time of the single retry at the end.
     """
 
     failing_seconds: float
@@ -20,19 +20,19 @@ class Bounds:
 
 # A hanging server costs a sweep at most 9 s, however many runs it has.
 NETWORK_BOUNDS = Bounds(failing_seconds=5.0, retry_seconds=4.0)
-# A file answers or fails; but another process may lock it, and making its schema takes seconds.
+# Generous: another process may hold a file's lock, and creating its schema takes seconds.
 FILE_BOUNDS = Bounds(failing_seconds=60.0, retry_seconds=60.0)
-# For commands that exist to bring MLflow up to date.
+# For commands whose purpose is to update MLflow.
 PATIENT_BOUNDS = Bounds(failing_seconds=60.0, retry_seconds=0.0)
 
 
 def bounds_for(tracking_uri: str) -> Bounds:
-    """Return the bounds that suit training with a tracking address."""
+    """Return the default bounds for training with a tracking address."""
     return NETWORK_BOUNDS if database_path(tracking_uri) is None else FILE_BOUNDS
 
 
 class Allowance:
-    """What is left of the bounds."""
+    """The remaining time for failed attempts."""
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
@@ -40,15 +40,15 @@ class Allowance:
         self.seconds = bounds.failing_seconds
 
     def renew(self) -> None:
-        """Start anew, for a sweep."""
+        """Reset to the full bounds, for a new sweep."""
         self.seconds, self._may_retry = self._bounds.failing_seconds, True
 
     def grant_retry(self) -> None:
-        """Allow one more failure, once."""
+        """Allow `retry_seconds` more, once."""
         if self._may_retry:
             self.seconds = max(self.seconds, self._bounds.retry_seconds)
             self._may_retry = False
 
     def spend(self, seconds: float) -> None:
-        """Take the duration of a failed attempt off."""
+        """Subtract the duration of a failed attempt."""
         self.seconds -= seconds

@@ -1,4 +1,4 @@
-"""MLflow's surroundings: environment variables (free of MLflow)."""
+"""Environment variables for MLflow (does not import MLflow)."""
 
 import logging
 import os
@@ -9,7 +9,7 @@ ENVIRONMENT = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    # A server that is down holds up a run for seconds, not for MLflow's usual minutes.
+    # A server that is down delays a run by seconds rather than MLflow's default of minutes.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "PGCONNECT_TIMEOUT": "5",
@@ -17,7 +17,7 @@ ENVIRONMENT = {
 
 
 def quiet_environment() -> None:
-    """Turn MLflow's telemetry and chatter off, except where the user has set them."""
+    """Disable MLflow's telemetry and log output, unless the user has set the variables."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)

@@ -27,10 +27,10 @@ START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.1
 N_LINES_SHOWN = 15
-# SIGHUP comes when a terminal closes; the server, in a session of its own, would not get it.
+# A closing terminal sends SIGHUP, but not to the server, which has a session of its own.
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
-# Starts the server and ends its process group once the pipe from `lab ui` breaks, which it does
-# whatever kills `lab ui`. Works wherever there are process groups, unlike PR_SET_PDEATHSIG.
+# Starts the server and ends its process group when the pipe from `lab ui` closes, even if `lab ui`
+# was killed. Portable to any system with process groups, unlike PR_SET_PDEATHSIG.
 _WATCHDOG = """
 import os, signal, subprocess, sys, threading, time
 
@@ -42,7 +42,7 @@ def watch():
     os.killpg(0, signal.SIGKILL)
 
 is_orphaned = threading.Event()
-signal.signal(signal.SIGTERM, lambda *_: None)  # it outlives the server, to kill what lingers
+signal.signal(signal.SIGTERM, lambda *_: None)  # outlive the server, to kill stragglers
 server = subprocess.Popen(sys.argv[2:], stdin=subprocess.DEVNULL)
 watcher = threading.Thread(target=watch, daemon=True)
 watcher.start()
@@ -126,7 +126,7 @@ def _start(
         command,
         cwd=make_directory(artifact_dir),  # MLflow looks for stores of its own where it is started
         env=environment,
-        stdin=subprocess.PIPE,  # what the watchdog waits on
+        stdin=subprocess.PIPE,  # closes with this process, which the watchdog waits for
         stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,  # so that the server and its worker can be stopped together
@@ -158,7 +158,7 @@ def _is_healthy(port: int) -> bool:
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """End the server and whatever it started; a second Ctrl-C does not leave it half done."""
+    """End the server and its children; a second Ctrl-C does not interrupt this."""
     with _ignoring((signal.SIGINT, *STOP_SIGNALS)):
         _signal_group(process, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):

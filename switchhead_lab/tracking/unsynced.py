@@ -1,4 +1,4 @@
-"""The mark of run and sweep directories that MLflow may not fully mirror yet (free of MLflow)."""
+"""The mark of run and sweep directories that MLflow may lack (does not import MLflow)."""
 
 import contextlib
 from pathlib import Path
@@ -9,18 +9,18 @@ from switchhead_lab.tracking.record import UNSYNCED_FILE, read_run
 
 
 def is_unsynced(directory: Path) -> bool:
-    """Say whether a directory is marked: set by every attempt, cleared by a verified copy."""
+    """Return whether a directory is marked: every attempt marks, a verified copy clears."""
     return (directory / UNSYNCED_FILE).is_file()
 
 
 def mark_unsynced(directory: Path, reason: str) -> None:
-    """Mark a directory; what cannot be written there is the directory's owner's to report."""
+    """Mark a directory; ignore write errors, which the training process reports itself."""
     with contextlib.suppress(OSError):
         (directory / UNSYNCED_FILE).write_text(reason.strip() + "\n", encoding="utf-8")
 
 
 def read_mark(directory: Path) -> str | None:
-    """Return the reason in a directory's mark; None without one."""
+    """Return the text of a directory's mark; None without a mark."""
     try:
         return (directory / UNSYNCED_FILE).read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -28,19 +28,19 @@ def read_mark(directory: Path) -> str | None:
 
 
 def clear_mark(directory: Path, seen: str | None) -> None:
-    """Remove a directory's mark unless an attempt has changed it since `seen` was read."""
+    """Remove a directory's mark unless it has changed since `seen` was read."""
     if seen is not None and read_mark(directory) == seen:
         (directory / UNSYNCED_FILE).unlink(missing_ok=True)
 
 
 def unsynced_notice(runs_dir: Path) -> str | None:
-    """Return one line on how many runs MLflow lacks or may lack; None if there are none.
+    """Return one line with the number of runs that MLflow may lack; None if there are none.
 
-    Runs in progress are left out: their last points reach MLflow at their end.
+    Runs in progress are not counted: their copy is completed at their end.
     """
     count = 0
     for mark in runs_dir.glob(f"*/{UNSYNCED_FILE}"):
-        with contextlib.suppress(LabError):  # a damaged run is reported by every listing
+        with contextlib.suppress(LabError):  # listings report damaged runs
             count += observed_state(read_run(mark.parent)) != "running"
     if not count:
         return None
