@@ -1,16 +1,14 @@
-"""What MLflow must hold of a run or sweep, and how that differs from what it holds."""
+"""What MLflow should hold for a run or sweep, and how its copy differs."""
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
 from switchhead_lab.tracking import record as files
 from switchhead_lab.tracking.mlflow_fields import (
-    MAX_PARAM_CHARACTERS,
-    MAX_TAG_CHARACTERS,
     MLFLOW_STATUS,
     TAG_NAME,
     TAG_NOTE,
@@ -20,7 +18,6 @@ from switchhead_lab.tracking.mlflow_fields import (
     TAG_STATE,
     TAG_SWEEP_ID,
     MetricRow,
-    cut,
     end_milliseconds,
     params_of,
     point_rows,
@@ -29,7 +26,7 @@ from switchhead_lab.tracking.mlflow_fields import (
     sweep_tags,
 )
 from switchhead_lab.tracking.record import RunRecord, RunState
-from switchhead_lab.tracking.sweep_record import SweepRecord, sweep_id
+from switchhead_lab.tracking.sweep_record import SWEEPS_DIR, SweepRecord
 
 ARTIFACTS = (
     files.CONFIG_FILE,
@@ -45,17 +42,17 @@ ARTIFACTS = (
 
 @dataclass(frozen=True)
 class MlflowCopy:
-    """Everything of an MLflow run that follows from the disk.
+    """The content of an MLflow run that is derived from the disk.
 
     Attributes:
         status: MLflow's word for the state.
         start_ms: Start, milliseconds since 1970.
         end_ms: End, milliseconds since 1970; None while it runs.
         params: Parameters.
-        tags: Tags; what MLflow holds may have more, for example a user's notes.
-        rows: Metric values, each with its number of copies.
+        tags: Tags; MLflow may hold more, for example a user's notes.
+        rows: Metric values and their multiplicities.
         file_hashes: SHA-256 of each artifact by name.
-        is_misplaced: Whether its artifacts belong to another folder than the workspace's.
+        is_misplaced: Whether its artifacts are outside the workspace's artifact folder.
     """
 
     status: str
@@ -73,13 +70,24 @@ class MlflowCopy:
         return self.tags[TAG_NAME]
 
 
+def copy_of_start(record: RunRecord, parent_id: str | None, state: RunState) -> MlflowCopy:
+    """Return what is known at the start of a run: its copy without metrics and artifacts."""
+    return MlflowCopy(
+        status=MLFLOW_STATUS[state],
+        start_ms=round((record.status.first_started_at or record.status.started_at) * 1000),
+        end_ms=None,
+        params=params_of(record.config),
+        tags={**run_tags(record, parent_id), TAG_STATE: state},
+    )
+
+
 def copy_of_run(record: RunRecord, parent_id: str | None, state: RunState) -> MlflowCopy:
-    """Return what MLflow must hold of a run directory.
+    """Return what MLflow should hold for a run directory.
 
     Args:
         record: The run.
         parent_id: MLflow's id of its sweep's parent run.
-        state: State of the run, which its status may not say yet.
+        state: State of the run; its status may not be updated yet.
 
     Raises:
         RecordError: If its metrics are damaged.
@@ -87,33 +95,28 @@ def copy_of_run(record: RunRecord, parent_id: str | None, state: RunState) -> Ml
     points = list(record.metrics())
     all_rows = chain.from_iterable([*map(point_rows, points), result_rows(record)])
     status = record.status
-    last_sign = points[-1].time if points else status.started_at  # of a run that was killed
-    return MlflowCopy(
-        status=MLFLOW_STATUS[state],
-        start_ms=round((status.first_started_at or status.started_at) * 1000),
+    last_sign = points[-1].time if points else status.started_at
+    return replace(
+        copy_of_start(record, parent_id, state),
         end_ms=None if state == "running" else end_milliseconds(status, last_sign),
-        params=params_of(record.config),
-        tags={**run_tags(record, parent_id), TAG_STATE: state},
-        rows=Counter(dict.fromkeys(all_rows, 1)),  # MLflow keeps equal rows once
-        file_hashes=hash_files(record.directory),
+        rows=Counter(dict.fromkeys(all_rows, 1)),  # MLflow stores equal rows once
+        file_hashes=hash_artifacts(record.directory),
     )
 
 
 def copy_of_sweep(record: SweepRecord, state: RunState) -> MlflowCopy:
-    """Return what MLflow must hold of a sweep: its parent run."""
-    name = sweep_id(record.sweep)
-    tags = {**sweep_tags(record.sweep), TAG_NAME: name, TAG_SWEEP_ID: name, TAG_STATE: state}
+    """Return what MLflow should hold for a sweep: its parent run."""
     return MlflowCopy(
         status=MLFLOW_STATUS[state],
         start_ms=round(record.started_at * 1000),
         end_ms=None if state == "running" else round(record.updated_at * 1000),
-        params={k: cut(v, MAX_PARAM_CHARACTERS) for k, v in params_of(record.sweep).items()},
-        tags={key: cut(value, MAX_TAG_CHARACTERS) for key, value in tags.items()},
+        params=params_of(record.sweep),
+        tags={**sweep_tags(record.sweep), TAG_STATE: state},
     )
 
 
 def differences(disk: MlflowCopy, mlflow: MlflowCopy) -> list[str]:
-    """Return what MLflow holds otherwise than the disk, in words; empty if it is a true copy."""
+    """Describe how MLflow's copy differs from the disk; empty if it does not."""
     found = []
     for name in ("status", "start_ms", "end_ms"):
         ours, theirs = getattr(disk, name), getattr(mlflow, name)
@@ -125,12 +128,12 @@ def differences(disk: MlflowCopy, mlflow: MlflowCopy) -> list[str]:
     found += [f"metric {row.key} at step {row.step} is missing" for row in disk.rows - mlflow.rows]
     found += [f"metric {row.key} at step {row.step} is extra" for row in mlflow.rows - disk.rows]
     if mlflow.is_misplaced:
-        found.append("its artifacts belong to another folder")
+        found.append("its artifacts are in another folder")
     return found
 
 
 def needs_rebuild(disk: MlflowCopy, mlflow: MlflowCopy) -> bool:
-    """Say whether MLflow holds what it can neither change nor delete within a run."""
+    """Return whether the copy differs in something MLflow can neither change nor delete."""
     return (
         mlflow.is_misplaced
         or disk.start_ms != mlflow.start_ms
@@ -140,37 +143,39 @@ def needs_rebuild(disk: MlflowCopy, mlflow: MlflowCopy) -> bool:
     )
 
 
-def is_orphan(
-    tags: Mapping[str, str], is_blank: bool, runs_dir: Path, sweep_ids: Collection[str]
-) -> bool:
-    """Say whether an MLflow run is a copy of something that is not on disk.
+def is_orphan(tags: Mapping[str, str], is_blank: bool, runs_dir: Path) -> bool:
+    """Return whether an MLflow run is a copy of a run or sweep that is no longer on disk.
 
-    Runs that carry none of our tags are a user's, except the blank ones that earlier versions left
+    Runs without any of our tags are a user's, except the blank ones that earlier versions left
     when they were killed between creating a run and tagging it.
 
     Args:
-        tags: Its tags.
-        is_blank: Whether it runs without a parameter or metric.
+        tags: Tags of the MLflow run.
+        is_blank: Whether its status is "running" and it has no parameters or metrics.
         runs_dir: Folder of all runs.
-        sweep_ids: Sweeps on disk.
     """
     name = tags.get(TAG_NAME, "")
+    sweeps_dir = runs_dir / SWEEPS_DIR
     if TAG_SWEEP_ID in tags:
-        return tags[TAG_SWEEP_ID] not in sweep_ids
+        return not (sweeps_dir / tags[TAG_SWEEP_ID]).is_dir()
     if TAG_RUN_HASH in tags:
         return not (runs_dir / tags.get(TAG_RUN_NAME, name)).exists()
     is_untagged = own_tags(tags).keys() <= {TAG_NAME}
-    return is_untagged and is_blank and (name in sweep_ids or (runs_dir / name).exists())
+    return (
+        is_untagged
+        and is_blank
+        and any((folder / name).exists() for folder in (runs_dir, sweeps_dir))
+    )
 
 
 def own_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    """Return the tags that the lab sets; others are a user's or MLflow's own."""
+    """Return the tags that the lab sets, without a user's or MLflow's."""
     known = (TAG_NAME, TAG_PARENT, "mlflow.source.name", "mlflow.source.git.commit")
     return {key: value for key, value in tags.items() if key.startswith("lab.") or key in known}
 
 
 def user_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    """Return the tags that a user set, which a rebuilt run keeps."""
+    """Return the tags that a user set; a rebuilt run keeps them."""
     own = own_tags(tags)
     return {
         key: value
@@ -179,8 +184,8 @@ def user_tags(tags: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def hash_files(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of the files in a folder that are sent to MLflow, by name."""
+def hash_artifacts(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each of `ARTIFACTS` in a folder, by name."""
     hashes = {}
     for name in ARTIFACTS:
         if (folder / name).is_file():

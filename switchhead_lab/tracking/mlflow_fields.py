@@ -1,8 +1,8 @@
-"""What MLflow is told about runs and sweeps, as plain values: parameters, tags, metrics."""
+"""Parameters, tags and metrics of runs and sweeps in MLflow, as plain values."""
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from pydantic import BaseModel
@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.tracking.comparison import flatten
 from switchhead_lab.tracking.record import MetricPoint, RunRecord, RunState, RunStatus
+from switchhead_lab.tracking.sweep_record import sweep_id
 
 TAG_RUN_HASH = "lab.run_hash"
 TAG_SWEEP_ID = "lab.sweep_id"
@@ -19,7 +20,7 @@ TAG_NAME = "mlflow.runName"
 TAG_NOTE = "mlflow.note.content"
 TAG_RUN_DIR = "lab.run_dir"
 TAG_RUN_NAME = "lab.run_name"
-MAX_PARAM_CHARACTERS = 5_900  # MLflow cuts at 6,000 without a word
+MAX_PARAM_CHARACTERS = 5_900  # MLflow silently truncates at 6,000
 MAX_TAG_CHARACTERS = 7_900
 CUT = " ... (cut)"
 MLFLOW_STATUS: dict[RunState, str] = {
@@ -32,7 +33,7 @@ MLFLOW_STATUS: dict[RunState, str] = {
 
 
 class MetricRow(NamedTuple):
-    """One value of one metric, as MLflow keeps it; equal rows are kept once."""
+    """One value of one metric, as MLflow stores it; equal rows are stored once."""
 
     key: str
     value: float
@@ -69,17 +70,21 @@ def run_tags(record: RunRecord, parent_id: str | None) -> dict[str, str]:
         "lab.git_dirty": str(git["dirty"]).lower() if "dirty" in git else None,
         "lab.data_digest": data.get("digest"),
     }
-    return {key: cut(str(value), MAX_TAG_CHARACTERS) for key, value in tags.items() if value}
+    return _cut_tags(tags)
 
 
 def sweep_tags(sweep: Sweep) -> dict[str, str]:
     """Return the tags of a sweep's parent run."""
-    return {
+    name = sweep_id(sweep)
+    tags = {
+        TAG_NAME: name,
+        TAG_SWEEP_ID: name,
         "lab.sweep": sweep.name,
         "lab.size": sweep.size,
         "lab.corpus": sweep.data.corpus,
         "lab.matching": sweep.matching,
     }
+    return _cut_tags(tags)
 
 
 def point_rows(point: MetricPoint) -> Iterator[MetricRow]:
@@ -98,7 +103,7 @@ def result_rows(record: RunRecord) -> Iterator[MetricRow]:
     """Yield the numbers of a run's result as `result/...` at its last step."""
     if record.result is None:
         return
-    # A time that stands in the status, so that a replay makes the same rows again.
+    # A time recorded in the status, so that a replay produces identical rows.
     timestamp_ms = round((record.status.ended_at or record.status.started_at) * 1000)
     for name, value in record.result.model_dump().items():
         if isinstance(value, int | float) and math.isfinite(value):
@@ -110,9 +115,14 @@ def end_milliseconds(status: RunStatus, last_sign: float) -> int:
 
     Args:
         status: Status of the run.
-        last_sign: Time of its last point, seconds since 1970; the end of a run that was killed.
+        last_sign: Time of its last point, seconds since 1970; a killed run ends there.
     """
     return round((last_sign if status.ended_at is None else status.ended_at) * 1000)
+
+
+def _cut_tags(tags: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the tags that have a value, shortened to MLflow's limit."""
+    return {key: cut(value, MAX_TAG_CHARACTERS) for key, value in tags.items() if value}
 
 
 def cut(text: str, limit: int) -> str:

@@ -1,23 +1,23 @@
-"""MLflow as an index over the run directories: never needed to train, and rebuilt from them.
+"""MLflow as an index over the run directories: optional for training, and rebuilt from them.
 
-Whatever MLflow does, a run goes on. Each attempt marks its run directory with a file `unsynced`
-before it changes anything; the mark is cleared once MLflow's copy was compared with the directory.
-Failures are reported once, cost a bounded time, and `lab runs sync` makes up for them.
+MLflow failures never stop a run. Each attempt marks its run directory with a file `unsynced` before
+it changes anything; the mark is cleared once MLflow's copy has been verified against the directory.
+Failures are reported once and cost a bounded time; `lab runs sync` repairs what they left out.
 """
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from switchhead_lab.config.redaction import mask_address, mask_passwords
+from switchhead_lab.config.redaction import mask_address
 from switchhead_lab.config.workspace import Workspace
 from switchhead_lab.terminal import tell
 from switchhead_lab.tracking.bounded import BoundedWorker
 from switchhead_lab.tracking.liveness import observed_state
 from switchhead_lab.tracking.mlflow_bounds import Allowance, Bounds, bounds_for
 from switchhead_lab.tracking.mlflow_fields import MetricRow, point_rows
-from switchhead_lab.tracking.mlflow_store import MlflowStore, load_mlflow
+from switchhead_lab.tracking.mlflow_store import MlflowStore, describe_error, load_mlflow
 from switchhead_lab.tracking.record import MetricPoint, RunRecord, RunState, read_run
 from switchhead_lab.tracking.sweep_record import FILE_NAME as SWEEP_FILE
 from switchhead_lab.tracking.sweep_record import SweepRecord, read_sweep_record
@@ -35,10 +35,10 @@ class Mirror(Protocol):
     """A run's copy in an index."""
 
     def add(self, point: MetricPoint) -> None:
-        """Take a point that was written to the run directory."""
+        """Add a point that was written to the run directory."""
 
     def finish(self, state: RunState) -> None:
-        """Complete the copy, after the run directory was closed."""
+        """Complete the copy; call it after the run directory was closed."""
 
 
 class Index(Protocol):
@@ -46,26 +46,26 @@ class Index(Protocol):
 
     @property
     def unsynced_mark(self) -> str:
-        """What to mark a run directory with before an attempt; empty without an index."""
+        """Text of a run directory's mark before an attempt; empty for no mark."""
 
     def start_sweep(self, record: SweepRecord, directory: Path) -> str | None:
-        """Return the id of the sweep's parent run, created unless it exists; None on failure."""
+        """Find or create the sweep's parent run; return its id, None on failure."""
 
     def finish_sweep(self, directory: Path, state: RunState) -> None:
-        """Set the final status of the sweep, and try once more what failed during it."""
+        """Set the final status of the sweep and retry what failed during it."""
 
     def start_run(self, record: RunRecord, parent_id: str | None = None) -> Mirror:
-        """Return the copy of a run, taken up again if there is one."""
+        """Return the copy of a run; an existing one is resumed."""
 
     def replay_sweep(self, directory: Path, state: RunState) -> str | None:
-        """Make the index say what a sweep record says; return its parent run, None on failure."""
+        """Update the index from a sweep record; return its parent run's id, None on failure."""
 
     def replay_run(
         self, run_dir: Path, parent_id: str | None = None, state: RunState | None = None
     ) -> bool:
-        """Make the index say what a run directory says; return whether that worked."""
+        """Update the index from a run directory; return whether that worked."""
 
-    def remove_orphans(self, runs_dir: Path, sweep_ids: Collection[str]) -> None:
+    def remove_orphans(self, runs_dir: Path) -> None:
         """Remove copies of runs and sweeps that are no longer on disk."""
 
 
@@ -74,13 +74,13 @@ def open_index(
 ) -> Index:
     """Return an index, or one that does nothing if `tracking_uri` is "none".
 
-    Nothing is opened yet; that happens, and may fail, at the first use.
+    The tracking store is opened on first use, which may fail.
 
     Args:
         tracking_uri: SQLAlchemy address, address of a tracking server, or "none".
         experiment: Name of the MLflow experiment.
         artifact_dir: Folder of the experiment's artifacts.
-        bounds: How long a failing tracker may be waited for; by default what suits training.
+        bounds: How long to wait for a failing tracker; by default, what suits training.
     """
     if tracking_uri == "none":
         return NoIndex()
@@ -98,10 +98,10 @@ def artifact_dir(workspace: Workspace) -> Path:
 
 
 def sync_run(index: Index, record: RunRecord, parent_id: str | None = None) -> bool:
-    """Replay a run directory into an index; doing it again changes nothing.
+    """Update an index from a run directory; repeating it changes nothing.
 
     Returns:
-        Whether the index now says what the directory says.
+        Whether that worked.
     """
     return index.replay_run(record.directory, parent_id)
 
@@ -135,7 +135,7 @@ class NoIndex:
         """Do nothing, which always works."""
         return True
 
-    def remove_orphans(self, runs_dir: Path, sweep_ids: Collection[str]) -> None:
+    def remove_orphans(self, runs_dir: Path) -> None:
         """Do nothing."""
 
 
@@ -156,7 +156,7 @@ class MlflowIndex:
         tracking_uri: SQLAlchemy address or address of a tracking server.
         experiment: Name of the MLflow experiment.
         artifact_dir: Folder of the experiment's artifacts.
-        bounds: How long a failing tracker may be waited for.
+        bounds: How long to wait for a failing tracker.
     """
 
     unsynced_mark = IN_PROGRESS
@@ -171,31 +171,33 @@ class MlflowIndex:
         self._warned = False
         self._worker = BoundedWorker()
         self._allowance = Allowance(bounds or bounds_for(tracking_uri))
-        self._sweep: _SweepInProgress | None = None
+        self._unsynced_runs: list[Path] | None = None  # of the sweep in progress; None outside one
 
     def start_sweep(self, record: SweepRecord, directory: Path) -> str | None:
-        """Return the id of the sweep's parent run, created unless it exists; None on failure."""
+        """Find or create the sweep's parent run; return its id, None on failure."""
         self._allowance.renew()
-        self._sweep = _SweepInProgress()
+        self._unsynced_runs = []
         mark_unsynced(directory, IN_PROGRESS)
         return self.attempt(lambda store: store.replay_sweep(record, "running"), directory)
 
     def finish_sweep(self, directory: Path, state: RunState) -> None:
-        """Set the final status of the sweep, and try once more what failed during it."""
-        sweep, self._sweep = self._sweep, None
+        """Set the final status of the sweep and retry what failed during it."""
+        unsynced_runs, self._unsynced_runs = self._unsynced_runs or [], None
         self._allowance.grant_retry()
         parent_id = self.replay_sweep(directory, state)
-        for run_dir in sweep.unsynced_runs if sweep is not None and parent_id is not None else ():
+        if parent_id is None:
+            return
+        for run_dir in unsynced_runs:
             if not self.replay_run(run_dir, parent_id):
                 return
 
     def start_run(self, record: RunRecord, parent_id: str | None = None) -> "RunMirror":
-        """Return the copy of a run, taken up again if there is one.
+        """Return the copy of a run; an existing one is resumed.
 
-        In a sweep whose parent run could not be made, runs wait for it until the sweep's end.
+        In a sweep whose parent run could not be created, runs are copied at the sweep's end.
         """
         run_id = None
-        if self._sweep is not None and parent_id is None:
+        if self._unsynced_runs is not None and parent_id is None:
             mark_unsynced(record.directory, "waits for the parent run of its sweep")
         else:
             run_id = self.attempt(
@@ -206,16 +208,16 @@ class MlflowIndex:
     def finish_run(self, run_dir: Path, parent_id: str | None, state: RunState) -> None:
         """Complete and verify the copy of a run that this process trained.
 
-        What fails in a sweep is tried once more at the sweep's end, otherwise at once.
+        In a sweep, failures are retried at the sweep's end.
         """
-        if self._sweep is None:
+        if self._unsynced_runs is None:
             self._allowance.grant_retry()
             self.replay_run(run_dir, parent_id, state)
         elif parent_id is None or not self.replay_run(run_dir, parent_id, state):
-            self._sweep.unsynced_runs.append(run_dir)
+            self._unsynced_runs.append(run_dir)
 
     def replay_sweep(self, directory: Path, state: RunState) -> str | None:
-        """Make MLflow say what a sweep record says; return its parent run, None on failure."""
+        """Update MLflow from a sweep record; return its parent run's id, None on failure."""
         seen = read_mark(directory)
 
         def replay(store: MlflowStore) -> str:
@@ -229,15 +231,15 @@ class MlflowIndex:
     def replay_run(
         self, run_dir: Path, parent_id: str | None = None, state: RunState | None = None
     ) -> bool:
-        """Make MLflow say what a run directory says; return whether that worked.
+        """Update MLflow from a run directory; return whether that worked.
 
         Args:
             run_dir: The run's directory.
-            parent_id: MLflow's id of the sweep's parent run; None keeps the one it has.
-            state: State of the run; by default the one in its status, or "interrupted" if that says
+            parent_id: MLflow's id of the sweep's parent run; None keeps the present one.
+            state: State of the run; by default that of its status, or "interrupted" if that is
                 "running" and the process is gone.
         """
-        # Read first: an attempt that starts meanwhile writes its mark anew, which then stays.
+        # Read first: an attempt that starts meanwhile rewrites the mark, which must then be kept.
         seen = read_mark(run_dir)
 
         def replay(store: MlflowStore) -> bool:
@@ -250,30 +252,30 @@ class MlflowIndex:
 
         return bool(self.attempt(replay, run_dir))
 
-    def remove_orphans(self, runs_dir: Path, sweep_ids: Collection[str]) -> None:
+    def remove_orphans(self, runs_dir: Path) -> None:
         """Move MLflow runs whose run directory or sweep record is gone to MLflow's trash.
 
-        A server or a database that other workspaces use as well keeps everything.
+        Servers and databases that other workspaces may share are left alone.
         """
-        self.attempt(lambda store: store.remove_orphans(runs_dir, sweep_ids))
+        self.attempt(lambda store: store.remove_orphans(runs_dir))
 
     def attempt(
         self, action: Callable[[MlflowStore], ResultT], directory: Path | None = None
     ) -> ResultT | None:
         """Run an action against MLflow and return its result, or None if it failed.
 
-        All access to MLflow goes through here. A failure marks `directory` as unsynced and is
-        reported once; when failures have used up the time allowance, no further calls are made.
+        All access to MLflow goes through here. A failure marks `directory` as unsynced; only the
+        first one is reported. Once failures have used up the time allowance, no calls are made.
         """
         began = None
         try:
             load_mlflow()
             seconds = self._allowance.seconds
             if seconds <= 0.0:
-                raise TimeoutError("not tried again, MLflow failed or hung before")
+                raise TimeoutError("skipped after earlier failures of MLflow")
             began = time.monotonic()
             return self._worker.run(lambda: action(self._open()), seconds)
-        except Exception as error:  # MLflow raises whatever its database and network raise
+        except Exception as error:  # anything from MLflow's database and network
             if began is not None:
                 self._allowance.spend(time.monotonic() - began)
             self._report(error, directory)
@@ -285,23 +287,16 @@ class MlflowIndex:
         return self._store
 
     def _report(self, error: Exception, directory: Path | None) -> None:
-        lines = mask_passwords(str(error), self._tracking_uri).strip().splitlines()
-        reason = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+        message = describe_error(error, self._tracking_uri)
+        reason = f"{type(error).__name__}: {message}" if message else type(error).__name__
         if directory is not None:
             mark_unsynced(directory, reason)
         if not self._warned:
             self._warned = True
             tell(
                 f"warning: MLflow at {mask_address(self._tracking_uri)} is not up to date: "
-                f"{reason}; the run directories have everything, `lab runs sync` catches up"
+                f"{reason}; the run directories are complete, `lab runs sync` copies them"
             )
-
-
-class _SweepInProgress:
-    """What MLflow lacks of the sweep being run."""
-
-    def __init__(self) -> None:
-        self.unsynced_runs: list[Path] = []
 
 
 class RunMirror:
@@ -329,7 +324,7 @@ class RunMirror:
         self._must_replay = record.status.attempt > 1
 
     def add(self, point: MetricPoint) -> None:
-        """Take a point that was written to the run directory."""
+        """Add a point that was written to the run directory."""
         if self._run_id is None:
             return
         self._rows.extend(point_rows(point))
@@ -338,9 +333,9 @@ class RunMirror:
             self._flush(self._run_id)
 
     def finish(self, state: RunState) -> None:
-        """Send the rest, the result, the files and the final status, and verify them.
+        """Send the remaining points, result, files and final status, and verify them.
 
-        Call it after the run directory was closed, whose files it reads.
+        Call it after the run directory was closed: it reads its files.
         """
         self._index.finish_run(self._run_dir, self._parent_id, state)
 
@@ -351,7 +346,7 @@ class RunMirror:
             if not self._must_replay:
                 store.log(run_id, rows)
                 return run_id
-            record = read_run(self._run_dir)  # it holds the rows, too
+            record = read_run(self._run_dir)  # includes `rows`
             return store.replay_run(record, self._parent_id, "running", is_owner=True)
 
         self._run_id = self._index.attempt(send, self._run_dir)

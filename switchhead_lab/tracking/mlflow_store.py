@@ -5,7 +5,8 @@ import hashlib
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,9 +21,10 @@ from switchhead_lab.tracking.mlflow_copy import (
     ARTIFACTS,
     MlflowCopy,
     copy_of_run,
+    copy_of_start,
     copy_of_sweep,
     differences,
-    hash_files,
+    hash_artifacts,
     is_orphan,
     needs_rebuild,
     own_tags,
@@ -47,18 +49,23 @@ N_DIFFERENCES_SHOWN = 3
 
 
 def load_mlflow() -> None:
-    """Import MLflow, which takes a second or two that no tracker is to blame for."""
+    """Import MLflow before any time limit applies: the import takes a second or two."""
     quiet_environment()
     import mlflow  # noqa: F401
 
 
-def prepare_database(tracking_uri: str, artifact_dir: Path, experiment: str = "") -> None:
+def describe_error(error: Exception, tracking_uri: str) -> str:
+    """Return the first line of an error's message without secrets; empty if it has none."""
+    return mask_passwords(str(error), tracking_uri).strip().partition("\n")[0]
+
+
+def prepare_database(tracking_uri: str, artifact_dir: Path, experiment: str) -> None:
     """Create the schema of a tracking database if it has none, one process at a time.
 
     Args:
         tracking_uri: SQLAlchemy address.
         artifact_dir: Folder for artifacts of MLflow's own default experiment; absolute.
-        experiment: Experiment whose artifacts follow the workspace; none by default.
+        experiment: Experiment whose artifact folder is updated if the workspace was moved.
 
     Raises:
         WorkspaceError: If the database cannot be opened or its schema is another version's.
@@ -69,7 +76,7 @@ def prepare_database(tracking_uri: str, artifact_dir: Path, experiment: str = ""
     except WorkspaceError:
         raise
     except Exception as error:
-        reason = mask_passwords(str(error), tracking_uri).strip().splitlines()[0]
+        reason = describe_error(error, tracking_uri) or type(error).__name__
         raise WorkspaceError(f"{mask_address(tracking_uri)}: cannot be used: {reason}") from None
 
 
@@ -97,7 +104,7 @@ class MlflowStore:
 
     @property
     def _is_own(self) -> bool:
-        """Whether the store is a database in the workspace, which no other workspace uses."""
+        """Whether the store is a database in the workspace, so not shared with others."""
         path = database_path(self._tracking_uri)
         return path is not None and path.resolve().is_relative_to(self._artifact_dir.parent)
 
@@ -105,18 +112,18 @@ class MlflowStore:
         """Return the first run that carries a tag with this value."""
         return next(self._search(f"tags.`{tag}` = '{value}'"), None)
 
-    def remove_orphans(self, runs_dir: Path, sweep_ids: Collection[str]) -> None:
+    def remove_orphans(self, runs_dir: Path) -> None:
         """Move runs and parent runs that are no longer on disk to MLflow's trash.
 
-        Nothing is done in a store that other workspaces may use as well. A directory that cannot be
-        read still counts: its copy may be the better one.
+        Stores that other workspaces may share are left alone. An unreadable directory counts as
+        present: its copy in MLflow may be the better one.
         """
         if not self._is_own:
             return
         for run in list(self._search("")):
             has_data = run.data.params or run.data.metrics
             is_blank = run.info.status == "RUNNING" and not has_data
-            if is_orphan(run.data.tags, is_blank, runs_dir, sweep_ids):
+            if is_orphan(run.data.tags, is_blank, runs_dir):
                 self.client.delete_run(run.info.run_id)
 
     def log(self, run_id: str, rows: Iterable[MetricRow]) -> None:
@@ -128,24 +135,24 @@ class MlflowStore:
             self.client.log_batch(run_id, metrics=batch)
 
     def begin_run(self, record: RunRecord, parent_id: str | None) -> str:
-        """Take up or create the MLflow run of a record; leave its id in the run directory."""
+        """Resume or create the MLflow run of a record; write its id to the run directory."""
         known = self._only(TAG_RUN_HASH, record.run_hash)
-        run_id = self._take_up(known, copy_of_run(record, parent_id, "running"))
+        run_id = self._take_up(known, copy_of_start(record, parent_id, "running"))
         self._link(record, run_id)
         return run_id
 
     def replay_run(
         self, record: RunRecord, parent_id: str | None, state: RunState, *, is_owner: bool = False
     ) -> str:
-        """Make MLflow hold what the run directory holds, verify it, and return the MLflow run's id.
+        """Update MLflow from a run directory, verify the copy, and return the MLflow run's id.
 
-        An MLflow run that holds other points, for example those an interrupted attempt sent after
-        its last checkpoint, is deleted and made anew, since MLflow cannot delete single points.
-        A live run is only added to, and not verified, unless the caller is its process.
+        An MLflow run with points that are not on disk, for example those an interrupted attempt
+        sent after its last checkpoint, is deleted and recreated: MLflow cannot delete single
+        points. A live run is not verified, and rebuilt only by the process that trains it.
 
         Args:
             record: The run.
-            parent_id: MLflow's id of the sweep's parent run; None keeps the one it has.
+            parent_id: MLflow's id of the sweep's parent run; None keeps the present one.
             state: State of the run.
             is_owner: Whether the caller is the process that trains the run.
 
@@ -157,30 +164,30 @@ class MlflowStore:
             parent_id = parent_id or known.data.tags.get(TAG_PARENT)
         disk = copy_of_run(record, parent_id, state)
         may_rebuild = is_owner or state != "running"
-        run_id = self._write(known, disk, record.directory, may_rebuild=may_rebuild)
+        run_id, is_changed = self._write(known, disk, record.directory, may_rebuild=may_rebuild)
         self._link(record, run_id)
-        if state != "running":
+        if is_changed and state != "running":
             self._verify(run_id, disk)
         return run_id
 
     def replay_sweep(self, record: SweepRecord, state: RunState) -> str:
-        """Make the parent run of a sweep hold what its record holds; return its id.
+        """Update the parent run of a sweep from its record; return its id.
 
         Raises:
             RecordError: If MLflow's copy still differs afterwards.
         """
         disk = copy_of_sweep(record, state)
         known = self._only(TAG_SWEEP_ID, disk.name)
-        run_id = self._write(known, disk, None, may_rebuild=True)
+        run_id, is_changed = self._write(known, disk, None, may_rebuild=True)
         if known is not None and known.info.run_id != run_id:
             for child in list(self._search(f"tags.`{TAG_PARENT}` = '{known.info.run_id}'")):
                 self.client.set_tag(child.info.run_id, TAG_PARENT, run_id)
-        if state != "running":
+        if is_changed and state != "running":
             self._verify(run_id, disk)
         return run_id
 
     def read(self, run: "Run") -> MlflowCopy:
-        """Return what MLflow holds of a run, to be compared with the disk."""
+        """Return MLflow's copy of a run, for comparison with the disk."""
         is_elsewhere = is_misplaced(run.info.artifact_uri, self._artifact_dir)
         rows = (
             MetricRow(metric.key, metric.value, metric.timestamp, metric.step)
@@ -200,38 +207,46 @@ class MlflowStore:
 
     def _write(
         self, known: "Run | None", disk: MlflowCopy, directory: Path | None, *, may_rebuild: bool
-    ) -> str:
-        """Bring an MLflow run to what the disk says, in a new one where it cannot be changed."""
-        found = self.read(known) if known is not None else None
-        if known is not None and found is not None and not differences(disk, found):
-            return str(known.info.run_id)
-        if known is not None and found is not None and may_rebuild and needs_rebuild(disk, found):
-            self.client.delete_run(known.info.run_id)
-            run_id = self._create(disk, user_tags(found.tags))
-            found = None
+    ) -> tuple[str, bool]:
+        """Update an MLflow run from the disk, replacing it where it cannot be changed.
+
+        Returns:
+            Its id, and whether anything was changed and has to be verified.
+        """
+        found = replace(disk, end_ms=None, rows=Counter(), file_hashes={})  # a new run's content
+        if known is None:
+            run_id = self._create(disk, {})
         else:
-            run_id = self._take_up(known, disk)
-        self.log(run_id, disk.rows - found.rows if found is not None else disk.rows)
+            held = self.read(known)
+            if not differences(disk, held):
+                return str(known.info.run_id), False
+            if may_rebuild and needs_rebuild(disk, held):
+                self.client.delete_run(known.info.run_id)
+                run_id = self._create(disk, user_tags(held.tags))
+            else:
+                run_id, found = self._take_up(known, disk), held
+        self.log(run_id, disk.rows - found.rows)
         for name, digest in disk.file_hashes.items():
-            if directory is not None and (found is None or found.file_hashes.get(name) != digest):
+            if directory is not None and found.file_hashes.get(name) != digest:
                 self.client.log_artifact(run_id, str(directory / name))
-        for key in own_tags(found.tags).keys() - disk.tags.keys() if found is not None else ():
+        for key in own_tags(found.tags).keys() - disk.tags.keys():
             self.client.delete_tag(run_id, key)
         if disk.end_ms is not None:
             self.client.set_terminated(run_id, disk.status, disk.end_ms)
-        return run_id
+        return run_id, True
 
     def _verify(self, run_id: str, disk: MlflowCopy) -> None:
         wrong = differences(disk, self.read(self.client.get_run(run_id)))
         if wrong:
-            more = f" and {len(wrong) - N_DIFFERENCES_SHOWN} more" if wrong[3:] else ""
+            n_more = len(wrong) - N_DIFFERENCES_SHOWN
+            more = f" and {n_more} more" if n_more > 0 else ""
             raise RecordError(
                 f"{disk.name}: MLflow's copy differs from the disk after it was written: "
                 f"{'; '.join(wrong[:N_DIFFERENCES_SHOWN])}{more}"
             )
 
     def _only(self, tag: str, value: str) -> "Run | None":
-        """Return the first run that carries a tag; others are left by processes that collided."""
+        """Return the first run with a tag; delete others, created by processes that collided."""
         runs = list(self._search(f"tags.`{tag}` = '{value}'"))
         for surplus in runs[1:]:
             self.client.delete_run(surplus.info.run_id)
@@ -253,7 +268,7 @@ class MlflowStore:
                 return
 
     def _create(self, disk: MlflowCopy, more_tags: Mapping[str, str]) -> str:
-        # With its tags in the same call, so that no run can be left that is never found again.
+        # Tags go into the same call: a run without them could never be found again.
         tags = {**more_tags, **disk.tags}
         run = self.client.create_run(self.experiment_id, disk.start_ms, tags, disk.name)
         run_id = str(run.info.run_id)
@@ -261,7 +276,7 @@ class MlflowStore:
         return run_id
 
     def _take_up(self, known: "Run | None", disk: MlflowCopy) -> str:
-        """Make a known run carry tags, parameters and status, or create it."""
+        """Update the tags, parameters and status of a known run, or create it."""
         if known is None:
             return self._create(disk, {})
         run_id = str(known.info.run_id)
@@ -283,14 +298,14 @@ class MlflowStore:
             write_text(record.directory / files.MLFLOW_LINK_FILE, text)
 
     def _file_hashes(self, run: "Run") -> dict[str, str]:
-        """Return the SHA-256 of a run's files among those that we send."""
+        """Return the SHA-256 of each of a run's artifacts that we send, by name."""
         if run.info.artifact_uri.startswith("file:"):
-            return hash_files(local_path(run.info.artifact_uri))
+            return hash_artifacts(local_path(run.info.artifact_uri))
         names = {file.path for file in self.client.list_artifacts(run.info.run_id)}
         with tempfile.TemporaryDirectory() as folder:
             for name in names & set(ARTIFACTS):
                 self.client.download_artifacts(run.info.run_id, name, folder)
-            return hash_files(Path(folder))
+            return hash_artifacts(Path(folder))
 
     def _log_fields(self, run_id: str, tags: Mapping[str, str], params: Mapping[str, str]) -> None:
         """Send tags and parameters in batches."""
@@ -320,13 +335,13 @@ def _creation_lock(tracking_uri: str, artifact_dir: Path) -> Iterator[None]:
 
 
 def _open_database(tracking_uri: str, artifact_dir: Path, experiment: str) -> None:
-    """Create the schema of a database if it has none, and check that MLflow can use it."""
+    """Create the schema of a database if it has none; raise if MLflow cannot use it."""
     quiet_environment()
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     def build(uri: str) -> None:
-        # Through the client the artifact root of MLflow's default experiment would be the current
-        # folder of whoever comes first.
+        # Through the client, the artifact root of MLflow's default experiment would be the working
+        # folder of the first process.
         root = artifact_dir.resolve().as_uri()
         SqlAlchemyStore(uri, root).engine.dispose()  # type: ignore[no-untyped-call]
         built = database_path(uri)
@@ -337,28 +352,28 @@ def _open_database(tracking_uri: str, artifact_dir: Path, experiment: str) -> No
     if path is not None:
         create_database(path, build)
         _require_complete(path)
-        masked = mask_passwords(tracking_uri)
-        follow_workspace(path, experiment, artifact_dir.resolve(), masked)
-    _require_connection(tracking_uri)
+        follow_workspace(path, experiment, artifact_dir.resolve(), mask_passwords(tracking_uri))
+    else:
+        _require_connection(tracking_uri)
     build(tracking_uri)
 
 
 def _require_complete(path: Path) -> None:
-    """Raise if the creation of a database was interrupted by a version that did it in place.
+    """Raise if an earlier version, which created databases in place, was interrupted.
 
-    MLflow's schema ends with a default experiment; without any, nothing can have been recorded.
+    MLflow's schema ends with a default experiment; without one, nothing has been recorded.
     """
     if not has_rows(path, "experiments"):
-        is_ours = "alembic_version" in tables(path) or "experiments" in tables(path)
+        is_ours = not tables(path).isdisjoint({"alembic_version", "experiments"})
         what = "half-made, its creation was interrupted" if is_ours else "not an MLflow database"
         raise WorkspaceError(
             f"{path}: {what}; move it aside (mv {path.name} {path.name}.broken) and run "
-            "`lab runs sync`, which makes it anew from the run directories"
+            "`lab runs sync`, which rebuilds it from the run directories"
         )
 
 
 def _require_connection(tracking_uri: str) -> None:
-    """Open a database once and raise if that fails, where MLflow would try for 100 s."""
+    """Open a database once and raise if that fails; MLflow would retry for 100 s."""
     import sqlalchemy
 
     engine = sqlalchemy.create_engine(tracking_uri)
@@ -369,10 +384,10 @@ def _require_connection(tracking_uri: str) -> None:
 
 
 def _ensure_experiment(client: "MlflowClient", name: str, artifact_location: str | None) -> str:
-    """Return the id of an experiment whose artifacts lie in the workspace.
+    """Return the id of an experiment whose artifacts are in the workspace.
 
-    A database that several workspaces share may have one of this name whose artifacts are
-    another's; then this workspace gets one of its own.
+    In a shared database, the experiment of this name may belong to another workspace; this one
+    then gets an experiment of its own.
     """
     found = client.get_experiment_by_name(name)
     if found is not None and artifact_location is not None:

@@ -21,6 +21,7 @@ from switchhead_lab.tracking.atomic import make_directory, remove_temporaries, w
 from switchhead_lab.tracking.record import RunState, read_part, warn_of_damage
 
 FILE_NAME = "sweep.json"
+SWEEPS_DIR = "sweeps"
 Role = Literal["baseline", "declared", "candidate", "best"]
 
 
@@ -98,7 +99,7 @@ def failures_by_cause(record: SweepRecord) -> str:
 
 def sweep_record_path(runs_dir: Path, sweep: Sweep) -> Path:
     """Return the path of a sweep's record."""
-    return runs_dir / "sweeps" / sweep_id(sweep) / FILE_NAME
+    return runs_dir / SWEEPS_DIR / sweep_id(sweep) / FILE_NAME
 
 
 def read_sweep_record(path: Path) -> SweepRecord:
@@ -128,7 +129,7 @@ def list_sweep_records(runs_dir: Path) -> Iterator[SweepRecord]:
     Unreadable ones are left out, with a warning on stderr for each.
     """
     records = []
-    for path in sorted((runs_dir / "sweeps").glob(f"*/{FILE_NAME}")):
+    for path in sorted((runs_dir / SWEEPS_DIR).glob(f"*/{FILE_NAME}")):
         try:
             records.append(read_sweep_record(path))
         except RecordError as error:

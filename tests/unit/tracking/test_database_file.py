@@ -124,12 +124,12 @@ def test_a_kill_while_the_schema_is_made_leaves_a_workspace_that_works(
 
     def create() -> None:
         kill_at_statement(number)
-        prepare_database(f"sqlite:///{path}", artifacts)
+        prepare_database(f"sqlite:///{path}", artifacts, "test")
         kill_self()
 
     run_until_killed(create)
     assert is_empty(path)
-    prepare_database(f"sqlite:///{path}", artifacts)
+    prepare_database(f"sqlite:///{path}", artifacts, "test")
     assert has_rows(path, "experiments")
     assert not list(tmp_path.glob(".*.new*"))
 
@@ -184,7 +184,7 @@ def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "mlflow.db"
     build(f"sqlite:///{path}")
     with pytest.raises(WorkspaceError, match="not an MLflow database"):
-        prepare_database(f"sqlite:///{path}", tmp_path / "artifacts")
+        prepare_database(f"sqlite:///{path}", tmp_path / "artifacts", "test")
     assert tables(path) == {"made"}
 
 

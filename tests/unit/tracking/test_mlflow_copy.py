@@ -49,7 +49,7 @@ EXTRA_ROW = Counter([MetricRow("loss", 0.5, 21, 2)])
         ({"file_hashes": {}}, "artifact config.toml is missing", False),
         ({"file_hashes": {"config.toml": "other"}}, "artifact config.toml differs", False),
         ({"file_hashes": {"config.toml": "h", "r": "h"}}, "artifact r is extra", True),
-        ({"is_misplaced": True}, "its artifacts belong to another folder", True),
+        ({"is_misplaced": True}, "its artifacts are in another folder", True),
     ],
 )
 def test_every_difference_is_named(change: dict, words: str, is_rebuilt: bool) -> None:
@@ -114,5 +114,6 @@ def test_the_copy_of_a_sweep_has_its_times(
 def test_orphans_are_told_apart(
     tmp_path: Path, tags: dict[str, str], is_blank: bool, expected: bool
 ) -> None:
-    (tmp_path / "here").mkdir()
-    assert is_orphan(tags, is_blank, tmp_path, {"sweep"}) == expected
+    for folder in ("here", "sweeps/sweep"):
+        (tmp_path / folder).mkdir(parents=True)
+    assert is_orphan(tags, is_blank, tmp_path) == expected
