@@ -1,20 +1,23 @@
-"""The terminal: streams that always take text, and tables and progress without markup."""
+"""The terminal: streams that accept any text, lines on stderr, and a console without markup."""
 
 import contextlib
 import io
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+Style = Literal["plain", "bold", "red", "yellow"]
+_ANSI_CODES = {"bold": 1, "red": 31, "yellow": 33}
+
 
 def prepare_streams() -> None:
-    """Make stdout and stderr take any text: what cannot be encoded is escaped, never an error.
+    """Make stdout and stderr escape what their encoding lacks instead of raising.
 
-    A stream that was closed before the process began is replaced by the null device, which also
-    keeps its descriptor from becoming that of some other file.
+    A stream closed before the process began is replaced by the null device, so that no other file
+    gets its descriptor.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -25,19 +28,26 @@ def prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def tell(text: str) -> None:
-    """Write a line to stderr; if nobody reads it any more, the work goes on without it."""
+def tell(text: str, style: Style = "plain") -> None:
+    """Write a line to stderr; a closed pipe is ignored, so that the work goes on.
+
+    Args:
+        text: The line.
+        style: How it looks on a terminal; files and pipes get plain text.
+    """
+    if style != "plain" and sys.stderr.isatty():
+        text = f"\x1b[{_ANSI_CODES[style]}m{text}\x1b[0m"
     with contextlib.suppress(OSError):
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 
 
 def plain_console(*, stderr: bool = False, width: int | None = None) -> "Console":
-    """Return a console that prints text as it is: names in brackets are no markup.
+    """Return a console that prints text verbatim: names in brackets are not markup.
 
     Args:
         stderr: Print to stderr instead of stdout.
-        width: Columns; those of the terminal if left out.
+        width: Columns; the terminal's by default.
     """
     from rich.console import Console
 

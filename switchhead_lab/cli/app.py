@@ -22,7 +22,7 @@ from switchhead_lab.cli import (
 )
 from switchhead_lab.cli.masking import MaskingGroup, without_secrets
 from switchhead_lab.errors import LabError
-from switchhead_lab.terminal import prepare_streams
+from switchhead_lab.terminal import prepare_streams, tell
 from switchhead_lab.tracking.interruption import interruption
 
 EXIT_USER_ERROR = 2
@@ -71,21 +71,21 @@ def _options(
 def main() -> None:
     """Run `lab`; a user's mistake prints one message and exits with 2, without a traceback.
 
-    A signal ends it with 128 and the signal's number (Ctrl-C 130, SIGTERM 143, SIGUSR1 138, SIGHUP
-    129), after a checkpoint was saved and the run in progress was closed.
+    After signal N it saves a checkpoint, closes the run in progress and exits with 128 + N (Ctrl-C
+    130, SIGTERM 143, SIGUSR1 138, SIGHUP 129).
     """
     prepare_streams()
-    # Figures are files here; notebooks set a backend that only they have.
+    # Figures are written to files; a notebook's backend may be missing here.
     os.environ["MPLBACKEND"] = "agg"
     interruption.install()
     try:
         app()
     except LabError as error:
-        typer.secho(f"error: {without_secrets(str(error))}", err=True, fg="red")
+        tell(f"error: {without_secrets(str(error))}", "red")
         sys.exit(EXIT_USER_ERROR)
     except SystemExit as end:  # typer turns KeyboardInterrupt into this
         if end.code != EXIT_INTERRUPTED:
             raise
         name = interruption.requested.name if interruption.requested else "Ctrl-C"
-        typer.secho(f"interrupted by {name}; the same command continues", err=True, fg="yellow")
+        tell(f"interrupted by {name}; the same command continues", "yellow")
         sys.exit(interruption.exit_code)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from switchhead_lab.cli.match import DeviceOption, SetOption, SizeOption
+from switchhead_lab.terminal import tell
 
 app = typer.Typer(
     help=(
@@ -16,10 +17,6 @@ app = typer.Typer(
 )
 RoundsOption = Annotated[int, typer.Option("--rounds", min=1, help="Rounds timed.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-def _say(text: str) -> None:
-    typer.echo(text, err=True)
 
 
 @app.command()
@@ -64,7 +61,7 @@ def step(
         compiles_blocks=training.compile_blocks,
         captures_step=training.capture_step,
     )
-    bench = bench_steps(configs, host, rounds, _say)
+    bench = bench_steps(configs, host, rounds, tell)
     data = write_step_bench(workspace.reports_dir, declared, bench, host)
     if as_json:
         typer.echo(json.dumps(data, indent=2))
@@ -119,7 +116,7 @@ def kernels(
     )
     workspace = find_workspace().on_device(device)
     host = prepare_host(workspace.settings.device, "auto")
-    bench = run_bench(plan, host.device, progress=_say)
+    bench = run_bench(plan, host.device, progress=tell)
     data = write_kernel_bench(workspace.reports_dir, bench, host)
     if as_json:
         typer.echo(json.dumps(data, indent=2))

@@ -46,7 +46,7 @@ def prepare(
     """
     from switchhead_lab.config.data import TextData
     from switchhead_lab.config.files import parse
-    from switchhead_lab.config.workspace import absolute_path, expand_home, find_workspace
+    from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.data import token_store
     from switchhead_lab.errors import ConfigError
 
@@ -65,17 +65,16 @@ def prepare(
     }
     data = parse(TextData, values, "lab data prepare")
     if path is not None:
-        source = absolute_path(expand_home(str(path)))
         token_store.register(
-            workspace.data_dir, source, name, replace=replace, skip_bad_lines=skip_bad_lines
+            workspace.data_dir, path, name, replace=replace, skip_bad_lines=skip_bad_lines
         )
     known = token_store.find_store(workspace.data_dir, data)
     store = known or token_store.prepare(workspace.data_dir, data, progress=typer.echo)
     typer.echo(f"{'already prepared' if known else 'prepared'}: {store.path}")
     for line in _store_lines(store.manifest):
         typer.echo(line)
-    for warning in known.manifest.warnings if known else []:
-        typer.echo(f'warning: corpus "{data.corpus}": {warning}', err=True)
+    if known:
+        token_store.warn(data.corpus, known.manifest.warnings)
 
 
 @app.command()

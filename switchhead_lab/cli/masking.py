@@ -1,4 +1,4 @@
-"""Keeping secrets out of errors: those of the library and those about the command line itself."""
+"""Secrets masked in error messages, the command line's own included."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,19 +9,19 @@ from typer.exceptions import TyperException
 
 
 def without_secrets(text: str) -> str:
-    """Return a text with passwords and tokens masked, those of the workspace in particular."""
+    """Return a text with passwords and tokens masked, the workspace's wherever they appear."""
     from switchhead_lab.config.redaction import mask_passwords
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.errors import LabError
 
     addresses: tuple[str, ...] = ()
-    with contextlib.suppress(LabError):  # outside a workspace, or its file is what is wrong
+    with contextlib.suppress(LabError):  # outside a workspace, or lab.toml is invalid
         addresses = find_workspace().addresses
     return mask_passwords(text, *addresses)
 
 
 class MaskingGroup(TyperGroup):
-    """Masks secrets in what is said about a mistyped command line, which quotes it."""
+    """Masks secrets in usage errors, which quote the command line."""
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
         """Parse the command line up to a subcommand."""

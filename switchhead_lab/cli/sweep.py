@@ -1,6 +1,5 @@
 """`lab sweep`: run, list and price sweeps."""
 
-import contextlib
 import json
 from typing import Annotated, Any
 
@@ -9,6 +8,7 @@ from typer.core import TyperGroup
 
 from switchhead_lab.cli.ending import end_training
 from switchhead_lab.cli.match import DeviceOption, DriftOption, SetOption, SizeOption
+from switchhead_lab.terminal import tell
 
 
 class _SweepGroup(TyperGroup):
@@ -41,10 +41,10 @@ def run(
     device: DeviceOption = "",
     allow_drift: DriftOption = False,
 ) -> None:
-    """Run a sweep, or what is left of it: baselines, search, and the best candidate's seeds.
+    """Run or continue a sweep: baselines, search, and the best candidate's seeds.
 
-    Exit codes: 1 if a run failed (their causes are printed), 3 if MLflow lacks a run, 128 and its
-    number after a signal.
+    Exit codes: 1 if a run failed (the causes are printed), 3 if a run is missing from MLflow,
+    128 + N after signal N.
 
     Example: lab sweep run sweeps/matched-params.toml --size demo
     """
@@ -53,7 +53,7 @@ def run(
 
     workspace = find_workspace().on_device(device)
     declaration = find_sweep(workspace.sweeps_dir, sweep).resolve(size, overrides or ())
-    # Only now what takes a second to import: a mistyped name is told at once.
+    # Deferred: slow imports, so a mistyped name fails fast.
     from switchhead_lab.sweeping.executor import run_sweep
     from switchhead_lab.tracking.mlflow_index import open_workspace_index
     from switchhead_lab.tracking.sweep_record import failures_by_cause, sweep_id
@@ -62,7 +62,7 @@ def run(
         workspace,
         declaration,
         open_workspace_index(workspace),
-        _say,
+        lambda text: tell(text, "bold"),
         allows_drift=allow_drift,
     )
     states = [member.state for member in record.members]
@@ -70,11 +70,6 @@ def run(
     typer.echo(f"sweep {sweep_id(declaration)}: {counts}")
     typer.echo(f"next: lab report {declaration.name} --size {declaration.size}")
     end_training(workspace.runs_dir, failures_by_cause(record))
-
-
-def _say(text: str) -> None:
-    with contextlib.suppress(OSError):  # nobody reads it any more; the sweep goes on
-        typer.secho(text, err=True, bold=True)
 
 
 @app.command("list")

@@ -35,7 +35,7 @@ def train(
     workspace = find_workspace().on_device(device)
     tree = apply_overrides(read_run_file(config), overrides or (), RunConfig)
     resolved = parse(RunConfig, tree, str(config))
-    # Only now what takes a second to import: a mistake in the file is told at once.
+    # Deferred: slow imports, so a mistake in the file fails fast.
     from switchhead_lab.tracking.mlflow_index import open_workspace_index
     from switchhead_lab.tracking.record import RunLabels
     from switchhead_lab.tracking.run_summary import score_text

@@ -218,14 +218,16 @@ def inspect_source(path: Path, name: str, *, skip_bad_lines: bool = False) -> Co
 
 def _resolve(path: Path) -> Path:
     """Return an absolute path that corpus.json can hold."""
-    shown = printable(str(path))
     try:
         resolved = path.expanduser().resolve()
-    # RuntimeError: a home that is unknown, or links that go round in circles.
+    # RuntimeError: an unknown home folder or a cycle of links.
     except (OSError, RuntimeError, ValueError) as error:
-        raise DataError(f"{shown}: not a usable path: {reason_of(error)}; check it") from None
-    if printable(str(resolved)) != str(resolved):
-        raise DataError(f"{printable(str(resolved))}: the path is not UTF-8; rename it")
+        raise DataError(
+            f"{printable(str(path))}: not a usable path: {reason_of(error)}; check it"
+        ) from None
+    shown = printable(str(resolved))
+    if shown != str(resolved):
+        raise DataError(f"{shown}: not UTF-8, as records are; rename it")
     return resolved
 
 

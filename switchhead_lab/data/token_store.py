@@ -1,7 +1,6 @@
 """Prepared tokens on disk: made once, in one step, and checked by hash."""
 
 import platform
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -61,6 +60,7 @@ from switchhead_lab.data.tokenisation import (
     train_tokenizer,
 )
 from switchhead_lab.errors import DataError
+from switchhead_lab.terminal import tell
 from switchhead_lab.tracking.atomic import make_directory, reported, write_text
 
 _REMEDY = "run `lab data prepare` again"
@@ -244,6 +244,12 @@ def list_stores(data_dir: Path, corpus: str) -> list[TokenStore]:
     return [store for store in map(_read_store, paths) if store is not None]
 
 
+def warn(corpus: str, warnings: list[str]) -> None:
+    """Print the warnings about a corpus on stderr."""
+    for warning in warnings:
+        tell(f'warning: corpus "{corpus}": {warning}')
+
+
 def _read_store(path: Path) -> TokenStore | None:
     manifest = read_manifest(path, Manifest, _REMEDY)
     if manifest is None or set(manifest.splits) != set(SPLITS):
@@ -257,7 +263,7 @@ def _read_store(path: Path) -> TokenStore | None:
 def _fill(folder: Path, corpus: Corpus, data: TextData, report: Progress) -> Manifest:
     """Write tokenizer, tokens and manifest into a folder."""
     config = data.tokenizer
-    _warn(corpus.name, corpus.remarks)
+    warn(corpus.name, corpus.remarks)
     with _named(f'corpus "{corpus.name}"'):
         require_text(corpus)
         report(f"training tokenizer {tokenizer_id(config)}")
@@ -283,7 +289,7 @@ def _fill(folder: Path, corpus: Corpus, data: TextData, report: Progress) -> Man
                 report=report,
             )
     described = [*describe_splits(encoded, tokenizer.unknown), *copies.describe()]
-    _warn(corpus.name, described)
+    warn(corpus.name, described)
     manifest = _describe(folder, corpus, data, encoded, [*corpus.remarks, *described])
     require_targets(corpus.origins, manifest)
     write_text(folder / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
@@ -325,11 +331,6 @@ def _describe(
         },
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-
-
-def _warn(corpus: str, remarks: list[str]) -> None:
-    for remark in remarks:
-        sys.stderr.write(f'warning: corpus "{corpus}": {remark}\n')
 
 
 @contextmanager

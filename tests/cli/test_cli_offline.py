@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_cli import SWEEP
+from tiny_sweep import SWEEP
 
 NO_NAMES = """
 import os, socket

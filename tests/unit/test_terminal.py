@@ -45,6 +45,19 @@ def test_nobody_needs_to_read_what_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     tell("something")
 
 
+@pytest.mark.parametrize(
+    ("is_terminal", "line"), [(True, "\x1b[31merror\x1b[0m\n"), (False, "error\n")]
+)
+def test_styles_are_for_terminals(
+    monkeypatch: pytest.MonkeyPatch, is_terminal: bool, line: str
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: is_terminal)
+    monkeypatch.setattr(sys, "stderr", stream)
+    tell("error", "red")
+    assert stream.getvalue() == line
+
+
 def test_a_console_prints_text_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     plain_console(width=200).print(TEXT[:-1])
     plain_console(width=200, stderr=True).print("[/q]")
