@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 SIZE ?= demo
 
-# A machine with a GPU need not have this package installed, nor a network: see kernels/README.md.
+# The GPU machine needs neither this package installed nor a network: see kernels/README.md.
 GPU_PYTHON ?= python3
 GPU_PYTHON_VERSION ?= 3.12
 GPU_OUT ?= reports/gpu/new
@@ -18,9 +18,9 @@ help:
 	@echo "make demo    set up, run the main comparison at its demo size, write the report"
 	@echo "make test    set up and run the test suite"
 	@echo "make check   lint, types and tests"
-	@echo "make drill   kill and disturb sweeps for minutes, and see that nothing shows it"
-	@echo "make gpu     check and time everything on this machine's GPU, in $(GPU_MINUTES) minutes"
-	@echo "make gpu-wheels  fetch the small packages that 'make gpu' takes along to a machine without network"
+	@echo "make drill   kill and disturb sweeps for minutes; check that the results do not change"
+	@echo "make gpu     check and time everything on this machine's GPU within $(GPU_MINUTES) minutes"
+	@echo "make gpu-wheels  download the small packages that 'make gpu' installs on a machine without network"
 	@echo "make clean   remove the virtual environment (data, runs and reports stay)"
 
 # Written last, so that an interrupted installation is done again.
@@ -43,7 +43,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8
 
-# Faults injected for minutes; docs/faults.md says which.
+# Takes minutes; docs/faults.md lists the injected faults.
 drill: $(VENV)/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'drill or slow' tests/drills tests/unit/tracking -n auto
 
@@ -56,7 +56,7 @@ types: $(VENV)/.installed
 
 check: lint types test
 
-# Wheels are unpacked beside the checkout: the other machine's own packages stay as they are.
+# Wheels go to .gpu-site in the checkout; the machine's own packages stay unchanged.
 gpu:
 	@set -e; if ls .wheels/*.whl >/dev/null 2>&1; then \
 		$(GPU_PYTHON) -m pip install --quiet --no-index --no-deps --upgrade --target .gpu-site .wheels/*.whl; \
