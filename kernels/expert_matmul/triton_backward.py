@@ -89,7 +89,7 @@ def input_gradient(
         weight_GXY: Shape [G, X, Y], dtype of `x_RX`.
         routed: Slots and options.
         slots: Map of slots to rows.
-        config: Tile to take; by the rule, or measured, if left out.
+        config: Tile; chosen by the rule or the autotuner if left out.
     """
     other = None if routed.gate_S is None else x_RX
     per = (slots.per_output, slots.per_input)
@@ -97,14 +97,13 @@ def input_gradient(
 
 
 def fitting_tiles(x_RX: Tensor, like_GXY: Tensor) -> tuple[triton.Config, ...]:
-    """Return the tiles that fit the gradient of weights, that of the rule first.
+    """Return the tiles that fit the gradient of weights, the rule's choice first.
 
     Args:
         x_RX: As given to `weight_gradient`.
         like_GXY: As given to `weight_gradient`.
     """
-    problem = _problem_of(x_RX, like_GXY)
-    return tiles.weight_gradient_tiles(problem)
+    return tiles.weight_gradient_tiles(_problem_of(x_RX, like_GXY))
 
 
 def _problem_of(x_RX: Tensor, like_GXY: Tensor) -> tiles.Problem:
@@ -128,11 +127,11 @@ def weight_gradient(
         like_GXY: Shape [G, X, Y], any float dtype: the weights.
         routed: Slots and options.
         slots: Map of slots to rows.
-        config: Tile to take; by the rule if left out.
+        config: Tile; the rule's choice if left out.
     """
     G, X, Y = like_GXY.shape
     device, problem = x_RX.device, _problem_of(x_RX, like_GXY)
-    config = config or fitting_tiles(x_RX, like_GXY)[0]
+    config = config or tiles.weight_gradient_tiles(problem)[0]
     n_splits = tiles.n_splits(config, problem, tiles.bucket_of(routed.n_slots, G))
     out_GXY = torch.empty((G, X, Y), dtype=like_GXY.dtype, device=device)
     written = out_GXY

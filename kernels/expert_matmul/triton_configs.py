@@ -106,16 +106,16 @@ def _shared_memory(device_index: int) -> int:
     return int(utils.get_device_properties(device_index)["max_shared_mem"])
 
 
-# Choosing takes longer than launching, and a step chooses for every layer.
+# Cached: the rule takes longer than a launch, and a step applies it in every layer.
 @cache
 def product_tiles(problem: Problem) -> tuple[Config, ...]:
-    """Return the tiles that fit products of rows, that of the rule first."""
+    """Return the tiles that fit products of rows, the rule's choice first."""
     return _chosen_first(product_configs(problem), problem)
 
 
 @cache
 def weight_gradient_tiles(problem: Problem) -> tuple[Config, ...]:
-    """Return the tiles that fit the gradient of weights, that of the rule first."""
+    """Return the tiles that fit the gradient of weights, the rule's choice first."""
     return _chosen_first(weight_gradient_configs(problem), problem)
 
 

@@ -256,7 +256,7 @@ def multiply_rows(
         routed: Slots and options.
         per: Slots that read a row of x, and slots that are added to a row of the output.
         other: Shape [S / per[1], O], contiguous, or None.
-        config: Tile to take; by the rule, or measured, if left out.
+        config: Tile; chosen by the rule or the autotuner if left out.
 
     Returns:
         Shape [S / per[1], O], dtype of `x_RI`; and shape [S], float32, empty without `other`.
@@ -300,13 +300,13 @@ def _config_of(
 def fitting_tiles(
     x_RI: Tensor, weight_GIO: Tensor, routed: Routed, *, has_dots: bool = False
 ) -> tuple[triton.Config, ...]:
-    """Return the tiles that fit a product of rows, that of the rule first.
+    """Return the tiles that fit a product of rows, the rule's choice first.
 
     Args:
         x_RI: As given to `multiply_rows`.
         weight_GIO: As given to `multiply_rows`.
         routed: As given to `multiply_rows`.
-        has_dots: Products are multiplied with rows of `other`.
+        has_dots: True if `multiply_rows` is given `other`.
     """
     problem = tiles.Problem(
         tiles.bucket_of(routed.n_slots, routed.n_groups),

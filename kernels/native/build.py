@@ -78,11 +78,11 @@ def library_path() -> Path:
 
 
 def cache_dir() -> Path:
-    """Return the folder of built kernels: that of the environment, else the user's cache.
+    """Return the folder of built kernels: the environment's, else one in the user's cache.
 
     Raises:
-        KernelUnavailableError: If neither is known. A folder that others may write to would not do:
-            what it holds is loaded into the process.
+        KernelUnavailableError: If neither is known. Shared folders are no substitute: others could
+            place libraries there, which this process would load.
     """
     named = os.environ.get(CACHE_VARIABLE)
     if named:
@@ -92,7 +92,7 @@ def cache_dir() -> Path:
         return Path(base) / "switchhead_kernels"
     try:
         return Path.home() / ".cache" / "switchhead_kernels"
-    except RuntimeError:  # a user without HOME and without an entry in the system's list
+    except RuntimeError:  # no HOME and no entry in the password database
         raise KernelUnavailableError(
             f"the home folder is not known; set HOME, XDG_CACHE_HOME or {CACHE_VARIABLE}"
         ) from None

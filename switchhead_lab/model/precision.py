@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor
 
-# Costs are counted on it. (Older compilers cannot trace torch's own question for autocast.)
+# Used to count costs. (torch.compile in older versions cannot trace `is_autocast_available`.)
 _WITHOUT_AUTOCAST = ("meta",)
 
 

@@ -147,7 +147,7 @@ def _weigh(
     scores_XTS = shift_to_keys(by_distance_XTR, key_XSP.shape[1])
     scores_XTS.baddbmm_(query_XTP, key_XPS)
     _add_mask(scores_XTS, mask, n_sequences)
-    # CUDA's autocast returns float32 unless a type is given; the backward pass needs one type.
+    # CUDA's autocast would return float32; the backward pass needs matching types.
     return torch.softmax(scores_XTS, dim=-1, dtype=scores_XTS.dtype)
 
 

@@ -47,7 +47,7 @@ class ExpertChoice:
     def at_tokens(self, is_token_BT: Tensor | None) -> "ExpertChoice":
         """Return the choice with padding left out; itself where there is none.
 
-        A device sync: the number of tokens is read. Not for use within a training step.
+        Reads the number of tokens, a device sync: do not use it within a training step.
 
         Args:
             is_token_BT: False for padding, one entry for each row of the choice.
@@ -61,11 +61,11 @@ class ExpertChoice:
 class RoutedChoice(NamedTuple):
     """A choice with its bookkeeping, for the projections of one layer.
 
-    Layers return the choice alone: bookkeeping cannot leave a compiled block.
+    Layers return only the choice: a compiled block cannot return the bookkeeping.
 
     Attributes:
         choice: The experts chosen.
-        routing: The choice as `expert_matmul` takes it; shared by all projections that follow it.
+        routing: The choice in the form that `expert_matmul` takes, shared by all projections.
     """
 
     choice: ExpertChoice

@@ -91,7 +91,7 @@ def plan_sequences(
     )
 
 
-# Nothing is dropped: a captured step reads the addresses of its table and mask at every replay.
+# Unbounded: a captured step reads its table and mask at the same addresses at every replay.
 @cache
 def _constants(
     positions: PositionsConfig,

@@ -34,8 +34,8 @@ class ModelOutput:
         output: The output layer.
         memory: Memory for the next chunk, one tensor per layer; empty without memory.
         auxiliary_loss: Scalar to add to the training loss; None where no layer has one.
-        choices: Choices of experts by router, e.g. "blocks.0.attention.value_router"; padding
-            included.
+        choices: Choices of experts by router, e.g. "blocks.0.attention.value_router", including
+            those of padding.
     """
 
     hidden_BTD: Tensor

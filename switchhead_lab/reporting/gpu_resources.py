@@ -19,35 +19,41 @@ _PARTS = ("steps", "compiled")
 def read_gpu_resources(sweep: Sweep, reports_dir: Path) -> tuple[Resources, ...]:
     """Read the steps of a sweep's models in recorded runs, one table for each card.
 
-    A step is found by what its time depends on, whichever sweep it was timed for: architecture,
-    vocabulary and batch.
+    Steps are matched by architecture, vocabulary and batch, so timings of another sweep count too.
 
     Args:
-        sweep: The sweep at one size; candidates of its search are left out.
+        sweep: The sweep at one size; candidates of its search have no rows.
         reports_dir: Folder of all reports.
 
     Raises:
         RecordError: If a run's file is damaged or of another version.
     """
-    found = []
-    for path, results in read_gpu_runs(reports_dir):
-        try:
-            steps = list(_steps_of(sweep, results))
-            if steps:
-                name = f"resources-{path.parent.name}"
-                found.append(
-                    Resources(name, _grid(sweep, steps), _caption(results), source_of(path))
-                )
-        except (KeyError, TypeError) as error:
-            raise RecordError(
-                f"{path}: no GPU run of this version ({error}); run the GPU command again"
-            ) from None
-    return tuple(found)
+    runs = list(read_gpu_runs(reports_dir))
+    names = _names_by_step(sweep) if runs else {}
+    tables = (_resources(sweep, names, path, results) for path, results in runs)
+    return tuple(table for table in tables if table is not None)
 
 
-def _steps_of(sweep: Sweep, results: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield model, mode and figures of every timed step of a sweep's declared models."""
-    names = _names_by_step(sweep)
+def _resources(
+    sweep: Sweep, names: dict[str, str], path: Path, results: dict[str, Any]
+) -> Resources | None:
+    """Return one run's table; None if it timed none of the models."""
+    try:
+        steps = list(_steps_of(names, results))
+        if not steps:
+            return None
+        grid, caption = _grid(sweep, steps), _caption(results)
+    except (KeyError, TypeError) as error:
+        raise RecordError(
+            f"{path}: no GPU run of this version ({error}); run the GPU command again"
+        ) from None
+    return Resources(f"resources-{path.parent.name}", grid, caption, source_of(path))
+
+
+def _steps_of(
+    names: dict[str, str], results: dict[str, Any]
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield model, mode and figures of every timed step whose id has a name."""
     for part in results["parts"]:
         if part["name"] not in _PARTS:
             continue
@@ -122,6 +128,6 @@ def _caption(results: dict[str, Any]) -> str:
     return (
         f"Median of whole training steps, each model alone on {device} (driver {driver}, CUDA "
         f"{cuda}, PyTorch {torch}, Triton {triton}; commit {commit[:12]}), {precision}; memory is "
-        "the peak that was allocated. Captured steps are replayed as one CUDA graph. The paper's "
-        "ratios are those of Table 5, measured on other cards without graphs."
+        "the peak allocation. Captured steps are replayed as one CUDA graph. The paper's ratios "
+        "are those of Table 5, measured on other cards without graphs."
     )

@@ -53,7 +53,7 @@ def read_resources(sweep: Sweep, reports_dir: Path) -> Resources | None:
 
 
 def source_of(path: Path) -> dict[str, str]:
-    """Return what a report's provenance says of a file with timings."""
+    """Return the entry for a file with timings in a report's provenance."""
     return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
@@ -103,7 +103,7 @@ def paper_row(sweep: Sweep, name: str) -> dict[str, Any]:
     """Return Table 5's row for a model of a sweep: the baseline's, SwitchHead's or MoA's.
 
     Args:
-        sweep: The sweep; its paper row says which size is meant.
+        sweep: The sweep; its paper row determines the size.
         name: Name of the model, or title of a candidate.
 
     Returns:

@@ -1,7 +1,7 @@
 """A training step recorded once and replayed as one launch: a CUDA graph of the whole step.
 
-A step of a small model is more than a thousand kernels of microseconds each; launched one by one
-from Python they take longer to launch than to run.
+A step of a small model has more than a thousand kernels of a few microseconds, which take longer to
+launch from Python than to run.
 """
 
 import gc
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from switchhead_lab.model.transformer import Memory
 
-# Eager steps of one signature before it is recorded: kernels are built and tuned, moments made.
+# Eager steps before capture: they compile and tune kernels and allocate optimiser moments.
 _N_EAGER_STEPS = 3
 
 MicroBatches = list[tuple[Tensor, Tensor]]
@@ -21,7 +21,7 @@ MicroBatches = list[tuple[Tensor, Tensor]]
 
 
 class TakenStep(NamedTuple):
-    """What a step leaves behind, on the device; nothing has waited for it yet.
+    """Results of a step, on the device; not synchronised yet.
 
     Attributes:
         loss_sum: Scalar: the summed loss in nats.
@@ -35,14 +35,14 @@ class TakenStep(NamedTuple):
 
 
 TakeStep = Callable[[MicroBatches, int, list[Memory]], TakenStep]
-"""Takes a step from micro-batches, the number of targets, and the memory of each micro-batch."""
+"""Takes a step, given micro-batches, the number of targets, and each micro-batch's memory."""
 
 
 class StepGraph(Protocol):
     """A recording of device work that reads and writes the same memory at every replay."""
 
     def run_eagerly(self, step: Callable[[], TakenStep]) -> TakenStep:
-        """Take a step that is not recorded, on the stream of the recording."""
+        """Take a step without recording it, on the stream used for recording."""
 
     def capture(self, step: Callable[[], TakenStep]) -> None:
         """Record a step without taking it."""
@@ -52,9 +52,9 @@ class StepGraph(Protocol):
 
 
 class CudaStepGraph:
-    """A CUDA graph, with eager steps on the stream that it is captured on.
+    """A CUDA graph; eager steps run on the stream that it is captured on.
 
-    Gradient buffers and their streams are then those of the capture from the start.
+    Gradients are thus accumulated on the capture's stream from the start.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -63,7 +63,7 @@ class CudaStepGraph:
         self._taken: TakenStep | None = None
 
     def run_eagerly(self, step: Callable[[], TakenStep]) -> TakenStep:
-        """Take a step that is not recorded."""
+        """Take a step without recording it."""
         current = torch.cuda.current_stream(self._stream.device)
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
@@ -74,13 +74,13 @@ class CudaStepGraph:
     def capture(self, step: Callable[[], TakenStep]) -> None:
         """Record a step without taking it."""
         was_collecting = gc.isenabled()
-        # A graph that were collected now would be freed in the middle of this one.
+        # Collecting an older graph would free it during this capture.
         gc.disable()
         try:
             with torch.cuda.graph(self._graph, stream=self._stream):
                 self._taken = step()
         except RuntimeError as error:
-            # The end of a failed capture raises another error in place of the one that matters.
+            # Ending a failed capture raises an error of its own, which hides the cause.
             if isinstance(error.__context__, torch.OutOfMemoryError):
                 raise error.__context__ from None
             raise
@@ -96,16 +96,16 @@ class CudaStepGraph:
 
 
 class RepeatedStep:
-    """Stand-in for a graph where there is none: calls the recorded step again.
+    """Stand-in for a graph on other devices: calls the recorded step again.
 
-    It reads the same buffers as a graph would, so what goes in and out can be tested on a CPU.
+    It reads the same buffers as a graph, so copies into and out of them can be tested on a CPU.
     """
 
     def __init__(self) -> None:
         self._step: Callable[[], TakenStep] | None = None
 
     def run_eagerly(self, step: Callable[[], TakenStep]) -> TakenStep:
-        """Take a step that is not recorded."""
+        """Take a step without recording it."""
         return step()
 
     def capture(self, step: Callable[[], TakenStep]) -> None:
@@ -113,20 +113,20 @@ class RepeatedStep:
         self._step = step
 
     def replay(self) -> TakenStep:
-        """Take the step that was kept."""
+        """Take the kept step."""
         assert self._step is not None, "captured before it is replayed"
         return self._step()
 
 
 class CapturedStep:
-    """Takes steps as `take` does; from the fourth of one signature on, by replaying a graph.
+    """Takes steps like `take`, but replays a graph from the fourth step of one signature on.
 
-    A signature is the shapes of micro-batches and memories. The first one that repeats is
-    captured; others, such as the first steps of a stream, whose memory is not full, stay eager.
+    A signature is the shapes of micro-batches and memories. Only the first to reach its fourth step
+    is captured; others stay eager, such as the first steps of a stream, with memory not yet full.
 
     Args:
-        take: Takes a step; may not wait for the device.
-        graph: Records it.
+        take: Takes a step without a device sync.
+        graph: Records the step.
     """
 
     def __init__(self, take: TakeStep, graph: StepGraph) -> None:
@@ -137,7 +137,7 @@ class CapturedStep:
         self._memories: list[Memory] = []
 
     def __call__(self, parts: MicroBatches, n_targets: int, memories: list[Memory]) -> TakenStep:
-        """Take a step; tensors of the result may be overwritten by the next call."""
+        """Take a step; the next call may overwrite tensors of the result."""
         signature = _signature(parts, n_targets, memories)
         if self._captured is None and self._n_seen.get(signature, 0) >= _N_EAGER_STEPS:
             self._capture(parts, n_targets, memories)
@@ -159,7 +159,7 @@ class CapturedStep:
 
 
 def step_graph(device: torch.device) -> StepGraph:
-    """Return what records steps on a device."""
+    """Return an empty recording for a device."""
     return CudaStepGraph(device) if device.type == "cuda" else RepeatedStep()
 
 
