@@ -1,13 +1,8 @@
-import multiprocessing
-import os
-import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import optuna
 import pytest
-import sqlalchemy
-from sqlalchemy import event
+from sql_kills import run_until_statement
 
 from switchhead_lab.config.files import parse
 from switchhead_lab.config.sweep import Study, Sweep
@@ -44,28 +39,6 @@ def open_in(folder: Path) -> SearchStudy:
     return open_study(f"sqlite:///{folder}/optuna.db", sweep, sweep.study, folder)
 
 
-def run_until_statement(action: Callable[[], object], number: int) -> None:
-    """Run something in a child that is killed before its n-th SQL statement, or at its end."""
-
-    def kill_self(*_arguments: object) -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    def run() -> None:
-        seen = iter(range(number))
-        event.listen(
-            sqlalchemy.Engine,
-            "before_cursor_execute",
-            lambda *_: kill_self() if next(seen, None) is None else None,
-        )
-        action()
-        kill_self()
-
-    child = multiprocessing.get_context("fork").Process(target=run)
-    child.start()
-    child.join(60)
-    assert child.exitcode == -signal.SIGKILL
-
-
 @pytest.mark.parametrize("number", [0, 26, 48, 60, 90])
 def test_a_kill_while_the_storage_is_made_leaves_one_that_works(
     tmp_path: Path, number: int
@@ -78,7 +51,7 @@ def test_a_kill_while_the_storage_is_made_leaves_one_that_works(
     assert not list(tmp_path.glob(".*.new*"))
 
 
-def test_a_storage_left_half_made_in_place_is_told_apart(tmp_path: Path) -> None:
+def test_a_half_made_storage_is_recognised(tmp_path: Path) -> None:
     path = tmp_path / "optuna.db"
     run_until_statement(lambda: optuna.storages.RDBStorage(f"sqlite:///{path}"), 25)
     before = path.read_bytes()

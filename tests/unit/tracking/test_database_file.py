@@ -1,15 +1,10 @@
 import errno
-import multiprocessing
-import os
-import signal
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-import sqlalchemy
-from sqlalchemy import event
+from sql_kills import kill_self, run_until_killed, run_until_statement
 
 from switchhead_lab.errors import WorkspaceError
 from switchhead_lab.tracking import database_file
@@ -17,36 +12,10 @@ from switchhead_lab.tracking.database_file import create_database, has_rows, is_
 from switchhead_lab.tracking.mlflow_environment import quiet_environment
 from switchhead_lab.tracking.mlflow_store import MlflowStore, load_mlflow, prepare_database
 
-# MLflow's own use of SQLAlchemy.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
-
 
 def build(uri: str) -> None:
     with closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as connection:
         connection.execute("CREATE TABLE made (x)")
-
-
-def kill_self() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def kill_at_statement(number: int) -> None:
-    """Let this process be killed before its n-th SQL statement."""
-    seen = iter(range(number))
-
-    def count(*_arguments: object) -> None:
-        if next(seen, None) is None:
-            kill_self()
-
-    event.listen(sqlalchemy.Engine, "before_cursor_execute", count)
-
-
-def run_until_killed(action: Callable[[], None]) -> None:
-    """Run something that kills its process, in a child that has everything imported."""
-    child = multiprocessing.get_context("fork").Process(target=action)
-    child.start()
-    child.join(60)
-    assert child.exitcode == -signal.SIGKILL
 
 
 def test_a_database_appears_whole(tmp_path: Path) -> None:
@@ -121,13 +90,7 @@ def test_a_kill_while_the_schema_is_made_leaves_a_workspace_that_works(
 ) -> None:
     path, artifacts = tmp_path / "mlflow.db", tmp_path / "artifacts"
     load_mlflow()
-
-    def create() -> None:
-        kill_at_statement(number)
-        prepare_database(f"sqlite:///{path}", artifacts, "test")
-        kill_self()
-
-    run_until_killed(create)
+    run_until_statement(lambda: prepare_database(f"sqlite:///{path}", artifacts, "test"), number)
     assert is_empty(path)
     prepare_database(f"sqlite:///{path}", artifacts, "test")
     assert has_rows(path, "experiments")
@@ -161,17 +124,12 @@ def test_a_kill_at_the_rename_leaves_a_workspace_that_works(
     assert not list(tmp_path.glob(".*.new*"))
 
 
-@pytest.mark.parametrize("number", [40])
-def test_a_database_left_half_made_in_place_is_told_apart(tmp_path: Path, number: int) -> None:
+def test_a_half_made_database_is_recognised(tmp_path: Path) -> None:
     path = tmp_path / "mlflow.db"
     quiet_environment()
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    def create_in_place() -> None:
-        kill_at_statement(number)
-        SqlAlchemyStore(f"sqlite:///{path}", str(tmp_path))
-
-    run_until_killed(create_in_place)
+    run_until_statement(lambda: SqlAlchemyStore(f"sqlite:///{path}", str(tmp_path)), 40)
     before = path.read_bytes()
     with pytest.raises(WorkspaceError, match=r"half-made.*move it aside.*`lab runs sync`"):
         MlflowStore(f"sqlite:///{path}", "test", tmp_path / "artifacts")
