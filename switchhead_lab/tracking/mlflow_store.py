@@ -108,10 +108,6 @@ class MlflowStore:
         path = database_path(self._tracking_uri)
         return path is not None and path.resolve().is_relative_to(self._artifact_dir.parent)
 
-    def find(self, tag: str, value: str) -> "Run | None":
-        """Return the first run that carries a tag with this value."""
-        return next(self._search(f"tags.`{tag}` = '{value}'"), None)
-
     def remove_orphans(self, runs_dir: Path) -> None:
         """Move runs and parent runs that are no longer on disk to MLflow's trash.
 

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from run_makers import MakePoint, MakeRun, OpenRun, WriteSweep
 
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.sweep import Sweep
@@ -24,7 +25,13 @@ from switchhead_lab.tracking.run_dir import RunDir
 from switchhead_lab.tracking.sweep_record import SweepMember, SweepRecord, write_sweep_record
 
 TOKENS_PER_STEP = 64
-MakeRun = Callable[..., RunRecord]
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if item.path.name.startswith(("test_mlflow_", "test_database_file")):
+        # MLflow's own use of SQLAlchemy.
+        noload = "ignore:The ``noload`` loader:DeprecationWarning"
+        item.add_marker(pytest.mark.filterwarnings(noload))
 
 
 def point(step: int, value: float = 0.0, time: float = 1_700_000_000.25) -> MetricPoint:
@@ -52,7 +59,7 @@ def result_of(perplexity: float = 2.5) -> RunResult:
 
 
 @pytest.fixture
-def make_point() -> Callable[..., MetricPoint]:
+def make_point() -> MakePoint:
     """Make a point of a step; its time follows from the step, its value can be given."""
     return point
 
@@ -70,9 +77,7 @@ def runs_dir(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def open_run(
-    runs_dir: Path, tiny_config: Callable[..., RunConfig]
-) -> Iterator[Callable[..., RunDir]]:
+def open_run(runs_dir: Path, tiny_config: Callable[..., RunConfig]) -> Iterator[OpenRun]:
     """Start an attempt of a run; keyword arguments go into its configuration."""
     opened: list[RunDir] = []
 
@@ -92,7 +97,7 @@ def open_run(
 
 
 @pytest.fixture
-def make_run(open_run: Callable[..., RunDir]) -> MakeRun:
+def make_run(open_run: OpenRun) -> MakeRun:
     """Make a run directory with three points."""
 
     def make(
@@ -111,8 +116,8 @@ def make_run(open_run: Callable[..., RunDir]) -> MakeRun:
 
 
 @pytest.fixture
-def write_sweep(runs_dir: Path) -> Callable[..., SweepRecord]:
-    """Write the record of a sweep with the given runs."""
+def write_sweep(runs_dir: Path) -> WriteSweep:
+    """Write the record of a sweep with these runs."""
 
     def write(name: str, runs: list[RunRecord], started_at: float = 1.0) -> SweepRecord:
         record = sweep_of(name, runs, started_at)

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow_runs import find_sweep, parent_of
+from run_makers import MakeRun, WriteSweep
 
 from switchhead_lab.tracking.mlflow_bounds import (
     FILE_BOUNDS,
@@ -24,11 +26,6 @@ from switchhead_lab.tracking.record import RunRecord
 from switchhead_lab.tracking.sweep_record import SweepRecord, sweep_record_path
 from switchhead_lab.tracking.unsynced import is_unsynced, unsynced_notice
 
-# MLflow's own use of SQLAlchemy.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
-
-MakeRun = Callable[..., RunRecord]
-WriteSweep = Callable[..., SweepRecord]
 BOUNDS = Bounds(failing_seconds=0.6, retry_seconds=0.4)
 GENEROUS_SECONDS = 20.0  # a busy machine, against minutes without bounds
 N_RUNS = 4
@@ -193,12 +190,8 @@ def test_a_tracker_that_is_back_at_the_end_of_a_sweep_gets_everything(
     clock.is_hanging = False
     index.finish_sweep(folder, "finished")
     assert [is_unsynced(path) for path in (folder, *(run.directory for run in runs))] == [False] * 3
-    parent = store.find("lab.sweep_id", folder.name)
-    assert parent is not None
-    for run in runs:
-        found = store.find("lab.run_hash", run.run_hash)
-        assert found is not None
-        assert found.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    parent = find_sweep(store, sweep)
+    assert [parent_of(store, run) for run in runs] == [parent.info.run_id] * 2
 
 
 def test_failures_use_up_an_allowance_and_a_sweep_renews_it() -> None:

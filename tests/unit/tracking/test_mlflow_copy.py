@@ -1,9 +1,9 @@
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from run_makers import MakeRun, OpenRun, WriteSweep
 
 from switchhead_lab.tracking.mlflow_copy import (
     MlflowCopy,
@@ -15,10 +15,7 @@ from switchhead_lab.tracking.mlflow_copy import (
     user_tags,
 )
 from switchhead_lab.tracking.mlflow_fields import MetricRow
-from switchhead_lab.tracking.record import RunRecord
-from switchhead_lab.tracking.sweep_record import SweepRecord, sweep_id
-
-MakeRun = Callable[..., RunRecord]
+from switchhead_lab.tracking.sweep_record import sweep_id
 
 DISK = MlflowCopy(
     status="FINISHED",
@@ -78,9 +75,7 @@ def test_the_copy_of_a_run_has_its_times(make_run: MakeRun) -> None:
     assert copy_of_run(killed, None, "interrupted").end_ms == 1_700_000_003_250
 
 
-def test_a_resumed_run_began_with_its_first_attempt(
-    make_run: MakeRun, open_run: Callable[..., object]
-) -> None:
+def test_a_resumed_run_began_with_its_first_attempt(make_run: MakeRun, open_run: OpenRun) -> None:
     first = make_run("interrupted")
     open_run()
     again = copy_of_run(
@@ -89,9 +84,7 @@ def test_a_resumed_run_began_with_its_first_attempt(
     assert again.start_ms == round(first.status.started_at * 1000)
 
 
-def test_the_copy_of_a_sweep_has_its_times(
-    make_run: MakeRun, write_sweep: Callable[..., SweepRecord]
-) -> None:
+def test_the_copy_of_a_sweep_has_its_times(make_run: MakeRun, write_sweep: WriteSweep) -> None:
     record = write_sweep("sweep", [make_run()], 3.5)
     copy = copy_of_sweep(record, "finished")
     assert (copy.start_ms, copy.end_ms, copy.status) == (3500, 3500, "FINISHED")

@@ -1,6 +1,8 @@
 import math
 from collections.abc import Callable
 
+from run_makers import MakeRun
+
 from switchhead_lab.config.part import Part
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.tracking.mlflow_fields import (
@@ -10,9 +12,7 @@ from switchhead_lab.tracking.mlflow_fields import (
     result_rows,
     run_tags,
 )
-from switchhead_lab.tracking.record import MetricPoint, RunRecord
-
-MakeRun = Callable[..., RunRecord]
+from switchhead_lab.tracking.record import MetricPoint
 
 
 class Inner(Part):

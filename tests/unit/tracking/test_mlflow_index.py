@@ -4,14 +4,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow_runs import find_run, history
+from run_makers import MakePoint, MakeRun, OpenRun, WriteSweep
 
 from switchhead_lab.tracking import mlflow_index
 from switchhead_lab.tracking.liveness import run_lock
+from switchhead_lab.tracking.mlflow_copy import MlflowCopy
 from switchhead_lab.tracking.mlflow_environment import ENVIRONMENT
 from switchhead_lab.tracking.mlflow_index import (
     MlflowIndex,
@@ -21,34 +23,11 @@ from switchhead_lab.tracking.mlflow_index import (
 )
 from switchhead_lab.tracking.mlflow_store import MlflowStore
 from switchhead_lab.tracking.record import (
-    MetricPoint,
-    RunRecord,
     RunResult,
     read_mlflow_link,
     read_run,
 )
-from switchhead_lab.tracking.run_dir import RunDir
-from switchhead_lab.tracking.sweep_record import SweepRecord
 from switchhead_lab.tracking.unsynced import is_unsynced
-
-# MLflow's own use of SQLAlchemy.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
-
-MakeRun = Callable[..., RunRecord]
-OpenRun = Callable[..., RunDir]
-MakePoint = Callable[..., MetricPoint]
-WriteSweep = Callable[..., SweepRecord]
-
-
-def history(store: MlflowStore, run_id: str, key: str) -> list[tuple[int, float]]:
-    metrics = store.client.get_metric_history(run_id, key)
-    return [(metric.step, metric.value) for metric in metrics]
-
-
-def mlflow_run(store: MlflowStore, record: RunRecord) -> Any:
-    found = store.find("lab.run_hash", record.run_hash)
-    assert found is not None
-    return found
 
 
 def fail(*_arguments: object) -> None:
@@ -67,7 +46,7 @@ def test_a_run_is_mirrored_as_it_goes(
     monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **_: looked_up.append(a) or [])
     run = open_run()
     mirror = index.start_run(read_run(run.path))
-    started = mlflow_run(store, read_run(run.path))
+    started = find_run(store, read_run(run.path))
     assert started.info.status == "RUNNING"
     assert started.data.params["model.d_model"] == "16"
     for step in (1, 2, 3):
@@ -76,7 +55,7 @@ def test_a_run_is_mirrored_as_it_goes(
     run.finish(result)
     mirror.finish("finished")
 
-    ended = mlflow_run(store, read_run(run.path))
+    ended = find_run(store, read_run(run.path))
     run_id = ended.info.run_id
     assert run_id == started.info.run_id
     assert ended.info.status == "FINISHED"
@@ -108,20 +87,20 @@ def test_every_end_has_its_status(
 ) -> None:
     record = make_run(state)
     index.start_run(record).finish(state)
-    run = mlflow_run(store, record)
+    run = find_run(store, record)
     assert run.info.status == status
     assert run.data.tags["lab.state"] == state
 
 
-def test_a_resumed_run_continues_its_mlflow_run(
+def test_a_resumed_run_continues_its_find_run(
     index: MlflowIndex, store: MlflowStore, make_run: MakeRun, open_run: OpenRun
 ) -> None:
     first = make_run("interrupted")
     index.start_run(first, "parent").finish("interrupted")
-    before = mlflow_run(store, first)
+    before = find_run(store, first)
     again = read_run(open_run().path)
     index.start_run(again, "parent")
-    after = mlflow_run(store, again)
+    after = find_run(store, again)
     assert after.info.run_id == before.info.run_id
     assert after.info.status == "RUNNING"
     assert after.data.tags["lab.attempt"] == "2"
@@ -151,9 +130,9 @@ def test_replaying_twice_changes_nothing(
 ) -> None:
     record = make_run()
     assert sync_run(index, record, "parent")
-    first = mlflow_run(store, record)
+    first = find_run(store, record)
     assert sync_run(index, record)
-    second = mlflow_run(store, record)
+    second = find_run(store, record)
     assert second.info.run_id == first.info.run_id
     assert second.data == first.data or second.data.to_dictionary() == first.data.to_dictionary()
     assert second.data.tags["mlflow.parentRunId"] == "parent"
@@ -161,6 +140,28 @@ def test_replaying_twice_changes_nothing(
     for key in ("train/loss_nats", "by_tokens/train/loss_nats"):
         assert len(history(store, first.info.run_id, key)) == 3
     assert len(history(store, first.info.run_id, "result/n_steps")) == 1
+
+
+def test_metrics_are_read_only_where_a_copy_is_compared(
+    index: MlflowIndex, store: MlflowStore, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = make_run()
+    reads: list[str] = []
+    original = type(store).read
+
+    def read(self: MlflowStore, run: Any) -> MlflowCopy:
+        reads.append(run.info.run_id)
+        return original(self, run)
+
+    monkeypatch.setattr(MlflowStore, "read", read)
+    with monkeypatch.context() as unreadable:
+        unreadable.setattr(type(record), "metrics", lambda _record: pytest.fail("read at the start"))
+        mirror = index.start_run(record)
+    assert len(reads) == 0
+    mirror.finish("finished")
+    assert len(reads) == 2  # what is missing, and whether it arrived
+    assert sync_run(index, record)
+    assert len(reads) == 3
 
 
 def test_a_replay_drops_what_the_run_directory_does_not_have(
@@ -179,7 +180,7 @@ def test_a_replay_drops_what_the_run_directory_does_not_have(
     run.close("failed", 2)
     record = read_run(run.path)
     assert sync_run(index, record)
-    found = mlflow_run(store, record)
+    found = find_run(store, record)
     assert history(store, found.info.run_id, "train/loss_nats") == [(1, 3.0), (2, 7.0)]
     assert found.data.tags["mlflow.parentRunId"] == "parent"
     assert read_mlflow_link(run.path)["run_id"] == found.info.run_id
@@ -191,10 +192,10 @@ def test_a_replay_leaves_the_points_of_a_live_run(
     run = open_run()
     run.add(make_point(1))
     mirror = index.start_run(read_run(run.path))
-    store.log(mlflow_run(store, read_run(run.path)).info.run_id, [("a", 1.0, 5, 9)])
+    store.log(find_run(store, read_run(run.path)).info.run_id, [("a", 1.0, 5, 9)])
     with run_lock(run.path.parent, read_run(run.path).run_hash):
         assert sync_run(index, read_run(run.path))
-    found = mlflow_run(store, read_run(run.path))
+    found = find_run(store, read_run(run.path))
     assert found.info.status == "RUNNING"
     assert history(store, found.info.run_id, "a") == [(9, 1.0)]
     assert history(store, found.info.run_id, "train/loss_nats") == [(1, 3.0)]
@@ -235,7 +236,7 @@ def test_a_broken_tracker_stops_nothing_and_a_replay_makes_up(
     assert (run.path / "unsynced").read_text(encoding="utf-8") == "ConnectionError: the tracker\n"
     assert sync_run(index, read_run(run.path))
     assert not is_unsynced(run.path)
-    found = mlflow_run(store, read_run(run.path))
+    found = find_run(store, read_run(run.path))
     assert found.info.status == "FINISHED"
     assert len(history(store, found.info.run_id, "train/loss_nats")) == 3
 
@@ -263,7 +264,7 @@ def test_a_tracker_that_comes_back_is_complete_at_the_end(
     run.finish(result)
     mirror.finish("finished")
     assert not is_unsynced(run.path)
-    found = mlflow_run(store, read_run(run.path))
+    found = find_run(store, read_run(run.path))
     assert history(store, found.info.run_id, "train/loss_nats") == [(1, 3.0), (2, 1.5)]
     assert found.data.tags["mlflow.parentRunId"] == "parent"
 
@@ -297,16 +298,16 @@ def test_a_server_that_is_down_holds_nothing_up_for_long(
     assert os.environ["MLFLOW_LOGGING_LEVEL"] == "ERROR"
 
 
-def test_runs_are_linked_without_mlflow(index: MlflowIndex, make_run: MakeRun) -> None:
+def test_runs_are_linked_without_mlflow(
+    index: MlflowIndex, store: MlflowStore, make_run: MakeRun
+) -> None:
     record = make_run()
     assert read_mlflow_link(record.directory) is None
     index.start_run(record)
-    run = index.attempt(lambda store: store.find("lab.run_hash", record.run_hash))
     link = read_mlflow_link(record.directory)
     assert link is not None
     assert set(link) == {"run_id", "experiment_id", "tracking_uri"}
-    assert run is not None
-    assert link["run_id"] == run.info.run_id
+    assert link["run_id"] == find_run(store, record).info.run_id
 
 
 def test_none_is_an_index_that_does_nothing(

@@ -1,16 +1,17 @@
 """After any interruption, a replay makes MLflow equal to the disk, point by point."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow_runs import all_runs, assert_mirrored, find_run, find_sweep, history
+from run_makers import MakePoint, MakeRun, OpenRun, WriteSweep
 
 from switchhead_lab.errors import RecordError
 from switchhead_lab.tracking import mlflow_index
-from switchhead_lab.tracking.liveness import observed_state, run_lock
-from switchhead_lab.tracking.mlflow_copy import copy_of_run, copy_of_sweep, differences
+from switchhead_lab.tracking.liveness import run_lock
+from switchhead_lab.tracking.mlflow_copy import copy_of_sweep, differences
 from switchhead_lab.tracking.mlflow_index import IN_PROGRESS, MlflowIndex, sync_run
 from switchhead_lab.tracking.mlflow_store import MlflowStore
 from switchhead_lab.tracking.record import (
@@ -19,20 +20,13 @@ from switchhead_lab.tracking.record import (
     RunLabels,
     RunRecord,
     RunResult,
-    read_mlflow_link,
     read_run,
 )
 from switchhead_lab.tracking.run_dir import RunDir
-from switchhead_lab.tracking.sweep_record import SweepRecord, sweep_id, sweep_record_path
+from switchhead_lab.tracking.sweep_record import sweep_record_path
 from switchhead_lab.tracking.unsynced import is_unsynced
 
-# MLflow's own use of SQLAlchemy.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
-
-MakeRun = Callable[..., RunRecord]
-OpenRun = Callable[..., RunDir]
-MakePoint = Callable[..., MetricPoint]
-# A method of MLflow's client and which of its calls fails, with all that follow.
+# A method of MLflow's client, and its first call to fail; later ones fail, too.
 FAULTS = [
     ("search_runs", 0),
     ("search_runs", 1),
@@ -46,18 +40,10 @@ FAULTS = [
 ]
 
 
-def assert_mirrored(store: MlflowStore, directory: Path, n_runs: int = 1) -> None:
-    """MLflow holds one run of a directory, and of it what the disk says."""
-    record = read_run(directory)
-    runs = list(store.client.search_runs([store.experiment_id]))
-    ours = [run for run in runs if run.data.tags.get("lab.run_hash") == record.run_hash]
-    assert (len(runs), len(ours)) == (n_runs, 1)
-    parent_id = ours[0].data.tags.get("mlflow.parentRunId")
-    disk = copy_of_run(record, parent_id, observed_state(record))
-    assert differences(disk, store.read(ours[0])) == []
-    link = read_mlflow_link(directory)
-    assert link is not None
-    assert link["run_id"] == ours[0].info.run_id
+def assert_only_copy(store: MlflowStore, directory: Path) -> Any:
+    """Check that MLflow holds a true copy of one run directory and no other run."""
+    assert len(all_runs(store)) == 1
+    return assert_mirrored(store, directory)
 
 
 def add(run: RunDir, mirror: Any, point: MetricPoint) -> None:
@@ -80,18 +66,17 @@ def test_steps_repeated_after_an_interruption_are_stored_once(
         add(run, mirror, make_point(step))
     run.close("interrupted", 28)
     mirror.finish("interrupted")
-    assert_mirrored(store, run.path)
+    assert_only_copy(store, run.path)
     run = open_run()
     mirror = index.start_run(read_run(run.path))
     run.drop_metrics_after(20)
     add(run, mirror, make_point(25, time=1_700_000_500.0))
-    while_running = store.find("lab.run_hash", read_run(run.path).run_hash)
-    assert while_running is not None
-    history = store.client.get_metric_history(while_running.info.run_id, "train/loss_nats")
-    assert [metric.step for metric in history] == [20, 25]
+    while_running = find_run(store, read_run(run.path))
+    points = history(store, while_running.info.run_id, "train/loss_nats")
+    assert [step for step, _ in points] == [20, 25]
     run.finish(result)
     mirror.finish("finished")
-    assert_mirrored(store, run.path)
+    assert_only_copy(store, run.path)
 
 
 def test_a_killed_attempt_is_complete_after_the_next(
@@ -105,18 +90,16 @@ def test_a_killed_attempt_is_complete_after_the_next(
     mirror = index.start_run(read_run(run.path))
     for step in range(1, 9):
         add(run, mirror, make_point(step))
-    del mirror  # killed: nothing is sent any more
+    del mirror  # as if killed: the rest is never sent
     run = open_run()
     mirror = index.start_run(read_run(run.path))
     for step in range(9, 13):
         add(run, mirror, make_point(step))
     run.finish(result)
     mirror.finish("finished")
-    assert_mirrored(store, run.path)
-    found = store.find("lab.run_hash", read_run(run.path).run_hash)
-    assert found is not None
-    history = store.client.get_metric_history(found.info.run_id, "train/loss_nats")
-    assert [metric.step for metric in history] == list(range(1, 13))
+    found = assert_only_copy(store, run.path)
+    points = history(store, found.info.run_id, "train/loss_nats")
+    assert [step for step, _ in points] == list(range(1, 13))
 
 
 @pytest.mark.parametrize("error", [ConnectionError("down"), KeyboardInterrupt()])
@@ -157,7 +140,7 @@ def test_a_failure_in_any_call_is_marked_and_made_up_for(
     assert is_unsynced(run.path)
     assert sync_run(index, read_run(run.path))
     assert not is_unsynced(run.path)
-    assert_mirrored(store, run.path)
+    assert_only_copy(store, run.path)
 
 
 def test_an_attempt_is_marked_from_its_start_to_its_verified_end(
@@ -228,43 +211,39 @@ def test_runs_of_processes_that_collided_become_one(
     for start in (1, 2, 3):
         store.client.create_run(store.experiment_id, start, tags)
     assert sync_run(index, record)
-    assert_mirrored(store, record.directory)
+    assert_only_copy(store, record.directory)
+
+
+@pytest.fixture
+def synced(index: MlflowIndex, store: MlflowStore, make_run: MakeRun) -> RunRecord:
+    """A copied run whose copy got a tag that is not on disk."""
+    record = make_run()
+    assert sync_run(index, record)
+    store.client.set_tag(find_run(store, record).info.run_id, "lab.obsolete", "1")
+    return record
 
 
 def test_a_rebuilt_run_keeps_a_users_notes(
-    index: MlflowIndex, store: MlflowStore, make_run: MakeRun
+    index: MlflowIndex, store: MlflowStore, synced: RunRecord
 ) -> None:
-    record = make_run()
-    sync_run(index, record)
-    before = store.find("lab.run_hash", record.run_hash)
-    assert before is not None
+    before = find_run(store, synced)
     store.client.set_tag(before.info.run_id, "mlflow.note.content", "the good one")
     store.log(before.info.run_id, [("train/loss_nats", 9.0, 1, 1)])
-    store.client.set_tag(before.info.run_id, "lab.obsolete", "1")
-    sync_run(index, record)
-    assert_mirrored(store, record.directory)
-    after = store.find("lab.run_hash", record.run_hash)
-    assert after is not None
+    sync_run(index, synced)
+    after = assert_only_copy(store, synced.directory)
     assert after.data.tags["mlflow.note.content"] == "the good one"
     assert after.info.run_id != before.info.run_id
 
 
-def test_what_only_mlflow_has_is_put_right_in_place(
-    index: MlflowIndex, store: MlflowStore, make_run: MakeRun
+def test_differences_that_mlflow_can_change_are_corrected_in_place(
+    index: MlflowIndex, store: MlflowStore, synced: RunRecord
 ) -> None:
-    record = make_run()
-    sync_run(index, record)
-    before = store.find("lab.run_hash", record.run_hash)
-    assert before is not None
-    store.client.set_tag(before.info.run_id, "lab.obsolete", "1")
+    before = find_run(store, synced)
     store.client.update_run(before.info.run_id, status="RUNNING", name="renamed")
-    path = record.directory / "labels.json"
+    path = synced.directory / "labels.json"
     path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
-    sync_run(index, record)
-    assert_mirrored(store, record.directory)
-    assert json.loads((record.directory / "mlflow.json").read_text())["run_id"] == (
-        before.info.run_id
-    )
+    sync_run(index, synced)
+    assert assert_only_copy(store, synced.directory).info.run_id == before.info.run_id
 
 
 def test_the_parent_run_of_a_sweep_is_mirrored(
@@ -272,12 +251,11 @@ def test_the_parent_run_of_a_sweep_is_mirrored(
     store: MlflowStore,
     runs_dir: Path,
     make_run: MakeRun,
-    write_sweep: Callable[..., SweepRecord],
+    write_sweep: WriteSweep,
 ) -> None:
     sweep = write_sweep("sweep", [make_run()], 7.25)
     folder = sweep_record_path(runs_dir, sweep.sweep).parent
     index.start_sweep(sweep, folder)
     index.finish_sweep(folder, "interrupted")
-    found = store.find("lab.sweep_id", sweep_id(sweep.sweep))
-    assert found is not None
+    found = find_sweep(store, sweep)
     assert differences(copy_of_sweep(sweep, "interrupted"), store.read(found)) == []

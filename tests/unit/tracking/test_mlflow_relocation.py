@@ -2,15 +2,15 @@
 
 import shutil
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from mlflow_runs import assert_mirrored
+from run_makers import MakeRun
 
 from switchhead_lab.config.workspace import Workspace, WorkspaceSettings
-from switchhead_lab.tracking.mlflow_copy import copy_of_run, differences
 from switchhead_lab.tracking.mlflow_index import (
     EXPERIMENT,
     artifact_dir,
@@ -21,11 +21,6 @@ from switchhead_lab.tracking.mlflow_relocation import is_misplaced
 from switchhead_lab.tracking.mlflow_server import prepare_database
 from switchhead_lab.tracking.mlflow_store import MlflowStore
 from switchhead_lab.tracking.record import RunRecord, read_mlflow_link, read_run
-
-# MLflow's own use of SQLAlchemy.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
-
-MakeRun = Callable[..., RunRecord]
 
 
 def workspace_in(root: Path, tracking_uri: str = "sqlite:///runs/mlflow.db") -> Workspace:
@@ -63,29 +58,30 @@ def run_of(workspace: Workspace, seed: int) -> RunRecord:
     return read_run(path)
 
 
-def assert_mirrored(workspace: Workspace, record: RunRecord) -> None:
-    store = store_of(workspace)
-    found = store.find("lab.run_hash", record.run_hash)
-    assert found is not None
-    assert differences(copy_of_run(record, None, "finished"), store.read(found)) == []
-    assert found.info.artifact_uri.startswith(artifact_dir(workspace).as_uri() + "/")
+def assert_mirrored_in(workspace: Workspace, record: RunRecord) -> None:
+    run = assert_mirrored(store_of(workspace), record.directory)
+    assert record.status.state == "finished"
+    assert run.info.artifact_uri.startswith(artifact_dir(workspace).as_uri() + "/")
+    assert run_link(record)["tracking_uri"] == workspace.tracking_uri
+
+
+def run_link(record: RunRecord) -> dict[str, str]:
     link = read_mlflow_link(record.directory)
     assert link is not None
-    assert link["tracking_uri"] == workspace.tracking_uri
-    assert link["run_id"] == found.info.run_id
+    return link
 
 
 def test_a_moved_workspace_keeps_to_its_present_folder(first: Workspace) -> None:
     moved = workspace_in(first.root.with_name("b"))
-    run_id = (read_mlflow_link(run_of(first, 0).directory) or {})["run_id"]
+    run_id = run_link(run_of(first, 0))["run_id"]
     first.root.rename(moved.root)
     other = make_other_workspace(first.root)
     before = contents(other)
     open_workspace_index(moved).start_run(run_of(moved, 1)).finish("finished")
-    assert_mirrored(moved, run_of(moved, 1))
+    assert_mirrored_in(moved, run_of(moved, 1))
     # Before any replay: the run that was mirrored in the other folder has moved, too.
-    assert_mirrored(moved, run_of(moved, 0))
-    assert (read_mlflow_link(run_of(moved, 0).directory) or {})["run_id"] == run_id
+    assert_mirrored_in(moved, run_of(moved, 0))
+    assert run_link(run_of(moved, 0))["run_id"] == run_id
     assert sync_run(open_workspace_index(moved), run_of(moved, 0))
     assert contents(other) == before
 
@@ -102,7 +98,7 @@ def test_a_folder_that_is_gone_does_not_come_back(first: Workspace) -> None:
     first.root.rename(moved.root)
     for seed in (0, 1):
         assert sync_run(open_workspace_index(moved), run_of(moved, seed))
-        assert_mirrored(moved, run_of(moved, seed))
+        assert_mirrored_in(moved, run_of(moved, seed))
     assert not first.root.exists()
 
 
@@ -112,16 +108,16 @@ def test_a_copied_workspace_leaves_the_first_alone(first: Workspace) -> None:
     before = contents(first.root)
     for seed in (0, 1):
         assert sync_run(open_workspace_index(copied), run_of(copied, seed))
-        assert_mirrored(copied, run_of(copied, seed))
+        assert_mirrored_in(copied, run_of(copied, seed))
     assert contents(first.root) == before
-    assert_mirrored(first, run_of(first, 0))
+    assert_mirrored_in(first, run_of(first, 0))
 
 
 def test_the_interface_shows_a_moved_workspace(first: Workspace) -> None:
     moved = workspace_in(first.root.with_name("b"))
     first.root.rename(moved.root)
     prepare_database(moved.tracking_uri, artifact_dir(moved), EXPERIMENT)
-    assert_mirrored(moved, run_of(moved, 0))
+    assert_mirrored_in(moved, run_of(moved, 0))
 
 
 def test_a_folder_whose_name_begins_alike_is_not_rewritten(first: Workspace) -> None:
@@ -145,7 +141,7 @@ def test_workspaces_that_share_a_database_keep_their_artifacts_apart(
         for workspace in (a, b):
             record = run_of(workspace, 1)
             assert sync_run(open_workspace_index(workspace), record)
-            assert_mirrored(workspace, record)
+            assert_mirrored_in(workspace, record)
 
 
 def test_a_run_with_artifacts_elsewhere_is_made_anew(first: Workspace, tmp_path: Path) -> None:
@@ -153,7 +149,7 @@ def test_a_run_with_artifacts_elsewhere_is_made_anew(first: Workspace, tmp_path:
     with closing(sqlite3.connect(first.runs_dir / "mlflow.db")) as connection, connection:
         connection.execute("UPDATE runs SET artifact_uri = ?", (elsewhere,))
     assert sync_run(open_workspace_index(first), run_of(first, 0))
-    assert_mirrored(first, run_of(first, 0))
+    assert_mirrored_in(first, run_of(first, 0))
     assert not (tmp_path / "elsewhere").exists()
 
 

@@ -18,9 +18,6 @@ from switchhead_lab.errors import WorkspaceError
 from switchhead_lab.tracking import mlflow_server
 from switchhead_lab.tracking.mlflow_server import free_port, serve_ui
 
-# MLflow's own use of SQLAlchemy.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
-
 COMMAND = "import typer; from switchhead_lab.cli.ui import ui; typer.run(ui)"
 
 

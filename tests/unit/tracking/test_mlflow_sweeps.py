@@ -1,19 +1,17 @@
 """Parent runs of sweeps in MLflow."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from mlflow_runs import parent_of
+from run_makers import MakeRun, WriteSweep
 
 from switchhead_lab.tracking.mlflow_index import MlflowIndex
 from switchhead_lab.tracking.mlflow_store import MlflowStore
 from switchhead_lab.tracking.record import RunRecord
 from switchhead_lab.tracking.sweep_record import SweepRecord, sweep_record_path
 from switchhead_lab.tracking.unsynced import is_unsynced
-
-# MLflow's own use of SQLAlchemy.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
 
 
 class StartedSweep(NamedTuple):
@@ -29,8 +27,8 @@ class StartedSweep(NamedTuple):
 def started(
     index: MlflowIndex,
     runs_dir: Path,
-    make_run: Callable[..., RunRecord],
-    write_sweep: Callable[..., SweepRecord],
+    make_run: MakeRun,
+    write_sweep: WriteSweep,
 ) -> StartedSweep:
     run = make_run()
     record = write_sweep("sweep-1", [run])
@@ -40,17 +38,11 @@ def started(
     return StartedSweep(record, run, folder, parent_id)
 
 
-def parent_of(store: MlflowStore, run: RunRecord) -> str:
-    found = store.find("lab.run_hash", run.run_hash)
-    assert found is not None
-    return str(found.data.tags["mlflow.parentRunId"])
-
-
 def test_sweeps_are_found_again(
     index: MlflowIndex,
     store: MlflowStore,
     runs_dir: Path,
-    write_sweep: Callable[..., SweepRecord],
+    write_sweep: WriteSweep,
     started: StartedSweep,
 ) -> None:
     sweep, run, folder, parent_id = started

@@ -1,36 +1,27 @@
 import shutil
 import sqlite3
 import threading
-from collections.abc import Callable
 from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
+from mlflow_runs import all_runs, assert_mirrored, find_sweep, parent_of, runs_with
+from run_makers import MakePoint, MakeRun, OpenRun, WriteSweep
 
 from switchhead_lab.config.workspace import Workspace, WorkspaceSettings
 from switchhead_lab.errors import WorkspaceError
 from switchhead_lab.tracking import mlflow_index
 from switchhead_lab.tracking.liveness import run_lock
-from switchhead_lab.tracking.mlflow_copy import copy_of_run, differences
 from switchhead_lab.tracking.mlflow_index import EXPERIMENT, open_workspace_index
 from switchhead_lab.tracking.mlflow_store import MlflowStore
 from switchhead_lab.tracking.mlflow_sync import sweep_state, sync_workspace
 from switchhead_lab.tracking.record import (
     UNSYNCED_FILE,
-    MetricPoint,
-    RunRecord,
     RunResult,
     read_run,
 )
-from switchhead_lab.tracking.run_dir import RunDir
-from switchhead_lab.tracking.sweep_record import SweepRecord, sweep_id, sweep_record_path
+from switchhead_lab.tracking.sweep_record import sweep_id, sweep_record_path
 from switchhead_lab.tracking.unsynced import is_unsynced
-
-# MLflow's own use of SQLAlchemy.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
-
-MakeRun = Callable[..., RunRecord]
-WriteSweep = Callable[..., SweepRecord]
 
 
 @pytest.fixture
@@ -44,12 +35,6 @@ def shown(tracked: Workspace) -> MlflowStore:
     return MlflowStore(tracked.tracking_uri, EXPERIMENT, tracked.runs_dir / "mlflow-artifacts")
 
 
-def parent_of(store: MlflowStore, record: RunRecord) -> str | None:
-    run = store.find("lab.run_hash", record.run_hash)
-    assert run is not None
-    return run.data.tags.get("mlflow.parentRunId")
-
-
 def test_mlflow_is_rebuilt_with_its_sweeps(
     tracked: Workspace, shown: MlflowStore, make_run: MakeRun, write_sweep: WriteSweep
 ) -> None:
@@ -58,17 +43,14 @@ def test_mlflow_is_rebuilt_with_its_sweeps(
     earlier = write_sweep("earlier", [shared], started_at=1.0)
     for _ in range(2):
         assert sync_workspace(tracked, [shared, second, alone]) == 3
-        first_sweep = shown.find("lab.sweep_id", sweep_id(earlier.sweep))
-        second_sweep = shown.find("lab.sweep_id", sweep_id(later.sweep))
-        assert first_sweep is not None
-        assert second_sweep is not None
+        first_sweep, second_sweep = find_sweep(shown, earlier), find_sweep(shown, later)
         assert first_sweep.info.status == "FINISHED"
         assert first_sweep.data.tags["lab.matching"] == "parameter_matched"
         assert first_sweep.data.params["baseline.n_heads"] == "4"
         assert parent_of(shown, shared) == first_sweep.info.run_id
         assert parent_of(shown, second) == second_sweep.info.run_id
         assert parent_of(shown, alone) is None
-    assert len(shown.client.search_runs([shown.experiment_id])) == 5
+    assert len(all_runs(shown)) == 5
 
 
 def test_only_marked_runs_if_asked(
@@ -77,7 +59,7 @@ def test_only_marked_runs_if_asked(
     marked, other = make_run(), make_run(seed=1)
     (marked.directory / UNSYNCED_FILE).write_text("why\n", encoding="utf-8")
     assert sync_workspace(tracked, [marked, other], only_unsynced=True) == 1
-    assert shown.find("lab.run_hash", other.run_hash) is None
+    assert [run.info.run_name for run in all_runs(shown)] == [marked.name]
     assert sync_workspace(tracked, [marked, other], only_unsynced=True) == 0
 
 
@@ -88,6 +70,16 @@ def test_runs_that_could_not_be_copied_are_counted(
     (bad.directory / "config.toml").write_text("{", encoding="utf-8")
     with pytest.raises(WorkspaceError, match="1 of 2 runs could not be copied"):
         sync_workspace(tracked, [bad, good])
+
+
+def test_sweeps_that_could_not_be_copied_are_counted(
+    tracked: Workspace, make_run: MakeRun, write_sweep: WriteSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = make_run()
+    write_sweep("sweep", [record])
+    monkeypatch.setattr(MlflowStore, "replay_sweep", lambda *_: 1 / 0)
+    with pytest.raises(WorkspaceError, match=r"^1 sweep could not be copied"):
+        sync_workspace(tracked, [record])
 
 
 def test_without_mlflow_there_is_nothing_to_copy_to(tmp_path: Path, make_run: MakeRun) -> None:
@@ -109,9 +101,9 @@ def test_a_whole_sync_removes_what_is_no_longer_on_disk(
     shutil.rmtree(gone.directory)
     (damaged.directory / "status.json").write_text("{", encoding="utf-8")
     sync_workspace(tracked, [kept])
-    assert len(shown.client.search_runs([experiment])) == 7
+    assert len(all_runs(shown)) == 7
     sync_workspace(tracked, [kept], is_whole=True)
-    left = {run.info.run_name: run for run in shown.client.search_runs([experiment])}
+    left = {run.info.run_name: run for run in all_runs(shown)}
     names = {kept.name, damaged.name, sweep_id(sweep.sweep), "a user's own"}
     assert set(left) == names
     assert left["a user's own"].info.run_id == mine
@@ -127,7 +119,7 @@ def test_a_shared_database_keeps_what_is_not_on_disk(
     tags = {"lab.run_hash": "f00", "lab.run_name": "of another workspace"}
     store.client.create_run(store.experiment_id, tags=tags)
     sync_workspace(workspace, [make_run()], is_whole=True)
-    assert store.find("lab.run_hash", "f00") is not None
+    assert len(runs_with(store, "lab.run_hash", "f00")) == 1
 
 
 def test_a_sweep_that_was_killed_between_runs_is_not_left_running(
@@ -185,8 +177,8 @@ def test_a_sweep_killed_before_its_run_began_is_interrupted(
 def test_a_lock_on_the_database_neither_fails_nor_doubles_anything(
     tracked: Workspace,
     shown: MlflowStore,
-    open_run: Callable[..., RunDir],
-    make_point: Callable[..., MetricPoint],
+    open_run: OpenRun,
+    make_point: MakePoint,
     result: RunResult,
     monkeypatch: pytest.MonkeyPatch,
     seconds: float,
@@ -206,9 +198,7 @@ def test_a_lock_on_the_database_neither_fails_nor_doubles_anything(
         run.finish(result)
         mirror.finish("finished")
         timer.join()
-    record = read_run(run.path)
     assert not is_unsynced(run.path)
-    found = shown.find("lab.run_hash", record.run_hash)
-    assert found is not None
-    assert differences(copy_of_run(record, None, "finished"), shown.read(found)) == []
-    assert len(shown.client.search_runs([shown.experiment_id])) == 1
+    assert_mirrored(shown, run.path)
+    assert read_run(run.path).status.state == "finished"
+    assert len(all_runs(shown)) == 1

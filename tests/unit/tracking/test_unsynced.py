@@ -1,5 +1,6 @@
-from collections.abc import Callable
 from pathlib import Path
+
+from run_makers import MakeRun
 
 from switchhead_lab.tracking.liveness import run_lock
 from switchhead_lab.tracking.record import UNSYNCED_FILE, RunRecord
@@ -11,8 +12,6 @@ from switchhead_lab.tracking.unsynced import (
     read_mark,
     unsynced_notice,
 )
-
-MakeRun = Callable[..., RunRecord]
 
 
 def state_cell(record: RunRecord) -> str:
