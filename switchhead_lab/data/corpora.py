@@ -136,7 +136,7 @@ def is_registered(data_dir: Path, name: str) -> bool:
     """Return whether a workspace has files registered for a name.
 
     Raises:
-        DataError: If that cannot be found out.
+        DataError: If the data folder cannot be read.
     """
     path = data_dir / name / ENTRY_FILE
     with reading(path):

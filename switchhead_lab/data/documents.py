@@ -3,15 +3,19 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal, get_args
 
 from switchhead_lab.config.identity import hash_of
-from switchhead_lab.data.file_errors import printable, reading
 from switchhead_lab.errors import DataError
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+SPLIT_NAMES: dict[Split, tuple[str, ...]] = {
+    "train": ("train",),
+    "validation": ("validation", "valid", "val"),
+    "test": ("test",),
+}
+"""Names of each split in users' files and folders, the usual one first."""
 
 HELD_OUT_FRACTION = 0.05
 """Share of a corpus's bytes that validation, and again test, holds at least."""
@@ -52,9 +56,9 @@ class Corpus:
         name: Name of the corpus.
         source_sha256: SHA-256 of the source.
         splits: Documents, which may be iterated over several times.
-        skipped_lines: Lines of the source that were skipped so far, by name of file.
-        remarks: What the user should know of how the source was read, such as files left out.
-        origins: What each split is read from, for errors; empty where that has no name.
+        skipped_lines: Number of lines skipped so far, by file name.
+        remarks: Warnings about how the source was read, such as files left out.
+        origins: What each split is read from, for errors; empty for streams from the Hub.
     """
 
     name: str
@@ -144,23 +148,6 @@ def assign_splits(sizes: Mapping[str, int], source: str) -> dict[str, Split]:
 def hash_documents(documents: Iterable[Document]) -> str:
     """Return one SHA-256 over the ids and texts of documents, in order."""
     return hash_of([[document.id, _sha256_of_text(document.text)] for document in documents])
-
-
-def missing_split(folder: Path, split: Split, expected: str) -> DataError:
-    """Return the error of a folder that lacks the files of a split.
-
-    Args:
-        folder: The folder.
-        split: What it lacks.
-        expected: Names of files that would do.
-    """
-    with reading(folder):
-        names = sorted(printable(path.name) for path in folder.iterdir())
-    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-    return DataError(
-        f"{folder}: no file for the {split} split; found {', '.join(names[:6]) or 'nothing'}"
-        f"{more}, expected {expected}"
-    )
 
 
 def _sha256_of_text(text: str) -> str:

@@ -155,8 +155,8 @@ def prepare_examples(
 ) -> ExampleStore:
     """Generate examples, or return the store that holds them already.
 
-    A store appears in one step: whatever interrupts the work leaves no store. Processes that
-    prepare the same examples at the same time wait for the first.
+    A store appears in one step: an interruption leaves none. Processes that prepare the same
+    examples at the same time wait for the first.
 
     Args:
         data_dir: The workspace's folder of prepared data.

@@ -12,20 +12,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from switchhead_lab.data.documents import (
+    SPLIT_NAMES,
     SPLITS,
     Corpus,
     Document,
     DocumentStream,
     Split,
     assign_splits,
-    missing_split,
 )
 from switchhead_lab.data.file_errors import printable
 from switchhead_lab.data.source_files import (
     LINES,
     SourceFolder,
-    consists_of_json_lines,
+    ends_in,
     list_folder,
+    missing_split,
     name_some,
 )
 from switchhead_lab.data.text_reading import hash_files, read_lines
@@ -33,10 +34,17 @@ from switchhead_lab.errors import DataError
 
 TEXT_FIELD = "text"
 SPLIT_PREFIX: dict[Split, re.Pattern[str]] = {
-    "train": re.compile(r"(c4-)?train[.\-_]", re.IGNORECASE),
-    "validation": re.compile(r"(c4-)?(validation|valid|val)[.\-_]", re.IGNORECASE),
-    "test": re.compile(r"(c4-)?test[.\-_]", re.IGNORECASE),
+    split: re.compile(rf"(c4-)?({'|'.join(names)})[.\-_]", re.IGNORECASE)
+    for split, names in SPLIT_NAMES.items()
 }
+
+# Surely JSON lines; a file .json may be anything, such as metadata beside texts.
+_CERTAIN_LINES = ends_in(".jsonl", ".ndjson", ".jl")
+_DOCUMENTATION = re.compile(
+    r"(readme|licen[cs]e|copying|notice|authors|change(log|s)|citation|contributing|dataset_?card)"
+    r"(?![a-z])",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -56,11 +64,33 @@ def is_jsonl(path: Path) -> bool:
     """Return whether a path is a JSONL file, or a folder of them.
 
     Raises:
-        DataError: If a folder cannot be listed, or could be either.
+        DataError: If a folder cannot be listed, or holds both texts and JSON lines.
     """
     if path.is_dir():
         return consists_of_json_lines(list_folder(path))
     return LINES.search(path.name) is not None
+
+
+def consists_of_json_lines(folder: SourceFolder) -> bool:
+    """Return whether a folder is a corpus of JSON lines rather than of texts.
+
+    It is if it holds a file train*.jsonl (or .json, .ndjson, .jl, plain or compressed), or other
+    JSONL files and no texts except documentation (README, LICENSE and the like).
+
+    Raises:
+        DataError: If both are possible.
+    """
+    if any(SPLIT_PREFIX["train"].match(file.name) for file in folder.at_root(folder.lines)):
+        return True
+    certain = [file for file in folder.lines if _CERTAIN_LINES.search(file.name)]
+    texts = [file for file in folder.texts if not _DOCUMENTATION.match(file.name)]
+    if certain and texts:
+        raise DataError(
+            f"{folder.path}: holds both JSONL ({name_some(map(folder.name_of, certain))}) and "
+            f"texts ({name_some(map(folder.name_of, texts))}); prepare them as two corpora, or "
+            "move one kind out of the folder"
+        )
+    return bool(certain) or (bool(folder.lines) and not folder.texts)
 
 
 def read_jsonl_file(name: str, path: Path, bad_lines: BadLines) -> Corpus:
@@ -77,18 +107,18 @@ def read_jsonl_folder(
 ) -> Corpus:
     """Read a folder of JSONL files.
 
-    Files named after their splits are those, each split in order of file name. Where no file is,
-    the lines of all files are divided as `documents.assign_splits` does.
+    Files named after splits are the splits, each in order of file name. If no file is named after
+    a split, the lines of all files are divided as `documents.assign_splits` does.
 
     Args:
         name: Name of the corpus.
-        folder: Its train*, validation* (or valid*, val*) and test* files are the splits; the names
-            of C4, c4-train* and c4-validation*, do too.
+        folder: Its train*, validation* (or valid*, val*) and test* files are the splits, with or
+            without the prefix c4-.
         bad_lines: What to do with unusable lines.
-        deals_test: The corpus is published without test split, so `deal_documents` makes one.
+        deals_test: The corpus is published without a test split; `deal_documents` makes one.
 
     Raises:
-        DataError: If a split has no file; or a test split is there that the corpus does not have.
+        DataError: If a split has no file, or a corpus without a test split has a test file.
     """
     files = folder.at_root(folder.lines)
     found = {split: _of_split(files, split) for split in SPLITS}
@@ -176,11 +206,11 @@ def documents_of_lines(
         except ValueError as error:
             if not bad_lines.skip:
                 raise DataError(
-                    f"{source}: line {number}: {error}; mend it, or skip such lines with "
+                    f"{source}: line {number}: {error}; fix it, or skip such lines with "
                     "`lab data prepare PATH --name NAME --skip-bad-lines`"
                 ) from None
             n_bad += 1
-            # Files are read several times, so the highest count is that of a whole reading.
+            # Files are read several times; the highest count is that of a complete read.
             bad_lines.counts[name] = max(n_bad, bad_lines.counts.get(name, 0))
             continue
         yield Document(f"{name}:{number}", text)
@@ -212,7 +242,7 @@ def _divide(name: str, source: Path, files: dict[str, Path], bad_lines: BadLines
 
 
 def _refuse_split_below(folder: SourceFolder) -> None:
-    """Refuse a split in a folder below: divided by rule, its parts would be mixed."""
+    """Refuse a split in a subfolder: dividing it by rule would mix its parts."""
     for file in folder.lines:
         parents = file.relative_to(folder.path).parts[:-1]
         names = [file.name, *(f"{parent}." for parent in parents)]

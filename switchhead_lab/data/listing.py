@@ -1,6 +1,7 @@
-"""What `lab data list` shows: every known corpus with its prepared tokens, generated examples."""
+"""Rows of `lab data list`: known corpora with their prepared tokens, and generated examples."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from switchhead_lab.data.corpora import RegisteredCorpus, find_corpus, known_corpora
@@ -19,24 +20,30 @@ def list_corpora(
 ) -> list[Row]:
     """Return one row per prepared store, and one per corpus that has none.
 
-    What is not known before tokens are prepared is None, and so is what generated examples lack;
-    the documents of these are the examples, and padding is not counted among their tokens.
+    Values unknown before tokens are prepared are None, and so are those that generated examples
+    lack. An example counts as a document; its padding is not counted as tokens.
 
     Args:
         data_dir: The workspace's folder of prepared corpora.
-        on_damage: Called with the error of each corpus.json that cannot be read.
+        on_damage: Called with the error of each corpus or store that cannot be read.
     """
     rows: list[Row] = []
-    for name in known_corpora(data_dir):
-        stores = list_stores(data_dir, name)
-        rows.extend(_store_row(store) for store in stores)
-        if not stores:
-            try:
-                rows.append(_corpus_row(data_dir, name))
-            except DataError as error:
-                on_damage(error)
-    rows.extend(_example_row(store) for store in list_example_stores(data_dir))
+    readers = [partial(_corpus_rows, data_dir, name) for name in known_corpora(data_dir)]
+    for read in (*readers, partial(_example_rows, data_dir)):
+        try:
+            rows.extend(read())
+        except DataError as error:
+            on_damage(error)
     return rows
+
+
+def _corpus_rows(data_dir: Path, name: str) -> list[Row]:
+    stores = list_stores(data_dir, name)
+    return [_store_row(store) for store in stores] or [_corpus_row(data_dir, name)]
+
+
+def _example_rows(data_dir: Path) -> list[Row]:
+    return [_example_row(store) for store in list_example_stores(data_dir)]
 
 
 def _store_row(store: TokenStore) -> Row:

@@ -1,4 +1,4 @@
-"""The manifest of prepared tokens: what was made, from what and by what."""
+"""The manifest of prepared tokens: contents, source and tool versions."""
 
 from typing import Literal
 
@@ -34,7 +34,7 @@ class UnigramPerplexity(Part):
 
 
 class Manifest(Part):
-    """Contents of manifest.json: what was prepared, from what and by what."""
+    """Contents of manifest.json: the prepared tokens, their source and tool versions."""
 
     schema_version: Literal[1] = 1
     """Version of this file's layout."""
@@ -43,20 +43,20 @@ class Manifest(Part):
     tokenizer: TokenizerConfig
     """Kind and size of the tokenizer."""
     max_train_tokens: int = 0
-    """Limit on the tokens of the train split; 0 where there was none."""
+    """Limit on the tokens of the train split; 0 for none."""
     source_sha256: str
     """SHA-256 of the corpus's source."""
     skipped_lines: dict[str, int] = {}
-    """Lines of the source that held no document and were skipped, by name of file."""
+    """Number of skipped lines without a document, by file name."""
     warnings: list[str] = []
-    """What was said on preparing: what was left out and why, what is odd about the splits."""
+    """Warnings of the preparation: files left out, unusual splits."""
     tokenizer_sha256: str
     """SHA-256 of the tokenizer file."""
     splits: dict[Split, SplitManifest]
     """Token files by split."""
     unigram_perplexity: UnigramPerplexity
-    """Perplexity that needs no context."""
+    """Perplexity without context."""
     versions: dict[str, str]
-    """Versions of what made the tokens."""
+    """Versions of Python and the packages that made the tokens."""
     created_at: str
     """Time of preparation, UTC, ISO 8601."""

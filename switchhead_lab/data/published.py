@@ -19,13 +19,18 @@ from switchhead_lab.data.documents import (
     Document,
     DocumentStream,
     Split,
-    missing_split,
 )
 from switchhead_lab.data.file_errors import printable, reading
-from switchhead_lab.data.jsonl import BadLines, is_jsonl, read_jsonl_file, read_jsonl_folder
-from switchhead_lab.data.source_files import consists_of_json_lines, list_folder, name_some
+from switchhead_lab.data.jsonl import (
+    BadLines,
+    consists_of_json_lines,
+    is_jsonl,
+    read_jsonl_file,
+    read_jsonl_folder,
+)
+from switchhead_lab.data.source_files import list_folder, missing_split, name_some
 from switchhead_lab.data.text_reading import decode_text, hash_files, read_lines
-from switchhead_lab.data.texts import read_source, read_text_folder
+from switchhead_lab.data.texts import read_text_file, read_text_folder
 from switchhead_lab.errors import DataError
 
 PublishedName = Literal["wikitext103", "c4", "pes2o", "enwik8"]
@@ -43,7 +48,7 @@ _HEADING = re.compile(r" = (?!= )\S(.*\S)? = $")
 
 
 def read_local(name: str, path: Path, bad_lines: BadLines) -> Corpus:
-    """Read a corpus from local files: a published one in its own form, any other by what it is.
+    """Read a corpus from local files: a published one in its own form, any other as its files are.
 
     Args:
         name: Name of the corpus; those of `PUBLISHED` have their own forms.
@@ -51,7 +56,7 @@ def read_local(name: str, path: Path, bad_lines: BadLines) -> Corpus:
         bad_lines: What to do with unusable lines of JSONL files.
 
     Raises:
-        DataError: If the files are not what the corpus consists of, or unusable.
+        DataError: If the files are missing, not those of a published corpus, or unusable.
     """
     with reading(path):
         if not path.exists():
@@ -75,8 +80,9 @@ def consists_of_lines(name: str, path: Path) -> bool:
 
 def _read_own(name: str, path: Path, bad_lines: BadLines) -> Corpus:
     if path.is_file():
-        is_lines = is_jsonl(path)
-        return read_jsonl_file(name, path, bad_lines) if is_lines else read_source(name, path)
+        if is_jsonl(path):
+            return read_jsonl_file(name, path, bad_lines)
+        return read_text_file(name, path)
     folder = list_folder(path)
     if consists_of_json_lines(folder):
         return read_jsonl_folder(name, folder, bad_lines)
@@ -86,11 +92,11 @@ def _read_own(name: str, path: Path, bad_lines: BadLines) -> Corpus:
 def read_wikitext(name: str, folder: Path) -> Corpus:
     """Read WikiText: its own split, one document per article, in order.
 
-    The paper's code reads the word-level form (.tokens, rare words replaced by <unk>), so that is
-    the one to compare with; the raw form is read just as well.
+    The paper's code reads the word-level form (.tokens, rare words replaced by <unk>), so use that
+    to compare with it; the raw form is accepted too.
 
     Raises:
-        DataError: If a split is missing or there in both forms.
+        DataError: If a split is missing or present in both forms.
     """
     _need_folder(name, folder)
     files: dict[Split, Path] = {}
@@ -204,7 +210,7 @@ def _decoded_lines(file: Path) -> Iterator[str]:
 
 
 def _describe_others(folder: Path, used: Iterable[Path]) -> list[str]:
-    """Say, in at most one line, what else is in a published corpus's folder."""
+    """Describe the other files in a published corpus's folder, in at most one line."""
     kept = set(used)
     with reading(folder):
         others = [printable(path.name) for path in folder.iterdir() if path not in kept]

@@ -1,4 +1,4 @@
-"""The files of a user's folder: which hold texts, which JSON lines, and which are left out."""
+"""The files of a user's folder: texts, JSON lines, and those left out."""
 
 import os
 import re
@@ -12,18 +12,16 @@ from switchhead_lab.errors import DataError
 
 TEXT_SUFFIXES = (".txt", ".md", ".text")
 LINE_SUFFIXES = (".jsonl", ".ndjson", ".jl", ".json")
-TEXT = re.compile(r"\.(txt|md|text)(\.gz|\.zst)?$", re.IGNORECASE)
-LINES = re.compile(r"\.(jsonl|ndjson|jl|json)(\.gz|\.zst)?$", re.IGNORECASE)
-
-# JSON lines for certain; .json alone may be anything, such as metadata beside texts.
-_CERTAIN_LINES = re.compile(r"\.(jsonl|ndjson|jl)(\.gz|\.zst)?$", re.IGNORECASE)
-_TRAIN_LINES = re.compile(r"(c4-)?train[.\-_]", re.IGNORECASE)
-_DOCUMENTATION = re.compile(
-    r"(readme|licen[cs]e|copying|notice|authors|change(log|s)|citation|contributing|dataset_?card)"
-    r"(?![a-z])",
-    re.IGNORECASE,
-)
 _MOST_NAMES = 4
+
+
+def ends_in(*suffixes: str) -> re.Pattern[str]:
+    """Return a pattern to search names for: one of the suffixes, plain or compressed, any case."""
+    return re.compile(rf"({'|'.join(map(re.escape, suffixes))})(\.gz|\.zst)?$", re.IGNORECASE)
+
+
+TEXT = ends_in(*TEXT_SUFFIXES)
+LINES = ends_in(*LINE_SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class SourceFolder:
         path: The folder.
         texts: Visible text files.
         lines: Visible JSONL files.
-        left_out: Names of what else is there, by the reason to leave it out.
+        left_out: Names of the other entries, by the reason to leave them out.
     """
 
     path: Path
@@ -47,11 +45,11 @@ class SourceFolder:
         return printable(file.relative_to(self.path).as_posix())
 
     def at_root(self, files: Iterable[Path]) -> list[Path]:
-        """Return those files that are in the folder itself."""
+        """Return the files directly in the folder."""
         return [file for file in files if file.parent == self.path]
 
     def remarks(self, used: Iterable[Path], reason: str) -> list[str]:
-        """Say what is left out and why, a line for each reason.
+        """Describe the files left out, one line per reason.
 
         Args:
             used: Files that the corpus is read from.
@@ -67,7 +65,7 @@ def list_folder(path: Path) -> SourceFolder:
     """List the files below a folder.
 
     Raises:
-        DataError: If a folder cannot be listed, or a text or JSONL file is a link to nothing.
+        DataError: If a folder cannot be listed, or a text or JSONL file is a dangling link.
     """
     folder = SourceFolder(path)
     with reading(path):
@@ -82,48 +80,41 @@ def list_folder(path: Path) -> SourceFolder:
             elif file.exists():
                 folder.left_out["not a regular file"].append(folder.name_of(file))
             else:
-                raise DataError(f"{file}: a link to nothing; remove or mend it")
+                raise DataError(f"{file}: a dangling link; remove or fix it")
     for files in (folder.texts, folder.lines):
         files.sort(key=lambda file: file.relative_to(path).as_posix())
     return folder
 
 
-def consists_of_json_lines(folder: SourceFolder) -> bool:
-    """Return whether a folder is a corpus of JSON lines rather than of texts.
-
-    It is one if it holds a file train*.jsonl (or .json, .ndjson, .jl, plain or compressed), or
-    other such files and no texts but documentation (README, LICENSE and the like).
-
-    Raises:
-        DataError: If it could be either.
-    """
-    if any(_TRAIN_LINES.match(file.name) for file in folder.at_root(folder.lines)):
-        return True
-    certain = [file for file in folder.lines if _CERTAIN_LINES.search(file.name)]
-    texts = [file for file in folder.texts if not _DOCUMENTATION.match(file.name)]
-    if certain and texts:
-        raise DataError(
-            f"{folder.path}: holds both JSONL ({name_some(map(folder.name_of, certain))}) and "
-            f"texts ({name_some(map(folder.name_of, texts))}); prepare them as two corpora, or "
-            "move one kind out of the folder"
-        )
-    return bool(certain) or (bool(folder.lines) and not folder.texts)
-
-
 def name_some(names: Iterable[str]) -> str:
-    """Return the first few of several names, and how many more there are."""
+    """Return the first few names and the number of the others."""
     ordered = sorted(names)
     more = f" and {len(ordered) - _MOST_NAMES:,} more" if len(ordered) > _MOST_NAMES else ""
     return f"{', '.join(ordered[:_MOST_NAMES])}{more}"
 
 
+def missing_split(folder: Path, split: str, expected: str) -> DataError:
+    """Return the error for a folder that lacks the files of a split.
+
+    Args:
+        folder: The folder.
+        split: The missing split.
+        expected: Names of files that would do.
+    """
+    with reading(folder):
+        found = name_some(printable(path.name) for path in folder.iterdir())
+    return DataError(
+        f"{folder}: no file for the {split} split; found {found or 'nothing'}, expected {expected}"
+    )
+
+
 def _visible_files(folder: SourceFolder) -> Iterator[Path]:
-    """Yield the files below a folder; note what is hidden and links to folders as left out."""
+    """Yield visible files below a folder; record hidden entries and folder links as left out."""
 
     def fail(error: OSError) -> None:
         raise error
 
-    # Path.rglob would pass over folders that cannot be listed in silence.
+    # Path.rglob would silently skip folders that cannot be listed.
     for parent, subfolders, files in os.walk(folder.path, onerror=fail):
         for name in list(subfolders):
             path = Path(parent, name)

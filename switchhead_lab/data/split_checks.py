@@ -1,4 +1,4 @@
-"""What every split must hold, checked before anything is trained, and what is odd about splits."""
+"""Checks of prepared splits: what every split must hold, and warnings about unusual ones."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,18 +14,18 @@ from switchhead_lab.errors import DataError
 MIN_TOKENS = 2
 """A model that reads one token predicts the next: fewer tokens leave nothing to score."""
 MOST_OF_TRAIN = 0.5
-"""Held-out splits larger than this share of train are out of proportion: 5 % of all are wanted."""
+"""Held-out splits larger than this share of train are out of proportion; 5 % is intended."""
 FEW_TOKENS = 1000
 """Perplexities over fewer held-out tokens say little."""
 MANY_UNKNOWN = 0.01
-"""A larger share of unknown characters makes a text much easier than it is."""
+"""A larger share of unknown characters makes a text look much easier than it is."""
 
 
 def require_text(corpus: Corpus) -> None:
-    """Read every split up to its first text, so that a split without any is found at once.
+    """Read every split up to its first text, so that a split without text fails fast.
 
     Raises:
-        DataError: If a split holds none.
+        DataError: If a split has no text.
     """
     for split in SPLITS:
         documents = corpus.splits[split]
@@ -40,11 +40,11 @@ def require_text(corpus: Corpus) -> None:
 
 
 def require_targets(origins: Path | Mapping[Split, str], manifest: Manifest) -> None:
-    """Refuse tokens of which a split cannot be scored, however they came to be.
+    """Refuse tokens with a split that cannot be scored.
 
     Args:
         origins: Folder of the prepared tokens, or what each split was read from.
-        manifest: What was prepared.
+        manifest: Manifest of the tokens.
 
     Raises:
         DataError: If a split has no token to predict, or no byte of text.
@@ -68,10 +68,10 @@ def require_targets(origins: Path | Mapping[Split, str], manifest: Manifest) -> 
 
 
 def describe_splits(encoded: Mapping[Split, EncodedSplit], unknown: int | None) -> list[str]:
-    """Say what is odd about splits, a line for each.
+    """Return warnings about unusual splits, one line each.
 
     Args:
-        encoded: What was written of each split.
+        encoded: Counts of each split.
         unknown: The tokenizer's id of unknown characters, if it has one.
     """
     lines = []
@@ -99,13 +99,13 @@ def describe_splits(encoded: Mapping[Split, EncodedSplit], unknown: int | None) 
 
 @dataclass
 class CopyFinder:
-    """Finds documents of train that are held out as well; only held-out texts are remembered."""
+    """Finds training documents that are also held out; keeps hashes of the held-out texts only."""
 
     _held_out: set[bytes] = field(default_factory=set)
     _copies: list[str] = field(default_factory=list)
 
     def watch(self, split: Split, documents: Iterable[Document]) -> Iterator[Document]:
-        """Yield documents as they are; train must come last."""
+        """Yield the documents unchanged; train must come last."""
         for document in documents:
             text = document.text.strip()
             fingerprint = hashlib.sha256(text.encode("utf-8")).digest()
@@ -116,12 +116,12 @@ class CopyFinder:
             yield document
 
     def describe(self) -> list[str]:
-        """Say, in at most one line, which documents those are."""
+        """Name the copies found, in at most one line."""
         if not self._copies:
             return []
         return [
-            f"in train, but validation or test hold the same text: {name_some(self._copies)}; "
-            "models that learn it by heart score too well, so remove the copies"
+            f"in train, although validation or test hold the same text: {name_some(self._copies)}; "
+            "models that memorise it score too well, so remove the copies"
         ]
 
 

@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
 from switchhead_lab.data.documents import (
     HELD_OUT_FRACTION,
+    SPLIT_NAMES,
     SPLITS,
     Corpus,
     Document,
@@ -21,49 +21,25 @@ from switchhead_lab.data.source_files import (
     TEXT,
     TEXT_SUFFIXES,
     SourceFolder,
-    list_folder,
+    ends_in,
     name_some,
 )
 from switchhead_lab.data.text_reading import read_text
 from switchhead_lab.errors import DataError
 
-SPLIT_NAMES: dict[Split, tuple[str, ...]] = {
-    "train": ("train",),
-    "validation": ("validation", "valid", "val"),
-    "test": ("test",),
-}
-
-_SPLIT_SUFFIX = re.compile(r"\.txt(\.gz|\.zst)?$", re.IGNORECASE)
+_SPLIT_SUFFIX = ends_in(".txt")
 _N_LINES_TO_JUDGE = 3
-
-
-def read_source(name: str, path: Path) -> Corpus:
-    """Read a user's text file or folder.
-
-    A file is cut at line ends into 90 % train, 5 % validation and 5 % test, in this order. A folder
-    with train.txt, validation.txt (or valid.txt, val.txt) and test.txt keeps that division, and so
-    does one with folders of these names. Of any other folder every visible text file below it is a
-    document: .txt, .md and .text, plain or compressed (.gz, .zst), in any case.
-
-    Args:
-        name: Name of the corpus.
-        path: File or folder.
-
-    Raises:
-        DataError: If the path is missing, empty, not UTF-8 text, or cannot be divided.
-    """
-    if path.is_file():
-        return _cut_file(name, path)
-    if not path.is_dir():
-        raise DataError(f"{path}: no such file or folder; give the path of a text to prepare")
-    return read_text_folder(name, list_folder(path))
 
 
 def read_text_folder(name: str, folder: SourceFolder) -> Corpus:
     """Read a folder of texts.
 
+    A folder with train.txt, validation.txt (or valid.txt, val.txt) and test.txt keeps that
+    division, and so does one with subfolders of these names. Of any other folder every visible text
+    file below it is a document: .txt, .md and .text, plain or compressed (.gz, .zst), in any case.
+
     Raises:
-        DataError: If it holds none, one is unusable, or they cannot be divided.
+        DataError: If it holds no text, a text is unusable, or they cannot be divided.
     """
     if not folder.texts:
         raise DataError(
@@ -95,7 +71,12 @@ def read_text_folder(name: str, folder: SourceFolder) -> Corpus:
     )
 
 
-def _cut_file(name: str, path: Path) -> Corpus:
+def read_text_file(name: str, path: Path) -> Corpus:
+    """Cut a text file at line ends: 90 % train, then 5 % validation and 5 % test.
+
+    Raises:
+        DataError: If it is empty, not UTF-8 text, or has too few lines.
+    """
     text = read_text(path)
     contents = text.encode("utf-8")
     n_bytes = len(contents)
@@ -122,7 +103,7 @@ def _cut_file(name: str, path: Path) -> Corpus:
 
 
 def _find_own_split(folder: SourceFolder) -> dict[Split, list[Path]]:
-    """Return the user's own split, by files or by folders, or nothing if none is declared."""
+    """Return the user's own split, by files or by folders; empty if there is none."""
     files: dict[Split, list[Path]] = {split: [] for split in SPLITS}
     folders: dict[Split, list[Path]] = {split: [] for split in SPLITS}
     for file in folder.texts:
@@ -150,7 +131,7 @@ def _split_called(word: str) -> Split | None:
 
 
 def _refuse_split_below(folder: SourceFolder) -> None:
-    """Refuse a split in a folder below: divided by rule, its parts would be mixed."""
+    """Refuse a split in a subfolder: dividing it by rule would mix its parts."""
     splits_in: dict[Path, set[Split | None]] = defaultdict(set)
     for file in folder.texts:
         splits_in[file.parent].add(_split_called(TEXT.sub("", file.name)))
@@ -180,7 +161,7 @@ def _read_documents(folder: SourceFolder, files: Iterable[Path]) -> list[Documen
 
 
 def _describe_suffix(path: Path) -> list[str]:
-    """Say, in at most one line, that a table or the like is read as it stands."""
+    """Warn, in at most one line, that a table, web page or the like is read verbatim."""
     if not path.suffix or TEXT.search(path.name):
         return []
     return [
@@ -190,7 +171,7 @@ def _describe_suffix(path: Path) -> list[str]:
 
 
 def _describe_json(documents: Iterable[Document]) -> list[str]:
-    """Say, in at most one line, which texts look like JSON lines under another suffix."""
+    """Name, in at most one line, the texts that look like JSON lines under another suffix."""
     names = [document.id for document in documents if _is_json_lines(document.text)]
     if not names:
         return []

@@ -142,13 +142,13 @@ class TokenStore:
 def register(
     data_dir: Path, path: Path, name: str, *, replace: bool = False, skip_bad_lines: bool = False
 ) -> CorpusEntry:
-    """Register a user's text under a name; a name that stands for the same text already is kept.
+    """Register a user's text under a name; registering the same text again changes nothing.
 
     Args:
         data_dir: The workspace's folder of prepared corpora.
         path: Text file, JSONL file or folder; the published files under a published name.
         name: Name, as in `TextData.corpus`.
-        replace: Give a known name to this text, dropping the tokens of the other one.
+        replace: Give a known name to this text and drop the tokens of the previous text.
         skip_bad_lines: Skip lines of JSONL files that hold no document.
 
     Raises:
@@ -176,8 +176,8 @@ def register(
 def prepare(data_dir: Path, data: TextData, *, progress: Progress | None = None) -> TokenStore:
     """Tokenise a corpus, or return the store that holds its tokens already.
 
-    A store appears in one step: whatever interrupts the work leaves no store. Processes that
-    prepare the same corpus at the same time wait for the first.
+    A store appears in one step: an interruption leaves none. Processes that prepare the same
+    corpus at the same time wait for the first.
 
     Args:
         data_dir: The workspace's folder of prepared corpora.
@@ -276,7 +276,7 @@ def _fill(folder: Path, corpus: Corpus, data: TextData, report: Progress) -> Man
         tokenizer_path.write_bytes(tokenizer_bytes)
     encoded: dict[Split, EncodedSplit] = {}
     copies = CopyFinder()
-    # Train last: it takes longest, and what it shares with the others is known by then.
+    # Train last: it takes longest, and CopyFinder needs the held-out texts first.
     for split in reversed(SPLITS):
         report(f"encoding {split}")
         limit = data.max_train_tokens if split == "train" else 0
@@ -335,7 +335,7 @@ def _describe(
 
 @contextmanager
 def _named(subject: str) -> Iterator[None]:
-    """Say what it is that an error is about."""
+    """Prefix DataErrors of the block with what they are about."""
     prefix = f"{subject}: "
     try:
         yield

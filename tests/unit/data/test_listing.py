@@ -51,3 +51,12 @@ def test_a_damaged_corpus_hides_no_other(data_dir: Path, text_file: Path, capsys
     warning = capsys.readouterr().err
     assert warning.startswith("warning: left out: ")
     assert "bad/corpus.json: damaged" in warning
+
+
+def test_a_store_that_cannot_be_read_hides_no_other(data_dir: Path, text_file: Path, capsys):
+    register(data_dir, text_file, "notes")
+    (data_dir / "notes" / "byte" / "manifest.json").mkdir(parents=True)
+    names = [row["corpus"] for row in list_corpora(data_dir)]
+    assert "sotu" in names
+    assert "notes" not in names
+    assert "byte/manifest.json: cannot be read: Is a directory" in capsys.readouterr().err

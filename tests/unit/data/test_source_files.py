@@ -116,7 +116,7 @@ def test_links_are_followed_to_files_told_for_folders_and_refused_to_nothing(
     assert corpus.n_documents == 13
     assert corpus.remarks == ["left out (a link to a folder): round/"]
     (tmp_path / "elsewhere.txt").unlink()
-    with pytest.raises(DataError, match=r"linked\.txt: a link to nothing"):
+    with pytest.raises(DataError, match=r"linked\.txt: a dangling link"):
         read_local("letters", folder, BadLines())
 
 

@@ -3,10 +3,15 @@ from pathlib import Path
 
 import pytest
 
-from switchhead_lab.data.documents import SPLITS, Document, hash_documents
+from switchhead_lab.data.documents import SPLITS, Corpus, Document, hash_documents
+from switchhead_lab.data.jsonl import BadLines
+from switchhead_lab.data.published import read_local
 from switchhead_lab.data.text_reading import read_text
-from switchhead_lab.data.texts import read_source
 from switchhead_lab.errors import DataError
+
+
+def read_source(name: str, path: Path) -> Corpus:
+    return read_local(name, path, BadLines())
 
 
 def ids_of(corpus):
