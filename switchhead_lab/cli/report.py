@@ -32,7 +32,7 @@ def report(
     from switchhead_lab.reporting.selection import select_record
 
     workspace = find_workspace()
-    name = recorded_name(workspace.sweeps_dir, sweep) if sweep else ""
+    name = recorded_name(workspace.sweeps_dir, sweep)
     selection = select_record(workspace.runs_dir, name, size)
     written = write_report(selection, workspace.runs_dir, workspace.reports_dir)
     if as_json:

@@ -37,7 +37,7 @@ def list_(
 
     workspace = find_workspace()
     runs_dir = workspace.runs_dir
-    name = recorded_name(workspace.sweeps_dir, sweep) if sweep else ""
+    name = recorded_name(workspace.sweeps_dir, sweep)
     runs = select_runs(list_runs(runs_dir), runs_dir, sweep=name, state=state)
     summaries = [summarise_run(run) for run in runs]
     if as_json:

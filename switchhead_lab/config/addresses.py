@@ -1,6 +1,6 @@
-"""Addresses of databases and servers: checked when lab.toml is read, made absolute, never cut up.
+"""Addresses of databases and servers: checked when lab.toml is read, and made absolute.
 
-SQLAlchemy is imported where an address is used: commands that need none start faster.
+SQLAlchemy is imported on use only, so that commands without a database start fast.
 """
 
 from pathlib import Path
@@ -11,15 +11,15 @@ _ENCODE = "percent-encode special characters of user name and password (@ is %40
 
 
 def is_server(address: str) -> bool:
-    """Say whether an address is that of a server rather than of a database."""
+    """Return whether an address is a server's rather than a database's."""
     return address.lower().startswith(("http://", "https://"))
 
 
 def require_http_address(address: str) -> None:
-    """Refuse an http address that would lead elsewhere than it looks; the error hides it.
+    """Refuse a misleading http address, with an error that does not quote it.
 
     Raises:
-        ValueError: If it has no host, no valid port, or an "@" behind its host.
+        ValueError: If it has no host, an invalid port, or an "@" after the host.
     """
     try:
         parts = urlsplit(address)
@@ -31,13 +31,13 @@ def require_http_address(address: str) -> None:
 
 
 def require_database_address(address: str) -> None:
-    """Refuse a database address that SQLAlchemy cannot read or reads otherwise; the error hides it.
+    """Refuse a database address that SQLAlchemy misreads, with an error that does not quote it.
 
     Raises:
-        ValueError: If it is none, or part of a password would be taken for a host.
+        ValueError: If it is not an address, or part of a password would be read as the host.
     """
     if address.startswith("sqlite:///"):
-        return  # nothing that could be misread
+        return  # holds no password or host
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 
@@ -49,15 +49,15 @@ def require_database_address(address: str) -> None:
             f"postgresql+psycopg://user:password@host/name; {_ENCODE}"
         ) from None
     if "@" in f"{url.host or ''}{url.database or ''}":
-        raise ValueError(f'an "@" stands behind the host; {_ENCODE}')
+        raise ValueError(f'an "@" follows the host; {_ENCODE}')
 
 
 def absolute_address(address: str, root: Path) -> str:
-    """Return a database address in SQLAlchemy's own spelling, a SQLite file below `root`.
+    """Return a database address as SQLAlchemy spells it, SQLite paths made absolute.
 
     Args:
         address: Address of a database.
-        root: Folder that a relative path starts at; its name may hold any character.
+        root: Folder that relative paths start at; its name may hold any character.
     """
     from sqlalchemy import make_url
 
@@ -73,7 +73,7 @@ def absolute_address(address: str, root: Path) -> str:
 
 
 def file_address(path: Path) -> str:
-    """Return the address of a SQLite file, whatever characters its path holds."""
+    """Return the address of a SQLite file; its path may hold any character."""
     from sqlalchemy import URL
 
     driver = "sqlite+pysqlite" if "%" in str(path) else _SQLITE
@@ -81,7 +81,7 @@ def file_address(path: Path) -> str:
 
 
 def database_path(address: str) -> Path | None:
-    """Return the file of a SQLite address; None for a database in memory or any other address."""
+    """Return the file of a SQLite address; None for an in-memory database or any other address."""
     if not address.startswith(_SQLITE):
         return None
     from sqlalchemy import make_url
@@ -89,7 +89,7 @@ def database_path(address: str) -> Path | None:
     url = make_url(address)
     if url.get_backend_name() != _SQLITE or url.database in (None, "", ":memory:"):
         return None
-    assert url.database is not None, "just looked at"
+    assert url.database is not None, "checked above"
     if url.database.startswith("file:"):
         path = unquote(urlsplit(url.database).path)
         return Path(path) if path and url.query.get("mode") != "memory" else None

@@ -1,4 +1,4 @@
-"""Following dotted keys through a schema: which classes and fields they lead to."""
+"""Schema lookup: the classes and fields that dotted keys lead to."""
 
 import types
 import typing
@@ -11,20 +11,16 @@ _UNIONS = (Union, types.UnionType)
 
 
 def follow(schema: type[BaseModel], location: Iterable[Any]) -> tuple[list[str], str]:
-    """Follow pydantic's path through a schema.
+    """Follow the location of a pydantic error through a schema.
 
     Returns:
-        The field names of the class it leads to, sorted, and the path as users write it: without
-        the kinds that pydantic puts in where a field may be one of several classes.
+        The sorted field names of the class it leads to, and the path as users write it: without
+        the kinds that pydantic inserts where a field may be one of several classes.
     """
-    candidates: list[Any] = [schema]
+    candidates: list[type[BaseModel]] = [schema]
     written: list[str] = []
     for part in location:
-        following: list[Any] = []
-        for candidate in candidates:
-            if part in candidate.model_fields:
-                annotation = candidate.model_fields[part].annotation
-                following.extend(_classes_in(annotation))
+        following = [c for found in _annotations(candidates, part) for c in _classes_in(found)]
         tagged = [c for c in candidates if _kind_of(c) == part]
         if following or not tagged:
             written.append(str(part))
@@ -35,7 +31,7 @@ def follow(schema: type[BaseModel], location: Iterable[Any]) -> tuple[list[str],
 
 
 def takes_text(schema: type[BaseModel], keys: Sequence[str]) -> bool:
-    """Say whether the field that dotted keys lead to holds text, in every class it may belong to.
+    """Return whether dotted keys lead to a text field, in every class that may have it.
 
     Args:
         schema: Configuration class to start from.
@@ -43,12 +39,13 @@ def takes_text(schema: type[BaseModel], keys: Sequence[str]) -> bool:
     """
     candidates: list[type[BaseModel]] = [schema]
     for key in keys[:-1]:
-        fields = [c.model_fields[key] for c in candidates if key in c.model_fields]
-        candidates = [found for field in fields for found in _classes_in(field.annotation)]
-    annotations = [
-        c.model_fields[keys[-1]].annotation for c in candidates if keys[-1] in c.model_fields
-    ]
+        candidates = [c for found in _annotations(candidates, key) for c in _classes_in(found)]
+    annotations = _annotations(candidates, keys[-1])
     return bool(annotations) and all(_is_text(annotation) for annotation in annotations)
+
+
+def _annotations(candidates: Iterable[type[BaseModel]], name: Any) -> list[Any]:
+    return [c.model_fields[name].annotation for c in candidates if name in c.model_fields]
 
 
 def _is_text(annotation: Any) -> bool:

@@ -21,11 +21,11 @@ _MAX_SHOWN = 60
 
 
 def read_toml(path: Path) -> Tree:
-    """Read a TOML file; a byte-order mark, which some editors write, is skipped.
+    """Read a TOML file; a byte order mark, which some editors write, is skipped.
 
     Raises:
-        ConfigError: If the file is missing, not UTF-8 or not TOML, or holds values that no field
-            takes: numbers out of range, tables nested too deeply.
+        ConfigError: If the file is missing, not UTF-8 or not TOML, or holds numbers out of range
+            or tables nested too deeply.
     """
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8-sig"))
@@ -39,7 +39,7 @@ def read_toml(path: Path) -> Tree:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except RecursionError:
         raise ConfigError(f"{path}: {_too_deep()}") from None
-    except ValueError as error:  # a number of thousands of digits, a path with a null byte
+    except ValueError as error:  # thousands of digits, or a NUL byte in the path
         raise ConfigError(f"{path}: cannot be read: {error}") from None
     _require_plain(tree, str(path))
     return tree
@@ -76,13 +76,13 @@ def apply_overrides(
 ) -> Tree:
     """Return a copy of `tree` with `a.b=c` assignments applied.
 
-    The value is read as TOML (`8`, `0.1`, `true`, `[1, 2]`); anything else is taken as a string,
-    and so is every value of a field that holds text: a corpus may be named 2024.
+    Values are read as TOML (`8`, `0.1`, `true`, `[1, 2]`). Anything else is a string, and so is
+    every value of a text field: a corpus may be named 2024.
 
     Args:
         tree: Plain data, as read from TOML.
         overrides: Assignments as given to `--set`.
-        schema: What the tree is validated against later; tells which fields hold text.
+        schema: Configuration class of the tree; says which fields hold text.
 
     Raises:
         ConfigError: If an assignment has no `=` or descends into a value that is no table.
@@ -142,15 +142,15 @@ def _read_value(text: str) -> Any:
         return text
     except (ValueError, RecursionError):
         raise ConfigError(f"--set {_shorten(text)}: {_too_deep()}, or a number too large") from None
-    # A text of several lines may hold further keys.
+    # Text of several lines may hold further keys.
     return tree["value"] if len(tree) == 1 else text
 
 
 def _require_plain(values: Mapping[str, Any], source: str) -> None:
-    """Refuse what TOML and the command line can carry but no field takes.
+    """Refuse values that no field accepts but TOML or the command line can hold.
 
-    Later code counts on it: merging recurses, identities are hashes of finite numbers, and records
-    are UTF-8.
+    Later code relies on it: merging recurses, identities hash finite numbers, and records are
+    UTF-8.
 
     Raises:
         ConfigError: If a value is nested too deeply, out of range or not UTF-8.
@@ -204,5 +204,5 @@ def _explain(schema: type[BaseModel], details: Any) -> str:
         tags = details["ctx"].get("expected_tags", "one of the known kinds")
         given = f"kind {details['ctx']['tag']!r}" if "tag" in details["ctx"] else "no kind"
         return f"{location}: {given}; use {tags}"
-    shown = _shorten(mask_passwords(repr(value)))  # masked first: a cut address is not recognised
+    shown = _shorten(mask_passwords(repr(value)))  # a cut address is not recognised
     return f"{location} = {shown}: {message[0].lower()}{message[1:]}"

@@ -1,4 +1,4 @@
-"""Names that become parts of file names: models, sizes, sweeps, corpora and runs."""
+"""Names used in file names: models, sizes, sweeps, corpora and runs."""
 
 import os
 import re
@@ -9,10 +9,10 @@ from pydantic import Field
 from switchhead_lab.errors import ConfigError
 
 MAX_NAME_LENGTH = 40
-"""Characters; a run name of three such names, seed and hash stays below the 255 of a file name."""
+"""Characters; a run name of three such names, a seed and a hash fits the 255 of a file name."""
 _MODEL_NAME = r"^[a-z0-9][a-z0-9-]*$"
 _CORPUS_NAME = r"^[a-z0-9][a-z0-9_]*$"
-# Wider than what `run_name` makes, so that records of earlier versions stay readable.
+# Wider than `run_name` needs, so that records of earlier versions stay readable.
 _ENTRY_NAME = r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]*$"
 _MAX_ENTRY_LENGTH = 255
 
@@ -21,18 +21,18 @@ ModelName = Annotated[str, Field(pattern=_MODEL_NAME, max_length=MAX_NAME_LENGTH
 CorpusName = Annotated[str, Field(pattern=_CORPUS_NAME, max_length=MAX_NAME_LENGTH)]
 """Name of a corpus."""
 EntryName = Annotated[str, Field(pattern=_ENTRY_NAME, max_length=_MAX_ENTRY_LENGTH)]
-"""Name of an entry of a folder: never a path that leads out of it."""
+"""Name of a folder entry; never a path out of the folder."""
 
 
 def require_model_name(name: str, source: str) -> str:
-    """Return the name of a model, size or sweep if it can be part of a file name.
+    """Return the name of a model, size or sweep if it is valid.
 
     Args:
         name: The name.
-        source: What to call it in the error, for example "--name".
+        source: Where it comes from, for the error, e.g. "--name".
 
     Raises:
-        ConfigError: If it is no such name.
+        ConfigError: If it is not valid.
     """
     if len(name) > MAX_NAME_LENGTH or not re.fullmatch(_MODEL_NAME, name):
         shown = name if len(name) <= MAX_NAME_LENGTH else f"{name[:MAX_NAME_LENGTH]}..."
@@ -44,6 +44,6 @@ def require_model_name(name: str, source: str) -> str:
 
 
 def is_entry_name(text: str) -> bool:
-    """Say whether a text names an entry of a folder rather than a path or nothing."""
+    """Return whether a text is the name of a folder entry: not a path, not empty."""
     is_short = len(os.fsencode(text)) <= _MAX_ENTRY_LENGTH
     return is_short and re.fullmatch(_ENTRY_NAME, text) is not None

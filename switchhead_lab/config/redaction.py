@@ -1,4 +1,4 @@
-"""Keeping passwords and tokens out of what is shown and written down."""
+"""Passwords and tokens masked in messages and records."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ _WORD_PASSWORD = re.compile(_PASSWORD.format(any=r"[\s\S]"))
 _TOKEN = re.compile(r"(\bhttps?://)[^\s:/@?#]+@", re.IGNORECASE)
 _SECRET_NAME = r"[\w.-]*(?:pass|pwd|secret|token|key|credential|auth|signature)[\w.-]*"
 _QUERY_SECRET = re.compile(rf"([?&;]{_SECRET_NAME}=)[^&;\s\"'<>]+", re.IGNORECASE)
-# Shorter ones would be found in every other word; within an address they are masked all the same.
+# Shorter secrets would match parts of ordinary words; inside addresses they are masked anyway.
 _MIN_LENGTH_ELSEWHERE = 4
 
 
@@ -25,7 +25,7 @@ def mask_passwords(text: str, *addresses: str) -> str:
     Args:
         text: Any text: a message, a diff.
         addresses: Addresses in use. Their secrets are masked everywhere, percent-encoded or not;
-            those of any other address only inside that address.
+            the secrets of other addresses are masked inside those only.
     """
     secrets = {form for address in addresses for form in _secret_forms(address)}
     for secret in sorted(secrets, key=len, reverse=True):
@@ -34,10 +34,10 @@ def mask_passwords(text: str, *addresses: str) -> str:
 
 
 def mask_word(word: str, *addresses: str) -> str:
-    """Replace passwords and tokens in one word of a command line, which may hold spaces.
+    """Replace passwords and tokens in one command-line argument, which may hold spaces.
 
     Args:
-        word: The word.
+        word: The argument.
         addresses: As for `mask_passwords`.
     """
     return _mask_addresses(mask_passwords(word, *addresses), _WORD_PASSWORD)
@@ -63,12 +63,12 @@ def _secret_forms(address: str) -> Iterator[str]:
 
 
 def _secrets(address: str) -> Iterator[str]:
-    """Yield the secrets of an address: those a library finds, and what a misreading would show."""
+    """Yield the secrets of an address, as a library parses it and as a misreading would show it."""
     user_info = address.partition("://")[2].rpartition("@")[0]
     user, colon, password = user_info.partition(":")
     known = [password, *(_http_secrets if is_server(address) else _database_secrets)(address)]
     for secret in known:
-        # Where user and password are one word, that word is shown in any case.
+        # A password equal to the user name is shown as the user name anyway.
         if len(secret) >= _MIN_LENGTH_ELSEWHERE and not (colon and secret == user):
             yield secret
 

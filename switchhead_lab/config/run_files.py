@@ -1,4 +1,4 @@
-"""Files with the configuration of one run."""
+"""Run configuration files."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ _HEADING = re.compile(r"^# (.+) \([a-z]+\), seed \d+$", re.MULTILINE)
 
 
 def run_heading(title: str, role: str, seed: int) -> str:
-    """Return the line above a configuration where several are printed."""
+    """Return the comment line printed above a configuration."""
     return f"# {title} ({role}), seed {seed}"
 
 

@@ -53,8 +53,8 @@ class SweepFile:
 def read_sweep_file(path: Path) -> SweepFile:
     """Read a sweep file without resolving a size.
 
-    A key `base` names a file beside it, whose keys it replaces, so that sweeps which share
-    sizes and training say them once; `sizes.NAME = false` leaves a size of the base out.
+    The key `base` names a file beside it whose keys it overrides, so that sweeps can share sizes
+    and training; `sizes.NAME = false` drops a size of the base.
 
     Raises:
         ConfigError: If a file cannot be read or no sizes are declared.
@@ -69,8 +69,8 @@ def read_sweep_file(path: Path) -> SweepFile:
             declared[name] = dict(size)
         elif size is not False:
             raise ConfigError(
-                f"{path}: sizes.{name} is no table; write [sizes.{name}], or "
-                f"sizes.{name} = false to leave a size of the base out"
+                f"{path}: sizes.{name} is not a table; write [sizes.{name}], or "
+                f"sizes.{name} = false to drop a size of the base"
             )
     if not declared:
         raise ConfigError(f"{path}: no [sizes.NAME] table; declare at least one size")
@@ -95,7 +95,7 @@ def _read_with_base(path: Path, seen: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _pop_text(tree: dict[str, Any], key: str, meaning: str, source: str) -> str:
-    """Take a key that is read before the schema applies; empty if it is left out."""
+    """Remove and return a text key that the schema does not know; empty if missing."""
     value = tree.pop(key, "")
     if not isinstance(value, str) or "\0" in value:
         raise ConfigError(f"{source}{key} = {value!r}: write the name of {meaning} in quotes")
@@ -105,7 +105,7 @@ def _pop_text(tree: dict[str, Any], key: str, meaning: str, source: str) -> str:
 def list_sweep_files(sweeps_dir: Path) -> list[Path]:
     """Return every sweep file below a folder, in order of name.
 
-    `_` begins a mere base, `.` a hidden file or folder: editors and systems leave copies there.
+    Names with a leading `_` are bases; those with a leading `.` are copies by editors and systems.
     """
     return sorted(
         path
@@ -116,18 +116,16 @@ def list_sweep_files(sweeps_dir: Path) -> list[Path]:
 
 
 def recorded_name(sweeps_dir: Path, name: str) -> str:
-    """Return the name under which a sweep is recorded, given that or the one `lab sweep` takes.
+    """Return the recorded name of a sweep, given that name or the argument of `lab sweep`.
 
     Args:
         sweeps_dir: Folder of sweep files.
-        name: Name in the file, or of the file; returned as it is if no file has that name.
+        name: Name in the file, or of the file; returned unchanged if no file has that name.
 
     Raises:
         ConfigError: If the file of that name cannot be read.
     """
-    path = _files_by_name(sweeps_dir).get(name)
-    if path is None and name.endswith(".toml"):
-        path = Path(name)
+    path = _path_of(_files_by_name(sweeps_dir), name)
     return name if path is None else str(read_sweep_file(path).base.get("name", name))
 
 
@@ -138,14 +136,17 @@ def find_sweep(sweeps_dir: Path, name: str) -> SweepFile:
         ConfigError: If there is none; the message lists the names that exist.
     """
     by_name = _files_by_name(sweeps_dir)
-    if name in by_name:
-        return read_sweep_file(by_name[name])
-    if name.endswith(".toml"):
-        return read_sweep_file(Path(name))
+    path = _path_of(by_name, name)
+    if path is not None:
+        return read_sweep_file(path)
     known = ", ".join(by_name) or "none"
     raise ConfigError(
         f'no sweep "{name}"{near_miss(name, list(by_name))} in {sweeps_dir}; sweeps: {known}'
     )
+
+
+def _path_of(by_name: Mapping[str, Path], name: str) -> Path | None:
+    return by_name.get(name) or (Path(name) if name.endswith(".toml") else None)
 
 
 def _files_by_name(sweeps_dir: Path) -> dict[str, Path]:

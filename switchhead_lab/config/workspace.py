@@ -78,7 +78,7 @@ class Workspace:
     settings: WorkspaceSettings
 
     def on_device(self, device: str) -> "Workspace":
-        """Return the workspace with another device; an empty name keeps the one it has.
+        """Return the workspace with another device; an empty name keeps the current one.
 
         Raises:
             ConfigError: If there is no such kind of device.
@@ -123,21 +123,21 @@ class Workspace:
 
     @property
     def addresses(self) -> tuple[str, str]:
-        """Both addresses, whose secrets are to be masked wherever they appear."""
+        """Both addresses; their secrets are masked in all messages and records."""
         return self.settings.tracking_uri, self.settings.study_storage
 
     def _folder(self, path: str) -> Path:
-        return self.root / expand_home(path)
+        return self.root / _expand_home(path)
 
     def _absolute(self, address: str) -> str:
         return absolute_address(address, self.root)
 
 
-def expand_home(path: str) -> Path:
+def _expand_home(path: str) -> Path:
     """Return a path with a leading `~` replaced by the home folder.
 
     Raises:
-        WorkspaceError: If there is no home folder.
+        WorkspaceError: If the home folder is unknown.
     """
     try:
         return Path(path).expanduser()
@@ -161,11 +161,11 @@ def find_workspace(
         ConfigError: If lab.toml is not valid.
     """
     environment = os.environ if environment is None else environment
-    # Whatever LAB_HOME says: libraries need a current folder.
-    start = absolute_path(start or Path())
+    # Even with LAB_HOME: libraries need a current folder.
+    start = _absolute_path(start or Path())
     home = environment.get("LAB_HOME")
     if home:
-        root = absolute_path(expand_home(home))
+        root = _absolute_path(_expand_home(home))
         if not (root / FILE_NAME).is_file():
             raise WorkspaceError(
                 f"LAB_HOME={home}: there is no {FILE_NAME} in that folder; "
@@ -181,12 +181,11 @@ def find_workspace(
     )
 
 
-def absolute_path(path: Path) -> Path:
-    """Return an absolute path that can be written down.
+def _absolute_path(path: Path) -> Path:
+    """Return an absolute path that records can hold.
 
     Raises:
-        WorkspaceError: If the current folder is gone, the path cannot be looked at, or it is not
-            UTF-8, as records are.
+        WorkspaceError: If the current folder is gone, or the path is inaccessible or not UTF-8.
     """
     try:
         found = path.resolve()

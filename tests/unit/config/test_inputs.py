@@ -101,7 +101,7 @@ def test_any_value_of_an_override(tiny_config, place: str, value: str) -> None:
         ("sizes = 3", "no [sizes.NAME] table; declare at least one size"),
         ("[sizes]", "declare at least one size"),
         ("[sizes]\nsmall = false", "declare at least one size"),
-        ("[sizes]\nsmall = true", "sizes.small is no table; write [sizes.small]"),
+        ("[sizes]\nsmall = true", "sizes.small is not a table; write [sizes.small]"),
         ("base = 3\n[sizes.small]", "base = 3: write the name of a file beside this one in quotes"),
         ("default_size = 5\n[sizes.small]", "default_size = 5: write the name of a size in quotes"),
         ("default_size = 'smal'\n[sizes.small]", "no such size; sizes: small"),
