@@ -13,6 +13,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from tiny_sweep import SWEEP
 
 from switchhead_lab.config.workspace import Workspace, find_workspace
 from switchhead_lab.reporting.report import write_report
@@ -31,41 +32,17 @@ pytestmark = [
 ]
 
 N_KILLS = int(os.environ.get("DRILL_KILLS", "50"))
-SWEEP = """
-name = "tiny"
-summary = "a small one"
-matching = "parameter_matched"
-[data]
-corpus = "words"
-tokenizer = { kind = "byte" }
-[model]
-d_model = 16
-n_layers = 1
-seq_len = 8
-[training]
-n_steps = 300
-batch_size = 8
-learning_rate = 3e-3
-clip_norm = 0.5
-validate_every = 50
-checkpoint_every = 25
-log_every = 10
-precision = "fp32"
-[baseline]
-n_heads = 4
-d_head = 8
-d_ff = 32
-seeds = [0, 1]
-[study]
-n_trials = 4
-n_startup_trials = 1
-n_pruning_warmup_steps = 100
-[study.space]
-n_heads = [1, 2]
-n_experts = [2, 3]
-top_k = [1, 2]
-[sizes.small]
-"""
+# Longer than the sweep as it is, with more candidates and a pruner that has something to prune.
+LONGER = (
+    "training.n_steps=300",
+    "training.validate_every=50",
+    "training.checkpoint_every=25",
+    "training.log_every=10",
+    "baseline.seeds=[0, 1]",
+    "study.n_trials=4",
+    "study.n_pruning_warmup_steps=100",
+)
+TINY = ("sweep", "tiny", *(word for value in LONGER for word in ("--set", value)))
 
 
 def make_workspace(root: Path, write_corpus) -> Workspace:
@@ -89,7 +66,7 @@ def lab(root: Path, *arguments: str) -> None:
 
 def sweep_until_killed(root: Path, seconds: float) -> bool:
     """Start the sweep and kill it after a while; tell whether it was done before."""
-    command = [sys.executable, "-m", "switchhead_lab", "sweep", "tiny"]
+    command = [sys.executable, "-m", "switchhead_lab", *TINY]
     process = subprocess.Popen(
         command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
@@ -164,7 +141,7 @@ def kill_until_done(root: Path, seconds: float, generator: random.Random) -> int
 def test_kills_at_random_instants_change_nothing(tmp_path: Path, write_corpus) -> None:
     whole = make_workspace(tmp_path / "whole", write_corpus)
     started = time.monotonic()
-    lab(whole.root, "sweep", "tiny")
+    lab(whole.root, *TINY)
     seconds = time.monotonic() - started
     expected = outcome(whole)
     generator = random.Random(0)
