@@ -1,4 +1,4 @@
-"""Results of the GPU command as they would be on a card, with made-up figures."""
+"""Made-up results of the GPU command on a card."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 from switchhead_lab.benchmark.gpu.configs import timed_models
 from switchhead_lab.benchmark.gpu.journal import Event, Journal
 from switchhead_lab.benchmark.gpu.results import collect_results
+from switchhead_lab.tracking.provenance import Provenance
 
 FACTS = {
     "device_name": "Test Card 80GB",
@@ -16,6 +17,8 @@ FACTS = {
     "host": {"precision": "bf16"},
     "nvidia_smi": {"driver_version": "580.1"},
 }
+
+PROVENANCE = Provenance({"git": {"commit": "0" * 40}, "time": "2026-01-01T00:00:00+00:00"}, b"")
 
 
 def step(ms: float, gigabytes: float) -> dict[str, Any]:
@@ -64,6 +67,7 @@ def write_run(reports_dir: Path, card: str = "test-card", **changes: Any) -> dic
     """Write a recorded run below a folder of reports; return its results."""
     folder = reports_dir / "gpu" / card
     folder.mkdir(parents=True)
-    results = collect_results(write_journal(folder / "journal.jsonl"), is_dry_run=False) | changes
+    journal = write_journal(folder / "journal.jsonl")
+    results = collect_results(journal, PROVENANCE, is_dry_run=False) | changes
     (folder / "gpu.json").write_text(json.dumps(results), encoding="utf-8")
     return results

@@ -1,4 +1,4 @@
-"""`python -m switchhead_lab.benchmark.gpu`: the whole command, or one of its workers."""
+"""`python -m switchhead_lab.benchmark.gpu`: the command, or one of its workers."""
 
 import argparse
 import signal
@@ -6,10 +6,11 @@ import sys
 import time
 from pathlib import Path
 
-from switchhead_lab.benchmark.gpu.checkout import make_kernels_importable
+from switchhead_lab.benchmark.gpu.checkout import ROOT, make_kernels_importable
 from switchhead_lab.benchmark.gpu.conductor import Conductor
 from switchhead_lab.benchmark.gpu.journal import Journal
 from switchhead_lab.benchmark.gpu.plan import EXIT_NO_DEVICE, MINUTES, PARTS, part_named
+from switchhead_lab.benchmark.gpu.tables_of_parts import Results
 from switchhead_lab.errors import ConfigError, LabError
 from switchhead_lab.tracking.atomic import make_directory
 
@@ -17,7 +18,7 @@ _EXAMPLE = "Example: python -m switchhead_lab.benchmark.gpu --out reports/gpu/h1
 
 
 def main() -> int:
-    """Run what the command line asks for; return an exit code."""
+    """Run the command line; return an exit code."""
     arguments = _parse()
     if arguments.worker:
         return _work(arguments)
@@ -33,18 +34,19 @@ def main() -> int:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m switchhead_lab.benchmark.gpu",
-        description="Check and time everything that runs on a GPU, within a time. Results so far "
-        "are in DIR whatever stops it: gpu.json, gpu.md, journal.jsonl and log.txt.",
+        description="Check and time everything that runs on a GPU, within a time limit. DIR holds "
+        "the results so far, even if the run is interrupted: gpu.json, gpu.md, journal.jsonl and "
+        "log.txt.",
         epilog=_EXAMPLE,
     )
     names = ", ".join(part.name for part in PARTS)
     parser.add_argument("--out", type=Path, metavar="DIR", help="an empty folder")
     parser.add_argument(
-        "--minutes", type=float, default=MINUTES, help=f"time for everything (default {MINUTES:g})"
+        "--minutes", type=float, default=MINUTES, help=f"time limit (default {MINUTES:g})"
     )
-    parser.add_argument("--parts", default="", help=f"only these, of {names}")
+    parser.add_argument("--parts", default="", help=f"run only these, comma-separated: {names}")
     parser.add_argument(
-        "--dry-run", action="store_true", help="the whole command on the CPU, in tiny sizes"
+        "--dry-run", action="store_true", help="run everything on the CPU, in tiny sizes"
     )
     parser.add_argument(
         "--document",
@@ -61,9 +63,10 @@ def _parse() -> argparse.Namespace:
 def _conduct(arguments: argparse.Namespace) -> int:
     from switchhead_lab.benchmark.gpu.results import collect_results, write_results
     from switchhead_lab.benchmark.gpu.tables import summary
+    from switchhead_lab.tracking.provenance import collect_provenance
 
     started = time.monotonic()
-    # What the other parts' figures are compared with, and recorded under, always comes first.
+    # Every run starts with the machine: tables and reports need its figures.
     wanted = {PARTS[0].name, *_wanted(arguments.parts)}
     parts = [part for part in PARTS if part.name in wanted]
     if not arguments.minutes > 0:
@@ -73,25 +76,29 @@ def _conduct(arguments: argparse.Namespace) -> int:
     if journal.path.exists():
         raise ConfigError(f"--out {arguments.out}: holds an earlier run; choose an empty folder")
 
-    def write() -> None:
-        write_results(out, journal, is_dry_run=arguments.dry_run)
+    provenance = collect_provenance(ROOT, data_manifest=None, device=None, command=sys.argv)
 
-    # Workers are in sessions of their own: without this they would outlive a killed command.
+    def write() -> Results:
+        results = collect_results(journal, provenance, is_dry_run=arguments.dry_run)
+        write_results(out, results)
+        return results
+
+    # Workers have sessions of their own, so they would outlive a killed command.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     deadline = started + 60 * arguments.minutes
     conductor = Conductor(journal, out / "log.txt", arguments.dry_run, deadline, _say)
     try:
-        conductor.run(parts, write)
-    finally:
+        conductor.run(parts, after_each=write)
+    except BaseException:
         if journal.path.exists():
             write()
-    results = collect_results(journal, is_dry_run=arguments.dry_run)
+        raise
+    results = write()
     print("\n".join(summary(results)))  # noqa: T201
     return 0 if results["is_right"] else 1
 
 
 def _document() -> int:
-    from switchhead_lab.benchmark.gpu.checkout import ROOT
     from switchhead_lab.benchmark.gpu.document import update_document
 
     path = ROOT / "kernels" / "README.md"

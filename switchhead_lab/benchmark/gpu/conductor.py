@@ -1,4 +1,4 @@
-"""Runs all parts within a time, each in a process of its own, and writes what they found."""
+"""Runs the parts within a time limit, each in worker processes of its own."""
 
 import contextlib
 import os
@@ -21,23 +21,23 @@ from switchhead_lab.benchmark.gpu.plan import (
 from switchhead_lab.errors import ConfigError
 
 _MOST_WORKERS = 12
-# In less than this a worker hardly imports torch and opens the device.
+# Importing torch and opening the device takes most of this.
 _FEWEST_SECONDS = 12.0
-# Rarely enough not to disturb what is timed.
+# Long enough not to disturb timings.
 _POLL_SECONDS = 0.5
-# For a worker about to be killed to write down where it is.
+# Lets a worker write its stack before it is killed.
 _TRACEBACK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Conductor:
-    """Runs parts one after the other; no failure of one stops the next.
+    """Runs parts one after the other; a failed part does not stop the next.
 
     Attributes:
-        journal: Where workers and conductor write what happened.
+        journal: Events of all parts, written by workers and conductor.
         log_path: Where workers' standard error goes.
         is_dry_run: Workers use the CPU, tiny sizes and Triton's interpreter.
-        deadline: Time by the monotonic clock at which nothing may run any more.
+        deadline: Monotonic time by which everything must have ended.
         say: Called with a line at the start and end of each part.
     """
 
@@ -47,12 +47,12 @@ class Conductor:
     deadline: float
     say: Callable[[str], None] = field(default=lambda _: None)
 
-    def run(self, parts: Sequence[Part], after_each: Callable[[], None]) -> None:
+    def run(self, parts: Sequence[Part], after_each: Callable[[], object]) -> None:
         """Run parts while there is time.
 
         Args:
             parts: In their order.
-            after_each: Called after each part, to write the results so far.
+            after_each: Called after each part that was run, to write the results so far.
 
         Raises:
             ConfigError: If there is no device.
@@ -64,14 +64,14 @@ class Conductor:
                 self.say(f"{part.name}: skipped, no time left")
                 continue
             self.say(f"{part.name}: {part.title}")
-            # What a part leaves goes to those after it. A dry run is to be complete, not short.
+            # Unused time goes to later parts. A dry run must be complete rather than short.
             share = part.seconds / sum(other.seconds for other in parts[number:])
             seconds = left if self.is_dry_run else left * share
             self._run_part(part, time.monotonic() + seconds)
             after_each()
 
     def _run_part(self, part: Part, until: float) -> None:
-        """Run workers until the part's cases are over, restarting after each that died."""
+        """Run the part's cases, starting another worker after each one that dies."""
         for _ in range(_MOST_WORKERS):
             n_ended = self._n_ended(part)
             exit_code = self._run_worker(part, until)
@@ -89,7 +89,7 @@ class Conductor:
         self._end_part(part, "failed", f"given up after {_MOST_WORKERS} workers")
 
     def _run_worker(self, part: Part, until: float) -> int:
-        """Run one worker; kill it where a case hangs or the part's time is up."""
+        """Run one worker; kill it if a case hangs or the part's time is up."""
         with self.log_path.open("a", encoding="utf-8") as log:
             worker = subprocess.Popen(
                 self._command(part),
@@ -104,7 +104,7 @@ class Conductor:
                     if reason:
                         _kill(worker)
                         is_over = time.monotonic() >= until
-                        # A case that had no time left was not seen to hang.
+                        # A case cut off by the part's limit did not necessarily hang.
                         self._close_open_case(part, "skipped" if is_over else "timeout", reason)
                         if is_over:
                             self._end_part(part, "timeout", reason)
@@ -132,7 +132,7 @@ class Conductor:
         return sum(event.status in ENDED for event in self.journal.latest(part.name).values())
 
     def _close_open_case(self, part: Part, status: Status, reason: str) -> None:
-        """Write down how the case ended that a dead worker was in, if it was in one."""
+        """Record the end of the case that a dead worker was running, if any."""
         event = self._open_case(part)
         if event is not None:
             seconds = event.seconds + time.time() - event.at
@@ -150,7 +150,7 @@ class Conductor:
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
         environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
         if self.is_dry_run:
-            # Read when Triton is imported, so no worker could set it for itself.
+            # Read when Triton is imported, so workers cannot set it themselves.
             environment |= {
                 "TRITON_INTERPRET": "1",
                 "CUDA_VISIBLE_DEVICES": "",
@@ -160,7 +160,7 @@ class Conductor:
 
 
 def _kill(worker: subprocess.Popen[bytes]) -> None:
-    """End a worker with all that it started; it writes its stack first."""
+    """Kill a worker and its child processes, once it has written its stack."""
     if worker.poll() is None:
         worker.send_signal(signal.SIGUSR1)
         time.sleep(_TRACEBACK_SECONDS)
@@ -173,5 +173,5 @@ def _describe(exit_code: int) -> str:
     if exit_code < 0:
         return signal.Signals(-exit_code).name
     if exit_code == EXIT_DEVICE_LOST:
-        return "the device unusable"
+        return "an unusable device"
     return f"exit code {exit_code}"

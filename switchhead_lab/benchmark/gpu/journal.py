@@ -1,27 +1,26 @@
-"""The journal of a run: one line for each event, so that whatever stops the run loses nothing."""
+"""The journal of a run: one line per event, so that an interrupted run loses nothing."""
 
 import json
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 Status = Literal[
     "planned", "started", "partial", "done", "wrong", "failed", "crashed", "timeout", "skipped"
 ]
 
 ENDED: frozenset[str] = frozenset({"done", "wrong", "failed", "crashed", "timeout", "skipped"})
-"""A case with one of these is over."""
+"""Statuses of a case that is over."""
 
 RUNNING: frozenset[str] = frozenset({"started", "partial"})
-"""A case with one of these was being run when its worker last wrote."""
+"""Statuses of a case that its worker is running, or was when it died."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a case.
+    """A change in the status of a case.
 
     Attributes:
         part: Name of the part.
@@ -47,29 +46,44 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._n_bytes_read = 0
+        self._latest: dict[str, dict[str, Event]] = {}
 
     def add(self, event: Event) -> None:
         """Append an event so that it outlives this process."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(event)) + "\n")
+        line = json.dumps(asdict(event)).encode() + b"\n"
+        with self.path.open("a+b") as file:
+            if not _ends_a_line(file):
+                line = b"\n" + line
+            file.write(line)
             file.flush()
             os.fsync(file.fileno())
 
-    def events(self) -> Iterator[Event]:
-        """Yield all events in order; a line that a dying process cut short is left out."""
-        if not self.path.exists():
-            return
-        with self.path.open(encoding="utf-8") as file:
-            for line in file:
-                try:
-                    yield Event(**json.loads(line))
-                except (json.JSONDecodeError, TypeError):
-                    continue
-
     def latest(self, part: str) -> dict[str, Event]:
         """Return the last event of each case of a part, by case, in their order."""
-        latest: dict[str, Event] = {}
-        for event in self.events():
-            if event.part == part:
-                latest[event.case] = event
-        return latest
+        self._read_new()
+        return dict(self._latest.get(part, {}))
+
+    def _read_new(self) -> None:
+        """Read the lines added since the last call, skipping any that a dying process cut short."""
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as file:
+            file.seek(self._n_bytes_read)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                self._n_bytes_read += len(line)
+                try:
+                    event = Event(**json.loads(line))
+                except (ValueError, TypeError):
+                    continue
+                self._latest.setdefault(event.part, {})[event.case] = event
+
+
+def _ends_a_line(file: BinaryIO) -> bool:
+    """Return whether the file is empty or its last line is complete."""
+    if not file.seek(0, os.SEEK_END):
+        return True
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"

@@ -1,4 +1,4 @@
-"""The parts of the command, cheapest and most telling first, and the time that each may take."""
+"""The parts of the command, cheapest and most telling first, and their time limits."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,9 @@ class Part:
 
     Attributes:
         name: Short name, that of the module with its cases.
-        title: What it finds out.
-        seconds: Its share of the command's time; what it leaves goes to the parts after it.
-        case_seconds: Most time that one of its cases may take before it counts as hanging.
+        title: What it checks or measures.
+        seconds: Its share of the command's time; unused time goes to later parts.
+        case_seconds: Time after which one of its cases counts as hanging.
     """
 
     name: str
@@ -38,16 +38,16 @@ PARTS = (
 )
 
 MINUTES = 8.0
-"""Time that the whole command takes by default."""
+"""Default time limit of the command."""
 
 RESERVED_SECONDS = 10.0
-"""Kept at the end for writing results."""
+"""Reserved at the end for writing results."""
 
 EXIT_DEVICE_LOST = 17
-"""Exit code of a worker after a case that left the device unusable for its process."""
+"""Exit code of a worker whose last case left the device unusable."""
 
 EXIT_NO_DEVICE = 18
-"""Exit code of a worker that found no device."""
+"""Exit code of a worker without a CUDA device."""
 
 
 def part_named(name: str) -> Part:

@@ -1,55 +1,45 @@
-"""What a run found, put together from its journal and written as gpu.json and gpu.md."""
+"""The results of a run, collected from its journal and written as gpu.json and gpu.md."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-from switchhead_lab.benchmark.gpu.checkout import ROOT
 from switchhead_lab.benchmark.gpu.journal import Event, Journal
 from switchhead_lab.benchmark.gpu.plan import PARTS, Part
+from switchhead_lab.benchmark.gpu.tables import page
+from switchhead_lab.benchmark.gpu.tables_of_parts import Results
 from switchhead_lab.tracking.atomic import write_text
-from switchhead_lab.tracking.provenance import collect_provenance
-
-Results = dict[str, Any]
-"""Contents of gpu.json."""
+from switchhead_lab.tracking.provenance import Provenance
 
 _SCHEMA_VERSION = 1
 _BAD = ("wrong", "failed", "crashed", "timeout")
 
 
-def collect_results(journal: Journal, *, is_dry_run: bool) -> Results:
-    """Put the events of a run together.
+def collect_results(journal: Journal, provenance: Provenance, *, is_dry_run: bool) -> Results:
+    """Collect the results of a run so far.
 
     Args:
         journal: Its events.
+        provenance: Where its code comes from.
         is_dry_run: Whether it was a dry run, whose timings mean nothing.
 
     Returns:
         Plain data: the machine, where the code comes from, and every part with its cases.
     """
     parts = [_part(part, journal) for part in PARTS]
-    machine: dict[str, Any] = {}
-    for case in parts[0]["cases"]:
-        machine[case["name"]] = case["findings"]
-    provenance = collect_provenance(
-        ROOT, data_manifest=None, device=machine.get("facts"), command=sys.argv
-    )
+    machine = {case["name"]: case["findings"] for case in parts[0]["cases"]}
     return {
         "schema_version": _SCHEMA_VERSION,
         "is_dry_run": is_dry_run,
         "is_right": all(part["n_bad"] == 0 for part in parts),
         "machine": machine,
-        "provenance": provenance.values,
+        "provenance": provenance.values | {"device": machine.get("facts")},
         "parts": parts,
     }
 
 
-def write_results(out: Path, journal: Journal, *, is_dry_run: bool) -> None:
+def write_results(out: Path, results: Results) -> None:
     """Write gpu.json and gpu.md into a folder."""
-    from switchhead_lab.benchmark.gpu.tables import page
-
-    results = collect_results(journal, is_dry_run=is_dry_run)
     write_text(out / "gpu.json", json.dumps(results, indent=1) + "\n")
     write_text(out / "gpu.md", page(results))
 
@@ -66,18 +56,18 @@ def _part(part: Part, journal: Journal) -> dict[str, Any]:
         "reason": own.reason if own else "",
         "seconds": sum(case["seconds"] for case in cases),
         "n_done": sum(case["status"] == "done" for case in cases),
-        # A part that ran out of time lost cases, but found nothing wrong.
+        # A part that ran out of time lacks cases, but nothing in it went wrong.
         "n_bad": n_bad + (own is not None and own.status in ("failed", "crashed")),
         "cases": cases,
     }
 
 
 def _case(event: Event) -> dict[str, Any]:
-    was_begun = event.status != "planned"
+    was_started = event.status != "planned"
     return {
         "name": event.case,
-        "status": event.status if was_begun else "skipped",
+        "status": event.status if was_started else "skipped",
         "seconds": event.seconds,
-        "reason": event.reason if was_begun else "no time left",
+        "reason": event.reason if was_started else "no time left",
         "findings": event.findings,
     }

@@ -27,7 +27,7 @@ def run_cases(part: Part, cases: Sequence[Case], context: Context, journal: Jour
         part: The part.
         cases: Its cases.
         context: Where they run.
-        journal: What has happened, this process's own events included from here on.
+        journal: Events so far; this process adds its own.
     """
     latest = journal.latest(part.name)
     for case in cases:
@@ -46,14 +46,14 @@ def run_cases(part: Part, cases: Sequence[Case], context: Context, journal: Jour
 def cases_of(part: Part, context: Context) -> list[Case]:
     """Import a part's module and list its cases."""
     _die_with_parent()
-    # How a killed process tells where it was.
+    # Lets the conductor ask for the stack of a worker that hangs.
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     cases: list[Case] = importlib.import_module(part.module).cases(context)
     return cases
 
 
 def _die_with_parent() -> None:
-    """Have Linux end this process when the command that started it is gone."""
+    """Have Linux kill this process when its parent dies."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -62,23 +62,23 @@ def _run_case(part: Part, case: Case, journal: Journal) -> None:
     started = time.monotonic()
     findings: Findings = {}
 
-    def tell(status: Status, reason: str = "") -> None:
+    def record(status: Status, reason: str = "") -> None:
         seconds = round(time.monotonic() - started, 3)
         journal.add(Event(part.name, case.name, status, seconds, reason, findings))
 
-    tell("started")
+    record("started")
     try:
         for found in case.run():
             findings |= found
-            tell("partial")
+            record("partial")
     except WrongResultError as error:
-        tell("wrong", str(error))
+        record("wrong", str(error))
     except Exception as error:
         traceback.print_exc(file=sys.stderr)
-        tell("failed", _reason(error))
+        record("failed", _reason(error))
     else:
-        tell("done")
-    # The traceback's frames hold tensors until here.
+        record("done")
+    # Frees tensors that the traceback's frames kept alive.
     gc.collect()
 
 
@@ -88,9 +88,9 @@ def _reason(error: Exception) -> str:
 
 
 def _device_answers(device: torch.device) -> bool:
-    """Tell whether the device still computes.
+    """Return whether the device still computes.
 
-    After an illegal access it refuses this process; after a failed capture, random numbers may.
+    An illegal memory access breaks every later call; a failed capture can break random numbers.
     """
     try:
         if device.type == "cuda":

@@ -1,5 +1,6 @@
-"""The conductor: no failure of a case, of whatever kind, costs another case or what was found."""
+"""The conductor: no failure of a case costs other cases or earlier findings."""
 
+import json
 import sys
 import textwrap
 import time
@@ -154,3 +155,20 @@ def test_a_line_that_was_cut_short_loses_no_other(tmp_path: Path) -> None:
     with journal.path.open("a") as file:
         file.write('{"part": "part", "case": "sec')
     assert list(journal.latest("part")) == ["first"]
+    Journal(journal.path).add(Event("part", "second", "crashed"))
+    journal.add(Event("other", "third", "done"))
+    for reader in (journal, Journal(journal.path)):
+        assert list(reader.latest("part")) == ["first", "second"]
+        assert list(reader.latest("other")) == ["third"]
+
+
+def test_each_line_of_the_journal_is_parsed_once(tmp_path: Path, monkeypatch) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    parsed = []
+    loads = json.loads
+    monkeypatch.setattr(json, "loads", lambda line: parsed.append(line) or loads(line))
+    for number in range(3):
+        journal.add(Event("part", "case", "partial", findings={"n": number}))
+        for _ in range(2):
+            assert journal.latest("part")["case"].findings == {"n": number}
+    assert len(parsed) == 3
