@@ -5,7 +5,7 @@ Tokens are random: only their shape matters to the time. Memory is carried as in
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -29,36 +29,45 @@ _ROUTING_CALLS = 5
 
 
 @dataclass(frozen=True)
-class StepTime:
-    """One model's training step.
+class StepSpeed:
+    """How fast a training step is.
 
     Attributes:
-        model: Name in the sweep.
         ms: Median time in milliseconds.
         ms_quartiles: First and third quartile.
         tokens_per_second: Tokens of a step over the median.
+        gflop: Operations of all products, forward and backward, in units of 1e9: executed MACs
+            times 6.
+    """
+
+    ms: float
+    ms_quartiles: tuple[float, float]
+    tokens_per_second: float
+    gflop: float
+
+
+@dataclass(frozen=True)
+class StepTime(StepSpeed):
+    """One model's training step, compared with the first model's.
+
+    Attributes:
+        model: Name in the sweep.
         relative_time: Time over the first model's.
         kept_floats: Floats that autograd keeps for the backward pass of a micro-batch, parameters
             left out.
         relative_kept_floats: The same over the first model's.
         peak_memory_bytes: Most memory that the model took on a GPU; None elsewhere, where it is not
             measured.
-        gflop: Operations of all products, forward and backward, in units of 1e9: executed MACs
-            times 6.
         bound_ms: Time of those at the speed of the best square product.
         times_bound: Median time over that.
         routing_fraction: Time of routers, top-k and bookkeeping, on their own, over the median.
     """
 
     model: str
-    ms: float
-    ms_quartiles: tuple[float, float]
-    tokens_per_second: float
     relative_time: float
     kept_floats: int
     relative_kept_floats: float
     peak_memory_bytes: int | None
-    gflop: float
     bound_ms: float
     times_bound: float
     routing_fraction: float
@@ -98,7 +107,7 @@ def bench_steps(
     for name, config in configs.items():
         progress(f"building {name}")
         allocated = _allocated(host)
-        stepper = _stepper(config, host)
+        stepper = stepper_of(build_training_model(config), config, host)
         steppers[name] = numbered_steps(stepper)
         facts[name] = _facts(config, stepper, steppers[name], host, allocated)
     progress(f"timing {n_rounds} steps of each model")
@@ -140,13 +149,18 @@ class RandomBatches:
         return Batch(inputs, targets, starts_stream=step == 0 or not predicts_tokens)
 
 
-def _stepper(config: RunConfig, host: Host) -> Stepper:
-    model = build_model(config.model, config.vocab_size, config.seed, config.n_outputs).train()
+def build_training_model(config: RunConfig) -> Transformer:
+    """Return the initialised model of a configuration, in training mode."""
+    return build_model(config.model, config.vocab_size, config.seed, config.n_outputs).train()
+
+
+def stepper_of(model: Transformer, config: RunConfig, host: Host) -> Stepper:
+    """Return a stepper that trains a model on random tokens."""
     return Stepper(config, model, build_objective(config.objective), RandomBatches(config), host)
 
 
 def numbered_steps(stepper: Stepper) -> Callable[[], object]:
-    """Return a call that takes the next step each time, past the last one where it comes to it."""
+    """Return a call that takes the next step each time, even past the configured last step."""
     number = 0
 
     def take() -> None:
@@ -234,7 +248,19 @@ def _routing_call(router: Router, x: Tensor, asked: list[str]) -> Callable[[], o
     return route
 
 
-def step_gflop(config: RunConfig) -> float:
+def step_speed(config: RunConfig, seconds: Sequence[float]) -> StepSpeed:
+    """Summarise the times of a configuration's steps."""
+    median = statistics.median(seconds)
+    quartiles = statistics.quantiles(seconds, n=4) if len(seconds) > 1 else [median] * 3
+    return StepSpeed(
+        ms=1e3 * median,
+        ms_quartiles=(1e3 * quartiles[0], 1e3 * quartiles[2]),
+        tokens_per_second=config.tokens_per_step / median,
+        gflop=_step_gflop(config),
+    )
+
+
+def _step_gflop(config: RunConfig) -> float:
     """Return the operations of a step's products, in units of 1e9."""
     model, n_sequences = config.model, config.training.batch_size
     per_layer = executed_attention(model).macs + executed_feedforward(model).macs
@@ -251,20 +277,15 @@ def _step_time(
     base: tuple[float, int],
     peak: float,
 ) -> StepTime:
-    median = statistics.median(seconds)
-    quartiles = statistics.quantiles(seconds, n=4) if len(seconds) > 1 else [median] * 3
-    gflop = step_gflop(config)
-    bound = gflop / peak
+    speed = step_speed(config, seconds)
+    median, bound = statistics.median(seconds), speed.gflop / peak
     return StepTime(
+        **asdict(speed),
         model=name,
-        ms=1e3 * median,
-        ms_quartiles=(1e3 * quartiles[0], 1e3 * quartiles[2]),
-        tokens_per_second=config.tokens_per_step / median,
         relative_time=median / base[0],
         kept_floats=facts.kept_floats,
         relative_kept_floats=facts.kept_floats / base[1],
         peak_memory_bytes=facts.peak_memory_bytes,
-        gflop=gflop,
         bound_ms=1e3 * bound,
         times_bound=median / bound,
         routing_fraction=facts.routing_seconds / median,

@@ -1,4 +1,4 @@
-"""What a part of the command consists of: cases, each of which can fail without the others."""
+"""Cases: the checks and measurements of a part, each of which can fail on its own."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import torch
 from switchhead_lab.training.host import Host, prepare_host
 
 Findings = dict[str, Any]
-"""Plain data: what a case measured."""
+"""Plain data that a case found."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Context:
 
     Attributes:
         host: Device and arithmetic.
-        is_dry_run: Sizes are tiny and the device is the CPU; timings mean nothing.
+        is_dry_run: Tiny sizes on the CPU; timings mean nothing.
     """
 
     host: Host
@@ -36,8 +36,8 @@ class Case:
 
     Attributes:
         name: Unique within its part.
-        run: Yields findings as they are made, so that a later crash loses none. Raises
-            `WrongResultError` where a result is not what it should be.
+        run: Yields findings as they come, so that a later crash loses none. Raises
+            `WrongResultError` if a result is outside its tolerance.
     """
 
     name: str

@@ -1,17 +1,17 @@
-"""Importing the kernels from a checkout that was not installed."""
+"""Importing the kernels from a checkout that is not installed."""
 
 import importlib.util
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-"""Folder of the checkout: what holds `switchhead_lab/`, `kernels/` and `sweeps/`."""
+"""Root of the checkout, with `switchhead_lab/`, `kernels/` and `sweeps/`."""
 
 _PACKAGE = "switchhead_kernels"
 
 
 def make_kernels_importable() -> None:
-    """Import the folder `kernels/` as `switchhead_kernels` where no such package is installed."""
+    """Import `kernels/` as `switchhead_kernels` unless that package is installed."""
     if _PACKAGE in sys.modules or importlib.util.find_spec(_PACKAGE) is not None:
         return
     folder = ROOT / "kernels"

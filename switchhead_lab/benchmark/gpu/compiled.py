@@ -9,7 +9,7 @@ import torch
 from switchhead_lab.benchmark.gpu.case import Case, Context, Findings
 from switchhead_lab.benchmark.gpu.configs import TimedModel, timed_model
 from switchhead_lab.benchmark.gpu.step_timing import time_step
-from switchhead_lab.model.transformer import build_model
+from switchhead_lab.benchmark.step import build_training_model
 
 _NAMES = (
     "small xl switchhead",
@@ -30,8 +30,8 @@ def _measure(timed: TimedModel, context: Context) -> Iterator[Findings]:
     config = timed.config
     yield timed.origin
     torch.compiler.reset()
-    model = build_model(config.model, config.vocab_size, config.seed, config.n_outputs).train()
-    # On a CPU the compiler's own code generation is left out: it takes minutes.
+    model = build_training_model(config)
+    # Code generation for a CPU takes minutes, so a dry run leaves it out.
     model.compile_blocks("aot_eager" if context.is_dry_run else "inductor")
     started = time.monotonic()
     yield {"compiled": time_step(model, config, context, captures=False)}

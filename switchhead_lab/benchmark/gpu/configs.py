@@ -1,4 +1,4 @@
-"""Configurations that are checked and timed."""
+"""The configurations that the command checks and times."""
 
 from dataclasses import dataclass
 
@@ -11,9 +11,9 @@ from switchhead_lab.sweeping.plan import declared_variants, run_config
 from switchhead_lab.tracking.bench_record import step_id
 
 SWEEP = "paper/table5-wikitext103"
-"""The models whose steps are timed."""
+"""Sweep with the models whose steps are timed."""
 
-# As the paper's RoPE models: no memory, chunks of twice the length (Sec. 3.6).
+# The paper's RoPE models have no memory and chunks of twice the length (Sec. 3.6).
 _ROPE = ("model.positions.kind=rope", "model.context_multiple=1")
 _ROPE_SEQ_LEN = {"pocket": 256, "small": 512, "large": 1024}
 _DRY = ("training.batch_size=2", "model.n_layers=1", "model.seq_len=8")
@@ -35,7 +35,7 @@ SMALL_MODELS = {
     "dense, RoPE": ("dense", "rope", _DENSE_FEED_FORWARD),
     "MoA, RoPE": ("moa", "rope", _DENSE_FEED_FORWARD),
 }
-"""Attention, positions and feed-forward of the models that are compared with the CPU's."""
+"""Attention, positions and feed-forward of the models checked against the CPU."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class TimedModel:
 
     @property
     def origin(self) -> dict[str, str]:
-        """Plain data that reports find its figures by."""
+        """Findings by which reports identify the step."""
         config = self.config
         batch_size = config.training.batch_size
         return {"step_id": step_id(config.model, config.vocab_size, config.n_outputs, batch_size)}
@@ -93,7 +93,7 @@ def _timed_sweep(size: str, positions: str, *, is_dry_run: bool) -> Sweep:
 
 
 def small_config(name: str, *, n_steps: int = 1, batch_size: int = 4) -> RunConfig:
-    """Return the configuration of one of `SMALL_MODELS`, over bytes and without dropout."""
+    """Return the configuration of one of `SMALL_MODELS`: byte tokens, no dropout."""
     attention, positions, feedforward = SMALL_MODELS[name]
     training = {"n_steps": n_steps, "batch_size": batch_size, "learning_rate": 2e-3}
     training |= {"clip_norm": 0.25, "n_warmup_steps": min(20, n_steps - 1)}

@@ -11,11 +11,8 @@ from switchhead_kernels.bench import stopwatch
 from switchhead_lab.benchmark.gpu.case import Case, Context, Findings
 from switchhead_lab.benchmark.gpu.configs import timed_model
 from switchhead_lab.benchmark.gpu.step_timing import release_memory
-from switchhead_lab.benchmark.step import RandomBatches, numbered_steps
+from switchhead_lab.benchmark.step import build_training_model, numbered_steps, stepper_of
 from switchhead_lab.config.schema import RunConfig
-from switchhead_lab.model.transformer import build_model
-from switchhead_lab.training.objectives import build_objective
-from switchhead_lab.training.step import Stepper
 
 _NAMES = ("small xl switchhead", "large xl switchhead", "small xl dense", "large xl dense")
 _N_STEPS = 3
@@ -30,16 +27,14 @@ def cases(context: Context) -> list[Case]:
 
 
 def _profile(config: RunConfig, context: Context) -> Iterator[Findings]:
-    model = build_model(config.model, config.vocab_size, config.seed, config.n_outputs).train()
-    objective, batches = build_objective(config.objective), RandomBatches(config)
-    take = numbered_steps(Stepper(config, model, objective, batches, context.host))
+    take = numbered_steps(stepper_of(build_training_model(config), config, context.host))
     for _ in range(config.model.context_multiple + 1):
         take()
     timed = stopwatch(take, context.device)
-    # Before profiling, which slows the host.
+    # Timed without the profiler, which slows the host.
     yield {"wall_ms": 1e3 * sum(timed() for _ in range(_N_STEPS)) / _N_STEPS}
     is_cuda = context.device.type == "cuda"
-    # Kernels alone: a step's thousands of operators take seconds to evaluate.
+    # Kernels only: processing a step's thousands of operator events takes seconds.
     with profile(
         activities=[ProfilerActivity.CUDA if is_cuda else ProfilerActivity.CPU]
     ) as profiler:
@@ -50,12 +45,12 @@ def _profile(config: RunConfig, context: Context) -> Iterator[Findings]:
 
 
 def _largest(events: Any, is_cuda: bool) -> Findings:
-    """Return the kernels (on a CPU, the operators) that took most of a step, in milliseconds."""
+    """Return the kernels (on a CPU, the operators) that take most of a step's time."""
 
     def microseconds(event: Any) -> float:
         return float(event.self_device_time_total if is_cuda else event.self_cpu_time_total)
 
-    # On a GPU operators are listed beside their kernels, with the same time: kernels only.
+    # On a GPU, operators repeat the time of their kernels.
     kernels = [event for event in events if not is_cuda or _is_on_device(event)]
     total = sum(map(microseconds, kernels))
     ranked = sorted(kernels, key=microseconds, reverse=True)[:_N_LISTED]
@@ -75,6 +70,6 @@ def _largest(events: Any, is_cuda: bool) -> Findings:
 
 
 def _is_on_device(event: Any) -> bool:
-    # An annotation, such as the optimizer's, spans kernels that are listed themselves.
+    # User annotations, such as the optimizer's, span kernels that have entries of their own.
     is_annotation = getattr(event, "is_user_annotation", False)
     return bool(event.device_type != torch.autograd.DeviceType.CPU) and not is_annotation

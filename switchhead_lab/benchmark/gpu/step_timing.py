@@ -1,17 +1,15 @@
-"""Timing one model's training step alone on the device: eager, compiled, or as a captured graph."""
+"""Timing one model's training step, alone on the device: eager, compiled or captured."""
 
 import gc
-import statistics
+from dataclasses import asdict
 
 import torch
 
 from switchhead_kernels.bench import Effort, interleave, stopwatch
 from switchhead_lab.benchmark.gpu.case import Context, Findings
-from switchhead_lab.benchmark.step import RandomBatches, numbered_steps, step_gflop
+from switchhead_lab.benchmark.step import numbered_steps, step_speed, stepper_of
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.model.transformer import Transformer
-from switchhead_lab.training.objectives import build_objective
-from switchhead_lab.training.step import Stepper
 
 # Three eager steps with full memory, then the capture and its first replay.
 _WARM_UP_STEPS = 5
@@ -24,13 +22,13 @@ def time_step(
 ) -> Findings:
     """Time whole steps: batch to device, forward, backward, clipping, AdamW, one device sync.
 
-    Where the batch does not fit into memory it is split into more micro-batches.
+    The micro-batch is halved until the step fits into memory.
 
     Args:
-        model: The model; trained by the steps.
+        model: The model; the steps train it.
         config: Its configuration.
         context: Where it runs.
-        captures: Whether the step is replayed as a CUDA graph.
+        captures: Whether to replay the step as a CUDA graph.
     """
     rows = config.training.micro_batch_size
     release_memory(context)
@@ -49,33 +47,23 @@ def time_step(
 
 
 def release_memory(context: Context) -> None:
-    """Return unused memory to the device, so that the next peak is that of the next step."""
+    """Free cached memory and reset peak statistics, so that they cover the next step alone."""
     gc.collect()
     if context.device.type == "cuda":
-        # Matmuls keep a workspace for every stream, and each capture has a stream of its own.
+        # cuBLAS keeps a workspace per stream, and each capture has its own stream.
         torch._C._cuda_clearCublasWorkspaces()
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(context.device)
 
 
 def _time(model: Transformer, config: RunConfig, context: Context) -> Findings:
-    objective, batches = build_objective(config.objective), RandomBatches(config)
-    stepper = Stepper(config, model, objective, batches, context.host)
-    take = numbered_steps(stepper)
+    take = numbered_steps(stepper_of(model, config, context.host))
     for _ in range(config.model.context_multiple + _WARM_UP_STEPS):
         take()
     timed = {"": stopwatch(take, context.device)}
     seconds = interleave(timed, _EFFORT_DRY if context.is_dry_run else _EFFORT)[""]
-    median = statistics.median(seconds)
-    quartiles = statistics.quantiles(seconds, n=4) if len(seconds) > 1 else [median] * 3
-    return {
-        "ms": 1e3 * median,
-        "ms_quartiles": [1e3 * quartiles[0], 1e3 * quartiles[2]],
-        "n_steps": len(seconds),
-        "tokens_per_second": config.tokens_per_step / median,
-        "gflop": step_gflop(config),
-        **_peak_memory(context),
-    }
+    speed = asdict(step_speed(config, seconds))
+    return speed | {"n_steps": len(seconds)} | _peak_memory(context)
 
 
 def _peak_memory(context: Context) -> Findings:

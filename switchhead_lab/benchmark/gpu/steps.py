@@ -6,7 +6,7 @@ from functools import partial
 from switchhead_lab.benchmark.gpu.case import Case, Context, Findings
 from switchhead_lab.benchmark.gpu.configs import TimedModel, timed_models
 from switchhead_lab.benchmark.gpu.step_timing import time_step
-from switchhead_lab.model.transformer import build_model
+from switchhead_lab.benchmark.step import build_training_model
 
 # Size and positions, most telling first.
 _GROUPS = (
@@ -32,6 +32,6 @@ def cases(context: Context) -> list[Case]:
 def _measure(timed: TimedModel, context: Context) -> Iterator[Findings]:
     config = timed.config
     yield timed.origin
-    model = build_model(config.model, config.vocab_size, config.seed, config.n_outputs).train()
+    model = build_training_model(config)
     yield {"eager": time_step(model, config, context, captures=False)}
     yield {"captured": time_step(model, config, context, captures=True)}

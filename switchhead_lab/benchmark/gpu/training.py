@@ -1,8 +1,8 @@
-"""Part: 200 steps of training on the project's own text, against the same steps on the CPU."""
+"""Part: 200 training steps on the project's own text, against the same steps on the CPU."""
 
 import statistics
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -22,9 +22,9 @@ _MODELS = ("SwitchHead, Transformer-XL", "dense, Transformer-XL")
 _N_STEPS, _N_STEPS_DRY = 200, 8
 _BATCH_SIZE = 16
 _WINDOW = 20
-# Largest relative difference of the mean loss over a window of steps, from the CPU's in float32.
-# On a CPU, SwitchHead in bf16 differs by 3.9e-3, in float32 with another order of sums by 1.5e-3;
-# dense by 3.3e-4 and not at all. Three times the former.
+# Largest relative difference between mean losses over a window of steps and the CPU's in float32.
+# On a CPU, SwitchHead differs by 3.9e-3 in bf16 and by 1.5e-3 in float32 with sums in another
+# order; dense by 3.3e-4 and not at all. The limits are about three times SwitchHead's.
 TOLERANCE: dict[Precision, float] = {"fp32": 5e-3, "bf16": 1.2e-2}
 
 
@@ -67,7 +67,7 @@ def losses(
         config: Configuration.
         device: Where to train.
         precision: Arithmetic of the matmuls.
-        captures: Whether steps are replayed as a CUDA graph.
+        captures: Whether to replay steps as a CUDA graph.
     """
     training = config.training.model_copy(update={"capture_step": captures})
     config = config.model_copy(update={"training": training})
@@ -79,8 +79,10 @@ def losses(
     return [loss_sum / n_targets for loss_sum, n_targets in pairs]
 
 
+# Read once: a file edited meanwhile would give later trainings other data.
+@cache
 def own_text() -> NDArray[np.uint8]:
-    """Return the bytes of this project's sources and documents, which every checkout has."""
+    """Return the bytes of this project's sources and documents, part of every checkout."""
     paths = [
         *ROOT.glob("*.md"),
         *ROOT.glob("switchhead_lab/**/*.py"),
