@@ -25,7 +25,7 @@ DriftOption = Annotated[
     bool,
     typer.Option(
         "--allow-drift",
-        help="Continue runs though code, versions, threads or kernels changed; reports say so.",
+        help="Continue runs although code, versions, threads or kernels changed; reports say so.",
     ),
 ]
 
@@ -49,16 +49,16 @@ def match(
         bool,
         typer.Option(
             "--toml",
-            help="Print the resolved run configurations as TOML; with --model it is one, for "
-            "`lab train`.",
+            help="Print the resolved run configurations as TOML; add --model for a single one, as "
+            "`lab train` reads it.",
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show every variant of a sweep, matched to the dense baseline: parameters, MACs and memory.
 
-    Nothing is trained. Costs are per attention layer and sequence; "difference" is that to the
-    dense baseline. Below the table stands why a combination of the search space has no model.
+    Nothing is trained. Costs are per attention layer and sequence; "difference" is to
+    the dense baseline. Notes below the table explain combinations without a model.
 
     Example: lab match matched-params --size pocket
     """

@@ -102,7 +102,7 @@ def sync(
         bool, typer.Option("--unsynced", help="Only runs that MLflow is known to lack.")
     ] = False,
 ) -> None:
-    """Copy runs from their directories to MLflow; what is there already is not doubled.
+    """Copy runs from their directories to MLflow; existing copies are not duplicated.
 
     Example: lab runs sync --unsynced
     """

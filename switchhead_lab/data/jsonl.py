@@ -7,7 +7,7 @@ lines are ignored.
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -147,7 +147,7 @@ def read_jsonl_folder(
         )
 
     streams: dict[Split, DocumentStream] = {s: DocumentStream(reader(s)) for s in needed}
-    origins = {split: _origin(folder.path, found[split]) for split in needed}
+    origins = {split: folder.origin(found[split]) for split in needed}
     if deals_test:
         streams |= deal_documents(streams["validation"])
         origins["test"] = origins["validation"]
@@ -255,10 +255,6 @@ def _refuse_split_below(folder: SourceFolder) -> None:
 
 def _of_split(files: Iterable[Path], split: Split) -> list[Path]:
     return [file for file in files if SPLIT_PREFIX[split].match(file.name)]
-
-
-def _origin(folder: Path, files: Sequence[Path]) -> str:
-    return f"{folder}/{name_some(printable(file.name) for file in files)}"
 
 
 def _text_of_line(line: bytes | str) -> str:

@@ -48,6 +48,10 @@ class SourceFolder:
         """Return the files directly in the folder."""
         return [file for file in files if file.parent == self.path]
 
+    def origin(self, files: Iterable[Path]) -> str:
+        """Return the path of the folder with the names of files in it, for errors."""
+        return f"{self.path}/{name_some(map(self.name_of, files))}"
+
     def remarks(self, used: Iterable[Path], reason: str) -> list[str]:
         """Describe the files left out, one line per reason.
 

@@ -64,10 +64,7 @@ def read_text_folder(name: str, folder: SourceFolder) -> Corpus:
             *folder.remarks(used, "not named after a split"),
             *_describe_json(documents),
         ],
-        origins={
-            split: f"{folder.path}/{name_some(map(folder.name_of, files))}"
-            for split, files in own_split.items()
-        },
+        origins={split: folder.origin(files) for split, files in own_split.items()},
     )
 
 

@@ -43,7 +43,7 @@ class Tokenizer(Protocol):
 
     @property
     def unknown(self) -> int | None:
-        """Id of what it has no token for; None if it has tokens for every text."""
+        """Id of characters without a token of their own; None if every text has tokens."""
         ...
 
     def encode(self, text: str) -> TokenIds:

@@ -1,4 +1,4 @@
-"""Exit codes of commands that train: runs that failed before MLflow's arrears."""
+"""Exit codes of commands that train: failed runs take precedence over unsynced ones."""
 
 import pytest
 import typer
@@ -17,7 +17,7 @@ from switchhead_lab.tracking.sweep_record import SweepMember, SweepRecord, failu
         ("1 other", "1 run is not in MLflow yet: lab runs sync", 1),
     ],
 )
-def test_the_exit_code_says_what_is_left(
+def test_exit_codes_and_notices(
     tmp_path, monkeypatch, capsys, failures: str, notice: str | None, code: int | None
 ) -> None:
     monkeypatch.setattr(unsynced, "unsynced_notice", lambda runs_dir: notice)
@@ -27,9 +27,9 @@ def test_the_exit_code_says_what_is_left(
         with pytest.raises(typer.Exit) as ended:
             end_training(tmp_path, failures)
         assert ended.value.exit_code == code
-    told = capsys.readouterr().err
-    assert failures in told
-    assert (notice or "") in told
+    errors = capsys.readouterr().err
+    assert failures in errors
+    assert (notice or "") in errors
 
 
 def test_failures_are_counted_by_cause() -> None:

@@ -1,4 +1,4 @@
-"""`lab` where the environment is unusual: it works, or says in one line what is missing."""
+"""`lab` in unusual environments: it works, or names the problem in one line."""
 
 import os
 import shutil
@@ -40,7 +40,7 @@ def lab(*arguments: str, cwd: Path, without: tuple[str, ...] = (), **options):
 
 
 @pytest.mark.parametrize("command", [["runs", "list"], ["data", "list"], ["sweep", "list"]])
-def test_names_that_look_like_markup_are_printed(
+def test_names_that_look_like_markup_are_printed_verbatim(
     root: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
     monkeypatch.chdir(root)
@@ -67,7 +67,7 @@ def test_listing_works_in_any_environment(root: Path, environment: dict[str, str
     assert b"words-tiny-model-0-" in done.stdout
 
 
-def test_a_reader_that_is_gone_is_no_error(root: Path) -> None:
+def test_a_closed_pipe_is_not_an_error(root: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     try:
@@ -77,7 +77,7 @@ def test_a_reader_that_is_gone_is_no_error(root: Path) -> None:
     assert done.stderr == b""
 
 
-def test_a_current_folder_that_is_gone_is_named(root: Path, tmp_path: Path) -> None:
+def test_a_deleted_current_folder_is_an_error(root: Path, tmp_path: Path) -> None:
     command = 'mkdir gone && cd gone && rmdir ../gone && exec "$0" -m switchhead_lab runs list'
     for home in ("", str(root)):
         done = subprocess.run(
@@ -111,7 +111,7 @@ def test_a_workspace_whose_name_is_not_utf8(tmp_path: Path) -> None:
         find_workspace(root, environment={})
 
 
-def test_a_home_that_is_not_known_is_named(tmp_path: Path, monkeypatch) -> None:
+def test_an_unknown_home_is_an_error(tmp_path: Path, monkeypatch) -> None:
     def nobody(uid: int) -> None:
         raise KeyError(uid)
 

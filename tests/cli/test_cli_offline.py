@@ -1,4 +1,4 @@
-"""No command that needs no network looks a name up: proxies and dead name servers cost nothing."""
+"""Offline commands resolve no host names, so proxies and dead name servers cost nothing."""
 
 import os
 import subprocess
@@ -50,14 +50,14 @@ def lab(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_no_name_is_looked_up(root: Path) -> None:
+def test_no_host_name_is_resolved(root: Path) -> None:
     for command in COMMANDS:
         done = lab(root, *command)
         assert done.returncode == 0, (command, done.stderr)
     assert not (root / "looked-up").exists()
 
 
-def test_a_look_up_would_be_seen(root: Path) -> None:
+def test_a_resolution_would_be_recorded(root: Path) -> None:
     program = "import socket; socket.getaddrinfo('somewhere', 80)"
     environment = {
         **os.environ,

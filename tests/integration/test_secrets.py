@@ -1,4 +1,4 @@
-"""No secret of an address reaches a file or the screen, whatever the address looks like."""
+"""Secrets of addresses reach neither files nor the screen, however the address is written."""
 
 import sys
 from collections.abc import Callable

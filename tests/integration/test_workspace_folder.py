@@ -1,4 +1,4 @@
-"""A workspace may lie in a folder of any name: its databases and artifacts stay in it."""
+"""A workspace folder may have any name: its databases and artifacts stay in it."""
 
 from collections.abc import Callable
 from pathlib import Path

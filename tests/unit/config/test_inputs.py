@@ -1,4 +1,4 @@
-"""Any TOML in any place gives a configuration or one clear error, never a traceback."""
+"""Any TOML value of any key gives a configuration or one clear error, never a traceback."""
 
 import tomllib
 from collections.abc import Callable
@@ -146,7 +146,7 @@ def test_a_byte_order_mark_is_skipped(tmp_path: Path, bom: bytes) -> None:
         ("data.corpus=words\nseed=3", "words\nseed=3"),
     ],
 )
-def test_a_field_of_text_takes_the_text_as_written(tiny_config, assignment, value) -> None:
+def test_text_fields_take_values_verbatim(tiny_config, assignment, value) -> None:
     tree = apply_overrides(tiny_config().model_dump(mode="json"), [assignment], RunConfig)
     assert tree["data"]["corpus"] == value
     assert tree["seed"] == 0
@@ -167,7 +167,7 @@ def test_the_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert found.study_storage == f"sqlite:///{tmp_path}/home/optuna.db"
 
 
-def test_hidden_files_and_folders_are_no_sweeps(tmp_path: Path) -> None:
+def test_hidden_files_and_folders_are_not_sweeps(tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text("[sizes.small]\n", encoding="utf-8")
     (tmp_path / "._tiny.toml").write_bytes(b"\0\5\x16\7\xff")
     (tmp_path / ".ipynb_checkpoints").mkdir()

@@ -24,7 +24,7 @@ def test_names_of_models_pass(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*PATHS, "A", "a b", "-a", "a_b", "ä", "a" * 250])
-def test_other_names_are_refused_with_what_is_allowed(name: str) -> None:
+def test_the_error_for_other_names_says_what_is_allowed(name: str) -> None:
     with pytest.raises(ConfigError, match="--name .*1 to 40 lower-case letters") as error:
         require_model_name(name, "--name")
     assert len(str(error.value)) < 250
@@ -33,7 +33,7 @@ def test_other_names_are_refused_with_what_is_allowed(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PATHS)
-def test_paths_are_no_entries_and_no_corpora(name: str) -> None:
+def test_paths_are_not_entries_or_corpora(name: str) -> None:
     assert not is_entry_name(name)
     for kind in (EntryName, CorpusName):
         with pytest.raises(ValidationError):

@@ -29,7 +29,7 @@ def test_lab_home_without_a_workspace_is_an_error(root: Path) -> None:
         find_workspace(root, environment={"LAB_HOME": str(root / "a")})
 
 
-def test_a_path_that_cannot_be_looked_at_is_an_error(root: Path) -> None:
+def test_an_inaccessible_path_is_an_error(root: Path) -> None:
     with pytest.raises(WorkspaceError, match="cannot be read: File name too long") as error:
         find_workspace(root, environment={"LAB_HOME": "a" * 5000})
     assert len(str(error.value)) < 300

@@ -29,7 +29,7 @@ needs_full = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full")
 
 @pytest.fixture
 def fill_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Have writes of files with a name fail as on a full disk."""
+    """Make writes of files with a name fail as on a full disk."""
     opened = Path.open
 
     def fill(name: str) -> None:
@@ -81,7 +81,7 @@ def test_a_full_disk_leaves_nothing_of_examples(data_dir: Path, fill_disk, name:
 
 
 @needs_full
-def test_a_full_disk_says_how_much_tokens_need():
+def test_a_full_disk_error_says_how_many_bytes_tokens_need():
     documents = [Document("a", "abc"), Document("b", "de")]
     with pytest.raises(LabError, match=r"/dev/full: .*; more than 14 bytes needed, "):
         write_tokens(FULL, documents, Utf8Bytes())
@@ -102,10 +102,10 @@ def test_lab_ends_with_2_on_a_full_disk(
     with pytest.raises(SystemExit) as ended:
         app.main()
     assert ended.value.code == 2
-    told = capsys.readouterr().err
-    assert "error: " in told
-    assert "No space left on device" in told
-    assert "Traceback" not in told
+    errors = capsys.readouterr().err
+    assert "error: " in errors
+    assert "No space left on device" in errors
+    assert "Traceback" not in errors
 
 
 def unusable_paths(folder: Path) -> dict[str, Path]:
@@ -209,13 +209,13 @@ def test_token_and_example_files_are_checked_when_they_are_mapped(
     assert find_examples(data_dir, EXAMPLES) is None
 
 
-def test_a_store_that_is_made_anew_is_told(data_dir: Path, text_file: Path):
+def test_progress_names_a_store_that_is_rebuilt(data_dir: Path, text_file: Path):
     register(data_dir, text_file, "notes")
     store = prepare(data_dir, BYTES)
     (store.path / "train.bin").write_bytes(b"cut")
-    told: list[str] = []
-    assert prepare(data_dir, BYTES, progress=told.append).digest == store.digest
-    assert told[0] == f"{store.path} is incomplete or outdated; preparing it anew"
+    stages: list[str] = []
+    assert prepare(data_dir, BYTES, progress=stages.append).digest == store.digest
+    assert stages[0] == f"{store.path} is incomplete or outdated; preparing it anew"
 
 
 def test_a_registration_that_cannot_be_read_is_one_data_error(data_dir: Path):

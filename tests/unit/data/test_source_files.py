@@ -25,14 +25,16 @@ def texts_of(corpus) -> set[str]:
 
 
 @pytest.mark.parametrize("name", ["many.JSONL", "x.ndjson", "x.jl", "x.Json", "x.NDJSON"])
-def test_jsonl_is_known_by_any_of_its_suffixes_in_any_case(tmp_path: Path, name: str):
+def test_every_jsonl_suffix_is_recognised_in_any_case(tmp_path: Path, name: str):
     path = write_jsonl(tmp_path / name)
     for source in (path, tmp_path):
         texts = texts_of(read_local("mine", source, BadLines()))
         assert texts == {f"text {number:03} of {path.stem}" for number in range(60)}
 
 
-def test_documentation_beside_jsonl_is_left_out_and_told(tmp_path: Path, data_dir: Path, capsys):
+def test_documentation_beside_jsonl_is_left_out_with_a_warning(
+    tmp_path: Path, data_dir: Path, capsys
+):
     folder = tmp_path / "mine"
     write_jsonl(folder / "data.jsonl", n_lines=100)
     for name in ("README.md", "LICENSE.md", "._data.jsonl", "plot.png"):
@@ -41,9 +43,9 @@ def test_documentation_beside_jsonl_is_left_out_and_told(tmp_path: Path, data_di
     register(data_dir, folder, "mine")
     store = prepare(data_dir, TextData(corpus="mine", tokenizer=ByteTokenizer()))
     assert sum(part.n_documents for part in store.manifest.splits.values()) == 100
-    told = capsys.readouterr().err
+    errors = capsys.readouterr().err
     for warning in store.manifest.warnings:
-        assert f'warning: corpus "mine": {warning}\n' in told
+        assert f'warning: corpus "mine": {warning}\n' in errors
     left_out = [warning for warning in store.manifest.warnings if warning.startswith("left out")]
     assert left_out == [
         "left out (hidden): ._data.jsonl, .git/",
@@ -74,7 +76,7 @@ def test_texts_and_jsonl_in_one_folder_are_refused(folder: Path):
         read_local("letters", folder, BadLines())
 
 
-def test_json_beside_texts_is_left_out_and_told(folder: Path):
+def test_json_beside_texts_is_left_out_with_a_remark(folder: Path):
     (folder / "metadata.json").write_text("{}", encoding="utf-8")
     corpus = read_local("letters", folder, BadLines())
     assert corpus.n_documents == 12
@@ -90,7 +92,7 @@ def test_lines_of_several_files_are_divided_together(tmp_path: Path):
     assert "more/a.jsonl:50" in ids
 
 
-def test_files_beside_a_jsonl_split_are_told(tmp_path: Path):
+def test_files_beside_a_jsonl_split_are_in_the_remarks(tmp_path: Path):
     for name in ("Train.jsonl", "VALID.jsonl", "test.ndjson", "extra.jsonl", "notes.txt"):
         write_jsonl(tmp_path / name, n_lines=2)
     corpus = read_local("mine", tmp_path, BadLines())
@@ -106,7 +108,7 @@ def test_a_jsonl_split_below_is_not_mixed(tmp_path: Path):
         read_local("mine", tmp_path, BadLines())
 
 
-def test_links_are_followed_to_files_told_for_folders_and_refused_to_nothing(
+def test_file_links_are_followed_folder_links_left_out_and_dangling_links_refused(
     folder: Path, tmp_path: Path
 ):
     (tmp_path / "elsewhere.txt").write_text("Elsewhere.\n", encoding="utf-8")
@@ -120,7 +122,7 @@ def test_links_are_followed_to_files_told_for_folders_and_refused_to_nothing(
         read_local("letters", folder, BadLines())
 
 
-def test_what_is_no_file_is_told_or_refused(folder: Path, tmp_path: Path):
+def test_special_files_are_left_out_or_refused(folder: Path, tmp_path: Path):
     os.mkfifo(folder / "pipe.txt")
     corpus = read_local("letters", folder, BadLines())
     assert corpus.remarks == ["left out (not a regular file): pipe.txt"]
@@ -128,7 +130,7 @@ def test_what_is_no_file_is_told_or_refused(folder: Path, tmp_path: Path):
         read_local("letters", folder / "pipe.txt", BadLines())
 
 
-def test_a_folder_that_cannot_be_listed_is_not_passed_over(folder: Path, monkeypatch):
+def test_a_folder_that_cannot_be_listed_is_an_error(folder: Path, monkeypatch):
     scandir = os.scandir
 
     def refuse(path):
@@ -141,7 +143,7 @@ def test_a_folder_that_cannot_be_listed_is_not_passed_over(folder: Path, monkeyp
         list_folder(folder)
 
 
-def test_a_folder_without_text_says_what_is_there(tmp_path: Path):
+def test_the_error_for_a_folder_without_text_names_its_files(tmp_path: Path):
     (tmp_path / "paper.pdf").write_bytes(b"%PDF")
     with pytest.raises(DataError, match=r"and no JSONL; .*; found paper\.pdf"):
         read_local("mine", tmp_path, BadLines())

@@ -43,7 +43,9 @@ def test_a_limit_that_leaves_no_target_is_refused(data_dir: Path, text_file: Pat
         prepare(data_dir, BYTES.model_copy(update={"max_train_tokens": 1}))
 
 
-def test_tokens_prepared_before_are_refused_when_opened(data_dir: Path, text_file: Path):
+def test_unusable_tokens_of_earlier_versions_are_refused_when_opened(
+    data_dir: Path, text_file: Path
+):
     register(data_dir, text_file, "mine")
     path = prepare(data_dir, BYTES).path
     manifest = json.loads((path / "manifest.json").read_bytes())
@@ -58,7 +60,9 @@ def test_tokens_prepared_before_are_refused_when_opened(data_dir: Path, text_fil
         open_dataset(data_dir, BYTES)
 
 
-def test_a_batch_that_the_train_split_does_not_fill_names_its_file(data_dir: Path, text_file: Path):
+def test_the_error_for_a_train_split_below_one_batch_names_its_file(
+    data_dir: Path, text_file: Path
+):
     register(data_dir, text_file, "mine")
     store = prepare(data_dir, BYTES.model_copy(update={"max_train_tokens": 100}))
     with pytest.raises(DataError, match=r"/train\.bin: the training split has 100 tokens, but one"):
@@ -69,7 +73,7 @@ def encoded(*counts: int) -> EncodedSplit:
     return EncodedSplit(np.array(counts), n_documents=1, n_bytes=1)
 
 
-def test_odd_splits_are_described():
+def test_unusual_splits_give_warnings():
     fine = {"train": encoded(0, 40_000), "validation": encoded(9, 2000), "test": encoded(0, 2000)}
     assert describe_splits(fine, unknown=0) == []
     [line] = describe_splits(fine | {"validation": encoded(0, 20_001)}, unknown=0)
@@ -82,7 +86,7 @@ def test_odd_splits_are_described():
     assert describe_splits(unknown, unknown=None) == []
 
 
-def test_a_folder_of_three_texts_is_told_to_be_odd(data_dir: Path, tmp_path: Path, capsys):
+def test_a_folder_of_three_texts_gives_a_warning(data_dir: Path, tmp_path: Path, capsys):
     folder = tmp_path / "three"
     folder.mkdir()
     for name in "abc":
@@ -94,7 +98,7 @@ def test_a_folder_of_three_texts_is_told_to_be_odd(data_dir: Path, tmp_path: Pat
     )
 
 
-def test_training_documents_that_are_held_out_as_well_are_told(
+def test_training_documents_that_are_also_held_out_give_a_warning(
     write_shards, data_dir: Path, tmp_path: Path, capsys
 ):
     folder = write_shards(tmp_path, train=["a b", "c", " ", "d "], validation=["d"], test=["c", ""])

@@ -23,7 +23,7 @@ MARKED = {
 
 @pytest.mark.parametrize("mark", MARKED)
 @pytest.mark.parametrize("suffix", [".txt", ".txt.gz", ".TXT.GZ", ".txt.ZST"])
-def test_marks_and_compression_are_undone_and_nothing_else(tmp_path: Path, mark: str, suffix: str):
+def test_only_byte_order_marks_and_compression_are_removed(tmp_path: Path, mark: str, suffix: str):
     path = tmp_path / f"a{suffix}"
     contents = MARKED[mark]
     if suffix.lower().endswith("gz"):
@@ -64,7 +64,7 @@ def test_unusable_contents_are_named(tmp_path: Path, contents: bytes, message: s
         read_text(path)
 
 
-def test_jsonl_that_is_not_what_its_mark_says_is_named(tmp_path: Path):
+def test_the_error_for_jsonl_with_a_wrong_mark_names_the_line(tmp_path: Path):
     path = tmp_path / "a.jsonl"
     path.write_bytes('{"text": "a"}\n'.encode("utf-16") + b"x")
     with pytest.raises(DataError, match=r"a\.jsonl: cannot be read after line 1: .*utf-16"):

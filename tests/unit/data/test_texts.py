@@ -126,7 +126,7 @@ def test_own_split_in_other_spellings_is_respected(folder: Path, train, validati
     assert any("letter-00.txt" in remark for remark in corpus.remarks)
 
 
-def test_a_split_is_not_mixed_where_it_is_incomplete_or_below(folder: Path):
+def test_a_split_that_is_incomplete_or_in_a_subfolder_is_refused(folder: Path):
     for name in ("train", "test"):
         (folder / name).mkdir()
         (folder / name / "a.txt").write_text(f"{name}\n", encoding="utf-8")
@@ -150,7 +150,7 @@ def test_an_empty_part_of_an_own_split_is_named(folder: Path, name: str, content
         read_source("own", folder)
 
 
-def test_json_lines_named_as_text_are_told(tmp_path: Path):
+def test_json_lines_named_as_text_give_a_remark(tmp_path: Path):
     path = tmp_path / "a.txt"
     path.write_text('{"text": "a b"}\n' * 100, encoding="utf-8")
     [remark] = read_source("a", path).remarks
@@ -160,7 +160,7 @@ def test_json_lines_named_as_text_are_told(tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", ["table.csv", "page.html"])
-def test_a_file_of_another_suffix_is_told_to_be_read_as_it_stands(tmp_path: Path, name: str):
+def test_a_file_with_another_suffix_is_read_verbatim_with_a_remark(tmp_path: Path, name: str):
     path = tmp_path / name
     path.write_text("a,b\n" * 100, encoding="utf-8")
     [remark] = read_source("a", path).remarks
