@@ -19,7 +19,7 @@ def test_results_and_errors_come_back() -> None:
         worker.run(fail, LONG)
 
 
-def test_what_hangs_is_given_up_and_what_waits_behind_it_never_begins() -> None:
+def test_a_hanging_job_times_out_and_jobs_queued_behind_it_never_start() -> None:
     worker = BoundedWorker()
     release, ended = threading.Event(), threading.Event()
     done: list[str] = []

@@ -68,7 +68,7 @@ def test_a_full_disk_is_named_with_the_bytes_needed(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_log_of_a_database_that_was_moved_away_is_kept_apart(tmp_path: Path) -> None:
+def test_the_stale_log_of_a_moved_database_is_renamed(tmp_path: Path) -> None:
     path = tmp_path / "new.db"
     for suffix in ("-wal", "-shm", "-journal"):
         (tmp_path / f"new.db{suffix}").write_bytes(b"old")

@@ -1,4 +1,4 @@
-"""Trackers that hang, crawl, refuse or break off: what they cost a sweep."""
+"""The cost to a sweep of trackers that hang, crawl, refuse or disconnect."""
 
 import contextlib
 import socket
@@ -33,7 +33,7 @@ ERROR_500 = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 2\r\n\r\n{}"
 
 
 class BadServer:
-    """Listens on this machine and treats every request badly."""
+    """A local server that mishandles every request."""
 
     def __init__(self, treat: Callable[["BadServer", socket.socket], None]) -> None:
         self._treat = treat
@@ -50,7 +50,7 @@ class BadServer:
     def stop(self) -> None:
         self.stopping.set()
         with closing(socket.create_connection(self._listener.getsockname())):
-            pass  # wakes the thread that accepts
+            pass  # wakes the accepting thread
         for thread in self._threads:
             thread.join()
         self._listener.close()
@@ -137,7 +137,7 @@ def test_a_bad_server_costs_a_sweep_no_more_than_the_bounds(
 
 
 class Clock:
-    """Work that takes as long as it is said to, without waiting."""
+    """A fake clock: hanging attempts use up their time limit without waiting."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, index: MlflowIndex) -> None:
         self.now = 0.0

@@ -71,7 +71,7 @@ def test_the_copy_of_a_run_has_its_times(make_run: MakeRun) -> None:
     assert copy.tags["mlflow.parentRunId"] == "parent"
     killed = make_run("running", seed=1)
     assert copy_of_run(killed, None, "running").end_ms is None
-    # The last thing that a killed run is known to have done is its last point.
+    # A killed run ends with its last point.
     assert copy_of_run(killed, None, "interrupted").end_ms == 1_700_000_003_250
 
 
@@ -104,7 +104,7 @@ def test_the_copy_of_a_sweep_has_its_times(make_run: MakeRun, write_sweep: Write
         ({"mlflow.runName": "a user's"}, True, False),
     ],
 )
-def test_orphans_are_told_apart(
+def test_orphans_are_recognised(
     tmp_path: Path, tags: dict[str, str], is_blank: bool, expected: bool
 ) -> None:
     for folder in ("here", "sweeps/sweep"):

@@ -27,6 +27,7 @@ from switchhead_lab.tracking.record import (
     read_mlflow_link,
     read_run,
 )
+from switchhead_lab.tracking.sqlite_file import connect
 from switchhead_lab.tracking.unsynced import is_unsynced
 
 
@@ -154,8 +155,8 @@ def test_metrics_are_read_only_where_a_copy_is_compared(
         return original(self, run)
 
     monkeypatch.setattr(MlflowStore, "read", read)
-    with monkeypatch.context() as unreadable:
-        unreadable.setattr(type(record), "metrics", lambda _record: pytest.fail("read at the start"))
+    with monkeypatch.context() as unread:
+        unread.setattr(type(record), "metrics", lambda _record: pytest.fail("read at the start"))
         mirror = index.start_run(record)
     assert len(reads) == 0
     mirror.finish("finished")
@@ -202,7 +203,7 @@ def test_a_replay_leaves_the_points_of_a_live_run(
     assert mirror is not None
 
 
-def test_a_broken_tracker_stops_nothing_and_a_replay_makes_up(
+def test_a_broken_tracker_stops_nothing_and_a_replay_completes_the_copy(
     index: MlflowIndex,
     store: MlflowStore,
     open_run: OpenRun,
@@ -283,7 +284,7 @@ def test_a_database_that_cannot_be_opened_is_given_up_at_once(
     assert time.monotonic() - began < 10
 
 
-def test_a_server_that_is_down_holds_nothing_up_for_long(
+def test_a_server_that_is_down_causes_no_long_delay(
     tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ENVIRONMENT:
@@ -334,10 +335,7 @@ def test_artifacts_lie_where_the_workspace_says(
 
 
 def test_the_database_keeps_a_write_ahead_log(template_database: Path) -> None:
-    import sqlite3
-    from contextlib import closing
-
-    with closing(sqlite3.connect(template_database)) as connection:
+    with connect(template_database) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 

@@ -104,7 +104,7 @@ def test_a_killed_attempt_is_complete_after_the_next(
 
 @pytest.mark.parametrize("error", [ConnectionError("down"), KeyboardInterrupt()])
 @pytest.mark.parametrize(("method", "call"), FAULTS)
-def test_a_failure_in_any_call_is_marked_and_made_up_for(
+def test_a_failure_in_any_call_is_marked_and_repaired(
     index: MlflowIndex,
     store: MlflowStore,
     runs_dir: Path,
@@ -187,7 +187,7 @@ def test_an_attempt_that_starts_during_a_replay_keeps_its_mark(
     assert mark.read_text(encoding="utf-8") == IN_PROGRESS
 
 
-def test_a_copy_that_stays_different_is_not_called_complete(
+def test_a_copy_that_still_differs_is_not_marked_as_verified(
     index: MlflowIndex,
     store: MlflowStore,
     make_run: MakeRun,
@@ -203,7 +203,7 @@ def test_a_copy_that_stays_different_is_not_called_complete(
     assert "differs from the disk" in capsys.readouterr().err
 
 
-def test_runs_of_processes_that_collided_become_one(
+def test_duplicate_runs_of_colliding_processes_are_removed(
     index: MlflowIndex, store: MlflowStore, make_run: MakeRun
 ) -> None:
     record = make_run()

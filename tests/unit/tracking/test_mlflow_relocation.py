@@ -71,7 +71,7 @@ def run_link(record: RunRecord) -> dict[str, str]:
     return link
 
 
-def test_a_moved_workspace_keeps_to_its_present_folder(first: Workspace) -> None:
+def test_a_moved_workspace_uses_its_current_folder(first: Workspace) -> None:
     moved = workspace_in(first.root.with_name("b"))
     run_id = run_link(run_of(first, 0))["run_id"]
     first.root.rename(moved.root)
@@ -79,7 +79,7 @@ def test_a_moved_workspace_keeps_to_its_present_folder(first: Workspace) -> None
     before = contents(other)
     open_workspace_index(moved).start_run(run_of(moved, 1)).finish("finished")
     assert_mirrored_in(moved, run_of(moved, 1))
-    # Before any replay: the run that was mirrored in the other folder has moved, too.
+    # Without a replay, the run mirrored in the old folder has moved as well.
     assert_mirrored_in(moved, run_of(moved, 0))
     assert run_link(run_of(moved, 0))["run_id"] == run_id
     assert sync_run(open_workspace_index(moved), run_of(moved, 0))
@@ -120,7 +120,7 @@ def test_the_interface_shows_a_moved_workspace(first: Workspace) -> None:
     assert_mirrored_in(moved, run_of(moved, 0))
 
 
-def test_a_folder_whose_name_begins_alike_is_not_rewritten(first: Workspace) -> None:
+def test_a_folder_that_shares_a_name_prefix_is_not_rewritten(first: Workspace) -> None:
     moved = workspace_in(first.root.with_name("b"))
     store = store_of(first)
     beside = (first.root / "runs" / "mlflow-artifacts-of-mine").as_uri()
@@ -144,7 +144,7 @@ def test_workspaces_that_share_a_database_keep_their_artifacts_apart(
             assert_mirrored_in(workspace, record)
 
 
-def test_a_run_with_artifacts_elsewhere_is_made_anew(first: Workspace, tmp_path: Path) -> None:
+def test_a_run_with_artifacts_elsewhere_is_recreated(first: Workspace, tmp_path: Path) -> None:
     elsewhere = (tmp_path / "elsewhere" / "1").as_uri()
     with closing(sqlite3.connect(first.runs_dir / "mlflow.db")) as connection, connection:
         connection.execute("UPDATE runs SET artifact_uri = ?", (elsewhere,))
@@ -153,7 +153,7 @@ def test_a_run_with_artifacts_elsewhere_is_made_anew(first: Workspace, tmp_path:
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_artifacts_of_a_server_are_its_own_affair(tmp_path: Path) -> None:
+def test_artifacts_of_a_server_are_never_misplaced(tmp_path: Path) -> None:
     assert not is_misplaced("mlflow-artifacts:/1", tmp_path)
     assert not is_misplaced((tmp_path / "a b" / "1").as_uri(), tmp_path / "a b")
     assert is_misplaced((tmp_path / "a b" / "1").as_uri(), tmp_path / "a")

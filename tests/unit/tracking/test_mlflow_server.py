@@ -31,7 +31,7 @@ def taken() -> Iterator[int]:
 
 
 def is_running(process: psutil.Process) -> bool:
-    # Where the machine has no init, nobody waits for a process whose parent ended before it.
+    # Without an init process, orphaned processes stay zombies.
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -92,9 +92,9 @@ with open(os.devnull, "wb") as log:
 
 
 def test_the_server_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
-    """The server, which ignores SIGTERM here, and what it started."""
+    """Both the server, which ignores SIGTERM here, and its child end."""
     python = tmp_path / "python"
-    # Stands for `python -m mlflow server`; the watchdog itself is run as it is.
+    # Replaces `python -m mlflow server`; the watchdog is the real one.
     (tmp_path / "listen.py").write_text(LISTEN, encoding="utf-8")
     python.write_text(
         f'#!/bin/sh\nif [ "$1" = -c ]; then exec {sys.executable} "$@"; fi\n'
