@@ -6,7 +6,7 @@ from typing import Any
 
 from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.config.identity import hash_of
-from switchhead_lab.tracking.record import read_json
+from switchhead_lab.tracking.record_files import read_json
 
 STEP_MODES = ("eager", "captured", "compiled", "compiled and captured")
 """How the GPU command times a training step; keys of a case's findings."""

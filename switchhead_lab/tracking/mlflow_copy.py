@@ -18,7 +18,6 @@ from switchhead_lab.tracking.mlflow_fields import (
     TAG_STATE,
     TAG_SWEEP_ID,
     MetricRow,
-    end_milliseconds,
     params_of,
     point_rows,
     result_rows,
@@ -95,10 +94,12 @@ def copy_of_run(record: RunRecord, parent_id: str | None, state: RunState) -> Ml
     points = list(record.metrics())
     all_rows = chain.from_iterable([*map(point_rows, points), result_rows(record)])
     status = record.status
-    last_sign = points[-1].time if points else status.started_at
+    ended_at = status.ended_at
+    if ended_at is None:  # a killed run ends with its last point
+        ended_at = points[-1].time if points else status.started_at
     return replace(
         copy_of_start(record, parent_id, state),
-        end_ms=None if state == "running" else end_milliseconds(status, last_sign),
+        end_ms=None if state == "running" else round(ended_at * 1000),
         rows=Counter(dict.fromkeys(all_rows, 1)),  # MLflow stores equal rows once
         file_hashes=hash_artifacts(record.directory),
     )

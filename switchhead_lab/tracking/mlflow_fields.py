@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.tracking.comparison import flatten
-from switchhead_lab.tracking.record import MetricPoint, RunRecord, RunState, RunStatus
+from switchhead_lab.tracking.record import MetricPoint, RunRecord, RunState
 from switchhead_lab.tracking.sweep_record import sweep_id
 
 TAG_RUN_HASH = "lab.run_hash"
@@ -108,16 +108,6 @@ def result_rows(record: RunRecord) -> Iterator[MetricRow]:
     for name, value in record.result.model_dump().items():
         if isinstance(value, int | float) and math.isfinite(value):
             yield MetricRow(f"result/{name}", float(value), timestamp_ms, record.result.n_steps)
-
-
-def end_milliseconds(status: RunStatus, last_sign: float) -> int:
-    """Return the end of a run's latest attempt, milliseconds since 1970.
-
-    Args:
-        status: Status of the run.
-        last_sign: Time of its last point, seconds since 1970; a killed run ends there.
-    """
-    return round((last_sign if status.ended_at is None else status.ended_at) * 1000)
 
 
 def _cut_tags(tags: Mapping[str, str | None]) -> dict[str, str]:

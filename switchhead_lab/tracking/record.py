@@ -15,9 +15,9 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import ValidationError, model_validator
+from pydantic import model_validator
 
 from switchhead_lab.config.files import near_miss, parse, read_toml
 from switchhead_lab.config.identity import identity
@@ -26,9 +26,9 @@ from switchhead_lab.config.part import Part
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.errors import ConfigError, FailureCause, LabError, RecordError
 from switchhead_lab.terminal import tell
+from switchhead_lab.tracking.record_files import is_there, read_json, read_part, unreadable
 
 RunState = Literal["running", "finished", "failed", "pruned", "interrupted"]
-PartT = TypeVar("PartT", bound=Part)
 
 CONFIG_FILE = "config.toml"
 LABELS_FILE = "labels.json"
@@ -236,7 +236,7 @@ def read_config(directory: Path) -> RunConfig:
         ConfigError: If the configuration does not fit the schema any more.
     """
     path = directory / CONFIG_FILE
-    if not _is_there(path):
+    if not is_there(path):
         raise RecordError(f"{directory}: not a run directory (no {CONFIG_FILE})")
     return parse(RunConfig, read_toml(path), str(path))
 
@@ -259,7 +259,7 @@ def list_runs(
     for path in sorted(runs_dir.glob("*/")):
         try:
             # A directory that is just being made has neither.
-            if _is_there(path / STATUS_FILE) or _is_there(path / RESULT_FILE):
+            if is_there(path / STATUS_FILE) or is_there(path / RESULT_FILE):
                 runs.append(read_run(path))
         except LabError as error:
             on_damage(error)
@@ -277,7 +277,7 @@ def find_run(runs_dir: Path, reference: str) -> RunRecord:
             f'"{reference}" names no run; give a run\'s name or the start of its hash, not a path; '
             "see `lab runs list`"
         )
-    if _is_there(runs_dir / reference / CONFIG_FILE):
+    if is_there(runs_dir / reference / CONFIG_FILE):
         return read_run(runs_dir / reference)
     runs = list_runs(runs_dir)
     found = [run for run in runs if run.run_hash.startswith(reference)]
@@ -302,7 +302,7 @@ def find_directory(runs_dir: Path, run_hash: str) -> Path | None:
         RecordError: If a candidate directory is unreadable or its configuration damaged.
     """
     for path in sorted(runs_dir.glob(f"*-{run_hash[:8]}/")):
-        if not _is_there(path / CONFIG_FILE):
+        if not is_there(path / CONFIG_FILE):
             continue
         try:
             config = read_config(path)
@@ -327,12 +327,12 @@ def read_metrics(path: Path) -> Iterator[MetricPoint]:
     Raises:
         RecordError: If a whole line is not a point, or the file may not be read.
     """
-    if not _is_there(path):
+    if not is_there(path):
         return
     try:
         file = path.open("rb")
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
     with file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
@@ -350,54 +350,3 @@ def read_mlflow_link(directory: Path) -> dict[str, str] | None:
         return dict(read_json(directory / MLFLOW_LINK_FILE))
     except (RecordError, TypeError, ValueError):  # only an index: without it there is no link
         return None
-
-
-def read_part(schema: type[PartT], path: Path) -> PartT:
-    """Read a JSON file into a schema class.
-
-    Raises:
-        RecordError: If the file is missing or damaged.
-    """
-    try:
-        return schema.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        raise RecordError(f"{path}: missing; the run directory is not complete") from None
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    except ValidationError as error:
-        raise RecordError(f"{path}: damaged: {error.errors()[0]['msg']}") from None
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        RecordError: If the file is missing or damaged.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RecordError(f"{path}: missing; the run directory is not complete") from None
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    except ValueError as error:
-        raise RecordError(f"{path}: damaged: {error}") from None
-
-
-def _is_there(path: Path) -> bool:
-    """Whether a file exists; not being allowed to look is no answer.
-
-    Raises:
-        RecordError: If this user may not look.
-    """
-    try:
-        return path.is_file()
-    except OSError as error:
-        raise _unreadable(path, error) from None
-
-
-def _unreadable(path: Path, error: OSError) -> RecordError:
-    reason = f"{path}: cannot be read: {error.strerror}"
-    if isinstance(error, PermissionError):
-        reason += f"; have its owner run `chmod -R g+rwX {path.parent}`"
-    return RecordError(reason)

@@ -18,7 +18,8 @@ from switchhead_lab.config.part import Part
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import FailureCause, RecordError
 from switchhead_lab.tracking.atomic import make_directory, remove_temporaries, write_text
-from switchhead_lab.tracking.record import RunState, read_part, warn_of_damage
+from switchhead_lab.tracking.record import RunState, warn_of_damage
+from switchhead_lab.tracking.record_files import read_part
 
 FILE_NAME = "sweep.json"
 SWEEPS_DIR = "sweeps"

@@ -1,0 +1,64 @@
+"""Reading the small files of a record; failures are errors that name the file."""
+
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from switchhead_lab.config.part import Part
+from switchhead_lab.errors import RecordError
+
+PartT = TypeVar("PartT", bound=Part)
+
+
+def read_part(schema: type[PartT], path: Path) -> PartT:
+    """Read a JSON file into a schema class.
+
+    Raises:
+        RecordError: If the file is missing or damaged.
+    """
+    try:
+        return schema.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise RecordError(f"{path}: missing; the run directory is not complete") from None
+    except OSError as error:
+        raise unreadable(path, error) from None
+    except ValidationError as error:
+        raise RecordError(f"{path}: damaged: {error.errors()[0]['msg']}") from None
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        RecordError: If the file is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecordError(f"{path}: missing; the run directory is not complete") from None
+    except OSError as error:
+        raise unreadable(path, error) from None
+    except ValueError as error:
+        raise RecordError(f"{path}: damaged: {error}") from None
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file exists; not being allowed to look is no answer.
+
+    Raises:
+        RecordError: If this user may not look.
+    """
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
+def unreadable(path: Path, error: OSError) -> RecordError:
+    """Return the error for a file that this user may not read, or that fails to be read."""
+    reason = f"{path}: cannot be read: {error.strerror}"
+    if isinstance(error, PermissionError):
+        reason += f"; have its owner run `chmod -R g+rwX {path.parent}`"
+    return RecordError(reason)
