@@ -36,6 +36,7 @@ def create_database(path: Path, build: Callable[[str], None]) -> None:
         leftover.unlink(missing_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.new")
     try:
+        temporary.touch()  # with the user's umask: SQLite gives its group no right to write
         _build(build, path, temporary)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())

@@ -1,9 +1,11 @@
 import errno
 import sqlite3
+import stat
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from disk_faults import umask
 from sql_kills import kill_self, run_until_killed, run_until_statement
 
 from switchhead_lab.errors import WorkspaceError
@@ -156,3 +158,10 @@ def test_a_disk_that_is_full_at_the_rename_leaves_nothing(
     with pytest.raises(OSError, match="No space"):
         create_database(tmp_path / "new.db", build)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_databases_get_the_mode_that_the_umask_gives(tmp_path: Path) -> None:
+    path = tmp_path / "group.db"
+    with umask(0o002):
+        create_database(path, build)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o664
