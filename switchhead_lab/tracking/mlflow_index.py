@@ -21,7 +21,12 @@ from switchhead_lab.tracking.mlflow_store import MlflowStore, describe_error, lo
 from switchhead_lab.tracking.record import MetricPoint, RunRecord, RunState, read_run
 from switchhead_lab.tracking.sweep_record import FILE_NAME as SWEEP_FILE
 from switchhead_lab.tracking.sweep_record import SweepRecord, read_sweep_record
-from switchhead_lab.tracking.unsynced import clear_mark, mark_unsynced, read_mark
+from switchhead_lab.tracking.unsynced import (
+    clear_mark,
+    mark_unsynced,
+    read_mark,
+    unsynced_members,
+)
 
 EXPERIMENT = "switchhead_lab"
 ARTIFACTS_DIR = "mlflow-artifacts"
@@ -52,7 +57,7 @@ class Index(Protocol):
         """Find or create the sweep's parent run; return its id, None on failure."""
 
     def finish_sweep(self, directory: Path, state: RunState) -> None:
-        """Set the final status of the sweep and retry what failed during it."""
+        """Set the final status of the sweep and copy all of its runs that the index may lack."""
 
     def start_run(self, record: RunRecord, parent_id: str | None = None) -> Mirror:
         """Return the copy of a run; an existing one is resumed."""
@@ -171,23 +176,26 @@ class MlflowIndex:
         self._warned = False
         self._worker = BoundedWorker()
         self._allowance = Allowance(bounds or bounds_for(tracking_uri))
-        self._unsynced_runs: list[Path] | None = None  # of the sweep in progress; None outside one
+        self._is_in_sweep = False
 
     def start_sweep(self, record: SweepRecord, directory: Path) -> str | None:
         """Find or create the sweep's parent run; return its id, None on failure."""
         self._allowance.renew()
-        self._unsynced_runs = []
+        self._is_in_sweep = True
         mark_unsynced(directory, IN_PROGRESS)
         return self.attempt(lambda store: store.replay_sweep(record, "running"), directory)
 
     def finish_sweep(self, directory: Path, state: RunState) -> None:
-        """Set the final status of the sweep and retry what failed during it."""
-        unsynced_runs, self._unsynced_runs = self._unsynced_runs or [], None
+        """Set the final status of the sweep and copy all of its runs that MLflow may lack.
+
+        Those are the runs whose copying failed, now or earlier, or whose process was killed.
+        """
+        self._is_in_sweep = False
         self._allowance.grant_retry()
         parent_id = self.replay_sweep(directory, state)
         if parent_id is None:
             return
-        for run_dir in unsynced_runs:
+        for run_dir in unsynced_members(directory):
             if not self.replay_run(run_dir, parent_id):
                 return
 
@@ -197,7 +205,7 @@ class MlflowIndex:
         In a sweep whose parent run could not be created, runs are copied at the sweep's end.
         """
         run_id = None
-        if self._unsynced_runs is not None and parent_id is None:
+        if self._is_in_sweep and parent_id is None:
             mark_unsynced(record.directory, "waits for the parent run of its sweep")
         else:
             run_id = self.attempt(
@@ -210,11 +218,11 @@ class MlflowIndex:
 
         In a sweep, failures are retried at the sweep's end.
         """
-        if self._unsynced_runs is None:
+        if not self._is_in_sweep:
             self._allowance.grant_retry()
             self.replay_run(run_dir, parent_id, state)
-        elif parent_id is None or not self.replay_run(run_dir, parent_id, state):
-            self._unsynced_runs.append(run_dir)
+        elif parent_id is not None:
+            self.replay_run(run_dir, parent_id, state)
 
     def replay_sweep(self, directory: Path, state: RunState) -> str | None:
         """Update MLflow from a sweep record; return its parent run's id, None on failure."""

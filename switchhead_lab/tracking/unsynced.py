@@ -6,6 +6,8 @@ from pathlib import Path
 from switchhead_lab.errors import LabError
 from switchhead_lab.tracking.liveness import observed_state
 from switchhead_lab.tracking.record import UNSYNCED_FILE, read_run
+from switchhead_lab.tracking.sweep_record import FILE_NAME as SWEEP_FILE
+from switchhead_lab.tracking.sweep_record import SweepMember, read_sweep_record
 
 
 def is_unsynced(directory: Path) -> bool:
@@ -33,16 +35,35 @@ def clear_mark(directory: Path, seen: str | None) -> None:
         (directory / UNSYNCED_FILE).unlink(missing_ok=True)
 
 
+def unsynced_members(directory: Path) -> list[Path]:
+    """Return the directories of a sweep's marked runs that no process is training.
+
+    Args:
+        directory: The sweep's; runs or a record that cannot be read are left out.
+    """
+    members: list[SweepMember] = []
+    with contextlib.suppress(LabError):
+        members = read_sweep_record(directory / SWEEP_FILE).members
+    runs_dir = directory.parents[1]
+    run_dirs = dict.fromkeys(runs_dir / member.run_name for member in members)
+    return [run_dir for run_dir in run_dirs if is_unsynced(run_dir) and _can_be_copied(run_dir)]
+
+
 def unsynced_notice(runs_dir: Path) -> str | None:
     """Return one line with the number of runs that MLflow may lack; None if there are none.
 
     Runs in progress are not counted: their copy is completed at their end.
     """
-    count = 0
-    for mark in runs_dir.glob(f"*/{UNSYNCED_FILE}"):
-        with contextlib.suppress(LabError):  # listings report damaged runs
-            count += observed_state(read_run(mark.parent)) != "running"
+    count = sum(_can_be_copied(mark.parent) for mark in runs_dir.glob(f"*/{UNSYNCED_FILE}"))
     if not count:
         return None
     runs = "1 run is" if count == 1 else f"{count} runs are"
     return f"{runs} not in MLflow yet: lab runs sync"
+
+
+def _can_be_copied(run_dir: Path) -> bool:
+    """Return whether a run can be read and is not in progress."""
+    try:
+        return observed_state(read_run(run_dir)) != "running"
+    except LabError:  # listings report damaged runs
+        return False

@@ -7,11 +7,12 @@ import pytest
 from mlflow_runs import parent_of
 from run_makers import MakeRun, WriteSweep
 
-from switchhead_lab.tracking.mlflow_index import MlflowIndex
+from switchhead_lab.tracking.liveness import run_lock
+from switchhead_lab.tracking.mlflow_index import IN_PROGRESS, MlflowIndex
 from switchhead_lab.tracking.mlflow_store import MlflowStore
 from switchhead_lab.tracking.record import RunRecord
 from switchhead_lab.tracking.sweep_record import SweepRecord, sweep_record_path
-from switchhead_lab.tracking.unsynced import is_unsynced
+from switchhead_lab.tracking.unsynced import is_unsynced, mark_unsynced
 
 
 class StartedSweep(NamedTuple):
@@ -77,3 +78,23 @@ def test_a_sweep_with_other_parameters_keeps_its_runs(
     assert new_parent_id is not None
     assert store.client.get_run(new_parent_id).data.params["baseline.seeds"] == "[0, 1]"
     assert parent_of(store, run) == new_parent_id
+
+
+def test_a_sweep_copies_what_a_killed_process_left(
+    index: MlflowIndex,
+    store: MlflowStore,
+    runs_dir: Path,
+    make_run: MakeRun,
+    write_sweep: WriteSweep,
+) -> None:
+    finished, live = make_run(seed=1), make_run("running", seed=2)
+    sweep = write_sweep("sweep-1", [finished, live])
+    for run in (finished, live):
+        mark_unsynced(run.directory, IN_PROGRESS)
+    folder = sweep_record_path(runs_dir, sweep.sweep).parent
+    parent_id = index.start_sweep(sweep, folder)
+    with run_lock(runs_dir, live.run_hash):
+        index.finish_sweep(folder, "finished")
+    assert not is_unsynced(finished.directory)
+    assert parent_of(store, finished) == parent_id
+    assert is_unsynced(live.directory)
