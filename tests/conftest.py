@@ -1,6 +1,7 @@
 """Fixtures for all tests: a small workspace of its own, never the project's."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from switchhead_lab.config.files import parse
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.workspace import Workspace, find_workspace
+from switchhead_lab.tracking.interruption import SIGNALS, Interruption, interruption
 
 # Before MLflow or Optuna can be imported by any test.
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -68,6 +70,18 @@ def workspace(tmp_path: Path) -> Workspace:
     found = find_workspace(root, environment={})
     register(found.data_dir, _write_corpus(tmp_path / "words.txt"), "words")
     return found
+
+
+@pytest.fixture
+def signals() -> Iterator[Interruption]:
+    """Signals of this process, taken over for a test; set `requested` to None to continue."""
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    state = dict(vars(interruption))
+    interruption.install()
+    yield interruption
+    vars(interruption).update(state)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -77,7 +77,6 @@ def main() -> None:
     prepare_streams()
     # Figures are written to files; a notebook's backend may be missing here.
     os.environ["MPLBACKEND"] = "agg"
-    interruption.install()
     try:
         app()
     except LabError as error:

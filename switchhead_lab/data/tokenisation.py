@@ -20,6 +20,7 @@ from switchhead_lab.config.data import (
 )
 from switchhead_lab.data.file_errors import reading
 from switchhead_lab.errors import DataError
+from switchhead_lab.tracking.interruption import interruptible
 
 TokenIds = NDArray[np.uint16]
 
@@ -246,36 +247,40 @@ def _to_json(values: dict[str, Any]) -> bytes:
 
 
 def _train_sentencepiece(vocab_size: int, texts: Iterable[str]) -> bytes:
-    import sentencepiece
-
     lines = _sample_lines(texts)
     if not lines:
         raise DataError(
             "the train split has no line with text, but SentencePiece is trained on such lines; "
             "give it some text"
         )
-    model = io.BytesIO()
     try:
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(lines),
-            model_writer=model,
-            model_type="unigram",
-            vocab_size=vocab_size,
-            byte_fallback=True,
-            normalization_rule_name="identity",
-            remove_extra_whitespaces=False,
-            add_dummy_prefix=False,
-            unk_id=0,
-            eos_id=1,
-            bos_id=-1,
-            pad_id=-1,
-            max_sentence_length=2**30,
-            # Several threads sum expectations in another order and end in another model.
-            num_threads=1,
-            minloglevel=2,
-        )
+        return interruptible(lambda: _run_trainer(vocab_size, lines))
     except RuntimeError as error:
         raise DataError(_explain_training_failure(str(error), vocab_size)) from None
+
+
+def _run_trainer(vocab_size: int, lines: list[str]) -> bytes:
+    import sentencepiece
+
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines),
+        model_writer=model,
+        model_type="unigram",
+        vocab_size=vocab_size,
+        byte_fallback=True,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        add_dummy_prefix=False,
+        unk_id=0,
+        eos_id=1,
+        bos_id=-1,
+        pad_id=-1,
+        max_sentence_length=2**30,
+        # Several threads sum expectations in another order and end in another model.
+        num_threads=1,
+        minloglevel=2,
+    )
     return model.getvalue()
 
 

@@ -33,6 +33,7 @@ from switchhead_lab.sweeping.plan import (
 )
 from switchhead_lab.sweeping.study import Proposal, SearchStudy, open_study, study_name
 from switchhead_lab.tracking.atomic import make_directory
+from switchhead_lab.tracking.interruption import interruption
 from switchhead_lab.tracking.liveness import is_owned, observed_state
 from switchhead_lab.tracking.mlflow_index import Index
 from switchhead_lab.tracking.record import RESULT_FILE, RunLabels, RunRecord, RunState, run_name
@@ -106,24 +107,30 @@ class _SweepRun:
         self._workspace, self._sweep, self._index, self._say = workspace, sweep, index, say
         self._allows_drift = allows_drift
         self._record = _continued_record(workspace, sweep)
-        # On disk before it is in MLflow, where a sweep without a record would stay for ever.
-        self._directory = write_sweep_record(workspace.runs_dir, self._record).parent
-        self._parent_id = index.start_sweep(self._record, self._directory)
+        self._parent_id: str | None = None
 
     def run(self, variants: Sequence[Variant]) -> SweepRecord:
-        """Run everything that has no result yet."""
-        state: RunState = "interrupted"
-        try:
-            asked = [(variant, seed) for variant in variants for seed in variant.seeds]
-            # Runs that another process is training come last: they may be finished by then.
-            for variant, seed in sorted(asked, key=lambda one: self._is_busy(*one)):
-                self._train(variant, seed)
-            if self._sweep.study is not None:
-                self._search(self._sweep.study)
-            state = "finished"
-        finally:
-            self._index.finish_sweep(self._directory, state)
+        """Run everything that has no result yet; however that ends, record and index say so."""
+        with interruption.deferred():
+            # On disk before it is in MLflow, where a sweep without a record would stay for ever.
+            directory = write_sweep_record(self._workspace.runs_dir, self._record).parent
+            self._parent_id = self._index.start_sweep(self._record, directory)
+            state: RunState = "interrupted"
+            try:
+                with interruption.allowed():
+                    self._run_all(variants)
+                    state = "finished"
+            finally:
+                self._index.finish_sweep(directory, state)
         return self._record
+
+    def _run_all(self, variants: Sequence[Variant]) -> None:
+        asked = [(variant, seed) for variant in variants for seed in variant.seeds]
+        # Runs that another process is training come last: they may be finished by then.
+        for variant, seed in sorted(asked, key=lambda one: self._is_busy(*one)):
+            self._train(variant, seed)
+        if self._sweep.study is not None:
+            self._search(self._sweep.study)
 
     def _search(self, config: Study) -> None:
         storage = self._workspace.study_storage
@@ -208,23 +215,26 @@ class _SweepRun:
             state="running",
             trial_number=trial_number,
         )
-        self._note(member)
-        for _ in range(_N_ATTEMPTS):
-            ended, run = self._attempt(member, config, self._labels(variant), hooks)
-            if run is not None or ended.cause not in _RETRIED:
-                break
-            self._say(f"{member.run_name}: trying again after {ended.cause}")
-        return self._note(ended), run
+        with interruption.deferred():
+            self._note(member)
+            for _ in range(_N_ATTEMPTS):
+                ended, run = self._attempt(member, config, self._labels(variant), hooks)
+                if run is not None or ended.cause not in _RETRIED:
+                    break
+                self._say(f"{member.run_name}: trying again after {ended.cause}")
+            return self._note(ended), run
 
     def _attempt(
         self, member: SweepMember, config: RunConfig, labels: RunLabels, hooks: Sequence[Hook]
     ) -> tuple[SweepMember, RunRecord | None]:
         """Train one run once; wait first if another process is training it.
 
-        Errors that concern this run alone make it a failed member; all others stop the sweep.
+        Errors that concern this run alone make it a failed member; all others stop the sweep. Call
+        it with signals deferred: they are allowed only where they end the attempt.
         """
         try:
-            run = self._execute_when_free(member, config, labels, hooks)
+            with interruption.allowed():
+                run = self._execute_when_free(member, config, labels, hooks)
         except (TrainingError, RecordError) as error:
             if isinstance(error, DriftError):
                 self._note_end(member, "interrupted", str(error))

@@ -1,18 +1,24 @@
 """Signals: the first ends work at the next safe point, a second one at once.
 
 What must not be split, such as an optimiser step with its record, or the end of a run, runs
-deferred: a signal that comes then takes effect when it is over. Anywhere else it takes effect where
-it comes, as Ctrl-C does.
+deferred: a signal that comes then takes effect when it is over, or where work within it allows
+signals. Anywhere else it takes effect where it comes, as Ctrl-C does.
 """
 
 import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from threading import Thread
 from types import FrameType
+from typing import TypeVar
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """What ends work so that the same command continues it; schedulers send SIGUSR1 beforehand."""
+
+
+ResultT = TypeVar("ResultT")
 
 
 class Interrupted(KeyboardInterrupt):
@@ -28,6 +34,8 @@ class Interruption:
 
     def __init__(self) -> None:
         self.requested: signal.Signals | None = None
+        # The signal that is still to be raised: it came while signals were deferred.
+        self._pending: signal.Signals | None = None
         self._depth = 0
         self._last_acts: list[Callable[[signal.Signals], None]] = []
 
@@ -53,9 +61,8 @@ class Interruption:
         """
         received = signal.Signals(number)
         if self.requested is None:
-            self.requested = received
-            if self._depth == 0:
-                raise Interrupted(received)
+            self.requested = self._pending = received
+            self._raise_pending()
             return
         # The user does not want to wait: whatever this was doing, say the truth and go.
         for act in reversed(self._last_acts):
@@ -70,15 +77,34 @@ class Interruption:
         Raises:
             Interrupted: At the end of the outermost block, if a signal came within it.
         """
-        asked_before = self.requested
-        self._depth += 1
+        with self._at_depth(self._depth + 1):
+            yield
+        self._raise_pending()
+
+    @contextlib.contextmanager
+    def allowed(self) -> Iterator[None]:
+        """Let signals take effect at once in a part of a deferred block.
+
+        Raises:
+            Interrupted: Before the part, if a signal came earlier in the deferred block.
+        """
+        with self._at_depth(0):
+            self._raise_pending()
+            yield
+
+    @contextlib.contextmanager
+    def _at_depth(self, depth: int) -> Iterator[None]:
+        before, self._depth = self._depth, depth
         try:
             yield
         finally:
-            self._depth -= 1
-        # One that came before has been raised already, where it came or by a block around.
-        if self._depth == 0 and self.requested is not None and asked_before is None:
-            raise Interrupted(self.requested)
+            self._depth = before
+
+    def _raise_pending(self) -> None:
+        pending = self._pending
+        if self._depth == 0 and pending is not None:
+            self._pending = None
+            raise Interrupted(pending)
 
     @contextlib.contextmanager
     def last_act(self, act: Callable[[signal.Signals], None]) -> Iterator[None]:
@@ -92,3 +118,24 @@ class Interruption:
 
 interruption = Interruption()
 """That of this process: signals are the process's, so there is one."""
+
+
+def interruptible(action: Callable[[], ResultT]) -> ResultT:
+    """Run long native code so that a signal ends the wait for it at once.
+
+    Python handles signals in the main thread, between two of its instructions: native code called
+    there would hold them back. After a signal the thread is left behind; it ends with the process.
+
+    Args:
+        action: Calls native code that releases Python's global lock.
+    """
+    future: Future[ResultT] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(action())
+        except BaseException as error:  # whatever it is belongs to the caller
+            future.set_exception(error)
+
+    Thread(target=work, daemon=True).start()
+    return future.result()

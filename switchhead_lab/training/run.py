@@ -3,7 +3,7 @@
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from switchhead_lab.tracking.drift import find_drift
 from switchhead_lab.tracking.interruption import interruption
 from switchhead_lab.tracking.liveness import busy_error, run_lock
 from switchhead_lab.tracking.mlflow_index import Index, Mirror
-from switchhead_lab.tracking.provenance import collect_provenance
+from switchhead_lab.tracking.provenance import Provenance, collect_provenance
 from switchhead_lab.tracking.record import (
     CHECKPOINTS_DIR,
     MetricPoint,
@@ -144,41 +144,52 @@ class _Ending:
 
 
 def _execute(job: _Job, index: Index, parent_id: str | None) -> RunRecord:
-    """Train a job in its run directory; however it ends, status and index say so."""
+    """Check and describe a job, then train it in its run directory."""
     job.dataset.verify()
     # A split that fills no batch is refused before anything is written down.
     config = job.config
     job.dataset.training_batches(config.training.batch_size, config.model.seq_len, config.seed)
-    run_dir = _open_run_dir(job, index.unsynced_mark)
+    provenance = _collect_provenance(job)
+    with interruption.deferred():
+        run_dir = _open_run_dir(job, provenance, index.unsynced_mark)
+        _attempt(job, run_dir, index, parent_id)
+    return read_run(run_dir.path)
+
+
+def _attempt(job: _Job, run_dir: RunDir, index: Index, parent_id: str | None) -> None:
+    """Train a job once; however that ends, status and index say so.
+
+    Call it with signals deferred: they are allowed only where they end training.
+    """
     with interruption.last_act(lambda number: run_dir.abandon(f"ended at once by {number.name}")):
         mirror = index.start_run(read_run(run_dir.path), parent_id)
         trainer: Trainer | None = None
+        result, use = None, None
         try:
-            with ProgressDisplay(run_dir.path.name, job.config.training.n_steps) as display:
-                trainer = _build_trainer(job, run_dir, [_MirrorHook(mirror), display, *job.hooks])
-                outcome = trainer.train()
-            result, use = None, None
-            if outcome.prune is None:
-                assert outcome.validation is not None, "only a pruned run has no final validation"
-                result = _result(run_dir.path, job, trainer, outcome.progress, outcome.validation)
-                use = outcome.validation.router_use
+            with interruption.allowed():
+                with ProgressDisplay(run_dir.path.name, job.config.training.n_steps) as display:
+                    trainer = _build_trainer(
+                        job, run_dir, [_MirrorHook(mirror), display, *job.hooks]
+                    )
+                    outcome = trainer.train()
+                if outcome.prune is None:
+                    validation = outcome.validation
+                    assert validation is not None, "only a pruned run has no final validation"
+                    result = _result(run_dir.path, job, trainer, outcome.progress, validation)
+                    use = validation.router_use
         except BaseException as error:
             step = trainer.progress.step if trainer is not None else 0
             told = _as_lab_error(error, run_dir.path, job.workspace.addresses)
-            with interruption.deferred():
-                _end(run_dir, mirror, _ending_of(told), step)
+            _end(run_dir, mirror, _ending_of(told), step)
             if told is error:
                 raise
             raise told from error
-        with interruption.deferred():
-            if result is None:
-                assert outcome.prune is not None, "a run without result was pruned"
-                ending = _Ending("pruned", outcome.prune.reason)
-                _end(run_dir, mirror, ending, outcome.progress.step)
-            else:
-                run_dir.finish(result, use.as_data() if use and use.counts_HE else None)
-                mirror.finish("finished")
-    return read_run(run_dir.path)
+        if result is None:
+            assert outcome.prune is not None, "a run without result was pruned"
+            _end(run_dir, mirror, _Ending("pruned", outcome.prune.reason), outcome.progress.step)
+        else:
+            run_dir.finish(result, use.as_data() if use and use.counts_HE else None)
+            mirror.finish("finished")
 
 
 def _build_trainer(job: _Job, run_dir: RunDir, hooks: Sequence[Hook]) -> Trainer:
@@ -222,19 +233,34 @@ def _ending_of(error: BaseException) -> _Ending:
     return _Ending("failed", str(error), getattr(error, "cause", "other"))
 
 
-def _open_run_dir(job: _Job, unsynced_mark: str) -> RunDir:
-    """Write down what is run and where it comes from, before anything runs."""
-    provenance = collect_provenance(
+def _collect_provenance(job: _Job) -> Provenance:
+    """Return where the attempt comes from, with what changed since earlier ones.
+
+    Raises:
+        DriftError: If conditions changed and drift is not allowed.
+    """
+    collected = collect_provenance(
         Path(switchhead_lab.__file__).parents[1],
         data_manifest=job.dataset.describe(),
         device=job.host.facts,
         command=sys.argv,
         addresses=job.workspace.addresses,
     )
-    runs_dir, diff = job.workspace.runs_dir, provenance.uncommitted_diff
-    values = {**provenance.values, "sources": source_hashes()}
+    values = {**collected.values, "sources": source_hashes()}
     values["drift"] = _require_no_drift(job, values)
-    return RunDir.open(runs_dir, job.config, job.labels, values, diff, unsynced_mark=unsynced_mark)
+    return replace(collected, values=values)
+
+
+def _open_run_dir(job: _Job, provenance: Provenance, unsynced_mark: str) -> RunDir:
+    """Write down what is run and where it comes from, before anything runs."""
+    return RunDir.open(
+        job.workspace.runs_dir,
+        job.config,
+        job.labels,
+        provenance.values,
+        provenance.uncommitted_diff,
+        unsynced_mark=unsynced_mark,
+    )
 
 
 def _require_no_drift(job: _Job, provenance: Mapping[str, Any]) -> list[str]:

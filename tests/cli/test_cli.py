@@ -186,6 +186,19 @@ def test_a_stopped_sweep_says_so_and_continues(
         assert run["state"] == "finished"
 
 
+def test_a_signal_while_the_kernels_are_built_leaves_nothing(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler, cache = tmp_path / "slow-compiler", tmp_path / "cache"
+    compiler.write_text("#!/bin/sh\nkill -USR1 $PPID\nexec sleep 60\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    monkeypatch.setenv("SWITCHHEAD_KERNELS_CACHE", str(cache))
+    done = lab("sweep", "tiny", cwd=root, code=138)
+    assert "interrupted by SIGUSR1; the same command continues" in done.stderr
+    assert list(cache.iterdir()) == []
+
+
 def test_a_device_that_is_not_there(root: Path) -> None:
     assert "--device: device" in lab("sweep", "tiny", "--device", "tpu", cwd=root, code=2).stderr
 

@@ -3,7 +3,6 @@
 Minutes long: `make drill`. The number of kills is DRILL_KILLS, 50 by default.
 """
 
-import json
 import os
 import random
 import subprocess
@@ -11,19 +10,12 @@ import sys
 import time
 from pathlib import Path
 
-import optuna
 import pytest
+from sweep_outcome import assert_mirrored, outcome, sweep_record
 from tiny_sweep import SWEEP
 
 from switchhead_lab.config.workspace import Workspace, find_workspace
-from switchhead_lab.reporting.report import write_report
-from switchhead_lab.reporting.selection import Selection
-from switchhead_lab.tracking.liveness import observed_state
-from switchhead_lab.tracking.mlflow_copy import copy_of_run, differences
-from switchhead_lab.tracking.mlflow_index import EXPERIMENT, artifact_dir
-from switchhead_lab.tracking.mlflow_store import MlflowStore
-from switchhead_lab.tracking.record import list_runs, read_run
-from switchhead_lab.tracking.sweep_record import SweepRecord, list_sweep_records
+from switchhead_lab.tracking.record import read_run
 
 pytestmark = [
     pytest.mark.drill,
@@ -78,55 +70,6 @@ def sweep_until_killed(root: Path, seconds: float) -> bool:
         return False
     assert process.returncode in DONE, errors
     return True
-
-
-def sweep_record(workspace: Workspace) -> SweepRecord:
-    (record,) = list_sweep_records(workspace.runs_dir)
-    return record
-
-
-def outcome(workspace: Workspace) -> dict[str, object]:
-    """Everything that an interruption must not change."""
-    record = sweep_record(workspace)
-    storage = workspace.study_storage
-    study = optuna.load_study(study_name=record.study_name, storage=storage)
-    runs = {run.name: run for run in list_runs(workspace.runs_dir)}
-    report = write_report(Selection(record, ()), workspace.runs_dir, workspace.reports_dir)
-    timed = ("ms_per_step", "tokens_per_second")
-    return {
-        "members": [(m.model, m.role, m.seed, m.run_hash, m.state) for m in record.members],
-        "trials": [
-            (t.number, t.state, t.params, t.value, t.intermediate_values) for t in study.trials
-        ],
-        "losses": {
-            name: [
-                (point.step, metric, value)
-                for point in run.metrics()
-                for metric, value in point.metrics.items()
-                if metric.endswith(("loss_nats", "perplexity", "learning_rate"))
-            ]
-            for name, run in runs.items()
-        },
-        "table": [
-            {key: value for key, value in row.items() if not any(name in key for name in timed)}
-            for row in json.loads(json.dumps(report.as_data()["models"]))
-        ],
-        "incomplete": report.incomplete,
-    }
-
-
-def assert_mirrored(workspace: Workspace) -> None:
-    """MLflow holds what the disk holds, run by run, and nothing else."""
-    store = MlflowStore(workspace.tracking_uri, EXPERIMENT, artifact_dir(workspace))
-    copies = store.client.search_runs([store.experiment_id], max_results=1000)
-    by_hash = {run.data.tags.get("lab.run_hash"): run for run in copies}
-    records = list_runs(workspace.runs_dir)
-    assert len(copies) == len(records) + 1  # the sweep's own
-    for record in records:
-        ours = by_hash[record.run_hash]
-        parent_id = ours.data.tags.get("mlflow.parentRunId")
-        disk = copy_of_run(record, parent_id, observed_state(record))
-        assert differences(disk, store.read(ours)) == [], record.name
 
 
 def kill_until_done(root: Path, seconds: float, generator: random.Random) -> int:

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from switchhead_lab.errors import RecordError, RunBusyError, StorageError, TrainingError
-from switchhead_lab.tracking import interruption as module
-from switchhead_lab.tracking.interruption import Interrupted, Interruption
+from switchhead_lab.tracking.interruption import Interrupted
 from switchhead_lab.tracking.liveness import observed_state, run_lock
 from switchhead_lab.tracking.mlflow_index import NoIndex
 from switchhead_lab.tracking.record import RunLabels, RunResult, list_runs, read_run
@@ -32,15 +31,6 @@ def points(run):
         for name, value in point.metrics.items()
         if name.endswith("loss_nats")
     ]
-
-
-@pytest.fixture
-def signals(monkeypatch):
-    """Signals of this test alone."""
-    own = Interruption()
-    for place in (module, loop, run_module):
-        monkeypatch.setattr(place, "interruption", own)
-    return own
 
 
 class SignalAt:

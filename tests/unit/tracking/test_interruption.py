@@ -5,10 +5,16 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pytest
 
-from switchhead_lab.tracking.interruption import SIGNALS, Interrupted, Interruption
+from switchhead_lab.tracking.interruption import (
+    SIGNALS,
+    Interrupted,
+    Interruption,
+    interruptible,
+)
 
 
 def test_a_signal_takes_effect_where_it_comes() -> None:
@@ -35,6 +41,79 @@ def test_what_is_deferred_ends_first() -> None:
         work()
     assert done == ["inner", "outer"]
     assert interruption.exit_code == 138
+
+
+def test_a_part_of_what_is_deferred_may_allow_signals() -> None:
+    interruption = Interruption()
+    done = []
+
+    def work() -> None:
+        with interruption.deferred():
+            try:
+                with interruption.allowed():
+                    interruption.receive(signal.SIGTERM)
+                    done.append("never")
+            finally:
+                done.append("closed")
+
+    with pytest.raises(Interrupted):
+        work()
+    assert done == ["closed"]
+
+
+def test_a_signal_before_the_part_that_allows_it_is_raised_there() -> None:
+    interruption = Interruption()
+    done = []
+
+    def work() -> None:
+        with interruption.deferred():
+            interruption.receive(signal.SIGTERM)
+            done.append("opened")
+            try:
+                with interruption.allowed():
+                    done.append("never")
+            finally:
+                done.append("closed")
+
+    with pytest.raises(Interrupted):
+        work()
+    assert done == ["opened", "closed"]
+
+
+def test_what_is_deferred_again_within_the_allowed_part_ends_first() -> None:
+    interruption = Interruption()
+    done = []
+
+    def work() -> None:
+        with interruption.deferred(), interruption.allowed():
+            with interruption.deferred():
+                interruption.receive(signal.SIGTERM)
+                done.append("step")
+            done.append("never")
+
+    with pytest.raises(Interrupted):
+        work()
+    assert done == ["step"]
+
+
+def test_native_code_is_not_waited_for_after_a_signal(signals: Interruption) -> None:
+    begun, end = threading.Event(), threading.Event()
+
+    def native() -> None:
+        begun.set()
+        os.kill(os.getpid(), signal.SIGTERM)
+        end.wait()
+
+    with pytest.raises(Interrupted):
+        interruptible(native)
+    assert begun.is_set()
+    end.set()
+
+
+def test_native_code_returns_and_raises_as_if_it_were_called() -> None:
+    assert interruptible(lambda: 3) == 3
+    with pytest.raises(ZeroDivisionError):
+        interruptible(lambda: 1 // 0)
 
 
 def test_closing_after_a_signal_is_not_interrupted_by_it_again() -> None:
