@@ -1,10 +1,11 @@
-"""Drill: a sweep with a search is killed at random instants until it is done; nothing shows it.
+"""Drill: the smoke sweep, with a longer search, is killed at random instants until it is done; nothing shows it.
 
 Minutes long: `make drill`. The number of kills is DRILL_KILLS, 50 by default.
 """
 
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -12,7 +13,6 @@ from pathlib import Path
 
 import pytest
 from sweep_outcome import assert_mirrored, outcome, sweep_record
-from tiny_sweep import SWEEP
 
 from switchhead_lab.config.workspace import Workspace, find_workspace
 from switchhead_lab.tracking.record import read_run
@@ -24,25 +24,23 @@ pytestmark = [
 ]
 
 N_KILLS = int(os.environ.get("DRILL_KILLS", "50"))
-# Longer than the sweep as it is, with more candidates and a pruner that has something to prune.
-LONGER = (
-    "training.n_steps=300",
-    "training.validate_every=50",
-    "training.checkpoint_every=25",
-    "training.log_every=10",
+SMOKE_SWEEP = Path(__file__).parents[2] / "sweeps/smoke/matched-params.toml"
+# More checkpoints, seeds and candidates than it has, and a pruner that has something to prune.
+OVERRIDES = (
+    "training.n_steps=12",
+    "training.validate_every=4",
+    "training.checkpoint_every=2",
     "baseline.seeds=[0, 1]",
-    "study.n_trials=4",
-    "study.n_pruning_warmup_steps=100",
+    "study.n_trials=3",
+    "study.n_pruning_warmup_steps=4",
 )
-TINY = ("sweep", "tiny", *(word for value in LONGER for word in ("--set", value)))
+SWEEP = ("sweep", SMOKE_SWEEP.stem, *(word for value in OVERRIDES for word in ("--set", value)))
 
 
-def make_workspace(root: Path, write_corpus) -> Workspace:
+def make_workspace(root: Path) -> Workspace:
     (root / "sweeps").mkdir(parents=True)
     (root / "lab.toml").write_text('device = "cpu"\n')
-    (root / "sweeps/tiny.toml").write_text(SWEEP)
-    text = write_corpus(root / "words.txt")
-    lab(root, "data", "prepare", str(text), "--name", "words", "--tokenizer", "byte")
+    shutil.copy(SMOKE_SWEEP, root / "sweeps")
     return find_workspace(root, environment={})
 
 
@@ -58,7 +56,7 @@ def lab(root: Path, *arguments: str) -> None:
 
 def sweep_until_killed(root: Path, seconds: float) -> bool:
     """Start the sweep and kill it after a while; tell whether it was done before."""
-    command = [sys.executable, "-m", "switchhead_lab", *TINY]
+    command = [sys.executable, "-m", "switchhead_lab", *SWEEP]
     process = subprocess.Popen(
         command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
@@ -81,17 +79,17 @@ def kill_until_done(root: Path, seconds: float, generator: random.Random) -> int
     return n_kills
 
 
-def test_kills_at_random_instants_change_nothing(tmp_path: Path, write_corpus) -> None:
-    whole = make_workspace(tmp_path / "whole", write_corpus)
+def test_kills_at_random_instants_change_nothing(tmp_path: Path) -> None:
+    whole = make_workspace(tmp_path / "whole")
     started = time.monotonic()
-    lab(whole.root, *TINY)
+    lab(whole.root, *SWEEP)
     seconds = time.monotonic() - started
     expected = outcome(whole)
     generator = random.Random(0)
     n_kills = number = 0
     while n_kills < N_KILLS:
         number += 1
-        killed = make_workspace(tmp_path / f"killed-{number}", write_corpus)
+        killed = make_workspace(tmp_path / f"killed-{number}")
         n_kills += kill_until_done(killed.root, seconds, generator)
         lab(killed.root, "runs", "sync")
         assert outcome(killed) == expected
