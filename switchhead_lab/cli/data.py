@@ -8,6 +8,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from switchhead_lab.config.workspace import Workspace
     from switchhead_lab.data.example_store import ExampleStore
     from switchhead_lab.data.token_store import Manifest
 
@@ -48,15 +49,9 @@ def prepare(
     from switchhead_lab.config.files import parse
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.data import token_store
-    from switchhead_lab.errors import ConfigError
 
     workspace = find_workspace()
-    if path is not None and not name:
-        raise ConfigError(f"{path}: needs a name; add --name NAME")
-    if path is None and replace:
-        raise ConfigError("--replace without PATH has no effect; give the text or leave it out")
-    if path is None and skip_bad_lines:
-        raise ConfigError("--skip-bad-lines without PATH has no effect; give the files again")
+    _require_sense(workspace, path, name, replace=replace, skip_bad_lines=skip_bad_lines)
     choice = {"kind": tokenizer} | ({} if vocab_size is None else {"vocab_size": vocab_size})
     values = {
         "corpus": name or workspace.settings.default_corpus,
@@ -75,6 +70,26 @@ def prepare(
         typer.echo(line)
     if known:
         token_store.warn(data.corpus, known.manifest.warnings)
+
+
+def _require_sense(
+    workspace: "Workspace", path: Path | None, name: str, *, replace: bool, skip_bad_lines: bool
+) -> None:
+    """Refuse options of `lab data prepare` that do not go together."""
+    from switchhead_lab.data.corpora import known_corpora
+    from switchhead_lab.errors import ConfigError
+
+    if path is not None and not name:
+        if str(path) in known_corpora(workspace.data_dir) and not path.exists():
+            raise ConfigError(
+                f"{path}: no such file; the corpus of that name is prepared by "
+                f"`lab data prepare --name {path}`"
+            )
+        raise ConfigError(f"{path}: needs a name; add --name NAME")
+    if path is None and replace:
+        raise ConfigError("--replace without PATH has no effect; give the text or leave it out")
+    if path is None and skip_bad_lines:
+        raise ConfigError("--skip-bad-lines without PATH has no effect; give the files again")
 
 
 @app.command()

@@ -20,7 +20,7 @@ from switchhead_lab.config.data import (
 )
 from switchhead_lab.data.file_errors import reading
 from switchhead_lab.errors import DataError
-from switchhead_lab.tracking.interruption import interruptible
+from switchhead_lab.tracking.bounded import interruptible
 
 TokenIds = NDArray[np.uint16]
 

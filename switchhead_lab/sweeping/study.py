@@ -6,7 +6,6 @@ and continued, anywhere and any number of times, proposes, prunes and chooses wh
 one would.
 """
 
-import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,16 +15,19 @@ import optuna
 from filelock import FileLock
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
 
-from switchhead_lab.config.addresses import database_path
 from switchhead_lab.config.identity import hash_of
 from switchhead_lab.config.redaction import mask_address, mask_passwords
 from switchhead_lab.config.sweep import Study, Sweep
-from switchhead_lab.errors import LabError, RecordError, StorageError
+from switchhead_lab.errors import LabError, RecordError
 from switchhead_lab.sweeping.plan import Shape, shape_of
+from switchhead_lab.sweeping.study_storage import (
+    connect_storage,
+    create_storage,
+    on_storage,
+    patiently,
+)
 from switchhead_lab.tracking.atomic import make_directory
-from switchhead_lab.tracking.database_file import create_database, has_rows
 from switchhead_lab.tracking.record import MetricPoint
 from switchhead_lab.tracking.sweep_record import sweep_id
 from switchhead_lab.training.hooks import Prune
@@ -33,8 +35,6 @@ from switchhead_lab.training.hooks import Prune
 OBJECTIVE = "validation/perplexity"
 _RUN_NAME, _INFEASIBLE, _REPEATS = "run_name", "infeasible", "repeats_trial"
 _MAX_REJECTED_IN_A_ROW = 10
-# How long a statement waits for another program that holds a SQLite storage.
-_LOCK_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,12 @@ class SearchStudy:
         self._study, self._config = study, config
 
     @property
+    @on_storage
     def n_tried(self) -> int:
         """Distinct candidates that were trained, pruned and failed ones included."""
         return len(self._tried())
 
+    @on_storage
     def propose(self, untried: Callable[[set[Shape]], Shape | None]) -> Proposal | None:
         """Return the candidate that was interrupted, or ask for the next one.
 
@@ -74,75 +76,75 @@ class SearchStudy:
         Returns:
             None when `n_trials` candidates were tried or none is left.
         """
-        with _storage_errors():
-            trials = self._trials()
-            if trials and not trials[-1].state.is_finished():
-                return Proposal(trials[-1].number, shape_of(trials[-1].params))
-            tried = self._tried()
-            left = untried(tried)
-            if len(tried) >= self._config.n_trials or left is None:
-                return None
-            shape = self._next_shape(trials, left)
-            # In one step: a trial without parameters could not be continued.
-            self._study.add_trial(
-                optuna.create_trial(
-                    state=TrialState.RUNNING,
-                    params=_params(shape),
-                    distributions=_distributions(self._config),
-                )
+        trials = self._trials()
+        if trials and not trials[-1].state.is_finished():
+            return Proposal(trials[-1].number, shape_of(trials[-1].params))
+        tried = self._tried()
+        left = untried(tried)
+        if len(tried) >= self._config.n_trials or left is None:
+            return None
+        shape = self._next_shape(trials, left)
+        # In one step: a trial without parameters could not be continued.
+        self._study.add_trial(
+            optuna.create_trial(
+                state=TrialState.RUNNING,
+                params=_params(shape),
+                distributions=_distributions(self._config),
             )
-            return Proposal(self._trials()[-1].number, shape)
+        )
+        return Proposal(self._trials()[-1].number, shape)
 
+    @on_storage
     def known_result(self, proposal: Proposal) -> FrozenTrial | None:
         """Return the trial that trained the same candidate before, if any."""
         return next((t for t in self._trained() if shape_of(t.params) == proposal.shape), None)
 
+    @on_storage
     def reject_infeasible(self, proposal: Proposal, reason: str) -> None:
         """Record that a candidate has no model; it does not count as tried."""
-        with _storage_errors():
-            trial = self._handle(proposal)
-            trial.set_user_attr(_INFEASIBLE, reason)
-            _set_budget(trial, 1.0)
-            self._study.tell(proposal.number, state=TrialState.PRUNED)
+        trial = self._handle(proposal)
+        trial.set_user_attr(_INFEASIBLE, reason)
+        _set_budget(trial, 1.0)
+        self._study.tell(proposal.number, state=TrialState.PRUNED)
 
+    @on_storage
     def repeat(self, proposal: Proposal, known: FrozenTrial) -> None:
         """Answer a candidate that was trained before with its known result."""
-        with _storage_errors():
-            trial = self._handle(proposal)
-            trial.set_user_attr(_REPEATS, known.number)
-            _set_budget(trial, 0.0)
-            # A pruned trial's value is its last report, which cannot be told.
-            value = known.value if known.state == TrialState.COMPLETE else None
-            self._study.tell(proposal.number, value, state=known.state)
+        trial = self._handle(proposal)
+        trial.set_user_attr(_REPEATS, known.number)
+        _set_budget(trial, 0.0)
+        # A pruned trial's value is its last report, which cannot be told.
+        value = known.value if known.state == TrialState.COMPLETE else None
+        self._study.tell(proposal.number, value, state=known.state)
 
+    @on_storage
     def begin(self, proposal: Proposal, run_name: str) -> "PruningHook":
         """Note that a candidate is being trained; return the hook that may prune it."""
-        with _storage_errors():
-            trial = self._handle(proposal)
-            trial.set_user_attr(_RUN_NAME, run_name)
-            _set_budget(trial, 0.0)
-            return PruningHook(self._study, trial, self._stored(proposal).intermediate_values)
+        trial = self._handle(proposal)
+        trial.set_user_attr(_RUN_NAME, run_name)
+        _set_budget(trial, 0.0)
+        return PruningHook(self._study, trial, self._stored(proposal).intermediate_values)
 
+    @on_storage
     def finish(self, proposal: Proposal, perplexity: float) -> None:
         """Record the objective of a finished candidate."""
-        with _storage_errors():
-            self._study.tell(proposal.number, perplexity)
+        self._study.tell(proposal.number, perplexity)
 
+    @on_storage
     def prune(self, proposal: Proposal) -> None:
         """Record that training was stopped early by the pruner."""
-        with _storage_errors():
-            self._study.tell(proposal.number, state=TrialState.PRUNED)
+        self._study.tell(proposal.number, state=TrialState.PRUNED)
 
+    @on_storage
     def fail(self, proposal: Proposal, reason: str) -> None:
         """Record that training failed for good; the study goes on."""
-        with _storage_errors():
-            self._handle(proposal).set_user_attr("failure", reason)
-            self._study.tell(proposal.number, state=TrialState.FAIL)
+        self._handle(proposal).set_user_attr("failure", reason)
+        self._study.tell(proposal.number, state=TrialState.FAIL)
 
+    @on_storage
     def best_shape(self) -> Shape | None:
         """Return the finished candidate of lowest validation perplexity, if any finished."""
-        with _storage_errors():
-            finished = [t for t in self._trained() if t.state == TrialState.COMPLETE]
+        finished = [t for t in self._trained() if t.state == TrialState.COMPLETE]
         if not finished:
             return None
         return shape_of(min(finished, key=lambda t: (t.value, t.number)).params)
@@ -195,17 +197,17 @@ class PruningHook:
     ) -> None:
         self._study, self._trial, self._reported = study, trial, dict(reported)
 
+    @on_storage
     def observe(self, point: MetricPoint) -> Prune | None:
         """Report a validation; answer with `Prune` where the median rule says so."""
         perplexity = point.metrics.get(OBJECTIVE)
         if perplexity is None:
             return None
-        with _storage_errors():
-            if point.step not in self._reported:
-                self._trial.report(perplexity, point.step)
-                self._reported[point.step] = perplexity
-            if not self._is_above_the_median(point.step):
-                return None
+        if point.step not in self._reported:
+            self._trial.report(perplexity, point.step)
+            self._reported[point.step] = perplexity
+        if not self._is_above_the_median(point.step):
+            return None
         return Prune(
             f"validation perplexity {perplexity:.2f} at step {point.step} is above the median "
             "of earlier candidates"
@@ -244,20 +246,24 @@ def open_study(storage_uri: str, sweep: Sweep, config: Study, lock_dir: Path) ->
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     make_directory(lock_dir)
+
+    def open_or_create() -> optuna.Study:
+        create_storage(storage_uri)
+        return optuna.create_study(
+            storage=connect_storage(storage_uri),
+            study_name=study_name(sweep, config),
+            direction="minimize",
+            load_if_exists=True,
+            sampler=_sampler(config, 0),
+            pruner=optuna.pruners.MedianPruner(
+                n_startup_trials=config.n_startup_trials,
+                n_warmup_steps=config.n_pruning_warmup_steps,
+            ),
+        )
+
     try:
         with FileLock(lock_dir / ".optuna-schema.lock"):
-            _create_storage(storage_uri)
-            study = optuna.create_study(
-                storage=_storage(storage_uri),
-                study_name=study_name(sweep, config),
-                direction="minimize",
-                load_if_exists=True,
-                sampler=_sampler(config, 0),
-                pruner=optuna.pruners.MedianPruner(
-                    n_startup_trials=config.n_startup_trials,
-                    n_warmup_steps=config.n_pruning_warmup_steps,
-                ),
-            )
+            return SearchStudy(patiently(open_or_create), config)
     except LabError:
         raise
     except Exception as error:  # SQLAlchemy's many kinds
@@ -266,33 +272,6 @@ def open_study(storage_uri: str, sweep: Sweep, config: Study, lock_dir: Path) ->
             f"{mask_passwords(str(error), storage_uri)}; "
             "check study_storage in lab.toml"
         ) from error
-    return SearchStudy(study, config)
-
-
-def _create_storage(storage_uri: str) -> None:
-    """Create the schema of a SQLite storage in one step, unless there is one.
-
-    Raises:
-        RecordError: If an interrupted creation left a part of it.
-        WorkspaceError: If the file is no database.
-    """
-    path = database_path(storage_uri)
-    if path is None:
-        return
-
-    def build(uri: str) -> None:
-        optuna.storages.RDBStorage(uri).engine.dispose()
-
-    create_database(path, build)
-    # Optuna writes these last, and before any study.
-    if path.is_file() and not (
-        has_rows(path, "version_info") and has_rows(path, "alembic_version")
-    ):
-        raise RecordError(
-            f"study storage {path}: half-made, its creation was interrupted, or another program's; "
-            f"move it aside (mv {path.name} {path.name}.broken) and run the sweep again, which "
-            "makes it anew; finished runs are not trained again"
-        )
 
 
 def sampler_seed(config: Study, number: int) -> int:
@@ -305,25 +284,6 @@ def _sampler(config: Study, number: int) -> optuna.samplers.TPESampler:
     return optuna.samplers.TPESampler(
         seed=sampler_seed(config, number), n_startup_trials=config.n_startup_trials
     )
-
-
-def _storage(uri: str) -> optuna.storages.RDBStorage:
-    is_sqlite = uri.startswith("sqlite")
-    arguments = {"connect_args": {"timeout": _LOCK_SECONDS}} if is_sqlite else {}
-    return optuna.storages.RDBStorage(uri, engine_kwargs=arguments)
-
-
-@contextlib.contextmanager
-def _storage_errors() -> Iterator[None]:
-    """Say that the storage refuses, in one line."""
-    try:
-        yield
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        reason = mask_passwords(str(error.__cause__ or error)).strip().splitlines()[0]
-        raise StorageError(
-            f"study_storage of lab.toml refuses: {reason}. Nothing is lost: give the same command "
-            "again when the storage answers"
-        ) from error
 
 
 def _set_budget(trial: optuna.Trial, value: float) -> None:

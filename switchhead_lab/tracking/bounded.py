@@ -1,4 +1,4 @@
-"""Running work that may hang, such as requests to a dead server, with a deadline."""
+"""Running work in a thread, so that waiting for it ends at a deadline or a signal."""
 
 import queue
 import threading
@@ -30,7 +30,7 @@ class BoundedWorker:
             TimeoutError: If it takes longer. A job that has not started by then never starts.
         """
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+            self._thread = threading.Thread(target=self._work, name="bounded", daemon=True)
             self._thread.start()
         job = _Job(action)
         self._jobs.put(job)
@@ -45,6 +45,18 @@ class BoundedWorker:
     def _work(self) -> None:
         while True:
             self._jobs.get().execute()
+
+
+def interruptible(action: Callable[[], ResultT]) -> ResultT:
+    """Run long native code in such a way that a signal ends the wait for it at once.
+
+    Python handles signals in the main thread, between two of its instructions: native code called
+    there would hold them back. After a signal the thread is left behind; it ends with the process.
+
+    Args:
+        action: Calls native code that releases Python's global lock.
+    """
+    return BoundedWorker().run(action, threading.TIMEOUT_MAX)
 
 
 class _Job(Generic[ResultT]):

@@ -9,16 +9,10 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from threading import Thread
 from types import FrameType
-from typing import TypeVar
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """What ends work so that the same command continues it; schedulers send SIGUSR1 beforehand."""
-
-
-ResultT = TypeVar("ResultT")
 
 
 class Interrupted(KeyboardInterrupt):
@@ -118,24 +112,3 @@ class Interruption:
 
 interruption = Interruption()
 """That of this process: signals are the process's, so there is one."""
-
-
-def interruptible(action: Callable[[], ResultT]) -> ResultT:
-    """Run long native code so that a signal ends the wait for it at once.
-
-    Python handles signals in the main thread, between two of its instructions: native code called
-    there would hold them back. After a signal the thread is left behind; it ends with the process.
-
-    Args:
-        action: Calls native code that releases Python's global lock.
-    """
-    future: Future[ResultT] = Future()
-
-    def work() -> None:
-        try:
-            future.set_result(action())
-        except BaseException as error:  # whatever it is belongs to the caller
-            future.set_exception(error)
-
-    Thread(target=work, daemon=True).start()
-    return future.result()

@@ -109,7 +109,9 @@ class Trainer:
             if is_due:
                 validation = self.score("validation")
                 with interruption.deferred():
-                    prune = self._tell(_validation_metrics(validation))
+                    recorded = self._record(_validation_metrics(validation))
+                # Not deferred: a hook may wait, and is asked again when the run continues.
+                prune = self._ask(recorded)
             if prune is not None and self.progress.step < training.n_steps:
                 return TrainingOutcome(self.progress, None, prune)
             if self._is_checkpoint_due():
@@ -132,7 +134,7 @@ class Trainer:
         self._count(loss_sum, n_targets, time.perf_counter() - started)
         self._is_between_steps = True
         if self._is_due(self.config.training.log_every):
-            self._tell(self._take_training_metrics())
+            self._ask(self._record(self._take_training_metrics()))
 
     def _is_due(self, every: int) -> bool:
         step = self.progress.step
@@ -180,10 +182,10 @@ class Trainer:
             "train/tokens_per_second": self.config.tokens_per_step / seconds,
         }
 
-    def _tell(self, metrics: dict[str, float]) -> Prune | None:
+    def _record(self, metrics: dict[str, float]) -> MetricPoint:
         point = MetricPoint(self.progress.step, self.progress.tokens, time.time(), metrics)
         self._run_dir.add(point)
-        return self._ask(point)
+        return point
 
     def _ask(self, point: MetricPoint) -> Prune | None:
         """Show hooks a recorded point; one that they saw before changes nothing."""

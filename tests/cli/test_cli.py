@@ -244,6 +244,8 @@ def test_sweep_list_counts_what_was_run(root: Path) -> None:
         (["runs", "list", "--sweep", "../x"], 'no runs of a sweep "../x"'),
         (["runs", "show", "nothing"], "nothing"),
         (["data", "prepare", "missing.txt", "--name", "m"], "missing.txt"),
+        (["data", "prepare", "missing.txt"], "missing.txt: needs a name; add --name NAME"),
+        (["data", "prepare", "sotu"], "`lab data prepare --name sotu`"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -1,4 +1,4 @@
-"""Drill: the smoke sweep, with a longer search, is killed at random instants until it is done; nothing shows it.
+"""Drill: the smoke sweep with a longer search is killed at random instants; nothing shows it.
 
 Minutes long: `make drill`. The number of kills is DRILL_KILLS, 50 by default.
 """

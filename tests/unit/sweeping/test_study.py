@@ -4,9 +4,13 @@ Training is simulated: curves are functions of the candidate, and a stopped cand
 its latest checkpoint, as real runs do.
 """
 
+import contextlib
 import hashlib
+import os
 import random
+import signal
 import sqlite3
+import threading
 from dataclasses import dataclass, field
 
 import optuna
@@ -15,8 +19,10 @@ import pytest
 from switchhead_lab.config.files import parse
 from switchhead_lab.config.sweep import Study
 from switchhead_lab.errors import StorageError
-from switchhead_lab.sweeping import study as module
+from switchhead_lab.sweeping import study_storage
 from switchhead_lab.sweeping.study import OBJECTIVE, SearchStudy
+from switchhead_lab.sweeping.study_storage import connect_storage
+from switchhead_lab.tracking.interruption import Interrupted
 from switchhead_lab.tracking.record import MetricPoint
 
 N_STEPS, VALIDATE_EVERY, CHECKPOINT_EVERY = 60, 10, 20
@@ -221,9 +227,9 @@ def test_a_failed_candidate_counts_and_is_not_proposed_again() -> None:
 
 def test_a_storage_that_refuses_stops_without_losing_anything(tmp_path, monkeypatch) -> None:
     """Another program holds the database; the same study goes on when it lets go."""
-    monkeypatch.setattr(module, "_LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(study_storage, "WAIT_SECONDS", 0.1)
     path = tmp_path / "optuna.db"
-    world = World(config_of(0, n_trials=2), storage=module._storage(f"sqlite:///{path}"))
+    world = World(config_of(0, n_trials=2), storage=connect_storage(f"sqlite:///{path}"))
     study = world.open()
     proposal = study.propose(lambda tried: (1, 2, 1))
     hook = study.begin(proposal, "run")
@@ -234,3 +240,30 @@ def test_a_storage_that_refuses_stops_without_losing_anything(tmp_path, monkeypa
     world.go_on(lambda where: None)
     assert world.trained[0] == proposal.shape
     assert len(world.trained) == 2
+
+
+def test_a_storage_that_is_free_again_in_time_is_waited_for(tmp_path) -> None:
+    path = tmp_path / "optuna.db"
+    world = World(config_of(0, n_trials=2), storage=connect_storage(f"sqlite:///{path}"))
+    study = world.open()
+    proposal = study.propose(lambda tried: (1, 2, 1))
+    other = sqlite3.connect(path, check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    # Longer than a single statement waits.
+    release = threading.Timer(study_storage._STATEMENT_SECONDS + 0.5, other.rollback)
+    release.start()
+    hook = study.begin(proposal, "run")
+    release.join()
+    other.close()
+    assert hook.observe(MetricPoint(10, 10, 0.0, {OBJECTIVE: 30.0})) is None
+
+
+def test_a_signal_ends_the_wait_for_a_storage(tmp_path, signals) -> None:
+    path = tmp_path / "optuna.db"
+    study = World(config_of(0), storage=connect_storage(f"sqlite:///{path}")).open()
+    proposal = study.propose(lambda tried: (1, 2, 1))
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        with pytest.raises(Interrupted):
+            study.begin(proposal, "run")

@@ -9,12 +9,8 @@ import threading
 
 import pytest
 
-from switchhead_lab.tracking.interruption import (
-    SIGNALS,
-    Interrupted,
-    Interruption,
-    interruptible,
-)
+from switchhead_lab.tracking.bounded import interruptible
+from switchhead_lab.tracking.interruption import SIGNALS, Interrupted, Interruption
 
 
 def test_a_signal_takes_effect_where_it_comes() -> None:
