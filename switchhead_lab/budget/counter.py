@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from switchhead_lab.budget.costs import (
     attention_macs,
     attention_memory_floats,
-    feedforward_macs_per_token,
+    feedforward_macs,
 )
 from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.config.sweep import Convention
@@ -35,13 +35,9 @@ class CostCounter:
 
 def closed_form_counter(convention: Convention) -> CostCounter:
     """Return the counter of a convention that is a formula."""
-
-    def feedforward_macs(model: ModelConfig) -> int:
-        return model.seq_len * feedforward_macs_per_token(model.feedforward, model.d_model)
-
     return CostCounter(
         convention=convention,
         attention_macs=lambda model: attention_macs(model, convention),
         attention_memory_floats=lambda model: attention_memory_floats(model, convention),
-        feedforward_macs=feedforward_macs,
+        feedforward_macs=lambda model: feedforward_macs(model, convention),
     )

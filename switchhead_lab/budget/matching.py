@@ -1,6 +1,6 @@
 """Give every model the dense baseline's budget before anything trains.
 
-One solver serves every rule: the largest value of one free dimension at which a quantity (the
+One solver serves every rule: the largest value of one free size at which a quantity (the
 parameters or the MACs of attention or of a layer) does not exceed the baseline's.
 
 Source: SwitchHead (arXiv:2312.07987), Sec. 3 (parameter-matched) and Sec. 3.5 (MAC-matched).
@@ -9,14 +9,6 @@ Source: SwitchHead (arXiv:2312.07987), Sec. 3 (parameter-matched) and Sec. 3.5 (
 from typing import assert_never
 
 from switchhead_lab.budget.counter import CostCounter, closed_form_counter
-from switchhead_lab.budget.dimensions import (
-    D_FF,
-    D_HEAD,
-    FREE_DIMENSIONS,
-    N_HEADS,
-    Dimension,
-    largest_that_fits,
-)
 from switchhead_lab.budget.quantity import Quantity, Scope, macs_of, parameters_of
 from switchhead_lab.budget.refusal import (
     explain_bound,
@@ -24,16 +16,12 @@ from switchhead_lab.budget.refusal import (
     explain_no_effect,
     has_effect,
 )
-from switchhead_lab.config.architecture import (
-    AttentionConfig,
-    DenseAttention,
-    DenseFeedForward,
-    MoaAttention,
-    ModelConfig,
-    SigmaMoeFeedForward,
-    SwitchHeadAttention,
-    SwitchHeadShape,
+from switchhead_lab.budget.sizes import (
+    ModelSize,
+    find_size,
+    largest_that_fits,
 )
+from switchhead_lab.config.architecture import AttentionConfig, ModelConfig
 from switchhead_lab.config.sweep import (
     FOLLOWS,
     DeclaredModel,
@@ -43,30 +31,38 @@ from switchhead_lab.config.sweep import (
     SwitchHeadModel,
 )
 from switchhead_lab.errors import MatchError
+from switchhead_lab.variants.dense_attention import DenseAttention
+from switchhead_lab.variants.dense_feedforward import DenseFeedForward
+from switchhead_lab.variants.moa import MoaAttention
+from switchhead_lab.variants.sigma_moe import SigmaMoeFeedForward
+from switchhead_lab.variants.switchhead import SwitchHeadAttention, SwitchHeadShape
+
+D_HEAD = "d_head"
+"""Label of the size that follows from the budget by default."""
 
 
-def match_dimension(
-    dimension: Dimension, model: ModelConfig, quantity: Quantity, baseline: ModelConfig
+def match_size(
+    size: ModelSize, model: ModelConfig, quantity: Quantity, baseline: ModelConfig
 ) -> ModelConfig:
-    """Return the model with the largest value of a dimension that the baseline's budget allows.
+    """Return the model with the largest value of a size that the baseline's budget allows.
 
     Args:
-        dimension: The free dimension.
-        model: Everything else; its value of the dimension is replaced.
+        size: The free size.
+        model: Everything else; its own value of the size is replaced.
         quantity: What the model may have no more of than the baseline.
         baseline: The dense baseline.
 
     Raises:
-        MatchError: If the quantity does not depend on the dimension; if it is exceeded at the
-            smallest value; or if another dimension keeps the value far from the budget.
+        MatchError: If the quantity does not depend on the size; if it is exceeded at the smallest
+            value; or if another size keeps the value far from the budget.
     """
-    if not has_effect(dimension, model, quantity):
-        raise MatchError(explain_no_effect(dimension, model, quantity))
+    if not has_effect(size, model, quantity):
+        raise MatchError(explain_no_effect(size, model, quantity))
     budget = quantity.count(baseline)
-    matched = largest_that_fits(dimension, model, lambda m: quantity.count(m) <= budget)
+    matched = largest_that_fits(size, model, lambda m: quantity.count(m) <= budget)
     if matched is None:
-        raise MatchError(explain_excess(dimension, model, quantity, baseline))
-    reason = explain_bound(matched, quantity, baseline) if dimension == N_HEADS else None
+        raise MatchError(explain_excess(size, model, quantity, baseline))
+    reason = explain_bound(size, matched, quantity, baseline)
     if reason is not None:
         raise MatchError(reason)
     return matched
@@ -85,25 +81,25 @@ def match_heads(baseline: ModelConfig, n_heads: int) -> ModelConfig:
 
 
 def match_parameters(
-    baseline: ModelConfig, attention: AttentionConfig, dimension: Dimension = D_HEAD
+    baseline: ModelConfig, attention: AttentionConfig, size: str = D_HEAD
 ) -> ModelConfig:
     """Return the model with this attention, given the baseline's parameters.
 
-    The free dimension takes the largest value at which attention has no more parameters than the
+    The free size takes the largest value at which attention has no more parameters than the
     baseline's (for d_head of SwitchHead and MoA a multiple of 4); what is left goes to d_ff.
 
     Source: SwitchHead (arXiv:2312.07987), Sec. 3; reproduces the d_head of its Table 9.
 
     Args:
         baseline: The dense baseline.
-        attention: Heads, experts and options; its value of the dimension is replaced.
-        dimension: The free dimension of attention.
+        attention: Heads, experts and options; its value of the free size is replaced.
+        size: Label of the free size of attention.
 
     Raises:
         MatchError: If there is no such model.
     """
     model = _with_attention(baseline, attention)
-    matched = match_dimension(dimension, model, parameters_of("attention"), baseline)
+    matched = match_size(_size(model, size), model, parameters_of("attention"), baseline)
     return _spend_rest_on_feedforward(matched, baseline)
 
 
@@ -111,26 +107,26 @@ def match_macs(
     baseline: ModelConfig,
     attention: AttentionConfig,
     counter: CostCounter,
-    dimension: Dimension = D_HEAD,
+    size: str = D_HEAD,
 ) -> ModelConfig:
     """Return the model with this attention, given the baseline's attention MACs.
 
-    The free dimension takes the largest value at which attention costs no more MACs than the
+    The free size takes the largest value at which attention costs no more MACs than the
     baseline's; the feed-forward block stays the baseline's, so parameters grow.
 
     Source: SwitchHead (arXiv:2312.07987), Sec. 3.5; reproduces its d_head 112 and 168.
 
     Args:
         baseline: The dense baseline.
-        attention: Heads, experts and options; its value of the dimension is replaced.
+        attention: Heads, experts and options; its value of the free size is replaced.
         counter: Counts MACs.
-        dimension: The free dimension of attention.
+        size: Label of the free size of attention.
 
     Raises:
         MatchError: If there is no such model.
     """
     model = _with_attention(baseline, attention)
-    return match_dimension(dimension, model, macs_of("attention", counter), baseline)
+    return match_size(_size(model, size), model, macs_of("attention", counter), baseline)
 
 
 def baseline_model(sweep: Sweep) -> ModelConfig:
@@ -153,8 +149,8 @@ def match_declared(
 ) -> ModelConfig:
     """Return the model that a sweep declares, under its matching rule.
 
-    First attention is matched over its free dimension, if it has one; then a sigma-MoE takes the
-    feed-forward's place, if one is declared, and is matched if it has a free dimension.
+    First attention is matched over its free size, if it has one; then a sigma-MoE takes the
+    feed-forward's place, if one is declared, and is matched if it has a free size.
 
     Args:
         sweep: The sweep.
@@ -166,18 +162,18 @@ def match_declared(
     """
     baseline = baseline_model(sweep)
     model = _with_attention(baseline, _attention_of(declared))
-    free = FREE_DIMENSIONS[declared.match_over]
-    open_in_attention = D_HEAD if declared.d_head == FOLLOWS else free
-    if isinstance(declared, HeadMatchedModel) and open_in_attention == D_HEAD:
-        model = match_parameters(baseline, model.attention)
-    elif open_in_attention.block == "attention":
-        model = _match_attention(sweep, model.attention, open_in_attention, counter)
+    free = D_HEAD if declared.d_head == FOLLOWS else declared.match_over
+    if free in model.attention.keep_parameters_over:
+        model = match_parameters(baseline, model.attention, free)
+    elif model.attention.size_field(free) is not None:
+        model = _match_attention(sweep, model.attention, free, counter)
     if declared.feedforward is not None:
         open_values = {"n_experts": declared.feedforward.top_k, "d_expert": 1}
         feedforward = SigmaMoeFeedForward(**(open_values | declared.feedforward.model_dump()))
         model = model.model_copy(update={"feedforward": feedforward})
-    if free.block == "feedforward":
-        model = match_dimension(free, model, _quantity(sweep, "layer", counter), baseline)
+    size = _size(model, declared.match_over)
+    if size.block == "feedforward":
+        model = match_size(size, model, _quantity(sweep, "layer", counter), baseline)
     return model
 
 
@@ -199,12 +195,12 @@ def match_candidate(
 
 
 def _match_attention(
-    sweep: Sweep, attention: AttentionConfig, dimension: Dimension, counter: CostCounter | None
+    sweep: Sweep, attention: AttentionConfig, size: str, counter: CostCounter | None
 ) -> ModelConfig:
     baseline = baseline_model(sweep)
     if sweep.matching == "parameter_matched":
-        return match_parameters(baseline, attention, dimension)
-    return match_macs(baseline, attention, _counter(sweep, counter), dimension)
+        return match_parameters(baseline, attention, size)
+    return match_macs(baseline, attention, _counter(sweep, counter), size)
 
 
 def _quantity(sweep: Sweep, scope: Scope, counter: CostCounter | None) -> Quantity:
@@ -238,4 +234,10 @@ def _with_attention(model: ModelConfig, attention: AttentionConfig) -> ModelConf
 
 def _spend_rest_on_feedforward(model: ModelConfig, baseline: ModelConfig) -> ModelConfig:
     assert isinstance(model.feedforward, DenseFeedForward), "the baseline of a sweep is dense"
-    return match_dimension(D_FF, model, parameters_of("layer"), baseline)
+    return match_size(_size(model, "d_ff"), model, parameters_of("layer"), baseline)
+
+
+def _size(model: ModelConfig, label: str) -> ModelSize:
+    size = find_size(model, label)
+    assert size is not None, f"the model has no {label}"
+    return size

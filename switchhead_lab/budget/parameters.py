@@ -3,29 +3,13 @@
 Parts are named like the parameters of the built model with the layer number left out
 (`blocks.attention.query_weight` sums over all layers), so the two can be compared one by one.
 
-Letters: D d_model, H n_heads, P d_head, E n_experts, F d_ff, V vocab_size, C n_outputs.
+Letters: D d_model, V vocab_size, C n_outputs.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import assert_never
 
-from switchhead_lab.config.architecture import (
-    DESTINATION_PROJECTIONS,
-    SOURCE_PROJECTIONS,
-    AttentionConfig,
-    DenseAttention,
-    DenseFeedForward,
-    FeedForwardConfig,
-    MoaAttention,
-    ModelConfig,
-    PositionsConfig,
-    RopePositions,
-    SigmaMoeFeedForward,
-    SwitchHeadAttention,
-)
-
-PROJECTION_NAMES = {"q": "query", "k": "key", "v": "value", "o": "output"}
+from switchhead_lab.config.architecture import ModelConfig
 
 
 @dataclass(frozen=True)
@@ -65,9 +49,9 @@ def count_parameters(
     C = vocab_size if n_outputs is None else n_outputs
     per_layer = {
         **_norm("attention_norm", D),
-        **_prefixed("attention", attention_parameters(model.attention, model.positions, D)),
+        **_prefixed("attention", model.attention.parameter_parts(model.layer)),
         **_norm("feedforward_norm", D),
-        **_prefixed("feedforward", feedforward_parameters(model.feedforward, D)),
+        **_prefixed("feedforward", model.feedforward.parameter_parts(model.layer)),
     }
     return ParameterCount(
         {
@@ -78,80 +62,6 @@ def count_parameters(
             "output.bias": C,
         }
     )
-
-
-def attention_parameters(
-    attention: AttentionConfig, positions: PositionsConfig, d_model: int
-) -> dict[str, int]:
-    """Count the parameters of one attention layer, by part."""
-    D, H, P = d_model, attention.n_heads, attention.d_head
-    match attention:
-        case DenseAttention():
-            return {
-                **{f"{name}_weight": H * P * D for name in PROJECTION_NAMES.values()},
-                **_position_parameters(positions, D, H, P, has_bias=True),
-            }
-        case SwitchHeadAttention(n_experts=E):
-            experts = attention.expert_projections
-            routers = ("value_router", "output_router")
-            sides = (SOURCE_PROJECTIONS, DESTINATION_PROJECTIONS)
-            return {
-                **{
-                    f"{name}_weight": H * P * D * (E if letter in experts else 1)
-                    for letter, name in PROJECTION_NAMES.items()
-                },
-                **_position_parameters(positions, D, H, P, has_bias=False),
-                **{
-                    f"{router}.weight": H * E * D
-                    for router, side in list(zip(routers, sides, strict=True))[
-                        : 1 if attention.shared_selection else 2
-                    ]
-                    if set(side) & set(experts)
-                },
-            }
-        case MoaAttention(n_experts=E):
-            return {
-                "query_weight": E * D * P,
-                "key_weight": P * D,
-                "value_weight": P * D,
-                "output_weight": E * P * D,
-                **_position_parameters(positions, D, 1, P, has_bias=False),
-                "router.weight": E * D,
-            }
-        case _:
-            assert_never(attention)
-
-
-def feedforward_parameters(feedforward: FeedForwardConfig, d_model: int) -> dict[str, int]:
-    """Count the parameters of one feed-forward block, by part."""
-    D = d_model
-    match feedforward:
-        case DenseFeedForward(d_ff=F):
-            return {"up.weight": F * D, "up.bias": F, "down.weight": D * F, "down.bias": D}
-        case SigmaMoeFeedForward(n_experts=E, d_expert=F):
-            return {
-                "up_weight": E * D * F,
-                "down_weight": E * F * D,
-                "router.weight": E * D,
-            }
-        case _:
-            assert_never(feedforward)
-
-
-def _position_parameters(
-    positions: PositionsConfig, d_model: int, n_heads: int, d_head: int, *, has_bias: bool
-) -> dict[str, int]:
-    if isinstance(positions, RopePositions):
-        return {}
-    width = n_heads * d_head
-    parts = {"positions.weight": width * d_model}
-    if has_bias:
-        parts |= {
-            "positions.content_bias": width,
-            "positions.position_bias": width,
-            "positions.score_scale": 1,
-        }
-    return parts
 
 
 def _norm(name: str, width: int) -> dict[str, int]:

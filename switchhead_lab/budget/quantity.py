@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from switchhead_lab.budget.counter import CostCounter
-from switchhead_lab.budget.parameters import attention_parameters, feedforward_parameters
 from switchhead_lab.config.architecture import ModelConfig
+from switchhead_lab.variants.base import Variant
 
 Scope = Literal["attention", "layer"]
 
@@ -39,12 +39,10 @@ def parameters_of(scope: Scope) -> Quantity:
     """Return the parameters of attention or of the whole layer."""
 
     def count(model: ModelConfig) -> int:
-        parts = attention_parameters(model.attention, model.positions, model.d_model)
+        variants: list[Variant] = [model.attention]
         if scope == "layer":
-            # Names of the two blocks' parts may coincide.
-            feedforward = feedforward_parameters(model.feedforward, model.d_model)
-            return sum(parts.values()) + sum(feedforward.values())
-        return sum(parts.values())
+            variants.append(model.feedforward)
+        return sum(sum(variant.parameter_parts(model.layer).values()) for variant in variants)
 
     return Quantity(scope, "parameters", count)
 

@@ -6,19 +6,13 @@ from typing import Any, get_args
 from switchhead_lab.budget.costs import (
     attention_macs,
     attention_memory_floats,
-    feedforward_macs_per_token,
+    feedforward_macs,
 )
 from switchhead_lab.budget.parameters import (
-    PROJECTION_NAMES,
     ParameterCount,
     count_parameters,
 )
-from switchhead_lab.config.architecture import (
-    MoaAttention,
-    ModelConfig,
-    SigmaMoeFeedForward,
-    SwitchHeadAttention,
-)
+from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.config.sweep import Convention
 
 CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
@@ -114,7 +108,8 @@ def summarise_budget(
                 n_layers=model.n_layers,
                 seq_len=model.seq_len,
                 feedforward_macs_per_token=model.n_layers
-                * feedforward_macs_per_token(model.feedforward, model.d_model),
+                * feedforward_macs(model, convention)
+                // model.seq_len,
             )
             for convention in CONVENTIONS
         ),
@@ -130,28 +125,10 @@ def active_parameters(model: ModelConfig, vocab_size: int, n_outputs: int | None
         vocab_size: Number of tokens.
         n_outputs: Width of the output layer; as many as there are tokens if left out.
     """
-    parts = dict(count_parameters(model, vocab_size, n_outputs).parts)
-    parts["embedding.weight"] = model.d_model
-    for name, kept in _expert_parts(model).items():
-        chosen, experts = kept
-        parts[name] = parts[name] // experts * chosen
-    return sum(parts.values())
-
-
-def _expert_parts(model: ModelConfig) -> dict[str, tuple[int, int]]:
-    """Return the parts made of experts, with the experts chosen and those there are."""
-    found: dict[str, tuple[int, int]] = {}
-    attention, feedforward = model.attention, model.feedforward
-    if isinstance(attention, SwitchHeadAttention):
-        for letter in attention.expert_projections:
-            part = f"blocks.attention.{PROJECTION_NAMES[letter]}_weight"
-            found[part] = (attention.top_k, attention.n_experts)
-    if isinstance(attention, MoaAttention):
-        for name in ("query", "output"):
-            part = f"blocks.attention.{name}_weight"
-            found[part] = (attention.n_heads, attention.n_experts)
-    if isinstance(feedforward, SigmaMoeFeedForward):
-        for name in ("up", "down"):
-            part = f"blocks.feedforward.{name}_weight"
-            found[part] = (feedforward.top_k, feedforward.n_experts)
-    return found
+    layer = model.layer
+    idle = sum(
+        sum(variant.parameter_parts(layer).values()) - variant.active_parameters(layer)
+        for variant in (model.attention, model.feedforward)
+    )
+    unread = (vocab_size - 1) * model.d_model
+    return count_parameters(model, vocab_size, n_outputs).total - model.n_layers * idle - unread

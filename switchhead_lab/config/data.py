@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from switchhead_lab.config.names import CorpusName
-from switchhead_lab.config.part import Part
+from switchhead_lab.frozen_model import FrozenModel
 
 
-class SentencePieceTokenizer(Part):
+class SentencePieceTokenizer(FrozenModel):
     """SentencePiece unigram model trained on the training split, with byte fallback."""
 
     kind: Literal["sentencepiece"] = "sentencepiece"
@@ -16,7 +16,7 @@ class SentencePieceTokenizer(Part):
     """Number of pieces, 256 byte pieces included."""
 
 
-class ByteTokenizer(Part):
+class ByteTokenizer(FrozenModel):
     """One token per UTF-8 byte; byte 0, which text cannot hold, ends a document."""
 
     kind: Literal["byte"] = "byte"
@@ -27,7 +27,7 @@ class ByteTokenizer(Part):
         return 256
 
 
-class CharTokenizer(Part):
+class CharTokenizer(FrozenModel):
     """One token per character; the most frequent of the training split, the others unknown."""
 
     kind: Literal["char"] = "char"
@@ -40,7 +40,7 @@ TokenizerConfig = Annotated[
 ]
 
 
-class TextData(Part):
+class TextData(FrozenModel):
     """Which text, cut into which tokens."""
 
     kind: Literal["text"] = Field(default="text", exclude_if=lambda _: True)
@@ -71,7 +71,7 @@ class TextData(Part):
 Operator = Literal["MIN", "MAX", "MED", "SM"]
 
 
-class ListOpsData(Part):
+class ListOpsData(FrozenModel):
     """Generated ListOps examples: nested lists of digits under operators; the value is the class.
 
     All splits are drawn from one distribution, and no example is in two of them.

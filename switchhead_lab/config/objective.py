@@ -6,16 +6,16 @@ from pydantic import Field
 
 from switchhead_lab.config.architecture import Direction
 from switchhead_lab.config.data import DataConfig, ListOpsData
-from switchhead_lab.config.part import Part
+from switchhead_lab.frozen_model import FrozenModel
 
 
-class LanguageModelling(Part):
+class LanguageModelling(FrozenModel):
     """Predict the next token at every position."""
 
     kind: Literal["language_model"] = "language_model"
 
 
-class SequenceClassification(Part):
+class SequenceClassification(FrozenModel):
     """Predict the class of a whole sequence from pooled outputs."""
 
     kind: Literal["classification"]

@@ -15,10 +15,10 @@ from switchhead_lab.config.objective import (
     count_outputs,
     require_objective_possible,
 )
-from switchhead_lab.config.part import Part
+from switchhead_lab.frozen_model import FrozenModel
 
 
-class TrainingConfig(Part):
+class TrainingConfig(FrozenModel):
     """How a model is trained; the same for every model of a comparison."""
 
     n_steps: int = Field(ge=1)
@@ -87,7 +87,7 @@ class TrainingConfig(Part):
         return self
 
 
-class RunConfig(Part):
+class RunConfig(FrozenModel):
     """One training run, complete: whatever can change its result is in here."""
 
     seed: int = Field(default=0, ge=0, lt=2**31)

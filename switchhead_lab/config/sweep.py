@@ -9,17 +9,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from switchhead_lab.config.architecture import (
-    Direction,
-    MoaShape,
-    PositionsConfig,
-    SigmaMoeFeedForward,
-    SwitchHeadOptions,
-    SwitchHeadShape,
-    TransformerXLPositions,
-    require_memory_possible,
-    require_top_k_within_experts,
-)
+from switchhead_lab.config.architecture import Direction, require_memory_possible
 from switchhead_lab.config.data import DataConfig
 from switchhead_lab.config.names import ModelName
 from switchhead_lab.config.objective import (
@@ -28,8 +18,13 @@ from switchhead_lab.config.objective import (
     count_outputs,
     require_objective_possible,
 )
-from switchhead_lab.config.part import Part
 from switchhead_lab.config.schema import TrainingConfig
+from switchhead_lab.frozen_model import FrozenModel
+from switchhead_lab.variants.base import require_top_k_within_experts
+from switchhead_lab.variants.moa import MoaShape
+from switchhead_lab.variants.positions import PositionsConfig, TransformerXLPositions
+from switchhead_lab.variants.sigma_moe import SigmaMoeFeedForward
+from switchhead_lab.variants.switchhead import SwitchHeadOptions, SwitchHeadShape
 
 Seeds = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)]
 Convention = Literal["equations", "published"]
@@ -45,7 +40,7 @@ FOLLOWS = 0
 Dimension = Annotated[int, Field(ge=1, exclude_if=lambda value: value == FOLLOWS)]
 
 
-class Frame(Part):
+class Frame(FrozenModel):
     """What all models of a sweep share besides data and training."""
 
     d_model: int = Field(ge=2, multiple_of=2)
@@ -69,7 +64,7 @@ class Frame(Part):
         return self
 
 
-class Baseline(Part):
+class Baseline(FrozenModel):
     """The dense model whose budget every other model is given."""
 
     name: ModelName = "dense"
@@ -99,7 +94,7 @@ class SigmaMoeModel(SigmaMoeFeedForward):
         return self
 
 
-class _Declared(Part):
+class _Declared(FrozenModel):
     """What every declared model has.
 
     Every dimension is given but the one that `match_over` names. Two things follow besides it: d_ff
@@ -207,7 +202,7 @@ DeclaredModel = Annotated[
 ]
 
 
-class SearchSpace(Part):
+class SearchSpace(FrozenModel):
     """Values Optuna may choose from."""
 
     n_heads: Choices
@@ -218,7 +213,7 @@ class SearchSpace(Part):
     """Experts chosen per token, head and side."""
 
 
-class Study(Part):
+class Study(FrozenModel):
     """An Optuna study over SwitchHead's shape; its objective is the validation perplexity."""
 
     name: ModelName = "switchhead"
@@ -251,7 +246,7 @@ class Study(Part):
         return self
 
 
-class PaperModel(Part):
+class PaperModel(FrozenModel):
     """A model of the paper, where a sweep's model does not stand for the one of its kind."""
 
     model: str
@@ -264,7 +259,7 @@ class PaperModel(Part):
     """Its projections with experts, as printed (Table 6)."""
 
 
-class PaperRow(Part):
+class PaperRow(FrozenModel):
     """The comparison of the paper that this sweep echoes, shown beside our figures."""
 
     table: int = Field(ge=1, le=8)
@@ -277,7 +272,7 @@ class PaperRow(Part):
     """The paper's models by the sweep's names, for those that are not dense or plain SwitchHead."""
 
 
-class Sweep(Part):
+class Sweep(FrozenModel):
     """One comparison at one size: a dense baseline and models given the same budget."""
 
     name: ModelName

@@ -17,15 +17,15 @@ from switchhead_lab.config.addresses import (
 )
 from switchhead_lab.config.files import parse, read_toml
 from switchhead_lab.config.names import CorpusName
-from switchhead_lab.config.part import Part
 from switchhead_lab.errors import WorkspaceError
+from switchhead_lab.frozen_model import FrozenModel
 
 FILE_NAME = "lab.toml"
 _MAX_SHOWN = 200
 FolderPath = Annotated[str, Field(min_length=1, pattern=r"^[^\x00-\x1f]+$")]
 
 
-class WorkspaceSettings(Part):
+class WorkspaceSettings(FrozenModel):
     """Contents of lab.toml. Relative paths start at the folder that holds it, `~` is the home."""
 
     data_dir: FolderPath = "data"

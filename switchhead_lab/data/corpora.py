@@ -9,7 +9,6 @@ from pydantic import Field, ValidationError
 
 from switchhead_lab.config.data import TextData
 from switchhead_lab.config.files import near_miss
-from switchhead_lab.config.part import Part
 from switchhead_lab.data.documents import Corpus, Document, corpus_of_documents
 from switchhead_lab.data.file_errors import printable, reading, reason_of
 from switchhead_lab.data.hub import read_hub_corpus
@@ -21,12 +20,13 @@ from switchhead_lab.data.published import (
     read_local,
 )
 from switchhead_lab.errors import DataError
+from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.tracking.atomic import make_directory, write_text
 
 ENTRY_FILE = "corpus.json"
 
 
-class CorpusEntry(Part):
+class CorpusEntry(FrozenModel):
     """Contents of corpus.json: which source a registered name stands for."""
 
     schema_version: Literal[1] = 1

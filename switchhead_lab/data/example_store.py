@@ -13,7 +13,6 @@ import numpy as np
 from switchhead_lab import __version__
 from switchhead_lab.config.data import ListOpsData
 from switchhead_lab.config.identity import hash_of, identity
-from switchhead_lab.config.part import Part
 from switchhead_lab.data.batches import Batch
 from switchhead_lab.data.documents import SPLITS, Split
 from switchhead_lab.data.example_batches import (
@@ -33,6 +32,7 @@ from switchhead_lab.data.store_files import (
     require_hashes,
     sha256_of_file,
 )
+from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.tracking.atomic import make_directory, reported, write_text
 
 LISTOPS_FOLDER = "listops"
@@ -41,7 +41,7 @@ _REMEDY = "run the command again, which generates it anew"
 Progress = Callable[[str], None]
 
 
-class ExampleSplitManifest(Part):
+class ExampleSplitManifest(FrozenModel):
     """The files of one split and what they hold."""
 
     tokens_sha256: str
@@ -58,7 +58,7 @@ class ExampleSplitManifest(Part):
     """Share of the class most frequent in train: the accuracy of always guessing it."""
 
 
-class ExampleManifest(Part):
+class ExampleManifest(FrozenModel):
     """Contents of manifest.json: what was generated and by what."""
 
     schema_version: Literal[1] = 1

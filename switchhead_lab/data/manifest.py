@@ -3,11 +3,11 @@
 from typing import Literal
 
 from switchhead_lab.config.data import TokenizerConfig
-from switchhead_lab.config.part import Part
 from switchhead_lab.data.documents import Split
+from switchhead_lab.frozen_model import FrozenModel
 
 
-class SplitManifest(Part):
+class SplitManifest(FrozenModel):
     """One token file and what it holds."""
 
     sha256: str
@@ -20,7 +20,7 @@ class SplitManifest(Part):
     """Tokens, ends of document included."""
 
 
-class UnigramPerplexity(Part):
+class UnigramPerplexity(FrozenModel):
     """Perplexity of a model that knows the frequency of tokens only: what any model must beat.
 
     exp of the mean negative log-likelihood of the split's tokens, the probabilities being the train
@@ -33,7 +33,7 @@ class UnigramPerplexity(Part):
     """Perplexity per token of the test split."""
 
 
-class Manifest(Part):
+class Manifest(FrozenModel):
     """Contents of manifest.json: the prepared tokens, their source and tool versions."""
 
     schema_version: Literal[1] = 1

@@ -12,9 +12,9 @@ from filelock import FileLock
 from numpy.typing import DTypeLike, NDArray
 from pydantic import ValidationError
 
-from switchhead_lab.config.part import Part
 from switchhead_lab.data.file_errors import read_failure, reading
 from switchhead_lab.errors import DataError
+from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.tracking.atomic import (
     make_directory,
     remove_temporaries,
@@ -26,7 +26,7 @@ from switchhead_lab.tracking.atomic import (
 MANIFEST_FILE = "manifest.json"
 LOCK_FILE = ".lock"
 
-ManifestT = TypeVar("ManifestT", bound=Part)
+ManifestT = TypeVar("ManifestT", bound=FrozenModel)
 
 
 @contextmanager

@@ -14,8 +14,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from switchhead_lab.config.architecture import ModelConfig
-from switchhead_lab.model.attention import build_attention
-from switchhead_lab.model.feedforward import build_feedforward
 from switchhead_lab.model.kept import kept_for_backward
 from switchhead_lab.model.sequence_plan import SequencePlan, plan_sequences
 
@@ -66,7 +64,7 @@ def executed_attention(model: ModelConfig) -> ExecutedCost:
         UncountedOperationError: If the layer runs an operation that nothing is known about.
     """
     with torch.device("meta"):
-        layer = build_attention(model.attention, model.positions, model.d_model)
+        layer = model.attention.build(model.positions, model.d_model)
         n_keys = model.context_multiple * model.seq_len
         context_BSD = torch.empty(1, n_keys, model.d_model, requires_grad=True)
         return _count(layer, context_BSD, _plan(model, n_keys))
@@ -79,7 +77,7 @@ def executed_feedforward(model: ModelConfig) -> ExecutedCost:
         UncountedOperationError: If the block runs an operation that nothing is known about.
     """
     with torch.device("meta"):
-        block = build_feedforward(model.feedforward, model.d_model)
+        block = model.feedforward.build(model.d_model)
         x_BTD = torch.empty(1, model.seq_len, model.d_model, requires_grad=True)
         return _count(block, x_BTD, _plan(model, model.seq_len))
 

@@ -1,28 +1,24 @@
-"""Feed-forward variants; the one place where one is chosen.
+"""Feed-forward variants.
 
 Letters: B batch, T positions, N tokens (B * T), D d_model, F d_ff or d_expert, E experts, K chosen
 per token.
 """
 
 import math
-from typing import assert_never
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from switchhead_kernels.expert_matmul import expert_matmul
-from switchhead_lab.config.architecture import (
-    DenseFeedForward,
-    FeedForwardConfig,
-    SigmaMoeFeedForward,
-)
 from switchhead_lab.model.initialisation import init_normal
 from switchhead_lab.model.precision import in_compute_dtype
 from switchhead_lab.model.relu_feedforward import relu_feedforward
 from switchhead_lab.model.router import ExpertChoice, Router
 from switchhead_lab.model.sequence_plan import SequencePlan
 from switchhead_lab.model.sublayer import SublayerOutput
+from switchhead_lab.variants.dense_feedforward import DenseFeedForward
+from switchhead_lab.variants.sigma_moe import SigmaMoeFeedForward
 
 
 class DenseFeedForwardBlock(nn.Module):
@@ -99,20 +95,6 @@ class SigmaMoeBlock(nn.Module):
         if self.entropy_coefficient > 0.0:
             loss = -self.entropy_coefficient * batch_entropy(choice, plan.is_token_BT)
         return SublayerOutput(output_ND.view_as(x_BTD), {"router": choice}, loss)
-
-
-FeedForward = DenseFeedForwardBlock | SigmaMoeBlock
-
-
-def build_feedforward(config: FeedForwardConfig, d_model: int) -> FeedForward:
-    """Build the feed-forward block that a configuration describes."""
-    match config:
-        case DenseFeedForward():
-            return DenseFeedForwardBlock(config, d_model)
-        case SigmaMoeFeedForward():
-            return SigmaMoeBlock(config, d_model)
-        case _:
-            assert_never(config)
 
 
 def batch_entropy(choice: ExpertChoice, is_token_BT: Tensor | None = None) -> Tensor:

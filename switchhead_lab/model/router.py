@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from switchhead_kernels.expert_matmul import Routing, make_routing
 from switchhead_kernels.narrow_linear import narrow_linear
 from switchhead_kernels.rowwise import largest_indices
-from switchhead_lab.config.architecture import Gate
 from switchhead_lab.model.initialisation import init_router
 from switchhead_lab.model.precision import without_autocast
+from switchhead_lab.variants.base import Gate
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,8 @@ from typing import assert_never
 import torch
 from torch import Tensor
 
-from switchhead_lab.config.architecture import (
-    Direction,
-    ModelConfig,
-    PositionsConfig,
-    RopePositions,
-    TransformerXLPositions,
-)
+from switchhead_lab.config.architecture import Direction, ModelConfig
+from switchhead_lab.variants.positions import PositionsConfig, RopePositions, TransformerXLPositions
 
 _XL_BASE = 10_000.0
 

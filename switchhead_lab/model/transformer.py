@@ -13,8 +13,6 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from switchhead_lab.config.architecture import ModelConfig
-from switchhead_lab.model.attention import build_attention
-from switchhead_lab.model.feedforward import build_feedforward
 from switchhead_lab.model.initialisation import block_scale, init_normal
 from switchhead_lab.model.precision import in_compute_dtype
 from switchhead_lab.model.router import ExpertChoice
@@ -57,9 +55,9 @@ class Block(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(config.d_model)
-        self.attention = build_attention(config.attention, config.positions, config.d_model)
+        self.attention = config.attention.build(config.positions, config.d_model)
         self.feedforward_norm = nn.LayerNorm(config.d_model)
-        self.feedforward = build_feedforward(config.feedforward, config.d_model)
+        self.feedforward = config.feedforward.build(config.d_model)
 
     def forward(
         self, x_BTD: Tensor, memory_BMD: Tensor | None, plan: SequencePlan

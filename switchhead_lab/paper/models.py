@@ -7,20 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from switchhead_lab.budget.matching import match_parameters
-from switchhead_lab.config.architecture import (
-    AttentionConfig,
-    DenseAttention,
-    DenseFeedForward,
-    FeedForwardConfig,
-    MoaAttention,
-    ModelConfig,
-    PositionsConfig,
-    RopePositions,
-    SigmaMoeFeedForward,
-    SwitchHeadAttention,
-    TransformerXLPositions,
-)
+from switchhead_lab.config.architecture import AttentionConfig, FeedForwardConfig, ModelConfig
 from switchhead_lab.paper.figures import Row, dataset_of, load_figures, load_tables
+from switchhead_lab.variants.dense_attention import DenseAttention
+from switchhead_lab.variants.dense_feedforward import DenseFeedForward
+from switchhead_lab.variants.moa import MoaAttention
+from switchhead_lab.variants.positions import PositionsConfig, RopePositions, TransformerXLPositions
+from switchhead_lab.variants.sigma_moe import SigmaMoeFeedForward
+from switchhead_lab.variants.switchhead import SwitchHeadAttention
 
 # The paper prints no shape for MoA; these experts, matched, reproduce its printed MACs.
 _MOA_EXPERTS = {47: 10, 262: 16}

@@ -10,7 +10,7 @@ from itertools import combinations
 from switchhead_lab.budget.costs import attention_macs, attention_memory_floats
 from switchhead_lab.budget.matching import match_heads, match_parameters
 from switchhead_lab.budget.parameters import count_parameters
-from switchhead_lab.config.architecture import ModelConfig, SwitchHeadAttention
+from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.paper.figures import (
     Row,
     dataset_of,
@@ -26,6 +26,7 @@ from switchhead_lab.paper.models import (
     model_of,
     printed_models,
 )
+from switchhead_lab.variants.switchhead import SwitchHeadAttention
 
 
 @dataclass(frozen=True)
@@ -260,5 +261,5 @@ def _matched(rows: list[Row], widest: Row, block: Row) -> Iterator[MatchLine]:
             shape = {"n_heads": row["n_heads"], "n_experts": row["n_experts"], "top_k": row["k"]}
             model = match_parameters(baseline, SwitchHeadAttention(**shape, d_head=1))
         label = f"{', '.join(block['datasets'])} {row['params']}M {row['model']} H={row['n_heads']}"
-        d_ff = model.feedforward.d_ff
+        d_ff = model.feedforward.width
         yield MatchLine(label, row["d_head"], model.attention.d_head, row["d_ff"], d_ff)

@@ -4,17 +4,11 @@ import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import assert_never
 
 from switchhead_lab.budget.costs import attention_macs, attention_memory_floats
 from switchhead_lab.budget.matching import baseline_model, match_declared
 from switchhead_lab.budget.parameters import count_parameters
-from switchhead_lab.config.architecture import (
-    DenseAttention,
-    MoaAttention,
-    ModelConfig,
-    SwitchHeadAttention,
-)
+from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.config.sweep import DeclaredModel, HeadMatchedModel, Sweep
 from switchhead_lab.errors import LabError, MatchError
 from switchhead_lab.reporting.quality import Quality, Quantity, quality_of, read_quantity
@@ -322,16 +316,14 @@ def _read_member(runs_dir: Path, member: SweepMember) -> MemberRun:
 def _shape(model: ModelConfig | None) -> Shape:
     if model is None:
         return Shape()
-    attention, d_ff = model.attention, model.feedforward.d_ff
-    match attention:
-        case DenseAttention():
-            return Shape(attention.n_heads, None, None, attention.d_head, d_ff)
-        case SwitchHeadAttention(n_experts=n_experts, top_k=top_k):
-            return Shape(attention.n_heads, n_experts, top_k, attention.d_head, d_ff)
-        case MoaAttention(n_heads=n_heads, n_experts=n_experts):
-            return Shape(n_heads, n_experts, n_heads, attention.d_head, d_ff)
-        case _:
-            assert_never(attention)
+    attention, experts = model.attention, model.attention.experts
+    return Shape(
+        n_heads=attention.n_heads,
+        n_experts=experts.n_experts if experts else None,
+        top_k=experts.n_chosen if experts else None,
+        d_head=attention.d_head,
+        d_ff=model.feedforward.width,
+    )
 
 
 def _costs(model: ModelConfig | None, sweep: Sweep) -> Costs | None:

@@ -9,11 +9,6 @@ from switchhead_lab.budget.counter import CostCounter, closed_form_counter
 from switchhead_lab.budget.matching import baseline_model
 from switchhead_lab.budget.parameters import count_parameters
 from switchhead_lab.budget.residual import Difference
-from switchhead_lab.config.architecture import (
-    DenseAttention,
-    SigmaMoeFeedForward,
-    SwitchHeadAttention,
-)
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.sweep import FeedForwardDimension, Study, Sweep
 from switchhead_lab.sweeping.estimate import (
@@ -173,19 +168,19 @@ def _study_cost(sweep: Sweep, study: Study, runs: Sequence[RunRecord], speeds: S
 def _variant_row(sweep: Sweep, variant: Variant, counter: CostCounter) -> Row:
     model, residual = variant.model, variant.residual
     attention, feedforward = model.attention, model.feedforward
-    sparse = feedforward if isinstance(feedforward, SigmaMoeFeedForward) else None
+    heads, sparse = attention.experts, feedforward.experts
     macs, memory = counter.attention_macs(model), counter.attention_memory_floats(model)
     base_memory = counter.attention_memory_floats(baseline_model(sweep))
     return {
         "model": variant.name,
         "role": variant.role,
         "n_heads": attention.n_heads,
-        "n_experts": None if isinstance(attention, DenseAttention) else attention.n_experts,
-        "top_k": attention.top_k if isinstance(attention, SwitchHeadAttention) else None,
+        "n_experts": heads.n_experts if heads else None,
+        "top_k": heads.n_chosen if heads else None,
         "d_head": attention.d_head,
-        "d_ff": feedforward.d_ff,
+        "d_ff": feedforward.width,
         "feedforward_n_experts": sparse.n_experts if sparse else None,
-        "d_expert": sparse.d_expert if sparse else None,
+        "d_expert": sparse.width if sparse else None,
         "matched_over": variant.matched_over,
         "parameters": count_parameters(model, sweep.vocab_size, sweep.n_outputs).total,
         **_difference("parameters", residual.parameters),

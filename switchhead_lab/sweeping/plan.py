@@ -9,12 +9,13 @@ from pydantic import ValidationError
 from switchhead_lab.budget.counter import CostCounter, closed_form_counter
 from switchhead_lab.budget.matching import baseline_model, match_candidate, match_declared
 from switchhead_lab.budget.residual import MatchResidual, match_residual
-from switchhead_lab.config.architecture import ModelConfig, SwitchHeadAttention, SwitchHeadShape
+from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.config.files import near_miss
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.sweep import FreeDimension, Study, Sweep
 from switchhead_lab.errors import ConfigError, MatchError
 from switchhead_lab.tracking.sweep_record import Role
+from switchhead_lab.variants.switchhead import SwitchHeadAttention, SwitchHeadShape
 
 Shape = tuple[int, int, int]
 """n_heads, n_experts, top_k: what tells candidates of one study apart."""

@@ -22,11 +22,11 @@ from pydantic import model_validator
 from switchhead_lab.config.files import near_miss, parse, read_toml
 from switchhead_lab.config.identity import identity
 from switchhead_lab.config.names import is_entry_name, require_model_name
-from switchhead_lab.config.part import Part
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.errors import ConfigError, FailureCause, LabError, RecordError
+from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.terminal import tell
-from switchhead_lab.tracking.record_files import is_there, read_json, read_part, unreadable
+from switchhead_lab.tracking.record_files import is_there, read_json, read_model, unreadable
 
 RunState = Literal["running", "finished", "failed", "pruned", "interrupted"]
 
@@ -44,7 +44,7 @@ UNSYNCED_FILE = "unsynced"
 CHECKPOINTS_DIR = "checkpoints"
 
 
-class RunLabels(Part):
+class RunLabels(FrozenModel):
     """Names for people; they do not enter the identity."""
 
     size: str
@@ -55,7 +55,7 @@ class RunLabels(Part):
     """Name of the sweep that asked for the run first; empty for a run on its own."""
 
 
-class RunStatus(Part):
+class RunStatus(FrozenModel):
     """Where a run stands."""
 
     state: RunState
@@ -80,7 +80,7 @@ class RunStatus(Part):
     """Kind of a failure; empty unless the run failed."""
 
 
-class RunResult(Part):
+class RunResult(FrozenModel):
     """Figures of a finished run, all measured by it."""
 
     @model_validator(mode="before")
@@ -203,11 +203,11 @@ def read_run(directory: Path) -> RunRecord:
     """
     config = read_config(directory)
     result_path = directory / RESULT_FILE
-    result = read_part(RunResult, result_path) if result_path.is_file() else None
+    result = read_model(RunResult, result_path) if result_path.is_file() else None
     return RunRecord(
         directory=directory,
         run_hash=identity(config),
-        labels=read_part(RunLabels, directory / LABELS_FILE),
+        labels=read_model(RunLabels, directory / LABELS_FILE),
         config=config,
         status=read_status(directory) or _unknown_status(directory, result),
         result=result,
@@ -316,7 +316,7 @@ def find_directory(runs_dir: Path, run_hash: str) -> Path | None:
 def read_status(directory: Path) -> RunStatus | None:
     """Return the status of a run directory; None where it is missing or damaged."""
     try:
-        return read_part(RunStatus, directory / STATUS_FILE)
+        return read_model(RunStatus, directory / STATUS_FILE)
     except RecordError:
         return None
 

@@ -6,13 +6,13 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from switchhead_lab.config.part import Part
 from switchhead_lab.errors import RecordError
+from switchhead_lab.frozen_model import FrozenModel
 
-PartT = TypeVar("PartT", bound=Part)
+ModelT = TypeVar("ModelT", bound=FrozenModel)
 
 
-def read_part(schema: type[PartT], path: Path) -> PartT:
+def read_model(schema: type[ModelT], path: Path) -> ModelT:
     """Read a JSON file into a schema class.
 
     Raises:

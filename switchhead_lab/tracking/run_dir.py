@@ -14,9 +14,9 @@ from typing import Any
 
 from switchhead_lab.config.files import to_toml
 from switchhead_lab.config.identity import identity
-from switchhead_lab.config.part import Part
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.errors import ConfigError, FailureCause, RecordError
+from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.tracking import record
 from switchhead_lab.tracking.atomic import (
     append,
@@ -117,7 +117,7 @@ class RunDir:
             if previous
             else now,
         )
-        _write_part(path / record.STATUS_FILE, status)
+        _write_model(path / record.STATUS_FILE, status)
         return cls(path, status)
 
     @property
@@ -163,7 +163,7 @@ class RunDir:
         """
         if router_use is not None:
             write_text(self.path / record.ROUTER_USE_FILE, json.dumps(router_use) + "\n")
-        _write_part(self.path / record.RESULT_FILE, result)
+        _write_model(self.path / record.RESULT_FILE, result)
         self.close("finished", result.n_steps)
 
     def close(self, state: RunState, step: int, reason: str = "", cause: FailureCause = "") -> None:
@@ -178,7 +178,7 @@ class RunDir:
         self._metrics.close()
         final = {"state": state, "step": step, "ended_at": time.time(), "reason": reason}
         status = self._status.model_copy(update={**final, "cause": cause})
-        _write_part(self.path / record.STATUS_FILE, status)
+        _write_model(self.path / record.STATUS_FILE, status)
 
     def abandon(self, reason: str) -> None:
         """Write the status of an attempt that is being terminated immediately."""
@@ -187,7 +187,7 @@ class RunDir:
         step = points[-1].step if points else self._status.step
         state = "finished" if has_result else "interrupted"
         final = {"state": state, "step": step, "ended_at": time.time(), "reason": reason}
-        _write_part(self.path / record.STATUS_FILE, self._status.model_copy(update=final))
+        _write_model(self.path / record.STATUS_FILE, self._status.model_copy(update=final))
 
 
 def _create(path: Path, config: RunConfig, labels: RunLabels, unsynced_mark: str) -> None:
@@ -203,7 +203,7 @@ def _create(path: Path, config: RunConfig, labels: RunLabels, unsynced_mark: str
     try:
         make_directory(temporary)
         write_text(temporary / record.CONFIG_FILE, to_toml(config))
-        _write_part(temporary / record.LABELS_FILE, labels)
+        _write_model(temporary / record.LABELS_FILE, labels)
         if unsynced_mark:
             write_text(temporary / record.UNSYNCED_FILE, unsynced_mark)
         with reported(path):
@@ -248,5 +248,5 @@ def _line(point: MetricPoint) -> str:
     return json.dumps(asdict(point), allow_nan=False) + "\n"
 
 
-def _write_part(path: Path, part: Part) -> None:
-    write_text(path, part.model_dump_json(indent=2) + "\n")
+def _write_model(path: Path, model: FrozenModel) -> None:
+    write_text(path, model.model_dump_json(indent=2) + "\n")

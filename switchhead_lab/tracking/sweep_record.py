@@ -14,19 +14,19 @@ from typing import Literal
 
 from switchhead_lab.config.identity import hash_of
 from switchhead_lab.config.names import EntryName
-from switchhead_lab.config.part import Part
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import FailureCause, RecordError
+from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.tracking.atomic import make_directory, remove_temporaries, write_text
 from switchhead_lab.tracking.record import RunState, warn_of_damage
-from switchhead_lab.tracking.record_files import read_part
+from switchhead_lab.tracking.record_files import read_model
 
 FILE_NAME = "sweep.json"
 SWEEPS_DIR = "sweeps"
 Role = Literal["baseline", "declared", "candidate", "best"]
 
 
-class SweepMember(Part):
+class SweepMember(FrozenModel):
     """One run that a sweep asked for."""
 
     model: str
@@ -49,7 +49,7 @@ class SweepMember(Part):
     """Kind of its failure; empty unless it failed."""
 
 
-class InfeasibleCandidate(Part):
+class InfeasibleCandidate(FrozenModel):
     """A combination of the search space that cannot be given the baseline's budget."""
 
     trial_number: int
@@ -64,7 +64,7 @@ class InfeasibleCandidate(Part):
     """Why there is no such model."""
 
 
-class SweepRecord(Part):
+class SweepRecord(FrozenModel):
     """A sweep as recorded on disk."""
 
     sweep: Sweep
@@ -109,7 +109,7 @@ def read_sweep_record(path: Path) -> SweepRecord:
     Raises:
         RecordError: If it is missing or damaged.
     """
-    return read_part(SweepRecord, path)
+    return read_model(SweepRecord, path)
 
 
 def write_sweep_record(runs_dir: Path, record: SweepRecord) -> Path:

@@ -27,8 +27,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from switchhead_lab.config.identity import hash_of
-from switchhead_lab.config.part import Part
 from switchhead_lab.errors import RecordError, TrainingError
+from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.tracking.atomic import (
     make_directory,
     remove_temporaries,
@@ -74,7 +74,7 @@ class DamagedCheckpointError(RecordError):
     """A checkpoint is not what was written, or not of this run; the one before may serve."""
 
 
-class _Manifest(Part):
+class _Manifest(FrozenModel):
     """Contents of checkpoint.json; what has a default is missing in format 1."""
 
     format: int = 1

@@ -5,21 +5,18 @@ import pytest
 from switchhead_lab.budget.costs import (
     attention_macs,
     attention_memory_floats,
-    feedforward_macs_per_token,
+    feedforward_macs,
     forward_macs_per_token,
 )
-from switchhead_lab.config.architecture import (
-    DenseAttention,
-    DenseFeedForward,
-    MoaAttention,
-    ModelConfig,
-    RopePositions,
-    SigmaMoeFeedForward,
-    SwitchHeadAttention,
-    TransformerXLPositions,
-)
+from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.paper.figures import prints_as
 from switchhead_lab.paper.models import model_of
+from switchhead_lab.variants.dense_attention import DenseAttention
+from switchhead_lab.variants.dense_feedforward import DenseFeedForward
+from switchhead_lab.variants.moa import MoaAttention
+from switchhead_lab.variants.positions import RopePositions, TransformerXLPositions
+from switchhead_lab.variants.sigma_moe import SigmaMoeFeedForward
+from switchhead_lab.variants.switchhead import SwitchHeadAttention
 
 T, C, D, F, V = 3, 2, 8, 7, 11
 
@@ -100,6 +97,8 @@ def test_equations_put_the_context_factor_on_switchheads_position_term() -> None
 
 
 def test_feedforward_macs() -> None:
-    assert feedforward_macs_per_token(DenseFeedForward(d_ff=F), D) == 2 * D * F
+    dense = model_with(DenseAttention(n_heads=1, d_head=1))
+    assert feedforward_macs(dense, "equations") == T * 2 * D * F
     sigma_moe = SigmaMoeFeedForward(n_experts=6, d_expert=3, top_k=2)
-    assert feedforward_macs_per_token(sigma_moe, D) == 2 * 2 * D * 3 + 6 * D
+    sparse = dense.model_copy(update={"feedforward": sigma_moe})
+    assert feedforward_macs(sparse, "published") == T * (2 * 2 * D * 3 + 6 * D)

@@ -1,21 +1,22 @@
-"""`match_over` in a sweep: which dimension follows, and which declarations are refused."""
+"""`match_over` in a sweep: which size follows, and which declarations are refused."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from switchhead_lab.budget.costs import attention_macs, feedforward_macs_per_token
-from switchhead_lab.budget.dimensions import FREE_DIMENSIONS
+from switchhead_lab.budget.costs import attention_macs, feedforward_macs
 from switchhead_lab.budget.matching import baseline_model, match_declared
 from switchhead_lab.budget.parameters import count_parameters
-from switchhead_lab.config.architecture import ModelConfig, SigmaMoeFeedForward
+from switchhead_lab.budget.sizes import find_size
+from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.config.files import parse
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.config.sweep_files import find_sweep, list_sweep_files
 from switchhead_lab.errors import ConfigError, MatchError
 from switchhead_lab.sweeping.costing import find_counter
 from switchhead_lab.sweeping.plan import declared_variants
+from switchhead_lab.variants.sigma_moe import SigmaMoeFeedForward
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 MOE = {"kind": "sigma_moe", "n_experts": 16, "d_expert": 128, "top_k": 4}
@@ -47,8 +48,7 @@ def total(model: ModelConfig) -> int:
 
 
 def layer_macs(model: ModelConfig) -> int:
-    feedforward = model.seq_len * feedforward_macs_per_token(model.feedforward, model.d_model)
-    return attention_macs(model, "published") + feedforward
+    return attention_macs(model, "published") + feedforward_macs(model, "published")
 
 
 ATTENTION_CASES = [
@@ -85,8 +85,8 @@ def test_attention_meets_its_budget_and_d_ff_takes_the_rest(free, model, value) 
 )
 def test_mac_matching_keeps_the_feedforward(free, model) -> None:
     baseline, found = matched("mac_matched", match_over=free, **model)
-    dimension = FREE_DIMENSIONS[free]
-    larger = dimension.at(found, dimension.value(found) + dimension.step(found))
+    size = find_size(found, free)
+    larger = size.at(found, size.value(found) + size.step(found))
     macs = [attention_macs(m, "published") for m in (found, baseline, larger)]
     assert macs[0] <= macs[1] < macs[2]
     assert found.feedforward == baseline.feedforward
@@ -103,14 +103,14 @@ def test_a_head_matched_model_keeps_parameters_in_a_mac_matched_sweep() -> None:
 @pytest.mark.parametrize("attention", [{**HEADS}, {"kind": "dense", "n_heads": 4}], ids=str)
 @pytest.mark.parametrize("free", ["d_expert", "feedforward.n_experts"])
 def test_a_sigma_moe_is_matched_by_the_whole_layer(free, attention, d_head, matching) -> None:
-    dimension = FREE_DIMENSIONS[free]
-    feedforward = without(MOE, dimension.field)
+    feedforward = without(MOE, free.removeprefix("feedforward."))
     baseline, found = matched(
         matching, match_over=free, feedforward=feedforward, **attention, **d_head
     )
     assert type(found.feedforward) is SigmaMoeFeedForward
     assert found.feedforward.model_dump().items() >= feedforward.items()
-    larger = dimension.at(found, dimension.value(found) + 1)
+    size = find_size(found, free)
+    larger = size.at(found, size.value(found) + 1)
     count = total if matching == "parameter_matched" else layer_macs
     assert count(found) <= count(baseline) < count(larger)
     _, alone = matched(matching, **attention)
@@ -132,7 +132,7 @@ def test_d_ff_alone_can_follow(d_head: int, matching: str) -> None:
     """Attention is as it was given, below the baseline's budget or above."""
     baseline, found = matched(matching, match_over="d_ff", d_head=d_head, **HEADS)
     assert found.attention.d_head == d_head
-    larger = FREE_DIMENSIONS["d_ff"].at(found, found.feedforward.d_ff + 1)
+    larger = find_size(found, "d_ff").at(found, found.feedforward.d_ff + 1)
     count = total if matching == "parameter_matched" else layer_macs
     assert count(found) <= count(baseline) < count(larger)
 

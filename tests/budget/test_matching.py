@@ -5,16 +5,14 @@ import pytest
 from switchhead_lab.budget.costs import attention_macs
 from switchhead_lab.budget.counter import closed_form_counter
 from switchhead_lab.budget.matching import match_heads, match_macs, match_parameters
-from switchhead_lab.budget.parameters import attention_parameters, count_parameters
+from switchhead_lab.budget.parameters import count_parameters
 from switchhead_lab.budget.residual import match_residual
-from switchhead_lab.config.architecture import (
-    DenseAttention,
-    DenseFeedForward,
-    MoaAttention,
-    ModelConfig,
-    SwitchHeadAttention,
-)
+from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.paper.models import model_of
+from switchhead_lab.variants.dense_attention import DenseAttention
+from switchhead_lab.variants.dense_feedforward import DenseFeedForward
+from switchhead_lab.variants.moa import MoaAttention
+from switchhead_lab.variants.switchhead import SwitchHeadAttention
 
 COUNTER = closed_form_counter("published")
 WIDTHS = {47: 412, 262: 1024, 41: 512}
@@ -111,7 +109,7 @@ def test_matched_attention_is_the_widest_that_fits(n_heads: int) -> None:
     baseline = dense(47, 8, 16, 512, 128, 4)
 
     def total(attention) -> int:
-        return sum(attention_parameters(attention, baseline.positions, baseline.d_model).values())
+        return sum(attention.parameter_parts(baseline.layer).values())
 
     candidate = switchhead(n_heads=n_heads, n_experts=2, top_k=1)
     attention = match_parameters(baseline, candidate).attention

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from switchhead_lab.budget.parameters import count_parameters
-from switchhead_lab.config.architecture import DenseFeedForward, ModelConfig
+from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.config.sweep_files import find_sweep, list_sweep_files
 from switchhead_lab.model.transformer import Transformer
 from switchhead_lab.sweeping.plan import Variant, all_variants
+from switchhead_lab.variants.dense_feedforward import DenseFeedForward
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 

@@ -6,30 +6,18 @@ from collections.abc import Callable
 import pytest
 
 from switchhead_lab.budget.counter import closed_form_counter
-from switchhead_lab.budget.dimensions import (
-    ALL_DIMENSIONS,
-    D_EXPERT,
-    D_FF,
-    D_HEAD,
-    FEEDFORWARD_N_EXPERTS,
-    N_EXPERTS,
-    N_HEADS,
-    Dimension,
-)
-from switchhead_lab.budget.matching import match_dimension
+from switchhead_lab.budget.matching import match_size
 from switchhead_lab.budget.quantity import Quantity, macs_of, parameters_of
-from switchhead_lab.config.architecture import (
-    DenseAttention,
-    DenseFeedForward,
-    MoaAttention,
-    ModelConfig,
-    SigmaMoeFeedForward,
-    SwitchHeadAttention,
-)
+from switchhead_lab.budget.sizes import ModelSize, find_size
+from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.errors import MatchError
 from switchhead_lab.sweeping.costing import find_counter
+from switchhead_lab.variants.dense_attention import DenseAttention
+from switchhead_lab.variants.dense_feedforward import DenseFeedForward
+from switchhead_lab.variants.moa import MoaAttention
+from switchhead_lab.variants.sigma_moe import SigmaMoeFeedForward
+from switchhead_lab.variants.switchhead import SwitchHeadAttention
 
-BY_NAME = {dimension.name: dimension for dimension in ALL_DIMENSIONS}
 PUBLISHED = closed_form_counter("published")
 DENSE_FF, SPARSE_FF = (
     DenseFeedForward(d_ff=40),
@@ -58,26 +46,34 @@ def moa(n_heads: int, n_experts: int, d_head: int = 4) -> MoaAttention:
 PARAMETERS, LAYER_PARAMETERS = parameters_of("attention"), parameters_of("layer")
 MACS, LAYER_MACS = macs_of("attention", PUBLISHED), macs_of("layer", PUBLISHED)
 CASES = [
-    (D_HEAD, switchhead(4, 16, 1), DENSE_FF, PARAMETERS),
-    (D_HEAD, switchhead(4, 16, 9), DENSE_FF, PARAMETERS),
-    (D_HEAD, switchhead(9, 4, 4), DENSE_FF, MACS),
-    (D_HEAD, moa(2, 60), DENSE_FF, PARAMETERS),
-    (D_HEAD, moa(30, 60), DENSE_FF, MACS),
-    (D_HEAD, DenseAttention(n_heads=99, d_head=1), DENSE_FF, PARAMETERS),
-    (N_HEADS, switchhead(1, 9, 2, 60), DENSE_FF, PARAMETERS),
-    (N_EXPERTS, switchhead(3, 9, 7, 28), DENSE_FF, PARAMETERS),
-    (N_EXPERTS, moa(9, 9, 28), DENSE_FF, PARAMETERS),
-    (D_FF, switchhead(3, 9, 7, 28), DENSE_FF, LAYER_PARAMETERS),
-    (D_EXPERT, switchhead(2, 9, 1, 16), SPARSE_FF, LAYER_PARAMETERS),
-    (FEEDFORWARD_N_EXPERTS, switchhead(5, 4, 4, 8), SPARSE_FF, LAYER_MACS),
+    ("d_head", switchhead(4, 16, 1), DENSE_FF, PARAMETERS),
+    ("d_head", switchhead(4, 16, 9), DENSE_FF, PARAMETERS),
+    ("d_head", switchhead(9, 4, 4), DENSE_FF, MACS),
+    ("d_head", moa(2, 60), DENSE_FF, PARAMETERS),
+    ("d_head", moa(30, 60), DENSE_FF, MACS),
+    ("d_head", DenseAttention(n_heads=99, d_head=1), DENSE_FF, PARAMETERS),
+    ("n_heads", switchhead(1, 9, 2, 60), DENSE_FF, PARAMETERS),
+    ("n_experts", switchhead(3, 9, 7, 28), DENSE_FF, PARAMETERS),
+    ("n_experts", moa(9, 9, 28), DENSE_FF, PARAMETERS),
+    ("d_ff", switchhead(3, 9, 7, 28), DENSE_FF, LAYER_PARAMETERS),
+    ("d_expert", switchhead(2, 9, 1, 16), SPARSE_FF, LAYER_PARAMETERS),
+    ("feedforward.n_experts", switchhead(5, 4, 4, 8), SPARSE_FF, LAYER_MACS),
 ]
 
 
-def refusal_of(
-    dimension: Dimension, model: ModelConfig, quantity: Quantity, baseline: ModelConfig
-) -> str:
+def size_of(model: ModelConfig, name: str) -> ModelSize:
+    size = find_size(model, name)
+    assert size is not None
+    return size
+
+
+def match(name: str, model: ModelConfig, quantity: Quantity, baseline: ModelConfig) -> ModelConfig:
+    return match_size(size_of(model, name), model, quantity, baseline)
+
+
+def refusal_of(name: str, model: ModelConfig, quantity: Quantity, baseline: ModelConfig) -> str:
     with pytest.raises(MatchError) as raised:
-        match_dimension(dimension, model, quantity, baseline)
+        match(name, model, quantity, baseline)
     return str(raised.value)
 
 
@@ -94,32 +90,33 @@ def proposals_in(message: str) -> list[tuple[str, int, dict[str, int]]]:
 
 def changed(model: ModelConfig, values: dict[str, int]) -> ModelConfig:
     for name, value in values.items():
-        model = BY_NAME[name].at(model, value)
+        model = size_of(model, name).at(model, value)
     return model
 
 
-@pytest.mark.parametrize(("dimension", "attention", "feedforward", "quantity"), CASES)
+@pytest.mark.parametrize(("name", "attention", "feedforward", "quantity"), CASES)
 def test_what_a_refusal_proposes_works_and_no_more_would(
-    dimension, attention, feedforward, quantity
+    name, attention, feedforward, quantity
 ) -> None:
     baseline = baseline_with(n_heads=4, d_head=8)
     model = baseline.model_copy(update={"attention": attention, "feedforward": feedforward})
-    message = refusal_of(dimension, model, quantity, baseline)
+    message = refusal_of(name, model, quantity, baseline)
     proposals = proposals_in(message)
     assert proposals, message
-    for name, value, fixed in proposals:
-        frame, varied = changed(model, fixed), BY_NAME[name]
-        assert match_dimension(dimension, varied.at(frame, value), quantity, baseline)
+    for proposed, value, fixed in proposals:
+        frame = changed(model, fixed)
+        varied = size_of(frame, proposed)
+        assert match(name, varied.at(frame, value), quantity, baseline)
         more = varied.at(frame, value + varied.step(frame))
         with pytest.raises(MatchError):
-            match_dimension(dimension, more, quantity, baseline)
+            match(name, more, quantity, baseline)
 
 
 def test_a_refusal_in_full() -> None:
     baseline = baseline_with(n_heads=4, d_head=8)
     model = baseline.model_copy(update={"attention": switchhead(4, 12, 1)})
     smallest, budget = (PARAMETERS.count(m) for m in (model, baseline))
-    assert refusal_of(D_HEAD, model, PARAMETERS, baseline) == (
+    assert refusal_of("d_head", model, PARAMETERS, baseline) == (
         f"n_heads=4, n_experts=12, top_k=1: even at d_head=4 attention has {smallest:,} "
         f"parameters, the baseline's {budget:,}; n_heads up to 1 would fit (or n_experts up to 2)"
     )
@@ -128,7 +125,7 @@ def test_a_refusal_in_full() -> None:
 def test_a_refusal_in_macs_proposes_fewer_heads_or_a_smaller_top_k() -> None:
     baseline = baseline_with(n_heads=4, d_head=8)
     model = baseline.model_copy(update={"attention": switchhead(6, 8, 8)})
-    message = refusal_of(D_HEAD, model, MACS, baseline)
+    message = refusal_of("d_head", model, MACS, baseline)
     assert "MACs (published)" in message
     assert [name for name, _, _ in proposals_in(message)] == ["n_heads", "top_k"]
 
@@ -138,8 +135,8 @@ def test_a_refusal_in_executed_macs_proposes_what_that_convention_charges() -> N
     baseline = baseline_with(n_heads=4, d_head=8)
     model = baseline.model_copy(update={"attention": switchhead(4, 8, 4)})
     quantity = macs_of("attention", find_counter("executed"))
-    for name, value, _ in proposals_in(refusal_of(D_HEAD, model, quantity, baseline)):
-        assert match_dimension(D_HEAD, changed(model, {name: value}), quantity, baseline)
+    for name, value, _ in proposals_in(refusal_of("d_head", model, quantity, baseline)):
+        assert match("d_head", changed(model, {name: value}), quantity, baseline)
 
 
 @pytest.mark.parametrize(
@@ -148,12 +145,12 @@ def test_a_refusal_in_executed_macs_proposes_what_that_convention_charges() -> N
 def test_where_one_change_is_not_enough_two_are_proposed(attention, n_heads, d_head) -> None:
     baseline = baseline_with(n_heads, d_head)
     model = baseline.model_copy(update={"attention": attention})
-    message = refusal_of(D_HEAD, model, PARAMETERS, baseline)
+    message = refusal_of("d_head", model, PARAMETERS, baseline)
     proposals = proposals_in(message)
     assert proposals, message
     for name, value, fixed in proposals:
         assert fixed
-        found = match_dimension(D_HEAD, changed(model, fixed | {name: value}), PARAMETERS, baseline)
+        found = match("d_head", changed(model, fixed | {name: value}), PARAMETERS, baseline)
         # Still a model that can be built.
         assert ModelConfig.model_validate(found.model_dump()) == found
 
@@ -161,48 +158,48 @@ def test_where_one_change_is_not_enough_two_are_proposed(attention, n_heads, d_h
 def test_where_no_shape_fits_a_wider_baseline_is_named() -> None:
     baseline = baseline_with(n_heads=1, d_head=1)
     model = baseline.model_copy(update={"attention": switchhead(2, 4, 2)})
-    message = refusal_of(D_HEAD, model, PARAMETERS, baseline)
+    message = refusal_of("d_head", model, PARAMETERS, baseline)
     found = re.search(
         r"n_heads=1, n_experts=1, top_k=1 would, with a baseline of d_head (\d+)", message
     )
     assert found, message
     least = changed(model, {"n_heads": 1, "n_experts": 1, "top_k": 1})
     enough = int(found[1])
-    assert match_dimension(D_HEAD, least, PARAMETERS, baseline_with(1, enough))
+    assert match("d_head", least, PARAMETERS, baseline_with(1, enough))
     with pytest.raises(MatchError):
-        match_dimension(D_HEAD, least, PARAMETERS, baseline_with(1, enough - 1))
+        match("d_head", least, PARAMETERS, baseline_with(1, enough - 1))
 
 
 @pytest.mark.parametrize(
-    ("dimension", "attention", "quantity", "message"),
+    ("name", "attention", "quantity", "message"),
     [
         (
-            N_HEADS,
+            "n_heads",
             moa(2, 8),
             PARAMETERS,
-            "n_heads has no effect on the parameters of moa attention; match over d_head or "
-            "n_experts",
+            "n_heads has no effect on the parameters of moa attention; match over n_experts or "
+            "d_head",
         ),
         (
-            N_HEADS,
+            "n_heads",
             moa(1, 1),
             PARAMETERS,
-            "n_heads has no effect on the parameters of moa attention; match over d_head or "
-            "n_experts",
+            "n_heads has no effect on the parameters of moa attention; match over n_experts or "
+            "d_head",
         ),
         (
-            N_EXPERTS,
+            "n_experts",
             switchhead(2, 8, 1),
             macs_of("attention", closed_form_counter("equations")),
             "n_experts has no effect on the MACs (equations) of switchhead attention; match over "
-            "d_head or n_heads",
+            "n_heads or d_head",
         ),
     ],
 )
-def test_a_dimension_without_effect_is_refused(dimension, attention, quantity, message) -> None:
+def test_a_size_without_effect_is_refused(name, attention, quantity, message) -> None:
     baseline = baseline_with(n_heads=4, d_head=8)
     model = baseline.model_copy(update={"attention": attention})
-    assert refusal_of(dimension, model, quantity, baseline) == message
+    assert refusal_of(name, model, quantity, baseline) == message
 
 
 @pytest.mark.parametrize("n_experts", [1, 2, 5])
@@ -213,13 +210,13 @@ def test_a_moa_with_too_few_heads_to_pick_is_told_how_many(
     baseline = baseline_with(n_heads=8, d_head=16)
     quantity = macs_of("attention", counter())
     model = baseline.model_copy(update={"attention": moa(1, n_experts)})
-    message = refusal_of(N_HEADS, model, quantity, baseline)
+    message = refusal_of("n_heads", model, quantity, baseline)
     found = re.search(r"n_experts of (\d+) or more would do", message)
     assert found, message
     enough = int(found[1])
     assert enough > n_experts
     for value in (enough, enough + 1):
-        matched = match_dimension(N_HEADS, N_EXPERTS.at(model, value), quantity, baseline)
+        matched = match("n_heads", size_of(model, "n_experts").at(model, value), quantity, baseline)
         assert matched.attention.n_heads <= value
     with pytest.raises(MatchError, match=f"n_experts of {enough} or more"):
-        match_dimension(N_HEADS, N_EXPERTS.at(model, enough - 1), quantity, baseline)
+        match("n_heads", size_of(model, "n_experts").at(model, enough - 1), quantity, baseline)

@@ -3,14 +3,12 @@ import pytest
 from switchhead_lab.budget.costs import attention_macs
 from switchhead_lab.budget.parameters import count_parameters
 from switchhead_lab.budget.summary import active_parameters, summarise_budget
-from switchhead_lab.config.architecture import (
-    DenseAttention,
-    DenseFeedForward,
-    MoaAttention,
-    ModelConfig,
-    SigmaMoeFeedForward,
-    SwitchHeadAttention,
-)
+from switchhead_lab.config.architecture import ModelConfig
+from switchhead_lab.variants.dense_attention import DenseAttention
+from switchhead_lab.variants.dense_feedforward import DenseFeedForward
+from switchhead_lab.variants.moa import MoaAttention
+from switchhead_lab.variants.sigma_moe import SigmaMoeFeedForward
+from switchhead_lab.variants.switchhead import SwitchHeadAttention
 
 D, L, V = 8, 3, 50
 

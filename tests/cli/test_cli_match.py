@@ -8,10 +8,12 @@ import pytest
 from typer.testing import CliRunner
 
 from switchhead_lab.cli.app import app, main
-from switchhead_lab.config.architecture import DenseAttention, DenseFeedForward, ModelConfig
+from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.config.files import parse
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.model.executed import executed_attention, executed_feedforward
+from switchhead_lab.variants.dense_attention import DenseAttention
+from switchhead_lab.variants.dense_feedforward import DenseFeedForward
 
 SWEEP = """
 name = "tiny"

@@ -15,10 +15,10 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from switchhead_lab.config.architecture import PositionsConfig, TransformerXLPositions
 from switchhead_lab.model.positions import XLPositions
 from switchhead_lab.model.router import Router
 from switchhead_lab.model.sequence_plan import SequencePlan
+from switchhead_lab.variants.positions import PositionsConfig, TransformerXLPositions
 
 BASE = 10_000.0
 

@@ -2,15 +2,11 @@
 
 import torch
 
-from switchhead_lab.config.architecture import (
-    AttentionConfig,
-    DenseAttention,
-    DenseFeedForward,
-    ModelConfig,
-    PositionsConfig,
-    TransformerXLPositions,
-)
+from switchhead_lab.config.architecture import AttentionConfig, ModelConfig
 from switchhead_lab.model.sequence_plan import SequencePlan, plan_sequences
+from switchhead_lab.variants.dense_attention import DenseAttention
+from switchhead_lab.variants.dense_feedforward import DenseFeedForward
+from switchhead_lab.variants.positions import PositionsConfig, TransformerXLPositions
 
 
 def plan_of(

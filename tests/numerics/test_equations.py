@@ -22,19 +22,15 @@ from equation_loops import (
 from layer_plans import plan_of
 from torch import Tensor, nn
 
-from switchhead_lab.config.architecture import (
-    AttentionConfig,
-    DenseAttention,
-    MoaAttention,
-    RopePositions,
-    SigmaMoeFeedForward,
-    SwitchHeadAttention,
-    TransformerXLPositions,
-)
-from switchhead_lab.model.attention import build_attention
+from switchhead_lab.config.architecture import AttentionConfig
 from switchhead_lab.model.feedforward import build_feedforward
 from switchhead_lab.model.router import Router
 from switchhead_lab.model.sequence_plan import SequencePlan
+from switchhead_lab.variants.dense_attention import DenseAttention
+from switchhead_lab.variants.moa import MoaAttention
+from switchhead_lab.variants.positions import RopePositions, TransformerXLPositions
+from switchhead_lab.variants.sigma_moe import SigmaMoeFeedForward
+from switchhead_lab.variants.switchhead import SwitchHeadAttention
 
 D, T, S = 10, 7, 13  # odd sizes; S - T positions of memory
 
@@ -69,7 +65,7 @@ def randomise(layer: nn.Module, generator: torch.Generator) -> None:
 def random_layer(
     config: AttentionConfig, positions: str, d_model: int, generator: torch.Generator
 ) -> nn.Module:
-    layer = build_attention(config, POSITIONS[positions], d_model).double()
+    layer = config.build(POSITIONS[positions], d_model).double()
     randomise(layer, generator)
     return layer
 
@@ -261,10 +257,10 @@ def test_equal_to_dense_for_one_expert_with_gate_one(positions: str) -> None:
     H, P = 3, 4
     generator = torch.Generator().manual_seed(0)
     encoding = POSITIONS[positions]
-    dense = build_attention(DenseAttention(n_heads=H, d_head=P), encoding, D).double()
+    dense = DenseAttention(n_heads=H, d_head=P).build(encoding, D).double()
     dense.reset_parameters(1.0, generator)
     config = SwitchHeadAttention(n_heads=H, d_head=P, n_experts=1, top_k=1)
-    sparse = build_attention(config, encoding, D).double()
+    sparse = config.build(encoding, D).double()
     context = torch.randn(2, S, D, dtype=torch.float64, generator=generator)
     context[..., 0] = 1.0
     with torch.no_grad():

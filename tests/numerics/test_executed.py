@@ -5,22 +5,19 @@ import torch
 from layer_plans import plan_of
 from torch import nn
 
-from switchhead_lab.config.architecture import (
-    DenseAttention,
-    DenseFeedForward,
-    MoaAttention,
-    ModelConfig,
-    RopePositions,
-    SigmaMoeFeedForward,
-    SwitchHeadAttention,
-    TransformerXLPositions,
-)
+from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.model import executed
 from switchhead_lab.model.executed import (
     UncountedOperationError,
     executed_attention,
     executed_feedforward,
 )
+from switchhead_lab.variants.dense_attention import DenseAttention
+from switchhead_lab.variants.dense_feedforward import DenseFeedForward
+from switchhead_lab.variants.moa import MoaAttention
+from switchhead_lab.variants.positions import RopePositions, TransformerXLPositions
+from switchhead_lab.variants.sigma_moe import SigmaMoeFeedForward
+from switchhead_lab.variants.switchhead import SwitchHeadAttention
 
 D, T, C, F = 12, 9, 2, 32
 S = C * T

@@ -11,18 +11,15 @@ import torch
 from layer_plans import plan_of
 
 from switchhead_lab.budget.parameters import count_parameters
-from switchhead_lab.config.architecture import (
-    DenseAttention,
-    DenseFeedForward,
-    MoaAttention,
-    ModelConfig,
-    RopePositions,
-    SigmaMoeFeedForward,
-    SwitchHeadAttention,
-    TransformerXLPositions,
-)
+from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.model.sequence_plan import SequencePlan
 from switchhead_lab.model.transformer import build_model
+from switchhead_lab.variants.dense_attention import DenseAttention
+from switchhead_lab.variants.dense_feedforward import DenseFeedForward
+from switchhead_lab.variants.moa import MoaAttention
+from switchhead_lab.variants.positions import RopePositions, TransformerXLPositions
+from switchhead_lab.variants.sigma_moe import SigmaMoeFeedForward
+from switchhead_lab.variants.switchhead import SwitchHeadAttention
 
 V, T, B = 19, 9, 3
 

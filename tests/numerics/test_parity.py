@@ -8,15 +8,10 @@ import pytest
 import torch
 from layer_plans import plan_of
 
-from switchhead_lab.config.architecture import (
-    DenseAttention,
-    RopePositions,
-    SigmaMoeFeedForward,
-    SwitchHeadAttention,
-    TransformerXLPositions,
-)
-from switchhead_lab.model.attention import build_attention
-from switchhead_lab.model.feedforward import build_feedforward
+from switchhead_lab.variants.dense_attention import DenseAttention
+from switchhead_lab.variants.positions import RopePositions, TransformerXLPositions
+from switchhead_lab.variants.sigma_moe import SigmaMoeFeedForward
+from switchhead_lab.variants.switchhead import SwitchHeadAttention
 
 VECTORS = Path(__file__).parent / "vectors"
 TOLERANCE = 1e-5
@@ -74,7 +69,7 @@ def test_dense_xl() -> None:
     vectors = Vectors("dense_xl")
     H, P, D = (vectors.meta[key] for key in ("n_heads", "d_head", "d_model"))
     config = DenseAttention(n_heads=H, d_head=P)
-    layer = build_attention(config, TransformerXLPositions(), D)
+    layer = config.build(TransformerXLPositions(), D)
     # Key and value stand interleaved per head in one matrix of theirs.
     key_value = vectors.tensor("param.data_to_kv.weight").view(H, 2, P, D)
     for number, name in enumerate(("key", "value")):
@@ -111,7 +106,7 @@ def test_switchhead(name: str, positions) -> None:
         n_experts=meta["n_experts"],
         top_k=meta["moe_k"],
     )
-    layer = build_attention(config, positions, meta["d_model"])
+    layer = config.build(positions, meta["d_model"])
     names = {
         "query_weight": "projections.q",
         "key_weight": "projections.k",
@@ -133,7 +128,7 @@ def test_sigma_moe() -> None:
     config = SigmaMoeFeedForward(
         n_experts=meta["n_experts"], d_expert=meta["d_expert"], top_k=meta["top_k"]
     )
-    layer = build_feedforward(config, meta["d_model"])
+    layer = config.build(meta["d_model"])
     names = {"up_weight": "keys", "down_weight": "values", "router.weight": "expert_sel"}
     vectors.load(layer, names)
     vectors.run(layer, "x")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from switchhead_lab.budget.matching import baseline_model, match_candidate, match_heads
-from switchhead_lab.config.architecture import ModelConfig, SwitchHeadShape
+from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.config.identity import identity
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.sweep import HeadMatchedModel, Sweep
@@ -21,6 +21,7 @@ from switchhead_lab.tracking.sweep_record import (
     SweepRecord,
     write_sweep_record,
 )
+from switchhead_lab.variants.switchhead import SwitchHeadShape
 
 SWEEP: dict[str, Any] = {
     "name": "mini",

@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from switchhead_lab.config.architecture import DenseAttention, PositionsConfig
 from switchhead_lab.model.attention_input import attention_input
 from switchhead_lab.model.initialisation import init_normal
 from switchhead_lab.model.positions import (
@@ -17,6 +16,8 @@ from switchhead_lab.model.positions import (
 )
 from switchhead_lab.model.sequence_plan import SequencePlan
 from switchhead_lab.model.sublayer import SublayerOutput
+from switchhead_lab.variants.dense_attention import DenseAttention
+from switchhead_lab.variants.positions import PositionsConfig
 
 
 class DenseMultiHeadAttention(nn.Module):

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from switchhead_kernels.expert_matmul import expert_matmul
-from switchhead_lab.config.architecture import MoaAttention, PositionsConfig
 from switchhead_lab.model.attention_input import attention_input
 from switchhead_lab.model.initialisation import init_normal
 from switchhead_lab.model.positions import build_positions
@@ -21,6 +20,8 @@ from switchhead_lab.model.router import (
 )
 from switchhead_lab.model.sequence_plan import SequencePlan
 from switchhead_lab.model.sublayer import SublayerOutput
+from switchhead_lab.variants.moa import MoaAttention
+from switchhead_lab.variants.positions import PositionsConfig
 
 
 class MoaMultiHeadAttention(nn.Module):

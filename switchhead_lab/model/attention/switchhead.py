@@ -9,12 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from switchhead_kernels.expert_matmul import expert_matmul
-from switchhead_lab.config.architecture import (
-    DESTINATION_PROJECTIONS,
-    SOURCE_PROJECTIONS,
-    PositionsConfig,
-    SwitchHeadAttention,
-)
 from switchhead_lab.model.attention_input import AttentionInput, attention_input
 from switchhead_lab.model.initialisation import init_normal
 from switchhead_lab.model.positions import (
@@ -25,6 +19,12 @@ from switchhead_lab.model.positions import (
 from switchhead_lab.model.router import RoutedChoice, Router, route
 from switchhead_lab.model.sequence_plan import SequencePlan
 from switchhead_lab.model.sublayer import SublayerOutput
+from switchhead_lab.variants.positions import PositionsConfig
+from switchhead_lab.variants.switchhead import (
+    DESTINATION_PROJECTIONS,
+    SOURCE_PROJECTIONS,
+    SwitchHeadAttention,
+)
 
 
 class SwitchHeadMultiHeadAttention(nn.Module):

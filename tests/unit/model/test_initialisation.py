@@ -3,14 +3,12 @@ import math
 import pytest
 import torch
 
-from switchhead_lab.config.architecture import (
-    DenseAttention,
-    DenseFeedForward,
-    ModelConfig,
-    SwitchHeadAttention,
-)
+from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.model.initialisation import init_router
 from switchhead_lab.model.transformer import build_model
+from switchhead_lab.variants.dense_attention import DenseAttention
+from switchhead_lab.variants.dense_feedforward import DenseFeedForward
+from switchhead_lab.variants.switchhead import SwitchHeadAttention
 
 N_LAYERS, D, F = 3, 96, 400
 

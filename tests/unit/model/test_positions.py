@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from switchhead_lab.config.architecture import RopePositions
 from switchhead_lab.model import positions
 from switchhead_lab.model.positions import RotaryPositions
 from switchhead_lab.model.relative_attention import shift_to_keys
@@ -11,6 +10,7 @@ from switchhead_lab.model.sequence_plan import (
     relative_position_table,
     rotation_table,
 )
+from switchhead_lab.variants.positions import RopePositions
 
 CPU = torch.device("cpu")
 

@@ -3,9 +3,9 @@ import torch
 import torch.nn.functional as F
 
 from switchhead_kernels.rowwise import relu_dropout_
-from switchhead_lab.config.architecture import DenseFeedForward
 from switchhead_lab.model.feedforward import DenseFeedForwardBlock
 from switchhead_lab.model.relu_feedforward import relu_feedforward
+from switchhead_lab.variants.dense_feedforward import DenseFeedForward
 
 N, D = 21, 6
 

@@ -3,8 +3,8 @@ from collections.abc import Callable
 
 from run_makers import MakeRun
 
-from switchhead_lab.config.part import Part
 from switchhead_lab.config.schema import RunConfig
+from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.tracking.mlflow_fields import (
     MAX_PARAM_CHARACTERS,
     params_of,
@@ -15,14 +15,14 @@ from switchhead_lab.tracking.mlflow_fields import (
 from switchhead_lab.tracking.record import MetricPoint
 
 
-class Inner(Part):
+class Inner(FrozenModel):
     text: str
     flag: bool = True
     numbers: list[int] = [1, 2]
     absent: int | None = None
 
 
-class Outer(Part):
+class Outer(FrozenModel):
     inner: Inner
 
 

@@ -1,4 +1,4 @@
-"""The solver: its value is the largest that fits, for every dimension, variant and convention."""
+"""The solver: its value is the largest that fits, for every size, variant and convention."""
 
 import itertools
 from functools import cache
@@ -6,32 +6,18 @@ from functools import cache
 import pytest
 
 from switchhead_lab.budget.counter import CostCounter
-from switchhead_lab.budget.dimensions import (
-    ALL_DIMENSIONS,
-    D_EXPERT,
-    D_FF,
-    D_HEAD,
-    FEEDFORWARD_N_EXPERTS,
-    FREE_DIMENSIONS,
-    N_EXPERTS,
-    N_HEADS,
-    TOP_K,
-    largest_that_fits,
-)
-from switchhead_lab.budget.matching import match_dimension
+from switchhead_lab.budget.matching import match_size
 from switchhead_lab.budget.quantity import Quantity, macs_of, parameters_of
-from switchhead_lab.config.architecture import (
-    DenseAttention,
-    DenseFeedForward,
-    MoaAttention,
-    ModelConfig,
-    RopePositions,
-    SigmaMoeFeedForward,
-    SwitchHeadAttention,
-    TransformerXLPositions,
-)
+from switchhead_lab.budget.sizes import ModelSize, find_size, largest_that_fits, sizes_of
+from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.errors import MatchError
 from switchhead_lab.sweeping.costing import CONVENTIONS, find_counter
+from switchhead_lab.variants.dense_attention import DenseAttention
+from switchhead_lab.variants.dense_feedforward import DenseFeedForward
+from switchhead_lab.variants.moa import MoaAttention
+from switchhead_lab.variants.positions import RopePositions, TransformerXLPositions
+from switchhead_lab.variants.sigma_moe import SigmaMoeFeedForward
+from switchhead_lab.variants.switchhead import SwitchHeadAttention
 
 SHAPE = {"n_heads": 2, "n_experts": 5, "top_k": 2, "d_head": 4}
 ATTENTION = {
@@ -47,7 +33,7 @@ FEEDFORWARD = {
     "sigma-moe": SigmaMoeFeedForward(n_experts=6, d_expert=7, top_k=2),
 }
 POSITIONS = {"xl": TransformerXLPositions(), "rope": RopePositions()}
-# Where the budget does not depend on the dimension, by the definition of the quantity.
+# Where the budget does not depend on the size, by the definition of the quantity.
 WITHOUT_EFFECT = {
     ("moa", "n_heads", "parameters"),
     ("moa", "n_experts", "equations"),
@@ -86,13 +72,19 @@ def baseline_with(positions: str) -> ModelConfig:
     )
 
 
+def size_of(model: ModelConfig, name: str) -> ModelSize:
+    size = find_size(model, name)
+    assert size is not None
+    return size
+
+
 @cache
 def counter_of(convention: str) -> CostCounter:
     return find_counter(convention)
 
 
 def quantity_of(unit: str, name: str) -> Quantity:
-    scope = FREE_DIMENSIONS[name].block.replace("feedforward", "layer")
+    scope = "attention" if name in ("d_head", "n_heads", "n_experts") else "layer"
     return parameters_of(scope) if unit == "parameters" else macs_of(scope, counter_of(unit))
 
 
@@ -102,31 +94,33 @@ def quantity_of(unit: str, name: str) -> Quantity:
 def test_the_value_is_the_largest_within_the_budget(
     attention: str, feedforward: str, name: str, unit: str, positions: str
 ) -> None:
-    dimension, quantity = FREE_DIMENSIONS[name], quantity_of(unit, name)
+    quantity = quantity_of(unit, name)
     model, baseline = model_with(attention, feedforward, positions), baseline_with(positions)
+    size = size_of(model, name)
     if (attention, name, unit) in WITHOUT_EFFECT:
         with pytest.raises(MatchError, match=f"^{name} has no effect on the .*; match over "):
-            match_dimension(dimension, model, quantity, baseline)
+            match_size(size, model, quantity, baseline)
         return
-    matched = match_dimension(dimension, model, quantity, baseline)
-    value, step = dimension.value(matched), dimension.step(model)
-    assert matched == dimension.at(model, value), "nothing else changes"
+    matched = match_size(size, model, quantity, baseline)
+    value, step = size.value(matched), size.step(model)
+    assert matched == size.at(model, value), "nothing else changes"
     assert value % step == 0
-    assert value > dimension.smallest(model)
-    larger = dimension.at(matched, value + step)
+    assert value > size.smallest(model)
+    larger = size.at(matched, value + step)
     assert quantity.count(matched) <= quantity.count(baseline) < quantity.count(larger)
 
 
 @pytest.mark.parametrize("positions", POSITIONS)
 @pytest.mark.parametrize("unit", ["parameters", *CONVENTIONS])
 @pytest.mark.parametrize(("attention", "feedforward", "name"), CASES)
-def test_every_quantity_grows_with_every_dimension(
+def test_every_quantity_grows_with_every_size(
     attention: str, feedforward: str, name: str, unit: str, positions: str
 ) -> None:
-    dimension, quantity = FREE_DIMENSIONS[name], quantity_of(unit, name)
+    quantity = quantity_of(unit, name)
     model = model_with(attention, feedforward, positions)
-    values = range(dimension.smallest(model), 40, dimension.step(model))
-    counts = [quantity.count(dimension.at(model, value)) for value in values]
+    size = size_of(model, name)
+    values = range(size.smallest(model), 40, size.step(model))
+    counts = [quantity.count(size.at(model, value)) for value in values]
     for smaller, larger in itertools.pairwise(counts):
         if (name, unit) == ("d_ff", "executed"):  # hidden channels are made up to a multiple of 32
             assert smaller <= larger
@@ -140,34 +134,45 @@ def test_every_quantity_grows_with_every_dimension(
 @pytest.mark.parametrize("attention", ["switchhead", "switchhead-vkqo-shared"])
 def test_macs_never_shrink_with_top_k(attention: str, convention: str) -> None:
     model = model_with(attention, "dense", "xl")
-    macs = [counter_of(convention).attention_macs(TOP_K.at(model, k)) for k in range(1, 6)]
+    macs = [
+        counter_of(convention).attention_macs(size_of(model, "top_k").at(model, k))
+        for k in range(1, 6)
+    ]
     assert macs == sorted(macs)
 
 
-@pytest.mark.parametrize("attention", ATTENTION)
-@pytest.mark.parametrize("dimension", ALL_DIMENSIONS, ids=lambda dimension: dimension.name)
-def test_bisection_agrees_with_trying_every_value(dimension, attention: str) -> None:
-    model = model_with(attention, "dense", "xl")
-    if not dimension.exists_in(model):
-        model = model_with("switchhead", "sigma-moe", "xl")
+BOTH = [(attention, feedforward) for attention in ATTENTION for feedforward in FEEDFORWARD]
+
+
+@pytest.mark.parametrize(
+    ("attention", "feedforward", "name"),
+    [
+        (attention, feedforward, size.label)
+        for attention, feedforward in BOTH
+        for size in sizes_of(model_with(attention, feedforward, "xl"))
+    ],
+)
+def test_bisection_agrees_with_trying_every_value(
+    attention: str, feedforward: str, name: str
+) -> None:
+    model = model_with(attention, feedforward, "xl")
+    size = size_of(model, name)
     for limit in range(45):
-        found = largest_that_fits(
-            dimension, model, lambda m, most=limit: dimension.value(m) <= most
-        )
-        largest = min(limit, dimension.largest(model) or limit)
-        allowed = range(dimension.smallest(model), 1 + largest, dimension.step(model))
-        assert (None if found is None else dimension.value(found)) == max(allowed, default=None)
+        found = largest_that_fits(size, model, lambda m, most=limit: size.value(m) <= most)
+        largest = min(limit, size.largest(model) or limit)
+        allowed = range(size.smallest(model), 1 + largest, size.step(model))
+        assert (None if found is None else size.value(found)) == max(allowed, default=None)
 
 
 def test_steps_and_bounds() -> None:
     dense, switchhead = (model_with(name, "sigma-moe", "xl") for name in ("dense", "switchhead"))
     moa = model_with("moa", "dense", "xl")
-    assert [D_HEAD.step(model) for model in (dense, switchhead, moa)] == [1, 4, 4]
-    assert (D_EXPERT.step(dense), D_FF.step(moa), N_HEADS.step(moa)) == (1, 1, 1)
-    assert (N_EXPERTS.smallest(switchhead), N_EXPERTS.smallest(moa)) == (2, 2)
-    assert FEEDFORWARD_N_EXPERTS.smallest(TOP_K.at(switchhead, 5)) == 2
-    assert (N_HEADS.largest(moa), N_HEADS.largest(switchhead), TOP_K.largest(switchhead)) == (
-        80,
-        None,
-        5,
-    )
+    assert [size_of(model, "d_head").step(model) for model in (dense, switchhead, moa)] == [1, 4, 4]
+    assert size_of(dense, "d_expert").step(dense) == 1
+    assert size_of(moa, "d_ff").step(moa) == size_of(moa, "n_heads").step(moa) == 1
+    assert [size_of(model, "n_experts").smallest(model) for model in (switchhead, moa)] == [2, 2]
+    top_k, experts = (size_of(switchhead, n) for n in ("top_k", "feedforward.n_experts"))
+    assert experts.smallest(top_k.at(switchhead, 5)) == 2
+    assert top_k.largest(switchhead) == 5
+    assert size_of(moa, "n_heads").largest(moa) == 80
+    assert size_of(switchhead, "n_heads").largest(switchhead) is None

@@ -1,0 +1,209 @@
+"""What a variant is: the fields of one block, and every answer that the lab needs about it."""
+
+import pkgutil
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from switchhead_lab.errors import ConfigError
+from switchhead_lab.frozen_model import FrozenModel
+from switchhead_lab.variants.positions import Positions
+
+Block = Literal["attention", "feedforward"]
+Phase = Literal["training", "inference"]
+Gate = Literal["sigmoid", "softmax"]
+PROJECTION_NAMES = {"q": "query", "k": "key", "v": "value", "o": "output"}
+
+
+@dataclass(frozen=True)
+class LayerSizes:
+    """What a block's parameters and costs depend on besides its own fields.
+
+    Attributes:
+        d_model: Residual width (D).
+        seq_len: Length of the active chunk in tokens (T).
+        context_multiple: Chunks of context including the active one (C).
+        positions: Position encoding.
+    """
+
+    d_model: int
+    seq_len: int
+    context_multiple: int
+    positions: Positions
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Cost of one block for one sequence.
+
+    Attributes:
+        macs: Multiply-accumulates of the forward pass.
+        saved_floats: Floats saved for the backward pass.
+    """
+
+    macs: int
+    saved_floats: int
+
+
+@dataclass(frozen=True)
+class Experts:
+    """Experts of a block.
+
+    Attributes:
+        n_experts: Experts of each head, or of the block.
+        n_chosen: Experts chosen per token.
+        width: Width of each.
+    """
+
+    n_experts: int
+    n_chosen: int
+    width: int
+
+
+@dataclass(frozen=True)
+class SizeField:
+    """A field that sets the size of a block, and the values that it may take.
+
+    Attributes:
+        name: Name of the field.
+        label: Name in sweeps and messages, where that is another one.
+        step: Difference between two neighbouring values.
+        smallest: Smallest value, or the field whose value that is.
+        largest: Field whose value is the largest allowed; empty where there is no largest.
+        is_matchable: Whether a budget may set it.
+        executed_step: Difference after which the executed costs are sure to grow.
+    """
+
+    name: str
+    label: str = ""
+    step: int = 1
+    smallest: int | str = 1
+    largest: str = ""
+    is_matchable: bool = True
+    executed_step: int = 1
+
+
+class Variant(FrozenModel):
+    """One block of a layer; subclasses add a literal `kind` and their own fields.
+
+    Class attributes:
+        block: Which block of a layer it is.
+        family: Name in figures and in estimates of speed.
+        sizes: Fields that set its size.
+        conventions: Accounting conventions that price it by formula.
+        module: Module that computes it, as "package.module:Class".
+    """
+
+    block: ClassVar[Block]
+    family: ClassVar[str]
+    sizes: ClassVar[tuple[SizeField, ...]]
+    conventions: ClassVar[tuple[str, ...]]
+    module: ClassVar[str]
+
+    kind: str
+
+    @abstractmethod
+    def parameter_parts(self, layer: LayerSizes) -> dict[str, int]:
+        """Count the parameters of one block by their name in the module."""
+
+    @abstractmethod
+    def forward_cost(self, layer: LayerSizes, convention: str) -> Cost:
+        """Price one block for one sequence in training, by one of its conventions."""
+
+    def cost(self, layer: LayerSizes, convention: str, phase: Phase = "training") -> Cost:
+        """Price one block for one sequence.
+
+        Args:
+            layer: Sizes around it.
+            convention: Accounting convention.
+            phase: Nothing is saved for a backward pass in inference.
+
+        Raises:
+            ConfigError: If the convention does not price this variant.
+        """
+        if convention not in self.conventions:
+            known = ", ".join((*self.conventions, "executed"))
+            raise ConfigError(
+                f'convention "{convention}" does not price {self.kind} {self.block}; use {known}'
+            )
+        cost = self.forward_cost(layer, convention)
+        return cost if phase == "training" else Cost(cost.macs, saved_floats=0)
+
+    def active_parameters(self, layer: LayerSizes) -> int:
+        """Count the parameters that one token meets: those of its chosen experts, and the rest."""
+        parts = self.parameter_parts(layer)
+        for name, (n_chosen, n_experts) in self.expert_parts().items():
+            parts[name] = parts[name] // n_experts * n_chosen
+        return sum(parts.values())
+
+    def approximate_macs(self, layer: LayerSizes) -> int:
+        """Return about how many MACs one sequence takes, for estimates of time."""
+        if self.conventions:
+            return self.forward_cost(layer, self.conventions[0]).macs
+        return layer.seq_len * self.active_parameters(layer)
+
+    @property
+    def experts(self) -> Experts | None:
+        """Its experts, for tables; None without any."""
+        return None
+
+    def expert_parts(self) -> Mapping[str, tuple[int, int]]:
+        """Return the parts that consist of experts: experts chosen per token, and experts."""
+        return {}
+
+    def build(self, *arguments: Any) -> Any:
+        """Build the module that computes the block, from the variant and what it lies in."""
+        return pkgutil.resolve_name(self.module)(self, *arguments)
+
+    @classmethod
+    def size_field(cls, name: str) -> SizeField | None:
+        """Return one of the size fields by its name."""
+        return next((field for field in cls.sizes if field.name == name), None)
+
+    def smallest(self, field: SizeField) -> int:
+        """Return the smallest value of a size field, the others given."""
+        return field.smallest if isinstance(field.smallest, int) else self._value(field.smallest)
+
+    def largest(self, field: SizeField) -> int | None:
+        """Return the largest value of a size field, the others given; None without a largest."""
+        return self._value(field.largest) if field.largest else None
+
+    def _value(self, name: str) -> int:
+        return int(getattr(self, name))
+
+
+class AttentionVariant(Variant):
+    """An attention layer; built from the variant, the positions and d_model.
+
+    Class attributes:
+        keep_parameters_over: Sizes that follow from the baseline's parameters whatever the sweep
+            matches.
+    """
+
+    block: ClassVar[Block] = "attention"
+    keep_parameters_over: ClassVar[tuple[str, ...]] = ()
+
+    n_heads: int
+    d_head: int
+
+
+class FeedForwardVariant(Variant):
+    """A feed-forward block; built from the variant and d_model."""
+
+    block: ClassVar[Block] = "feedforward"
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """Hidden width, that of all experts together."""
+
+
+def require_top_k_within_experts(top_k: int, n_experts: int) -> None:
+    """Refuse a `top_k` that no token could choose.
+
+    Raises:
+        ValueError: If `top_k` exceeds `n_experts`.
+    """
+    if top_k > n_experts:
+        raise ValueError(f"top_k={top_k} but n_experts={n_experts}; use a top_k in 1..{n_experts}")

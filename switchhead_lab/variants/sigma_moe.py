@@ -1,0 +1,71 @@
+"""The sigma-MoE feed-forward block."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from switchhead_lab.variants.base import (
+    Cost,
+    Experts,
+    FeedForwardVariant,
+    LayerSizes,
+    SizeField,
+    require_top_k_within_experts,
+)
+
+
+class SigmaMoeFeedForward(FeedForwardVariant):
+    """Sigma-MoE: feed-forward experts weighted by a sigmoid, K per token."""
+
+    family: ClassVar[str] = "sigma-MoE"
+    sizes: ClassVar[tuple[SizeField, ...]] = (
+        SizeField("n_experts", label="feedforward.n_experts", smallest="top_k"),
+        SizeField("top_k", label="feedforward.top_k", largest="n_experts", is_matchable=False),
+        # Any width: nothing else takes up what a coarser step would leave of the budget.
+        SizeField("d_expert", label="d_expert"),
+    )
+    conventions: ClassVar[tuple[str, ...]] = ("equations", "published")
+    module: ClassVar[str] = "switchhead_lab.model.feedforward:SigmaMoeBlock"
+
+    kind: Literal["sigma_moe"] = "sigma_moe"
+    n_experts: int = Field(ge=1)
+    """Experts."""
+    d_expert: int = Field(ge=1)
+    """Hidden width of each expert."""
+    top_k: int = Field(ge=1)
+    """Experts chosen per token."""
+    p_expert_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Probability with which an expert is left out of a token's choice in training."""
+    entropy_coefficient: float = Field(default=0.0, ge=0.0)
+    """Weight of the entropy of the batch-mean router distribution, which is maximised."""
+
+    @property
+    def width(self) -> int:
+        """Hidden width of all experts together."""
+        return self.n_experts * self.d_expert
+
+    @model_validator(mode="after")
+    def _top_k_within_experts(self) -> Self:
+        require_top_k_within_experts(self.top_k, self.n_experts)
+        return self
+
+    def parameter_parts(self, layer: LayerSizes) -> dict[str, int]:
+        """Count the parameters of one block by their name in the module."""
+        D, E, F = layer.d_model, self.n_experts, self.d_expert
+        return {"up_weight": E * D * F, "down_weight": E * F * D, "router.weight": E * D}
+
+    @property
+    def experts(self) -> Experts:
+        """Its experts, for tables."""
+        return Experts(self.n_experts, self.top_k, self.d_expert)
+
+    def expert_parts(self) -> Mapping[str, tuple[int, int]]:
+        """Return the parts that consist of experts: experts chosen per token, and experts."""
+        return dict.fromkeys(("up_weight", "down_weight"), (self.top_k, self.n_experts))
+
+    def forward_cost(self, layer: LayerSizes, convention: str) -> Cost:  # noqa: ARG002
+        """Price one block for one sequence, router included; the paper has no formula for it."""
+        T, D = layer.seq_len, layer.d_model
+        E, F, K = self.n_experts, self.d_expert, self.top_k
+        return Cost(macs=T * (2 * K * D * F + E * D), saved_floats=T * (K * F + E))
