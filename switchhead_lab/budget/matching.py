@@ -6,8 +6,6 @@ parameters or the MACs of attention or of a layer) does not exceed the baseline'
 Source: SwitchHead (arXiv:2312.07987), Sec. 3 (parameter-matched) and Sec. 3.5 (MAC-matched).
 """
 
-from typing import assert_never
-
 from switchhead_lab.budget.counter import CostCounter, closed_form_counter
 from switchhead_lab.budget.quantity import Quantity, Scope, macs_of, parameters_of
 from switchhead_lab.budget.refusal import (
@@ -22,23 +20,12 @@ from switchhead_lab.budget.sizes import (
     largest_that_fits,
 )
 from switchhead_lab.config.architecture import AttentionConfig, ModelConfig
-from switchhead_lab.config.sweep import (
-    FOLLOWS,
-    DeclaredModel,
-    HeadMatchedModel,
-    MoaModel,
-    Sweep,
-    SwitchHeadModel,
-)
+from switchhead_lab.config.declared import DEFAULT_SIZE, DeclaredModel
+from switchhead_lab.config.sweep import Candidate, Sweep
 from switchhead_lab.errors import MatchError
 from switchhead_lab.variants.dense_attention import DenseAttention
 from switchhead_lab.variants.dense_feedforward import DenseFeedForward
-from switchhead_lab.variants.moa import MoaAttention
-from switchhead_lab.variants.sigma_moe import SigmaMoeFeedForward
-from switchhead_lab.variants.switchhead import SwitchHeadAttention, SwitchHeadShape
-
-D_HEAD = "d_head"
-"""Label of the size that follows from the budget by default."""
+from switchhead_lab.variants.switchhead import SwitchHeadAttention
 
 
 def match_size(
@@ -81,7 +68,7 @@ def match_heads(baseline: ModelConfig, n_heads: int) -> ModelConfig:
 
 
 def match_parameters(
-    baseline: ModelConfig, attention: AttentionConfig, size: str = D_HEAD
+    baseline: ModelConfig, attention: AttentionConfig, size: str = DEFAULT_SIZE
 ) -> ModelConfig:
     """Return the model with this attention, given the baseline's parameters.
 
@@ -107,7 +94,7 @@ def match_macs(
     baseline: ModelConfig,
     attention: AttentionConfig,
     counter: CostCounter,
-    size: str = D_HEAD,
+    size: str = DEFAULT_SIZE,
 ) -> ModelConfig:
     """Return the model with this attention, given the baseline's attention MACs.
 
@@ -161,16 +148,14 @@ def match_declared(
         MatchError: If there is none.
     """
     baseline = baseline_model(sweep)
-    model = _with_attention(baseline, _attention_of(declared))
-    free = D_HEAD if declared.d_head == FOLLOWS else declared.match_over
-    if free in model.attention.keep_parameters_over:
+    model = _with_attention(baseline, declared.attention)
+    free = declared.open_in_attention
+    if free is not None and free in model.attention.keep_parameters_over:
         model = match_parameters(baseline, model.attention, free)
-    elif model.attention.size_field(free) is not None:
+    elif free is not None:
         model = _match_attention(sweep, model.attention, free, counter)
     if declared.feedforward is not None:
-        open_values = {"n_experts": declared.feedforward.top_k, "d_expert": 1}
-        feedforward = SigmaMoeFeedForward(**(open_values | declared.feedforward.model_dump()))
-        model = model.model_copy(update={"feedforward": feedforward})
+        model = model.model_copy(update={"feedforward": declared.feedforward.complete()})
     size = _size(model, declared.match_over)
     if size.block == "feedforward":
         model = match_size(size, model, _quantity(sweep, "layer", counter), baseline)
@@ -178,20 +163,20 @@ def match_declared(
 
 
 def match_candidate(
-    sweep: Sweep, shape: SwitchHeadShape, counter: CostCounter | None = None
+    sweep: Sweep, candidate: Candidate, counter: CostCounter | None = None
 ) -> ModelConfig:
-    """Return the SwitchHead model of this shape under the sweep's matching rule.
+    """Return the SwitchHead model of a candidate under the sweep's matching rule.
 
     Args:
         sweep: The sweep.
-        shape: Heads, experts and top-k.
+        candidate: Heads, experts and top-k.
         counter: Counts MACs; by the sweep's convention if left out.
 
     Raises:
         MatchError: If there is none.
     """
-    attention = SwitchHeadAttention(**shape.model_dump(), d_head=1)
-    return _match_attention(sweep, attention, D_HEAD, counter)
+    attention = SwitchHeadAttention(**candidate.model_dump(), d_head=1)
+    return _match_attention(sweep, attention, DEFAULT_SIZE, counter)
 
 
 def _match_attention(
@@ -211,21 +196,6 @@ def _quantity(sweep: Sweep, scope: Scope, counter: CostCounter | None) -> Quanti
 
 def _counter(sweep: Sweep, counter: CostCounter | None) -> CostCounter:
     return closed_form_counter(sweep.convention) if counter is None else counter
-
-
-def _attention_of(declared: DeclaredModel) -> AttentionConfig:
-    """Return the declared attention; what follows from the budget has some possible value."""
-    given = declared.model_dump(exclude={"name", "seeds", "match_over", "feedforward"})
-    open_values = {"n_heads": 1, "d_head": 1}
-    match declared:
-        case HeadMatchedModel():
-            return DenseAttention(**(open_values | given))
-        case SwitchHeadModel(top_k=K):
-            return SwitchHeadAttention(**({"n_experts": K} | open_values | given))
-        case MoaModel(n_heads=H):
-            return MoaAttention(**({"n_experts": max(1, H)} | open_values | given))
-        case _:
-            assert_never(declared)
 
 
 def _with_attention(model: ModelConfig, attention: AttentionConfig) -> ModelConfig:

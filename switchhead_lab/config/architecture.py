@@ -5,36 +5,18 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from switchhead_lab.frozen_model import FrozenModel
-from switchhead_lab.variants.base import LayerSizes
-from switchhead_lab.variants.dense_attention import DenseAttention
-from switchhead_lab.variants.dense_feedforward import DenseFeedForward
-from switchhead_lab.variants.moa import MoaAttention
+from switchhead_lab.variants import builtin  # noqa: F401 (registers the lab's own)
+from switchhead_lab.variants.base import AttentionVariant, FeedForwardVariant, LayerSizes
 from switchhead_lab.variants.positions import PositionsConfig, TransformerXLPositions
-from switchhead_lab.variants.sigma_moe import SigmaMoeFeedForward
-from switchhead_lab.variants.switchhead import SwitchHeadAttention
+from switchhead_lab.variants.registry import any_of
 
-AttentionConfig = Annotated[
-    DenseAttention | SwitchHeadAttention | MoaAttention, Field(discriminator="kind")
-]
-FeedForwardConfig = Annotated[DenseFeedForward | SigmaMoeFeedForward, Field(discriminator="kind")]
+AttentionConfig = Annotated[AttentionVariant, any_of("attention")]
+FeedForwardConfig = Annotated[FeedForwardVariant, any_of("feedforward")]
 Direction = Literal["causal", "bidirectional"]
 
 
-def require_memory_possible(direction: Direction, context_multiple: int) -> None:
-    """Refuse memory of earlier chunks in a model that also looks ahead.
-
-    Raises:
-        ValueError: If there is memory and the direction is not causal.
-    """
-    if direction == "bidirectional" and context_multiple > 1:
-        raise ValueError(
-            f'context_multiple={context_multiple} but direction="bidirectional": memory of earlier '
-            "chunks exists for causal models only; use context_multiple=1"
-        )
-
-
-class ModelConfig(FrozenModel):
-    """A Transformer without its vocabulary and outputs, which belong to data and objective."""
+class ModelSizes(FrozenModel):
+    """What all models of a sweep share of their architecture."""
 
     d_model: int = Field(ge=2, multiple_of=2)
     """Residual width; even, because the position table pairs sines with cosines."""
@@ -49,14 +31,14 @@ class ModelConfig(FrozenModel):
     causal, so identities do not depend on it."""
     positions: PositionsConfig = TransformerXLPositions()
     """Position encoding."""
-    attention: AttentionConfig
-    """Attention variant."""
-    feedforward: FeedForwardConfig
-    """Feed-forward variant."""
 
     @model_validator(mode="after")
     def _memory_is_possible(self) -> Self:
-        require_memory_possible(self.direction, self.context_multiple)
+        if self.direction == "bidirectional" and self.context_multiple > 1:
+            raise ValueError(
+                f'context_multiple={self.context_multiple} but direction="bidirectional": memory '
+                "of earlier chunks exists for causal models only; use context_multiple=1"
+            )
         return self
 
     @property
@@ -68,3 +50,12 @@ class ModelConfig(FrozenModel):
     def layer(self) -> LayerSizes:
         """What the parameters and costs of a block depend on besides its own fields."""
         return LayerSizes(self.d_model, self.seq_len, self.context_multiple, self.positions)
+
+
+class ModelConfig(ModelSizes):
+    """A Transformer without its vocabulary and outputs, which belong to data and objective."""
+
+    attention: AttentionConfig
+    """Attention variant."""
+    feedforward: FeedForwardConfig
+    """Feed-forward variant."""

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, Union
 
 from pydantic import BaseModel
 
+from switchhead_lab.variants.registry import OneOf
+
 _UNIONS = (Union, types.UnionType)
 
 
@@ -45,7 +47,11 @@ def takes_text(schema: type[BaseModel], keys: Sequence[str]) -> bool:
 
 
 def _annotations(candidates: Iterable[type[BaseModel]], name: Any) -> list[Any]:
-    return [c.model_fields[name].annotation for c in candidates if name in c.model_fields]
+    fields = [c.model_fields[name] for c in candidates if name in c.model_fields]
+    return [
+        Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+        for field in fields
+    ]
 
 
 def _is_text(annotation: Any) -> bool:
@@ -62,6 +68,10 @@ def _is_text(annotation: Any) -> bool:
 def _classes_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
+    if typing.get_origin(annotation) is Annotated:
+        registered = [part for part in annotation.__metadata__ if isinstance(part, OneOf)]
+        if registered:
+            return list(registered[0].classes().values())
     if typing.get_origin(annotation) in (*_UNIONS, Annotated, list):
         return [c for part in typing.get_args(annotation) for c in _classes_in(part)]
     return []

@@ -5,12 +5,13 @@ replace those of the base, so sizes differ only in what they name. `extends` sta
 another.
 """
 
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from switchhead_lab.config.architecture import Direction, require_memory_possible
+from switchhead_lab.config.architecture import ModelSizes
 from switchhead_lab.config.data import DataConfig
+from switchhead_lab.config.declared import DeclaredModel, Seeds, declared_models
 from switchhead_lab.config.names import ModelName
 from switchhead_lab.config.objective import (
     LanguageModelling,
@@ -21,47 +22,17 @@ from switchhead_lab.config.objective import (
 from switchhead_lab.config.schema import TrainingConfig
 from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.variants.base import require_top_k_within_experts
-from switchhead_lab.variants.moa import MoaShape
-from switchhead_lab.variants.positions import PositionsConfig, TransformerXLPositions
-from switchhead_lab.variants.sigma_moe import SigmaMoeFeedForward
-from switchhead_lab.variants.switchhead import SwitchHeadOptions, SwitchHeadShape
+from switchhead_lab.variants.registry import OneOf
 
-Seeds = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)]
 Convention = Literal["equations", "published"]
 Choices = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
-AttentionDimension = Literal["d_head", "n_heads", "n_experts"]
-# "n_experts" alone is attention's.
-SigmaMoeDimension = Literal["d_expert", "feedforward.n_experts"]
-FeedForwardDimension = Literal["d_ff", SigmaMoeDimension]
-FreeDimension = Literal[AttentionDimension, FeedForwardDimension]
-SIGMA_MOE_DIMENSIONS: tuple[SigmaMoeDimension, ...] = get_args(SigmaMoeDimension)
-FOLLOWS = 0
-"""Stands for a dimension that follows from the budget; no dimension can be given as 0."""
-Dimension = Annotated[int, Field(ge=1, exclude_if=lambda value: value == FOLLOWS)]
 
 
-class Frame(FrozenModel):
+class SharedArchitecture(ModelSizes):
     """What all models of a sweep share besides data and training."""
 
-    d_model: int = Field(ge=2, multiple_of=2)
-    """Residual width; even, because the position table pairs sines with cosines."""
-    n_layers: int = Field(ge=1)
-    """Transformer blocks."""
-    seq_len: int = Field(ge=2)
-    """Length of the active chunk in tokens (the paper's T)."""
-    context_multiple: int = Field(default=2, ge=1, le=16)
-    """Chunks of context including the active one (the paper's C); 1 means no memory."""
-    direction: Direction = Field(default="causal", exclude_if=lambda value: value == "causal")
-    """Which positions a token sees; absent where causal, as in the model's configuration."""
-    positions: PositionsConfig = TransformerXLPositions()
-    """Position encoding."""
     p_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Dropout probability on the hidden feed-forward activations."""
-
-    @model_validator(mode="after")
-    def _memory_is_possible(self) -> Self:
-        require_memory_possible(self.direction, self.context_multiple)
-        return self
 
 
 class Baseline(FrozenModel):
@@ -79,129 +50,6 @@ class Baseline(FrozenModel):
     """One run per seed."""
 
 
-class SigmaMoeModel(SigmaMoeFeedForward):
-    """Sigma-MoE; its experts or their width may follow from the baseline's budget."""
-
-    n_experts: Dimension = FOLLOWS
-    """Experts; left out where they follow."""
-    d_expert: Dimension = FOLLOWS
-    """Hidden width of each expert; left out where it follows."""
-
-    @model_validator(mode="after")
-    def _top_k_within_experts(self) -> Self:
-        if self.n_experts != FOLLOWS:
-            require_top_k_within_experts(self.top_k, self.n_experts)
-        return self
-
-
-class _Declared(FrozenModel):
-    """What every declared model has.
-
-    Every dimension is given but the one that `match_over` names. Two things follow besides it: d_ff
-    of a dense feed-forward, which takes what attention leaves of the parameters, and d_head where a
-    sigma-MoE is matched and d_head was left out (attention is then matched first).
-    """
-
-    name: ModelName
-    """Name in tables and run names."""
-    seeds: Seeds = [0]
-    """One run per seed."""
-    match_over: FreeDimension = Field(
-        default="d_head", exclude_if=lambda dimension: dimension == "d_head"
-    )
-    """The dimension that follows from the baseline's budget. Those of attention meet attention's
-    budget; those of the feed-forward meet that of attention and feed-forward together."""
-    d_head: Dimension = FOLLOWS
-    """Width of each head; left out where it follows."""
-    feedforward: SigmaMoeModel | None = None
-    """Sigma-MoE in place of the dense feed-forward; leave out to keep that, matched."""
-
-    @model_validator(mode="after")
-    def _one_dimension_follows(self) -> Self:
-        free = self.match_over
-        if free == "d_ff" and self.feedforward is not None:
-            raise ValueError(
-                'match_over="d_ff" but the feed-forward is a sigma-MoE, which has no d_ff; use '
-                '"d_expert" or "feedforward.n_experts"'
-            )
-        if free in SIGMA_MOE_DIMENSIONS and self.feedforward is None:
-            raise ValueError(
-                f'match_over="{free}" but no sigma-MoE is declared; add feedforward, or use "d_ff"'
-            )
-        for name, value in self._dimensions().items():
-            if name == free and value != FOLLOWS:
-                raise ValueError(
-                    f'{name}={value} but match_over="{free}": {name} follows from the budget; '
-                    "leave it out, or name another dimension in match_over"
-                )
-            is_matched_first = name == "d_head" and free in SIGMA_MOE_DIMENSIONS
-            if name != free and value == FOLLOWS and not is_matched_first:
-                raise ValueError(
-                    f'{name} is missing: with match_over="{free}" only {free} follows from the '
-                    f"budget; add {name}"
-                )
-        return self
-
-    def _dimensions(self) -> dict[str, int]:
-        """Return the dimensions that the model has, by their name in `match_over`."""
-        names = [name for name in ("d_head", "n_heads", "n_experts") if hasattr(self, name)]
-        found: dict[str, int] = {name: getattr(self, name) for name in names}
-        if self.feedforward is not None:
-            found["feedforward.n_experts"] = self.feedforward.n_experts
-            found["d_expert"] = self.feedforward.d_expert
-        return found
-
-
-class HeadMatchedModel(_Declared):
-    """Dense attention, by default head-matched: with these heads and the baseline's parameters."""
-
-    kind: Literal["dense"] = "dense"
-    match_over: Literal["d_head", "n_heads", FeedForwardDimension] = Field(
-        default="d_head", exclude_if=lambda dimension: dimension == "d_head"
-    )
-    """The dimension that follows; over d_head parameters are kept, whatever the sweep matches."""
-    n_heads: Dimension = FOLLOWS
-    """Attention heads; left out where they follow."""
-
-
-class SwitchHeadModel(_Declared, SwitchHeadShape, SwitchHeadOptions):
-    """SwitchHead; d_head (and d_ff, by the rule) follow from the baseline's budget by default."""
-
-    kind: Literal["switchhead"] = "switchhead"
-    n_heads: Dimension = FOLLOWS
-    """Attention heads (the paper's H); left out where they follow."""
-    n_experts: Dimension = FOLLOWS
-    """Experts of each head's projections (the paper's E); left out where they follow."""
-
-    @model_validator(mode="after")
-    def _top_k_within_experts(self) -> Self:
-        if self.n_experts != FOLLOWS:
-            require_top_k_within_experts(self.top_k, self.n_experts)
-        return self
-
-
-class MoaModel(_Declared, MoaShape):
-    """Mixture of Attention Heads; d_head (and d_ff, by the rule) follow by default."""
-
-    kind: Literal["moa"] = "moa"
-    n_heads: Dimension = FOLLOWS
-    """Heads that each token picks (the paper's H); left out where they follow."""
-    n_experts: Dimension = FOLLOWS
-    """Heads to pick from (the paper's E); left out where they follow."""
-
-    @model_validator(mode="after")
-    def _heads_within_experts(self) -> Self:
-        if self.n_experts != FOLLOWS:
-            # Callable, though pydantic's types say otherwise.
-            super()._heads_within_experts()  # type: ignore[operator]
-        return self
-
-
-DeclaredModel = Annotated[
-    HeadMatchedModel | SwitchHeadModel | MoaModel, Field(discriminator="kind")
-]
-
-
 class SearchSpace(FrozenModel):
     """Values Optuna may choose from."""
 
@@ -213,6 +61,22 @@ class SearchSpace(FrozenModel):
     """Experts chosen per token, head and side."""
 
 
+class Candidate(FrozenModel):
+    """Heads, experts and top-k of a SwitchHead model whose width follows from the budget."""
+
+    n_heads: int = Field(ge=1)
+    """Attention heads (the paper's H)."""
+    n_experts: int = Field(ge=1)
+    """Experts of each head's value and output projections (the paper's E)."""
+    top_k: int = Field(ge=1)
+    """Experts chosen per token, head and side (the paper's k)."""
+
+    @model_validator(mode="after")
+    def _top_k_within_experts(self) -> Self:
+        require_top_k_within_experts(self.top_k, self.n_experts)
+        return self
+
+
 class Study(FrozenModel):
     """An Optuna study over SwitchHead's shape; its objective is the validation perplexity."""
 
@@ -220,7 +84,7 @@ class Study(FrozenModel):
     """Name in tables and run names."""
     space: SearchSpace
     """Values to choose from; combinations that cannot be matched are told apart before training."""
-    first: list[SwitchHeadShape] = []
+    first: list[Candidate] = []
     """Candidates to try before the sampler's own, in this order."""
     n_trials: int = Field(ge=1)
     """Distinct candidates to train, pruned ones included."""
@@ -291,13 +155,13 @@ class Sweep(FrozenModel):
     """What is learned; absent where it is language modelling."""
     data: DataConfig
     """Text and tokenizer, or generated examples."""
-    model: Frame
+    model: SharedArchitecture
     """Shared architecture."""
     training: TrainingConfig
     """Shared optimisation."""
     baseline: Baseline
     """The dense baseline."""
-    models: list[DeclaredModel] = []
+    models: list[Annotated[DeclaredModel, OneOf(declared_models)]] = []
     """Further declared models."""
     study: Study | None = None
     """Search over SwitchHead shapes; leave out for a sweep of declared models only."""

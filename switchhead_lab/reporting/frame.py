@@ -9,7 +9,8 @@ from switchhead_lab.budget.costs import attention_macs, attention_memory_floats
 from switchhead_lab.budget.matching import baseline_model, match_declared
 from switchhead_lab.budget.parameters import count_parameters
 from switchhead_lab.config.architecture import ModelConfig
-from switchhead_lab.config.sweep import DeclaredModel, HeadMatchedModel, Sweep
+from switchhead_lab.config.declared import DeclaredModel
+from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import LabError, MatchError
 from switchhead_lab.reporting.quality import Quality, Quantity, quality_of, read_quantity
 from switchhead_lab.reporting.statistics import MISSING, Statistics
@@ -230,7 +231,7 @@ def _declared_models(sweep: Sweep) -> Iterator[_Declared]:
     baseline = sweep.baseline
     yield _Declared(baseline.name, "baseline", True, baseline.seeds, baseline_model(sweep))
     for model in sweep.models:
-        is_dense = isinstance(model, HeadMatchedModel)
+        is_dense = model.attention.experts is None
         yield _Declared(model.name, "declared", is_dense, model.seeds, _matched(sweep, model))
     if sweep.study is not None:
         yield _Declared(sweep.study.name, "best", False, sweep.study.seeds)

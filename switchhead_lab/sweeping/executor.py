@@ -30,6 +30,7 @@ from switchhead_lab.sweeping.plan import (
     candidate_variants,
     declared_variants,
     run_config,
+    shape_of_candidate,
 )
 from switchhead_lab.sweeping.study import Proposal, SearchStudy, open_study, study_name
 from switchhead_lab.tracking.atomic import make_directory
@@ -138,9 +139,10 @@ class _SweepRun:
 
         def untried(tried: set[Shape]) -> Shape | None:
             feasible = (
-                (a.n_heads, a.n_experts, a.top_k)
-                for v in candidate_variants(self._sweep, config)
-                if isinstance(v, Variant) and (a := v.model.attention).kind == "switchhead"
+                shape
+                for variant in candidate_variants(self._sweep, config)
+                if isinstance(variant, Variant)
+                and (shape := shape_of_candidate(variant)) is not None
             )
             return next((shape for shape in feasible if shape not in tried), None)
 

@@ -3,14 +3,14 @@
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import Any
 
 from switchhead_lab.budget.counter import CostCounter, closed_form_counter
 from switchhead_lab.budget.matching import baseline_model
 from switchhead_lab.budget.parameters import count_parameters
 from switchhead_lab.budget.residual import Difference
 from switchhead_lab.config.schema import RunConfig
-from switchhead_lab.config.sweep import FeedForwardDimension, Study, Sweep
+from switchhead_lab.config.sweep import Study, Sweep
 from switchhead_lab.sweeping.estimate import (
     Speed,
     Speeds,
@@ -69,7 +69,7 @@ def match_cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
         "MACs",
         "difference",
     ]
-    shows_layer = any(row.get("matched_over") in get_args(FeedForwardDimension) for row in rows)
+    shows_layer = any(row.get("matched_by") == "layer" for row in rows)
     columns += ["layer", "difference"] if shows_layer else ["memory", "x dense"]
     return columns, [_cells(row, shows_layer=shows_layer) for row in rows]
 
@@ -182,6 +182,7 @@ def _variant_row(sweep: Sweep, variant: Variant, counter: CostCounter) -> Row:
         "feedforward_n_experts": sparse.n_experts if sparse else None,
         "d_expert": sparse.width if sparse else None,
         "matched_over": variant.matched_over,
+        "matched_by": variant.matched_by,
         "parameters": count_parameters(model, sweep.vocab_size, sweep.n_outputs).total,
         **_difference("parameters", residual.parameters),
         "convention": counter.convention,

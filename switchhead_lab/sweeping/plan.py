@@ -8,14 +8,15 @@ from pydantic import ValidationError
 
 from switchhead_lab.budget.counter import CostCounter, closed_form_counter
 from switchhead_lab.budget.matching import baseline_model, match_candidate, match_declared
+from switchhead_lab.budget.quantity import Scope
 from switchhead_lab.budget.residual import MatchResidual, match_residual
 from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.config.files import near_miss
 from switchhead_lab.config.schema import RunConfig
-from switchhead_lab.config.sweep import FreeDimension, Study, Sweep
+from switchhead_lab.config.sweep import Candidate, Study, Sweep
 from switchhead_lab.errors import ConfigError, MatchError
 from switchhead_lab.tracking.sweep_record import Role
-from switchhead_lab.variants.switchhead import SwitchHeadAttention, SwitchHeadShape
+from switchhead_lab.variants.switchhead import SwitchHeadAttention
 
 Shape = tuple[int, int, int]
 """n_heads, n_experts, top_k: what tells candidates of one study apart."""
@@ -31,7 +32,7 @@ class Variant:
         model: Resolved architecture.
         seeds: One run per seed.
         residual: What it has more or less than the baseline.
-        matched_over: The dimension that followed from the budget; None for the baseline.
+        matched_over: The size that followed from the budget; None for the baseline.
     """
 
     name: str
@@ -39,7 +40,15 @@ class Variant:
     model: ModelConfig
     seeds: tuple[int, ...]
     residual: MatchResidual
-    matched_over: FreeDimension | None
+    matched_over: str | None
+
+    @property
+    def matched_by(self) -> Scope | None:
+        """What meets the baseline's budget: attention, or the layer; None for the baseline."""
+        if self.matched_over is None:
+            return None
+        in_attention = self.model.attention.size_field(self.matched_over) is not None
+        return "attention" if in_attention else "layer"
 
     @property
     def title(self) -> str:
@@ -93,7 +102,7 @@ def candidate_variant(
     """Return the matched model of one combination of the search space, or why there is none."""
     n_heads, n_experts, top_k = shape
     try:
-        candidate = SwitchHeadShape(n_heads=n_heads, n_experts=n_experts, top_k=top_k)
+        candidate = Candidate(n_heads=n_heads, n_experts=n_experts, top_k=top_k)
         model = match_candidate(sweep, candidate, counter)
     except ValidationError as error:
         return Infeasible(shape, str(error.errors()[0]["ctx"]["error"]))
@@ -163,6 +172,14 @@ def run_config(sweep: Sweep, model: ModelConfig, seed: int) -> RunConfig:
         model=model,
         training=sweep.training,
     )
+
+
+def shape_of_candidate(variant: Variant) -> Shape | None:
+    """Return the shape of a study's candidate; None for other models."""
+    attention = variant.model.attention
+    if not isinstance(attention, SwitchHeadAttention):
+        return None
+    return attention.n_heads, attention.n_experts, attention.top_k
 
 
 def shape_of(params: Mapping[str, int]) -> Shape:

@@ -11,8 +11,10 @@ from switchhead_lab.variants.base import (
     LayerSizes,
     SizeField,
 )
+from switchhead_lab.variants.registry import register
 
 
+@register
 class DenseAttention(AttentionVariant):
     """Multi-head attention in which every head has one query, key, value and output projection."""
 

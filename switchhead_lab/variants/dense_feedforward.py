@@ -5,8 +5,10 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from switchhead_lab.variants.base import Cost, FeedForwardVariant, LayerSizes, SizeField
+from switchhead_lab.variants.registry import register
 
 
+@register
 class DenseFeedForward(FeedForwardVariant):
     """Two-layer feed-forward block with ReLU and biases."""
 

@@ -5,7 +5,6 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.variants.base import (
     AttentionVariant,
     Cost,
@@ -14,38 +13,14 @@ from switchhead_lab.variants.base import (
     LayerSizes,
     SizeField,
 )
+from switchhead_lab.variants.registry import register
 
 # The paper's tables price the gating like that of two chosen experts.
 _PUBLISHED_K = 2
 
 
-class MoaShape(FrozenModel):
-    """Heads, experts and options of a Mixture of Attention Heads, its width left open."""
-
-    n_heads: int = Field(ge=1)
-    """Heads that each token picks (the paper's H)."""
-    n_experts: int = Field(ge=1)
-    """Heads to pick from: query and output projections (the paper's E)."""
-    gate: Gate = "softmax"
-    """Weights of the picked heads: softmax over the picked (official), or sigmoid of each."""
-    cv_coefficient: float = Field(default=0.0, ge=0.0)
-    """Weight of the squared coefficient of variation of the experts' importance."""
-    switch_coefficient: float = Field(default=0.0, ge=0.0)
-    """Weight of the switch loss: fraction of tokens times mean probability, per expert."""
-    z_coefficient: float = Field(default=0.0, ge=0.0)
-    """Weight of the router z-loss: mean squared log-sum-exp of the router logits."""
-
-    @model_validator(mode="after")
-    def _heads_within_experts(self) -> Self:
-        if self.n_heads > self.n_experts:
-            raise ValueError(
-                f"n_heads={self.n_heads} but n_experts={self.n_experts}; "
-                f"a token can pick 1..{self.n_experts} heads"
-            )
-        return self
-
-
-class MoaAttention(AttentionVariant, MoaShape):
+@register
+class MoaAttention(AttentionVariant):
     """Mixture of Attention Heads: each token picks heads; key and value projection are shared."""
 
     family: ClassVar[str] = "MoA"
@@ -58,8 +33,29 @@ class MoaAttention(AttentionVariant, MoaShape):
     module: ClassVar[str] = "switchhead_lab.model.attention.moa:MoaMultiHeadAttention"
 
     kind: Literal["moa"] = "moa"
+    n_heads: int = Field(ge=1)
+    """Heads that each token picks (the paper's H)."""
+    n_experts: int = Field(ge=1)
+    """Heads to pick from: query and output projections (the paper's E)."""
+    gate: Gate = "softmax"
+    """Weights of the picked heads: softmax over the picked (official), or sigmoid of each."""
+    cv_coefficient: float = Field(default=0.0, ge=0.0)
+    """Weight of the squared coefficient of variation of the experts' importance."""
+    switch_coefficient: float = Field(default=0.0, ge=0.0)
+    """Weight of the switch loss: fraction of tokens times mean probability, per expert."""
+    z_coefficient: float = Field(default=0.0, ge=0.0)
+    """Weight of the router z-loss: mean squared log-sum-exp of the router logits."""
     d_head: int = Field(ge=1)
     """Width of each head."""
+
+    @model_validator(mode="after")
+    def _heads_within_experts(self) -> Self:
+        if self.n_heads > self.n_experts:
+            raise ValueError(
+                f"n_heads={self.n_heads} but n_experts={self.n_experts}; "
+                f"a token can pick 1..{self.n_experts} heads"
+            )
+        return self
 
     def parameter_parts(self, layer: LayerSizes) -> dict[str, int]:
         """Count the parameters of one layer by their name in the module."""

@@ -13,8 +13,10 @@ from switchhead_lab.variants.base import (
     SizeField,
     require_top_k_within_experts,
 )
+from switchhead_lab.variants.registry import register
 
 
+@register
 class SigmaMoeFeedForward(FeedForwardVariant):
     """Sigma-MoE: feed-forward experts weighted by a sigmoid, K per token."""
 

@@ -5,7 +5,6 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.variants.base import (
     PROJECTION_NAMES,
     AttentionVariant,
@@ -16,6 +15,7 @@ from switchhead_lab.variants.base import (
     SizeField,
     require_top_k_within_experts,
 )
+from switchhead_lab.variants.registry import register
 
 ExpertProjection = Literal["v", "k", "q", "o"]
 # Routed by the key position (source) or by the query position (destination).
@@ -23,25 +23,29 @@ SOURCE_PROJECTIONS = ("v", "k")
 DESTINATION_PROJECTIONS = ("q", "o")
 
 
-class SwitchHeadShape(FrozenModel):
-    """Heads, experts and top-k of a SwitchHead attention, its width left open."""
+@register
+class SwitchHeadAttention(AttentionVariant):
+    """SwitchHead: projections with experts, one attention map per head."""
 
+    family: ClassVar[str] = "SwitchHead"
+    sizes: ClassVar[tuple[SizeField, ...]] = (
+        SizeField("n_heads"),
+        SizeField("n_experts", smallest="top_k"),
+        SizeField("top_k", largest="n_experts", is_matchable=False),
+        SizeField("d_head", step=4, smallest=4),
+    )
+    conventions: ClassVar[tuple[str, ...]] = ("equations", "published")
+    module: ClassVar[str] = "switchhead_lab.model.attention.switchhead:SwitchHeadMultiHeadAttention"
+
+    kind: Literal["switchhead"] = "switchhead"
     n_heads: int = Field(ge=1)
     """Attention heads (the paper's H)."""
     n_experts: int = Field(ge=1)
     """Experts of each head's value and output projections (the paper's E)."""
     top_k: int = Field(ge=1)
     """Experts chosen per token, head and side (the paper's k)."""
-
-    @model_validator(mode="after")
-    def _top_k_within_experts(self) -> Self:
-        require_top_k_within_experts(self.top_k, self.n_experts)
-        return self
-
-
-class SwitchHeadOptions(FrozenModel):
-    """What SwitchHead leaves open besides its shape; each is a table of the paper."""
-
+    d_head: int = Field(ge=1)
+    """Width of each head."""
     expert_projections: list[ExpertProjection] = Field(default=["v", "o"], min_length=1)
     """Which of value, key, query and output projections have experts (the paper's Table 6)."""
     shared_selection: bool = False
@@ -50,6 +54,11 @@ class SwitchHeadOptions(FrozenModel):
     """Weights of the chosen experts: sigmoid of each, or softmax over the chosen."""
     p_expert_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Probability with which an expert is left out of a token's choice in training."""
+
+    @model_validator(mode="after")
+    def _top_k_within_experts(self) -> Self:
+        require_top_k_within_experts(self.top_k, self.n_experts)
+        return self
 
     @model_validator(mode="after")
     def _projections_make_sense(self) -> Self:
@@ -75,24 +84,6 @@ class SwitchHeadOptions(FrozenModel):
     def n_routers(self) -> int:
         """Routers per layer: one per routed side, or one for both."""
         return 1 if self.shared_selection else self.n_routed_sides
-
-
-class SwitchHeadAttention(AttentionVariant, SwitchHeadShape, SwitchHeadOptions):
-    """SwitchHead: projections with experts, one attention map per head."""
-
-    family: ClassVar[str] = "SwitchHead"
-    sizes: ClassVar[tuple[SizeField, ...]] = (
-        SizeField("n_heads"),
-        SizeField("n_experts", smallest="top_k"),
-        SizeField("top_k", largest="n_experts", is_matchable=False),
-        SizeField("d_head", step=4, smallest=4),
-    )
-    conventions: ClassVar[tuple[str, ...]] = ("equations", "published")
-    module: ClassVar[str] = "switchhead_lab.model.attention.switchhead:SwitchHeadMultiHeadAttention"
-
-    kind: Literal["switchhead"] = "switchhead"
-    d_head: int = Field(ge=1)
-    """Width of each head."""
 
     def parameter_parts(self, layer: LayerSizes) -> dict[str, int]:
         """Count the parameters of one layer by their name in the module."""

@@ -155,7 +155,7 @@ def test_a_counter_given_replaces_the_sweeps_convention() -> None:
         (
             {**HEADS, "d_head": 76},
             'd_head=76 but match_over="d_head": d_head follows from the budget; leave it out, or '
-            "name another dimension in match_over",
+            "name another size in match_over",
         ),
         (
             {**HEADS, "d_head": 76, "match_over": "n_experts"},
@@ -174,11 +174,13 @@ def test_a_counter_given_replaces_the_sweeps_convention() -> None:
         ({**HEADS, "match_over": "d_ff"}, 'd_head is missing: with match_over="d_ff"'),
         (
             {**HEADS, "match_over": "d_ff", "d_head": 76, "feedforward": MOE},
-            'match_over="d_ff" but the feed-forward is a sigma-MoE',
+            'match_over="d_ff" but the model has no d_ff: its attention is switchhead, its '
+            "feed-forward sigma_moe; use n_heads, n_experts, d_head, feedforward.n_experts or "
+            "d_expert",
         ),
         (
             {**HEADS, "match_over": "d_expert"},
-            'match_over="d_expert" but no sigma-MoE is declared',
+            'match_over="d_expert" but the model has no d_expert',
         ),
         (
             {**HEADS, "match_over": "d_expert", "feedforward": MOE},
@@ -188,12 +190,20 @@ def test_a_counter_given_replaces_the_sweeps_convention() -> None:
             {**HEADS, "feedforward": without(MOE, "n_experts")},
             'feedforward.n_experts is missing: with match_over="d_head"',
         ),
-        ({**HEADS, "match_over": "d_model"}, "match_over = 'd_model': input should be 'd_head'"),
+        ({**HEADS, "match_over": "d_model"}, 'match_over="d_model" but the model has no d_model'),
         (
             {"kind": "dense", "n_heads": 2, "match_over": "n_experts"},
-            "match_over = 'n_experts': input should be 'd_head', 'n_heads'",
+            'match_over="n_experts" but the model has no n_experts: its attention is dense, its '
+            "feed-forward dense; use n_heads, d_head or d_ff",
         ),
         ({"kind": "dense", "n_heads": 2, "n_experts": 4}, 'unknown key "models.0.n_experts"'),
+        ({**HEADS, "top_k": 6}, "models.0: top_k=6 but n_experts=5; use a top_k in 1..5"),
+        ({"kind": "moa", "n_heads": 9, "n_experts": 3}, "models.0: n_heads=9 but n_experts=3; a"),
+        (
+            {**HEADS, "feedforward": {**MOE, "top_k": 17}},
+            "models.0.feedforward: top_k=17 but n_experts=16; use a top_k in 1..16",
+        ),
+        ({**HEADS, "feedforward": {**MOE, "width": 3}}, 'unknown key "models.0.feedforward.width"'),
         ({"kind": "dense"}, 'n_heads is missing: with match_over="d_head"'),
         ({**HEADS, "n_heads": 0}, "models.0.n_heads = 0: input should be greater"),
         ({**HEADS, "d_head": 0}, "models.0.d_head = 0: input should be greater"),

@@ -11,7 +11,7 @@ from switchhead_lab.budget.matching import baseline_model, match_candidate, matc
 from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.config.identity import identity
 from switchhead_lab.config.schema import RunConfig
-from switchhead_lab.config.sweep import HeadMatchedModel, Sweep
+from switchhead_lab.config.sweep import Candidate, Sweep
 from switchhead_lab.tracking.record import RunLabels, RunResult, RunState
 from switchhead_lab.tracking.run_dir import RunDir
 from switchhead_lab.tracking.sweep_record import (
@@ -21,7 +21,6 @@ from switchhead_lab.tracking.sweep_record import (
     SweepRecord,
     write_sweep_record,
 )
-from switchhead_lab.variants.switchhead import SwitchHeadShape
 
 SWEEP: dict[str, Any] = {
     "name": "mini",
@@ -159,11 +158,10 @@ class RecordWriter:
 
     def head_matched(self) -> ModelConfig:
         model = self.sweep.models[0]
-        assert isinstance(model, HeadMatchedModel)
         return match_heads(self.dense(), model.n_heads)
 
     def switchhead(self, n_heads: int, n_experts: int, top_k: int) -> ModelConfig:
-        candidate = SwitchHeadShape(n_heads=n_heads, n_experts=n_experts, top_k=top_k)
+        candidate = Candidate(n_heads=n_heads, n_experts=n_experts, top_k=top_k)
         return match_candidate(self.sweep, candidate)
 
     def fill_models(self) -> None:

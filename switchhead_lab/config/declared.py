@@ -1,0 +1,179 @@
+"""Models as a sweep declares them: partial variants, whose open sizes follow from the budget.
+
+The classes are made from the registered variants, so that a variant's fields are written once.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import Field, ValidationError, create_model, model_validator
+from pydantic.fields import FieldInfo
+
+from switchhead_lab.config.names import ModelName
+from switchhead_lab.frozen_model import FrozenModel
+from switchhead_lab.variants import builtin  # noqa: F401 (registers the lab's own)
+from switchhead_lab.variants.base import (
+    AttentionVariant,
+    SizeField,
+    Variant,
+)
+from switchhead_lab.variants.dense_feedforward import DenseFeedForward
+from switchhead_lab.variants.registry import OneOf, variants_of
+
+Seeds = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)]
+DEFAULT_SIZE = "d_head"
+"""Label of the size that follows from the budget where `match_over` is left out."""
+
+
+class PartialVariant(FrozenModel):
+    """A variant of which a size may be left out, because it follows from the budget."""
+
+    variant: ClassVar[type[Variant]]
+
+    kind: str
+    """Kind of the variant."""
+
+    def sizes(self) -> Iterator[tuple[str, SizeField, int | None]]:
+        """Yield the sizes that a budget may set: label, field, and value or None."""
+        for field in self.variant.sizes:
+            if field.is_matchable:
+                yield field.label or field.name, field, getattr(self, field.name)
+
+    def complete(self) -> Variant:
+        """Return the variant with some possible value of every open size.
+
+        Raises:
+            ValueError: If the given fields contradict each other.
+        """
+        given = {
+            name: getattr(self, name)
+            for name in self.variant.model_fields
+            if getattr(self, name) is not None
+        }
+        # A bound that is another size comes after that size.
+        for field in sorted(self.variant.sizes, key=lambda f: isinstance(f.smallest, str)):
+            if field.name not in given:
+                smallest = field.smallest
+                given[field.name] = smallest if isinstance(smallest, int) else given[smallest]
+        try:
+            return self.variant.model_validate(given)
+        except (
+            ValidationError
+        ) as error:  # each field was checked before; this is a check of several
+            raise ValueError(str(error.errors()[0]["ctx"]["error"])) from None
+
+
+@cache
+def _partial(variant: type[Variant], base: Any) -> Any:
+    """Make the class of partial variants: its matchable sizes may be left out."""
+    fields: dict[str, Any] = {}
+    for name, field in variant.model_fields.items():
+        size = variant.size_field(name)
+        may_follow = size is not None and size.is_matchable
+        fields[name] = _optional(field) if may_follow else (field.annotation, field)
+    made = create_model(
+        f"Partial{variant.__name__}", __base__=base, __doc__=variant.__doc__, **fields
+    )
+    setattr(made, "variant", variant)  # noqa: B010 (mypy cannot know)
+    return made
+
+
+def _optional(field: FieldInfo) -> tuple[Any, FieldInfo]:
+    annotation: Any = Annotated[field.annotation, *field.metadata]
+    return (
+        annotation | None,
+        FieldInfo(
+            default=None, exclude_if=lambda value: value is None, description=field.description
+        ),
+    )
+
+
+class PartialFeedForward(PartialVariant):
+    """A feed-forward block of which a size may follow from the budget."""
+
+    @model_validator(mode="after")
+    def _fields_agree(self) -> Self:
+        self.complete()
+        return self
+
+
+def partial_feedforwards() -> Mapping[str, type[PartialFeedForward]]:
+    """Return the partial classes of the feed-forward variants but the baseline's own."""
+    return {
+        kind: _partial(variant, PartialFeedForward)
+        for kind, variant in variants_of("feedforward").items()
+        if variant is not DenseFeedForward
+    }
+
+
+class DeclaredModel(PartialVariant):
+    """A declared model; subclasses have the fields of an attention variant.
+
+    Every size is given but the one that `match_over` names. Two things follow besides it: d_ff of
+    a dense feed-forward, which takes what attention leaves of the parameters, and d_head where
+    another feed-forward is matched and d_head was left out (attention is then matched first).
+    """
+
+    name: ModelName
+    """Name in tables and run names."""
+    seeds: Seeds = [0]
+    """One run per seed."""
+    match_over: str = Field(default=DEFAULT_SIZE, exclude_if=lambda label: label == DEFAULT_SIZE)
+    """The size that follows from the baseline's budget. Those of attention meet attention's budget;
+    those of the feed-forward meet that of attention and feed-forward together."""
+    feedforward: Annotated[PartialFeedForward, OneOf(partial_feedforwards)] | None = None
+    """Feed-forward in place of the dense one; leave out to keep that, matched."""
+
+    @property
+    def attention(self) -> AttentionVariant:
+        """The attention with some possible value of every open size."""
+        attention = self.complete()
+        assert isinstance(attention, AttentionVariant)
+        return attention
+
+    @property
+    def open_in_attention(self) -> str | None:
+        """Label of the size of attention that follows; None if all are given."""
+        return next((label for label, _, value in self.sizes() if value is None), None)
+
+    @model_validator(mode="after")
+    def _one_size_follows(self) -> Self:
+        free = self.match_over
+        in_attention = {label: value for label, _, value in self.sizes()}
+        in_feedforward: dict[str, int | None] = {"d_ff": None}
+        if self.feedforward is not None:
+            in_feedforward = {label: value for label, _, value in self.feedforward.sizes()}
+        known = {**in_attention, **in_feedforward}
+        if free not in known:
+            *others, last = known
+            raise ValueError(
+                f'match_over="{free}" but the model has no {free}: its attention is {self.kind}, '
+                f"its feed-forward {self.feedforward.kind if self.feedforward else 'dense'}; use "
+                f"{', '.join(others)} or {last}"
+            )
+        if known[free] is not None:
+            raise ValueError(
+                f'{free}={known[free]} but match_over="{free}": {free} follows from the budget; '
+                "leave it out, or name another size in match_over"
+            )
+        may_follow = {free}
+        if self.feedforward is None:
+            may_follow.add("d_ff")
+        elif free in in_feedforward:
+            may_follow.add(DEFAULT_SIZE)
+        for label, value in known.items():
+            if value is None and label not in may_follow:
+                raise ValueError(
+                    f'{label} is missing: with match_over="{free}" only {free} follows from the '
+                    f"budget; add {label}"
+                )
+        self.complete()
+        return self
+
+
+def declared_models() -> Mapping[str, type[DeclaredModel]]:
+    """Return the classes of declared models by the kind of their attention."""
+    return {
+        kind: _partial(variant, DeclaredModel) for kind, variant in variants_of("attention").items()
+    }

@@ -1,0 +1,11 @@
+"""Imports the variants that come with the lab, which registers them."""
+
+from switchhead_lab.variants import (
+    dense_attention,
+    dense_feedforward,
+    moa,
+    sigma_moe,
+    switchhead,
+)
+
+__all__ = ["dense_attention", "dense_feedforward", "moa", "sigma_moe", "switchhead"]

@@ -1,0 +1,95 @@
+"""The variants there are, by block and kind."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, get_args
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from switchhead_lab.errors import ConfigError
+from switchhead_lab.frozen_model import FrozenModel
+from switchhead_lab.variants.base import (
+    AttentionVariant,
+    Block,
+    FeedForwardVariant,
+    Variant,
+)
+
+VariantT = TypeVar("VariantT", bound=Variant)
+_BASES: dict[str, Any] = {
+    "attention": AttentionVariant,
+    "feedforward": FeedForwardVariant,
+}
+_known: dict[Block, dict[str, type[Variant]]] = {"attention": {}, "feedforward": {}}
+
+
+def register(variant: type[VariantT]) -> type[VariantT]:
+    """Make a variant known under its kind; use it as a decorator.
+
+    Raises:
+        ConfigError: If the class is no variant, lacks an answer, or its kind is taken.
+    """
+    _require_variant(variant)
+    kind, known = kind_of(variant), _known[variant.block]
+    other = known.get(kind)
+    if other is not None and other.__qualname__ != variant.__qualname__:
+        raise ConfigError(
+            f'{variant.__name__}: {variant.block} of kind "{kind}" is registered already, by '
+            f"{other.__module__}.{other.__qualname__}; choose another kind"
+        )
+    known[kind] = variant
+    return variant
+
+
+def variants_of(block: Block) -> Mapping[str, type[Variant]]:
+    """Return the registered variants of a block by kind."""
+    return _known[block]
+
+
+def kind_of(variant: type[Variant]) -> str:
+    """Return the kind that a variant's configuration names."""
+    return str(get_args(variant.model_fields["kind"].annotation)[0])
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Annotation of a field that holds one of several classes, told apart by `kind`.
+
+    Attributes:
+        classes: Returns the classes by kind, whenever a schema is built.
+    """
+
+    classes: Callable[[], Mapping[str, type[FrozenModel]]]
+
+    def __get_pydantic_core_schema__(
+        self, _source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        choices = {kind: handler.generate_schema(schema) for kind, schema in self.classes().items()}
+        return core_schema.tagged_union_schema(choices, discriminator="kind")
+
+
+def any_of(block: Block) -> OneOf:
+    """Return the annotation of a field that holds any registered variant of a block."""
+    return OneOf(lambda: variants_of(block))
+
+
+def _require_variant(variant: type[Variant]) -> None:
+    base = _BASES.get(getattr(variant, "block", ""))
+    if base is None or not issubclass(variant, base):
+        raise ConfigError(
+            f"{variant.__name__}: derive it from AttentionVariant or FeedForwardVariant"
+        )
+    lacking = sorted(variant.__abstractmethods__)
+    lacking += [
+        name
+        for name in ("family", "sizes", "conventions", "module")
+        if not hasattr(variant, name) and not (name == "module" and "build" in vars(variant))
+    ]
+    if lacking:
+        raise ConfigError(f"{variant.__name__}: lacks {', '.join(lacking)}")
+    if not get_args(variant.model_fields["kind"].annotation):
+        raise ConfigError(f'{variant.__name__}: declare its kind, as in `kind: Literal["mine"]`')
+    unknown = [field.name for field in variant.sizes if field.name not in variant.model_fields]
+    if unknown:
+        raise ConfigError(f"{variant.__name__}: sizes names no field: {', '.join(unknown)}")
