@@ -28,6 +28,13 @@ def prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def drop_output() -> None:
+    """Send what is left for stdout nowhere: it cannot be written where it should go."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+
+
 def tell(text: str, style: Style = "plain") -> None:
     """Write a line to stderr; a closed pipe is ignored, so that the work goes on.
 

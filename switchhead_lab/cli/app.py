@@ -1,5 +1,6 @@
 """The `lab` application: its commands and how user errors leave it."""
 
+import errno
 import os
 import sys
 from typing import Annotated
@@ -22,11 +23,13 @@ from switchhead_lab.cli import (
 )
 from switchhead_lab.cli.masking import MaskingGroup, without_secrets
 from switchhead_lab.errors import LabError
-from switchhead_lab.terminal import prepare_streams, tell
+from switchhead_lab.terminal import drop_output, prepare_streams, tell
 from switchhead_lab.tracking.interruption import interruption
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # what typer makes of KeyboardInterrupt
+# Whatever else fails to be written is a StorageError.
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 app = typer.Typer(
     name="lab",
@@ -81,6 +84,16 @@ def main() -> None:
         app()
     except LabError as error:
         tell(f"error: {without_secrets(str(error))}", "red")
+        sys.exit(EXIT_USER_ERROR)
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        drop_output()
+        tell(
+            f"error: the output cannot be written: {os.strerror(error.errno)}; what was done is on "
+            "record, and `lab runs list` shows it",
+            "red",
+        )
         sys.exit(EXIT_USER_ERROR)
     except SystemExit as end:  # typer turns KeyboardInterrupt into this
         if end.code != EXIT_INTERRUPTED:

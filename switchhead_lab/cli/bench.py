@@ -1,11 +1,11 @@
 """`lab bench`: how fast training steps and expert products are on this machine."""
 
-import json
 from typing import Annotated
 
 import typer
 
 from switchhead_lab.cli.match import DeviceOption, SetOption, SizeOption
+from switchhead_lab.json_text import to_json
 from switchhead_lab.terminal import tell
 
 app = typer.Typer(
@@ -64,7 +64,7 @@ def step(
     bench = bench_steps(configs, host, rounds, tell)
     data = write_step_bench(workspace.reports_dir, declared, bench, host)
     if as_json:
-        typer.echo(json.dumps(data, indent=2))
+        typer.echo(to_json(data))
         return
     headings, rows = step_table(bench)
     print_table(f"{declared.name}, size {declared.size}: training step", headings, rows)
@@ -119,7 +119,7 @@ def kernels(
     bench = run_bench(plan, host.device, progress=tell)
     data = write_kernel_bench(workspace.reports_dir, bench, host)
     if as_json:
-        typer.echo(json.dumps(data, indent=2))
+        typer.echo(to_json(data))
         return
     headings, rows = kernel_table(bench)
     print_table(f"expert products on {host.description}", headings, rows, n_text_columns=5)

@@ -1,12 +1,12 @@
 """`lab budget`: parameters, MACs and memory of a configuration or of a sweep's models."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from switchhead_lab.cli.match import SetOption, SizeOption
+from switchhead_lab.json_text import to_json
 
 if TYPE_CHECKING:
     from switchhead_lab.budget.summary import BudgetSummary, LayerCosts
@@ -47,7 +47,7 @@ def budget(
             for name, summary in summaries.items()
         }
     if as_json:
-        typer.echo(json.dumps({name: s.as_data() for name, s in summaries.items()}, indent=2))
+        typer.echo(to_json({name: s.as_data() for name, s in summaries.items()}))
         return
     _print(summaries, wanted)
 

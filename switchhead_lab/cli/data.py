@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from switchhead_lab.json_text import to_json
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -144,8 +146,6 @@ def list_corpora(
 
     Example: lab data list --json
     """
-    import json
-
     from switchhead_lab.cli.tables import print_table
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.data import listing
@@ -153,7 +153,7 @@ def list_corpora(
     data_dir = find_workspace().data_dir
     rows = listing.list_corpora(data_dir)
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        typer.echo(to_json(rows))
         return
     cells = [[_cell(value) for value in row.values()] for row in rows]
     print_table(f"Corpora in {data_dir}", list(rows[0]), cells, n_text_columns=2)

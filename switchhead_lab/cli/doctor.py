@@ -1,11 +1,11 @@
 """`lab doctor`: what this machine and workspace offer."""
 
-import json
 from typing import Annotated
 
 import typer
 
 from switchhead_lab.cli.match import DeviceOption
+from switchhead_lab.json_text import to_json
 
 
 def doctor(
@@ -26,7 +26,7 @@ def doctor(
 
     findings = diagnose(find_workspace().on_device(device))
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+        typer.echo(to_json([asdict(finding) for finding in findings]))
         return
     rows = [[finding.subject, finding.finding, finding.advice] for finding in findings]
     print_table("this machine and workspace", ["", "", "advice"], rows, n_text_columns=3)

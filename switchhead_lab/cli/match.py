@@ -1,9 +1,10 @@
 """`lab match`: every variant of a sweep with its budget resolved."""
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from switchhead_lab.json_text import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +80,7 @@ def match(
         return
     rows: list[dict[str, Any]] = match_rows(declaration, variants, counter)
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        typer.echo(to_json(rows))
         return
     columns, cells = match_cells(rows)
     title = (

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from switchhead_lab.errors import RecordError
+from switchhead_lab.json_text import to_json
 
 if TYPE_CHECKING:
     from switchhead_lab.reporting.report import Report
@@ -24,8 +25,6 @@ def report(
 
     Example: lab report matched-params --size pocket
     """
-    import json
-
     from switchhead_lab.config.sweep_files import recorded_name
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.reporting.report import write_report
@@ -36,7 +35,7 @@ def report(
     selection = select_record(workspace.runs_dir, name, size)
     written = write_report(selection, workspace.runs_dir, workspace.reports_dir)
     if as_json:
-        typer.echo(json.dumps(written.as_data(), indent=2))
+        typer.echo(to_json(written.as_data()))
     else:
         _print(written)
     if strict and written.incomplete:

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from switchhead_lab.json_text import to_json
+
 app = typer.Typer(
     help="List, show and compare runs; copy them to MLflow.\n\nExample: lab runs list",
     no_args_is_help=True,
@@ -25,7 +27,6 @@ def list_(
 
     Example: lab runs list --state failed
     """
-    import json
     from dataclasses import asdict
 
     from switchhead_lab.cli.tables import print_table
@@ -41,7 +42,7 @@ def list_(
     runs = select_runs(list_runs(runs_dir), runs_dir, sweep=name, state=state)
     summaries = [summarise_run(run) for run in runs]
     if as_json:
-        typer.echo(json.dumps([asdict(summary) for summary in summaries], indent=2))
+        typer.echo(to_json([asdict(summary) for summary in summaries]))
     elif summaries:
         rows = (summary.cells() for summary in summaries)
         print_table(f"Runs in {runs_dir}", RunSummary.COLUMNS, rows, n_text_columns=2)
@@ -57,14 +58,12 @@ def show(run: Reference, as_json: AsJson = False) -> None:
 
     Example: lab runs show 3fb2c1
     """
-    import json
-
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.tracking.record import find_run
     from switchhead_lab.tracking.run_summary import describe_run, run_as_data
 
     record = find_run(find_workspace().runs_dir, run)
-    typer.echo(json.dumps(run_as_data(record), indent=2) if as_json else describe_run(record))
+    typer.echo(to_json(run_as_data(record)) if as_json else describe_run(record))
 
 
 @app.command()

@@ -1,6 +1,5 @@
 """`lab sweep`: run, list and price sweeps."""
 
-import json
 from typing import Annotated, Any
 
 import typer
@@ -8,6 +7,7 @@ from typer.core import TyperGroup
 
 from switchhead_lab.cli.ending import end_training
 from switchhead_lab.cli.match import DeviceOption, DriftOption, SetOption, SizeOption
+from switchhead_lab.json_text import to_json
 from switchhead_lab.terminal import tell
 
 
@@ -100,7 +100,7 @@ def list_sweeps(as_json: JsonOption = False) -> None:
     speeds = measured_speeds(runs)
     overviews = list(sweep_overviews(workspace, runs, speeds))
     if as_json:
-        typer.echo(json.dumps([asdict(overview) for overview in overviews], indent=2))
+        typer.echo(to_json([asdict(overview) for overview in overviews]))
         return
     cells = (overview.cells() for overview in overviews)
     print_table("sweeps (* default size)", OVERVIEW_COLUMNS, cells, n_text_columns=4)
@@ -139,7 +139,7 @@ def show(
     speeds = measured_speeds(runs)
     details = [sweep_detail(declaration, runs, speeds) for declaration in declarations]
     if as_json:
-        typer.echo(json.dumps([detail.plain() for detail in details], indent=2))
+        typer.echo(to_json([detail.plain() for detail in details]))
         return
     for detail in details:
         name = f"{detail.sweep.name}, size {detail.sweep.size}"

@@ -4,7 +4,11 @@ SQLAlchemy is imported on use only, so that commands without a database start fa
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
 
 _SQLITE = "sqlite"
 _ENCODE = "percent-encode special characters of user name and password (@ is %40, / is %2F)"
@@ -65,19 +69,22 @@ def absolute_address(address: str, root: Path) -> str:
     path = database_path(address)
     if path is not None and url.database is not None and not url.database.startswith("file:"):
         url = url.set(database=str(root / path.expanduser()))
-    text = url.render_as_string(hide_password=False)
-    if text.startswith("sqlite:///") and "%" in text:
-        # With its driver named, MLflow does not create the folder of the undecoded path as well.
-        text = url.set(drivername="sqlite+pysqlite").render_as_string(hide_password=False)
-    return text
+    return _spell(url)
 
 
 def file_address(path: Path) -> str:
     """Return the address of a SQLite file; its path may hold any character."""
     from sqlalchemy import URL
 
-    driver = "sqlite+pysqlite" if "%" in str(path) else _SQLITE
-    return URL.create(driver, database=str(path)).render_as_string(hide_password=False)
+    return _spell(URL.create(_SQLITE, database=str(path)))
+
+
+def _spell(url: "URL") -> str:
+    text = url.render_as_string(hide_password=False)
+    if text.startswith("sqlite:///") and "%" in text:
+        # With its driver named, MLflow does not create the folder of the undecoded path as well.
+        text = url.set(drivername="sqlite+pysqlite").render_as_string(hide_password=False)
+    return text
 
 
 def database_path(address: str) -> Path | None:

@@ -8,13 +8,14 @@ from switchhead_lab.config.addresses import is_server
 
 MASK = "***"
 # Up to the last "@": passwords that should have been percent-encoded hold "@", "/", "?" and "#".
-_PASSWORD = r"(://[^\s:\"'<>]*):{any}*@"
+# One slash where a library took the address for a path.
+_PASSWORD = r"(:/{{1,2}}[^\s:\"'<>]*):{any}*@"
 _ADDRESS_PASSWORD = re.compile(_PASSWORD.format(any=r"[^\s\"'<>]"))
 _WORD_PASSWORD = re.compile(_PASSWORD.format(any=r"[\s\S]"))
 # For a tracking server a user without password is a token.
 _TOKEN = re.compile(r"(\bhttps?://)[^\s:/@?#]+@", re.IGNORECASE)
-_SECRET_NAME = r"[\w.-]*(?:pass|pwd|secret|token|key|credential|auth|signature)[\w.-]*"
-_QUERY_SECRET = re.compile(rf"([?&;]{_SECRET_NAME}=)[^&;\s\"'<>]+", re.IGNORECASE)
+_SECRET_NAME = r"(?:[\w.-]*(?:pass|pwd|secret|token|key|credential|auth|signature)[\w.-]*|sig)"
+_QUERY_SECRET = re.compile(rf"([?&;#]{_SECRET_NAME}=)[^&;\s\"'<>]+", re.IGNORECASE)
 # Shorter secrets would match parts of ordinary words; inside addresses they are masked anyway.
 _MIN_LENGTH_ELSEWHERE = 4
 
@@ -79,7 +80,7 @@ def _http_secrets(address: str) -> Iterator[str]:
     except ValueError:
         return
     yield parts.password or (parts.username or "")
-    yield from _query_secrets(parse_qsl(parts.query))
+    yield from _query_secrets([*parse_qsl(parts.query), *parse_qsl(parts.fragment)])
 
 
 def _database_secrets(address: str) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Tables as data: cells with the text to print, the number behind it and the runs behind that."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -270,6 +271,8 @@ def quality_cell(row: ModelRow, baseline: ModelRow, quality: Quality) -> Cell:
     if ours.mean is None or theirs.mean is None:
         return Cell(MISSING)
     difference = ours.mean - theirs.mean
+    if math.isnan(difference):
+        return Cell(MISSING)
     text = f"{difference:+.{quality.decimals}f}"
     return Cell(
         f"{text}{_gap(row, baseline, quality.validation)}",
@@ -292,6 +295,8 @@ def measured_ratio_cell(row: ModelRow, baseline: ModelRow, quantity: Quantity) -
     if is_time and len(row.devices() | baseline.devices()) > 1:
         return Cell(MISSING)
     ratio = ours.mean / theirs.mean
+    if math.isnan(ratio):  # both are infinite
+        return Cell(MISSING)
     text = f"{100 * ratio:.1f}%" if is_time else f"{ratio:.3f}{TIMES}"
     short = f"{100 * ratio:.0f}%" if is_time else text
     gap = _gap(row, baseline, quantity)

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -123,8 +124,9 @@ def _scale(points: Sequence[Point]) -> tuple[float, str]:
 
 def _set_limits(axes: Axes, points: Sequence[Point], scale: float, ceiling: float | None) -> None:
     """Leave room around the points for their labels; costs and losses are never negative."""
-    if not points:
-        axes.text(0.5, 0.5, "no finished run", ha="center", transform=axes.transAxes)
+    if not any(math.isfinite(point.loss) for point in points):
+        reason = "no finite loss" if points else "no finished run"
+        axes.text(0.5, 0.5, reason, ha="center", transform=axes.transAxes)
         return
     costs = [point.cost / scale for point in points]
     inside = [point for point in points if ceiling is None or point.loss <= ceiling]
@@ -149,7 +151,10 @@ def _front_corners(axes: Axes, points: Sequence[Point], scale: float) -> list[tu
     """
     if len(points) < 2:
         return []
-    front = pareto_front((point.cost / scale, point.loss) for point in points)
+    finite = [point for point in points if math.isfinite(point.loss)]
+    front = pareto_front((point.cost / scale, point.loss) for point in finite)
+    if not front:
+        return []
     corners = front[:1]
     for cost, loss in front[1:]:
         corners += [(cost, corners[-1][1]), (cost, loss)]

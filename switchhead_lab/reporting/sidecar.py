@@ -2,12 +2,12 @@
 
 import hashlib
 import importlib.metadata
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from switchhead_lab import __version__
 from switchhead_lab.config.identity import identity
+from switchhead_lab.json_text import to_json
 from switchhead_lab.reporting.checks import commit_of, data_digest, is_dirty
 from switchhead_lab.reporting.frame import MemberRun, SweepFrame
 from switchhead_lab.reporting.grids import Cell, Column, Grid
@@ -56,7 +56,7 @@ def provenance_json(
         "cells": [entry for grid in grids for entry in _cells(grid)],
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())},
     }
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return to_json(document, ensure_ascii=False) + "\n"
 
 
 def _describe(run: MemberRun) -> dict[str, Any]:

@@ -32,8 +32,9 @@ class Statistics:
 
     @property
     def std(self) -> float | None:
-        """Sample standard deviation over the finished seeds; None for fewer than two."""
-        return statistics.stdev(self.values) if self.n > 1 else None
+        """Sample standard deviation over the finished seeds; None without two finite values."""
+        has_spread = self.n > 1 and all(map(math.isfinite, self.values))
+        return statistics.stdev(self.values) if has_spread else None
 
     @property
     def is_complete(self) -> bool:

@@ -1,5 +1,6 @@
 """The points of a trade-off figure: what each model costs and how well it predicts."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -58,14 +59,19 @@ def tradeoff_points(frame: SweepFrame, cost: CostName) -> list[Point]:
 
 
 def loss_ceiling(points: Sequence[Point]) -> float | None:
-    """Return the loss above which points are outliers; None if there are none."""
-    values = [point.loss for point in points]
-    if len(values) < 3:
+    """Return the loss above which points are outliers; None if there are none.
+
+    Infinite losses always are.
+    """
+    values = [point.loss for point in points if math.isfinite(point.loss)]
+    if not values:
         return None
-    middle, lowest = median(values), min(values)
+    middle, lowest, highest = median(values), min(values), max(values)
+    if len(values) < 3:
+        return highest if len(values) < len(points) else None
     spread = max(middle - lowest, _SMALLEST_SPREAD_FRACTION * middle)
     ceiling = middle + _OUTLIER_SPREADS * spread
-    return ceiling if max(values) > ceiling else None
+    return ceiling if max(point.loss for point in points) > ceiling else None
 
 
 def _model_point(row: ModelRow, cost: CostName, drawn: Quantity) -> Point | None:

@@ -126,17 +126,19 @@ class _SweepRun:
         return self._record
 
     def _run_all(self, variants: Sequence[Variant]) -> None:
+        config, search = self._sweep.study, None
+        if config is not None:
+            # A storage that cannot be opened is better known before hours of training than after.
+            storage = self._workspace.study_storage
+            search = open_study(storage, self._sweep, config, self._workspace.runs_dir)
         asked = [(variant, seed) for variant in variants for seed in variant.seeds]
         # Runs that another process is training come last: they may be finished by then.
         for variant, seed in sorted(asked, key=lambda one: self._is_busy(*one)):
             self._train(variant, seed)
-        if self._sweep.study is not None:
-            self._search(self._sweep.study)
+        if config is not None and search is not None:
+            self._search(search, config)
 
-    def _search(self, config: Study) -> None:
-        storage = self._workspace.study_storage
-        study = open_study(storage, self._sweep, config, self._workspace.runs_dir)
-
+    def _search(self, study: SearchStudy, config: Study) -> None:
         def untried(tried: set[Shape]) -> Shape | None:
             feasible = (
                 shape

@@ -269,7 +269,7 @@ def open_study(storage_uri: str, sweep: Sweep, config: Study, lock_dir: Path) ->
     except Exception as error:  # SQLAlchemy's many kinds
         raise RecordError(
             f"study storage {mask_address(storage_uri)}: cannot be opened: "
-            f"{mask_passwords(str(error), storage_uri)}; "
+            f"{mask_passwords(str(error), storage_uri).strip().splitlines()[0]}; "
             "check study_storage in lab.toml"
         ) from error
 

@@ -15,6 +15,7 @@ from switchhead_lab.tracking.sweep_record import sweep_id
 TAG_RUN_HASH = "lab.run_hash"
 TAG_SWEEP_ID = "lab.sweep_id"
 TAG_STATE = "lab.state"
+TAG_WORKSPACE = "lab.workspace"
 TAG_PARENT = "mlflow.parentRunId"
 TAG_NAME = "mlflow.runName"
 TAG_NOTE = "mlflow.note.content"

@@ -1,7 +1,6 @@
 """MLflow itself: the one file that imports it. Everything here may raise; the index catches."""
 
 import contextlib
-import hashlib
 import json
 import tempfile
 from collections import Counter
@@ -31,14 +30,20 @@ from switchhead_lab.tracking.mlflow_copy import (
     user_tags,
 )
 from switchhead_lab.tracking.mlflow_environment import quiet_environment
-from switchhead_lab.tracking.mlflow_fields import TAG_PARENT, TAG_RUN_HASH, TAG_SWEEP_ID, MetricRow
+from switchhead_lab.tracking.mlflow_experiment import ensure_experiment, ensure_owned_experiment
+from switchhead_lab.tracking.mlflow_fields import (
+    TAG_PARENT,
+    TAG_RUN_HASH,
+    TAG_SWEEP_ID,
+    MetricRow,
+)
 from switchhead_lab.tracking.mlflow_relocation import follow_workspace, is_misplaced, local_path
 from switchhead_lab.tracking.record import RunRecord, RunState
 from switchhead_lab.tracking.sqlite_file import use_write_ahead_log
 from switchhead_lab.tracking.sweep_record import SweepRecord
+from switchhead_lab.tracking.workspace_id import workspace_id
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from mlflow.entities import Run
 
 LOCK_SECONDS = 120.0  # another process may be creating the schema
@@ -99,8 +104,12 @@ class MlflowStore:
             if not is_server(tracking_uri):
                 _open_database(tracking_uri, artifact_dir, experiment)
             self.client = MlflowClient(tracking_uri=tracking_uri)
-            location = None if is_server(tracking_uri) else self._artifact_dir.as_uri()
-            self.experiment_id = _ensure_experiment(self.client, experiment, location)
+            if is_server(tracking_uri):
+                owner = workspace_id(self._artifact_dir.parent)
+                self.experiment_id = ensure_owned_experiment(self.client, experiment, owner)
+            else:
+                location = self._artifact_dir.as_uri()
+                self.experiment_id = ensure_experiment(self.client, experiment, location)
 
     @property
     def _is_own(self) -> bool:
@@ -377,22 +386,3 @@ def _require_connection(tracking_uri: str) -> None:
         sqlalchemy.inspect(engine).get_table_names()
     finally:
         engine.dispose()
-
-
-def _ensure_experiment(client: "MlflowClient", name: str, artifact_location: str | None) -> str:
-    """Return the id of an experiment whose artifacts are in the workspace.
-
-    In a shared database, the experiment of this name may belong to another workspace; this one
-    then gets an experiment of its own.
-    """
-    found = client.get_experiment_by_name(name)
-    if found is not None and artifact_location is not None:
-        is_elsewhere = found.artifact_location.startswith("file:")
-        if is_elsewhere and found.artifact_location != artifact_location:
-            own_name = f"{name}-{hashlib.sha256(artifact_location.encode()).hexdigest()[:8]}"
-            return _ensure_experiment(client, own_name, artifact_location)
-    if found is None:
-        return str(client.create_experiment(name, artifact_location=artifact_location))
-    if found.lifecycle_stage == "deleted":
-        client.restore_experiment(found.experiment_id)
-    return str(found.experiment_id)

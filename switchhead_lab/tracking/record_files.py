@@ -25,7 +25,10 @@ def read_model(schema: type[ModelT], path: Path) -> ModelT:
     except OSError as error:
         raise unreadable(path, error) from None
     except ValidationError as error:
-        raise RecordError(f"{path}: damaged: {error.errors()[0]['msg']}") from None
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        what = f"{field}: {first['msg']}" if field else first["msg"]
+        raise RecordError(f"{path}: damaged: {what}; restore it, or move its folder away") from None
 
 
 def read_json(path: Path) -> Any:

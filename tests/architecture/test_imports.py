@@ -34,7 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     },
 }
 # What everything may import, each but those after it.
-BELOW = ("errors", "terminal", "frozen_model", "variants", "config")
+BELOW = ("errors", "terminal", "json_text", "frozen_model", "variants", "config")
 HEAVY = {"torch", "mlflow", "optuna", "pandas", "matplotlib", "lm_eval", "triton"}
 TORCH_FREE = {*BELOW, "budget", "tracking", "data", "reporting", "cli"}
 TORCH_FREE_FILES = {

@@ -121,3 +121,14 @@ def test_an_unknown_home_is_an_error(tmp_path: Path, monkeypatch) -> None:
     found = find_workspace(tmp_path, environment={})
     with pytest.raises(WorkspaceError, match="~/runs: the home folder is not known; set HOME"):
         found.runs_dir.exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
+@pytest.mark.parametrize("command", [("runs", "list"), ("data", "list"), ("doctor", "--json")])
+def test_output_that_cannot_be_written_is_one_error(root: Path, command: tuple[str, ...]) -> None:
+    with open("/dev/full", "w") as full:
+        done = lab(*command, cwd=root, stdout=full)
+    assert done.returncode == 2
+    errors = done.stderr.decode()
+    assert errors.startswith("error: the output cannot be written: No space left on device")
+    assert errors.count("\n") == 1

@@ -13,15 +13,16 @@ from switchhead_lab.tracking.mlflow_sync import sync_workspace
 from switchhead_lab.tracking.record import RunLabels, read_mlflow_link, read_run
 from switchhead_lab.tracking.run_dir import RunDir
 
-NAME = "what?now#a%20b &c=d"
+NAMES = ["what?now#a%20b &c=d", "what?now", "[b]", "ü"]
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 
 
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
 def test_databases_and_artifacts_stay_in_the_workspace(
-    tmp_path: Path, tiny_config: Callable[..., RunConfig]
+    tmp_path: Path, tiny_config: Callable[..., RunConfig], name: str
 ) -> None:
-    root = tmp_path / NAME
+    root = tmp_path / name
     (root / "runs").mkdir(parents=True)
     (root / "lab.toml").write_text("", encoding="utf-8")
     workspace = find_workspace(root, environment={})
@@ -33,7 +34,7 @@ def test_databases_and_artifacts_stay_in_the_workspace(
     assert sweep.study is not None
     study = open_study(workspace.study_storage, sweep, sweep.study, workspace.runs_dir)
     assert study.n_tried == 0
-    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
     assert {path.name for path in root.rglob("*.db")} == {"mlflow.db", "optuna.db"}
     assert all(path.parent == root / "runs" for path in root.rglob("*.db"))
     link = read_mlflow_link(run.path)

@@ -1,3 +1,4 @@
+import math
 import re
 
 import matplotlib as mpl
@@ -50,8 +51,10 @@ def test_unit_follows_the_largest_cost():
         [Point("zero", "baseline", 1.0, 1.0, 0.0)],
         [Point(f"model-{i}", "switchhead", 1e6 * (i + 1), 30.0 + i, 0.2) for i in range(12)],
         [*POINTS, Point("", "candidate", 100e6, 5000.0), Point("bad", "switchhead", 1e8, 1e6)],
+        [*POINTS[:2], Point("infinite", "switchhead", 1e8, math.inf)],
+        [Point("infinite", "baseline", 1e8, math.inf), Point("b", "dense", 1e8, math.inf)],
     ],
-    ids=["none", "one", "tiny", "twelve", "outliers"],
+    ids=["none", "one", "tiny", "twelve", "outliers", "infinite", "all-infinite"],
 )
 def test_any_number_of_points_can_be_drawn(points):
     assert draw_tradeoff(points, "title", LABEL).png

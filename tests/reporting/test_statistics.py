@@ -35,3 +35,10 @@ def test_text_says_how_many_seeds_there_are(values, n_expected, text, short):
     statistics = Statistics(values, n_expected)
     assert statistics.text(2) == text
     assert statistics.short_text(2) == short
+
+
+def test_an_infinite_value_has_no_spread():
+    statistics = Statistics((math.inf, 12.0), 2)
+    assert statistics.mean == math.inf
+    assert statistics.std is None
+    assert statistics.text(2) == "inf (n=2)"

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from switchhead_lab.reporting.frame import read_frame
@@ -44,3 +46,10 @@ def test_ceiling_only_for_outliers():
     assert loss_ceiling(_points(35, 2000)) is None
     ceiling = loss_ceiling(_points(35, 36, 37, 2000))
     assert 37 < ceiling < 2000
+
+
+def test_an_infinite_loss_is_an_outlier_and_hides_no_other():
+    assert loss_ceiling(_points(12.0, math.inf)) == 12.0
+    assert loss_ceiling(_points(math.inf)) is None
+    assert loss_ceiling(_points(10.0, 11.0, 12.0, math.inf)) < 20
+    assert loss_ceiling(_points(10.0, 11.0, 12.0)) is None

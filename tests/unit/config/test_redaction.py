@@ -14,6 +14,9 @@ ADDRESSES = [
     "https://S3cret@127.0.0.1:9/mlflow",
     "http://127.0.0.1:9/?access_token=S3cret",
     "redis://:S3cret@127.0.0.1",
+    "http://127.0.0.1:9/#access_token=S3cret",
+    "http://127.0.0.1:9/x?sig=S3cret",
+    "/srv/lab/https:/lab:S3cret@127.0.0.1/x.txt",
 ]
 
 

@@ -1,0 +1,26 @@
+"""JSON for people and programs: numbers that JSON lacks, infinite or not a number, are null."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+def to_json(data: Any, *, ensure_ascii: bool = True) -> str:
+    """Return plain data as indented JSON.
+
+    Args:
+        data: Mappings, sequences, texts, numbers, booleans and None.
+        ensure_ascii: Escape what is not ASCII.
+    """
+    return json.dumps(_finite(data), indent=2, ensure_ascii=ensure_ascii, allow_nan=False)
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, float):
+        return data if math.isfinite(data) else None
+    if isinstance(data, Mapping):
+        return {key: _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    return data
