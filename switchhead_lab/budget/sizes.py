@@ -32,7 +32,7 @@ class ModelSize:
 
     def step(self, model: ModelConfig) -> int:
         """Return the difference between two neighbouring values."""
-        return self._field(model).step
+        return self._variant(model).step(self._field(model))
 
     def executed_step(self, model: ModelConfig) -> int:
         """Return a difference after which the executed costs are sure to grow."""

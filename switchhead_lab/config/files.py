@@ -203,6 +203,6 @@ def _explain(schema: type[BaseModel], details: Any) -> str:
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         tags = details["ctx"].get("expected_tags", "one of the known kinds")
         given = f"kind {details['ctx']['tag']!r}" if "tag" in details["ctx"] else "no kind"
-        return f"{location}: {given}; use {tags}"
+        return f"{location}: {given}; use {tags}, or name a plugin in lab.toml that has it"
     shown = _shorten(mask_passwords(repr(value)))  # a cut address is not recognised
     return f"{location} = {shown}: {message[0].lower()}{message[1:]}"

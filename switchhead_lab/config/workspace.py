@@ -17,6 +17,7 @@ from switchhead_lab.config.addresses import (
 )
 from switchhead_lab.config.files import parse, read_toml
 from switchhead_lab.config.names import CorpusName
+from switchhead_lab.config.plugins import load_plugins
 from switchhead_lab.errors import WorkspaceError
 from switchhead_lab.frozen_model import FrozenModel
 
@@ -44,6 +45,8 @@ class WorkspaceSettings(FrozenModel):
     """Corpus that `lab data prepare` takes when none is named."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where models are trained: "auto" takes cuda, then mps, then cpu."""
+    plugins: list[str] = []
+    """Python files or modules that register variants of one's own."""
 
     @field_validator("tracking_uri")
     @classmethod
@@ -209,4 +212,6 @@ def _absolute_path(path: Path) -> Path:
 
 def _load(root: Path) -> Workspace:
     path = root / FILE_NAME
-    return Workspace(root=root, settings=parse(WorkspaceSettings, read_toml(path), str(path)))
+    settings = parse(WorkspaceSettings, read_toml(path), str(path))
+    load_plugins(settings.plugins, root, path)
+    return Workspace(root=root, settings=settings)

@@ -42,6 +42,7 @@ MLFLOW_LINK_FILE = "mlflow.json"
 ATTEMPTS_DIR = "attempts"
 UNSYNCED_FILE = "unsynced"
 CHECKPOINTS_DIR = "checkpoints"
+PLUGINS_DIR = "plugins"
 
 
 class RunLabels(FrozenModel):
@@ -238,7 +239,16 @@ def read_config(directory: Path) -> RunConfig:
     path = directory / CONFIG_FILE
     if not is_there(path):
         raise RecordError(f"{directory}: not a run directory (no {CONFIG_FILE})")
-    return parse(RunConfig, read_toml(path), str(path))
+    try:
+        return parse(RunConfig, read_toml(path), str(path))
+    except ConfigError as error:
+        kept = sorted((directory / PLUGINS_DIR).glob("*.py"))
+        if not kept:
+            raise
+        raise ConfigError(
+            f"{error}; the run was trained with a plugin, kept as {', '.join(map(str, kept))}: "
+            "name it in `plugins` of lab.toml"
+        ) from None
 
 
 def warn_of_damage(error: LabError) -> None:

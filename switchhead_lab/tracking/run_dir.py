@@ -14,6 +14,7 @@ from typing import Any
 
 from switchhead_lab.config.files import to_toml
 from switchhead_lab.config.identity import identity
+from switchhead_lab.config.plugins import plugins_of
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.errors import ConfigError, FailureCause, RecordError
 from switchhead_lab.frozen_model import FrozenModel
@@ -106,6 +107,9 @@ class RunDir:
         for folder in (make_directory(path / record.ATTEMPTS_DIR / str(attempt)), path):
             write_text(folder / record.PROVENANCE_FILE, json.dumps(provenance, indent=2) + "\n")
             write_bytes(folder / record.DIFF_FILE, uncommitted_diff)
+            for plugin in plugins_of(config.model):
+                kept = make_directory(folder / record.PLUGINS_DIR) / plugin.file_name
+                write_bytes(kept, plugin.source)
         now = time.time()
         status = RunStatus(
             state="running",

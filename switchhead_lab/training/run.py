@@ -13,6 +13,7 @@ from filelock import Timeout
 import switchhead_lab
 from switchhead_lab.budget.parameters import count_parameters
 from switchhead_lab.config.identity import identity
+from switchhead_lab.config.plugins import plugins_of
 from switchhead_lab.config.redaction import mask_passwords
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.workspace import Workspace
@@ -246,7 +247,15 @@ def _collect_provenance(job: _Job) -> Provenance:
         command=sys.argv,
         addresses=job.workspace.addresses,
     )
-    values = {**collected.values, "sources": source_hashes()}
+    plugins = plugins_of(job.config.model)
+    values = {
+        **collected.values,
+        "plugins": [{"name": plugin.name, "sha256": plugin.sha256} for plugin in plugins],
+        "sources": {
+            **source_hashes(),
+            **{f"plugin {plugin.name}": plugin.sha256[:16] for plugin in plugins},
+        },
+    }
     values["drift"] = _require_no_drift(job, values)
     return replace(collected, values=values)
 

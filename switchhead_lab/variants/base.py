@@ -68,7 +68,7 @@ class SizeField:
     Attributes:
         name: Name of the field.
         label: Name in sweeps and messages, where that is another one.
-        step: Difference between two neighbouring values.
+        step: Difference between two neighbouring values, or the field whose value that is.
         smallest: Smallest value, or the field whose value that is.
         largest: Field whose value is the largest allowed; empty where there is no largest.
         is_matchable: Whether a budget may set it.
@@ -77,7 +77,7 @@ class SizeField:
 
     name: str
     label: str = ""
-    step: int = 1
+    step: int | str = 1
     smallest: int | str = 1
     largest: str = ""
     is_matchable: bool = True
@@ -163,14 +163,18 @@ class Variant(FrozenModel):
 
     def smallest(self, field: SizeField) -> int:
         """Return the smallest value of a size field, the others given."""
-        return field.smallest if isinstance(field.smallest, int) else self._value(field.smallest)
+        return self._value(field.smallest)
+
+    def step(self, field: SizeField) -> int:
+        """Return the difference between two neighbouring values, the others given."""
+        return self._value(field.step)
 
     def largest(self, field: SizeField) -> int | None:
         """Return the largest value of a size field, the others given; None without a largest."""
         return self._value(field.largest) if field.largest else None
 
-    def _value(self, name: str) -> int:
-        return int(getattr(self, name))
+    def _value(self, bound: int | str) -> int:
+        return bound if isinstance(bound, int) else int(getattr(self, bound))
 
 
 class AttentionVariant(Variant):

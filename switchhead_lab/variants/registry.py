@@ -47,6 +47,18 @@ def variants_of(block: Block) -> Mapping[str, type[Variant]]:
     return _known[block]
 
 
+def all_variants() -> list[type[Variant]]:
+    """Return all registered variants."""
+    return [variant for known in _known.values() for variant in known.values()]
+
+
+def unregister(module: str) -> None:
+    """Forget the variants that a module registered."""
+    for known in _known.values():
+        for kind in [kind for kind, variant in known.items() if variant.__module__ == module]:
+            del known[kind]
+
+
 def kind_of(variant: type[Variant]) -> str:
     """Return the kind that a variant's configuration names."""
     return str(get_args(variant.model_fields["kind"].annotation)[0])

@@ -1,0 +1,145 @@
+"""Plugins: a user's files or modules that register variants of their own."""
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from switchhead_lab.config.architecture import ModelConfig
+from switchhead_lab.errors import ConfigError
+from switchhead_lab.frozen_model import rebuild_schemas
+from switchhead_lab.variants.registry import all_variants, unregister
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A loaded plugin.
+
+    Attributes:
+        name: As lab.toml names it.
+        module: Name of its module.
+        source: Contents of its file.
+    """
+
+    name: str
+    module: str
+    source: bytes
+
+    @property
+    def sha256(self) -> str:
+        """Hash of its file."""
+        return hashlib.sha256(self.source).hexdigest()
+
+    @property
+    def file_name(self) -> str:
+        """Name of the copy that a run keeps."""
+        return f"{self.module}.py"
+
+
+_loaded: dict[str, Plugin] = {}
+# Attribute of modules that were made from files.
+_MARK = "__switchhead_lab_plugin__"
+
+
+def load_plugins(names: Sequence[str], root: Path, settings_path: Path) -> None:
+    """Import the plugins of a workspace, which registers their variants.
+
+    Args:
+        names: Paths of Python files, relative ones starting at `root`, or names of modules.
+        root: The workspace folder.
+        settings_path: What names them, for errors.
+
+    Raises:
+        ConfigError: If one cannot be imported, or registers nothing or what it may not.
+    """
+    for name in names:
+        try:
+            _load(name, root)
+        except ConfigError as error:
+            raise ConfigError(f'{settings_path}: plugins: "{name}": {error}') from None
+    if names:
+        rebuild_schemas()
+
+
+def plugins_of(model: ModelConfig) -> list[Plugin]:
+    """Return the plugins that the variants of a model come from."""
+    modules = {type(model.attention).__module__, type(model.feedforward).__module__}
+    return [plugin for plugin in _loaded.values() if plugin.module in modules]
+
+
+def _load(name: str, root: Path) -> None:
+    path = root / name if name.endswith(".py") else None
+    module_name = name if path is None else path.stem
+    if module_name in _loaded:
+        if path is None or _read(path) == _loaded[module_name].source:
+            return
+        _forget(module_name)
+    if path is not None:
+        _require_free_name(path)
+    try:
+        module = importlib.import_module(name) if path is None else _import_file(path)
+        if not any(variant.__module__ == module_name for variant in all_variants()):
+            raise ConfigError(
+                "registers no variant; decorate one with switchhead_lab.variants.registry.register"
+            )
+    except ConfigError:
+        _forget(module_name)
+        raise
+    except Exception as error:  # whatever a user's code raises
+        _forget(module_name)
+        raise ConfigError(f"cannot be imported: {_describe(error, path)}") from None
+    _loaded[module_name] = Plugin(name, module_name, _read(Path(module.__file__ or "")))
+
+
+def _require_free_name(path: Path) -> None:
+    """Refuse a file that is missing or whose module would hide another one."""
+    _read(path)
+    if not path.stem.isidentifier() or importlib.util.find_spec(path.stem) is not None:
+        raise ConfigError(
+            f'"{path.stem}" is no name for a module, or that of another one; rename the file'
+        )
+
+
+def _import_file(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None, "a path that ends in .py has a loader"
+    assert spec.loader is not None, "a path that ends in .py has a loader"
+    module = importlib.util.module_from_spec(spec)
+    setattr(module, _MARK, True)
+    sys.modules[path.stem] = module  # where `module = "name:Class"` of its variants is looked up
+    spec.loader.exec_module(module)
+    return module
+
+
+def _forget(module_name: str) -> None:
+    """Undo the import of a plugin that failed or whose file has changed."""
+    _loaded.pop(module_name, None)
+    unregister(module_name)
+    if hasattr(sys.modules.get(module_name), _MARK):  # an installed module stays
+        del sys.modules[module_name]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _describe(error: Exception, path: Path | None) -> str:
+    """Return an error with the line of the plugin that raised it, if it did."""
+    lines = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        if path is not None and Path(traceback.tb_frame.f_code.co_filename) == path:
+            lines.append(traceback.tb_lineno)
+        traceback = traceback.tb_next
+    line = getattr(error, "lineno", None) or (lines[-1] if lines else None)
+    where = f"line {line}: " if line is not None else ""
+    return f"{where}{type(error).__name__}: {error}"

@@ -1,0 +1,193 @@
+"""A variant from a file outside the package works like the lab's own, with no change inside."""
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from switchhead_lab.budget.parameters import count_parameters
+from switchhead_lab.config import plugins
+from switchhead_lab.config.files import parse
+from switchhead_lab.config.schema import RunConfig
+from switchhead_lab.config.sweep import Sweep
+from switchhead_lab.config.workspace import Workspace, find_workspace
+from switchhead_lab.errors import ConfigError, DriftError
+from switchhead_lab.frozen_model import rebuild_schemas
+from switchhead_lab.model.executed import executed_attention
+from switchhead_lab.model.transformer import build_model
+from switchhead_lab.reporting.report import write_report
+from switchhead_lab.reporting.selection import Selection
+from switchhead_lab.sweeping.executor import run_sweep
+from switchhead_lab.sweeping.plan import declared_variants
+from switchhead_lab.tracking.mlflow_index import NoIndex
+from switchhead_lab.tracking.record import RunLabels, list_runs, read_run
+from switchhead_lab.training.run import execute_run
+
+PLUGIN = Path(__file__).parents[1] / "plugins" / "my_variants.py"
+GQA = {"kind": "grouped_query", "n_heads": 4, "n_groups": 2, "d_head": 4}
+
+
+@pytest.fixture(autouse=True)
+def _forget_plugins() -> Iterator[None]:
+    yield
+    for module in list(plugins._loaded):
+        plugins._forget(module)
+    rebuild_schemas()
+
+
+def with_plugins(workspace: Workspace, *names: str) -> Workspace:
+    text = f'tracking_uri = "none"\ndevice = "cpu"\nplugins = {json.dumps(names)}\n'
+    (workspace.root / "lab.toml").write_text(text)
+    return find_workspace(workspace.root, environment={})
+
+
+@pytest.fixture
+def opened(workspace) -> Workspace:
+    """A workspace with the plugin."""
+    shutil.copy(PLUGIN, workspace.root)
+    return with_plugins(workspace, "my_variants.py")
+
+
+def run_config(tiny_config, **attention: int) -> RunConfig:
+    tree = tiny_config(n_steps=6).model_dump(mode="json")
+    tree["model"]["attention"] = {**GQA, **attention}
+    return parse(RunConfig, tree, "test")
+
+
+def sweep_with(tiny_config, **model: object) -> Sweep:
+    config = tiny_config(n_steps=6)
+    tree = {
+        "name": "mine",
+        "size": "tiny",
+        "matching": "parameter_matched",
+        "convention": "equations",
+        "data": config.data.model_dump(),
+        "model": {"d_model": 16, "n_layers": 2, "seq_len": 16},
+        "training": config.training.model_dump(),
+        "baseline": {"n_heads": 4, "d_head": 8, "d_ff": 32},
+        "models": [{"kind": "grouped_query", "name": "gqa", "n_heads": 4, "n_groups": 2, **model}],
+    }
+    return parse(Sweep, tree, "test")
+
+
+def test_its_answers_are_those_of_the_model_that_is_built(opened, tiny_config) -> None:
+    config = run_config(tiny_config)
+    model = build_model(config.model, config.vocab_size, seed=0)
+    counted = count_parameters(config.model, config.vocab_size)
+    assert counted.total == sum(parameter.numel() for parameter in model.parameters())
+    assert executed_attention(config.model).macs > 0
+
+
+def test_it_is_matched_like_any_other(opened, tiny_config) -> None:
+    baseline, gqa = declared_variants(sweep_with(tiny_config))
+    assert gqa.matched_over == "d_head"
+    assert -0.02 < gqa.residual.parameters.fraction <= 0
+    assert gqa.model.attention.d_head > baseline.model.attention.d_head
+    _, wider = declared_variants(
+        sweep_with(tiny_config, n_heads=None, d_head=4, match_over="n_heads")
+    )
+    assert wider.model.attention.n_heads % 2 == 0
+
+
+def test_it_is_swept_and_reported(opened, tiny_config) -> None:
+    record = run_sweep(opened, sweep_with(tiny_config), NoIndex(), lambda _text: None)
+    assert [member.state for member in record.members] == ["finished", "finished"]
+    report = write_report(Selection(record, ()), opened.runs_dir, opened.reports_dir)
+    assert not report.incomplete
+    assert "gqa" in (opened.reports_dir / "mine/tiny/table.md").read_text()
+
+
+def test_a_run_keeps_the_plugin_and_says_when_it_is_missing(opened, tiny_config) -> None:
+    labels = RunLabels(size="tiny", variant="gqa")
+    run = execute_run(opened, run_config(tiny_config), labels, index=NoIndex())
+    kept = run.directory / "plugins" / "my_variants.py"
+    assert kept.read_bytes() == PLUGIN.read_bytes()
+    assert [plugin["name"] for plugin in run.provenance["plugins"]] == ["my_variants.py"]
+    assert "plugin my_variants.py" in run.provenance["sources"]
+    plugins._forget("my_variants")
+    rebuild_schemas()
+    with pytest.raises(ConfigError, match="kind 'grouped_query'.*trained with a plugin, kept as"):
+        read_run(run.directory)
+    errors: list[str] = []
+    assert list_runs(opened.runs_dir, lambda error: errors.append(str(error))) == []
+    assert len(errors) == 1
+    # The copy will do.
+    again = with_plugins(opened, str(kept))
+    assert read_run(run.directory).result == run.result
+    assert execute_run(again, run_config(tiny_config), labels, index=NoIndex()).result == run.result
+
+
+def test_a_changed_plugin_is_drift(opened, tiny_config, signals) -> None:
+    labels = RunLabels(size="tiny", variant="gqa")
+
+    class StopAt:
+        def observe(self, point) -> None:
+            if point.step == 3:
+                raise KeyboardInterrupt
+
+    config = run_config(tiny_config)
+    with pytest.raises(KeyboardInterrupt):
+        execute_run(opened, config, labels, index=NoIndex(), hooks=[StopAt()])
+    with (opened.root / "my_variants.py").open("a") as file:
+        file.write("\nCHANGED = True\n")
+    changed = with_plugins(opened, "my_variants.py")
+    config = run_config(tiny_config)
+    with pytest.raises(DriftError, match="code: plugin my_variants.py changed"):
+        execute_run(changed, config, labels, index=NoIndex())
+    run = execute_run(changed, config, labels, index=NoIndex(), allows_drift=True)
+    assert run.result is not None
+    first, second = (run.directory / "attempts" / n / "plugins/my_variants.py" for n in "12")
+    assert first.read_bytes() != second.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1\n", "registers no variant"),
+        ("import nothing_of_this_name\n", "line 1: ModuleNotFoundError"),
+        ("def (:\n", "line 1: SyntaxError"),
+        ("raise RuntimeError('no')\n", "line 1: RuntimeError: no"),
+    ],
+)
+def test_a_plugin_that_cannot_be_used_is_one_error(workspace, text: str, message: str) -> None:
+    (workspace.root / "broken_plugin.py").write_text(text)
+    with pytest.raises(ConfigError, match="broken_plugin.py") as raised:
+        with_plugins(workspace, "broken_plugin.py")
+    assert message in str(raised.value)
+    assert str(raised.value).startswith(f"{workspace.root / 'lab.toml'}: plugins: ")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            ('Literal["grouped_query"] = "grouped_query"', 'Literal["moa"] = "moa"'),
+            "registered already",
+        ),
+        (("def parameter_parts", "def parts"), "lacks parameter_parts"),
+        (('SizeField("d_head")', 'SizeField("width")'), "sizes names no field: width"),
+        (
+            ("GroupedQueryAttention(AttentionVariant)", "GroupedQueryAttention(object)"),
+            "derive it from",
+        ),
+    ],
+)
+def test_a_variant_that_breaks_the_rules_is_refused(workspace, change, message: str) -> None:
+    text = PLUGIN.read_text()
+    assert change[0] in text
+    (workspace.root / "my_variants.py").write_text(text.replace(*change))
+    with pytest.raises(ConfigError, match="my_variants.py") as raised:
+        with_plugins(workspace, "my_variants.py")
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["missing.py", "json.py", "no_such_module", "a-b.py", "json"])
+def test_a_name_that_cannot_be_loaded_is_one_error(workspace, name: str) -> None:
+    if name != "missing.py" and name.endswith(".py"):
+        (workspace.root / name).write_text("x = 1\n")
+    with pytest.raises(ConfigError, match="plugins: "):
+        with_plugins(workspace, name)
+    assert sys.modules["json"] is json
