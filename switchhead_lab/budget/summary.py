@@ -1,7 +1,7 @@
 """Everything the budget says of a model, side by side."""
 
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import Any
 
 from switchhead_lab.budget.costs import (
     attention_macs,
@@ -13,9 +13,6 @@ from switchhead_lab.budget.parameters import (
     count_parameters,
 )
 from switchhead_lab.config.architecture import ModelConfig
-from switchhead_lab.config.sweep import Convention
-
-CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
 
 
 @dataclass(frozen=True)
@@ -96,7 +93,7 @@ class BudgetSummary:
 def summarise_budget(
     model: ModelConfig, vocab_size: int, n_outputs: int | None = None
 ) -> BudgetSummary:
-    """Count everything about a model in every convention."""
+    """Count everything about a model in every convention that prices it."""
     return BudgetSummary(
         parameters=count_parameters(model, vocab_size, n_outputs),
         active_parameters=active_parameters(model, vocab_size, n_outputs),
@@ -111,7 +108,7 @@ def summarise_budget(
                 * feedforward_macs(model, convention)
                 // model.seq_len,
             )
-            for convention in CONVENTIONS
+            for convention in model.conventions
         ),
         output_macs_per_token=model.d_model * (n_outputs or vocab_size),
     )

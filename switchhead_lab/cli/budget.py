@@ -1,5 +1,6 @@
 """`lab budget`: parameters, MACs and memory of a configuration or of a sweep's models."""
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,15 +33,15 @@ def budget(
 
     Example: lab budget matched-params --convention published
     """
-    from switchhead_lab.budget.summary import CONVENTIONS, summarise_budget
+    from switchhead_lab.budget.summary import summarise_budget
     from switchhead_lab.errors import ConfigError
+    from switchhead_lab.sweeping.costing import CONVENTIONS
 
-    known = (*CONVENTIONS, "executed")
-    if convention not in ("all", *known):
-        raise ConfigError(f"--convention {convention}: use all, {', '.join(known)}")
+    if convention not in ("all", *CONVENTIONS):
+        raise ConfigError(f"--convention {convention}: use all, {', '.join(CONVENTIONS)}")
     models = _models(target, size, overrides or [])
     summaries = {name: summarise_budget(*model) for name, model in models.items()}
-    wanted = known if convention == "all" else (convention,)
+    wanted = CONVENTIONS if convention == "all" else (convention,)
     if "executed" in wanted:
         summaries = {
             name: summary.with_costs(_executed(models[name][0]))
@@ -72,10 +73,13 @@ def _models(
     from switchhead_lab.config.schema import RunConfig
     from switchhead_lab.config.sweep_files import find_sweep
     from switchhead_lab.config.workspace import find_workspace
-    from switchhead_lab.errors import ConfigError
+    from switchhead_lab.errors import ConfigError, WorkspaceError
     from switchhead_lab.sweeping.plan import declared_variants, first_candidates
 
     path = Path(target)
+    if path.suffix == ".toml":
+        with contextlib.suppress(WorkspaceError):  # none is needed, but it may have plugins
+            find_workspace()
     tree = read_run_file(path) if path.suffix == ".toml" else {}
     model = tree.get("model")
     if isinstance(model, dict) and "attention" in model:

@@ -59,3 +59,8 @@ class ModelConfig(ModelSizes):
     """Attention variant."""
     feedforward: FeedForwardConfig
     """Feed-forward variant."""
+
+    @property
+    def conventions(self) -> list[str]:
+        """Accounting conventions that price both blocks by formula."""
+        return [c for c in self.attention.conventions if c in self.feedforward.conventions]

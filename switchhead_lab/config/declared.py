@@ -133,6 +133,11 @@ class DeclaredModel(PartialVariant):
         return attention
 
     @property
+    def variants(self) -> list[type[Variant]]:
+        """The variants that it declares."""
+        return [self.variant, *([self.feedforward.variant] if self.feedforward else [])]
+
+    @property
     def open_in_attention(self) -> str | None:
         """Label of the size of attention that follows; None if all are given."""
         return next((label for label, _, value in self.sizes() if value is None), None)

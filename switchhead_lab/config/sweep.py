@@ -5,7 +5,7 @@ replace those of the base, so sizes differ only in what they name. `extends` sta
 another.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -22,7 +22,7 @@ from switchhead_lab.config.objective import (
 from switchhead_lab.config.schema import TrainingConfig
 from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.variants.base import require_top_k_within_experts
-from switchhead_lab.variants.registry import OneOf
+from switchhead_lab.variants.registry import OneOf, kind_of
 
 Convention = Literal["equations", "published"]
 Choices = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
@@ -187,6 +187,19 @@ class Sweep(FrozenModel):
             seq_len=self.model.seq_len,
             context_multiple=self.model.context_multiple,
         )
+        return self
+
+    @model_validator(mode="after")
+    def _convention_prices_every_model(self) -> Self:
+        variants = [v for model in self.models for v in model.variants]
+        unpriced = [v for v in variants if self.convention not in v.conventions]
+        if unpriced:
+            shared = [c for c in get_args(Convention) if all(c in v.conventions for v in variants)]
+            advice = f"use {' or '.join(shared)}" if shared else "no convention prices all models"
+            raise ValueError(
+                f'convention="{self.convention}" does not price {kind_of(unpriced[0])} '
+                f"{unpriced[0].block}; {advice}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from switchhead_lab.budget.parameters import count_parameters
+from switchhead_lab.budget.summary import summarise_budget
 from switchhead_lab.config import plugins
 from switchhead_lab.config.files import parse
 from switchhead_lab.config.schema import RunConfig
@@ -90,6 +91,16 @@ def test_it_is_matched_like_any_other(opened, tiny_config) -> None:
         sweep_with(tiny_config, n_heads=None, d_head=4, match_over="n_heads")
     )
     assert wider.model.attention.n_heads % 2 == 0
+
+
+def test_a_convention_that_does_not_price_it_is_refused(opened, tiny_config) -> None:
+    tree = sweep_with(tiny_config).model_dump()
+    message = 'convention="published" does not price grouped_query attention; use equations'
+    with pytest.raises(ConfigError, match=message):
+        parse(Sweep, {**tree, "convention": "published"}, "mine.toml")
+    (_, model) = declared_variants(sweep_with(tiny_config))
+    summary = summarise_budget(model.model, vocab_size=256)
+    assert [cost.convention for cost in summary.costs] == ["equations"]
 
 
 def test_it_is_swept_and_reported(opened, tiny_config) -> None:
