@@ -64,3 +64,8 @@ class ModelConfig(ModelSizes):
     def conventions(self) -> list[str]:
         """Accounting conventions that price both blocks by formula."""
         return [c for c in self.attention.conventions if c in self.feedforward.conventions]
+
+    @property
+    def family(self) -> str:
+        """Name in figures: attention's, with the feed-forward's unless that is the ordinary one."""
+        return " + ".join(filter(None, (self.attention.family, self.feedforward.family)))

@@ -95,7 +95,7 @@ class ModelRow:
     Attributes:
         name: Name in the sweep.
         role: "baseline", "declared" or "best".
-        is_dense: Whether its attention is dense.
+        family: What its figures and the paper's rows are told apart by; empty where unknown.
         shape: Its shape: that of its runs, else the one its declaration is matched to.
         costs: Size and costs; None where the shape is not known.
         seeds: Declared seeds.
@@ -105,7 +105,7 @@ class ModelRow:
 
     name: str
     role: Role
-    is_dense: bool
+    family: str
     shape: Shape
     costs: Costs | None
     seeds: tuple[int, ...]
@@ -222,19 +222,17 @@ class _Declared:
 
     name: str
     role: Role
-    is_dense: bool
     seeds: Sequence[int]
     architecture: ModelConfig | None = None
 
 
 def _declared_models(sweep: Sweep) -> Iterator[_Declared]:
     baseline = sweep.baseline
-    yield _Declared(baseline.name, "baseline", True, baseline.seeds, baseline_model(sweep))
+    yield _Declared(baseline.name, "baseline", baseline.seeds, baseline_model(sweep))
     for model in sweep.models:
-        is_dense = model.attention.experts is None
-        yield _Declared(model.name, "declared", is_dense, model.seeds, _matched(sweep, model))
+        yield _Declared(model.name, "declared", model.seeds, _matched(sweep, model))
     if sweep.study is not None:
-        yield _Declared(sweep.study.name, "best", False, sweep.study.seeds)
+        yield _Declared(sweep.study.name, "best", sweep.study.seeds)
 
 
 def _matched(sweep: Sweep, model: DeclaredModel) -> ModelConfig | None:
@@ -255,7 +253,7 @@ def _model_row(sweep: Sweep, declared: _Declared, runs: Iterable[MemberRun]) -> 
     return ModelRow(
         name=declared.name,
         role=declared.role,
-        is_dense=declared.is_dense,
+        family=architecture.family if architecture else "",
         shape=_shape(architecture),
         costs=_costs(architecture, sweep),
         seeds=tuple(declared.seeds),

@@ -74,7 +74,7 @@ class PaperComparison:
             return self.named[row.name]
         if row.role == "baseline":
             return self.dense
-        return self.head_matched if row.is_dense else self.switchhead
+        return {"dense": self.head_matched, "SwitchHead": self.switchhead}.get(row.family)
 
 
 def find_comparison(wanted: PaperRow, names: Collection[str] = ()) -> PaperComparison:

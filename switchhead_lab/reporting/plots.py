@@ -61,13 +61,36 @@ class _Look:
     size: float
 
 
-_LOOKS: dict[Kind, _Look] = {
-    "baseline": _Look("dense baseline", "s", "#000000", 7.0),
+_BASELINE = _Look("dense baseline", "s", "#000000", 7.0)
+_CANDIDATE = _Look("candidate of the search", "o", "#b07aa1", 4.0)
+# Declared models, by family; others take the next of the rest.
+_KNOWN_FAMILIES = {
     "dense": _Look("head-matched dense", "D", "#0072B2", 6.0),
-    "switchhead": _Look("SwitchHead", "o", "#D55E00", 7.0),
-    "best": _Look("SwitchHead, best of the search", "*", "#009E73", 12.0),
-    "candidate": _Look("candidate of the search", "o", "#b07aa1", 4.0),
+    "SwitchHead": _Look("SwitchHead", "o", "#D55E00", 7.0),
 }
+_MORE_LOOKS = (("X", "#CC79A7"), ("P", "#56B4E9"), ("v", "#E69F00"), ("h", "#F0E442"))
+
+
+def _looks(points: Sequence[Point]) -> dict[tuple[Kind, str], _Look]:
+    """Return how the points of each kind and family are drawn, in the order of the legend."""
+    looks: dict[tuple[Kind, str], _Look] = {}
+    more = itertools.cycle(_MORE_LOOKS)
+    order: tuple[Kind, ...] = ("baseline", "declared", "best", "candidate")
+    for point in sorted(points, key=lambda point: order.index(point.kind)):
+        key = (point.kind, point.family)
+        if key in looks:
+            continue
+        if point.kind == "baseline":
+            looks[key] = _BASELINE
+        elif point.kind == "candidate":
+            looks[key] = _CANDIDATE
+        elif point.kind == "best":
+            looks[key] = _Look(f"{point.family}, best of the search", "*", "#009E73", 12.0)
+        elif point.family in _KNOWN_FAMILIES:
+            looks[key] = _KNOWN_FAMILIES[point.family]
+        else:
+            looks[key] = _Look(point.family, *next(more), 7.0)
+    return looks
 
 
 @dataclass(frozen=True)
@@ -168,8 +191,9 @@ def _draw_front(axes: Axes, corners: Sequence[tuple[float, float]]) -> None:
 
 
 def _draw_points(axes: Axes, points: Sequence[Point], scale: float, ceiling: float | None) -> None:
+    looks = _looks(points)
     for point in points:
-        look = _LOOKS[point.kind]
+        look = looks[point.kind, point.family]
         x, y = _position(axes, point, scale)
         is_outlier = ceiling is not None and point.loss > ceiling
         if point.std is not None and not is_outlier:
@@ -196,7 +220,7 @@ def _position(axes: Axes, point: Point, scale: float) -> tuple[float, float]:
 
 
 def _add_legend(figure: Figure, points: Sequence[Point], ceiling: float | None) -> None:
-    looks = _used_looks(points)
+    looks = _looks(points).values()
     entries = [(look.name, look.marker, look.colour, look.size * 0.85) for look in looks]
     if ceiling is not None:
         entries.append(("off the scale, value beside it", "^", _FRONT_COLOUR, 6.0))
@@ -223,20 +247,16 @@ def _add_legend(figure: Figure, points: Sequence[Point], ceiling: float | None) 
     )
 
 
-def _used_looks(points: Sequence[Point]) -> list[_Look]:
-    used = {point.kind for point in points}
-    return [look for kind, look in _LOOKS.items() if kind in used]
-
-
 def _add_labels(
     axes: Axes, points: Sequence[Point], scale: float, corners: Sequence[tuple[float, float]]
 ) -> None:
     """Write the models' names where they cover neither points nor each other."""
-    top = axes.get_ylim()[1]
+    top, looks = axes.get_ylim()[1], _looks(points)
     texts, anchors, obstacles = [], [], []
     for point in points:
         x, y = axes.transData.transform(_position(axes, point, scale))
-        obstacles.append(_drawn_box(axes, point, x, y))
+        size = looks[point.kind, point.family].size
+        obstacles.append(_drawn_box(axes, point, size, x, y))
         text = point.label
         if point.loss > top:
             text = ", ".join(filter(None, [point.label, f"{point.loss:,.0f}"]))
@@ -254,9 +274,9 @@ def _add_labels(
         _write_label(axes, text, anchor, box)
 
 
-def _drawn_box(axes: Axes, point: Point, x: float, y: float) -> Box:
+def _drawn_box(axes: Axes, point: Point, size: float, x: float, y: float) -> Box:
     """Return what a point at (x, y), in pixels, covers with its error bar."""
-    reach = _LOOKS[point.kind].size * _PIXELS_PER_POINT / 2
+    reach = size * _PIXELS_PER_POINT / 2
     per_unit = axes.bbox.height / (axes.get_ylim()[1] - axes.get_ylim()[0])
     up = max(reach, (point.std or 0.0) * per_unit)
     return Box(x - reach, y - up, x + reach, y + up)

@@ -9,7 +9,7 @@ from typing import Literal
 from switchhead_lab.reporting.frame import ModelRow, SweepFrame
 from switchhead_lab.reporting.quality import Quantity, read_quantity
 
-Kind = Literal["baseline", "dense", "switchhead", "best", "candidate"]
+Kind = Literal["baseline", "declared", "best", "candidate"]
 CostName = Literal["macs", "memory_floats"]
 
 # A point further above the median than this many times the median's distance to the best is shown
@@ -24,7 +24,8 @@ class Point:
 
     Attributes:
         label: Name beside the point; empty for candidates.
-        kind: How it is drawn.
+        kind: Its part in the comparison.
+        family: What it is, for the legend.
         cost: MACs or floats per attention layer and sequence.
         loss: What the figure shows of how well it does, the mean over seeds; lower is better.
         std: Its sample standard deviation; None for one seed.
@@ -32,6 +33,7 @@ class Point:
 
     label: str
     kind: Kind
+    family: str
     cost: float
     loss: float
     std: float | None = None
@@ -54,7 +56,7 @@ def tradeoff_points(frame: SweepFrame, cost: CostName) -> list[Point]:
         result = row.run.result if row.run else None
         assert result is not None, "a candidate with a perplexity has a result"
         loss = read_quantity(result, frame.quality.drawn)
-        points.append(Point("", "candidate", getattr(row.costs, cost), loss))
+        points.append(Point("", "candidate", "", getattr(row.costs, cost), loss))
     return points
 
 
@@ -78,8 +80,6 @@ def _model_point(row: ModelRow, cost: CostName, drawn: Quantity) -> Point | None
     statistics = row.statistics(drawn)
     if statistics.mean is None or row.costs is None:
         return None
-    kind: Kind = "dense" if row.is_dense else "switchhead"
-    if row.role != "declared":
-        kind = row.role if row.role == "baseline" else "best"
-    label = f"{row.name}{statistics.gap}"
-    return Point(label, kind, getattr(row.costs, cost), statistics.mean, statistics.std)
+    assert row.role != "candidate", "candidates are no models of the comparison"
+    label, cost_value = f"{row.name}{statistics.gap}", getattr(row.costs, cost)
+    return Point(label, row.role, row.family, cost_value, statistics.mean, statistics.std)

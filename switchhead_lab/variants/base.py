@@ -89,7 +89,7 @@ class Variant(FrozenModel):
 
     Class attributes:
         block: Which block of a layer it is.
-        family: Name in figures and in estimates of speed.
+        family: Name in figures; empty for the ordinary feed-forward, which is not named.
         sizes: Fields that set its size.
         conventions: Accounting conventions that price it by formula.
         module: Module that computes it, as "package.module:Class".

@@ -12,7 +12,7 @@ from switchhead_lab.variants.registry import register
 class DenseFeedForward(FeedForwardVariant):
     """Two-layer feed-forward block with ReLU and biases."""
 
-    family: ClassVar[str] = "dense"
+    family: ClassVar[str] = ""  # what models have unless they are said to have another
     # What is executed grows with the width in steps of 64, since its matmuls are made even.
     sizes: ClassVar[tuple[SizeField, ...]] = (SizeField("d_ff", label="d_ff", executed_step=64),)
     conventions: ClassVar[tuple[str, ...]] = ("equations", "published")

@@ -9,11 +9,15 @@ from switchhead_lab.reporting.tradeoff import Point
 
 LABEL = "MACs ({unit}MACs)"
 POINTS = [
-    Point("dense", "baseline", 450e6, 35.6, 0.1),
-    Point("dense-h2", "dense", 450e6, 36.9),
-    Point("switchhead_$a$", "best", 170e6, 35.1, 0.05),
-    Point("", "candidate", 140e6, 36.4),
+    Point("dense", "baseline", "dense", 450e6, 35.6, 0.1),
+    Point("dense-h2", "declared", "dense", 450e6, 36.9),
+    Point("switchhead_$a$", "best", "SwitchHead", 170e6, 35.1, 0.05),
+    Point("", "candidate", "", 140e6, 36.4),
 ]
+
+
+def declared(label: str, cost: float, loss: float, family: str = "SwitchHead") -> Point:
+    return Point(label, "declared", family, cost, loss)
 
 
 def test_same_points_give_the_same_bytes():
@@ -48,11 +52,21 @@ def test_unit_follows_the_largest_cost():
     [
         [],
         POINTS[:1],
-        [Point("zero", "baseline", 1.0, 1.0, 0.0)],
-        [Point(f"model-{i}", "switchhead", 1e6 * (i + 1), 30.0 + i, 0.2) for i in range(12)],
-        [*POINTS, Point("", "candidate", 100e6, 5000.0), Point("bad", "switchhead", 1e8, 1e6)],
-        [*POINTS[:2], Point("infinite", "switchhead", 1e8, math.inf)],
-        [Point("infinite", "baseline", 1e8, math.inf), Point("b", "dense", 1e8, math.inf)],
+        [Point("zero", "baseline", "dense", 1.0, 1.0, 0.0)],
+        [
+            Point(f"model-{i}", "declared", "SwitchHead", 1e6 * (i + 1), 30.0 + i, 0.2)
+            for i in range(12)
+        ],
+        [
+            *POINTS,
+            Point("", "candidate", "", 100e6, 5000.0),
+            Point("bad", "declared", "SwitchHead", 1e8, 1e6),
+        ],
+        [*POINTS[:2], Point("infinite", "declared", "SwitchHead", 1e8, math.inf)],
+        [
+            Point("infinite", "baseline", "dense", 1e8, math.inf),
+            Point("b", "declared", "dense", 1e8, math.inf),
+        ],
     ],
     ids=["none", "one", "tiny", "twelve", "outliers", "infinite", "all-infinite"],
 )
@@ -61,5 +75,18 @@ def test_any_number_of_points_can_be_drawn(points):
 
 
 def test_outlier_is_named_with_its_value():
-    figures = draw_tradeoff([*POINTS, Point("bad", "switchhead", 1e8, 5000.0)], "title", LABEL)
+    figures = draw_tradeoff(
+        [*POINTS, Point("bad", "declared", "SwitchHead", 1e8, 5000.0)], "title", LABEL
+    )
     assert b"bad, 5,000" in figures.svg
+
+
+def test_the_legend_calls_models_by_what_they_are():
+    families = ("dense", "SwitchHead", "MoA", "grouped-query", "SwitchHead + sigma-MoE")
+    points = [
+        Point(f"m{i}", "declared", name, 1e8 + i, 30.0 + i) for i, name in enumerate(families)
+    ]
+    svg = draw_tradeoff([*POINTS[:1], *points], "title", LABEL).svg.decode()
+    for name in ("dense baseline", "head-matched dense", *families[1:]):
+        assert f"<!-- {name} -->" in svg, name
+    assert "best of the search" not in svg

@@ -7,19 +7,19 @@ from switchhead_lab.reporting.tradeoff import Point, loss_ceiling, tradeoff_poin
 
 
 def _points(*perplexities):
-    return [Point("", "candidate", 1.0, value) for value in perplexities]
+    return [Point("", "candidate", "", 1.0, value) for value in perplexities]
 
 
 def test_points_of_a_complete_sweep(complete):
     frame = read_frame(complete.write(), complete.runs_dir)
     points = tradeoff_points(frame, "macs")
-    assert [(point.label, point.kind) for point in points] == [
-        ("dense", "baseline"),
-        ("dense-h2", "dense"),
-        ("switchhead-declared", "switchhead"),
-        ("switchhead", "best"),
+    assert [(point.label, point.kind, point.family) for point in points] == [
+        ("dense", "baseline", "dense"),
+        ("dense-h2", "declared", "dense"),
+        ("switchhead-declared", "declared", "SwitchHead"),
+        ("switchhead", "best", "SwitchHead"),
         # The candidate of the best model's shape is one of its runs; the pruned one has no result.
-        ("", "candidate"),
+        ("", "candidate", ""),
     ]
     assert points[0].loss == pytest.approx(35.5)
     assert points[0].std == pytest.approx(0.5)
