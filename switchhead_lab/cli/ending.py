@@ -15,7 +15,7 @@ def end_training(runs_dir: Path, failures: str = "") -> None:
 
     Args:
         runs_dir: Folder of all runs.
-        failures: Runs that failed, by cause; empty if none did.
+        failures: What `describe_failures` returns; empty if no run failed.
 
     Raises:
         Exit: With 1 if runs failed, else with 3 if runs are missing from MLflow.
@@ -24,7 +24,7 @@ def end_training(runs_dir: Path, failures: str = "") -> None:
 
     notice = unsynced_notice(runs_dir)
     if failures:
-        tell(f"failed: {failures}; see `lab runs list --state failed`", "red")
+        tell(f"failed: {failures}", "red")
     if notice:
         tell(notice, "yellow")
     if failures:

@@ -56,7 +56,7 @@ def run(
     # Deferred: slow imports, so a mistyped name fails fast.
     from switchhead_lab.sweeping.executor import run_sweep
     from switchhead_lab.tracking.mlflow_index import open_workspace_index
-    from switchhead_lab.tracking.sweep_record import failures_by_cause, sweep_id
+    from switchhead_lab.tracking.sweep_record import describe_failures, sweep_id
 
     record = run_sweep(
         workspace,
@@ -69,7 +69,7 @@ def run(
     counts = ", ".join(f"{states.count(s)} {s}" for s in sorted(set(states), key=states.index))
     typer.echo(f"sweep {sweep_id(declaration)}: {counts}")
     typer.echo(f"next: lab report {declaration.name} --size {declaration.size}")
-    end_training(workspace.runs_dir, failures_by_cause(record))
+    end_training(workspace.runs_dir, describe_failures(record))
 
 
 @app.command("list")

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 
 from switchhead_lab.config.redaction import mask_address
 from switchhead_lab.config.workspace import Workspace
+from switchhead_lab.errors import RecordError
 from switchhead_lab.terminal import tell
 from switchhead_lab.tracking.bounded import BoundedWorker
 from switchhead_lab.tracking.liveness import observed_state
@@ -301,10 +302,11 @@ class MlflowIndex:
             mark_unsynced(directory, reason)
         if not self._warned:
             self._warned = True
-            tell(
-                f"warning: MLflow at {mask_address(self._tracking_uri)} is not up to date: "
-                f"{reason}; the run directories are complete, `lab runs sync` copies them"
-            )
+            advice = "the run directories are complete, `lab runs sync` copies them"
+            if isinstance(error, RecordError):  # not MLflow, but the run is to blame
+                reason, advice = message, "then `lab runs sync`"
+            address = mask_address(self._tracking_uri)
+            tell(f"warning: MLflow at {address} is not up to date: {reason}; {advice}")
 
 
 class RunMirror:

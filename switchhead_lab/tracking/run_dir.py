@@ -201,7 +201,9 @@ def _create(path: Path, config: RunConfig, labels: RunLabels, unsynced_mark: str
         RecordError: If something is there already; nothing of it is touched.
     """
     if path.exists():
-        raise RecordError(f"{path}: {_why_not_ours(path, config)}; move the directory away first")
+        raise RecordError(
+            f"{path}: {_why_not_ours(path, config)}; undo that, or move the directory away"
+        )
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     try:

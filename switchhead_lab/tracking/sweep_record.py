@@ -26,6 +26,10 @@ SWEEPS_DIR = "sweeps"
 Role = Literal["baseline", "declared", "candidate", "best"]
 
 
+# Failed runs that are named at the end of a sweep.
+_MOST_FAILURES = 5
+
+
 class SweepMember(FrozenModel):
     """One run that a sweep asked for."""
 
@@ -90,12 +94,18 @@ def sweep_id(sweep: Sweep) -> str:
     return f"{sweep.name}-{sweep.size}-{hash_of(frame)[:8]}"
 
 
-def failures_by_cause(record: SweepRecord) -> str:
-    """Return how many runs of a sweep failed, by cause, e.g. "2 non-finite, 1 other"; or ""."""
-    causes = Counter(
-        member.cause or "other" for member in record.members if member.state == "failed"
-    )
-    return ", ".join(f"{number} {cause}" for cause, number in causes.most_common())
+def describe_failures(record: SweepRecord) -> str:
+    """Return how many runs of a sweep failed, by cause, then a line for each; or nothing.
+
+    The first line is, for example, "2 non-finite, 1 other".
+    """
+    failed = {m.run_name: m for m in record.members if m.state == "failed"}
+    causes = Counter(member.cause or "other" for member in failed.values())
+    counts = ", ".join(f"{number} {cause}" for cause, number in causes.most_common())
+    lines = [f"  {name}: {member.reason}" for name, member in failed.items()]
+    if len(lines) > _MOST_FAILURES:
+        lines[_MOST_FAILURES:] = [f"  and {len(lines) - _MOST_FAILURES} more"]
+    return "\n".join([counts, *lines])
 
 
 def sweep_record_path(runs_dir: Path, sweep: Sweep) -> Path:

@@ -5,7 +5,7 @@ import typer
 
 from switchhead_lab.cli.ending import end_training
 from switchhead_lab.tracking import unsynced
-from switchhead_lab.tracking.sweep_record import SweepMember, SweepRecord, failures_by_cause
+from switchhead_lab.tracking.sweep_record import SweepMember, SweepRecord, describe_failures
 
 
 @pytest.mark.parametrize(
@@ -32,18 +32,30 @@ def test_exit_codes_and_notices(
     assert (notice or "") in errors
 
 
-def test_failures_are_counted_by_cause() -> None:
-    def member(state: str, cause: str) -> SweepMember:
-        values = {"model": "m", "role": "declared", "seed": 0, "run_name": "r", "run_hash": "h"}
-        return SweepMember.model_validate({**values, "state": state, "cause": cause})
+def failed(name: str, cause: str, state: str = "failed") -> SweepMember:
+    values = {"model": "m", "role": "declared", "seed": 0, "run_hash": "h", "reason": "because"}
+    return SweepMember.model_validate({**values, "run_name": name, "state": state, "cause": cause})
 
+
+def test_failures_are_counted_by_cause_and_named() -> None:
     members = [
-        member("failed", "non-finite"),
-        member("failed", "out of memory"),
-        member("failed", "non-finite"),
-        member("failed", ""),
-        member("finished", ""),
+        failed("a", "non-finite"),
+        failed("b", "out of memory"),
+        failed("c", "non-finite"),
+        failed("d", ""),
+        failed("e", "", "finished"),
     ]
     record = SweepRecord.model_construct(members=members)
-    assert failures_by_cause(record) == "2 non-finite, 1 out of memory, 1 other"
-    assert failures_by_cause(SweepRecord.model_construct(members=members[-1:])) == ""
+    assert describe_failures(record).splitlines() == [
+        "2 non-finite, 1 out of memory, 1 other",
+        *(f"  {name}: because" for name in "abcd"),
+    ]
+    assert describe_failures(SweepRecord.model_construct(members=members[-1:])) == ""
+
+
+def test_many_failures_are_not_all_named() -> None:
+    record = SweepRecord.model_construct(members=[failed(f"r{i}", "other") for i in range(9)])
+    lines = describe_failures(record).splitlines()
+    assert lines[0] == "9 other"
+    assert lines[-1] == "  and 4 more"
+    assert len(lines) == 7

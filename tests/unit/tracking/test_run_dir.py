@@ -131,7 +131,9 @@ def test_a_folder_in_the_place_of_a_run_is_not_removed(
     with pytest.raises(RecordError, match="not a run directory"):
         RunDir.open(runs_dir, tiny_config(seed=5), labels, {}, b"")
     (place / "config.toml").write_bytes((run.directory / "config.toml").read_bytes())
-    message = "config.toml was changed: seed = .* instead of 5; move the directory away first"
+    message = (
+        "config.toml was changed: seed = .* instead of 5; undo that, or move the directory away"
+    )
     with pytest.raises(RecordError, match=message):
         RunDir.open(runs_dir, tiny_config(seed=5), labels, {}, b"")
     assert (place / "notes.txt").exists()
