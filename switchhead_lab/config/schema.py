@@ -27,7 +27,7 @@ class TrainingConfig(FrozenModel):
     """Sequences per optimiser step."""
     micro_batch_size: int = Field(ge=1)
     """Sequences per forward and backward pass; divides `batch_size`, equal to it by default."""
-    learning_rate: float = Field(gt=0.0, le=1e6)
+    learning_rate: float = Field(gt=0.0, le=1e30)
     """Peak learning rate."""
     n_warmup_steps: int = Field(default=0, ge=0)
     """Steps of linear warm-up before the cosine."""

@@ -23,7 +23,6 @@ from layer_plans import plan_of
 from torch import Tensor, nn
 
 from switchhead_lab.config.architecture import AttentionConfig
-from switchhead_lab.model.feedforward import build_feedforward
 from switchhead_lab.model.router import Router
 from switchhead_lab.model.sequence_plan import SequencePlan
 from switchhead_lab.variants.dense_attention import DenseAttention
@@ -226,9 +225,8 @@ def test_a_head_whose_tokens_all_choose_the_same_experts(case: str, positions: s
 @pytest.mark.parametrize("top_k", [1, 2, 4])
 def test_sigma_moe_equals_the_loop(top_k: int, length: int, d_expert: int) -> None:
     generator = torch.Generator().manual_seed(3)
-    block = build_feedforward(
-        SigmaMoeFeedForward(n_experts=4, d_expert=d_expert, top_k=top_k), D
-    ).double()
+    variant = SigmaMoeFeedForward(n_experts=4, d_expert=d_expert, top_k=top_k)
+    block = variant.build(D).double()
     randomise(block, generator)
     x = random_context(2, length, D, generator=generator)
     theirs = torch.stack([loop_sigma_moe(block, sequence) for sequence in x])
@@ -238,7 +236,7 @@ def test_sigma_moe_equals_the_loop(top_k: int, length: int, d_expert: int) -> No
 
 def test_sigma_moe_whose_tokens_all_choose_the_same_experts() -> None:
     generator = torch.Generator().manual_seed(3)
-    block = build_feedforward(SigmaMoeFeedForward(n_experts=4, d_expert=5, top_k=2), D).double()
+    block = SigmaMoeFeedForward(n_experts=4, d_expert=5, top_k=2).build(D).double()
     randomise(block, generator)
     send_all_to(block.router, [1, 3])
     x = torch.randn(2, T, D, dtype=torch.float64, generator=generator)
