@@ -95,7 +95,7 @@ class ModelRow:
     Attributes:
         name: Name in the sweep.
         role: "baseline", "declared" or "best".
-        family: What its figures and the paper's rows are told apart by; empty where unknown.
+        family: Model family, for figure legends and the paper's rows; empty if unknown.
         shape: Its shape: that of its runs, else the one its declaration is matched to.
         costs: Size and costs; None where the shape is not known.
         seeds: Declared seeds.

@@ -123,7 +123,6 @@ def test_an_unknown_home_is_an_error(tmp_path: Path, monkeypatch) -> None:
         found.runs_dir.exists()
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
 @pytest.mark.parametrize("command", [("runs", "list"), ("data", "list"), ("doctor", "--json")])
 def test_output_that_cannot_be_written_is_one_error(root: Path, command: tuple[str, ...]) -> None:
     with open("/dev/full", "w") as full:
