@@ -3,7 +3,7 @@
 The classes are made from the registered variants, so that a variant's fields are written once.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, ClassVar, Self
 
@@ -15,7 +15,6 @@ from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.variants import builtin  # noqa: F401 (registers the lab's own)
 from switchhead_lab.variants.base import (
     AttentionVariant,
-    SizeField,
     Variant,
 )
 from switchhead_lab.variants.dense_feedforward import DenseFeedForward
@@ -34,11 +33,14 @@ class PartialVariant(FrozenModel):
     kind: str
     """Kind of the variant."""
 
-    def sizes(self) -> Iterator[tuple[str, SizeField, int | None]]:
-        """Yield the sizes that a budget may set: label, field, and value or None."""
-        for field in self.variant.sizes:
-            if field.is_matchable:
-                yield field.label or field.name, field, getattr(self, field.name)
+    @property
+    def sizes(self) -> dict[str, int | None]:
+        """The sizes that a budget may set, by label; None for an open one."""
+        return {
+            field.label or field.name: getattr(self, field.name)
+            for field in self.variant.sizes
+            if field.is_matchable
+        }
 
     def complete(self) -> Variant:
         """Return the variant with some possible value of every open size.
@@ -58,9 +60,7 @@ class PartialVariant(FrozenModel):
                 given[field.name] = smallest if isinstance(smallest, int) else given[smallest]
         try:
             return self.variant.model_validate(given)
-        except (
-            ValidationError
-        ) as error:  # each field was checked before; this is a check of several
+        except ValidationError as error:  # fields that contradict each other
             raise ValueError(str(error.errors()[0]["ctx"]["error"])) from None
 
 
@@ -140,16 +140,13 @@ class DeclaredModel(PartialVariant):
     @property
     def open_in_attention(self) -> str | None:
         """Label of the size of attention that follows; None if all are given."""
-        return next((label for label, _, value in self.sizes() if value is None), None)
+        return next((label for label, value in self.sizes.items() if value is None), None)
 
     @model_validator(mode="after")
     def _one_size_follows(self) -> Self:
         free = self.match_over
-        in_attention = {label: value for label, _, value in self.sizes()}
-        in_feedforward: dict[str, int | None] = {"d_ff": None}
-        if self.feedforward is not None:
-            in_feedforward = {label: value for label, _, value in self.feedforward.sizes()}
-        known = {**in_attention, **in_feedforward}
+        in_feedforward = {"d_ff": None} if self.feedforward is None else self.feedforward.sizes
+        known = {**self.sizes, **in_feedforward}
         if free not in known:
             *others, last = known
             raise ValueError(

@@ -56,12 +56,13 @@ def load_plugins(names: Sequence[str], root: Path, settings_path: Path) -> None:
     Raises:
         ConfigError: If one cannot be imported, or registers nothing or what it may not.
     """
+    n_loaded = 0
     for name in names:
         try:
-            _load(name, root)
+            n_loaded += _load(name, root)
         except ConfigError as error:
             raise ConfigError(f'{settings_path}: plugins: "{name}": {error}') from None
-    if names:
+    if n_loaded:
         rebuild_schemas()
 
 
@@ -71,12 +72,13 @@ def plugins_of(model: ModelConfig) -> list[Plugin]:
     return [plugin for plugin in _loaded.values() if plugin.module in modules]
 
 
-def _load(name: str, root: Path) -> None:
+def _load(name: str, root: Path) -> bool:
+    """Import a plugin; return False if it was imported before and has not changed."""
     path = root / name if name.endswith(".py") else None
     module_name = name if path is None else path.stem
     if module_name in _loaded:
         if path is None or _read(path) == _loaded[module_name].source:
-            return
+            return False
         _forget(module_name)
     if path is not None:
         _require_free_name(path)
@@ -93,6 +95,7 @@ def _load(name: str, root: Path) -> None:
         _forget(module_name)
         raise ConfigError(f"cannot be imported: {_describe(error, path)}") from None
     _loaded[module_name] = Plugin(name, module_name, _read(Path(module.__file__ or "")))
+    return True
 
 
 def _require_free_name(path: Path) -> None:

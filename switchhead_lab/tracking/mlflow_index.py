@@ -303,7 +303,7 @@ class MlflowIndex:
         if not self._warned:
             self._warned = True
             advice = "the run directories are complete, `lab runs sync` copies them"
-            if isinstance(error, RecordError):  # not MLflow, but the run is to blame
+            if isinstance(error, RecordError):  # the run is at fault, not MLflow
                 reason, advice = message, "then `lab runs sync`"
             address = mask_address(self._tracking_uri)
             tell(f"warning: MLflow at {address} is not up to date: {reason}; {advice}")

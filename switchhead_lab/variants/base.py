@@ -2,7 +2,6 @@
 
 import pkgutil
 from abc import abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -132,9 +131,10 @@ class Variant(FrozenModel):
 
     def active_parameters(self, layer: LayerSizes) -> int:
         """Count the parameters that one token meets: those of its chosen experts, and the rest."""
-        parts = self.parameter_parts(layer)
-        for name, (n_chosen, n_experts) in self.expert_parts().items():
-            parts[name] = parts[name] // n_experts * n_chosen
+        parts, experts = self.parameter_parts(layer), self.experts
+        if experts is not None:
+            for name in self.expert_parts():
+                parts[name] = parts[name] // experts.n_experts * experts.n_chosen
         return sum(parts.values())
 
     def approximate_macs(self, layer: LayerSizes) -> int:
@@ -145,12 +145,12 @@ class Variant(FrozenModel):
 
     @property
     def experts(self) -> Experts | None:
-        """Its experts, for tables; None without any."""
+        """Its experts; None without any."""
         return None
 
-    def expert_parts(self) -> Mapping[str, tuple[int, int]]:
-        """Return the parts that consist of experts: experts chosen per token, and experts."""
-        return {}
+    def expert_parts(self) -> tuple[str, ...]:
+        """Return the names of the parameter parts that consist of experts."""
+        return ()
 
     def build(self, *arguments: Any) -> Any:
         """Build the module that computes the block, from the variant and what it lies in."""

@@ -1,6 +1,5 @@
 """Mixture of Attention Heads."""
 
-from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -71,12 +70,12 @@ class MoaAttention(AttentionVariant):
 
     @property
     def experts(self) -> Experts:
-        """Its experts, for tables."""
+        """Its experts."""
         return Experts(self.n_experts, self.n_heads, self.d_head)
 
-    def expert_parts(self) -> Mapping[str, tuple[int, int]]:
-        """Return the parts that consist of experts: experts chosen per token, and experts."""
-        return dict.fromkeys(("query_weight", "output_weight"), (self.n_heads, self.n_experts))
+    def expert_parts(self) -> tuple[str, ...]:
+        """Return the names of the parameter parts that consist of experts."""
+        return ("query_weight", "output_weight")
 
     def forward_cost(self, layer: LayerSizes, convention: str) -> Cost:
         """Price one layer for one sequence.

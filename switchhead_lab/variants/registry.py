@@ -33,10 +33,10 @@ def register(variant: type[VariantT]) -> type[VariantT]:
     _require_variant(variant)
     kind, known = kind_of(variant), _known[variant.block]
     other = known.get(kind)
-    if other is not None and other.__qualname__ != variant.__qualname__:
+    if other is not None and _origin(other) != _origin(variant):
         raise ConfigError(
             f'{variant.__name__}: {variant.block} of kind "{kind}" is registered already, by '
-            f"{other.__module__}.{other.__qualname__}; choose another kind"
+            f"{_origin(other)}; choose another kind"
         )
     known[kind] = variant
     return variant
@@ -66,7 +66,7 @@ def kind_of(variant: type[Variant]) -> str:
 
 @dataclass(frozen=True)
 class OneOf:
-    """Annotation of a field that holds one of several classes, told apart by `kind`.
+    """Annotation of a field that holds one of several classes; `kind` selects which.
 
     Attributes:
         classes: Returns the classes by kind, whenever a schema is built.
@@ -84,6 +84,10 @@ class OneOf:
 def any_of(block: Block) -> OneOf:
     """Return the annotation of a field that holds any registered variant of a block."""
     return OneOf(lambda: variants_of(block))
+
+
+def _origin(variant: type[Variant]) -> str:
+    return f"{variant.__module__}.{variant.__qualname__}"
 
 
 def _require_variant(variant: type[Variant]) -> None:

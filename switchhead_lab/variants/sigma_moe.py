@@ -1,6 +1,5 @@
 """The sigma-MoE feed-forward block."""
 
-from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -59,12 +58,12 @@ class SigmaMoeFeedForward(FeedForwardVariant):
 
     @property
     def experts(self) -> Experts:
-        """Its experts, for tables."""
+        """Its experts."""
         return Experts(self.n_experts, self.top_k, self.d_expert)
 
-    def expert_parts(self) -> Mapping[str, tuple[int, int]]:
-        """Return the parts that consist of experts: experts chosen per token, and experts."""
-        return dict.fromkeys(("up_weight", "down_weight"), (self.top_k, self.n_experts))
+    def expert_parts(self) -> tuple[str, ...]:
+        """Return the names of the parameter parts that consist of experts."""
+        return ("up_weight", "down_weight")
 
     def forward_cost(self, layer: LayerSizes, convention: str) -> Cost:  # noqa: ARG002
         """Price one block for one sequence, router included; the paper has no formula for it."""

@@ -1,6 +1,5 @@
 """SwitchHead attention."""
 
-from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -105,13 +104,12 @@ class SwitchHeadAttention(AttentionVariant):
 
     @property
     def experts(self) -> Experts:
-        """Its experts, for tables."""
+        """Its experts."""
         return Experts(self.n_experts, self.top_k, self.d_head)
 
-    def expert_parts(self) -> Mapping[str, tuple[int, int]]:
-        """Return the parts that consist of experts: experts chosen per token, and experts."""
-        names = [f"{PROJECTION_NAMES[letter]}_weight" for letter in self.expert_projections]
-        return dict.fromkeys(names, (self.top_k, self.n_experts))
+    def expert_parts(self) -> tuple[str, ...]:
+        """Return the names of the parameter parts that consist of experts."""
+        return tuple(f"{PROJECTION_NAMES[name]}_weight" for name in self.expert_projections)
 
     def forward_cost(self, layer: LayerSizes, convention: str) -> Cost:
         """Price one layer for one sequence.

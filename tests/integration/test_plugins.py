@@ -202,3 +202,11 @@ def test_a_name_that_cannot_be_loaded_is_one_error(workspace, name: str) -> None
     with pytest.raises(ConfigError, match="plugins: "):
         with_plugins(workspace, name)
     assert sys.modules["json"] is json
+
+
+def test_a_kind_of_the_lab_s_own_cannot_be_replaced(workspace) -> None:
+    text = PLUGIN.read_text().replace('"grouped_query"', '"moa"')
+    text = text.replace("GroupedQueryAttention", "MoaAttention")
+    (workspace.root / "my_variants.py").write_text(text)
+    with pytest.raises(ConfigError, match='kind "moa" is registered already'):
+        with_plugins(workspace, "my_variants.py")
