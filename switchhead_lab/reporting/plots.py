@@ -71,9 +71,12 @@ _KNOWN_FAMILIES = {
 _MORE_LOOKS = (("X", "#CC79A7"), ("P", "#56B4E9"), ("v", "#E69F00"), ("h", "#F0E442"))
 
 
-def _looks(points: Sequence[Point]) -> dict[tuple[Kind, str], _Look]:
+_Looks = dict[tuple[Kind, str], _Look]
+
+
+def _looks(points: Sequence[Point]) -> _Looks:
     """Return how the points of each kind and family are drawn, in the order of the legend."""
-    looks: dict[tuple[Kind, str], _Look] = {}
+    looks: _Looks = {}
     more = itertools.cycle(_MORE_LOOKS)
     order: tuple[Kind, ...] = ("baseline", "declared", "best", "candidate")
     for point in sorted(points, key=lambda point: order.index(point.kind)):
@@ -118,18 +121,18 @@ def draw_tradeoff(
         figure = Figure(figsize=_SIZE_INCHES, dpi=DPI, layout="constrained")
         axes = figure.subplots()
         scale, unit = _scale(points)
-        ceiling = loss_ceiling(points)
+        ceiling, looks = loss_ceiling(points), _looks(points)
         axes.set_title(title, loc="left")
         axes.set_xlabel(cost_label.format(unit=unit))
         axes.set_ylabel(f"{loss_label} (lower is better)")
         _set_limits(axes, points, scale, ceiling)
         corners = _front_corners(axes, points, scale)
         _draw_front(axes, corners)
-        _draw_points(axes, points, scale, ceiling)
-        _add_legend(figure, points, ceiling)
+        _draw_points(axes, points, looks, scale, ceiling)
+        _add_legend(figure, points, looks, ceiling)
         figure.draw_without_rendering()  # the layout must stand before labels can be measured
         figure.set_layout_engine("none")
-        _add_labels(axes, points, scale, corners)
+        _add_labels(axes, points, looks, scale, corners)
         return Figures(_save(figure, "png"), _save(figure, "svg"))
 
 
@@ -190,8 +193,9 @@ def _draw_front(axes: Axes, corners: Sequence[tuple[float, float]]) -> None:
         axes.plot(costs, losses, color=_FRONT_COLOUR, linewidth=1.0, linestyle="--", zorder=1)
 
 
-def _draw_points(axes: Axes, points: Sequence[Point], scale: float, ceiling: float | None) -> None:
-    looks = _looks(points)
+def _draw_points(
+    axes: Axes, points: Sequence[Point], looks: _Looks, scale: float, ceiling: float | None
+) -> None:
     for point in points:
         look = looks[point.kind, point.family]
         x, y = _position(axes, point, scale)
@@ -219,9 +223,10 @@ def _position(axes: Axes, point: Point, scale: float) -> tuple[float, float]:
     return point.cost / scale, min(point.loss, top - 0.05 * (top - bottom))
 
 
-def _add_legend(figure: Figure, points: Sequence[Point], ceiling: float | None) -> None:
-    looks = _looks(points).values()
-    entries = [(look.name, look.marker, look.colour, look.size * 0.85) for look in looks]
+def _add_legend(
+    figure: Figure, points: Sequence[Point], looks: _Looks, ceiling: float | None
+) -> None:
+    entries = [(look.name, look.marker, look.colour, look.size * 0.85) for look in looks.values()]
     if ceiling is not None:
         entries.append(("off the scale, value beside it", "^", _FRONT_COLOUR, 6.0))
     handles = [
@@ -248,10 +253,14 @@ def _add_legend(figure: Figure, points: Sequence[Point], ceiling: float | None) 
 
 
 def _add_labels(
-    axes: Axes, points: Sequence[Point], scale: float, corners: Sequence[tuple[float, float]]
+    axes: Axes,
+    points: Sequence[Point],
+    looks: _Looks,
+    scale: float,
+    corners: Sequence[tuple[float, float]],
 ) -> None:
     """Write the models' names where they cover neither points nor each other."""
-    top, looks = axes.get_ylim()[1], _looks(points)
+    top = axes.get_ylim()[1]
     texts, anchors, obstacles = [], [], []
     for point in points:
         x, y = axes.transData.transform(_position(axes, point, scale))

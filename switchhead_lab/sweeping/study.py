@@ -17,7 +17,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from switchhead_lab.config.identity import hash_of
-from switchhead_lab.config.redaction import mask_address, mask_passwords
+from switchhead_lab.config.redaction import mask_address
 from switchhead_lab.config.sweep import Study, Sweep
 from switchhead_lab.errors import LabError, RecordError
 from switchhead_lab.sweeping.plan import Shape, shape_of
@@ -26,6 +26,7 @@ from switchhead_lab.sweeping.study_storage import (
     create_storage,
     on_storage,
     patiently,
+    reason_of,
 )
 from switchhead_lab.tracking.atomic import make_directory
 from switchhead_lab.tracking.record import MetricPoint
@@ -269,8 +270,7 @@ def open_study(storage_uri: str, sweep: Sweep, config: Study, lock_dir: Path) ->
     except Exception as error:  # SQLAlchemy's many kinds
         raise RecordError(
             f"study storage {mask_address(storage_uri)}: cannot be opened: "
-            f"{mask_passwords(str(error), storage_uri).strip().splitlines()[0]}; "
-            "check study_storage in lab.toml"
+            f"{reason_of(error, storage_uri)}; check study_storage in lab.toml"
         ) from error
 
 

@@ -70,7 +70,7 @@ def patiently(
         try:
             return action(*arguments, **options)
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-            if "locked" not in _reason(error) or time.monotonic() >= deadline:
+            if "locked" not in reason_of(error) or time.monotonic() >= deadline:
                 raise
         time.sleep(_PAUSE_SECONDS)
 
@@ -84,12 +84,13 @@ def on_storage(action: Callable[ParametersT, ResultT]) -> Callable[ParametersT, 
             return patiently(action, *arguments, **options)
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
             raise StorageError(
-                f"study_storage of lab.toml refuses: {_reason(error)}. Nothing is lost: give the "
+                f"study_storage of lab.toml refuses: {reason_of(error)}. Nothing is lost: give the "
                 "same command again when the storage answers"
             ) from error
 
     return call
 
 
-def _reason(error: Exception) -> str:
-    return mask_passwords(str(error.__cause__ or error)).strip().splitlines()[0]
+def reason_of(error: Exception, *addresses: str) -> str:
+    """Return the first line of what a storage's error says, without secrets."""
+    return mask_passwords(str(error.__cause__ or error), *addresses).strip().partition("\n")[0]
