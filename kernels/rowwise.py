@@ -17,6 +17,11 @@ from torch import Tensor
 
 from switchhead_kernels.native import library
 from switchhead_kernels.native.library import SUFFIXES
+from switchhead_kernels.rowwise_ops import (
+    largest_indices_op,
+    relative_softmax_gradient_op,
+    relative_softmax_op,
+)
 
 # Dropout decides by 16 bits.
 _N_LEVELS = 1 << 16
@@ -168,12 +173,14 @@ def largest_indices(scores: Tensor, k: int) -> Tensor:
         index = scores.new_empty(*scores.shape[:-1], k, dtype=torch.int64)
         library.call("largest_indices", scores, scores.numel() // n_experts, n_experts, k, index)
         return index
+    if scores.device.type == "cuda" and scores.dtype != torch.float64:
+        return largest_indices_op(scores, k)  # type: ignore[no-any-return]
     return scores.sort(dim=-1, descending=True, stable=True).indices[..., :k]
 
 
 def has_relative_softmax(x: Tensor) -> bool:
     """Tell whether `relative_softmax_` can work on tensors like this one."""
-    return x.dtype in SUFFIXES and library.is_usable(x)
+    return x.dtype in SUFFIXES and (x.device.type == "cuda" or library.is_usable(x))
 
 
 def relative_softmax_(
@@ -185,11 +192,14 @@ def relative_softmax_(
     Where the mask is -inf, scores may be anything.
 
     Args:
-        content_XTS: Shape [X, T, S], contiguous, float32 or bfloat16, on the CPU.
+        content_XTS: Shape [X, T, S], contiguous, float32 or bfloat16, on CPU or GPU.
         by_distance_XTR: Shape [X, T, R], R > S, contiguous, same dtype.
         mask: Added to the scores, same dtype: shape [T, S], or [B, 1, S] or [B, T, S]; None for 0.
         n_sequences: B; map x is of sequence x mod B.
     """
+    if content_XTS.device.type == "cuda":
+        relative_softmax_op(content_XTS, by_distance_XTR, mask, n_sequences)
+        return content_XTS
     n_rows = stride = 0
     if mask is not None:
         n_rows, stride = mask.shape[-2], 0 if mask.dim() == 2 else mask.stride(0)
@@ -204,13 +214,15 @@ def relative_softmax_gradient_(grad_XTS: Tensor, weight_XTS: Tensor, width: int)
     """Turn the gradient of attention weights into that of scores by content; return by distance.
 
     Args:
-        grad_XTS: Shape [X, T, S], contiguous, float32 or bfloat16, on the CPU.
+        grad_XTS: Shape [X, T, S], contiguous, float32 or bfloat16, on CPU or GPU.
         weight_XTS: Same shape and dtype: what `relative_softmax_` made.
         width: Columns R of the scores by distance.
 
     Returns:
         Shape [X, T, R].
     """
+    if grad_XTS.device.type == "cuda":
+        return relative_softmax_gradient_op(grad_XTS, weight_XTS, width)  # type: ignore[no-any-return]
     by_distance_XTR = grad_XTS.new_empty(*grad_XTS.shape[:2], width)
     name = f"relative_softmax_gradient_{SUFFIXES[grad_XTS.dtype]}"
     library.call(name, grad_XTS, weight_XTS, by_distance_XTR, *grad_XTS.shape, width)

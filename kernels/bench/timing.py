@@ -89,7 +89,7 @@ def warm_up(
             seconds += timed()
     if device.type != "cuda" or not is_capturable:
         return timed
-    return _graph_stopwatch(_capture(call))
+    return _graph_stopwatch(_capture(call), call)
 
 
 def wait_for(device: torch.device) -> None:
@@ -98,8 +98,16 @@ def wait_for(device: torch.device) -> None:
         torch.accelerator.synchronize(device)
 
 
-def _graph_stopwatch(graph: torch.cuda.CUDAGraph) -> Timed:
-    def timed() -> float:
+def _graph_stopwatch(graph: torch.cuda.CUDAGraph, captured: Callable[[], object]) -> Timed:
+    """Return replays of a graph with their time.
+
+    Args:
+        graph: What is replayed.
+        captured: The call that it recorded. A graph reads its inputs by address and does not own
+            them, so they must live as long as it does.
+    """
+
+    def timed(_owner: Callable[[], object] = captured) -> float:
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()
         graph.replay()

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+_MOST_GROUPS_OF_A_BYTE = 256
+
 
 @dataclass(frozen=True)
 class Routing:
@@ -46,7 +48,11 @@ class Routing:
     def order_S(self) -> Tensor:
         """Slots sorted by group, in their own order within each, shape [S], int64."""
         if "order_S" not in self.made:
-            self.made["order_S"] = torch.sort(self.group_NHK.flatten(), stable=True).indices
+            # A GPU's radix sort takes a pass for every few bits of its keys.
+            keys_S = self.group_NHK.flatten()
+            if keys_S.device.type == "cuda" and self.n_groups <= _MOST_GROUPS_OF_A_BYTE:
+                keys_S = keys_S.to(torch.uint8)
+            self.made["order_S"] = torch.sort(keys_S, stable=True).indices
         return self.made["order_S"]
 
     @property

@@ -47,7 +47,7 @@ def forward(
     routed = _routed(order_S, offset_G1, gate_S, deterministic, precision)
     per = (slots.per_input, slots.per_output)
     with torch.cuda.device_of(x_RX):
-        weight = weight_GXY.to(x_RX.dtype).contiguous()
+        weight = triton_forward.as_factor(weight_GXY, x_RX.dtype)
         return triton_forward.multiply_rows(x_RX.contiguous(), weight, routed, per)[0]
 
 
@@ -83,7 +83,7 @@ def backward(
     routed = _routed(order_S, offset_G1, gate_S, deterministic, precision)
     x, grad = x_RX.contiguous(), grad_QY.to(x_RX.dtype).contiguous()
     with torch.cuda.device_of(x_RX):
-        weight = weight_GXY.to(x.dtype).contiguous()
+        weight = triton_forward.as_factor(weight_GXY, x.dtype)
         grad_x, grad_gate = triton_backward.input_gradient(grad, x, weight, routed, slots)
         grad_weight = triton_backward.weight_gradient(grad, x, weight_GXY, routed, slots)
     return grad_x, grad_weight, grad_gate

@@ -11,22 +11,25 @@ from torch import Tensor
 
 from switchhead_kernels.expert_matmul import triton_configs as tiles
 from switchhead_kernels.expert_matmul.slots import Slots
-from switchhead_kernels.expert_matmul.triton_forward import Routed, multiply_rows, sum_parts
+from switchhead_kernels.expert_matmul.triton_forward import Routed, multiply_rows
+from switchhead_kernels.expert_matmul.triton_sums import sum_parts
 
 
 @triton.jit
 def weight_gradient_kernel(
-    x_ptr,  # [R, X]
-    grad_ptr,  # [Q, Y]
+    wide_ptr,  # [rows, WIDE]: x or the gradient, whichever is wider
+    narrow_ptr,  # [rows, NARROW]: the other one
     order_ptr,  # [S]
     offset_ptr,  # [G + 1]
     gate_ptr,  # [S] or None
     out_ptr,  # [N_SPLITS, G, X, Y]
     N_GROUPS: tl.constexpr,
-    WIDTH_IN: tl.constexpr,
-    WIDTH_OUT: tl.constexpr,
-    PER_X: tl.constexpr,
-    PER_GRAD: tl.constexpr,
+    WIDE: tl.constexpr,
+    NARROW: tl.constexpr,
+    PER_WIDE: tl.constexpr,
+    PER_NARROW: tl.constexpr,
+    STRIDE_WIDE: tl.constexpr,  # of the output
+    STRIDE_NARROW: tl.constexpr,
     N_SPLITS: tl.constexpr,
     PRECISION: tl.constexpr,
     UPCAST: tl.constexpr,  # the interpreter's tl.dot misreads bfloat16
@@ -34,15 +37,15 @@ def weight_gradient_kernel(
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
 ):
-    """Write the sum of outer products of x with gated gradients over a share of a group's slots."""
-    BLOCKS_M: tl.constexpr = (WIDTH_IN + BLOCK_M - 1) // BLOCK_M
-    BLOCKS_N: tl.constexpr = (WIDTH_OUT + BLOCK_N - 1) // BLOCK_N
+    """Write sums of outer products of wide with gated narrow rows over a share of a group."""
+    BLOCKS_M: tl.constexpr = (WIDE + BLOCK_M - 1) // BLOCK_M
+    BLOCKS_N: tl.constexpr = (NARROW + BLOCK_N - 1) // BLOCK_N
     block = tl.program_id(0) % (BLOCKS_M * BLOCKS_N)
     part = tl.program_id(0) // (BLOCKS_M * BLOCKS_N)
     group, split = part % N_GROUPS, part // N_GROUPS
     row = block // BLOCKS_N * BLOCK_M + tl.arange(0, BLOCK_M)
     column = block % BLOCKS_N * BLOCK_N + tl.arange(0, BLOCK_N)
-    is_row, is_column = row < WIDTH_IN, column < WIDTH_OUT
+    is_row, is_column = row < WIDE, column < NARROW
     first = tl.load(offset_ptr + group) + split * BLOCK_K
     end = tl.load(offset_ptr + group + 1)
     sums = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
@@ -50,25 +53,25 @@ def weight_gradient_kernel(
         place = start + tl.arange(0, BLOCK_K)
         is_place = place < end
         slot = tl.load(order_ptr + place, mask=is_place, other=0).to(tl.int32)
-        x_MK = tl.load(
-            x_ptr + (slot // PER_X).to(tl.int64)[None, :] * WIDTH_IN + row[:, None],
+        wide_MK = tl.load(
+            wide_ptr + (slot // PER_WIDE).to(tl.int64)[None, :] * WIDE + row[:, None],
             mask=is_row[:, None] & is_place[None, :],
             other=0.0,
         )
-        grad_KN = tl.load(
-            grad_ptr + (slot // PER_GRAD).to(tl.int64)[:, None] * WIDTH_OUT + column[None, :],
+        narrow_KN = tl.load(
+            narrow_ptr + (slot // PER_NARROW).to(tl.int64)[:, None] * NARROW + column[None, :],
             mask=is_place[:, None] & is_column[None, :],
             other=0.0,
         )
         if UPCAST:
-            x_MK, grad_KN = x_MK.to(tl.float32), grad_KN.to(tl.float32)
+            wide_MK, narrow_KN = wide_MK.to(tl.float32), narrow_KN.to(tl.float32)
         if gate_ptr is not None:
             gate_K = tl.load(gate_ptr + slot, mask=is_place, other=0.0)
-            grad_KN = (grad_KN.to(tl.float32) * gate_K[:, None]).to(grad_KN.dtype)
-        sums = tl.dot(x_MK, grad_KN, sums, input_precision=PRECISION)
-    cell = part.to(tl.int64) * (WIDTH_IN * WIDTH_OUT) + row[:, None] * WIDTH_OUT + column[None, :]
-    sums = sums.to(out_ptr.dtype.element_ty)
-    tl.store(out_ptr + cell, sums, mask=is_row[:, None] & is_column[None, :])
+            narrow_KN = (narrow_KN.to(tl.float32) * gate_K[:, None]).to(narrow_KN.dtype)
+        sums = tl.dot(wide_MK, narrow_KN, sums, input_precision=PRECISION)
+    cell = row[:, None] * STRIDE_WIDE + column[None, :] * STRIDE_NARROW
+    out = out_ptr + part.to(tl.int64) * (WIDE * NARROW) + cell
+    tl.store(out, sums.to(out_ptr.dtype.element_ty), mask=is_row[:, None] & is_column[None, :])
 
 
 def input_gradient(
@@ -86,7 +89,7 @@ def input_gradient(
     Args:
         grad_QY: Shape [Q, Y], contiguous, dtype of `x_RX`.
         x_RX: Shape [R, X], contiguous.
-        weight_GXY: Shape [G, X, Y], dtype of `x_RX`.
+        weight_GXY: Shape [G, X, Y]: what `as_factor` returned.
         routed: Slots and options.
         slots: Map of slots to rows.
         config: Tile; chosen by the rule or the autotuner if left out.
@@ -108,7 +111,9 @@ def fitting_tiles(x_RX: Tensor, like_GXY: Tensor) -> tuple[triton.Config, ...]:
 
 def _problem_of(x_RX: Tensor, like_GXY: Tensor) -> tiles.Problem:
     G, X, Y = like_GXY.shape
-    return tiles.Problem(X, Y, G, x_RX.element_size(), tiles.shared_memory_of(x_RX.device))
+    memory = tiles.shared_memory_of(x_RX.device)
+    itemsize = x_RX.element_size()
+    return tiles.Problem(max(X, Y), min(X, Y), G, itemsize, memory, has_tail=False)
 
 
 def weight_gradient(
@@ -137,18 +142,24 @@ def weight_gradient(
     written = out_GXY
     if n_splits > 1:
         written = torch.empty((n_splits, G, X, Y), dtype=torch.float32, device=device)
+    # Rows, slots that read one, and stride in the output. A narrow tile's height would be wasted on
+    # the narrower of the two, so that is the tile's width.
+    sides = [(grad_QY, slots.per_output, 1), (x_RX, slots.per_input, Y)]
+    narrow, wide = sorted(sides, key=lambda side: side[0].shape[1])
     weight_gradient_kernel[(n_splits * tiles.n_programs(config, problem),)](
-        x_RX,
-        grad_QY,
+        wide[0],
+        narrow[0],
         routed.order_S,
         routed.offset_G1,
         routed.gate_S,
         written,
         N_GROUPS=G,
-        WIDTH_IN=X,
-        WIDTH_OUT=Y,
-        PER_X=slots.per_input,
-        PER_GRAD=slots.per_output,
+        WIDE=problem.height,
+        NARROW=problem.width,
+        PER_WIDE=wide[1],
+        PER_NARROW=narrow[1],
+        STRIDE_WIDE=wide[2],
+        STRIDE_NARROW=narrow[2],
         N_SPLITS=n_splits,
         PRECISION=routed.precision if x_RX.dtype == torch.float32 else "ieee",
         UPCAST=tiles.is_interpreted() and x_RX.dtype == torch.bfloat16,

@@ -19,9 +19,11 @@ from triton import Config
 
 # Programs that keep a large GPU busy: two for each of an H100's 132 multiprocessors.
 _ENOUGH_PROGRAMS = 264
+# Programs of the gradient of weights mostly wait for their rows; many of them wait together.
+_ENOUGH_SPLIT_PROGRAMS = 1056
 # Narrower tiles leave tensor cores idle, so narrower problems pad to this.
 _NARROWEST = 64
-_MOST_SPLITS = 8
+_MOST_SPLITS = 32
 # Devices with this much take factors of products straight from there (wgmma).
 _SHARED_MEMORY_OF_WGMMA = 200_000
 
@@ -46,7 +48,8 @@ WEIGHT_GRADIENT_CONFIGS = (
     _config(64, 64, 32, 4, 3),
     _config(64, 64, 64, 4, 3),
     _config(128, 64, 32, 4, 3),
-    _config(128, 128, 32, 8, 3),
+    _config(128, 64, 64, 4, 3),
+    _config(256, 64, 64, 8, 3),
 )
 # Exact float32 products have no tensor core to keep their factors in.
 FLOAT32_PRODUCT_CONFIGS = (
@@ -75,6 +78,7 @@ class Problem:
         itemsize: Bytes of a factor.
         shared_memory: Bytes that a program may have.
         has_dots: Products are multiplied with other rows before they are stored.
+        has_tail: A width just above a tile's may take a narrow second tile (`tail_of`).
     """
 
     height: int
@@ -83,6 +87,38 @@ class Problem:
     itemsize: int
     shared_memory: int
     has_dots: bool = False
+    has_tail: bool = True
+
+    def tail_of(self, block_n: int) -> int:
+        """Return the columns of the narrow tile beside one of `block_n` columns; 0 for none."""
+        return int(tail_of(self.width, block_n)) if self.has_tail else 0
+
+    def n_blocks(self, block_n: int) -> int:
+        """Return how many tiles of `block_n` columns cover the width."""
+        return 1 if self.tail_of(block_n) else int(triton.cdiv(self.width, block_n))
+
+
+@triton.constexpr_function  # type: ignore[untyped-decorator]
+def tile_width(n_columns: int) -> int:
+    """Return the narrowest tile with so many columns: a power of two, at least 16."""
+    # `tl.dot` has no narrower factors.
+    return max(16, 1 << max(0, n_columns - 1).bit_length())
+
+
+@triton.constexpr_function  # type: ignore[untyped-decorator]
+def tail_of(width: int, block_n: int) -> int:
+    """Return the columns of a second, narrow tile beside one of `block_n` columns; 0 for none.
+
+    A width just above a tile's, such as 76 or 132, would else take two tiles.
+    """
+    rest = width - block_n
+    return tile_width(rest) if 0 < rest <= 32 else 0
+
+
+@triton.constexpr_function  # type: ignore[untyped-decorator]
+def n_blocks(width: int, block_n: int) -> int:
+    """Return how many tiles of `block_n` columns, the last one with its tail, cover a width."""
+    return 1 if tail_of(width, block_n) else -(-width // block_n)
 
 
 def is_interpreted() -> bool:
@@ -92,7 +128,7 @@ def is_interpreted() -> bool:
 
 def bucket_of(n_slots: int, n_groups: int) -> int:
     """Return slots per group as a power of two, so that a batch's exact size changes nothing."""
-    return max(1, int(triton.next_power_of_2(triton.cdiv(n_slots, n_groups))))
+    return 1 << max(0, -(-n_slots // n_groups) - 1).bit_length()
 
 
 def shared_memory_of(device: torch.device) -> int:
@@ -116,7 +152,11 @@ def product_tiles(problem: Problem) -> tuple[Config, ...]:
 @cache
 def weight_gradient_tiles(problem: Problem) -> tuple[Config, ...]:
     """Return the tiles that fit the gradient of weights, the rule's choice first."""
-    return _chosen_first(weight_gradient_configs(problem), problem)
+    configs = weight_gradient_configs(problem)
+    if is_interpreted():
+        return _chosen_first(configs, problem)
+    # Its slots are split until there are enough programs, so the largest tile can be taken.
+    return (configs[-1], *configs[:-1])
 
 
 def product_configs(problem: Problem) -> list[Config]:
@@ -147,7 +187,8 @@ def _fitting(configs: Sequence[Config], problem: Problem) -> list[Config]:
 
 def _staged(config: Config, problem: Problem) -> Config:
     m, n, k = config.kwargs.values()
-    affordable = problem.shared_memory // ((m + n) * k * problem.itemsize)
+    n_rows = m + n + problem.tail_of(n)
+    affordable = problem.shared_memory // (n_rows * k * problem.itemsize)
     return _config(m, n, k, config.num_warps, max(1, min(config.num_stages, affordable)))
 
 
@@ -155,13 +196,15 @@ def _suits(config: Config, problem: Problem) -> bool:
     """Tell whether the problem fills a tile."""
     m, n, _ = config.kwargs.values()
     widest = max(_NARROWEST, triton.next_power_of_2(problem.width))
+    if widest > 2 * _NARROWEST and problem.tail_of(widest // 2):
+        widest //= 2
     return bool(m <= triton.next_power_of_2(problem.height) and n <= widest)
 
 
 def _fits_registers(config: Config, problem: Problem) -> bool:
     """Tell whether sums, rows to multiply them with, and factors fit; found by compiling."""
     m, n, k = config.kwargs.values()
-    cells = m * n * (2 if problem.has_dots else 1)
+    cells = m * (n + problem.tail_of(n)) * (2 if problem.has_dots else 1)
     if problem.shared_memory >= _SHARED_MEMORY_OF_WGMMA:
         return bool(cells <= 2**15)
     return bool(cells <= 2**14 and (m * n < 2**14 or k <= 32))
@@ -183,12 +226,13 @@ def _chosen_first(configs: list[Config], problem: Problem) -> tuple[Config, ...]
 def n_programs(config: Config, problem: Problem) -> int:
     """Return how many programs compute the problem, were its groups of equal size."""
     m, n, _ = config.kwargs.values()
-    tiles = triton.cdiv(problem.height, m) * triton.cdiv(problem.width, n)
+    tiles = triton.cdiv(problem.height, m) * problem.n_blocks(n)
     return int(tiles * problem.n_groups)
 
 
+@cache
 def n_splits(config: Config, problem: Problem, bucket: int) -> int:
-    """Return into how many partial sums the slots of a group are split: 1, 2, 4 or 8.
+    """Return into how many partial sums the slots of a group are split: a power of two to 32.
 
     Args:
         config: Tile of the weights' gradient.
@@ -198,7 +242,7 @@ def n_splits(config: Config, problem: Problem, bucket: int) -> int:
     splits = 1
     while (
         splits < _MOST_SPLITS
-        and splits * n_programs(config, problem) < _ENOUGH_PROGRAMS
+        and splits * n_programs(config, problem) < _ENOUGH_SPLIT_PROGRAMS
         and 2 * splits * config.kwargs["BLOCK_K"] <= bucket
     ):
         splits *= 2

@@ -8,6 +8,7 @@ Letters: B batch, T query positions, S key positions, H heads, P d_head, R dista
 sequences together (H * B).
 """
 
+import math
 from typing import Any
 
 import torch
@@ -19,6 +20,8 @@ from switchhead_kernels.rowwise import (
     relative_softmax_,
     relative_softmax_gradient_,
 )
+
+_ENOUGH_PRODUCTS = 64
 
 
 def attend_relative(
@@ -117,7 +120,7 @@ class _RelativeAttention(torch.autograd.Function):
         else:
             grad_position_HYP = torch.bmm(by_distance_HYR, position_key)
             grad_position = grad_position_HYP.view(-1, B, T, grad_XTP.shape[2])
-        grad_position_key_HPR = torch.bmm(position_query.transpose(1, 2), by_distance_HYR)
+        grad_position_key_HPR = _sum_over_queries(position_query, by_distance_HYR, B)
 
         def by_head(grad: Tensor) -> Tensor:
             return grad.view(-1, B, *grad.shape[1:])
@@ -130,6 +133,27 @@ class _RelativeAttention(torch.autograd.Function):
             grad_position_key_HPR.transpose(1, 2),
             None,
         )
+
+
+def _sum_over_queries(query_HYP: Tensor, by_distance_HYR: Tensor, n_sequences: int) -> Tensor:
+    """Return `query^T by_distance` of each head, [H, P, R].
+
+    Few heads make few products with a very long sum each, which leaves most of a GPU idle; there
+    the sums of groups of sequences are computed apart.
+    """
+    H, Y = query_HYP.shape[:2]
+    n_parts = 1
+    if query_HYP.device.type == "cuda":
+        n_parts = math.gcd(n_sequences, max(1, _ENOUGH_PRODUCTS // H))
+    if n_parts == 1:
+        return torch.bmm(query_HYP.transpose(1, 2), by_distance_HYR)
+    query, by_distance = (
+        x.reshape(H * n_parts, Y // n_parts, -1) for x in (query_HYP, by_distance_HYR)
+    )
+    parts = torch.bmm(query.transpose(1, 2), by_distance)
+    # Promoted first: autocast and low precision must not round the sums.
+    fine = torch.promote_types(parts.dtype, torch.float32)
+    return parts.unflatten(0, (H, n_parts)).sum(dim=1, dtype=fine).to(parts.dtype)
 
 
 def _weigh(

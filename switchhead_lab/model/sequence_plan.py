@@ -15,6 +15,7 @@ from switchhead_lab.config.architecture import Direction, ModelConfig
 from switchhead_lab.variants.positions import PositionsConfig, RopePositions, TransformerXLPositions
 
 _XL_BASE = 10_000.0
+_DISTANCES_MULTIPLE = 8
 
 
 @dataclass(frozen=True)
@@ -125,16 +126,20 @@ def relative_position_table(
 ) -> Tensor:
     """Return the sinusoidal table of the distances key minus query, from -(S - 1) on.
 
-    It ends with 1 for a causal model and with T for a bidirectional one. That last distance does
-    not occur; it gives the table a width at which scores by distance are read as scores by key
-    without a copy (`relative_attention.shift_to_keys`).
+    It ends with 1 for a causal model and with T for a bidirectional one, and on a GPU at the next
+    multiple of 8 distances. Those last distances do not occur; the first of them gives the table a
+    width at which scores by distance are read as scores by key without a copy
+    (`relative_attention.shift_to_keys`).
 
     Source: Transformer-XL (arXiv:1901.02860), Sec. 3.3; sine on even, cosine on odd channels.
 
     Returns:
-        Shape [S + 1, D] or [S + T, D], float32.
+        Shape [S + 1, D] or [S + T, D], more on a GPU, float32.
     """
     last = 1 if direction == "causal" else n_queries
+    if device.type == "cuda":
+        # Matmuls with an odd number of distances would leave fast kernels unused.
+        last += -(n_keys + last) % _DISTANCES_MULTIPLE
     distance = torch.arange(-(n_keys - 1), last + 1, dtype=torch.float32, device=device)
     channel = torch.arange(0, d_model, 2, dtype=torch.float32, device=device)
     angle = distance[:, None] * _XL_BASE ** (-channel / d_model)

@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.model.initialisation import block_scale, init_normal
-from switchhead_lab.model.precision import in_compute_dtype
+from switchhead_lab.model.precision import add_residual, in_compute_dtype
 from switchhead_lab.model.router import ExpertChoice
 from switchhead_lab.model.sequence_plan import SequencePlan, plan_sequences
 from switchhead_lab.model.sublayer import SublayerOutput
@@ -65,11 +65,11 @@ class Block(nn.Module):
         """Transform a chunk, seeing the memory in front of it."""
         context = x_BTD if memory_BMD is None else torch.cat([memory_BMD, x_BTD], dim=1)
         attention = self.attention(self.attention_norm(context), plan)
-        x_BTD = x_BTD + attention.output_BTD
+        x_BTD = add_residual(x_BTD, attention.output_BTD)
         feedforward = self.feedforward(self.feedforward_norm(x_BTD), plan)
         parts = {"attention": attention, "feedforward": feedforward}
         return SublayerOutput(
-            x_BTD + feedforward.output_BTD,
+            add_residual(x_BTD, feedforward.output_BTD),
             {
                 f"{name}.{router}": choice
                 for name, part in parts.items()

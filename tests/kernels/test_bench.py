@@ -1,11 +1,13 @@
 """The bench of expert products: right backends are timed, wrong and missing ones are named."""
 
+import gc
+import weakref
 from dataclasses import replace
 
 import pytest
 import torch
 
-from switchhead_kernels.bench import Effort, Plan, Shape, interleave, run_bench, stopwatch
+from switchhead_kernels.bench import Effort, Plan, Shape, interleave, run_bench, stopwatch, timing
 from switchhead_kernels.bench.candidates import all_products, grouped_mm
 
 CPU = torch.device("cpu")
@@ -121,3 +123,19 @@ def test_gflops_count_the_chosen_experts() -> None:
         if candidate.forward is not None:
             expected = 2e-6 * result.macs / candidate.forward.median_ms
             assert candidate.forward.gflops == pytest.approx(expected)
+
+
+def test_a_captured_call_lives_as_long_as_its_replays() -> None:
+    """A graph reads its inputs by address; it does not own them."""
+
+    def call(x: torch.Tensor = torch.ones(1)) -> torch.Tensor:  # noqa: B008
+        return x + 1
+
+    inputs = weakref.ref(call.__defaults__[0])
+    timed = timing._graph_stopwatch(None, call)
+    del call
+    gc.collect()
+    assert inputs() is not None
+    del timed
+    gc.collect()
+    assert inputs() is None

@@ -35,6 +35,7 @@ SCALAR = {"sm": r"ld\.global\S*\.b16", "gfx": r"(?:global|buffer)_load_(?:ushort
 SPILL_LIMIT = 32
 SIZES = {"416x80": (416, 80), "1024x64": (1024, 64), "412x76": (412, 76)}
 UNALIGNED = "412x76"
+WITHOUT_MATMULS = ("sum", "relative_softmax", "relative_softmax_gradient", "largest_indices")
 N_GROUPS, TOP_K, BUCKET = 10, 2, 2048
 
 
@@ -58,7 +59,7 @@ RECORDED = ("registers", "spill", "shared")
 
 
 def products(target: str, dtype: str, sizes: str, projection: str) -> Iterator[Kernel]:
-    from switchhead_kernels.expert_matmul import triton_configs, triton_forward
+    from switchhead_kernels.expert_matmul import triton_configs, triton_product
 
     width_in, width_out = SIZES[sizes] if projection == "value" else SIZES[sizes][::-1]
     per_x, per_out = (2 * TOP_K, TOP_K) if projection == "value" else (TOP_K, 2 * TOP_K)
@@ -72,17 +73,18 @@ def products(target: str, dtype: str, sizes: str, projection: str) -> Iterator[K
         )
         types = {
             **{"x_ptr": f"*{dtype}", "weight_ptr": f"*{dtype}", "order_ptr": "*i64"},
-            **{"offset_ptr": "*i32", "gate_ptr": "*fp32", "out_ptr": "*fp32"},
+            **{"offset_ptr": "*i32", "gate_ptr": "*fp32", "out_ptr": f"*{dtype}"},
             "other_ptr": f"*{dtype}" if is_gradient else None,
             "dot_ptr": "*fp32" if is_gradient else None,
         }
         constants = {
             **{"N_GROUPS": N_GROUPS, "WIDTH_IN": width_in, "WIDTH_OUT": width_out},
+            "STRIDE": -(-(width_in if is_gradient else width_out) // 8) * 8,
             **{"TRANSPOSED": is_gradient, "PER_X": per_x, "PER_OUT": 1, "PER_OTHER": per_out},
             **{"PRECISION": "ieee", "UPCAST": False},
         }
         for config in triton_configs.product_configs(problem):
-            function = triton_forward.product_kernel
+            function = triton_product.product_kernel
             key = (name, target, dtype, sizes, projection)
             yield Kernel(*key, function, config, types, constants)
 
@@ -90,18 +92,20 @@ def products(target: str, dtype: str, sizes: str, projection: str) -> Iterator[K
 def weight_gradients(target: str, dtype: str, sizes: str, projection: str) -> Iterator[Kernel]:
     from switchhead_kernels.expert_matmul import triton_backward, triton_configs
 
-    width_in, width_out = SIZES[sizes] if projection == "value" else SIZES[sizes][::-1]
-    per_x, per_grad = (2 * TOP_K, TOP_K) if projection == "value" else (TOP_K, 2 * TOP_K)
+    wide, narrow = SIZES[sizes]
+    is_value = projection == "value"
     problem = triton_configs.Problem(
-        width_in, width_out, N_GROUPS, 2 if dtype == "bf16" else 4, SHARED_LIMIT[target]
+        *(wide, narrow, N_GROUPS, 2 if dtype == "bf16" else 4, SHARED_LIMIT[target]),
+        has_tail=False,
     )
     types = {
-        **{"x_ptr": f"*{dtype}", "grad_ptr": f"*{dtype}", "order_ptr": "*i64"},
+        **{"wide_ptr": f"*{dtype}", "narrow_ptr": f"*{dtype}", "order_ptr": "*i64"},
         **{"offset_ptr": "*i32", "gate_ptr": "*fp32", "out_ptr": "*fp32"},
     }
     constants = {
-        **{"N_GROUPS": N_GROUPS, "WIDTH_IN": width_in, "WIDTH_OUT": width_out},
-        **{"PER_X": per_x, "PER_GRAD": per_grad, "N_SPLITS": 2},
+        **{"N_GROUPS": N_GROUPS, "WIDE": wide, "NARROW": narrow, "N_SPLITS": 2},
+        **{"PER_WIDE": 2 * TOP_K, "PER_NARROW": TOP_K},
+        **{"STRIDE_WIDE": narrow if is_value else 1, "STRIDE_NARROW": 1 if is_value else wide},
         **{"PRECISION": "ieee", "UPCAST": False},
     }
     for config in triton_configs.weight_gradient_configs(problem):
@@ -113,21 +117,50 @@ def weight_gradients(target: str, dtype: str, sizes: str, projection: str) -> It
 def sums(target: str, dtype: str, sizes: str) -> Kernel:
     import triton
 
-    from switchhead_kernels.expert_matmul import triton_forward
+    from switchhead_kernels.expert_matmul import triton_sums
 
     width = SIZES[sizes][0]
     return Kernel(
-        *("sum", target, dtype, sizes, "output", triton_forward.sum_kernel),
+        *("sum", target, dtype, sizes, "output", triton_sums.sum_kernel),
         triton.Config({"BLOCK_ROWS": 4, "BLOCK_WIDTH": 256}, num_warps=4),
-        {"part_ptr": "*fp32", "out_ptr": f"*{dtype}"},
+        {"part_ptr": f"*{dtype}", "out_ptr": f"*{dtype}"},
         {"STRIDE_ROW": 4 * width, "WIDTH": width, "N_PARTS": 4},
     )
+
+
+def passes(target: str, dtype: str) -> Iterator[Kernel]:
+    """Yield the kernels without matmuls, at the paper's 47M size."""
+    import triton
+
+    from switchhead_kernels import triton_rowwise
+
+    shape = {"T": 256, "S": 512, "R": 520}
+    rows = dict.fromkeys(("content_ptr", "by_distance_ptr", "mask_ptr"), f"*{dtype}")
+    backward = dict.fromkeys(("grad_ptr", "weight_ptr", "by_distance_ptr"), f"*{dtype}")
+    block = {"BLOCK_S": 512}
+    largest = {"score_ptr": "*fp32", "index_ptr": "*i64"}
+    for name, types, constants, blocks in (
+        ("relative_softmax", rows, {**shape, "MASK_ROWS": 256}, block),
+        (
+            "relative_softmax",
+            {**rows, "mask_ptr": None},
+            {**shape, "MASK_ROWS": 0},
+            {"BLOCK_S": 512},
+        ),
+        ("relative_softmax_gradient", backward, shape, {**block, "BLOCK_R": 1024}),
+        ("largest_indices", largest, {"E": 5, "K": 2}, {"BLOCK_ROWS": 256, "BLOCK_E": 8}),
+    ):
+        function = getattr(triton_rowwise, f"{name}_kernel")
+        projection = "masked" if types.get("mask_ptr") else "rows"
+        config = triton.Config(blocks, num_warps=4)
+        yield Kernel(name, target, dtype, "-", projection, function, config, types, constants)
 
 
 def variants(kernel: Kernel) -> Iterator[Kernel]:
     """Yield a forward kernel with each option that its tables leave out."""
     added = {**kernel.constants, "PER_OUT": 2 * TOP_K}
-    yield kernel._replace(name="forward_atomic", constants=added)
+    exact = {**kernel.types, "out_ptr": "*fp32"}
+    yield kernel._replace(name="forward_atomic", types=exact, constants=added)
     halves = {name: text and text.replace("bf16", "fp16") for name, text in kernel.types.items()}
     plain = {**halves, "gate_ptr": None, "out_ptr": "*fp16"}
     yield kernel._replace(name="forward_ungated", dtype="fp16", types=plain)
@@ -140,6 +173,7 @@ def kernels(selection: str) -> Iterator[Kernel]:
     """Yield all kernels, or the usual ones: all tiles at one size, and two at the others."""
     for target in SHARED_LIMIT:
         for dtype in ("bf16", "fp32"):
+            yield from passes(target, dtype)
             for sizes in SIZES:
                 is_main = dtype == "bf16" and sizes == "416x80"
                 yield sums(target, dtype, sizes)
@@ -276,7 +310,7 @@ def test_registers_are_hardly_spilled(table: list[dict[str, str]]) -> None:
 def test_products_run_on_tensor_cores(table: list[dict[str, str]]) -> None:
     for row in table:
         is_exact = row["dtype"] == "fp32" and row["kernel"] != "forward_tf32"
-        if is_exact or row["kernel"] == "sum":
+        if is_exact or row["kernel"] in WITHOUT_MATMULS:
             continue
         assert int(row["tensor_cores"]), row
         # wgmma has no tile of fewer than 64 rows.
@@ -286,7 +320,7 @@ def test_products_run_on_tensor_cores(table: list[dict[str, str]]) -> None:
 
 def test_rows_are_loaded_whole(table: list[dict[str, str]]) -> None:
     for row in table:
-        if row["kernel"] == "sum":
+        if row["kernel"] in WITHOUT_MATMULS:
             continue
         assert not int(row["scalar_loads"]), row
         # 512 threads of gfx942 share so small a tile of float32 that each loads 8 bytes.

@@ -4,6 +4,7 @@ import pytest
 
 from switchhead_kernels.expert_matmul import triton_configs as tiles
 
+WIDTHS = (64, 65, 80, 81, 96, 97)
 A100, H100, MI300 = 166912, 232448, 65536
 
 
@@ -34,7 +35,7 @@ def tile(height: int, width: int, n_groups: int, memory: int = H100) -> tuple[in
 
 def test_tiles_grow_with_the_problem() -> None:
     assert tile(8, 64, 10) == (16, 64, 64)
-    assert tile(2048, 80, 10) == (128, 64, 64)
+    assert tile(2048, 80, 10) == (64, 128, 64)
     assert tile(16384, 1024, 10) == (128, 256, 64)
     assert tile(16384, 1024, 10, A100) == (128, 128, 32)
 
@@ -48,6 +49,12 @@ def test_splits_fill_the_gpu_and_are_never_empty() -> None:
     (config, *_) = tiles.weight_gradient_configs(tiles.Problem(416, 80, 10, 2, H100))
     few, many = (tiles.Problem(416, 80, n_groups, 2, H100) for n_groups in (2, 512))
     assert tiles.n_splits(config, many, 4096) == 1
-    assert tiles.n_splits(config, few, 4096) == 8
+    assert tiles.n_splits(config, few, 4096) == 32
     assert tiles.n_splits(config, few, 64) == 2
     assert tiles.n_splits(config, few, 1) == 1
+
+
+def test_widths_just_above_a_tile_take_a_narrow_tile_beside_it() -> None:
+    covered = {width: (tiles.tail_of(width, 64), tiles.n_blocks(width, 64)) for width in WIDTHS}
+    assert covered == {64: (0, 1), 65: (16, 1), 80: (16, 1), 81: (32, 1), 96: (32, 1), 97: (0, 2)}
+    assert tile(16384, 132, 16) == (128, 128, 64)

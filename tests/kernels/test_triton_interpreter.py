@@ -4,6 +4,7 @@ The interpreter has to be on before triton is imported, and reading out of bound
 so this file runs itself as a child, `python test_triton_interpreter.py CHECK` by hand.
 """
 
+import itertools
 import os
 import subprocess
 import sys
@@ -285,7 +286,57 @@ def check_measured() -> None:
             assert not measured, "a known problem was measured again"
 
 
+def check_largest() -> None:
+    """Largest scores with ties, infinities, NaN and both zeros, in the order of a stable sort."""
+    from switchhead_kernels.rowwise_ops import largest_indices
+
+    generator = torch.Generator().manual_seed(0)
+    special = torch.tensor([float("nan"), float("inf"), -float("inf"), 0.0, -0.0, 1.0])
+    for n_rows, n_scores, k in ((33, 5, 2), (1, 1, 1), (7, 6, 6), (130, 100, 4), (0, 4, 2)):
+        drawn = torch.randn(n_rows, 2, n_scores, generator=generator)
+        among = special[torch.randint(len(special), drawn.shape, generator=generator)]
+        for scores in (drawn, drawn.round(), among, among.bfloat16()):
+            expected = scores.sort(dim=-1, descending=True, stable=True).indices[..., :k]
+            found = largest_indices(scores, k)
+            assert torch.equal(found, expected), (n_rows, n_scores, k, scores.dtype)
+
+
+def check_relative_softmax() -> None:
+    """Attention weights and their gradient as PyTorch's own operators compute them."""
+    from switchhead_kernels.rowwise_ops import relative_softmax, relative_softmax_gradient
+
+    generator = torch.Generator().manual_seed(0)
+    for n_queries, n_keys in ((1, 1), (5, 5), (7, 19), (9, 64)):
+        future = torch.full((n_queries, n_keys), float("-inf")).triu_(n_keys - n_queries + 1)
+        padding = torch.zeros(3, 1, n_keys)
+        padding[1, :, 1:] = float("-inf")
+        masks = (None, future, padding, padding + future)
+        for mask, more in itertools.product(masks, (1, 6)):
+            is_causal = mask is not None and mask.shape[-2] == n_queries
+            width = n_keys + more + (0 if is_causal else n_queries - 1)
+            content = torch.randn(6, n_queries, n_keys, generator=generator)
+            by_distance = torch.randn(6, n_queries, width, generator=generator)
+            column = n_queries - 1 + torch.arange(n_keys) - torch.arange(n_queries)[:, None]
+            shifted = by_distance.gather(2, column.clamp_max(width - 1).expand(6, -1, -1))
+            scores = (content + shifted).double().unflatten(0, (2, 3))
+            expected = (scores if mask is None else scores + mask).softmax(dim=-1).flatten(0, 1)
+            if mask is not None:
+                content.unflatten(0, (2, 3)).masked_fill_(mask == float("-inf"), float("nan"))
+            relative_softmax(content, by_distance, mask, 3)
+            assert rms_relative(content, expected) <= 1e-6
+            grad = torch.randn(content.shape, generator=generator)
+            mean = (grad.double() * expected).sum(dim=-1, keepdim=True)
+            exact = expected * (grad.double() - mean)
+            exact_by_distance = torch.zeros(6, n_queries, n_queries + n_keys + width).double()
+            exact_by_distance.scatter_(2, column.expand(6, -1, -1), exact)
+            found = relative_softmax_gradient(grad, content, width)
+            assert (grad - exact).abs().max() <= 1e-6
+            assert (found - exact_by_distance[..., :width]).abs().max() <= 1e-6
+
+
 CHECKS = {
+    "relative_softmax": check_relative_softmax,
+    "largest": check_largest,
     "float32": check_float32,
     "float16": check_float16,
     "bfloat16": check_bfloat16,

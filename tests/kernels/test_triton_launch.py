@@ -11,7 +11,13 @@ from triton import Config
 
 from switchhead_kernels.bench.candidates import all_products, has_device_sync
 from switchhead_kernels.bench.problems import Inputs, Problem, Shape
-from switchhead_kernels.expert_matmul import custom_op, make_routing, triton_configs
+from switchhead_kernels.expert_matmul import (
+    custom_op,
+    make_routing,
+    triton_configs,
+    triton_product,
+    triton_sums,
+)
 from switchhead_kernels.expert_matmul import triton_backward as of_backward
 from switchhead_kernels.expert_matmul import triton_forward as of_forward
 from switchhead_kernels.expert_matmul.slots import rows_shape
@@ -58,10 +64,10 @@ def kernels(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[dict[str, NotRun]]:
     made = {name: NotRun() for name in ("product", "sum", "weight_gradient")}
-    made["measured"] = NotRun(of_forward._MEASURED)
+    made["measured"] = NotRun(triton_product.MEASURED)
     monkeypatch.setattr(of_forward, "product_kernel", made["product"])
     monkeypatch.setattr(of_forward, "measured_product_kernel", made["measured"])
-    monkeypatch.setattr(of_forward, "sum_kernel", made["sum"])
+    monkeypatch.setattr(triton_sums, "sum_kernel", made["sum"])
     monkeypatch.setattr(of_backward, "weight_gradient_kernel", made["weight_gradient"])
     shared_memory = SHARED_MEMORY[request.param]
     monkeypatch.setattr(triton_configs, "shared_memory_of", lambda _: shared_memory)

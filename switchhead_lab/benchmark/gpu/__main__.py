@@ -76,7 +76,8 @@ def _conduct(arguments: argparse.Namespace) -> int:
     if journal.path.exists():
         raise ConfigError(f"--out {arguments.out}: holds an earlier run; choose an empty folder")
 
-    provenance = collect_provenance(ROOT, data_manifest=None, device=None, command=sys.argv)
+    command = ["python", "-m", "switchhead_lab.benchmark.gpu", *sys.argv[1:]]
+    provenance = collect_provenance(ROOT, data_manifest=None, device=None, command=command)
 
     def write() -> Results:
         results = collect_results(journal, provenance, is_dry_run=arguments.dry_run)

@@ -46,14 +46,17 @@ def section(reports_dir: Path) -> str:
     ]
     runs = list(read_gpu_runs(reports_dir))
     for path, results in runs:
-        lines += _run_lines(results, f"{path.parent.relative_to(reports_dir.parent)}/gpu.md")
+        lines += _run_lines(results, path.parent)
     if not runs:
         lines.append("No run on a GPU is recorded.")
     return "\n".join(lines).rstrip()
 
 
-def _run_lines(results: Results, page: str) -> list[str]:
-    lines = [f"### {title(results)}", "", f"All figures: `{page}`.", ""]
+def _run_lines(results: Results, folder: Path) -> list[str]:
+    page = f"{folder.parents[1].name}/gpu/{folder.name}/gpu.md"
+    time = results["provenance"]["time"][:16].replace("T", " ")
+    lines = [f"### {folder.name}: {title(results)}", ""]
+    lines += [f"Measured on {time} UTC. All figures: `{page}`.", ""]
     for part in results["parts"]:
         lines.append(f"- {part['name']}: {state(part)}.")
         lines += [f"  - {failure}" for failure in failures(part)]

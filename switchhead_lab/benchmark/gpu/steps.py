@@ -11,8 +11,8 @@ from switchhead_lab.benchmark.step import build_training_model
 # Size and positions, most telling first.
 _GROUPS = (
     ("small", "xl"),
-    ("pocket", "xl"),
     ("large", "xl"),
+    ("pocket", "xl"),
     ("small", "rope"),
     ("pocket", "rope"),
     ("large", "rope"),

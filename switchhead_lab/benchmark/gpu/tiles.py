@@ -63,7 +63,7 @@ def _kernels(problem: Problem, inputs: Inputs) -> dict[str, dict[str, Callable[[
     per = (slots.per_input, slots.per_output)
     x = inputs.x.detach().flatten(0, -2).contiguous()
     exact_weight = inputs.weight_HEXY.detach().flatten(0, 1).contiguous()
-    weight = exact_weight.to(x.dtype)
+    weight = triton_forward.as_factor(exact_weight, x.dtype)
     grad = inputs.grad.flatten(0, -2).contiguous()
     return {
         "forward": _by_tile(
