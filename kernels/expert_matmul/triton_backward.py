@@ -113,7 +113,7 @@ def _problem_of(x_RX: Tensor, like_GXY: Tensor) -> tiles.Problem:
     G, X, Y = like_GXY.shape
     memory = tiles.shared_memory_of(x_RX.device)
     itemsize = x_RX.element_size()
-    return tiles.Problem(max(X, Y), min(X, Y), G, itemsize, memory, has_tail=False)
+    return tiles.Problem(max(X, Y), min(X, Y), G, itemsize, memory, is_weight_gradient=True)
 
 
 def weight_gradient(

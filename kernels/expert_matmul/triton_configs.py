@@ -78,7 +78,7 @@ class Problem:
         itemsize: Bytes of a factor.
         shared_memory: Bytes that a program may have.
         has_dots: Products are multiplied with other rows before they are stored.
-        has_tail: A width just above a tile's may take a narrow second tile (`tail_of`).
+        is_weight_gradient: The product is the gradient of weights.
     """
 
     height: int
@@ -87,7 +87,19 @@ class Problem:
     itemsize: int
     shared_memory: int
     has_dots: bool = False
-    has_tail: bool = True
+    is_weight_gradient: bool = False
+
+    @property
+    def has_wgmma(self) -> bool:
+        """Whether factors are taken from shared memory, which leaves registers for sums."""
+        return self.shared_memory >= _SHARED_MEMORY_OF_WGMMA
+
+    @property
+    def has_tail(self) -> bool:
+        """Whether a width just above a tile's may take a narrow second tile (`tail_of`)."""
+        # In the loop of the weights' gradient Triton 3.6.0 reads outside memory for a second one.
+        is_narrow = self.itemsize == 2 and (self.has_wgmma or is_interpreted())
+        return is_narrow and not self.is_weight_gradient
 
     def tail_of(self, block_n: int) -> int:
         """Return the columns of the narrow tile beside one of `block_n` columns; 0 for none."""
@@ -113,12 +125,6 @@ def tail_of(width: int, block_n: int) -> int:
     """
     rest = width - block_n
     return tile_width(rest) if 0 < rest <= 32 else 0
-
-
-@triton.constexpr_function  # type: ignore[untyped-decorator]
-def n_blocks(width: int, block_n: int) -> int:
-    """Return how many tiles of `block_n` columns, the last one with its tail, cover a width."""
-    return 1 if tail_of(width, block_n) else -(-width // block_n)
 
 
 def is_interpreted() -> bool:
@@ -203,11 +209,11 @@ def _suits(config: Config, problem: Problem) -> bool:
 
 def _fits_registers(config: Config, problem: Problem) -> bool:
     """Tell whether sums, rows to multiply them with, and factors fit; found by compiling."""
-    m, n, k = config.kwargs.values()
+    m, n, _ = config.kwargs.values()
     cells = m * (n + problem.tail_of(n)) * (2 if problem.has_dots else 1)
-    if problem.shared_memory >= _SHARED_MEMORY_OF_WGMMA:
+    if problem.has_wgmma:
         return bool(cells <= 2**15)
-    return bool(cells <= 2**14 and (m * n < 2**14 or k <= 32))
+    return bool(cells < 2**14)
 
 
 def choose(configs: list[Config], problem: Problem) -> Config:

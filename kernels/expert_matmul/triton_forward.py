@@ -104,7 +104,7 @@ def multiply_rows(
     dots = None
     if other is not None:
         narrowest = config.kwargs["BLOCK_N"] if config else _NARROWEST_TILE
-        n_blocks = tiles.n_blocks(width_out, narrowest)
+        n_blocks = _problem_of(x_RI, weight_GIO, routed, has_dots=True).n_blocks(narrowest)
         dots = _new(n_blocks, routed.n_slots, like=x_RI, dtype=torch.float32, zero=config is None)
     arguments = {
         **{"x_ptr": x_RI, "weight_ptr": weight_GIO, "order_ptr": routed.order_S},
@@ -141,7 +141,13 @@ def fitting_tiles(
         routed: As given to `multiply_rows`.
         has_dots: True if `multiply_rows` is given `other`.
     """
-    problem = tiles.Problem(
+    return tiles.product_tiles(_problem_of(x_RI, weight_GIO, routed, has_dots=has_dots))
+
+
+def _problem_of(
+    x_RI: Tensor, weight_GIO: Tensor, routed: Routed, *, has_dots: bool
+) -> tiles.Problem:
+    return tiles.Problem(
         tiles.bucket_of(routed.n_slots, routed.n_groups),
         weight_GIO.shape[2],
         routed.n_groups,
@@ -149,7 +155,6 @@ def fitting_tiles(
         tiles.shared_memory_of(x_RI.device),
         has_dots,
     )
-    return tiles.product_tiles(problem)
 
 
 def _launch_products(
@@ -158,11 +163,12 @@ def _launch_products(
     x_RI, weight_GIO = arguments["x_ptr"], arguments["weight_ptr"]
     n_groups, width_in, width_out = weight_GIO.shape
     is_plain = weight_GIO.stride(2) == 1
+    problem = _problem_of(x_RI, weight_GIO, routed, has_dots=arguments["other_ptr"] is not None)
 
     def grid(blocks: dict[str, Any]) -> tuple[int]:
         # Each group fills its last tile partly, hence as many more as there are groups.
         n_tiles = triton.cdiv(routed.n_slots, blocks["BLOCK_M"]) + n_groups
-        return (n_tiles * tiles.n_blocks(width_out, blocks["BLOCK_N"]),)
+        return (n_tiles * problem.n_blocks(blocks["BLOCK_N"]),)
 
     kernel = measured_product_kernel if config is None else product_kernel
     kernel[grid](
@@ -176,6 +182,7 @@ def _launch_products(
         TRANSPOSED=not is_plain,
         PRECISION=routed.precision if x_RI.dtype == torch.float32 else "ieee",
         UPCAST=tiles.is_interpreted() and x_RI.dtype == torch.bfloat16,
+        HAS_TAIL=problem.has_tail,
         **({} if config is None else config.all_kwargs()),
     )
 

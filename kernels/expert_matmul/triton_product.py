@@ -137,14 +137,15 @@ def product_kernel(
     PER_OTHER: tl.constexpr,
     PRECISION: tl.constexpr,
     UPCAST: tl.constexpr,  # the interpreter's tl.dot misreads bfloat16
+    HAS_TAIL: tl.constexpr,  # a width just above BLOCK_N takes a narrow second tile
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
 ):
     """Write gate[s] * x[s // PER_X] @ weight[group[s]], and its dot with other before the gate."""
-    TAIL: tl.constexpr = tiles.tail_of(WIDTH_OUT, BLOCK_N)
+    TAIL: tl.constexpr = tiles.tail_of(WIDTH_OUT, BLOCK_N) if HAS_TAIL else 0
     # Programs that share rows of x are neighbours, so that those are still in the cache.
-    BLOCKS: tl.constexpr = tiles.n_blocks(WIDTH_OUT, BLOCK_N)
+    BLOCKS: tl.constexpr = 1 if TAIL > 0 else (WIDTH_OUT + BLOCK_N - 1) // BLOCK_N
     block, tile = tl.program_id(0) % BLOCKS, tl.program_id(0) // BLOCKS
     group, slot, is_row = _find_slots(tile, offset_ptr, order_ptr, N_GROUPS, BLOCK_M)
     if group >= N_GROUPS:

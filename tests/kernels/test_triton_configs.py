@@ -1,5 +1,7 @@
 """Which tiles are taken; no kernel runs, and no driver is asked."""
 
+from dataclasses import replace
+
 import pytest
 
 from switchhead_kernels.expert_matmul import triton_configs as tiles
@@ -37,7 +39,7 @@ def test_tiles_grow_with_the_problem() -> None:
     assert tile(8, 64, 10) == (16, 64, 64)
     assert tile(2048, 80, 10) == (64, 128, 64)
     assert tile(16384, 1024, 10) == (128, 256, 64)
-    assert tile(16384, 1024, 10, A100) == (128, 128, 32)
+    assert tile(16384, 1024, 10, A100) == (128, 64, 64)
 
 
 def test_a_batch_of_another_size_changes_nothing() -> None:
@@ -55,6 +57,9 @@ def test_splits_fill_the_gpu_and_are_never_empty() -> None:
 
 
 def test_widths_just_above_a_tile_take_a_narrow_tile_beside_it() -> None:
-    covered = {width: (tiles.tail_of(width, 64), tiles.n_blocks(width, 64)) for width in WIDTHS}
+    problems = {width: tiles.Problem(16384, width, 10, 2, H100) for width in WIDTHS}
+    covered = {width: (x.tail_of(64), x.n_blocks(64)) for width, x in problems.items()}
     assert covered == {64: (0, 1), 65: (16, 1), 80: (16, 1), 81: (32, 1), 96: (32, 1), 97: (0, 2)}
     assert tile(16384, 132, 16) == (128, 128, 64)
+    for other in (replace(problems[80], itemsize=4), replace(problems[80], shared_memory=A100)):
+        assert (other.tail_of(64), other.n_blocks(64)) == (0, 2)
