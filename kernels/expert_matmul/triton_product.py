@@ -106,6 +106,20 @@ def _dot_with_other(
 
 
 @triton.jit
+def _columns(block, BLOCK_N: tl.constexpr, TAIL: tl.constexpr):
+    return block * BLOCK_N + tl.arange(0, BLOCK_N), BLOCK_N + tl.arange(0, TAIL)
+
+
+@triton.jit
+def _gate(products, tail, gate_ptr, slot, is_row):
+    if gate_ptr is not None:
+        gate = tl.load(gate_ptr + slot, mask=is_row, other=0.0)[:, None]
+        products *= gate
+        tail *= gate
+    return products, tail
+
+
+@triton.jit
 def _write(products, out_ptr, slot, is_row, column, WIDTH: tl.constexpr, PER_OUT: tl.constexpr):
     is_cell = is_row[:, None] & (column < WIDTH)[None, :]
     cell = (slot // PER_OUT).to(tl.int64)[:, None] * WIDTH + column[None, :]
@@ -143,15 +157,14 @@ def product_kernel(
     BLOCK_K: tl.constexpr,
 ):
     """Write gate[s] * x[s // PER_X] @ weight[group[s]], and its dot with other before the gate."""
+    # Tiles of the same rows of x are neighbours: those rows are still in the cache.
     TAIL: tl.constexpr = tiles.tail_of(WIDTH_OUT, BLOCK_N) if HAS_TAIL else 0
-    # Programs that share rows of x are neighbours, so that those are still in the cache.
     BLOCKS: tl.constexpr = 1 if TAIL > 0 else (WIDTH_OUT + BLOCK_N - 1) // BLOCK_N
     block, tile = tl.program_id(0) % BLOCKS, tl.program_id(0) // BLOCKS
     group, slot, is_row = _find_slots(tile, offset_ptr, order_ptr, N_GROUPS, BLOCK_M)
     if group >= N_GROUPS:
         return
-    column = block * BLOCK_N + tl.arange(0, BLOCK_N)
-    tail_column = BLOCK_N + tl.arange(0, tiles.tile_width(TAIL))
+    column, tail_column = _columns(block, BLOCK_N, tiles.tile_width(TAIL))
     products, tail = _multiply(
         x_ptr,
         weight_ptr + group.to(tl.int64) * ((WIDTH_OUT if TRANSPOSED else WIDTH_IN) * STRIDE),
@@ -173,10 +186,7 @@ def product_kernel(
         if TAIL > 0:
             dot += _dot_with_other(tail, other_ptr, slot, is_row, tail_column, WIDTH_OUT, PER_OTHER)
         tl.store(dot_ptr + block.to(tl.int64) * n_slots + slot, dot, mask=is_row)
-    if gate_ptr is not None:
-        gate = tl.load(gate_ptr + slot, mask=is_row, other=0.0)[:, None]
-        products *= gate
-        tail *= gate
+    products, tail = _gate(products, tail, gate_ptr, slot, is_row)
     _write(products, out_ptr, slot, is_row, column, WIDTH_OUT, PER_OUT)
     if TAIL > 0:
         _write(tail, out_ptr, slot, is_row, tail_column, WIDTH_OUT, PER_OUT)

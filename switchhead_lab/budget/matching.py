@@ -6,7 +6,7 @@ parameters or the MACs of attention or of a layer) does not exceed the baseline'
 Source: SwitchHead (arXiv:2312.07987), Sec. 3 (parameter-matched) and Sec. 3.5 (MAC-matched).
 """
 
-from switchhead_lab.budget.counter import CostCounter, closed_form_counter
+from switchhead_lab.budget.counter import CostCounter
 from switchhead_lab.budget.quantity import Quantity, Scope, macs_of, parameters_of
 from switchhead_lab.budget.refusal import (
     explain_bound,
@@ -21,11 +21,10 @@ from switchhead_lab.budget.sizes import (
 )
 from switchhead_lab.config.architecture import AttentionConfig, ModelConfig
 from switchhead_lab.config.declared import DEFAULT_SIZE, DeclaredModel
-from switchhead_lab.config.sweep import Candidate, Sweep
+from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import MatchError
 from switchhead_lab.variants.dense_attention import DenseAttention
 from switchhead_lab.variants.dense_feedforward import DenseFeedForward
-from switchhead_lab.variants.switchhead import SwitchHeadAttention
 
 
 def match_size(
@@ -131,9 +130,7 @@ def baseline_model(sweep: Sweep) -> ModelConfig:
     )
 
 
-def match_declared(
-    sweep: Sweep, declared: DeclaredModel, counter: CostCounter | None = None
-) -> ModelConfig:
+def match_declared(sweep: Sweep, declared: DeclaredModel, counter: CostCounter) -> ModelConfig:
     """Return the model that a sweep declares, under its matching rule.
 
     First attention is matched over its free size, if it has one; then a sigma-MoE takes the
@@ -142,7 +139,7 @@ def match_declared(
     Args:
         sweep: The sweep.
         declared: One of its models.
-        counter: Counts MACs; by the sweep's convention if left out.
+        counter: Counts MACs.
 
     Raises:
         MatchError: If there is none.
@@ -162,40 +159,19 @@ def match_declared(
     return model
 
 
-def match_candidate(
-    sweep: Sweep, candidate: Candidate, counter: CostCounter | None = None
-) -> ModelConfig:
-    """Return the SwitchHead model of a candidate under the sweep's matching rule.
-
-    Args:
-        sweep: The sweep.
-        candidate: Heads, experts and top-k.
-        counter: Counts MACs; by the sweep's convention if left out.
-
-    Raises:
-        MatchError: If there is none.
-    """
-    attention = SwitchHeadAttention(**candidate.model_dump(), d_head=1)
-    return _match_attention(sweep, attention, DEFAULT_SIZE, counter)
-
-
 def _match_attention(
-    sweep: Sweep, attention: AttentionConfig, size: str, counter: CostCounter | None
+    sweep: Sweep, attention: AttentionConfig, size: str, counter: CostCounter
 ) -> ModelConfig:
     baseline = baseline_model(sweep)
     if sweep.matching == "parameter_matched":
         return match_parameters(baseline, attention, size)
-    return match_macs(baseline, attention, _counter(sweep, counter), size)
+    return match_macs(baseline, attention, counter, size)
 
 
-def _quantity(sweep: Sweep, scope: Scope, counter: CostCounter | None) -> Quantity:
+def _quantity(sweep: Sweep, scope: Scope, counter: CostCounter) -> Quantity:
     if sweep.matching == "parameter_matched":
         return parameters_of(scope)
-    return macs_of(scope, _counter(sweep, counter))
-
-
-def _counter(sweep: Sweep, counter: CostCounter | None) -> CostCounter:
-    return closed_form_counter(sweep.convention) if counter is None else counter
+    return macs_of(scope, counter)
 
 
 def _with_attention(model: ModelConfig, attention: AttentionConfig) -> ModelConfig:

@@ -42,13 +42,13 @@ def step(
     from switchhead_lab.config.sweep_files import find_sweep
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.errors import ConfigError
-    from switchhead_lab.sweeping.plan import declared_variants, first_candidates, run_config
+    from switchhead_lab.sweeping.plan import config_of, declared_variants, first_candidates
     from switchhead_lab.training.host import prepare_host
 
     workspace = find_workspace().on_device(device)
     declared = find_sweep(workspace.sweeps_dir, sweep).resolve(size, overrides or ())
     variants = [*declared_variants(declared), *first_candidates(declared)]
-    configs = {v.title: run_config(declared, v.model, v.seeds[0]) for v in variants}
+    configs = {v.title: config_of(declared, v, v.seeds[0]) for v in variants}
     wanted = [name.strip() for name in models.split(",") if name.strip()]
     unknown = [name for name in wanted if name not in configs]
     if unknown:

@@ -44,7 +44,7 @@ def match(
         ),
     ] = "",
     model: Annotated[
-        str, typer.Option("--model", help="Only this model, e.g. dense or 'switchhead 2x4 k=2'.")
+        str, typer.Option("--model", help="Only this model: its name, or a title as printed.")
     ] = "",
     toml: Annotated[
         bool,
@@ -95,9 +95,9 @@ def match(
 def _print_toml(sweep: "Sweep", variants: "Sequence[Variant | Infeasible]") -> None:
     from switchhead_lab.config.files import to_toml
     from switchhead_lab.config.run_files import run_heading
-    from switchhead_lab.sweeping.plan import Infeasible, run_config
+    from switchhead_lab.sweeping.plan import Infeasible, config_of
 
     for variant in variants:
         if not isinstance(variant, Infeasible):
             typer.echo(run_heading(variant.title, variant.role, variant.seeds[0]))
-            typer.echo(to_toml(run_config(sweep, variant.model, variant.seeds[0])))
+            typer.echo(to_toml(config_of(sweep, variant, variant.seeds[0])))

@@ -1,5 +1,6 @@
 """Configuration files: TOML in, TOML out, overrides, and errors that name the mistake."""
 
+import copy
 import difflib
 import math
 import tomllib
@@ -87,7 +88,7 @@ def apply_overrides(
     Raises:
         ConfigError: If an assignment has no `=` or descends into a value that is no table.
     """
-    result = merge_trees(tree, {})
+    result = copy.deepcopy(dict(tree))
     for assignment in overrides:
         path, separator, text = assignment.partition("=")
         keys = [key.strip() for key in path.split(".")]
@@ -128,11 +129,31 @@ def near_miss(name: str, known: Sequence[str]) -> str:
 
 
 def _assign(tree: Tree, keys: list[str], value: Any, assignment: str) -> None:
-    for key in keys[:-1]:
-        tree = tree.setdefault(key, {})
-        if not isinstance(tree, dict):
+    steps = iter(keys[:-1])
+    for key in steps:
+        below = tree.setdefault(key, {})
+        if isinstance(below, list):
+            below = _entry_named(below, key, next(steps, ""), assignment)
+        if not isinstance(below, dict):
             raise ConfigError(f'--set {assignment}: "{key}" is a value, not a table')
+        tree = below
     tree[keys[-1]] = value
+
+
+def _entry_named(entries: list[Any], key: str, name: str, assignment: str) -> Any:
+    """Return the table of a list that has this name, as in `models.NAME.n_heads=2`.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    known = {str(entry.get("name", "")): entry for entry in entries if isinstance(entry, dict)}
+    if name not in known:
+        names = [other for other in known if other]
+        raise ConfigError(
+            f'--set {assignment}: {key} has no entry named "{name}"{near_miss(name, names)}; '
+            f"write {key}.NAME.KEY=VALUE with NAME one of: {', '.join(names) or 'none'}"
+        )
+    return known[name]
 
 
 def _read_value(text: str) -> Any:

@@ -17,6 +17,18 @@ from switchhead_lab.config.objective import (
 )
 from switchhead_lab.frozen_model import FrozenModel
 
+SEARCHABLE_TRAINING = (
+    "learning_rate",
+    "n_warmup_steps",
+    "final_lr_fraction",
+    "clip_norm",
+    "weight_decay",
+    "adam_beta1",
+    "adam_beta2",
+)
+"""Fields of training that a search may set: those that change neither the tokens a model sees nor
+what it is measured on."""
+
 
 class TrainingConfig(FrozenModel):
     """How a model is trained; the same for every model of a comparison."""

@@ -5,13 +5,14 @@ replace those of the base, so sizes differ only in what they name. `extends` sta
 another.
 """
 
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
 from switchhead_lab.config.architecture import ModelSizes
 from switchhead_lab.config.data import DataConfig
 from switchhead_lab.config.declared import DeclaredModel, Seeds, declared_models
+from switchhead_lab.config.files import near_miss
 from switchhead_lab.config.names import ModelName
 from switchhead_lab.config.objective import (
     LanguageModelling,
@@ -19,13 +20,17 @@ from switchhead_lab.config.objective import (
     count_outputs,
     require_objective_possible,
 )
-from switchhead_lab.config.schema import TrainingConfig
+from switchhead_lab.config.schema import SEARCHABLE_TRAINING, TrainingConfig
+from switchhead_lab.config.search import Dimension, Range, Space, Study, require_searchable
 from switchhead_lab.frozen_model import FrozenModel
-from switchhead_lab.variants.base import require_top_k_within_experts
-from switchhead_lab.variants.registry import OneOf, kind_of
+from switchhead_lab.variants.base import Variant
+from switchhead_lab.variants.registry import OneOf, kind_of, variants_of
 
-Convention = Literal["equations", "published"]
-Choices = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
+Convention = Literal["equations", "published", "executed"]
+
+
+# A tuned field is searched from a quarter to four times the sweep's own value.
+_TUNING_FACTOR = 4.0
 
 
 class SharedArchitecture(ModelSizes):
@@ -48,66 +53,6 @@ class Baseline(FrozenModel):
     """Feed-forward width."""
     seeds: Seeds = [0]
     """One run per seed."""
-
-
-class SearchSpace(FrozenModel):
-    """Values Optuna may choose from."""
-
-    n_heads: Choices
-    """Attention heads."""
-    n_experts: Choices
-    """Experts of each head."""
-    top_k: Choices
-    """Experts chosen per token, head and side."""
-
-
-class Candidate(FrozenModel):
-    """Heads, experts and top-k of a SwitchHead model whose width follows from the budget."""
-
-    n_heads: int = Field(ge=1)
-    """Attention heads (the paper's H)."""
-    n_experts: int = Field(ge=1)
-    """Experts of each head's value and output projections (the paper's E)."""
-    top_k: int = Field(ge=1)
-    """Experts chosen per token, head and side (the paper's k)."""
-
-    @model_validator(mode="after")
-    def _top_k_within_experts(self) -> Self:
-        require_top_k_within_experts(self.top_k, self.n_experts)
-        return self
-
-
-class Study(FrozenModel):
-    """An Optuna study over SwitchHead's shape; its objective is the validation perplexity."""
-
-    name: ModelName = "switchhead"
-    """Name in tables and run names."""
-    space: SearchSpace
-    """Values to choose from; combinations that cannot be matched are told apart before training."""
-    first: list[Candidate] = []
-    """Candidates to try before the sampler's own, in this order."""
-    n_trials: int = Field(ge=1)
-    """Distinct candidates to train, pruned ones included."""
-    seeds: Seeds = [0]
-    """The search trains with the first seed; the best candidate is then trained with them all."""
-    sampler_seed: int = Field(default=0, ge=0, lt=2**31)
-    """Seed of the TPE sampler."""
-    n_startup_trials: int = Field(default=4, ge=0)
-    """Trials at random before TPE models the results; also before the pruner acts."""
-    n_pruning_warmup_steps: int = Field(default=0, ge=0)
-    """Training steps before a trial can be pruned by the median rule."""
-
-    @model_validator(mode="after")
-    def _first_within_space(self) -> Self:
-        for candidate in self.first:
-            for field in ("n_heads", "n_experts", "top_k"):
-                value, allowed = getattr(candidate, field), getattr(self.space, field)
-                if value not in allowed:
-                    raise ValueError(
-                        f"a first candidate has {field}={value}, which is not in the space "
-                        f"{allowed}; add it to space.{field}"
-                    )
-        return self
 
 
 class PaperModel(FrozenModel):
@@ -163,8 +108,14 @@ class Sweep(FrozenModel):
     """The dense baseline."""
     models: list[Annotated[DeclaredModel, OneOf(declared_models)]] = []
     """Further declared models."""
-    study: Study | None = None
-    """Search over SwitchHead shapes; leave out for a sweep of declared models only."""
+    studies: list[Study] = []
+    """Searches; leave out for a sweep of declared models only."""
+    tune: list[str] | Space = Field(default=[], exclude_if=lambda tuned: not tuned)
+    """Fields of training that every model, the baseline included, is tuned over by a study of its
+    own, all with as many trials: names, which are searched from a quarter to four times the sweep's
+    value, or values as in a study's space."""
+    n_tuning_trials: int = Field(default=5, ge=1, exclude_if=lambda number: number == 5)
+    """Candidates of each of these studies."""
     paper: PaperRow | None = None
     """Rows of the paper to print beside ours; leave out where the paper has none."""
 
@@ -189,13 +140,98 @@ class Sweep(FrozenModel):
         )
         return self
 
+    @property
+    def tuned_space(self) -> dict[str, Dimension]:
+        """Values of the fields that every model is tuned over; empty if none is."""
+        if isinstance(self.tune, dict):
+            return self.tune
+        return {path: self._around(path) for path in self.tune}
+
+    def _around(self, path: str) -> Range:
+        """Return the range around the sweep's own value of a field of training."""
+        known = [f"training.{name}" for name in SEARCHABLE_TRAINING]
+        if path not in known:
+            raise ValueError(
+                f"tune names {path}{near_miss(path, known)}: use fields of training: "
+                f"{', '.join(known)}"
+            )
+        value = getattr(self.training, path.partition(".")[2])
+        if isinstance(value, int) or not value > 0.0:
+            raise ValueError(
+                f"tune names {path}, whose value {value} has no range around it; give one, e.g. "
+                f'tune = {{ "{path}" = [0, 10] }}'
+            )
+        return Range(low=value / _TUNING_FACTOR, high=value * _TUNING_FACTOR, log=True)
+
+    @property
+    def tuning(self) -> list[Study]:
+        """The study of each model that tunes it, named like the model; empty without `tune`."""
+        space = self.tuned_space
+        if not space:
+            return []
+        models: list[Baseline | DeclaredModel] = [self.baseline, *self.models]
+        return [
+            Study(
+                name=model.name,
+                model=model.name,
+                space=space,
+                n_trials=self.n_tuning_trials,
+                seeds=model.seeds,
+            )
+            for model in models
+        ]
+
+    @property
+    def all_studies(self) -> list[Study]:
+        """The studies that tune its models, and its searches."""
+        return [*self.tuning, *self.studies]
+
+    def template_of(self, study: Study) -> dict[str, Any] | None:
+        """Return the declaration that a study completes; None for the baseline.
+
+        Raises:
+            ValueError: If the study names a model that the sweep does not have.
+        """
+        if not isinstance(study.model, str):
+            return study.model
+        if study.model == self.baseline.name:
+            return None
+        declared = next((model for model in self.models if model.name == study.model), None)
+        if declared is None:
+            names = [self.baseline.name, *(model.name for model in self.models)]
+            raise ValueError(
+                f'study "{study.name}": model = "{study.model}"{near_miss(study.model, names)}: '
+                f"no such model; models: {', '.join(names)}"
+            )
+        return declared.model_dump(mode="json", exclude_unset=True, exclude={"name", "seeds"})
+
+    @model_validator(mode="after")
+    def _studies_are_possible(self) -> Self:
+        tuned = self.tuned_space
+        for study in self.all_studies:
+            require_searchable(study.name, study.space, self.template_of(study))
+        for study in self.studies:
+            _require_kind(study)
+            missing = [path for path in tuned if path not in study.space]
+            if missing:
+                raise ValueError(
+                    f'study "{study.name}" does not search {missing[0]}, which tune gives every '
+                    "other model; add it to its space"
+                )
+        return self
+
     @model_validator(mode="after")
     def _convention_prices_every_model(self) -> Self:
+        if self.convention == "executed":  # counted, whatever the variant
+            return self
         variants = [v for model in self.models for v in model.variants]
+        variants += [v for study in self.studies for v in _variants_of(study)]
         unpriced = [v for v in variants if self.convention not in v.conventions]
         if unpriced:
-            shared = [c for c in get_args(Convention) if all(c in v.conventions for v in variants)]
-            advice = f"use {' or '.join(shared)}" if shared else "no convention prices all models"
+            formulas = [
+                c for c in get_args(Convention) if all(c in v.conventions for v in variants)
+            ]
+            advice = f"use {' or '.join([*formulas, 'executed'])}"
             raise ValueError(
                 f'convention="{self.convention}" does not price {kind_of(unpriced[0])} '
                 f"{unpriced[0].block}; {advice}"
@@ -205,9 +241,36 @@ class Sweep(FrozenModel):
     @model_validator(mode="after")
     def _distinct_names(self) -> Self:
         names = [self.baseline.name, *(model.name for model in self.models)]
-        if self.study is not None:
-            names.append(self.study.name)
+        names += [study.name for study in self.studies]
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f'two models are named "{name}"; give each its own name')
         return self
+
+
+def _require_kind(study: Study) -> None:
+    """Refuse a template without a kind of attention.
+
+    Raises:
+        ValueError: If its model is a table without a known kind.
+    """
+    if isinstance(study.model, str):
+        return
+    kinds, kind = list(variants_of("attention")), str(study.model.get("kind", ""))
+    if kind not in kinds:
+        raise ValueError(
+            f'study "{study.name}": model.kind = "{kind}"{near_miss(kind, kinds)}: kinds of '
+            f"attention: {', '.join(kinds)}"
+        )
+
+
+def _variants_of(study: Study) -> list[type[Variant]]:
+    """Return the variants that a study's own template names."""
+    if isinstance(study.model, str):
+        return []
+    feedforward = study.model.get("feedforward") or {}
+    found = (
+        variants_of("attention").get(str(study.model.get("kind"))),
+        variants_of("feedforward").get(str(feedforward.get("kind"))),
+    )
+    return [variant for variant in found if variant is not None]

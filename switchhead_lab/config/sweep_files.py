@@ -31,7 +31,7 @@ class SweepFile:
             ConfigError: If the size is unknown or the result is not a valid sweep.
         """
         size = size or self.default_size
-        tree = merge_trees(self.base, self._overlay(size, ()))
+        tree = _merge(self.base, self._overlay(size, ()))
         tree["size"] = size
         return parse(Sweep, apply_overrides(tree, overrides, Sweep), str(self.path))
 
@@ -47,7 +47,7 @@ class SweepFile:
         parent = _pop_text(overlay, "extends", "a size", f"{self.path}: sizes.{size}.")
         if not parent:
             return overlay
-        return merge_trees(self._overlay(parent, (*seen, size)), overlay)
+        return _merge(self._overlay(parent, (*seen, size)), overlay)
 
 
 def read_sweep_file(path: Path) -> SweepFile:
@@ -91,7 +91,25 @@ def _read_with_base(path: Path, seen: tuple[str, ...]) -> dict[str, Any]:
     base = _pop_text(tree, "base", "a file beside this one", f"{path}: ")
     if not base:
         return tree
-    return merge_trees(_read_with_base(path.parent / base, (*seen, real_path)), tree)
+    return _merge(_read_with_base(path.parent / base, (*seen, real_path)), tree)
+
+
+def _merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge two declarations; studies of the same name are merged like tables."""
+    merged = merge_trees(base, overlay)
+    ours, theirs = base.get("studies"), overlay.get("studies")
+    if _are_named(ours) and _are_named(theirs):
+        by_name: dict[str, Any] = {}
+        for study in (*ours, *theirs):  # type: ignore[misc]
+            by_name[study["name"]] = merge_trees(by_name.get(study["name"], {}), study)
+        merged["studies"] = list(by_name.values())
+    return merged
+
+
+def _are_named(studies: Any) -> bool:
+    return isinstance(studies, list) and all(
+        isinstance(study, dict) and isinstance(study.get("name"), str) for study in studies
+    )
 
 
 def _pop_text(tree: dict[str, Any], key: str, meaning: str, source: str) -> str:

@@ -3,6 +3,7 @@
 from typing import assert_never
 
 from switchhead_lab.config.data import DataConfig, ListOpsData, TextData
+from switchhead_lab.config.search import describe_point
 from switchhead_lab.config.sweep import Convention, PaperRow
 from switchhead_lab.reporting.checks import (
     incomplete_lines,
@@ -13,6 +14,7 @@ from switchhead_lab.reporting.checks import (
 from switchhead_lab.reporting.frame import SweepFrame
 from switchhead_lab.reporting.quality import ACCURACY
 from switchhead_lab.reporting.statistics import MISSING
+from switchhead_lab.tracking.study_objectives import objectives_of
 
 
 def title(frame: SweepFrame) -> str:
@@ -74,13 +76,33 @@ def _reading(frame: SweepFrame) -> list[str]:
         "ms/step is the median of each run's steps, measured in that run, and noisy.",
         f"{MISSING}: not applicable (a dense model has no experts) or not available.",
     ]
-    if frame.record.sweep.study is not None:
+    studies = frame.record.sweep.all_studies
+    if studies:
+        metrics = dict.fromkeys(objectives_of(study)[0].name for study in studies)
         lines.insert(
             2,
-            "The best of a search is chosen on validation perplexity, with one seed; "
-            f"test {frame.quality.heading} is shown and chooses nothing.",
+            f"The best of a search is chosen on {' or '.join(metrics).replace('/', ' ')}, with one "
+            f"seed; test {frame.quality.heading} is shown and chooses nothing.",
         )
-    return lines
+    return lines + _tuned(frame)
+
+
+def _tuned(frame: SweepFrame) -> list[str]:
+    """Say which fields of training every model was tuned over, and what became of them."""
+    sweep = frame.record.sweep
+    space = sweep.tuned_space
+    if not space:
+        return []
+    found = [
+        f"{row.name} {describe_point({path: row.point[path] for path in space})}"
+        for row in frame.models
+        if row.point
+    ]
+    before = {path: getattr(sweep.training, path.partition(".")[2]) for path in space}
+    return [
+        f"Every model was tuned over {', '.join(space)}, with {sweep.n_tuning_trials} candidates "
+        f"each (the sweep's own: {describe_point(before)}): {'; '.join(found) or 'none finished'}."
+    ]
 
 
 def _data(data: DataConfig) -> str:

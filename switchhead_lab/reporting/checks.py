@@ -1,12 +1,13 @@
 """What a reader must know before trusting a report: gaps and doubts, one sentence each."""
 
-import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from switchhead_lab.config.sweep import Study
+from switchhead_lab.config.search import Study, key_of
 from switchhead_lab.reporting.frame import CandidateRow, ModelRow, SweepFrame
 from switchhead_lab.tracking.record import DIFF_FILE, RunRecord
+from switchhead_lab.tracking.study_objectives import objectives_of
+from switchhead_lab.tracking.sweep_record import SweepRecord
 
 _RESOLVED = ("finished", "pruned", "failed")
 
@@ -19,16 +20,17 @@ def incomplete_lines(frame: SweepFrame) -> list[str]:
         for row in frame.models
         if not row.is_complete
     ]
-    study = frame.record.sweep.study
-    if study is not None:
-        tried = {row.shape for row in frame.candidates if row.state in _RESOLVED}
-        expected = _n_expected_candidates(study, frame.candidates)
+    for study in frame.record.sweep.all_studies:
+        rows = [row for row in frame.candidates if row.study == study.name]
+        tried = {key_of(row.point) for row in rows if row.state in _RESOLVED}
+        expected = _n_expected_candidates(study, frame.record)
         if len(tried) < expected:
-            open_ones = [row for row in frame.candidates if row.state not in _RESOLVED]
+            open_ones = [row for row in rows if row.state not in _RESOLVED]
             states = [f"trial {row.key} {row.state}" for row in open_ones if row.run is not None]
             detail = f" ({'; '.join(states)})" if states else ""
             lines.append(
-                f"INCOMPLETE: the search tried {len(tried)} of {expected} candidates{detail}."
+                f"INCOMPLETE: the search of {study.name} tried {len(tried)} of {expected} "
+                f"candidates{detail}."
             )
     return lines
 
@@ -124,19 +126,11 @@ def _gaps(row: ModelRow) -> Iterable[str]:
             yield f"seed {seed} {run.state}{reason}"
 
 
-def _n_expected_candidates(study: Study, candidates: Iterable[CandidateRow]) -> int:
+def _n_expected_candidates(study: Study, record: SweepRecord) -> int:
     """Return how many candidates the search can train: as declared, or all there are."""
-    space = study.space
-    shapes = {
-        shape
-        for shape in itertools.product(space.n_heads, space.n_experts, space.top_k)
-        if shape[2] <= shape[1]
-    }
-    shapes |= {(first.n_heads, first.n_experts, first.top_k) for first in study.first}
-    for row in candidates:
-        if row.state == "infeasible":
-            shapes -= {(row.shape.n_heads, row.shape.n_experts, row.shape.top_k)}
-    return min(study.n_trials, len(shapes))
+    known = record.studies.get(study.name)
+    n_feasible = None if known is None else known.n_feasible
+    return study.n_trials if n_feasible is None else min(study.n_trials, n_feasible)
 
 
 def _data_warnings(frame: SweepFrame) -> Iterable[str]:
@@ -202,16 +196,30 @@ def _model_warnings(frame: SweepFrame) -> Iterable[str]:
 
 
 def _search_warnings(frame: SweepFrame) -> Iterable[str]:
-    failed = [row.key for row in frame.candidates if row.state == "failed"]
-    if failed:
-        yield f"Note: candidates that failed: trial {', '.join(failed)}."
-    finished = [row for row in frame.candidates if row.validation_perplexity is not None]
-    best = [row for row in frame.models if row.role == "best" and row.runs]
-    if not finished or not best:
-        return
-    lowest = min(finished, key=lambda row: row.validation_perplexity or 0.0)
-    if lowest.shape != best[0].shape:
+    for study in frame.record.sweep.all_studies:
+        rows = [row for row in frame.candidates if row.study == study.name]
+        failed = [row.key for row in rows if row.state == "failed"]
+        if failed:
+            yield f"Note: candidates of {study.name} that failed: trial {', '.join(failed)}."
+        best = next((row for row in frame.models if row.name == study.name and row.runs), None)
+        chosen = _best_candidate(study, rows)
+        if best is None or chosen is None or key_of(chosen.point) == key_of(best.point):
+            continue
+        objective = objectives_of(study)[0]
+        what = "lowest" if objective.direction == "minimize" else "highest"
         yield (
-            f"WARNING: {best[0].name} is not the candidate with the lowest validation perplexity, "
-            f"which is trial {lowest.key}."
+            f"WARNING: {best.name} is not the candidate with the {what} "
+            f"{objective.name.replace('/', ' ')}, which is trial {chosen.key}."
         )
+
+
+def _best_candidate(study: Study, rows: Sequence[CandidateRow]) -> CandidateRow | None:
+    """Return the finished candidate that is best by the study's first objective."""
+    objective = objectives_of(study)[0]
+    sign = 1.0 if objective.direction == "minimize" else -1.0
+    values = {
+        number: sign * objective.read(row.run.result, row.costs)
+        for number, row in enumerate(rows)
+        if row.run is not None and row.run.result is not None and row.costs is not None
+    }
+    return rows[min(values, key=lambda number: (values[number], number))] if values else None

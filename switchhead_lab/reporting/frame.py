@@ -1,22 +1,20 @@
 """From a sweep record and its run directories to the rows of a report."""
 
-import contextlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from switchhead_lab.budget.costs import attention_macs, attention_memory_floats
-from switchhead_lab.budget.matching import baseline_model, match_declared
-from switchhead_lab.budget.parameters import count_parameters
 from switchhead_lab.config.architecture import ModelConfig
-from switchhead_lab.config.declared import DeclaredModel
-from switchhead_lab.config.sweep import Sweep
-from switchhead_lab.errors import LabError, MatchError
+from switchhead_lab.config.search import Point, Study
+from switchhead_lab.errors import LabError
+from switchhead_lab.reporting.pareto import pareto_numbers
 from switchhead_lab.reporting.quality import Quality, Quantity, quality_of, read_quantity
 from switchhead_lab.reporting.statistics import MISSING, Statistics
 from switchhead_lab.tracking.liveness import observed_state
 from switchhead_lab.tracking.record import RunRecord, RunResult, read_mlflow_link, read_run
+from switchhead_lab.tracking.study_objectives import objectives_of
 from switchhead_lab.tracking.sweep_record import (
+    Costs,
     InfeasibleCandidate,
     Role,
     SweepMember,
@@ -41,21 +39,6 @@ class Shape:
     top_k: int | None = None
     d_head: int | None = None
     d_ff: int | None = None
-
-
-@dataclass(frozen=True)
-class Costs:
-    """Size of a model and cost of one of its attention layers.
-
-    Attributes:
-        n_parameters: Parameters of the whole model.
-        macs: Multiply-accumulates of an attention layer, one sequence, forward.
-        memory_floats: Floats an attention layer keeps for the backward pass, one sequence.
-    """
-
-    n_parameters: int
-    macs: int
-    memory_floats: int
 
 
 @dataclass(frozen=True)
@@ -96,11 +79,12 @@ class ModelRow:
         name: Name in the sweep.
         role: "baseline", "declared" or "best".
         family: Model family, for figure legends and the paper's rows; empty if unknown.
-        shape: Its shape: that of its runs, else the one its declaration is matched to.
+        shape: Its shape: that of its runs, else the one that the sweep resolved.
         costs: Size and costs; None where the shape is not known.
         seeds: Declared seeds.
         runs: Runs of the declared seeds, in that order; a seed never asked for has none.
         strangers: Names of runs left out because their architecture is another one.
+        point: Values of the searched fields; empty for a model that was not searched.
     """
 
     name: str
@@ -111,6 +95,7 @@ class ModelRow:
     seeds: tuple[int, ...]
     runs: tuple[MemberRun, ...]
     strangers: tuple[str, ...] = ()
+    point: Point = field(default_factory=dict)
 
     @property
     def finished(self) -> list[MemberRun]:
@@ -136,9 +121,11 @@ class ModelRow:
 
 @dataclass(frozen=True)
 class CandidateRow:
-    """One candidate of the study.
+    """One candidate of a study.
 
     Attributes:
+        study: Name of the study.
+        point: Values of the searched fields.
         trial_number: Number of the Optuna trial, None where the record has none.
         shape: Its shape.
         costs: Size and costs; None where the shape is not known.
@@ -146,8 +133,12 @@ class CandidateRow:
         state: State of its run, or "infeasible".
         reason: Why there is no result.
         run: Its run; None for an infeasible candidate.
+        is_pareto: Whether no finished candidate is better in one objective and no worse in the
+            other; for studies with two objectives.
     """
 
+    study: str
+    point: Point
     trial_number: int | None
     shape: Shape
     costs: Costs | None
@@ -155,6 +146,7 @@ class CandidateRow:
     state: str
     reason: str
     run: MemberRun | None
+    is_pareto: bool = False
 
     @property
     def key(self) -> str:
@@ -170,8 +162,8 @@ class SweepFrame:
 
     Attributes:
         record: The sweep record.
-        models: Baseline first, declared models in their order, the study's best last.
-        candidates: Candidates of the study by trial number.
+        models: Baseline first, declared models in their order, the best of each search last.
+        candidates: Candidates of each study by trial number.
     """
 
     record: SweepRecord
@@ -205,20 +197,21 @@ class SweepFrame:
 
 def read_frame(record: SweepRecord, runs_dir: Path) -> SweepFrame:
     """Read the runs of a sweep into rows; a run that is missing or unusable says so in its row."""
-    sweep = record.sweep
     rows = []
-    for declared in _declared_models(sweep):
-        members = [m for m in record.members if m.role == declared.role]
-        if declared.role == "declared":
-            members = [member for member in members if member.model == declared.name]
+    for declared in _declared_models(record):
+        members = [
+            member
+            for member in record.members
+            if (member.role, member.model) == (declared.role, declared.name)
+        ]
         runs = [_read_member(runs_dir, member) for member in members]
-        rows.append(_model_row(sweep, declared, runs))
+        rows.append(_model_row(record, declared, runs))
     return SweepFrame(record, tuple(rows), tuple(_candidate_rows(record, runs_dir)))
 
 
 @dataclass(frozen=True)
 class _Declared:
-    """A model as the sweep declares it; the architecture of a search's best is not declared."""
+    """A model that a sweep asks for; the architecture of a search's best is not declared."""
 
     name: str
     role: Role
@@ -226,23 +219,17 @@ class _Declared:
     architecture: ModelConfig | None = None
 
 
-def _declared_models(sweep: Sweep) -> Iterator[_Declared]:
+def _declared_models(record: SweepRecord) -> Iterator[_Declared]:
+    sweep, resolved = record.sweep, {known.name: known.model for known in reversed(record.models)}
     baseline = sweep.baseline
-    yield _Declared(baseline.name, "baseline", baseline.seeds, baseline_model(sweep))
+    yield _Declared(baseline.name, "baseline", baseline.seeds, resolved.get(baseline.name))
     for model in sweep.models:
-        yield _Declared(model.name, "declared", model.seeds, _matched(sweep, model))
-    if sweep.study is not None:
-        yield _Declared(sweep.study.name, "best", sweep.study.seeds)
+        yield _Declared(model.name, "declared", model.seeds, resolved.get(model.name))
+    for study in sweep.studies:
+        yield _Declared(study.name, "best", study.seeds)
 
 
-def _matched(sweep: Sweep, model: DeclaredModel) -> ModelConfig | None:
-    """Return the architecture that the matching rule gives a declared model, if there is one."""
-    with contextlib.suppress(MatchError):
-        return match_declared(sweep, model)
-    return None
-
-
-def _model_row(sweep: Sweep, declared: _Declared, runs: Iterable[MemberRun]) -> ModelRow:
+def _model_row(record: SweepRecord, declared: _Declared, runs: Iterable[MemberRun]) -> ModelRow:
     """Gather the runs of one model; a later run replaces an earlier one of its seed."""
     by_seed = {run.member.seed: run for run in runs}
     asked = [by_seed[seed] for seed in declared.seeds if seed in by_seed]
@@ -255,27 +242,54 @@ def _model_row(sweep: Sweep, declared: _Declared, runs: Iterable[MemberRun]) -> 
         role=declared.role,
         family=architecture.family if architecture else "",
         shape=_shape(architecture),
-        costs=_costs(architecture, sweep),
+        costs=record.costs_of(architecture) if architecture else None,
         seeds=tuple(declared.seeds),
         runs=tuple(same),
         strangers=tuple(run.member.run_name for run in asked if run not in same),
+        point=asked[-1].member.point if asked else {},
     )
 
 
-def _candidate_rows(record: SweepRecord, runs_dir: Path) -> list[CandidateRow]:
-    members = [member for member in record.members if member.role == "candidate"]
-    rows = [_candidate_row(_read_member(runs_dir, member), record.sweep) for member in members]
-    rows += [_infeasible_row(candidate) for candidate in record.infeasible]
-    return sorted(rows, key=lambda row: (row.trial_number is None, row.trial_number or 0, row.key))
+def _candidate_rows(record: SweepRecord, runs_dir: Path) -> Iterator[CandidateRow]:
+    for study in record.sweep.all_studies:
+        rows = [
+            _candidate_row(_read_member(runs_dir, member), record)
+            for member in record.members
+            if (member.role, member.model) == ("candidate", study.name)
+        ]
+        if study.name in record.studies:
+            infeasible = record.studies[study.name].infeasible
+            rows += [_infeasible_row(study.name, candidate) for candidate in infeasible]
+        rows.sort(key=lambda row: (row.trial_number is None, row.trial_number or 0, row.key))
+        yield from _with_pareto_set(study, rows)
 
 
-def _candidate_row(run: MemberRun, sweep: Sweep) -> CandidateRow:
+def _with_pareto_set(study: Study, rows: Sequence[CandidateRow]) -> list[CandidateRow]:
+    """Mark the candidates of a study with two objectives that none of the others dominates."""
+    objectives = objectives_of(study)
+    if len(objectives) < 2:
+        return list(rows)
+    losses = {
+        number: tuple(
+            one.read(row.run.result, row.costs) * (1.0 if one.direction == "minimize" else -1.0)
+            for one in objectives
+        )
+        for number, row in enumerate(rows)
+        if row.run is not None and row.run.result is not None and row.costs is not None
+    }
+    best = pareto_numbers(losses)
+    return [replace(row, is_pareto=number in best) for number, row in enumerate(rows)]
+
+
+def _candidate_row(run: MemberRun, record: SweepRecord) -> CandidateRow:
     architecture = run.run.config.model if run.run else None
     result = run.result
     return CandidateRow(
+        study=run.member.model,
+        point=run.member.point,
         trial_number=run.member.trial_number,
         shape=_shape(architecture),
-        costs=_costs(architecture, sweep),
+        costs=record.costs_of(architecture) if architecture else None,
         validation_perplexity=result.validation_perplexity if result else None,
         state=run.state,
         reason=run.reason,
@@ -283,10 +297,14 @@ def _candidate_row(run: MemberRun, sweep: Sweep) -> CandidateRow:
     )
 
 
-def _infeasible_row(candidate: InfeasibleCandidate) -> CandidateRow:
+def _infeasible_row(study: str, candidate: InfeasibleCandidate) -> CandidateRow:
+    point = candidate.point
+    sizes = {name: point[name] for name in ("n_heads", "n_experts", "top_k") if name in point}
     return CandidateRow(
+        study=study,
+        point=point,
         trial_number=candidate.trial_number,
-        shape=Shape(candidate.n_heads, candidate.n_experts, candidate.top_k),
+        shape=Shape(**sizes),  # type: ignore[arg-type]
         costs=None,
         validation_perplexity=None,
         state="infeasible",
@@ -322,14 +340,4 @@ def _shape(model: ModelConfig | None) -> Shape:
         top_k=experts.n_chosen if experts else None,
         d_head=attention.d_head,
         d_ff=model.feedforward.width,
-    )
-
-
-def _costs(model: ModelConfig | None, sweep: Sweep) -> Costs | None:
-    if model is None:
-        return None
-    return Costs(
-        n_parameters=count_parameters(model, sweep.vocab_size, sweep.n_outputs).total,
-        macs=attention_macs(model, sweep.convention),
-        memory_floats=attention_memory_floats(model, sweep.convention),
     )

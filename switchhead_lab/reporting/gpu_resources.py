@@ -1,36 +1,35 @@
 """Table 5 from recorded runs of the GPU command, beside the paper's."""
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from switchhead_lab.budget.matching import baseline_model, match_declared
 from switchhead_lab.config.sweep import Sweep
-from switchhead_lab.errors import MatchError, RecordError
+from switchhead_lab.errors import RecordError
 from switchhead_lab.reporting.grids import Cell, Column, Grid
 from switchhead_lab.reporting.resources import Resources, paper_row, ratio_cell, source_of
 from switchhead_lab.reporting.statistics import MISSING
 from switchhead_lab.tracking.bench_record import STEP_MODES, read_gpu_runs, step_id
+from switchhead_lab.tracking.sweep_record import SweepRecord
 
 _PARTS = ("steps", "compiled")
 
 
-def read_gpu_resources(sweep: Sweep, reports_dir: Path) -> tuple[Resources, ...]:
+def read_gpu_resources(record: SweepRecord, reports_dir: Path) -> tuple[Resources, ...]:
     """Read the steps of a sweep's models in recorded runs, one table for each card.
 
     Steps are matched by architecture, vocabulary and batch, so timings of another sweep count too.
 
     Args:
-        sweep: The sweep at one size; candidates of its search have no rows.
+        record: The sweep's record; candidates of its searches have no rows.
         reports_dir: Folder of all reports.
 
     Raises:
         RecordError: If a run's file is damaged or of another version.
     """
     runs = list(read_gpu_runs(reports_dir))
-    names = _names_by_step(sweep) if runs else {}
-    tables = (_resources(sweep, names, path, results) for path, results in runs)
+    names = _names_by_step(record) if runs else {}
+    tables = (_resources(record.sweep, names, path, results) for path, results in runs)
     return tuple(table for table in tables if table is not None)
 
 
@@ -64,12 +63,11 @@ def _steps_of(
                 yield from ((name, mode, findings[mode]) for mode in STEP_MODES if mode in findings)
 
 
-def _names_by_step(sweep: Sweep) -> dict[str, str]:
+def _names_by_step(record: SweepRecord) -> dict[str, str]:
     """Return the names of the declared models by the identity of their steps."""
-    models = {sweep.baseline.name: baseline_model(sweep)}
-    for declared in sweep.models:
-        with contextlib.suppress(MatchError):
-            models[declared.name] = match_declared(sweep, declared)
+    sweep = record.sweep
+    declared = {sweep.baseline.name, *(model.name for model in sweep.models)}
+    models = {known.name: known.model for known in record.models if known.name in declared}
     sizes = (sweep.vocab_size, sweep.n_outputs, sweep.training.batch_size)
     return {step_id(model, *sizes): name for name, model in models.items()}
 

@@ -136,19 +136,31 @@ def model_grid(frame: SweepFrame) -> Grid:
 
 
 def candidate_grid(frame: SweepFrame) -> Grid:
-    """Build the table of the study's candidates, infeasible ones included."""
+    """Build the table of the candidates of all studies, infeasible ones included."""
+    studies = frame.record.sweep.all_studies
+    in_shape = {column.key for column in _SHAPE_COLUMNS}
+    searched = dict.fromkeys(path for study in studies for path in study.space)
+    paths = [path for path in searched if path not in in_shape]
+    has_pareto = any(len(study.objectives) > 1 for study in studies)
     columns = (
+        *((Column("study", "study", is_text=True),) if len(studies) > 1 else ()),
         Column("trial", "trial", is_text=True),
+        *(Column(path, path) for path in paths),
         *_SHAPE_COLUMNS,
         Column("n_parameters", "parameters"),
         Column("validation_perplexity", "validation perplexity"),
         Column("macs", "MACs"),
         Column("memory_floats", "memory (floats)"),
+        *((Column("pareto", "Pareto set", is_text=True),) if has_pareto else ()),
         Column("state", "state", is_text=True),
         Column("reason", "reason", is_text=True),
         Column("run_name", "", is_text=True),
     )
-    return Grid("candidates", columns, tuple(_candidate_cells(row) for row in frame.candidates))
+    rows = []
+    for row in frame.candidates:
+        cells = _candidate_cells(row, paths)
+        rows.append(tuple(cells[column.key] for column in columns))
+    return Grid("candidates", columns, tuple(rows))
 
 
 _SHAPE_COLUMNS = (
@@ -184,21 +196,35 @@ def _model_cells(row: ModelRow, baseline: ModelRow, quality: Quality) -> tuple[C
     )
 
 
-def _candidate_cells(row: CandidateRow) -> tuple[Cell, ...]:
+def _candidate_cells(row: CandidateRow, paths: Sequence[str]) -> dict[str, Cell]:
+    """Return the cells of a candidate by the key of their column."""
     runs = (row.run.member.run_name,) if row.run else ()
     perplexity, run_name = row.validation_perplexity, runs[0] if runs else None
     text = MISSING if perplexity is None else f"{perplexity:,.2f}"
-    return (
-        Cell(row.key, row.key, runs=runs),
-        *_shape_cells(row),
-        count_cell(row, "n_parameters"),
-        Cell(text, perplexity, runs=runs if perplexity is not None else ()),
-        count_cell(row, "macs"),
-        count_cell(row, "memory_floats"),
-        Cell(row.state, row.state, runs=runs),
-        Cell(" ".join(row.reason.split()) or MISSING, row.reason or None, runs=runs),
-        Cell(run_name or MISSING, run_name, runs=runs),
-    )
+    shape = dict(zip((c.key for c in _SHAPE_COLUMNS), _shape_cells(row), strict=True))
+    return {
+        "study": Cell(row.study, row.study, runs=runs),
+        "trial": Cell(row.key, row.key, runs=runs),
+        **{path: _searched_cell(row, path, runs) for path in paths},
+        **shape,
+        "n_parameters": count_cell(row, "n_parameters"),
+        "validation_perplexity": Cell(
+            text, perplexity, runs=runs if perplexity is not None else ()
+        ),
+        "macs": count_cell(row, "macs"),
+        "memory_floats": count_cell(row, "memory_floats"),
+        "pareto": Cell("*" if row.is_pareto else "", row.is_pareto, runs=runs),
+        "state": Cell(row.state, row.state, runs=runs),
+        "reason": Cell(" ".join(row.reason.split()) or MISSING, row.reason or None, runs=runs),
+        "run_name": Cell(run_name or MISSING, run_name, runs=runs),
+    }
+
+
+def _searched_cell(row: CandidateRow, path: str, runs: tuple[str, ...]) -> Cell:
+    value = row.point.get(path)
+    if value is None:
+        return Cell(MISSING, None, runs=runs)
+    return Cell(f"{value:.4g}" if isinstance(value, float) else str(value), value, runs=runs)
 
 
 def _shape_cells(row: ModelRow | CandidateRow) -> list[Cell]:

@@ -93,7 +93,7 @@ def write_report(selection: Selection, runs_dir: Path, reports_dir: Path) -> Rep
     frame = read_frame(selection.record, runs_dir)
     sweep = frame.record.sweep
     own = read_resources(sweep, reports_dir)
-    resources = (*([own] if own else []), *read_gpu_resources(sweep, reports_dir))
+    resources = (*([own] if own else []), *read_gpu_resources(frame.record, reports_dir))
     page = _page(frame, selection.notes, resources)
     files = _contents(frame, page)
     folder = make_directory(reports_dir / sweep.name / sweep.size)
@@ -124,7 +124,7 @@ def _page(frame: SweepFrame, notes: tuple[str, ...], resources: tuple[Resources,
         table=model_grid(frame),
         paper=paper_grid(frame, comparison) if comparison else None,
         paper_caption=paper_caption(sweep.paper, sweep.convention) if sweep.paper else "",
-        candidates=candidate_grid(frame) if sweep.study is not None else None,
+        candidates=candidate_grid(frame) if sweep.all_studies else None,
         figures=tuple(_figure_name(frame, key) for key in _FIGURES),
         quality=frame.quality,
         resources=resources,

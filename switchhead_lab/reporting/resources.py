@@ -115,8 +115,9 @@ def paper_row(sweep: Sweep, name: str) -> dict[str, Any]:
         return paper.get("transformer", {})
     # The paper has no row of the kind "dense": declared ones have fewer heads than its own.
     kinds: dict[str, str] = {model.name: model.kind for model in sweep.models}
-    if sweep.study is not None and name.startswith(f"{sweep.study.name} "):
-        return paper.get("switchhead", {})
+    for study in sweep.studies:
+        if name.startswith(f"{study.name} ") and isinstance(study.model, dict):
+            return paper.get(str(study.model.get("kind")), {})
     return paper.get(kinds.get(name, ""), {})
 
 

@@ -40,7 +40,7 @@ def provenance_json(
         "sweep": {
             "id": sweep_id(sweep),
             "hash": identity(sweep),
-            "study_name": frame.record.study_name,
+            "studies": {name: study.storage_name for name, study in frame.record.studies.items()},
             "declaration": sweep.model_dump(mode="json"),
         },
         "versions": {

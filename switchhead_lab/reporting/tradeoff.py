@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
+from switchhead_lab.config.search import key_of
 from switchhead_lab.reporting.frame import ModelRow, SweepFrame
 from switchhead_lab.reporting.quality import Quantity, read_quantity
 
@@ -42,16 +43,17 @@ class Point:
 def tradeoff_points(frame: SweepFrame, cost: CostName) -> list[Point]:
     """Return the finished models and candidates as points, models first.
 
-    A candidate of the best model's shape is left out: it is one of the best model's own runs.
+    The best candidate of a study is left out: it is one of the best model's own runs.
     """
     points = [
         point
         for row in frame.models
         if (point := _model_point(row, cost, frame.quality.drawn)) is not None
     ]
-    best = {row.shape for row in frame.models if row.role == "best" and row.finished}
+    best = {(row.name, key_of(row.point)) for row in frame.models if row.point and row.finished}
     for row in frame.candidates:
-        if row.validation_perplexity is None or row.costs is None or row.shape in best:
+        is_best = (row.study, key_of(row.point)) in best
+        if row.validation_perplexity is None or row.costs is None or is_best:
             continue
         result = row.run.result if row.run else None
         assert result is not None, "a candidate with a perplexity has a result"

@@ -1,7 +1,7 @@
 """The cost counter of any convention, measured ones included (free of torch until it is asked)."""
 
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import get_args
 
 from switchhead_lab.budget.counter import CostCounter, closed_form_counter
 from switchhead_lab.config.architecture import ModelConfig
@@ -9,8 +9,7 @@ from switchhead_lab.config.files import near_miss
 from switchhead_lab.config.sweep import Convention
 from switchhead_lab.errors import ConfigError
 
-AnyConvention = Literal[Convention, "executed"]
-CONVENTIONS: tuple[AnyConvention, ...] = get_args(AnyConvention)
+CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
 
 
 def find_counter(convention: str) -> CostCounter:

@@ -3,6 +3,7 @@
 Everything done is on disk before the next begins, so the same call continues an interrupted sweep.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,7 +12,15 @@ from filelock import FileLock, Timeout
 
 from switchhead_lab.config.identity import identity
 from switchhead_lab.config.schema import RunConfig
-from switchhead_lab.config.sweep import Study, Sweep
+from switchhead_lab.config.search import (
+    Point,
+    PointKey,
+    Study,
+    describe_point,
+    grid_of,
+    key_of,
+)
+from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.config.workspace import Workspace
 from switchhead_lab.data.dataset import open_dataset
 from switchhead_lab.errors import (
@@ -24,13 +33,12 @@ from switchhead_lab.errors import (
 )
 from switchhead_lab.sweeping.plan import (
     Infeasible,
-    Shape,
     Variant,
     candidate_variant,
     candidate_variants,
+    config_of,
     declared_variants,
-    run_config,
-    shape_of_candidate,
+    resolved_model,
 )
 from switchhead_lab.sweeping.study import Proposal, SearchStudy, open_study, study_name
 from switchhead_lab.tracking.atomic import make_directory
@@ -38,8 +46,11 @@ from switchhead_lab.tracking.interruption import interruption
 from switchhead_lab.tracking.liveness import is_owned, observed_state
 from switchhead_lab.tracking.mlflow_index import Index
 from switchhead_lab.tracking.record import RESULT_FILE, RunLabels, RunRecord, RunState, run_name
+from switchhead_lab.tracking.study_objectives import objectives_of
 from switchhead_lab.tracking.sweep_record import (
     InfeasibleCandidate,
+    Role,
+    StudyRecord,
     SweepMember,
     SweepRecord,
     read_sweep_record,
@@ -56,6 +67,8 @@ Say = Callable[[str], None]
 _RETRIED: tuple[FailureCause, ...] = ("out of memory",)
 _N_ATTEMPTS = 3
 _BUSY_POLL_SECONDS = 2.0
+# Combinations without a model in a row after which a search gives up.
+_MOST_LOOKED_AT = 1000
 
 
 def run_sweep(
@@ -126,38 +139,45 @@ class _SweepRun:
         return self._record
 
     def _run_all(self, variants: Sequence[Variant]) -> None:
-        config, search = self._sweep.study, None
-        if config is not None:
-            # A storage that cannot be opened is better known before hours of training than after.
-            storage = self._workspace.study_storage
-            search = open_study(storage, self._sweep, config, self._workspace.runs_dir)
-        asked = [(variant, seed) for variant in variants for seed in variant.seeds]
+        for variant in variants:
+            self._note_model(variant)
+        # Storages that cannot be opened are better known before hours of training than after.
+        tuning = {config.name: (config, self._open(config)) for config in self._sweep.tuning}
+        searches = [(config, self._open(config)) for config in self._sweep.studies]
+        asked = [(v, seed) for v in variants for seed in v.seeds if v.name not in tuning]
         # Runs that another process is training come last: they may be finished by then.
         for variant, seed in sorted(asked, key=lambda one: self._is_busy(*one)):
             self._train(variant, seed)
-        if config is not None and search is not None:
-            self._search(search, config)
+        for variant in variants:
+            if variant.name in tuning:
+                self._search(*tuning[variant.name], role=variant.role)
+        for config, study in searches:
+            self._search(config, study, role="best")
 
-    def _search(self, study: SearchStudy, config: Study) -> None:
-        def untried(tried: set[Shape]) -> Shape | None:
-            feasible = (
-                shape
-                for variant in candidate_variants(self._sweep, config)
-                if isinstance(variant, Variant)
-                and (shape := shape_of_candidate(variant)) is not None
+    def _open(self, config: Study) -> SearchStudy:
+        storage = self._workspace.study_storage
+        return open_study(storage, self._sweep, config, self._workspace.runs_dir)
+
+    def _search(self, config: Study, study: SearchStudy, role: Role) -> None:
+        """Train the candidates of a study, then the best of them with every seed."""
+
+        def untried(tried: set[PointKey]) -> Point | None:
+            candidates = itertools.islice(
+                candidate_variants(self._sweep, config), len(tried) + _MOST_LOOKED_AT
             )
-            return next((shape for shape in feasible if shape not in tried), None)
+            feasible = (v.point for v in candidates if isinstance(v, Variant))
+            return next((point for point in feasible if key_of(point) not in tried), None)
 
         while (proposal := study.propose(untried)) is not None:
             self._try_candidate(study, config, proposal)
-        shape = study.best_shape()
-        if shape is None:
-            self._say("no candidate of the search finished; see `lab runs list`")
+        point = study.best_point()
+        if point is None:
+            self._say(f"no candidate of {config.name} finished; see `lab runs list`")
             return
-        self._train_best(config, shape)
+        self._train_best(config, point, role)
 
     def _try_candidate(self, study: SearchStudy, config: Study, proposal: Proposal) -> None:
-        variant = candidate_variant(self._sweep, config, proposal.shape)
+        variant = candidate_variant(self._sweep, config, proposal.point)
         if isinstance(variant, Infeasible):
             self._note_infeasible(proposal, variant)
             study.reject_infeasible(proposal, variant.reason)
@@ -166,37 +186,38 @@ class _SweepRun:
         if known is not None:
             study.repeat(proposal, known)
             return
-        name = run_name(
-            run_config(self._sweep, variant.model, config.seeds[0]), self._labels(variant)
-        )
+        seed = config.seeds[0]
+        name = run_name(config_of(self._sweep, variant, seed), self._labels(variant))
         self._say(
-            f"candidate {study.n_tried + 1}/{config.n_trials}: n_heads={proposal.shape[0]} "
-            f"n_experts={proposal.shape[1]} top_k={proposal.shape[2]}"
+            f"candidate {study.n_tried + 1}/{config.n_trials} of {config.name}: "
+            f"{describe_point(proposal.point)}"
         )
         hook = study.begin(proposal, name)
-        member, run = self._train(
-            variant, config.seeds[0], trial_number=proposal.number, hooks=[hook]
-        )
+        member, run = self._train(variant, seed, trial_number=proposal.number, hooks=[hook])
         if run is None:
             study.fail(proposal, member.reason)
         elif run.result is None:
             study.prune(proposal)
         else:
-            study.finish(proposal, run.result.validation_perplexity)
+            costs = self._record.costs_of(variant.model)
+            assert costs is not None, "noted before it was trained"
+            objectives = objectives_of(config)
+            study.finish(proposal, [one.read(run.result, costs) for one in objectives])
 
-    def _train_best(self, config: Study, shape: Shape) -> None:
+    def _train_best(self, config: Study, point: Point, role: Role) -> None:
         """Train the best candidate with every seed, so that it is compared like the others."""
-        best = candidate_variant(self._sweep, config, shape)
+        best = candidate_variant(self._sweep, config, point)
         assert isinstance(best, Variant), "a trained candidate has a model"
-        best = replace(best, role="best", seeds=tuple(config.seeds))
-        self._say(
-            f"best candidate: n_heads={shape[0]} n_experts={shape[1]} top_k={shape[2]}; "
-            f"seeds {', '.join(map(str, config.seeds))}"
-        )
-        hashes = {identity(run_config(self._sweep, best.model, seed)) for seed in best.seeds}
-        self._write_members(
-            [m for m in self._record.members if m.role != "best" or m.run_hash in hashes]
-        )
+        best = replace(best, role=role, seeds=tuple(config.seeds))
+        seeds = ", ".join(map(str, config.seeds))
+        self._say(f"best candidate of {config.name}: {describe_point(point)}; seeds {seeds}")
+        hashes = {identity(config_of(self._sweep, best, seed)) for seed in best.seeds}
+
+        def is_kept(member: SweepMember) -> bool:
+            is_of_this = (member.role, member.model) == (role, config.name)
+            return not is_of_this or member.run_hash in hashes
+
+        self._write_members([member for member in self._record.members if is_kept(member)])
         for seed in best.seeds:
             self._train(best, seed)
 
@@ -209,7 +230,8 @@ class _SweepRun:
         hooks: Sequence[Hook] = (),
     ) -> tuple[SweepMember, RunRecord | None]:
         """Train one run and note what became of it; None stands for a run that failed."""
-        config = run_config(self._sweep, variant.model, seed)
+        config = config_of(self._sweep, variant, seed)
+        self._note_model(variant)
         member = SweepMember(
             model=variant.name,
             role=variant.role,
@@ -218,6 +240,7 @@ class _SweepRun:
             run_hash=identity(config),
             state="running",
             trial_number=trial_number,
+            point=variant.point,
         )
         with interruption.deferred():
             self._note(member)
@@ -278,7 +301,7 @@ class _SweepRun:
                     time.sleep(_BUSY_POLL_SECONDS)
 
     def _is_busy(self, variant: Variant, seed: int) -> bool:
-        run_hash = identity(run_config(self._sweep, variant.model, seed))
+        run_hash = identity(config_of(self._sweep, variant, seed))
         return is_owned(self._workspace.runs_dir, run_hash)
 
     def _note_end(self, member: SweepMember, state: RunState, reason: str) -> None:
@@ -304,20 +327,19 @@ class _SweepRun:
         return member
 
     def _note_infeasible(self, proposal: Proposal, infeasible: Infeasible) -> None:
-        n_heads, n_experts, top_k = infeasible.shape
-        known = [
-            c
-            for c in self._record.infeasible
-            if (c.n_heads, c.n_experts, c.top_k) != infeasible.shape
-        ]
+        study = self._record.studies[infeasible.name]
         entry = InfeasibleCandidate(
-            trial_number=proposal.number,
-            n_heads=n_heads,
-            n_experts=n_experts,
-            top_k=top_k,
-            reason=infeasible.reason,
+            trial_number=proposal.number, point=infeasible.point, reason=infeasible.reason
         )
-        self._write({"infeasible": [*known, entry]})
+        others = [known for known in study.infeasible if known.point != infeasible.point]
+        updated = study.model_copy(update={"infeasible": [*others, entry]})
+        self._write({"studies": {**self._record.studies, infeasible.name: updated}})
+
+    def _note_model(self, variant: Variant) -> None:
+        """Record an architecture with its costs, so that reports need not match it again."""
+        if self._record.costs_of(variant.model) is None:
+            models = [*self._record.models, resolved_model(self._sweep, variant)]
+            self._write({"models": models})
 
     def _write_members(self, members: Sequence[SweepMember]) -> None:
         self._write({"members": list(members)})
@@ -331,29 +353,40 @@ def _continued_record(workspace: Workspace, sweep: Sweep) -> SweepRecord:
     """Return the sweep's record under its present declaration.
 
     Members are carried over where that still asks for them: declared models by name, candidates
-    while the study is the same.
+    while their study is the same.
     """
     now = time.time()
-    study = study_name(sweep, sweep.study) if sweep.study else ""
     path = sweep_record_path(workspace.runs_dir, sweep)
-    if not path.is_file():
-        return SweepRecord(sweep=sweep, study_name=study, started_at=now, updated_at=now)
-    known = read_sweep_record(path)
-    is_same_study = known.study_name == study
+    if path.is_file():
+        known = read_sweep_record(path)
+    else:
+        known = SweepRecord(sweep=sweep, started_at=now, updated_at=now)
+    studies = {study.name: _study_record(sweep, study, known) for study in sweep.all_studies}
+    same = {name for name, study in studies.items() if study == known.studies.get(name)}
     wanted = {
-        identity(run_config(sweep, variant.model, seed))
+        identity(config_of(sweep, variant, seed))
         for variant in declared_variants(sweep)
         for seed in variant.seeds
     }
 
     def belongs(member: SweepMember) -> bool:
-        return is_same_study if member.role in ("candidate", "best") else member.run_hash in wanted
+        return member.model in same if member.model in studies else member.run_hash in wanted
 
-    return known.model_copy(
-        update={
-            "sweep": sweep,
-            "study_name": study,
-            "members": [member for member in known.members if belongs(member)],
-            "infeasible": known.infeasible if is_same_study else [],
-        }
-    )
+    members = [
+        member
+        for member in known.members
+        if belongs(member) and (member.model in studies or member.role in ("baseline", "declared"))
+    ]
+    return known.model_copy(update={"sweep": sweep, "studies": studies, "members": members})
+
+
+def _study_record(sweep: Sweep, study: Study, known: SweepRecord) -> StudyRecord:
+    """Return the record of a study, as known while it is the same."""
+    name, before = study_name(sweep, study), known.studies.get(study.name)
+    if before is not None and before.storage_name == name:
+        return before
+    n_feasible = None
+    if grid_of(study) is not None:
+        candidates = candidate_variants(sweep, study)
+        n_feasible = sum(isinstance(candidate, Variant) for candidate in candidates)
+    return StudyRecord(storage_name=name, n_feasible=n_feasible)

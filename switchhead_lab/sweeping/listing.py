@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from switchhead_lab.budget.counter import CostCounter, closed_form_counter
+from switchhead_lab.budget.counter import CostCounter
 from switchhead_lab.budget.matching import baseline_model
 from switchhead_lab.budget.parameters import count_parameters
 from switchhead_lab.budget.residual import Difference
 from switchhead_lab.config.schema import RunConfig
-from switchhead_lab.config.sweep import Study, Sweep
+from switchhead_lab.config.search import Study
+from switchhead_lab.config.sweep import Sweep
+from switchhead_lab.sweeping.costing import find_counter
 from switchhead_lab.sweeping.estimate import (
     Speed,
     Speeds,
@@ -22,9 +24,9 @@ from switchhead_lab.sweeping.estimate import (
 from switchhead_lab.sweeping.plan import (
     Infeasible,
     Variant,
-    candidate_variants,
+    config_of,
     declared_variants,
-    run_config,
+    listed_candidates,
 )
 from switchhead_lab.tracking.record import RunRecord
 
@@ -41,9 +43,9 @@ def match_rows(
         variants: Its models, matched with the same counter.
         counter: Counts MACs and memory; by the sweep's convention if left out.
     """
-    counter = counter or closed_form_counter(sweep.convention)
+    counter = counter or find_counter(sweep.convention)
     return [
-        _infeasible_row(sweep, variant)
+        _infeasible_row(variant)
         if isinstance(variant, Infeasible)
         else _variant_row(sweep, variant, counter)
         for variant in variants
@@ -119,15 +121,13 @@ def part_costs(sweep: Sweep, runs: Sequence[RunRecord], speeds: Speeds) -> list[
     costs = [
         _part_cost(
             variant.name,
-            [run_config(sweep, variant.model, seed) for seed in variant.seeds],
+            [config_of(sweep, variant, seed) for seed in variant.seeds],
             runs,
             speeds,
         )
         for variant in declared_variants(sweep)
     ]
-    if sweep.study is not None:
-        costs.append(_study_cost(sweep, sweep.study, runs, speeds))
-    return costs
+    return costs + [_study_cost(sweep, study, runs, speeds) for study in sweep.studies]
 
 
 def _part_cost(
@@ -152,8 +152,8 @@ def _mean_seconds(configs: Sequence[RunConfig], speed: Speed | None) -> float | 
 
 def _study_cost(sweep: Sweep, study: Study, runs: Sequence[RunRecord], speeds: Speeds) -> PartCost:
     """Price a search by its first feasible candidates."""
-    feasible = [v for v in candidate_variants(sweep, study) if isinstance(v, Variant)]
-    configs = [run_config(sweep, variant.model, study.seeds[0]) for variant in feasible]
+    feasible = [v for v in listed_candidates(sweep, study) if isinstance(v, Variant)]
+    configs = [config_of(sweep, variant, study.seeds[0]) for variant in feasible]
     if not configs:
         return PartCost(study.name, 0, 0, 0.0, None, None, None)
     priced = _part_cost(study.name, configs[: study.n_trials], runs, speeds)
@@ -193,6 +193,7 @@ def _variant_row(sweep: Sweep, variant: Variant, counter: CostCounter) -> Row:
         **_difference("layer_macs", residual.layer_macs),
         "attention_memory_floats": memory,
         "attention_memory_ratio": memory / base_memory,
+        "searched": variant.point,
         "infeasible": None,
     }
 
@@ -204,15 +205,13 @@ def _difference(name: str, difference: Difference) -> Row:
     }
 
 
-def _infeasible_row(sweep: Sweep, infeasible: Infeasible) -> Row:
-    n_heads, n_experts, top_k = infeasible.shape
-    assert sweep.study is not None, "only a search has infeasible candidates"
+def _infeasible_row(infeasible: Infeasible) -> Row:
+    point = infeasible.point
     return {
-        "model": sweep.study.name,
+        "model": infeasible.name,
         "role": "candidate",
-        "n_heads": n_heads,
-        "n_experts": n_experts,
-        "top_k": top_k,
+        **{key: point.get(key) for key in ("n_heads", "n_experts", "top_k")},
+        "searched": point,
         "infeasible": infeasible.reason,
     }
 

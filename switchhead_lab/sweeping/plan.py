@@ -2,24 +2,36 @@
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from pydantic import ValidationError
 
-from switchhead_lab.budget.counter import CostCounter, closed_form_counter
-from switchhead_lab.budget.matching import baseline_model, match_candidate, match_declared
+from switchhead_lab.budget.counter import CostCounter
+from switchhead_lab.budget.matching import baseline_model, match_declared
+from switchhead_lab.budget.parameters import count_parameters
 from switchhead_lab.budget.quantity import Scope
 from switchhead_lab.budget.residual import MatchResidual, match_residual
 from switchhead_lab.config.architecture import ModelConfig
-from switchhead_lab.config.files import near_miss
-from switchhead_lab.config.schema import RunConfig
-from switchhead_lab.config.sweep import Candidate, Study, Sweep
+from switchhead_lab.config.declared import DeclaredModel, declared_models
+from switchhead_lab.config.files import merge_trees, near_miss
+from switchhead_lab.config.schema import RunConfig, TrainingConfig
+from switchhead_lab.config.search import (
+    Point,
+    Study,
+    describe_point,
+    grid_of,
+    key_of,
+    random_points,
+    split_point,
+)
+from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import ConfigError, MatchError
-from switchhead_lab.tracking.sweep_record import Role
-from switchhead_lab.variants.switchhead import SwitchHeadAttention
+from switchhead_lab.sweeping.costing import find_counter
+from switchhead_lab.tracking.sweep_record import Costs, ResolvedModel, Role
 
-Shape = tuple[int, int, int]
-"""n_heads, n_experts, top_k: what tells candidates of one study apart."""
+# A space of more combinations is shown in part.
+_MOST_LISTED = 200
 
 
 @dataclass(frozen=True)
@@ -30,17 +42,21 @@ class Variant:
         name: Name in the sweep.
         role: Why it is in the sweep.
         model: Resolved architecture.
+        training: How it is trained: as the sweep says but for what was searched.
         seeds: One run per seed.
         residual: What it has more or less than the baseline.
         matched_over: The size that followed from the budget; None for the baseline.
+        point: Values of the searched fields; empty without a search.
     """
 
     name: str
     role: Role
     model: ModelConfig
+    training: TrainingConfig
     seeds: tuple[int, ...]
     residual: MatchResidual
     matched_over: str | None
+    point: Point = field(default_factory=dict)
 
     @property
     def matched_by(self) -> Scope | None:
@@ -53,22 +69,21 @@ class Variant:
     @property
     def title(self) -> str:
         """Name that also tells the candidates of one study apart."""
-        attention = self.model.attention
-        if self.role != "candidate" or not isinstance(attention, SwitchHeadAttention):
-            return self.name
-        return f"{self.name} {attention.n_heads}x{attention.n_experts} k={attention.top_k}"
+        return " ".join(filter(None, (self.name, describe_point(self.point))))
 
 
 @dataclass(frozen=True)
 class Infeasible:
-    """A combination of the search space without a model.
+    """A combination of a search space without a model.
 
     Attributes:
-        shape: n_heads, n_experts and top_k.
+        name: Name of the study.
+        point: Values of the searched fields.
         reason: Why there is no such model.
     """
 
-    shape: Shape
+    name: str
+    point: Point
     reason: str
 
 
@@ -82,60 +97,68 @@ def declared_variants(sweep: Sweep, counter: CostCounter | None = None) -> list[
     Raises:
         MatchError: If a declared model cannot be matched.
     """
-    own, baseline = sweep.baseline, baseline_model(sweep)
-    residual = _residual(sweep, baseline, counter)
-    variants = [Variant(own.name, "baseline", baseline, tuple(own.seeds), residual, None)]
+    counter = counter or find_counter(sweep.convention)
+    variants = [_baseline(sweep, sweep.baseline.name, "baseline", sweep.baseline.seeds, counter)]
     for declared in sweep.models:
         try:
-            model = match_declared(sweep, declared, counter)
+            variants.append(_matched(sweep, declared, "declared", counter))
         except MatchError as error:
             raise MatchError(f'sweep {sweep.name}, model "{declared.name}": {error}') from None
-        seeds, residual = tuple(declared.seeds), _residual(sweep, model, counter)
-        name, free = declared.name, declared.match_over
-        variants.append(Variant(name, "declared", model, seeds, residual, free))
     return variants
 
 
 def candidate_variant(
-    sweep: Sweep, study: Study, shape: Shape, counter: CostCounter | None = None
+    sweep: Sweep, study: Study, point: Point, counter: CostCounter | None = None
 ) -> Variant | Infeasible:
-    """Return the matched model of one combination of the search space, or why there is none."""
-    n_heads, n_experts, top_k = shape
+    """Return the matched model of one combination of a search space, or why there is none."""
+    counter = counter or find_counter(sweep.convention)
+    template, (fields, training) = sweep.template_of(study), split_point(point)
+    seeds = study.seeds[:1]
     try:
-        candidate = Candidate(n_heads=n_heads, n_experts=n_experts, top_k=top_k)
-        model = match_candidate(sweep, candidate, counter)
+        if template is None:
+            variant = _baseline(sweep, study.name, "candidate", seeds, counter)
+        else:
+            declared = _declared(merge_trees(template, fields), study.name, seeds)
+            variant = _matched(sweep, declared, "candidate", counter)
+        changed = TrainingConfig.model_validate(sweep.training.model_dump() | training)
     except ValidationError as error:
-        return Infeasible(shape, str(error.errors()[0]["ctx"]["error"]))
+        return Infeasible(study.name, point, _reason_of(error))
     except MatchError as error:
-        return Infeasible(shape, str(error))
-    seeds, residual = tuple(study.seeds[:1]), _residual(sweep, model, counter)
-    return Variant(study.name, "candidate", model, seeds, residual, "d_head")
+        return Infeasible(study.name, point, str(error))
+    return replace(variant, training=changed, point=point)
 
 
 def candidate_variants(
     sweep: Sweep, study: Study, counter: CostCounter | None = None
 ) -> Iterator[Variant | Infeasible]:
-    """Yield every combination of the search space, those to be tried first before the others."""
-    space = study.space
-    first = [(c.n_heads, c.n_experts, c.top_k) for c in study.first]
-    grid = itertools.product(space.n_heads, space.n_experts, space.top_k)
-    for shape in dict.fromkeys([*first, *grid]):
-        yield candidate_variant(sweep, study, shape, counter)
+    """Yield the combinations of a search space, those to be tried first before the others.
+
+    All of them, or without end where a range is continuous.
+    """
+    seen = set()
+    for point in itertools.chain(study.first, grid_of(study) or random_points(study)):
+        if key_of(point) not in seen:
+            seen.add(key_of(point))
+            yield candidate_variant(sweep, study, point, counter)
+
+
+def listed_candidates(
+    sweep: Sweep, study: Study, counter: CostCounter | None = None
+) -> list[Variant | Infeasible]:
+    """Return the combinations of a search space for listings, at most the first hundreds."""
+    return list(itertools.islice(candidate_variants(sweep, study, counter), _MOST_LISTED))
 
 
 def first_candidates(sweep: Sweep) -> list[Variant]:
-    """Return the feasible candidates that a search tries first."""
-    study = sweep.study
-    if study is None:
-        return []
+    """Return the feasible candidates that searches try first."""
     found = [
-        candidate_variant(sweep, study, (c.n_heads, c.n_experts, c.top_k)) for c in study.first
+        candidate_variant(sweep, study, point) for study in sweep.studies for point in study.first
     ]
     return [variant for variant in found if isinstance(variant, Variant)]
 
 
 def all_variants(sweep: Sweep, counter: CostCounter | None = None) -> list[Variant | Infeasible]:
-    """Return declared models, then every combination of the search space.
+    """Return declared models, then the combinations of the search spaces.
 
     Args:
         sweep: The sweep.
@@ -144,8 +167,8 @@ def all_variants(sweep: Sweep, counter: CostCounter | None = None) -> list[Varia
     Raises:
         MatchError: If a declared model cannot be matched.
     """
-    candidates = candidate_variants(sweep, sweep.study, counter) if sweep.study else ()
-    return [*declared_variants(sweep, counter), *candidates]
+    candidates = [listed_candidates(sweep, study, counter) for study in sweep.studies]
+    return [*declared_variants(sweep, counter), *itertools.chain(*candidates)]
 
 
 def find_variant(variants: Sequence[Variant | Infeasible], name: str) -> Variant:
@@ -163,30 +186,72 @@ def find_variant(variants: Sequence[Variant | Infeasible], name: str) -> Variant
     raise ConfigError(f'--model "{name}": {what}; give one of: {", ".join(titles)}')
 
 
-def run_config(sweep: Sweep, model: ModelConfig, seed: int) -> RunConfig:
-    """Return the configuration of one run: only model and seed differ within a sweep."""
+def run_config(
+    sweep: Sweep, model: ModelConfig, seed: int, training: TrainingConfig | None = None
+) -> RunConfig:
+    """Return the configuration of one run: only model, seed and what was searched differ.
+
+    Args:
+        sweep: The sweep.
+        model: Resolved architecture.
+        seed: Seed of the run.
+        training: How it is trained; as the sweep says if left out.
+    """
     return RunConfig(
         seed=seed,
         objective=sweep.objective,
         data=sweep.data,
         model=model,
-        training=sweep.training,
+        training=training or sweep.training,
     )
 
 
-def shape_of_candidate(variant: Variant) -> Shape | None:
-    """Return the shape of a study's candidate; None for other models."""
-    attention = variant.model.attention
-    if not isinstance(attention, SwitchHeadAttention):
-        return None
-    return attention.n_heads, attention.n_experts, attention.top_k
+def config_of(sweep: Sweep, variant: Variant, seed: int) -> RunConfig:
+    """Return the configuration of a variant's run with a seed."""
+    return run_config(sweep, variant.model, seed, variant.training)
 
 
-def shape_of(params: Mapping[str, int]) -> Shape:
-    """Return the shape in a trial's parameters."""
-    return params["n_heads"], params["n_experts"], params["top_k"]
+def resolved_model(
+    sweep: Sweep, variant: Variant, counter: CostCounter | None = None
+) -> ResolvedModel:
+    """Return what the sweep's record says of a model: architecture and costs."""
+    counter, model = counter or find_counter(sweep.convention), variant.model
+    costs = Costs(
+        macs=counter.attention_macs(model),
+        memory_floats=counter.attention_memory_floats(model),
+        n_parameters=count_parameters(model, sweep.vocab_size, sweep.n_outputs).total,
+    )
+    return ResolvedModel(name=variant.name, model=model, costs=costs)
 
 
-def _residual(sweep: Sweep, model: ModelConfig, counter: CostCounter | None) -> MatchResidual:
-    counter = counter or closed_form_counter(sweep.convention)
+def _baseline(
+    sweep: Sweep, name: str, role: Role, seeds: Sequence[int], counter: CostCounter
+) -> Variant:
+    model = baseline_model(sweep)
+    residual = _residual(sweep, model, counter)
+    return Variant(name, role, model, sweep.training, tuple(seeds), residual, None)
+
+
+def _matched(sweep: Sweep, declared: DeclaredModel, role: Role, counter: CostCounter) -> Variant:
+    model = match_declared(sweep, declared, counter)
+    seeds, residual = tuple(declared.seeds), _residual(sweep, model, counter)
+    free = declared.match_over
+    return Variant(declared.name, role, model, sweep.training, seeds, residual, free)
+
+
+def _declared(fields: Mapping[str, Any], name: str, seeds: Sequence[int]) -> DeclaredModel:
+    """Return a declaration, as a sweep file would have it."""
+    values = {**fields, "name": name, "seeds": list(seeds)}
+    return declared_models()[fields["kind"]].model_validate(values)
+
+
+def _reason_of(error: ValidationError) -> str:
+    """Return the first reason why a combination is no declaration."""
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    raised = first.get("ctx", {}).get("error")
+    return str(raised) if raised else f"{where}: {first['msg']}"
+
+
+def _residual(sweep: Sweep, model: ModelConfig, counter: CostCounter) -> MatchResidual:
     return match_residual(model, baseline_model(sweep), counter, sweep.vocab_size, sweep.n_outputs)

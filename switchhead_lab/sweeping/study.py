@@ -7,20 +7,35 @@ one would.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import optuna
 from filelock import FileLock
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.trial import FrozenTrial, TrialState
 
 from switchhead_lab.config.identity import hash_of
 from switchhead_lab.config.redaction import mask_address
-from switchhead_lab.config.sweep import Study, Sweep
+from switchhead_lab.config.search import (
+    Dimension,
+    Direction,
+    Point,
+    PointKey,
+    Range,
+    Study,
+    grid_of,
+    key_of,
+)
+from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import LabError, RecordError
-from switchhead_lab.sweeping.plan import Shape, shape_of
 from switchhead_lab.sweeping.study_storage import (
     connect_storage,
     create_storage,
@@ -30,10 +45,10 @@ from switchhead_lab.sweeping.study_storage import (
 )
 from switchhead_lab.tracking.atomic import make_directory
 from switchhead_lab.tracking.record import MetricPoint
+from switchhead_lab.tracking.study_objectives import objectives_of
 from switchhead_lab.tracking.sweep_record import sweep_id
 from switchhead_lab.training.hooks import Prune
 
-OBJECTIVE = "validation/perplexity"
 _RUN_NAME, _INFEASIBLE, _REPEATS = "run_name", "infeasible", "repeats_trial"
 _MAX_REJECTED_IN_A_ROW = 10
 
@@ -44,11 +59,11 @@ class Proposal:
 
     Attributes:
         number: Number of the trial.
-        shape: n_heads, n_experts and top_k.
+        point: Values of the searched fields.
     """
 
     number: int
-    shape: Shape
+    point: Point
 
 
 class SearchStudy:
@@ -67,11 +82,11 @@ class SearchStudy:
         return len(self._tried())
 
     @on_storage
-    def propose(self, untried: Callable[[set[Shape]], Shape | None]) -> Proposal | None:
+    def propose(self, untried: Callable[[set[PointKey]], Point | None]) -> Proposal | None:
         """Return the candidate that was interrupted, or ask for the next one.
 
         Args:
-            untried: Returns a feasible shape outside the given set, or None if all were tried;
+            untried: Returns a feasible candidate outside the given set, None if all were tried;
                 taken where the sampler keeps proposing what is known or infeasible.
 
         Returns:
@@ -79,26 +94,29 @@ class SearchStudy:
         """
         trials = self._trials()
         if trials and not trials[-1].state.is_finished():
-            return Proposal(trials[-1].number, shape_of(trials[-1].params))
+            return Proposal(trials[-1].number, dict(trials[-1].params))
         tried = self._tried()
         left = untried(tried)
         if len(tried) >= self._config.n_trials or left is None:
             return None
-        shape = self._next_shape(trials, left)
+        point, notes = self._next_point(trials, left)
         # In one step: a trial without parameters could not be continued.
         self._study.add_trial(
             optuna.create_trial(
                 state=TrialState.RUNNING,
-                params=_params(shape),
+                params=point,
                 distributions=_distributions(self._config),
+                system_attrs=notes,
             )
         )
-        return Proposal(self._trials()[-1].number, shape)
+        return Proposal(self._trials()[-1].number, point)
 
     @on_storage
     def known_result(self, proposal: Proposal) -> FrozenTrial | None:
         """Return the trial that trained the same candidate before, if any."""
-        return next((t for t in self._trained() if shape_of(t.params) == proposal.shape), None)
+        return next(
+            (t for t in self._trained() if key_of(t.params) == key_of(proposal.point)), None
+        )
 
     @on_storage
     def reject_infeasible(self, proposal: Proposal, reason: str) -> None:
@@ -115,8 +133,8 @@ class SearchStudy:
         trial.set_user_attr(_REPEATS, known.number)
         _set_budget(trial, 0.0)
         # A pruned trial's value is its last report, which cannot be told.
-        value = known.value if known.state == TrialState.COMPLETE else None
-        self._study.tell(proposal.number, value, state=known.state)
+        values = known.values if known.state == TrialState.COMPLETE else None
+        self._study.tell(proposal.number, values, state=known.state)
 
     @on_storage
     def begin(self, proposal: Proposal, run_name: str) -> "PruningHook":
@@ -124,12 +142,14 @@ class SearchStudy:
         trial = self._handle(proposal)
         trial.set_user_attr(_RUN_NAME, run_name)
         _set_budget(trial, 0.0)
-        return PruningHook(self._study, trial, self._stored(proposal).intermediate_values)
+        metric = objectives_of(self._config)[0].logged_name
+        known = self._stored(proposal).intermediate_values
+        return PruningHook(self._study, trial, known, metric)
 
     @on_storage
-    def finish(self, proposal: Proposal, perplexity: float) -> None:
-        """Record the objective of a finished candidate."""
-        self._study.tell(proposal.number, perplexity)
+    def finish(self, proposal: Proposal, values: Sequence[float]) -> None:
+        """Record the objectives of a finished candidate."""
+        self._study.tell(proposal.number, list(values))
 
     @on_storage
     def prune(self, proposal: Proposal) -> None:
@@ -143,27 +163,37 @@ class SearchStudy:
         self._study.tell(proposal.number, state=TrialState.FAIL)
 
     @on_storage
-    def best_shape(self) -> Shape | None:
-        """Return the finished candidate of lowest validation perplexity, if any finished."""
+    def best_point(self) -> Point | None:
+        """Return the finished candidate that is best by the first objective, if any finished."""
         finished = [t for t in self._trained() if t.state == TrialState.COMPLETE]
         if not finished:
             return None
-        return shape_of(min(finished, key=lambda t: (t.value, t.number)).params)
+        sign = 1.0 if objectives_of(self._config)[0].direction == "minimize" else -1.0
+        best = min(finished, key=lambda t: (sign * t.values[0], t.number))
+        return dict(best.params)
 
-    def _next_shape(self, trials: list[FrozenTrial], left: Shape) -> Shape:
-        """Choose a candidate from the trials before it, all of which are finished."""
-        proposed = {shape_of(trial.params) for trial in trials}
-        for first in self._config.first:
-            shape = (first.n_heads, first.n_experts, first.top_k)
-            if shape not in proposed:
-                return shape
+    def _next_point(self, trials: list[FrozenTrial], left: Point) -> tuple[Point, dict[str, Any]]:
+        """Choose a candidate from the trials before it, all of which are finished.
+
+        Returns:
+            The candidate, and what its sampler notes about it.
+        """
+        proposed = {key_of(trial.params) for trial in trials}
+        in_order = [*self._config.first]
+        if self._config.sampler == "grid":
+            in_order += grid_of(self._config) or ()
+        for point in in_order:
+            if key_of(point) not in proposed:
+                return point, {}
         if _n_rejected_last(trials) >= _MAX_REJECTED_IN_A_ROW:
-            return left
+            return left, {}
         # In memory, so that a kill leaves nothing of it, and trials are numbered as here.
-        replica = optuna.create_study(sampler=_sampler(self._config, len(trials)))
+        replica = optuna.create_study(
+            sampler=_sampler(self._config, len(trials)), directions=_directions(self._config)
+        )
         replica.add_trials(trials)
         asked = replica.ask(_distributions(self._config))
-        return shape_of(asked.params)
+        return dict(asked.params), dict(replica.get_trials(deepcopy=False)[-1].system_attrs)
 
     def _handle(self, proposal: Proposal) -> optuna.Trial:
         """Return a writable handle of an open trial, even if another process began it."""
@@ -180,8 +210,8 @@ class SearchStudy:
             if trial.state.is_finished() and _RUN_NAME in trial.user_attrs:
                 yield trial
 
-    def _tried(self) -> set[Shape]:
-        return {shape_of(trial.params) for trial in self._trained()}
+    def _tried(self) -> set[PointKey]:
+        return {key_of(trial.params) for trial in self._trained()}
 
 
 class PruningHook:
@@ -191,30 +221,33 @@ class PruningHook:
         study: The study.
         trial: The open trial.
         reported: Values by step from earlier attempts, possibly beyond their last checkpoint.
+        metric: Name of the metric in the training log.
     """
 
     def __init__(
-        self, study: optuna.Study, trial: optuna.Trial, reported: Mapping[int, float]
+        self, study: optuna.Study, trial: optuna.Trial, reported: Mapping[int, float], metric: str
     ) -> None:
         self._study, self._trial, self._reported = study, trial, dict(reported)
+        self._metric = metric
 
     @on_storage
     def observe(self, point: MetricPoint) -> Prune | None:
         """Report a validation; answer with `Prune` where the median rule says so."""
-        perplexity = point.metrics.get(OBJECTIVE)
-        if perplexity is None:
+        value = point.metrics.get(self._metric)
+        # Optuna prunes by one objective only.
+        if value is None or len(self._study.directions) > 1:
             return None
         if point.step not in self._reported:
-            self._trial.report(perplexity, point.step)
-            self._reported[point.step] = perplexity
-        if not self._is_above_the_median(point.step):
+            self._trial.report(value, point.step)
+            self._reported[point.step] = value
+        if not self._is_worse_than_the_median(point.step):
             return None
         return Prune(
-            f"validation perplexity {perplexity:.2f} at step {point.step} is above the median "
-            "of earlier candidates"
+            f"{self._metric.replace('/', ' ')} {value:.4g} at step {point.step} is worse than the "
+            "median of earlier candidates"
         )
 
-    def _is_above_the_median(self, step: int) -> bool:
+    def _is_worse_than_the_median(self, step: int) -> bool:
         """Ask the rule as of a step: a repeated step must not see the ones after it."""
         seen = {s: value for s, value in self._reported.items() if s <= step}
         as_of_step = optuna.create_trial(state=TrialState.RUNNING, intermediate_values=seen)
@@ -253,7 +286,7 @@ def open_study(storage_uri: str, sweep: Sweep, config: Study, lock_dir: Path) ->
         return optuna.create_study(
             storage=connect_storage(storage_uri),
             study_name=study_name(sweep, config),
-            direction="minimize",
+            directions=_directions(config),
             load_if_exists=True,
             sampler=_sampler(config, 0),
             pruner=optuna.pruners.MedianPruner(
@@ -280,10 +313,20 @@ def sampler_seed(config: Study, number: int) -> int:
     return int.from_bytes(digest[:4], "big")
 
 
-def _sampler(config: Study, number: int) -> optuna.samplers.TPESampler:
-    return optuna.samplers.TPESampler(
-        seed=sampler_seed(config, number), n_startup_trials=config.n_startup_trials
-    )
+def _sampler(config: Study, number: int) -> optuna.samplers.BaseSampler:
+    seed = sampler_seed(config, number)
+    match config.sampler:
+        case "tpe":
+            return optuna.samplers.TPESampler(seed=seed, n_startup_trials=config.n_startup_trials)
+        case "nsga2":
+            size = max(2, config.n_startup_trials)
+            return optuna.samplers.NSGAIISampler(seed=seed, population_size=size)
+        case "random" | "grid":  # a grid is taken in order
+            return optuna.samplers.RandomSampler(seed=seed)
+
+
+def _directions(config: Study) -> list[Direction]:
+    return [objective.direction for objective in objectives_of(config)]
 
 
 def _set_budget(trial: optuna.Trial, value: float) -> None:
@@ -302,14 +345,14 @@ def _n_rejected_last(trials: list[FrozenTrial]) -> int:
     return n_rejected
 
 
-def _distributions(config: Study) -> dict[str, optuna.distributions.BaseDistribution]:
-    space = config.space
-    return {
-        "n_heads": CategoricalDistribution(space.n_heads),
-        "n_experts": CategoricalDistribution(space.n_experts),
-        "top_k": CategoricalDistribution(space.top_k),
-    }
+def _distributions(config: Study) -> dict[str, BaseDistribution]:
+    return {path: _distribution(dimension) for path, dimension in config.space.items()}
 
 
-def _params(shape: Shape) -> dict[str, int]:
-    return dict(zip(("n_heads", "n_experts", "top_k"), shape, strict=True))
+def _distribution(dimension: Dimension) -> BaseDistribution:
+    if not isinstance(dimension, Range):
+        return CategoricalDistribution(dimension)
+    low, high, step = dimension.low, dimension.high, dimension.step
+    if dimension.is_integral:
+        return IntDistribution(int(low), int(high), log=dimension.log, step=int(step or 1))
+    return FloatDistribution(low, high, log=dimension.log, step=step)

@@ -12,8 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
+from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.config.identity import hash_of
 from switchhead_lab.config.names import EntryName
+from switchhead_lab.config.search import Point
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import FailureCause, RecordError
 from switchhead_lab.frozen_model import FrozenModel
@@ -47,6 +51,8 @@ class SweepMember(FrozenModel):
     """What became of it."""
     trial_number: int | None = None
     """Number of the Optuna trial, for candidates."""
+    point: Point = Field(default={}, exclude_if=lambda point: not point)
+    """Values of the searched fields, for candidates and the best of them."""
     reason: str = ""
     """Why it failed, was pruned or interrupted."""
     cause: FailureCause = ""
@@ -54,18 +60,47 @@ class SweepMember(FrozenModel):
 
 
 class InfeasibleCandidate(FrozenModel):
-    """A combination of the search space that cannot be given the baseline's budget."""
+    """A combination of a search space that cannot be given the baseline's budget."""
 
     trial_number: int
     """Number of the Optuna trial."""
-    n_heads: int
-    """Attention heads."""
-    n_experts: int
-    """Experts of each head."""
-    top_k: int
-    """Experts chosen per token."""
+    point: Point
+    """Values of the searched fields."""
     reason: str
     """Why there is no such model."""
+
+
+class StudyRecord(FrozenModel):
+    """A search of a sweep."""
+
+    storage_name: str
+    """Name in Optuna's storage."""
+    n_feasible: int | None = None
+    """Combinations of its space that have a model; None where a range is continuous."""
+    infeasible: list[InfeasibleCandidate] = []
+    """Candidates told apart before training."""
+
+
+class Costs(FrozenModel):
+    """Costs of one attention layer and one sequence, forward, as the sweep counted them."""
+
+    macs: int
+    """Multiply-accumulates."""
+    memory_floats: int
+    """Floats saved for the backward pass."""
+    n_parameters: int
+    """Parameters of the whole model."""
+
+
+class ResolvedModel(FrozenModel):
+    """A model of the sweep as its budget resolved it."""
+
+    name: str
+    """Name in the sweep."""
+    model: ModelConfig
+    """Architecture."""
+    costs: Costs
+    """Its costs, by the sweep's convention."""
 
 
 class SweepRecord(FrozenModel):
@@ -73,22 +108,27 @@ class SweepRecord(FrozenModel):
 
     sweep: Sweep
     """The declaration, resolved."""
-    study_name: str = ""
-    """Name of the Optuna study; empty without a search."""
+    studies: dict[str, StudyRecord] = {}
+    """Searches by their name."""
+    models: list[ResolvedModel] = []
+    """Every architecture that the sweep asked for."""
     started_at: float
     """Time of the first start, seconds since 1970."""
     updated_at: float
     """Time of the last change, seconds since 1970."""
     members: list[SweepMember] = []
     """Runs, in the order in which they were asked for."""
-    infeasible: list[InfeasibleCandidate] = []
-    """Candidates told apart before training."""
+
+    def costs_of(self, model: ModelConfig) -> Costs | None:
+        """Return the recorded costs of an architecture; None if the sweep never asked for it."""
+        return next((known.costs for known in self.models if known.model == model), None)
 
 
 def sweep_id(sweep: Sweep) -> str:
     """Return `<sweep>-<size>-<hash8>`."""
     frame = sweep.model_dump(
-        mode="json", exclude={"summary": True, "paper": True, "models": True, "study": True}
+        mode="json",
+        exclude={"summary", "paper", "models", "studies", "tune", "n_tuning_trials"},
     )
     del frame["baseline"]["seeds"]
     return f"{sweep.name}-{sweep.size}-{hash_of(frame)[:8]}"

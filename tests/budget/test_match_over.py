@@ -38,7 +38,7 @@ def sweep_with(matching: str = "parameter_matched", **model: Any) -> Sweep:
 def matched(matching: str = "parameter_matched", **model: Any) -> tuple[ModelConfig, ModelConfig]:
     """Return the baseline and the model, which must be one that can be built."""
     sweep = sweep_with(matching, **model)
-    found = match_declared(sweep, sweep.models[0])
+    found = match_declared(sweep, sweep.models[0], find_counter(sweep.convention))
     assert ModelConfig.model_validate(found.model_dump()) == found
     return baseline_model(sweep), found
 
@@ -144,7 +144,11 @@ def test_a_counter_given_replaces_the_sweeps_convention() -> None:
         name: match_declared(sweep, declared, find_counter(name)).attention.d_head
         for name in ("published", "equations", "executed")
     }
-    assert match_declared(sweep, declared).attention.d_head == d_head["published"] == 112
+    assert (
+        match_declared(sweep, declared, find_counter(sweep.convention)).attention.d_head
+        == d_head["published"]
+        == 112
+    )
     # Position terms of the memory, and products of experts that were not chosen.
     assert d_head["executed"] < d_head["equations"] < d_head["published"]
 

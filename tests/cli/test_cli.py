@@ -229,7 +229,15 @@ def test_sweep_list_counts_what_was_run(root: Path) -> None:
         (["sweep", "tiny", "--size", "big"], 'no size "big"'),
         (["sweep", "tiny", "--set", "training.n_step=3"], 'did you mean "n_steps"'),
         (["match", "tiny", "--set", "model.d_model=15"], "multiple of 2"),
-        (["match", "tiny", "--set", "study.first=[{n_heads=1,n_experts=2,top_k=3}]"], "1..2"),
+        (
+            [
+                "match",
+                "tiny",
+                "--set",
+                "studies.switchhead.first=[{n_heads=1,n_experts=2,top_k=3}]",
+            ],
+            "add it to space.top_k",
+        ),
         (["sweep", "tiny", "--set", "data.corpus=prose"], "prose"),
         (["train", "missing.toml"], "missing.toml: no such file"),
         (["report", "nothing"], "nothing"),

@@ -42,9 +42,10 @@ name = "sparse"
 n_heads = 2
 n_experts = 4
 top_k = 2
-[study]
+[[studies]]
+model = { kind = "switchhead" }
 n_trials = 2
-[study.space]
+[studies.space]
 n_heads = [2, 40]
 n_experts = [4]
 top_k = [1, 5]
@@ -135,7 +136,7 @@ def headings() -> list[str]:
 
 def test_the_layers_macs_are_shown_where_they_were_matched(sweep: Path) -> None:
     assert headings()[-3:] == ["memory", "x", "dense"]
-    sweep.write_text(SWEEP.replace("[study]", SWITCHALL + "[study]"), encoding="utf-8")
+    sweep.write_text(SWEEP.replace("[[studies]]", SWITCHALL + "[[studies]]"), encoding="utf-8")
     switchall = rows()["switchall"]
     assert switchall["matched_over"] == "d_expert"
     assert switchall["layer_macs_difference"] <= 0 < switchall["d_expert"]

@@ -31,7 +31,7 @@ OVERRIDES = (
     "training.validate_every=4",
     "training.checkpoint_every=2",
     "baseline.seeds=[0, 1]",
-    "study.n_trials=3",
+    "studies.switchhead.n_trials=3",
     "study.n_pruning_warmup_steps=4",
 )
 SWEEP = ("sweep", SMOKE_SWEEP.stem, *(word for value in OVERRIDES for word in ("--set", value)))

@@ -34,7 +34,8 @@ clip_norm = 0.5
 validate_every = 1
 checkpoint_every = 1
 precision = "fp32"
-[study]
+[[studies]]
+model = { kind = "switchhead" }
 n_trials = 1
 space = { n_heads = [2], n_experts = [2], top_k = [1] }
 [sizes.small]

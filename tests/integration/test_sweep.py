@@ -36,19 +36,21 @@ DECLARATION = {
     },
     "baseline": {"n_heads": 4, "d_head": 8, "d_ff": 32, "seeds": [0, 1]},
     "models": [{"kind": "dense", "name": "two-heads", "n_heads": 2}],
-    "study": {
-        "n_trials": 3,
-        "seeds": [0, 1],
-        "n_startup_trials": 2,
-        "n_pruning_warmup_steps": 1000,
-        "first": [{"n_heads": 2, "n_experts": 2, "top_k": 1}],
-        "space": {"n_heads": [1, 2, 4], "n_experts": [2, 3], "top_k": [1, 2, 3]},
-    },
+}
+STUDY = {
+    "model": {"kind": "switchhead"},
+    "n_trials": 3,
+    "seeds": [0, 1],
+    "n_startup_trials": 2,
+    "n_pruning_warmup_steps": 1000,
+    "first": [{"n_heads": 2, "n_experts": 2, "top_k": 1}],
+    "space": {"n_heads": [1, 2, 4], "n_experts": [2, 3], "top_k": [1, 2, 3]},
 }
 
 
-def declare(**changes: object) -> Sweep:
-    return parse(Sweep, merge_trees(DECLARATION, changes), "test")
+def declare(study: dict[str, object] | None = None, **changes: object) -> Sweep:
+    tree = {**DECLARATION, "studies": [merge_trees(STUDY, study or {})]}
+    return parse(Sweep, merge_trees(tree, changes), "test")
 
 
 def run(workspace, sweep: Sweep) -> SweepRecord:
@@ -106,8 +108,9 @@ def test_best_is_chosen_on_validation(workspace) -> None:
 def test_infeasible_candidates_are_told_apart_before_training(workspace) -> None:
     study = {"n_trials": 50}
     record = run(workspace, declare(study=study))
-    shapes = {(c.n_heads, c.n_experts, c.top_k) for c in record.infeasible}
-    reasons = {c.reason for c in record.infeasible}
+    infeasible = record.studies["switchhead"].infeasible
+    shapes = {tuple(c.point[name] for name in STUDY["space"]) for c in infeasible}
+    reasons = {c.reason for c in infeasible}
     trained = {
         (a.n_heads, a.n_experts, a.top_k)
         for m in by_role(record, "candidate")
@@ -147,8 +150,7 @@ def test_an_interrupted_sweep_ends_like_an_uninterrupted_one(workspace, monkeypa
 
 def test_every_trial_has_a_sampler_seed_of_its_own() -> None:
     """With one seed for all, a continued study would propose again what it proposed first."""
-    config = declare().study
-    assert config is not None
+    (config,) = declare().studies
     assert len({sampler_seed(config, number) for number in range(50)}) == 50
     other = config.model_copy(update={"sampler_seed": 1})
     assert sampler_seed(config, 3) != sampler_seed(other, 3)
@@ -199,7 +201,7 @@ def test_bad_candidates_are_pruned(workspace) -> None:
     candidates = by_role(record, "candidate")
     pruned = [m for m in candidates if m.state == "pruned"]
     assert pruned
-    assert all("above the median of earlier candidates" in m.reason for m in pruned)
+    assert all("worse than the median of earlier candidates" in m.reason for m in pruned)
     assert {m.state for m in by_role(record, "best")} == {"finished"}
 
 
@@ -228,8 +230,7 @@ def test_every_kind_of_declared_model_is_trained(workspace, positions: str) -> N
         {"kind": "switchhead", "name": "switchall", **shape, "feedforward": sigma_moe},
         {"kind": "moa", "name": "moa", "n_heads": 2, "n_experts": 3, "switch_coefficient": 0.01},
     ]
-    tree = {k: v for k, v in DECLARATION.items() if k != "study"}
-    tree = merge_trees(tree, {"model": {"positions": {"kind": positions}}, "models": models})
+    tree = merge_trees(DECLARATION, {"model": {"positions": {"kind": positions}}, "models": models})
     record = run(workspace, parse(Sweep, tree, "test"))
     assert [m.model for m in by_role(record, "declared")] == [model["name"] for model in models]
     assert {m.state for m in record.members} == {"finished"}
@@ -268,6 +269,6 @@ def test_a_second_process_is_refused(workspace) -> None:
 
 
 def test_a_sweep_without_search(workspace) -> None:
-    tree = {k: v for k, v in DECLARATION.items() if k != "study"}
+    tree = DECLARATION
     record = run(workspace, parse(Sweep, tree, "test"))
     assert [m.role for m in record.members] == ["baseline", "baseline", "declared"]

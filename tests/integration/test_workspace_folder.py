@@ -31,8 +31,7 @@ def test_databases_and_artifacts_stay_in_the_workspace(
     run.close("failed", 1, "on purpose")
     assert sync_workspace(workspace, [read_run(run.path)]) == 1
     sweep = find_sweep(SWEEPS, "smoke/matched-params").resolve()
-    assert sweep.study is not None
-    study = open_study(workspace.study_storage, sweep, sweep.study, workspace.runs_dir)
+    study = open_study(workspace.study_storage, sweep, sweep.studies[0], workspace.runs_dir)
     assert study.n_tried == 0
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert {path.name for path in root.rglob("*.db")} == {"mlflow.db", "optuna.db"}

@@ -1,22 +1,32 @@
 """A small frozen set of records, written with the real writers."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from switchhead_lab.budget.matching import baseline_model, match_candidate, match_heads
+from switchhead_lab.budget.matching import baseline_model, match_heads
 from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.config.identity import identity
 from switchhead_lab.config.schema import RunConfig
-from switchhead_lab.config.sweep import Candidate, Sweep
+from switchhead_lab.config.search import Point, Study
+from switchhead_lab.config.sweep import Sweep
+from switchhead_lab.sweeping.plan import (
+    Variant,
+    candidate_variant,
+    declared_variants,
+    resolved_model,
+)
 from switchhead_lab.tracking.record import RunLabels, RunResult, RunState
 from switchhead_lab.tracking.run_dir import RunDir
 from switchhead_lab.tracking.sweep_record import (
     InfeasibleCandidate,
+    ResolvedModel,
     Role,
+    StudyRecord,
     SweepMember,
     SweepRecord,
     write_sweep_record,
@@ -49,16 +59,24 @@ SWEEP: dict[str, Any] = {
             "seeds": [0],
         },
     ],
-    "study": {
-        "name": "switchhead",
-        "space": {"n_heads": [1, 2], "n_experts": [2, 4], "top_k": [2]},
-        "n_trials": 3,
-        "seeds": [0, 1],
-    },
+    "studies": [
+        {
+            "name": "switchhead",
+            "model": {"kind": "switchhead"},
+            "space": {"n_heads": [1, 2], "n_experts": [2, 4], "top_k": [2]},
+            "n_trials": 3,
+            "seeds": [0, 1],
+        }
+    ],
     "paper": {"table": 2, "dataset": "wikitext103", "params": 47},
 }
+STUDY = Study.model_validate(SWEEP["studies"][0])
 COMMIT = "c" * 40
 MANIFEST = {"digest": "d" * 64, "unigram_perplexity": {"validation": 512.25, "test": 498.0}}
+
+
+def point_of(n_heads: int, n_experts: int) -> Point:
+    return {"n_heads": n_heads, "n_experts": n_experts, "top_k": 2}
 
 
 def make_result(config: RunConfig, perplexity: float, **changes: Any) -> RunResult:
@@ -106,6 +124,7 @@ class RecordWriter:
         state: RunState = "finished",
         reason: str = "",
         trial_number: int | None = None,
+        point: Point | None = None,
         provenance: dict[str, Any] | None = None,
         diff: str = "",
         **changes: Any,
@@ -129,6 +148,7 @@ class RecordWriter:
                 run_hash=identity(config),
                 state=state,
                 trial_number=trial_number,
+                point=point or {},
                 reason=reason,
             )
         )
@@ -141,12 +161,33 @@ class RecordWriter:
     def record(self, updated_at: float = 2.0) -> SweepRecord:
         return SweepRecord(
             sweep=self.sweep,
-            study_name="study" if self.sweep.study else "",
+            studies={
+                study.name: StudyRecord(
+                    storage_name="study",
+                    n_feasible=4 - len(self.infeasible),
+                    infeasible=self.infeasible,
+                )
+                for study in self.sweep.studies
+            },
+            models=list(self.resolved()),
             started_at=1.0,
             updated_at=updated_at,
             members=self.members,
-            infeasible=self.infeasible,
         )
+
+    def resolved(self) -> Iterator[ResolvedModel]:
+        """Yield every model that the sweep may ask for, as the executor records it."""
+        for variant in declared_variants(self.sweep):
+            yield resolved_model(self.sweep, variant)
+        for study in self.sweep.studies:
+            for shape in itertools.product((1, 2), (2, 4), (2,)):
+                yield resolved_model(self.sweep, self.candidate(study, *shape))
+
+    def candidate(self, study: Study, n_heads: int, n_experts: int, top_k: int) -> Variant:
+        point: Point = {"n_heads": n_heads, "n_experts": n_experts, "top_k": top_k}
+        found = candidate_variant(self.sweep, study, point)
+        assert isinstance(found, Variant)
+        return found
 
     def write(self, updated_at: float = 2.0) -> SweepRecord:
         record = self.record(updated_at)
@@ -161,8 +202,8 @@ class RecordWriter:
         return match_heads(self.dense(), model.n_heads)
 
     def switchhead(self, n_heads: int, n_experts: int, top_k: int) -> ModelConfig:
-        candidate = Candidate(n_heads=n_heads, n_experts=n_experts, top_k=top_k)
-        return match_candidate(self.sweep, candidate)
+        study = self.sweep.studies[0] if self.sweep.studies else STUDY
+        return self.candidate(study, n_heads, n_experts, top_k).model
 
     def fill_models(self) -> None:
         """Write every run of the baseline and the declared models."""
@@ -174,10 +215,11 @@ class RecordWriter:
 
     def fill_study(self) -> None:
         """Write a study of three candidates, one pruned, and one infeasible combination."""
-        name, best = "switchhead-h1-e4-k2", self.switchhead(1, 4, 2)
-        self.add(name, "candidate", best, 0, 34.5, trial_number=0)
+        name, best = "switchhead", self.switchhead(1, 4, 2)
+        chosen = point_of(1, 4)
+        self.add(name, "candidate", best, 0, 34.5, trial_number=0, point=chosen)
         self.add(
-            "switchhead-h2-e2-k2",
+            name,
             "candidate",
             self.switchhead(2, 2, 2),
             0,
@@ -185,16 +227,15 @@ class RecordWriter:
             state="pruned",
             reason="worse than the median | step 50",
             trial_number=1,
+            point=point_of(2, 2),
         )
         third = self.switchhead(1, 2, 2)
-        self.add("switchhead-h1-e2-k2", "candidate", third, 0, 36.5, trial_number=3)
+        self.add(name, "candidate", third, 0, 36.5, trial_number=3, point=point_of(1, 2))
         self.infeasible.append(
-            InfeasibleCandidate(
-                trial_number=2, n_heads=2, n_experts=4, top_k=2, reason="no d_head of 4 fits"
-            )
+            InfeasibleCandidate(trial_number=2, point=point_of(2, 4), reason="no d_head of 4 fits")
         )
-        self.add(name, "best", best, 0, 34.5)
-        self.add(name, "best", best, 1, 34.75)
+        self.add(name, "best", best, 0, 34.5, point=chosen)
+        self.add(name, "best", best, 1, 34.75, point=chosen)
 
 
 @pytest.fixture

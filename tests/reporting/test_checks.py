@@ -32,7 +32,7 @@ def test_missing_seed(complete):
 
 
 def test_failed_run_is_told_with_its_reason(make_writer):
-    writer = make_writer(study=None, models=[SWITCHHEAD])
+    writer = make_writer(studies=None, models=[SWITCHHEAD])
     for seed in range(3):
         writer.add("dense", "baseline", writer.dense(), seed, 35.0)
     model = writer.switchhead(2, 4, 2)
@@ -48,17 +48,12 @@ def test_search_that_has_not_started(make_writer):
     lines = incomplete_lines(_frame(writer))
     assert "switchhead has 0 of 2 seeds" in lines[0]
     # The space holds four combinations, three are asked for.
-    assert lines[1] == "INCOMPLETE: the search tried 0 of 3 candidates."
+    assert lines[1] == "INCOMPLETE: the search of switchhead tried 0 of 3 candidates."
 
 
 def test_search_is_complete_when_the_space_is_used_up(make_writer):
-    study = {
-        "name": "switchhead",
-        "space": {"n_heads": [1, 2], "n_experts": [2, 4], "top_k": [2]},
-        "n_trials": 50,
-        "seeds": [0, 1],
-    }
-    writer = make_writer(study=study)
+    (study,) = make_writer().sweep.studies
+    writer = make_writer(studies=[{**study.model_dump(), "n_trials": 50}])
     writer.fill_models()
     writer.fill_study()
     assert incomplete_lines(_frame(writer)) == []
@@ -68,7 +63,7 @@ def test_interrupted_candidate_is_a_gap(make_writer):
     writer = make_writer()
     writer.fill_models()
     model = writer.switchhead(2, 2, 2)
-    writer.add("c", "candidate", model, 0, None, state="interrupted", trial_number=7)
+    writer.add("switchhead", "candidate", model, 0, None, state="interrupted", trial_number=7)
     assert "0 of 3 candidates (trial 7 interrupted)" in incomplete_lines(_frame(writer))[1]
 
 
@@ -76,10 +71,13 @@ def test_failed_candidate_is_an_outcome_and_noted(make_writer):
     writer = make_writer()
     writer.fill_models()
     model = writer.switchhead(2, 2, 2)
-    writer.add("c", "candidate", model, 0, None, state="failed", reason="nan", trial_number=7)
+    name, failed = "switchhead", {"state": "failed", "reason": "nan", "trial_number": 7}
+    writer.add(name, "candidate", model, 0, None, point={"n_heads": 2}, **failed)
     frame = _frame(writer)
-    assert incomplete_lines(frame)[1] == "INCOMPLETE: the search tried 1 of 3 candidates."
-    assert "Note: candidates that failed: trial 7." in warning_lines(frame)
+    assert incomplete_lines(frame)[1] == (
+        "INCOMPLETE: the search of switchhead tried 1 of 3 candidates."
+    )
+    assert "Note: candidates of switchhead that failed: trial 7." in warning_lines(frame)
 
 
 def test_different_data_and_commits_are_doubts(complete):
@@ -158,9 +156,11 @@ def test_parameters_other_than_the_budget_says(make_writer):
 
 def test_best_that_is_not_the_best(make_writer):
     writer = make_writer()
-    writer.add("a", "candidate", writer.switchhead(1, 2, 2), 0, 30.0, trial_number=4)
-    writer.add("b", "candidate", writer.switchhead(2, 2, 2), 0, 31.0, trial_number=5)
-    writer.add("b", "best", writer.switchhead(2, 2, 2), 0, 31.0)
+    name, points = "switchhead", [{"n_heads": 1}, {"n_heads": 2}]
+    models = [writer.switchhead(n_heads, 2, 2) for n_heads in (1, 2)]
+    writer.add(name, "candidate", models[0], 0, 30.0, trial_number=4, point=points[0])
+    writer.add(name, "candidate", models[1], 0, 31.0, trial_number=5, point=points[1])
+    writer.add(name, "best", models[1], 0, 31.0, point=points[1])
     assert any("which is trial 4" in line for line in warning_lines(_frame(writer)))
 
 

@@ -86,8 +86,8 @@ def test_another_configuration_in_the_directory_is_not_used(complete):
 
 def test_runs_of_another_architecture_are_left_out(make_writer):
     writer = make_writer()
-    writer.add("x", "best", writer.switchhead(2, 2, 2), 0, 30.0)
-    writer.add("x", "best", writer.switchhead(1, 2, 2), 1, 40.0)
+    writer.add("switchhead", "best", writer.switchhead(2, 2, 2), 0, 30.0)
+    writer.add("switchhead", "best", writer.switchhead(1, 2, 2), 1, 40.0)
     row = _row(read_frame(writer.write(), writer.runs_dir), "switchhead")
     assert [run.member.seed for run in row.finished] == [1]
     assert row.strangers == (writer.members[0].run_name,)

@@ -8,18 +8,27 @@ import pytest
 from gpu_results import write_run
 
 from switchhead_lab.budget.matching import baseline_model
+from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.config.sweep_files import find_sweep
 from switchhead_lab.errors import RecordError
 from switchhead_lab.reporting.gpu_resources import read_gpu_resources
 from switchhead_lab.reporting.report import write_report
 from switchhead_lab.reporting.selection import Selection
+from switchhead_lab.sweeping.plan import declared_variants, resolved_model
 from switchhead_lab.tracking.bench_record import step_id
+from switchhead_lab.tracking.sweep_record import SweepRecord
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 
 
-def table5(size: str):
-    return find_sweep(SWEEPS, "paper/table5-wikitext103").resolve(size)
+def table5(size: str, *overrides: str) -> SweepRecord:
+    return record_of(find_sweep(SWEEPS, "paper/table5-wikitext103").resolve(size, overrides))
+
+
+def record_of(sweep: Sweep) -> SweepRecord:
+    """Return the sweep's record before any of its runs."""
+    models = [resolved_model(sweep, variant) for variant in declared_variants(sweep)]
+    return SweepRecord(sweep=sweep, models=models, started_at=1.0, updated_at=1.0)
 
 
 def test_steps_stand_beside_the_papers_rows(tmp_path: Path) -> None:
@@ -45,7 +54,7 @@ def test_steps_stand_beside_the_papers_rows(tmp_path: Path) -> None:
 
 def test_any_sweep_with_the_same_models_has_them(tmp_path: Path) -> None:
     write_run(tmp_path)
-    sweep = find_sweep(SWEEPS, "paper/table2-wikitext103").resolve("small")
+    sweep = record_of(find_sweep(SWEEPS, "paper/table2-wikitext103").resolve("small"))
     (found,) = read_gpu_resources(sweep, tmp_path)
     models = [found.grid.cell(row, "model").value for row in found.grid.rows]
     assert models[::2] == models[1::2] == ["dense", "switchhead", "dense-2-heads"]
@@ -56,8 +65,7 @@ def test_other_models_batches_and_dry_runs_have_no_table(tmp_path: Path) -> None
     write_run(tmp_path, "dry", is_dry_run=True)
     assert read_gpu_resources(table5("large"), tmp_path) == ()
     halved = ("training.batch_size=32", "training.micro_batch_size=32")
-    small = find_sweep(SWEEPS, "paper/table5-wikitext103").resolve("small", halved)
-    assert read_gpu_resources(small, tmp_path) == ()
+    assert read_gpu_resources(table5("small", *halved), tmp_path) == ()
     assert len(read_gpu_resources(table5("small"), tmp_path)) == 1
 
 

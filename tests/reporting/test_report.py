@@ -169,7 +169,7 @@ def test_model_without_a_run_has_no_zero(make_writer):
 
 
 def test_times_of_different_devices_are_not_compared(make_writer):
-    writer = make_writer(study=None)
+    writer = make_writer(studies=None)
     for seed in range(3):
         writer.add("dense", "baseline", writer.dense(), seed, 35.0)
         writer.add("dense-h2", "declared", writer.head_matched(), seed, 36.0, device="gpu")
@@ -183,7 +183,7 @@ def test_optional_files_of_an_earlier_report_go(make_writer):
     writer = make_writer()
     writer.fill_models()
     assert "paper.md" in _write(writer).files
-    plain = make_writer(study=None, paper=None)
+    plain = make_writer(studies=None, paper=None)
     plain.members = writer.members
     report = _write(plain)
     names = {path.name for path in report.folder.iterdir()}

@@ -58,8 +58,8 @@ def test_no_bench_no_table(complete) -> None:
 
 def test_bench_stands_beside_the_papers_table(complete) -> None:
     reports_dir = complete.runs_dir.parent / "reports"
-    study = complete.sweep.study.name
-    names = [complete.sweep.baseline.name, f"{study} 2x4 k=2", "dense-h2"]
+    study = complete.sweep.studies[0].name
+    names = [complete.sweep.baseline.name, f"{study} n_heads=2 n_experts=4 top_k=2", "dense-h2"]
     steps = [step(n, 200.0 - 10 * i, 1000) for i, n in enumerate(names)]
     path = write_bench(reports_dir, complete.sweep, steps)
     report = report_of(complete)

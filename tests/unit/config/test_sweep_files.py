@@ -85,13 +85,10 @@ def test_a_file_without_sizes_is_refused(sweeps_dir: Path) -> None:
 
 
 def test_a_first_candidate_outside_the_space_is_refused(sweeps_dir: Path) -> None:
-    study = [
-        "study.n_trials=1",
-        "study.space={n_heads=[1], n_experts=[2], top_k=[1]}",
-        "study.first=[{n_heads=2, n_experts=2, top_k=1}]",
-    ]
+    space, first = "n_heads=[1], n_experts=[2], top_k=[1]", "n_heads=2, n_experts=2, top_k=1"
+    fields = f'model={{kind="switchhead"}}, n_trials=1, space={{{space}}}, first=[{{{first}}}]'
     with pytest.raises(ConfigError, match="add it to space.n_heads"):
-        find_sweep(sweeps_dir, "group/tiny").resolve("", study)
+        find_sweep(sweeps_dir, "group/tiny").resolve("", [f"studies=[{{{fields}}}]"])
 
 
 def test_a_base_file_is_shared_and_its_sizes_can_be_left_out(sweeps_dir: Path) -> None:

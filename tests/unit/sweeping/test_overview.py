@@ -32,10 +32,17 @@ extends = "ours"
 paper = { table = 2, dataset = "c4", params = 262 }
 [sizes.searched]
 extends = "ours"
-study = { n_trials = 2, seeds = [0, 1], space = { n_heads = [1, 2], n_experts = [2], top_k = [1] } }
+[[sizes.searched.studies]]
+model = { kind = "switchhead" }
+n_trials = 2
+seeds = [0, 1]
+space = { n_heads = [1, 2], n_experts = [2], top_k = [1] }
 [sizes.impossible]
 extends = "ours"
-study = { n_trials = 2, space = { n_heads = [1], n_experts = [2], top_k = [3] } }
+[[sizes.impossible.studies]]
+model = { kind = "switchhead" }
+n_trials = 2
+space = { n_heads = [1], n_experts = [2], top_k = [3] }
 [sizes.classification]
 model = { context_multiple = 1, direction = "bidirectional", seq_len = 50 }
 objective = { kind = "classification" }

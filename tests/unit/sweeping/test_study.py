@@ -17,13 +17,14 @@ import optuna
 import pytest
 
 from switchhead_lab.config.files import parse
-from switchhead_lab.config.sweep import Study
+from switchhead_lab.config.search import Point, Study, key_of
 from switchhead_lab.errors import StorageError
 from switchhead_lab.sweeping import study_storage
-from switchhead_lab.sweeping.study import OBJECTIVE, SearchStudy
+from switchhead_lab.sweeping.study import SearchStudy
 from switchhead_lab.sweeping.study_storage import connect_storage
 from switchhead_lab.tracking.interruption import Interrupted
 from switchhead_lab.tracking.record import MetricPoint
+from switchhead_lab.tracking.study_objectives import DEFAULT_OBJECTIVE
 
 N_STEPS, VALIDATE_EVERY, CHECKPOINT_EVERY = 60, 10, 20
 SPACE = {"n_heads": [1, 2, 4], "n_experts": [2, 4, 5], "top_k": [1, 2, 3, 4]}
@@ -35,8 +36,20 @@ SHAPES = [
 ]
 
 
+FIRST = {"n_heads": 1, "n_experts": 2, "top_k": 1}
+
+
+def point_of(shape) -> Point:
+    return dict(zip(SPACE, shape, strict=True))
+
+
+def shape_of(point: Point):
+    return tuple(point[name] for name in SPACE)
+
+
 def config_of(sampler_seed: int, **changes: object) -> Study:
     tree = {
+        "model": {"kind": "switchhead"},
         "space": SPACE,
         "first": [
             {"n_heads": 2, "n_experts": 4, "top_k": 2},
@@ -52,6 +65,10 @@ def config_of(sampler_seed: int, **changes: object) -> Study:
 
 def is_feasible(shape) -> bool:
     return shape[2] <= shape[1] and shape[0] * shape[1] < 20
+
+
+def is_tried(shape, tried) -> bool:
+    return key_of(point_of(shape)) in tried
 
 
 def perplexity(shape, step: int) -> float:
@@ -91,28 +108,31 @@ class World:
         study = self.open()
 
         def untried(tried):
-            return next((s for s in SHAPES if is_feasible(s) and s not in tried), None)
+            return next(
+                (point_of(s) for s in SHAPES if is_feasible(s) and not is_tried(s, tried)), None
+            )
 
         while (proposal := study.propose(untried)) is not None:
             may_stop("proposed")
-            if not is_feasible(proposal.shape):
+            shape = shape_of(proposal.point)
+            if not is_feasible(shape):
                 study.reject_infeasible(proposal, "too large")
                 continue
             known = study.known_result(proposal)
             if known is not None:
                 study.repeat(proposal, known)
                 continue
-            hook = study.begin(proposal, str(proposal.shape))
+            hook = study.begin(proposal, str(shape))
             may_stop("begun")
-            ending = self.finished.get(proposal.shape)
+            ending = self.finished.get(shape)
             if ending is None:
-                ending = self.finished[proposal.shape] = self._train(proposal.shape, hook, may_stop)
-                self.trained.append(proposal.shape)
+                ending = self.finished[shape] = self._train(shape, hook, may_stop)
+                self.trained.append(shape)
             may_stop("trained")
             if ending == "pruned":
                 study.prune(proposal)
             else:
-                study.finish(proposal, ending)
+                study.finish(proposal, [ending])
             may_stop("told")
 
     def _train(self, shape, hook, may_stop):
@@ -121,7 +141,7 @@ class World:
             step += 1
             may_stop("step")
             if step % VALIDATE_EVERY == 0:
-                point = MetricPoint(step, step, 0.0, {OBJECTIVE: perplexity(shape, step)})
+                point = MetricPoint(step, step, 0.0, {DEFAULT_OBJECTIVE: perplexity(shape, step)})
                 prune = hook.observe(point)
                 may_stop("reported")
                 if prune is not None and step < N_STEPS:
@@ -134,7 +154,7 @@ class World:
         trials = self.open()._study.get_trials()
         return (
             [(t.number, t.state, t.params, t.value, t.intermediate_values) for t in trials],
-            self.open().best_shape(),
+            self.open().best_point(),
             self.trained,
         )
 
@@ -217,11 +237,11 @@ def test_every_combination_is_tried_once_where_trials_allow() -> None:
 def test_a_failed_candidate_counts_and_is_not_proposed_again() -> None:
     world = World(config_of(0, n_trials=3))
     study = world.open()
-    proposal = study.propose(lambda tried: (1, 2, 1))
+    proposal = study.propose(lambda tried: FIRST)
     study.begin(proposal, "run")
     study.fail(proposal, "non-finite")
     world.go_on(lambda where: None)
-    assert proposal.shape not in world.trained
+    assert shape_of(proposal.point) not in world.trained
     assert len(world.trained) == 2
 
 
@@ -231,14 +251,14 @@ def test_a_storage_that_refuses_stops_without_losing_anything(tmp_path, monkeypa
     path = tmp_path / "optuna.db"
     world = World(config_of(0, n_trials=2), storage=connect_storage(f"sqlite:///{path}"))
     study = world.open()
-    proposal = study.propose(lambda tried: (1, 2, 1))
+    proposal = study.propose(lambda tried: FIRST)
     hook = study.begin(proposal, "run")
     with sqlite3.connect(path) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StorageError, match="study_storage of lab.toml refuses: .*locked"):
-            hook.observe(MetricPoint(10, 10, 0.0, {OBJECTIVE: 30.0}))
+            hook.observe(MetricPoint(10, 10, 0.0, {DEFAULT_OBJECTIVE: 30.0}))
     world.go_on(lambda where: None)
-    assert world.trained[0] == proposal.shape
+    assert world.trained[0] == shape_of(proposal.point)
     assert len(world.trained) == 2
 
 
@@ -246,7 +266,7 @@ def test_a_storage_that_is_free_again_in_time_is_waited_for(tmp_path) -> None:
     path = tmp_path / "optuna.db"
     world = World(config_of(0, n_trials=2), storage=connect_storage(f"sqlite:///{path}"))
     study = world.open()
-    proposal = study.propose(lambda tried: (1, 2, 1))
+    proposal = study.propose(lambda tried: FIRST)
     other = sqlite3.connect(path, check_same_thread=False)
     other.execute("BEGIN EXCLUSIVE")
     # Longer than a single statement waits.
@@ -255,13 +275,13 @@ def test_a_storage_that_is_free_again_in_time_is_waited_for(tmp_path) -> None:
     hook = study.begin(proposal, "run")
     release.join()
     other.close()
-    assert hook.observe(MetricPoint(10, 10, 0.0, {OBJECTIVE: 30.0})) is None
+    assert hook.observe(MetricPoint(10, 10, 0.0, {DEFAULT_OBJECTIVE: 30.0})) is None
 
 
 def test_a_signal_ends_the_wait_for_a_storage(tmp_path, signals) -> None:
     path = tmp_path / "optuna.db"
     study = World(config_of(0), storage=connect_storage(f"sqlite:///{path}")).open()
-    proposal = study.propose(lambda tried: (1, 2, 1))
+    proposal = study.propose(lambda tried: FIRST)
     with contextlib.closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN EXCLUSIVE")
         threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()

@@ -1,0 +1,298 @@
+"""The schema of searches: which fields of a model or of its training are chosen, and how.
+
+A study searches one model: a template, whose other fields are fixed and whose open size follows
+from the budget as in a declared model, or a model of the sweep by its name.
+"""
+
+import itertools
+import math
+import random
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+
+from switchhead_lab.config.declared import DEFAULT_SIZE, Seeds
+from switchhead_lab.config.files import near_miss
+from switchhead_lab.config.names import ModelName
+from switchhead_lab.config.schema import SEARCHABLE_TRAINING, TrainingConfig
+from switchhead_lab.frozen_model import FrozenModel
+from switchhead_lab.variants.base import Block, Variant
+from switchhead_lab.variants.registry import variants_of
+
+Value = bool | int | float | str
+Point = dict[str, Value]
+"""A value for every searched field."""
+PointKey = tuple[tuple[str, Value], ...]
+Sampler = Literal["tpe", "random", "grid", "nsga2"]
+Direction = Literal["minimize", "maximize"]
+METRIC_DIRECTIONS: dict[str, Direction] = {
+    "validation/loss": "minimize",
+    "validation/perplexity": "minimize",
+    "validation/accuracy": "maximize",
+}
+"""Metrics of validation that a study can optimise, and which way."""
+COST_OBJECTIVES = ("macs", "parameters", "memory_floats")
+"""Costs that a study can minimise beside a metric, as its sweep counts them."""
+_TRAINING, _FEEDFORWARD = "training.", "feedforward."
+
+
+class Range(FrozenModel):
+    """Numbers between two bounds, both included."""
+
+    low: int | float
+    """Smallest value."""
+    high: int | float
+    """Largest value."""
+    step: int | float | None = None
+    """Difference of neighbouring values; left out for every number between the bounds."""
+    log: bool = False
+    """Sample the logarithm uniformly; for positive values without a step."""
+
+    @property
+    def is_integral(self) -> bool:
+        """Whether its values are integers: bounds and step are."""
+        return all(isinstance(x, int) for x in (self.low, self.high, self.step or 1))
+
+    @property
+    def values(self) -> list[Value] | None:
+        """Its values in order; None if there is one between any two."""
+        step = self.step or (1 if self.is_integral else None)
+        if step is None:
+            return None
+        n_steps = round((self.high - self.low) / step)
+        return [self.low + number * step for number in range(n_steps + 1)]
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError(f"low={self.low} is not below high={self.high}: no value is left")
+        if self.log and (self.low <= 0 or self.step is not None):
+            raise ValueError("log=true needs a positive low and no step")
+        if self.step is not None:
+            n_steps = (self.high - self.low) / self.step if self.step > 0 else 0.5
+            if abs(n_steps - round(n_steps)) > 1e-9:
+                raise ValueError(
+                    f"step={self.step} does not lead from low={self.low} to high={self.high}; use "
+                    "a positive step that divides their difference"
+                )
+        return self
+
+
+Choices = Annotated[list[Value], Field(min_length=1)]
+Dimension = Range | Choices
+Space = Annotated[dict[str, Dimension], Field(min_length=1)]
+
+
+class Study(FrozenModel):
+    """A search by Optuna for one model of the sweep."""
+
+    name: ModelName
+    """Name in tables and run names; by default the kind of the model."""
+    model: dict[str, Any] | str
+    """The model to search: `{ kind = "switchhead", ... }` with the fields that are fixed, written
+    as in `[[models]]`; or the name of the baseline or of a declared model."""
+    space: Space
+    """Values of each searched field: a list, or low and high with step or log. Fields of attention
+    by their name, others as `feedforward.FIELD` and `training.FIELD`. Combinations that cannot be
+    matched are told apart before training."""
+    first: list[Point] = []
+    """Candidates to try before the sampler's own, in this order."""
+    n_trials: int = Field(ge=1)
+    """Distinct candidates to train, pruned ones included."""
+    seeds: Seeds = [0]
+    """The search trains with the first seed; the best candidate is then trained with them all."""
+    objectives: list[str] = Field(default=[], max_length=2, exclude_if=lambda names: not names)
+    """What is optimised, one or two of the metrics of validation and of macs, parameters and
+    memory_floats; the metric of the sweep's objective if left out. Two have no pruning; the
+    candidate that is best by the first is then trained with all seeds."""
+    sampler: Sampler = Field(default="tpe", exclude_if=lambda sampler: sampler == "tpe")
+    """How candidates are proposed."""
+    sampler_seed: int = Field(default=0, ge=0, lt=2**31)
+    """Seed of the sampler."""
+    n_startup_trials: int = Field(default=4, ge=0)
+    """Trials at random before TPE models the results; also before the pruner acts."""
+    n_pruning_warmup_steps: int = Field(default=0, ge=0)
+    """Training steps before a trial can be pruned by the median rule."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_after_the_model(cls, values: Any) -> Any:
+        model = values.get("model") if isinstance(values, dict) else None
+        if isinstance(model, dict) and isinstance(model.get("kind"), str):
+            return {"name": model["kind"], **values}
+        return values
+
+    @model_validator(mode="after")
+    def _objectives_are_known(self) -> Self:
+        known = [*METRIC_DIRECTIONS, *COST_OBJECTIVES]
+        for name in self.objectives:
+            if name not in known:
+                raise ValueError(
+                    f'objectives has "{name}"{near_miss(name, known)}: use {", ".join(known)}'
+                )
+        if len(set(self.objectives)) < len(self.objectives):
+            raise ValueError(f"objectives names {self.objectives[0]} twice; give each once")
+        if self.objectives and self.objectives[0] in COST_OBJECTIVES:
+            raise ValueError(
+                f'objectives begins with the cost "{self.objectives[0]}": the first one chooses '
+                "the best candidate; begin with a metric of validation"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _grid_is_finite(self) -> Self:
+        endless = [path for path, dimension in self.space.items() if values_of(dimension) is None]
+        if self.sampler == "grid" and endless:
+            raise ValueError(
+                f'sampler="grid" but space.{endless[0]} has no step; give it a step or a list of '
+                'values, or use sampler="random"'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _first_within_space(self) -> Self:
+        for point in self.first:
+            for path in {**self.space, **point}:
+                if path not in point or path not in self.space:
+                    where = "the space" if path in point else "the candidate"
+                    raise ValueError(
+                        f"a first candidate and the space name different fields: {path} is not in "
+                        f"{where}"
+                    )
+                if not contains(self.space[path], point[path]):
+                    raise ValueError(
+                        f"a first candidate has {path}={point[path]}, which is not in the space; "
+                        f"add it to space.{path}"
+                    )
+        return self
+
+
+def values_of(dimension: Dimension) -> list[Value] | None:
+    """Return the values of a searched field in order; None for a continuous range."""
+    return dimension.values if isinstance(dimension, Range) else dimension
+
+
+def contains(dimension: Dimension, value: Value) -> bool:
+    """Tell whether a searched field may take a value."""
+    values = values_of(dimension)
+    if values is None:
+        assert isinstance(dimension, Range)
+        return isinstance(value, int | float) and dimension.low <= value <= dimension.high
+    return value in values
+
+
+def grid_of(study: Study) -> Iterator[Point] | None:
+    """Return every combination of a study's space in order; None if a range is continuous."""
+    values = [values_of(dimension) for dimension in study.space.values()]
+    if any(known is None for known in values):
+        return None
+    combined = itertools.product(*(known or () for known in values))
+    return (dict(zip(study.space, chosen, strict=True)) for chosen in combined)
+
+
+def random_points(study: Study) -> Iterator[Point]:
+    """Yield combinations of a study's space at random, without end; the same ones every time."""
+    for number in itertools.count():
+        numbers = random.Random(f"{study.sampler_seed}/{number}")
+        yield {path: _draw(dimension, numbers) for path, dimension in study.space.items()}
+
+
+def _draw(dimension: Dimension, numbers: random.Random) -> Value:
+    values = values_of(dimension)
+    if values is not None:
+        return numbers.choice(values)
+    assert isinstance(dimension, Range)
+    if dimension.log:
+        return math.exp(numbers.uniform(math.log(dimension.low), math.log(dimension.high)))
+    return numbers.uniform(dimension.low, dimension.high)
+
+
+def key_of(point: Mapping[str, Value]) -> PointKey:
+    """Return what tells candidates of one study apart."""
+    return tuple(sorted(point.items()))
+
+
+def describe_point(point: Mapping[str, Value]) -> str:
+    """Write a candidate, e.g. "n_heads=2 training.learning_rate=0.00213"."""
+    return " ".join(
+        f"{path}={value:.4g}" if isinstance(value, float) else f"{path}={value}"
+        for path, value in point.items()
+    )
+
+
+def split_point(point: Mapping[str, Value]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the fields of the model, as in a declaration, and those of training."""
+    model: dict[str, Any] = {}
+    training: dict[str, Any] = {}
+    for path, value in point.items():
+        if path.startswith(_TRAINING):
+            training[path.removeprefix(_TRAINING)] = value
+        elif path.startswith(_FEEDFORWARD):
+            model.setdefault("feedforward", {})[path.removeprefix(_FEEDFORWARD)] = value
+        else:
+            model[path] = value
+    return model, training
+
+
+def require_searchable(name: str, space: Mapping[str, Dimension], template: Any) -> None:
+    """Refuse a space whose fields or values the model and its training do not have.
+
+    Args:
+        name: Name of the study, for the message.
+        space: Values of each field.
+        template: Fixed fields of the model with the kinds of its blocks; None where only training
+            may be searched.
+
+    Raises:
+        ValueError: If there is no such field, it is fixed or follows from the budget, or a value is
+            not one of its own.
+    """
+    known = _searchable_fields(template)
+    for path, dimension in space.items():
+        field = known.get(path)
+        if field is None:
+            raise ValueError(
+                f'study "{name}": space.{path}{near_miss(path, list(known))}: no field that can '
+                f"be searched; fields: {', '.join(known)}"
+            )
+        _require_values(f'study "{name}": space.{path}', dimension, field)
+
+
+def _searchable_fields(template: Mapping[str, Any] | None) -> dict[str, FieldInfo]:
+    fields = {
+        f"{_TRAINING}{name}": TrainingConfig.model_fields[name] for name in SEARCHABLE_TRAINING
+    }
+    if template is None:
+        return fields
+    followed = template.get("match_over", DEFAULT_SIZE)
+    attention = _fields_of("attention", template, followed)
+    feedforward = _fields_of("feedforward", template.get("feedforward") or {}, followed)
+    return attention | {f"{_FEEDFORWARD}{name}": x for name, x in feedforward.items()} | fields
+
+
+def _fields_of(block: Block, given: Mapping[str, Any], followed: str) -> dict[str, FieldInfo]:
+    """Return the fields of a block that are neither fixed nor follow from the budget."""
+    variant: type[Variant] | None = variants_of(block).get(str(given.get("kind")))
+    if variant is None:
+        return {}
+    labels = {field.name: field.label or field.name for field in variant.sizes}
+    return {
+        name: field
+        for name, field in variant.model_fields.items()
+        if name not in {"kind", *given} and labels.get(name) != followed
+    }
+
+
+def _require_values(where: str, dimension: Dimension, field: FieldInfo) -> None:
+    annotation: Any = Annotated[field.annotation, *field.metadata]
+    adapter: TypeAdapter[Any] = TypeAdapter(annotation, config={"strict": True})
+    given = [dimension.low, dimension.high] if isinstance(dimension, Range) else dimension
+    if isinstance(dimension, Range) and not dimension.is_integral and field.annotation is int:
+        raise ValueError(f"{where}: the field takes integers; give low, high and step as integers")
+    for value in given:
+        try:
+            adapter.validate_python(value)
+        except ValidationError as error:
+            raise ValueError(f"{where} has {value!r}: {error.errors()[0]['msg']}") from None
