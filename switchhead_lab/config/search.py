@@ -89,7 +89,7 @@ class Study(FrozenModel):
     """A search by Optuna for one model of the sweep."""
 
     name: ModelName
-    """Name in tables and run names; by default the kind of the model."""
+    """Name in tables and run names; by default the model's kind, or its name and "-searched"."""
     model: dict[str, Any] | str
     """The model to search: `{ kind = "switchhead", ... }` with the fields that are fixed, written
     as in `[[models]]`; or the name of the baseline or of a declared model."""
@@ -120,6 +120,8 @@ class Study(FrozenModel):
     @classmethod
     def _named_after_the_model(cls, values: Any) -> Any:
         model = values.get("model") if isinstance(values, dict) else None
+        if isinstance(model, str):
+            return {"name": f"{model}-searched", **values}
         if isinstance(model, dict) and isinstance(model.get("kind"), str):
             return {"name": model["kind"], **values}
         return values
@@ -286,7 +288,9 @@ def _fields_of(block: Block, given: Mapping[str, Any], followed: str) -> dict[st
 
 
 def _require_values(where: str, dimension: Dimension, field: FieldInfo) -> None:
-    annotation: Any = Annotated[field.annotation, *field.metadata]
+    annotation: Any = field.annotation
+    if field.metadata:
+        annotation = Annotated[annotation, *field.metadata]
     adapter: TypeAdapter[Any] = TypeAdapter(annotation, config={"strict": True})
     given = [dimension.low, dimension.high] if isinstance(dimension, Range) else dimension
     if isinstance(dimension, Range) and not dimension.is_integral and field.annotation is int:

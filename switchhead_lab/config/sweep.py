@@ -208,10 +208,11 @@ class Sweep(FrozenModel):
     @model_validator(mode="after")
     def _studies_are_possible(self) -> Self:
         tuned = self.tuned_space
+        for study in self.studies:
+            _require_kind(study)
         for study in self.all_studies:
             require_searchable(study.name, study.space, self.template_of(study))
         for study in self.studies:
-            _require_kind(study)
             missing = [path for path in tuned if path not in study.space]
             if missing:
                 raise ValueError(

@@ -1,0 +1,171 @@
+"""Searches over fields of models and of training, and what reports say of them."""
+
+import itertools
+
+import pytest
+from test_sweep import DECLARATION, by_role, run
+
+from switchhead_lab.config.files import merge_trees, parse
+from switchhead_lab.config.sweep import Sweep
+from switchhead_lab.errors import ConfigError
+from switchhead_lab.reporting.caption import caption_lines
+from switchhead_lab.reporting.checks import incomplete_lines, warning_lines
+from switchhead_lab.reporting.frame import read_frame
+from switchhead_lab.tracking.record import read_run
+from switchhead_lab.tracking.sweep_record import SweepRecord
+
+RATE = "training.learning_rate"
+SWITCHHEAD = {"kind": "switchhead", "n_heads": 2, "n_experts": 2, "top_k": 1}
+MOA = {"kind": "moa", "name": "moa", "n_heads": 2, "n_experts": 3}
+
+
+def declare(*studies: dict[str, object], **changes: object) -> Sweep:
+    tree = {**DECLARATION, "studies": list(studies), "models": []}
+    return parse(Sweep, merge_trees(tree, changes), "test")
+
+
+def configs(workspace, record: SweepRecord, role: str, model: str):
+    members = [member for member in by_role(record, role) if member.model == model]
+    return [read_run(workspace.runs_dir / member.run_name).config for member in members]
+
+
+def test_every_model_is_tuned_with_as_many_trials(workspace) -> None:
+    models = [{**SWITCHHEAD, "name": "switchhead", "seeds": [0, 1]}, MOA]
+    record = run(workspace, declare(models=models, tune=[RATE], n_tuning_trials=2))
+    assert {member.state for member in record.members} <= {"finished", "pruned"}
+    for model, role, n_seeds in (
+        ("dense", "baseline", 2),
+        ("switchhead", "declared", 2),
+        ("moa", "declared", 1),
+    ):
+        tried = configs(workspace, record, "candidate", model)
+        assert len({config.training.learning_rate for config in tried}) == 2
+        assert all(3e-3 / 4 <= config.training.learning_rate <= 4 * 3e-3 for config in tried)
+        final = configs(workspace, record, role, model)
+        assert len(final) == n_seeds
+        assert len({config.training.learning_rate for config in final}) == 1
+        assert final[0].training.learning_rate in {c.training.learning_rate for c in tried}
+        assert all(config.model == final[0].model for config in tried)
+    frame = read_frame(record, workspace.runs_dir)
+    assert incomplete_lines(frame) == []
+    assert not any("is not the candidate" in line for line in warning_lines(frame))
+    (line,) = (
+        line for line in caption_lines(frame, ()) if line.startswith("Every model was tuned")
+    )
+    assert f"over {RATE}, with 2 candidates each" in line
+    assert all(f"{name} {RATE}=" in line for name in ("dense", "switchhead", "moa"))
+
+
+def test_a_tuned_sweep_that_is_run_again_trains_nothing(workspace) -> None:
+    sweep = declare(tune={RATE: [1e-3, 2e-3]}, n_tuning_trials=2)
+    record = run(workspace, sweep)
+    times = {p: p.stat().st_mtime_ns for p in workspace.runs_dir.glob("*/metrics.jsonl")}
+    assert run(workspace, sweep).members == record.members
+    assert {p: p.stat().st_mtime_ns for p in workspace.runs_dir.glob("*/metrics.jsonl")} == times
+
+
+def test_fields_of_feed_forward_and_training_are_searched(workspace) -> None:
+    study = {
+        "model": {**SWITCHHEAD, "feedforward": {"kind": "sigma_moe", "n_experts": 4, "top_k": 2}},
+        "space": {
+            "feedforward.d_expert": {"low": 4, "high": 8, "step": 4},
+            "gate": ["sigmoid", "softmax"],
+            RATE: {"low": 1e-3, "high": 1e-2, "log": True},
+        },
+        "n_trials": 3,
+    }
+    record = run(workspace, declare(study))
+    found = configs(workspace, record, "candidate", "switchhead")
+    assert len(found) == 3
+    for config, member in zip(found, by_role(record, "candidate"), strict=True):
+        point = member.point
+        assert config.model.feedforward.d_expert == point["feedforward.d_expert"]
+        assert config.model.attention.gate == point["gate"]
+        assert config.training.learning_rate == point[RATE]
+        assert 1e-3 <= point[RATE] <= 1e-2
+    assert record.studies["switchhead"].n_feasible is None
+
+
+@pytest.mark.parametrize("sampler", ["grid", "nsga2"])
+def test_the_pareto_set_of_two_objectives(workspace, sampler: str) -> None:
+    """The space is known in full: every feasible combination is trained."""
+    study = {
+        "model": {"kind": "switchhead"},
+        "space": {"n_heads": [1, 2], "n_experts": [2, 3], "top_k": [1, 2]},
+        "objectives": ["validation/loss", "macs"],
+        "sampler": sampler,
+        "n_trials": 100,
+    }
+    record = run(workspace, declare(study))
+    frame = read_frame(record, workspace.runs_dir)
+    assert len(frame.candidates) == 8
+    assert incomplete_lines(frame) == []
+    values = {
+        row.key: (row.run.result.validation_loss_nats, row.costs.macs) for row in frame.candidates
+    }
+    dominated = {
+        a
+        for a, b in itertools.permutations(values, 2)
+        if values[b] != values[a] and all(x <= y for x, y in zip(values[b], values[a], strict=True))
+    }
+    assert {row.key for row in frame.candidates if row.is_pareto} == values.keys() - dominated
+    best = min(values.values())[0]
+    (row,) = (row for row in frame.models if row.role == "best")
+    assert row.finished[0].result.validation_loss_nats == best
+
+
+def test_a_sweep_may_match_by_counted_costs(workspace) -> None:
+    sweep = declare(
+        models=[{**SWITCHHEAD, "name": "switchhead"}], matching="mac_matched", convention="executed"
+    )
+    record = run(workspace, sweep)
+    dense, switchhead = record.models
+    assert 0 < switchhead.costs.macs <= dense.costs.macs
+    frame = read_frame(record, workspace.runs_dir)
+    assert [row.costs.macs for row in frame.models] == [dense.costs.macs, switchhead.costs.macs]
+
+
+STUDY = {"model": {"kind": "switchhead"}, "space": {"n_heads": [1, 2]}, "n_trials": 1}
+
+
+@pytest.mark.parametrize(
+    ("study", "message"),
+    [
+        ({"space": {"n_head": [1]}}, 'space.n_head (did you mean "n_heads"?): no field'),
+        ({"space": {"d_head": [4]}}, "space.d_head.*: no field that can be searched"),
+        ({"space": {}}, "at least 1 item"),
+        ({"space": {"n_heads": []}}, "at least 1 item"),
+        ({"space": {"n_heads": [0]}}, "space.n_heads has 0: Input should be greater"),
+        ({"space": {"n_heads": {"low": 4, "high": 2}}}, "low=4 is not below high=2"),
+        ({"space": {"n_heads": {"low": 1, "high": 4, "step": 2}}}, "step=2 does not lead from"),
+        ({"space": {"n_heads": {"low": 1.0, "high": 2.5}}}, "the field takes integers"),
+        ({"space": {"training.n_steps": [1]}}, "space.training.n_steps"),
+        ({"space": {RATE: {"low": 0.0, "high": 1.0, "log": True}}}, "log=true needs a positive"),
+        ({"space": {RATE: {"low": 0.1, "high": 1.0}}, "sampler": "grid"}, "has no step"),
+        ({"space": {"gate": ["relu"]}}, "space.gate has 'relu'"),
+        ({"model": {"kind": "switchead"}}, 'did you mean "switchhead"'),
+        ({"model": "dense2"}, "no such model; models: dense"),
+        ({"model": "dense", "name": "other"}, "no field that can be searched"),
+        ({"objectives": ["validation/los"]}, 'did you mean "validation/loss"'),
+        ({"objectives": ["macs"]}, "begin with a metric of validation"),
+        ({"sampler": "cmaes"}, "sampler"),
+    ],
+)
+def test_bad_searches_are_refused(study: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        declare({**STUDY, **study})
+    assert all(part in str(error.value) for part in message.split(".*"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tune": ["training.rate"]}, "tune names training.rate"),
+        ({"tune": ["training.n_warmup_steps"]}, "has no range around it"),
+        ({"tune": ["model.d_model"]}, "use fields of training"),
+        ({"tune": [RATE], "studies": [STUDY]}, f"does not search {RATE}"),
+    ],
+)
+def test_bad_tuning_is_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        declare(**changes)
