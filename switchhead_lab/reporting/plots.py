@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from switchhead_lab.reporting.labels import Box, line_box, place_labels
 from switchhead_lab.reporting.pareto import pareto_front
-from switchhead_lab.reporting.tradeoff import Kind, Point, loss_ceiling
+from switchhead_lab.reporting.tradeoff import PARETO_SET, Kind, Point, loss_ceiling
 
 DPI = 150
 _SIZE_INCHES = (5.6, 4.0)
@@ -63,6 +63,7 @@ class _Look:
 
 _BASELINE = _Look("dense baseline", "s", "#000000", 7.0)
 _CANDIDATE = _Look("candidate of the search", "o", "#b07aa1", 4.0)
+_PARETO_CANDIDATE = _Look("candidate in the Pareto set", "o", "#5b2a68", 6.0)
 # Declared models, by family; others take the next of the rest.
 _KNOWN_FAMILIES = {
     "dense": _Look("head-matched dense", "D", "#0072B2", 6.0),
@@ -86,7 +87,7 @@ def _looks(points: Sequence[Point]) -> _Looks:
         if point.kind == "baseline":
             looks[key] = _BASELINE
         elif point.kind == "candidate":
-            looks[key] = _CANDIDATE
+            looks[key] = _PARETO_CANDIDATE if point.family == PARETO_SET else _CANDIDATE
         elif point.kind == "best":
             looks[key] = _Look(f"{point.family}, best of the search", "*", "#009E73", 12.0)
         elif point.family in _KNOWN_FAMILIES:

@@ -11,6 +11,7 @@ from switchhead_lab.reporting.frame import ModelRow, SweepFrame
 from switchhead_lab.reporting.quality import Quantity, read_quantity
 
 Kind = Literal["baseline", "declared", "best", "candidate"]
+PARETO_SET = "Pareto set"
 CostName = Literal["macs", "memory_floats"]
 
 # A point further above the median than this many times the median's distance to the best is shown
@@ -26,7 +27,7 @@ class Point:
     Attributes:
         label: Name beside the point; empty for candidates.
         kind: Its part in the comparison.
-        family: What it is, for the legend.
+        family: What it is, for the legend; `PARETO_SET` for a candidate that its study marks.
         cost: MACs or floats per attention layer and sequence.
         loss: What the figure shows of how well it does, the mean over seeds; lower is better.
         std: Its sample standard deviation; None for one seed.
@@ -58,7 +59,8 @@ def tradeoff_points(frame: SweepFrame, cost: CostName) -> list[Point]:
         result = row.run.result if row.run else None
         assert result is not None, "a candidate with a perplexity has a result"
         loss = read_quantity(result, frame.quality.drawn)
-        points.append(Point("", "candidate", "", getattr(row.costs, cost), loss))
+        family = PARETO_SET if row.is_pareto else ""
+        points.append(Point("", "candidate", family, getattr(row.costs, cost), loss))
     return points
 
 

@@ -1,6 +1,7 @@
 """What a sweep will run: every declared model, matched, as run configurations (free of torch)."""
 
 import itertools
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -145,8 +146,16 @@ def candidate_variants(
 def listed_candidates(
     sweep: Sweep, study: Study, counter: CostCounter | None = None
 ) -> list[Variant | Infeasible]:
-    """Return the combinations of a search space for listings, at most the first hundreds."""
-    return list(itertools.islice(candidate_variants(sweep, study, counter), _MOST_LISTED))
+    """Return the first combinations of a search space for listings, one for each model.
+
+    Of combinations that differ in training only the first is listed.
+    """
+    drawn = itertools.islice(candidate_variants(sweep, study, counter), _MOST_LISTED)
+    by_model: dict[str, Variant | Infeasible] = {}
+    for candidate in drawn:
+        fields, _ = split_point(candidate.point)
+        by_model.setdefault(json.dumps(fields), candidate)
+    return list(by_model.values())
 
 
 def first_candidates(sweep: Sweep) -> list[Variant]:
