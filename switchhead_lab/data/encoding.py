@@ -108,6 +108,25 @@ def write_tokens(
     return EncodedSplit(counts, n_documents, n_bytes)
 
 
+def encode_documents(documents: Iterable[Document], tokenizer: Tokenizer) -> tuple[TokenIds, int]:
+    """Return the tokens that `write_tokens` writes of whole documents, and their UTF-8 bytes.
+
+    Raises:
+        DataError: If a text holds what the tokenizer reserves.
+    """
+    parts = [part for document in documents for part in _encode(document, tokenizer, None)]
+    return _joined(ids for ids, _ in parts), sum(n_bytes for _, n_bytes in parts)
+
+
+def encode_text(text: str, tokenizer: Tokenizer) -> TokenIds:
+    """Return the tokens of a text without an end of document, as they are within a document.
+
+    Raises:
+        DataError: If the text holds what the tokenizer reserves.
+    """
+    return _joined(tokenizer.encode(block) for block in _blocks(text))
+
+
 def unigram_perplexity(train_counts: NDArray[np.int64], counts: NDArray[np.int64]) -> float:
     """Return the perplexity of tokens under the add-one-smoothed frequencies of train tokens.
 
@@ -147,3 +166,7 @@ def _blocks(text: str) -> Iterator[str]:
         yield text[start:stop]
         start = stop
     yield text[start:]
+
+
+def _joined(parts: Iterable[TokenIds]) -> TokenIds:
+    return np.concatenate([*parts, np.zeros(0, dtype=np.uint16)])

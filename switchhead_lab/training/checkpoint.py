@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import Field, ValidationError
@@ -230,6 +230,36 @@ def load_checkpoint(path: Path, run_hash: str | None = None) -> tuple[Progress, 
         if not _is_finite(tensor):
             raise DamagedCheckpointError(f"{path}: checkpoint damaged: {name} is not finite")
     return manifest.progress, tensors
+
+
+def find_checkpoint(directory: Path, checkpoint: int | Literal["last"] = "last") -> Path:
+    """Return the folder of one checkpoint, without reading it.
+
+    Args:
+        directory: The run's checkpoint folder; may be missing.
+        checkpoint: Optimiser steps done, or "last" for the newest.
+
+    Raises:
+        RecordError: If it is not there; the message names those that are.
+    """
+    by_step = {_step_of(path): path for path in _complete(directory)}
+    if checkpoint == "last" and by_step:
+        return by_step[max(by_step)]
+    if checkpoint != "last" and checkpoint in by_step:
+        return by_step[checkpoint]
+    steps = ", ".join(map(str, by_step))
+    remedy = f"checkpoints are there of step {steps}" if by_step else "none is there"
+    wanted = "checkpoint" if checkpoint == "last" else f"checkpoint of step {checkpoint}"
+    raise RecordError(f"{directory}: no {wanted}; {remedy}")
+
+
+def recorded_digest(checkpoint: Path) -> str:
+    """Return the SHA-256 of a checkpoint's tensors that its manifest states.
+
+    Raises:
+        DamagedCheckpointError: If the manifest is not what was written.
+    """
+    return _read_manifest(checkpoint).sha256
 
 
 def remove_leftovers(directory: Path) -> None:

@@ -56,7 +56,7 @@ def prepare_host(
     Raises:
         ConfigError: If the asked device is not there or cannot do what is asked.
     """
-    chosen = _choose_device(device)
+    chosen = choose_device(device)
     if compiles_blocks and chosen.type == "cpu":
         raise ConfigError(
             "training.compile_blocks = true but the device is a CPU, where compiled blocks are no "
@@ -146,7 +146,12 @@ def has_fast_bf16(device: torch.device) -> bool:
     return False
 
 
-def _choose_device(name: str) -> torch.device:
+def choose_device(name: str) -> torch.device:
+    """Return the device of a name; "auto" takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        ConfigError: If the device is not there.
+    """
     available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
@@ -154,7 +159,7 @@ def _choose_device(name: str) -> torch.device:
     }
     if name == "auto":
         return torch.device(next(kind for kind, there in available.items() if there))
-    if not available[name]:
+    if not available.get(name):
         there = ", ".join(kind for kind, is_there in available.items() if is_there)
         raise ConfigError(f'device "{name}" is not available here; use auto or one of: {there}')
     return torch.device(name)

@@ -39,6 +39,37 @@ def layout_fault(
     return _memory_fault(memories, model, n_micro_batches, n_rows)
 
 
+def weights_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the model's weights among saved tensors, by their names in the model."""
+    return tensors_below("model.", tensors)
+
+
+def tensors_below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose names start with a prefix, without it."""
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def first_misfit(weights: Mapping[str, Tensor], model: Transformer) -> str:
+    """Return the first weight whose shape or type differs from the model's of that name.
+
+    Args:
+        weights: Values by name; names that the model lacks are not compared.
+        model: The model that is to take them; its weights may be on the meta device.
+
+    Returns:
+        For example "embedding.weight is float32 (256, 16), not float32 (256, 32)"; empty if all
+        of them fit.
+    """
+    for name, like in model.state_dict().items():
+        if name in weights and _kind(weights[name]) != _kind(like):
+            return f"{name} is {_kind(weights[name])}, not {_kind(like)}"
+    return ""
+
+
 def _expected(model: Transformer) -> dict[str, Tensor]:
     """Return tensors of the right shape and type by name, memories left out."""
     expected = {f"model.{name}": value for name, value in model.state_dict().items()}

@@ -22,7 +22,6 @@ from switchhead_lab.errors import (
     DriftError,
     FailureCause,
     LabError,
-    RecordError,
     StorageError,
     TrainingError,
 )
@@ -52,6 +51,7 @@ from switchhead_lab.training.host import Host, prepare_host
 from switchhead_lab.training.loop import Trainer
 from switchhead_lab.training.objectives import build_objective
 from switchhead_lab.training.progress import ProgressDisplay
+from switchhead_lab.training.recorded_data import require_recorded_data
 from switchhead_lab.training.validation import SplitScore
 
 
@@ -308,13 +308,7 @@ def _find_finished(runs_dir: Path, config: RunConfig, dataset: Dataset) -> RunRe
     if path is None:
         return None
     run = read_run(path)
-    known: dict[str, Any] = run.provenance.get("data_manifest") or {}
-    if known.get("digest", dataset.digest) != dataset.digest:
-        raise RecordError(
-            f'{path}: trained on other contents of corpus "{config.data.corpus}" (digest '
-            f"{known['digest'][:12]}, now {dataset.digest[:12]}); remove the run or prepare the "
-            "new text under another name"
-        )
+    require_recorded_data(run, dataset)
     return run if run.result is not None else None
 
 

@@ -24,7 +24,7 @@ from switchhead_lab.training.captured_step import (
     step_graph,
 )
 from switchhead_lab.training.host import Host
-from switchhead_lab.training.layout import layout_fault
+from switchhead_lab.training.layout import layout_fault, tensors_below, weights_of
 from switchhead_lab.training.objectives import Objective
 from switchhead_lab.training.optimisation import (
     build_optimizer,
@@ -137,15 +137,15 @@ class Stepper:
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Take up what `tensors` returned."""
-        self.model.load_state_dict(_below("model.", tensors))
+        self.model.load_state_dict(weights_of(tensors))
         for name, parameter in self.model.named_parameters():
-            state = _below(f"optimizer.{name}.", tensors)
+            state = tensors_below(f"optimizer.{name}.", tensors)
             # AdamW keeps its step counter where it was made; moments live with the parameter.
             self._optimizer.state[parameter] = {
                 key: value.to(parameter.device) for key, value in state.items()
             }
         for number in range(self._n_micro_batches):
-            layers = _below(f"memory.{number:04d}.", tensors)
+            layers = tensors_below(f"memory.{number:04d}.", tensors)
             self._memories[number] = tuple(
                 layers[key].to(self._host.device) for key in sorted(layers)
             )
@@ -154,11 +154,3 @@ class Stepper:
 def _step_seed(seed: int, step: int) -> int:
     digest = hashlib.sha256(f"{seed}/{step}".encode()).digest()
     return int.from_bytes(digest[:7], "big")
-
-
-def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): value
-        for name, value in tensors.items()
-        if name.startswith(prefix)
-    }

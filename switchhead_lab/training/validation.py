@@ -38,13 +38,18 @@ class SplitScore:
     @property
     def perplexity(self) -> float:
         """Exp of the mean loss; infinite where that overflows."""
-        return math.exp(self.loss_nats) if self.loss_nats < 700 else math.inf
+        return perplexity_of(self.loss_nats)
 
     def bits_per_byte(self, n_bytes: int | None) -> float | None:
         """Return the code length of the split per byte of its text; None if it is no text."""
         if n_bytes is None:
             return None
         return self.loss_nats * self.n_targets / math.log(2) / n_bytes
+
+
+def perplexity_of(loss_nats: float) -> float:
+    """Return exp of a mean loss in nats; infinite where that overflows."""
+    return math.exp(loss_nats) if loss_nats < 700 else math.inf
 
 
 @torch.inference_mode()
