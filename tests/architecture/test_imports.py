@@ -22,6 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "benchmark": {"data", "model", "training", "tracking", "sweeping"},
     "sweeping": {"budget", "data", "model", "training", "tracking"},
     "reporting": {"budget", "paper", "tracking"},
+    "trained": {"budget", "data", "model", "reporting", "tracking", "training"},
     "cli": {
         "benchmark",
         "budget",
@@ -31,6 +32,7 @@ ALLOWED: dict[str, set[str]] = {
         "tracking",
         "sweeping",
         "reporting",
+        "trained",
     },
 }
 # What everything may import, each but those after it.

@@ -1,0 +1,1 @@
+"""Trained runs as objects: their models, data and metrics, text from them, scores by them."""

@@ -1,0 +1,228 @@
+"""All runs of a workspace, or those of one sweep, as one tidy table."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from switchhead_lab.budget.costs import attention_macs, attention_memory_floats
+from switchhead_lab.budget.parameters import count_parameters
+from switchhead_lab.config.architecture import ModelConfig
+from switchhead_lab.config.files import near_miss
+from switchhead_lab.config.sweep_files import recorded_name
+from switchhead_lab.config.workspace import find_workspace
+from switchhead_lab.errors import ConfigError, LabError
+from switchhead_lab.reporting.frame import MemberRun, read_frame
+from switchhead_lab.reporting.selection import select_record
+from switchhead_lab.tracking.record import RunRecord, list_runs, warn_of_damage
+from switchhead_lab.tracking.run_summary import select_runs, summarise_run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CONVENTION = "published"
+"""Convention of the columns `attention_macs` and `attention_memory_floats`."""
+
+COLUMNS = (
+    "run",
+    "sweep",
+    "size",
+    "model",
+    "seed",
+    "corpus",
+    "objective",
+    "state",
+    "reason",
+    "step",
+    "n_steps",
+    "n_parameters",
+    "attention",
+    "n_heads",
+    "d_head",
+    "n_experts",
+    "top_k",
+    "feedforward",
+    "d_ff",
+    "d_model",
+    "n_layers",
+    "seq_len",
+    "attention_macs",
+    "attention_memory_floats",
+    "best_validation_loss_nats",
+    "best_validation_perplexity",
+    "best_validation_accuracy",
+    "validation_perplexity",
+    "validation_accuracy",
+    "test_perplexity",
+    "test_accuracy",
+    "ms_per_step",
+    "started_at",
+    "run_hash",
+)
+# Integers that a row may lack.
+_INTEGERS = (
+    *("seed", "step", "n_steps", "n_parameters", "n_heads", "d_head", "n_experts", "top_k"),
+    *("d_ff", "d_model", "n_layers", "seq_len", "attention_macs", "attention_memory_floats"),
+)
+_FLOATS = (
+    *("best_validation_loss_nats", "best_validation_perplexity", "best_validation_accuracy"),
+    *("validation_perplexity", "validation_accuracy", "test_perplexity", "test_accuracy"),
+    *("ms_per_step", "started_at"),
+)
+
+
+def runs(**filters: Any) -> "pd.DataFrame":
+    """Return the runs of the workspace as a table, one row each, by time of start.
+
+    Sizes are those of the configuration, `attention_macs` and `attention_memory_floats` those of
+    one attention layer and sequence by the `published` convention; best values are over all
+    recorded validations, and `started_at` is in seconds since 1970.
+
+    Args:
+        filters: Values that columns must equal, e.g. `state="finished", n_heads=2`; None keeps
+            rows without a value. `sweep` takes the name or id of a sweep and keeps all its runs,
+            those that another sweep asked for first included.
+
+    Raises:
+        ConfigError: If there is no such column.
+        RecordError: If there is no such sweep or state.
+    """
+    _require_columns(filters)
+    workspace = find_workspace()
+    runs_dir = workspace.runs_dir
+    chosen = select_runs(
+        list_runs(runs_dir),
+        runs_dir,
+        sweep=recorded_name(workspace.sweeps_dir, filters.pop("sweep", "")),
+        state=filters.pop("state", ""),
+    )
+    frame = _as_frame(_readable_rows(chosen), COLUMNS)
+    for column, value in filters.items():
+        kept = frame[column].isna() if value is None else frame[column] == value
+        frame = frame[kept.fillna(False)]
+    return frame.reset_index(drop=True)
+
+
+def sweep(name: str, size: str = "") -> "pd.DataFrame":
+    """Return the runs of one sweep as a table, one row each, by name.
+
+    The columns are those of `runs`, and two more: `role` ("baseline", "declared", "best" or
+    "candidate") and `trial_number` of the search. `model` is the model's name in this sweep. A run
+    that is missing or damaged has a row that says so in `state` and `reason`.
+
+    Args:
+        name: Name of the sweep or of its file.
+        size: Size that was run; the most recently changed one where empty, as in `lab report`.
+
+    Raises:
+        RecordError: If the sweep was not run at that size; the message names those that were.
+    """
+    workspace = find_workspace()
+    selection = select_record(workspace.runs_dir, recorded_name(workspace.sweeps_dir, name), size)
+    declared = selection.record.sweep
+    shared = {"sweep": declared.name, "size": declared.size, "corpus": declared.data.corpus}
+    members = read_frame(selection.record, workspace.runs_dir).runs
+    columns = (*COLUMNS, "role", "trial_number")
+    return _as_frame(({**_member_row(member), **shared} for member in members), columns)
+
+
+def _require_columns(filters: Iterable[str]) -> None:
+    for name in filters:
+        if name not in COLUMNS:
+            raise ConfigError(
+                f'no column "{name}"{near_miss(name, COLUMNS)}; columns: {", ".join(COLUMNS)}'
+            )
+
+
+def _as_frame(rows: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> "pd.DataFrame":
+    import pandas as pd
+
+    frame = pd.DataFrame(list(rows), columns=list(columns))
+    integers = [name for name in (*_INTEGERS, "trial_number") if name in frame]
+    types = {**dict.fromkeys(integers, "Int64"), **dict.fromkeys(_FLOATS, "float64")}
+    return frame.astype(types)
+
+
+def _readable_rows(records: Iterable[RunRecord]) -> Iterable[dict[str, Any]]:
+    for record in records:
+        try:
+            yield _row(record)
+        except LabError as error:
+            warn_of_damage(error)
+
+
+def _member_row(member: MemberRun) -> dict[str, Any]:
+    known = member.member
+    return {
+        "run": known.run_name,
+        "run_hash": known.run_hash,
+        **(_row(member.run) if member.run is not None else {}),
+        "model": known.model,
+        "seed": known.seed,
+        "state": member.state,
+        "reason": member.reason,
+        "role": known.role,
+        "trial_number": known.trial_number,
+    }
+
+
+def _row(record: RunRecord) -> dict[str, Any]:
+    config, labels, summary = record.config, record.labels, summarise_run(record)
+    n_parameters = count_parameters(config.model, config.vocab_size, config.n_outputs).total
+    return {
+        "run": record.name,
+        "sweep": labels.sweep,
+        "size": labels.size,
+        "model": labels.variant,
+        "seed": config.seed,
+        "corpus": config.data.corpus,
+        "objective": config.objective.kind,
+        "reason": record.status.reason,
+        "n_parameters": n_parameters,
+        **_sizes(config.model),
+        **_best(record),
+        **{
+            name: getattr(summary, name)
+            for name in COLUMNS
+            if hasattr(summary, name) and name != "n_parameters"
+        },
+    }
+
+
+def _sizes(model: ModelConfig) -> dict[str, Any]:
+    attention, feedforward = model.attention, model.feedforward
+    is_priced = CONVENTION in attention.conventions
+    return {
+        "attention": attention.kind,
+        "n_heads": attention.n_heads,
+        "d_head": attention.d_head,
+        "n_experts": attention.experts.n_experts if attention.experts else None,
+        "top_k": attention.experts.n_chosen if attention.experts else None,
+        "feedforward": feedforward.kind,
+        "d_ff": feedforward.width,
+        "d_model": model.d_model,
+        "n_layers": model.n_layers,
+        "seq_len": model.seq_len,
+        "attention_macs": attention_macs(model, CONVENTION) if is_priced else None,
+        "attention_memory_floats": (
+            attention_memory_floats(model, CONVENTION) if is_priced else None
+        ),
+    }
+
+
+def _best(record: RunRecord) -> dict[str, float | None]:
+    """Return the best validation figures so far; None where nothing was validated."""
+    points = [point.metrics for point in record.metrics()]
+
+    def values(name: str) -> list[float]:
+        return [
+            metrics[f"validation/{name}"] for metrics in points if f"validation/{name}" in metrics
+        ]
+
+    losses, accuracies = values("loss_nats"), values("accuracy")
+    return {
+        "best_validation_loss_nats": min(losses, default=None),
+        "best_validation_perplexity": min(values("perplexity"), default=math.inf)
+        if losses
+        else None,
+        "best_validation_accuracy": max(accuracies, default=None),
+    }

@@ -1,0 +1,90 @@
+import pandas as pd
+import pytest
+from tiny_sweep import SWEEP
+
+import switchhead_lab
+from switchhead_lab.budget.costs import attention_macs
+from switchhead_lab.config.sweep_files import find_sweep
+from switchhead_lab.errors import ConfigError, RecordError
+from switchhead_lab.sweeping.executor import run_sweep
+from switchhead_lab.tracking.mlflow_index import NoIndex
+from switchhead_lab.trained.table import COLUMNS
+
+
+def test_an_empty_workspace_has_an_empty_table(workspace, monkeypatch) -> None:
+    monkeypatch.chdir(workspace.root)
+    table = switchhead_lab.runs(n_heads=2)
+    assert table.empty
+    assert tuple(table.columns) == COLUMNS
+
+
+def test_every_run_has_a_row_with_its_figures(train) -> None:
+    dense, sparse = train("dense"), train("switchhead", name="sparse")
+    table = switchhead_lab.runs()
+    assert list(table["run"]) == [dense.name, sparse.name]
+    row = table.iloc[1]
+    assert (row["model"], row["seed"], row["state"], row["step"]) == ("sparse", 0, "finished", 6)
+    assert (row["n_heads"], row["n_experts"], row["top_k"]) == (2, 3, 2)
+    assert row["n_parameters"] == sparse.record.result.n_parameters
+    assert row["attention_macs"] == attention_macs(sparse.config.model, "published")
+    losses = sparse.metrics["validation/loss_nats"]
+    assert row["best_validation_loss_nats"] == losses.min()
+    assert row["validation_perplexity"] == sparse.record.result.validation_perplexity
+    assert pd.isna(table["n_experts"].iloc[0])
+    assert pd.isna(row["validation_accuracy"])
+
+
+def test_filters_keep_equal_rows(train) -> None:
+    names = [train("dense").name, train("switchhead", name="sparse").name]
+    assert list(switchhead_lab.runs(model="sparse")["run"]) == names[1:]
+    assert list(switchhead_lab.runs(n_experts=None)["run"]) == names[:1]
+    assert list(switchhead_lab.runs(n_experts=3, seed=0)["run"]) == names[1:]
+    assert list(switchhead_lab.runs(state="finished")["run"]) == names
+    assert switchhead_lab.runs(state="failed").empty
+    assert list(switchhead_lab.runs(n_heads=2).index) == [0]
+
+
+def test_unknown_filters_are_refused(train) -> None:
+    train()
+    with pytest.raises(ConfigError, match=r'no column "n_head" \(did you mean "n_heads"\?\)'):
+        switchhead_lab.runs(n_head=2)
+    with pytest.raises(RecordError, match='no state "done"'):
+        switchhead_lab.runs(state="done")
+    with pytest.raises(RecordError, match='no runs of a sweep "nothing"'):
+        switchhead_lab.runs(sweep="nothing")
+
+
+def test_a_damaged_run_is_left_out_with_a_warning(train, capfd) -> None:
+    names = [train("dense").name, train("switchhead").name]
+    (train("dense").record.directory / "metrics.jsonl").write_text("{}\n", encoding="utf-8")
+    assert list(switchhead_lab.runs()["run"]) == names[1:]
+    assert "warning: left out: " in capfd.readouterr().err
+
+
+def test_a_sweep_is_a_table_with_roles(workspace, monkeypatch) -> None:
+    monkeypatch.chdir(workspace.root)
+    (workspace.sweeps_dir / "tiny.toml").write_text(
+        SWEEP.replace("n_trials = 2", "n_trials = 1") + "[sizes.large]\nbaseline.d_ff = 48\n",
+        encoding="utf-8",
+    )
+    file = find_sweep(workspace.sweeps_dir, "tiny")
+    for size in ("small", "large"):
+        record = run_sweep(workspace, file.resolve(size), NoIndex(), lambda text: None)
+    table = switchhead_lab.sweep("tiny")
+    assert set(table["size"]) == {"large"}
+    assert set(table["run"]) == {member.run_name for member in record.members}
+    assert list(table["run"]) == sorted(table["run"])
+    roles = dict(zip(table["model"], table["role"], strict=True))
+    assert (roles["dense"], roles["two-heads"]) == ("baseline", "declared")
+    assert set(table["role"]) <= {"baseline", "declared", "best", "candidate"}
+    small = switchhead_lab.sweep("tiny", size="small")
+    assert set(small["size"]) == {"small"}
+    assert set(switchhead_lab.runs(sweep="tiny")["run"]) == {*small["run"], *table["run"]}
+    # A run that is gone still has its row.
+    gone = table["run"].iloc[0]
+    (workspace.runs_dir / gone).rename(workspace.root / "elsewhere")
+    row = switchhead_lab.sweep("tiny", "large").set_index("run").loc[gone]
+    assert (row["state"], row["reason"]) == ("missing", "no run directory")
+    assert pd.isna(row["n_parameters"])
+    with pytest.raises(RecordError, match="recorded sizes: large, small"):
+        switchhead_lab.sweep("tiny", size="huge")
