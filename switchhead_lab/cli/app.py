@@ -14,9 +14,11 @@ from switchhead_lab.cli import (
     budget,
     data,
     doctor,
+    generate,
     match,
     report,
     runs,
+    score,
     sweep,
     train,
     ui,
@@ -47,6 +49,8 @@ app.command()(train.train)
 app.add_typer(sweep.app, name="sweep")
 app.command()(report.report)
 app.add_typer(runs.app, name="runs")
+app.command()(generate.generate)
+app.command()(score.score)
 app.command()(audit.audit)
 app.command()(ui.ui)
 app.add_typer(bench.app, name="bench")

@@ -30,6 +30,8 @@ COMMANDS = [
     ["runs", "show"],
     ["runs", "diff"],
     ["runs", "sync"],
+    ["generate"],
+    ["score"],
     ["ui"],
     ["bench"],
     ["bench", "step"],

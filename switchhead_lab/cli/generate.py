@@ -1,0 +1,43 @@
+"""`lab generate`: text from a trained language model."""
+
+from typing import Annotated
+
+import typer
+
+from switchhead_lab.cli.match import DeviceOption
+from switchhead_lab.cli.trained_run import CheckpointOption, RunArgument, read_checkpoint
+
+
+def generate(
+    run: RunArgument,
+    prompt: Annotated[
+        str, typer.Option("--prompt", help="Beginning of a document; may be left out.")
+    ] = "",
+    n_tokens: Annotated[
+        int, typer.Option("--tokens", "--n-tokens", help="Most tokens to add to the prompt.")
+    ] = 100,
+    temperature: Annotated[
+        float, typer.Option("--temperature", help="0 takes the likeliest token each time.")
+    ] = 1.0,
+    top_p: Annotated[
+        float,
+        typer.Option("--top-p", help="Draw from the likeliest tokens that have this probability."),
+    ] = 1.0,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same text.")] = 0,
+    device: DeviceOption = "",
+    checkpoint: CheckpointOption = "last",
+) -> None:
+    """Continue a prompt with a trained language model and print the whole text.
+
+    The text ends early where the model ends the document.
+
+    Example: lab generate 3fb2c1 --prompt "My fellow citizens" --tokens 50 --top-p 0.9
+    """
+    step = read_checkpoint(checkpoint)
+    from switchhead_lab.trained.generation import Sampling
+    from switchhead_lab.trained.generation import generate as continue_prompt
+    from switchhead_lab.trained.run import open_run
+
+    sampling = Sampling(n_tokens=n_tokens, temperature=temperature, top_p=top_p, seed=seed)
+    text = continue_prompt(open_run(run), prompt, sampling, device=device, checkpoint=step)
+    typer.echo(text)

@@ -1,0 +1,79 @@
+"""`lab score`: how well a trained language model predicts a text."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from switchhead_lab.cli.match import DeviceOption
+from switchhead_lab.cli.trained_run import CheckpointOption, RunArgument, read_checkpoint
+from switchhead_lab.json_text import to_json
+
+if TYPE_CHECKING:
+    from switchhead_lab.trained.scoring import TextScore
+
+
+def score(
+    run: RunArgument,
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE...",
+            help="Texts, one document each, or JSONL files, one document a line; - reads a text "
+            "from stdin.",
+        ),
+    ],
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-size",
+            help="Streams that the text is cut into; the run's own if left out, as in validation. "
+            "1 reads the text in one piece.",
+        ),
+    ] = None,
+    device: DeviceOption = "",
+    checkpoint: CheckpointOption = "last",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Score a text with a trained language model, as its validation split was scored.
+
+    Given the text of the validation split, nats per token are the validation loss on record. Words
+    are separated by white space.
+
+    Example: lab score 3fb2c1 notes/validation.txt
+    """
+    step = read_checkpoint(checkpoint)
+    from dataclasses import asdict
+
+    from switchhead_lab.config.data import TextData
+    from switchhead_lab.data.files_as_documents import read_documents
+    from switchhead_lab.trained.run import open_run
+    from switchhead_lab.trained.scoring import score_documents
+
+    trained = open_run(run)
+    trained.require_language_model()
+    data = trained.config.data
+    assert isinstance(data, TextData), "language models are trained on text"
+    found = score_documents(
+        trained, read_documents(files, data), batch_size=batch_size, device=device, checkpoint=step
+    )
+    if as_json:
+        typer.echo(to_json({"run": trained.name, **asdict(found)}))
+    else:
+        _print(trained.name, found)
+
+
+def _print(name: str, found: "TextScore") -> None:
+    from switchhead_lab.cli.tables import print_table
+
+    rows = [
+        ("nats in total", f"{found.total_nats:,.2f}"),
+        ("nats per token", f"{found.nats_per_token:.6f}"),
+        ("bits per byte", f"{found.bits_per_byte:.6f}"),
+        ("perplexity per token", f"{found.perplexity_per_token:,.3f}"),
+        ("perplexity per word", f"{found.perplexity_per_word:,.5g}"),
+        ("tokens predicted", f"{found.n_tokens:,}"),
+        ("words", f"{found.n_words:,}"),
+        ("bytes", f"{found.n_bytes:,}"),
+        ("documents", f"{found.n_documents:,}"),
+    ]
+    print_table(name, ("figure", "value"), rows)

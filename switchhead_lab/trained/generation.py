@@ -1,0 +1,154 @@
+"""Text from a language model: a prompt continued token by token.
+
+Letters: T chunk positions, V vocabulary.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from switchhead_lab.data.encoding import encode_text
+from switchhead_lab.errors import ConfigError
+from switchhead_lab.model.transformer import Memory, ModelOutput, Transformer
+from switchhead_lab.trained.run import Checkpoint, TrainedRun
+from switchhead_lab.trained.unknown import warn_of_unknown
+from switchhead_lab.training.host import Host
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen.
+
+    Attributes:
+        n_tokens: Most tokens to add; an end of document ends the text earlier.
+        temperature: Divides the logits; 0 takes the likeliest token.
+        top_p: Only the likeliest tokens, as few as have this probability together; 1 for all.
+        seed: Seed of the draws.
+
+    Raises:
+        ConfigError: If a value is out of range.
+    """
+
+    n_tokens: int = 100
+    temperature: float = 1.0
+    top_p: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.n_tokens < 1:
+            raise ConfigError(f"n_tokens = {self.n_tokens}: use 1 or more")
+        if not 0.0 <= self.temperature < math.inf:
+            raise ConfigError(
+                f"temperature = {self.temperature}: use a number of at least 0; 0 takes the "
+                "likeliest token"
+            )
+        if not 0.0 < self.top_p <= 1.0:
+            raise ConfigError(f"top_p = {self.top_p}: use a number above 0 and at most 1")
+        if self.top_p < 1.0 and self.temperature == 0.0:
+            raise ConfigError(
+                f"top_p = {self.top_p} has no effect at temperature = 0, which takes the likeliest "
+                "token; leave it out, or raise the temperature"
+            )
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"seed = {self.seed}: use an integer in 0..2^63 - 1")
+
+
+@torch.inference_mode()
+def generate(
+    run: TrainedRun,
+    prompt: str,
+    sampling: Sampling,
+    *,
+    device: str = "",
+    checkpoint: Checkpoint = "last",
+) -> str:
+    """Return a prompt and its continuation; the same arguments give the same text.
+
+    The prompt is read as the beginning of a document.
+
+    Args:
+        run: A language model.
+        prompt: May be empty.
+        sampling: How tokens are chosen.
+        device: Device to compute on; that of lab.toml where empty.
+        checkpoint: Which weights.
+
+    Raises:
+        ConfigError: If the device is not there.
+        DataError: If the prompt holds what the tokenizer reserves, or the tokenizer is gone.
+        RecordError: If the run is no language model, or its checkpoint or data are unusable.
+    """
+    run.require_language_model()
+    tokenizer = run.tokenizer()
+    ids = encode_text(prompt, tokenizer)
+    warn_of_unknown("prompt", ids, tokenizer)
+    host = run.host(device)
+    reader = _Reader(run.model(host.device.type, checkpoint), host)
+    generator = torch.Generator().manual_seed(sampling.seed)
+    # What training texts have before the beginning of a document.
+    for token in (tokenizer.end_of_document, *ids):
+        reader.read(int(token))
+    text = list(map(int, ids))
+    for _ in range(sampling.n_tokens):
+        token = _choose(reader.predict(), sampling, generator)
+        if token == tokenizer.end_of_document:
+            break
+        text.append(token)
+        reader.read(token)
+    return tokenizer.decode(text)
+
+
+class _Reader:
+    """Reads a text token by token and predicts the next one as in training.
+
+    A model with memory reads whole chunks and remembers them, so that its predictions are those
+    of validation. One without sees the latest `seq_len` tokens.
+    """
+
+    def __init__(self, model: Transformer, host: Host) -> None:
+        self._model, self._host = model, host
+        self._chunk: list[int] = []
+        self._memory: Memory = ()
+
+    def read(self, token: int) -> None:
+        """Add a token to the text."""
+        if len(self._chunk) == self._model.config.seq_len:
+            if self._model.memory_len:
+                self._memory = self._run().memory
+                self._chunk = []
+            else:
+                self._chunk = self._chunk[1:]
+        self._chunk.append(token)
+
+    def predict(self) -> Tensor:
+        """Return the logits of the next token, shape [V], float64 on the CPU."""
+        with self._arithmetic():
+            output = self._run()
+            logits_V: Tensor = output.output(output.hidden_BTD[0, -1])
+        return logits_V.cpu().double()
+
+    def _run(self) -> ModelOutput:
+        tokens_BT = torch.tensor([self._chunk], device=self._host.device)
+        with self._arithmetic():
+            output = self._model(tokens_BT, self._memory)
+        assert isinstance(output, ModelOutput)
+        return output
+
+    def _arithmetic(self) -> torch.autocast:
+        is_bf16 = self._host.precision == "bf16"
+        return torch.autocast(self._host.device.type, torch.bfloat16, enabled=is_bf16)
+
+
+def _choose(logits_V: Tensor, sampling: Sampling, generator: torch.Generator) -> int:
+    """Return the next token."""
+    if sampling.temperature == 0.0:
+        return int(logits_V.argmax())
+    # The largest first becomes 0, so that no temperature, however small, makes it infinite.
+    weights_V = ((logits_V - logits_V.max()) / sampling.temperature).softmax(dim=0)
+    if sampling.top_p < 1.0:
+        sorted_V, order_V = weights_V.sort(descending=True, stable=True)
+        is_dropped_V = sorted_V.cumsum(dim=0) - sorted_V >= sampling.top_p
+        weights_V[order_V[is_dropped_V]] = 0.0
+    return int(torch.multinomial(weights_V, 1, generator=generator))
