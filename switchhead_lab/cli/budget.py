@@ -85,7 +85,9 @@ def _models(
     if isinstance(model, dict) and "attention" in model:
         if size:
             raise ConfigError(f"--size {size}: {target} is one run, without sizes; leave it out")
-        config = parse(RunConfig, apply_overrides(tree, overrides, RunConfig), target)
+        tree = apply_overrides(tree, overrides, RunConfig)
+        tree.pop("initial_weights", None)  # changes no cost
+        config = parse(RunConfig, tree, target)
         return {path.stem: (config.model, config.vocab_size, config.n_outputs)}
     sweep = find_sweep(find_workspace().sweeps_dir, target).resolve(size, overrides)
     variants = [*declared_variants(sweep), *first_candidates(sweep)]

@@ -23,6 +23,9 @@ def train(
 ) -> None:
     """Train one configuration, or continue it where it was interrupted.
 
+    With `initial_weights = "RUN"` in the file (or --set initial_weights=RUN) training starts from
+    the last checkpoint of a finished run, given by name or the start of its hash.
+
     Example: lab train my-model.toml --set training.n_steps=200 --name my-model
     """
     from switchhead_lab.config.files import apply_overrides, parse
@@ -34,6 +37,10 @@ def train(
     require_model_name(name, "--name")
     workspace = find_workspace().on_device(device)
     tree = apply_overrides(read_run_file(config), overrides or (), RunConfig)
+    if "initial_weights" in tree:  # rare, and a slow import
+        from switchhead_lab.training.initial_weights import resolve_initial_weights
+
+        tree = resolve_initial_weights(tree, workspace.runs_dir, str(config))
     resolved = parse(RunConfig, tree, str(config))
     # Deferred: slow imports, so a mistake in the file fails fast.
     from switchhead_lab.tracking.mlflow_index import open_workspace_index

@@ -99,6 +99,21 @@ class TrainingConfig(FrozenModel):
         return self
 
 
+class InitialWeights(FrozenModel):
+    """The checkpoint that a run starts from: the last one of another run.
+
+    Users write the name of that run, or the start of its hash; `training.initial_weights` resolves
+    it, so that the identity of a run follows what it started from and not what that was called.
+    """
+
+    run: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Identity of the source run."""
+    step: int = Field(ge=1)
+    """Optimiser steps of the checkpoint."""
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """SHA-256 of the checkpoint's tensors."""
+
+
 class RunConfig(FrozenModel):
     """One training run, complete: whatever can change its result is in here."""
 
@@ -114,6 +129,22 @@ class RunConfig(FrozenModel):
     """Architecture."""
     training: TrainingConfig
     """Optimisation."""
+    initial_weights: InitialWeights | None = Field(
+        default=None, exclude_if=lambda source: source is None
+    )
+    """Checkpoint to start from. Absent where weights are initialised from the seed, so identities
+    of such runs do not depend on it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _source_is_resolved(cls, values: Any) -> Any:
+        source = values.get("initial_weights") if isinstance(values, dict) else None
+        if source is not None and not isinstance(source, dict | InitialWeights):
+            raise ValueError(
+                f"initial_weights = {source!r}: not resolved to a checkpoint; give the name of a "
+                "run, in quotes, to `lab train`"
+            )
+        return values
 
     @model_validator(mode="after")
     def _objective_is_possible(self) -> Self:

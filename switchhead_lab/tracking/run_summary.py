@@ -232,6 +232,11 @@ def _provenance_lines(provenance: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "command", " ".join(provenance.get("argv") or []) or NOTHING
     data = provenance.get("data_manifest") or {}
     yield "data digest", str(data.get("digest", NOTHING))
+    if start := provenance.get("initial_weights"):
+        yield "initial weights", f"{start['source']}, step {start['step']}"
+        for key, meaning in (("fresh", "initialised from the seed"), ("unused", "not taken")):
+            if start[key]:
+                yield meaning, ", ".join(start[key])
 
 
 def _paths(record: RunRecord) -> dict[str, str]:

@@ -43,11 +43,13 @@ from switchhead_lab.tracking.record import (
     RunState,
     find_by_config,
     read_run,
+    run_name,
 )
 from switchhead_lab.tracking.run_dir import RunDir
 from switchhead_lab.training.checkpoint import Progress
 from switchhead_lab.training.hooks import Hook
 from switchhead_lab.training.host import Host, prepare_host
+from switchhead_lab.training.initial_weights import StartingWeights, read_initial_weights
 from switchhead_lab.training.loop import Trainer
 from switchhead_lab.training.objectives import build_objective
 from switchhead_lab.training.progress import ProgressDisplay
@@ -79,13 +81,13 @@ def execute_run(
         allows_drift: Continue a run under other code, versions, threads or kernels.
 
     Raises:
-        ConfigError: If the device is not there or cannot do what is asked.
+        ConfigError: If the device cannot do what is asked, or the weights to start from do not fit.
         TrainingError: If training failed; the run's status says why.
         StorageError: If something cannot be written; the run goes on when it can.
         WorkspaceError: If a folder or file is another user's and not writable.
         RunBusyError: If the run is being trained by another process.
         DriftError: If conditions changed since the latest attempt and drift is not allowed.
-        RecordError: If its data changed.
+        RecordError: If its data changed, or the run to start from is gone or changed.
         DataError: If the corpus cannot be prepared, is damaged or does not fill one batch.
     """
     dataset = open_dataset(workspace.data_dir, config.data, progress=tell)
@@ -100,7 +102,8 @@ def execute_run(
         compiles_blocks=training.compile_blocks,
         captures_step=training.capture_step,
     )
-    job = _Job(workspace, config, labels, dataset, host, hooks, allows_drift)
+    start = read_initial_weights(workspace.runs_dir, config, dataset)
+    job = _Job(workspace, config, labels, dataset, host, hooks, allows_drift, start)
     run_hash = identity(config)
     lock = run_lock(workspace.runs_dir, run_hash)
     try:
@@ -127,6 +130,7 @@ class _Job:
     host: Host
     hooks: Sequence[Hook]
     allows_drift: bool
+    start: StartingWeights | None
 
 
 @dataclass(frozen=True)
@@ -151,6 +155,8 @@ def _execute(job: _Job, index: Index, parent_id: str | None) -> RunRecord:
     config = job.config
     job.dataset.training_batches(config.training.batch_size, config.model.seq_len, config.seed)
     provenance = _collect_provenance(job)
+    if job.start is not None:
+        tell(f"{run_name(config, job.labels)} {job.start.describe()}")
     with interruption.deferred():
         run_dir = _open_run_dir(job, provenance, index.unsynced_mark)
         _attempt(job, run_dir, index, parent_id)
@@ -196,6 +202,8 @@ def _attempt(job: _Job, run_dir: RunDir, index: Index, parent_id: str | None) ->
 def _build_trainer(job: _Job, run_dir: RunDir, hooks: Sequence[Hook]) -> Trainer:
     config = job.config
     model = build_model(config.model, config.vocab_size, config.seed, config.n_outputs)
+    if job.start is not None:
+        job.start.load_into(model)
     objective = build_objective(config.objective)
     return Trainer(config, model, objective, job.dataset, job.host, run_dir, hooks)
 
@@ -256,6 +264,8 @@ def _collect_provenance(job: _Job) -> Provenance:
             **{f"plugin {plugin.name}": plugin.sha256[:16] for plugin in plugins},
         },
     }
+    if job.start is not None:
+        values["initial_weights"] = job.start.as_data()
     values["drift"] = _require_no_drift(job, values)
     return replace(collected, values=values)
 
