@@ -27,8 +27,11 @@ def read_documents(paths: Sequence[str], data: TextData) -> list[Document]:
         data: The corpus whose rules hold.
 
     Raises:
-        DataError: If a file is a folder, missing, unreadable, binary, not UTF-8 or without text.
+        DataError: If a file is a folder, missing, unreadable, binary, not UTF-8 or without text, or
+            stdin is named twice.
     """
+    if paths.count(STDIN) > 1:
+        raise DataError(f'"{STDIN}" is given {paths.count(STDIN)} times; stdin can be read once')
     documents = [document for path in paths for document in _read(path, data)]
     if not any(document.text.strip() for document in documents):
         raise DataError(f"{', '.join(map(printable, paths))}: no text; give a file with some")
@@ -39,7 +42,7 @@ def _read(path: str, data: TextData) -> Iterator[Document]:
     if path == STDIN:
         name = "stdin"
         with reading(Path(name)):
-            contents = sys.stdin.buffer.read()
+            contents = sys.stdin.buffer.read() if sys.stdin is not None else b""
         text = decode_text(contents, Path(name))
     elif Path(path).is_dir():
         raise DataError(f"{printable(path)}: a folder; give the files in it")

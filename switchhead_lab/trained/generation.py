@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from switchhead_lab.data.encoding import encode_text
-from switchhead_lab.errors import ConfigError
+from switchhead_lab.errors import ConfigError, DataError
 from switchhead_lab.model.transformer import Memory, ModelOutput, Transformer
 from switchhead_lab.trained.run import Checkpoint, TrainedRun
 from switchhead_lab.trained.unknown import warn_of_unknown
@@ -77,10 +77,13 @@ def generate(
 
     Raises:
         ConfigError: If the device is not there.
-        DataError: If the prompt holds what the tokenizer reserves, or the tokenizer is gone.
+        DataError: If the prompt is not UTF-8 or holds what the tokenizer reserves, or the tokenizer
+            is gone.
         RecordError: If the run is no language model, or its checkpoint or data are unusable.
     """
     run.require_language_model()
+    if any("\ud800" <= character <= "\udfff" for character in prompt):
+        raise DataError(f"prompt {prompt!a}: not UTF-8; use text that is")
     tokenizer = run.tokenizer()
     ids = encode_text(prompt, tokenizer)
     warn_of_unknown("prompt", ids, tokenizer)

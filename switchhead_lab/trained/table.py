@@ -83,7 +83,7 @@ def runs(**filters: Any) -> "pd.DataFrame":
             those that another sweep asked for first included.
 
     Raises:
-        ConfigError: If there is no such column.
+        ConfigError: If there is no such column, or a value is a collection.
         RecordError: If there is no such sweep or state.
     """
     _require_columns(filters)
@@ -125,11 +125,16 @@ def sweep(name: str, size: str = "") -> "pd.DataFrame":
     return _as_frame(({**_member_row(member), **shared} for member in members), columns)
 
 
-def _require_columns(filters: Iterable[str]) -> None:
-    for name in filters:
+def _require_columns(filters: Mapping[str, Any]) -> None:
+    for name, value in filters.items():
         if name not in COLUMNS:
             raise ConfigError(
                 f'no column "{name}"{near_miss(name, COLUMNS)}; columns: {", ".join(COLUMNS)}'
+            )
+        if not (value is None or isinstance(value, str | int | float)):
+            raise ConfigError(
+                f"{name} = {value!r}: give one value; for several, filter the table: "
+                f'table[table["{name}"].isin([...])]'
             )
 
 

@@ -110,3 +110,5 @@ def test_what_is_no_text_is_refused(train, classifier) -> None:
         generate(classifier, "1 2", Sampling())
     with pytest.raises(DataError, match="NUL"):
         generate(train(), "\0", Sampling())
+    with pytest.raises(DataError, match=r"prompt 'caf\\udce9': not UTF-8"):
+        generate(train(), "caf\udce9", Sampling())

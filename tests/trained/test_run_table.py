@@ -48,6 +48,8 @@ def test_unknown_filters_are_refused(train) -> None:
     train()
     with pytest.raises(ConfigError, match=r'no column "n_head" \(did you mean "n_heads"\?\)'):
         switchhead_lab.runs(n_head=2)
+    with pytest.raises(ConfigError, match=r"seed = \[0, 1\]: give one value"):
+        switchhead_lab.runs(seed=[0, 1])
     with pytest.raises(RecordError, match='no state "done"'):
         switchhead_lab.runs(state="done")
     with pytest.raises(RecordError, match='no runs of a sweep "nothing"'):

@@ -129,6 +129,8 @@ def test_unusable_texts_are_refused(train, classifier, tmp_path) -> None:
     ]:
         with pytest.raises(DataError, match=message):
             score(run, path)
+    with pytest.raises(DataError, match=r'"-" is given 2 times'):
+        read_documents(["-", "-"], run.config.data)
     documents = [Document("a", "some text")]
     with pytest.raises(ConfigError, match="batch_size = 0"):
         score_documents(run, documents, batch_size=0)
