@@ -19,7 +19,7 @@ from switchhead_lab.model.kept import kept_for_backward
 from switchhead_lab.model.router import RoutedChoice, Router
 from switchhead_lab.model.transformer import Memory, Transformer, build_model
 from switchhead_lab.training.host import Host
-from switchhead_lab.training.objectives import build_objective
+from switchhead_lab.training.scoring import build_scorer
 from switchhead_lab.training.step import Stepper
 
 # A backward pass costs two products for each one forward, and a MAC is two operations.
@@ -143,10 +143,9 @@ class RandomBatches:
         shape = (training.batch_size, seq_len)
         # Token 0 may stand for padding.
         inputs = rng.integers(1, self._config.vocab_size, shape)
-        predicts_tokens = self._config.objective.kind == "language_model"
-        n_targets = shape if predicts_tokens else shape[:1]
-        targets = rng.integers(0, self._config.n_outputs, n_targets)
-        return Batch(inputs, targets, starts_stream=step == 0 or not predicts_tokens)
+        objective = self._config.objective
+        targets = rng.integers(0, self._config.n_outputs, objective.target_shape(*shape))
+        return Batch(inputs, targets, starts_stream=step == 0 or not objective.carries_memory)
 
 
 def build_training_model(config: RunConfig) -> Transformer:
@@ -156,7 +155,7 @@ def build_training_model(config: RunConfig) -> Transformer:
 
 def stepper_of(model: Transformer, config: RunConfig, host: Host) -> Stepper:
     """Return a stepper that trains a model on random tokens."""
-    return Stepper(config, model, build_objective(config.objective), RandomBatches(config), host)
+    return Stepper(config, model, build_scorer(config), RandomBatches(config), host)
 
 
 def numbered_steps(stepper: Stepper) -> Callable[[], object]:
@@ -199,7 +198,10 @@ def _allocated(host: Host) -> int:
 
 def _kept_floats(config: RunConfig, model: Transformer, host: Host) -> int:
     """Count the floats kept by the forward pass of one micro-batch, its memory being full."""
-    objective, batch = build_objective(config.objective), RandomBatches(config).at(0)
+    scorer = build_scorer(config)
+    batch = scorer.prepare(
+        RandomBatches(config).at(0), config.objective.training_draw(config.seed, 0)
+    )
     rows = slice(0, config.training.micro_batch_size)
     inputs, targets = (
         torch.from_numpy(part[rows]).to(host.device) for part in (batch.inputs_BT, batch.targets)
@@ -208,9 +210,9 @@ def _kept_floats(config: RunConfig, model: Transformer, host: Host) -> int:
     with torch.autocast(host.device.type, torch.bfloat16, enabled=host.precision == "bf16"):
         with torch.no_grad():
             for _ in range(config.model.context_multiple - 1):
-                memory = objective.score(model, inputs, targets, memory).memory
+                memory = scorer.score(model, inputs, targets, memory).memory
         with kept_for_backward(model.parameters()) as kept:
-            objective.score(model, inputs, targets, memory)
+            scorer.score(model, inputs, targets, memory)
     return sum(kept.values())
 
 

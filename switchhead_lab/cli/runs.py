@@ -27,8 +27,6 @@ def list_(
 
     Example: lab runs list --state failed
     """
-    from dataclasses import asdict
-
     from switchhead_lab.cli.tables import print_table
     from switchhead_lab.config.sweep_files import recorded_name
     from switchhead_lab.config.workspace import find_workspace
@@ -42,7 +40,7 @@ def list_(
     runs = select_runs(list_runs(runs_dir), runs_dir, sweep=name, state=state)
     summaries = [summarise_run(run) for run in runs]
     if as_json:
-        typer.echo(to_json([asdict(summary) for summary in summaries]))
+        typer.echo(to_json([summary.as_data() for summary in summaries]))
     elif summaries:
         rows = (summary.cells() for summary in summaries)
         print_table(f"Runs in {runs_dir}", RunSummary.COLUMNS, rows, n_text_columns=2)

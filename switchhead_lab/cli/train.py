@@ -45,7 +45,6 @@ def train(
     # Deferred: slow imports, so a mistake in the file fails fast.
     from switchhead_lab.tracking.mlflow_index import open_workspace_index
     from switchhead_lab.tracking.record import RunLabels
-    from switchhead_lab.tracking.run_summary import score_text
     from switchhead_lab.training.run import execute_run
 
     run = execute_run(
@@ -56,11 +55,10 @@ def train(
         allows_drift=allow_drift,
     )
     assert run.result is not None, "a run without hooks that prune has a result"
-    result = run.result
+    result, metric = run.result, resolved.objective.headline
     typer.echo(
-        f"{run.name}: validation perplexity "
-        f"{score_text(result.validation_perplexity, result.validation_accuracy)}; "
-        f"test {score_text(result.test_perplexity, result.test_accuracy)}; "
+        f"{run.name}: validation {metric.label} {metric.text(result.value('validation', metric))}; "
+        f"test {metric.text(result.value('test', metric))}; "
         f"{result.ms_per_step:.0f} ms/step"
     )
     typer.echo(f"records: {run.directory}")

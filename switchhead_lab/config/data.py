@@ -67,6 +67,20 @@ class TextData(FrozenModel):
         """Number of different tokens."""
         return self.tokenizer.vocab_size
 
+    @property
+    def n_classes(self) -> None:
+        """None: text has no classes."""
+
+    @property
+    def max_length(self) -> None:
+        """None: text is no examples, so no longest one."""
+
+    def describe(self) -> str:
+        """Say in a few words what is read."""
+        return (
+            f"Corpus {self.corpus}, {self.tokenizer.kind} tokenizer with {self.vocab_size:,} tokens"
+        )
+
 
 Operator = Literal["MIN", "MAX", "MED", "SM"]
 
@@ -145,6 +159,14 @@ class ListOpsData(FrozenModel):
     def n_classes(self) -> int:
         """Values that an expression can have: the ten digits."""
         return 10
+
+    def describe(self) -> str:
+        """Say in a few words what is read."""
+        return (
+            f"ListOps, {self.n_train:,} training examples of {self.min_length} to "
+            f"{self.max_length} tokens, depth up to {self.max_depth}, operators "
+            f"{' '.join(self.operators)}"
+        )
 
 
 def _kind_of_data(values: Any) -> str:

@@ -1,4 +1,4 @@
-"""Plugins: a user's files or modules that register variants of their own."""
+"""Plugins: a user's files or modules that register variants or objectives of their own."""
 
 import hashlib
 import importlib
@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from switchhead_lab.config.architecture import ModelConfig
+from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.errors import ConfigError
 from switchhead_lab.frozen_model import rebuild_schemas
+from switchhead_lab.objectives.registry import objectives, unregister_objectives
 from switchhead_lab.variants.registry import all_variants, unregister
 
 
@@ -46,7 +47,7 @@ _MARK = "__switchhead_lab_plugin__"
 
 
 def load_plugins(names: Sequence[str], root: Path, settings_path: Path) -> None:
-    """Import the plugins of a workspace, which registers their variants.
+    """Import the plugins of a workspace, which registers their variants and objectives.
 
     Args:
         names: Paths of Python files, relative ones starting at `root`, or names of modules.
@@ -66,9 +67,10 @@ def load_plugins(names: Sequence[str], root: Path, settings_path: Path) -> None:
         rebuild_schemas()
 
 
-def plugins_of(model: ModelConfig) -> list[Plugin]:
-    """Return the plugins that the variants of a model come from."""
-    modules = {type(model.attention).__module__, type(model.feedforward).__module__}
+def plugins_of(config: RunConfig) -> list[Plugin]:
+    """Return the plugins that the variants and the objective of a run come from."""
+    parts = (config.model.attention, config.model.feedforward, config.objective)
+    modules = {type(part).__module__ for part in parts}
     return [plugin for plugin in _loaded.values() if plugin.module in modules]
 
 
@@ -84,9 +86,12 @@ def _load(name: str, root: Path) -> bool:
         _require_free_name(path)
     try:
         module = importlib.import_module(name) if path is None else _import_file(path)
-        if not any(variant.__module__ == module_name for variant in all_variants()):
+        registered = [*all_variants(), *objectives().values()]
+        if not any(schema.__module__ == module_name for schema in registered):
             raise ConfigError(
-                "registers no variant; decorate one with switchhead_lab.variants.registry.register"
+                "registers no variant and no objective; decorate one with "
+                "switchhead_lab.variants.registry.register or "
+                "switchhead_lab.objectives.registry.register_objective"
             )
     except ConfigError:
         _forget(module_name)
@@ -122,6 +127,7 @@ def _forget(module_name: str) -> None:
     """Undo the import of a plugin that failed or whose file has changed."""
     _loaded.pop(module_name, None)
     unregister(module_name)
+    unregister_objectives(module_name)
     if hasattr(sys.modules.get(module_name), _MARK):  # an installed module stays
         del sys.modules[module_name]
 

@@ -9,13 +9,9 @@ from pydantic import Field, model_validator
 
 from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.config.data import DataConfig
-from switchhead_lab.config.objective import (
-    LanguageModelling,
-    ObjectiveConfig,
-    count_outputs,
-    require_objective_possible,
-)
+from switchhead_lab.config.objective import DEFAULT_OBJECTIVE, ObjectiveConfig, task_of
 from switchhead_lab.frozen_model import FrozenModel
+from switchhead_lab.objectives.base import Task
 
 SEARCHABLE_TRAINING = (
     "learning_rate",
@@ -120,7 +116,7 @@ class RunConfig(FrozenModel):
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Seed of initialisation, dropout and the order of the batches."""
     objective: ObjectiveConfig = Field(
-        default=LanguageModelling(), exclude_if=lambda objective: objective == LanguageModelling()
+        default=DEFAULT_OBJECTIVE, exclude_if=lambda objective: objective == DEFAULT_OBJECTIVE
     )
     """What is learned. Absent where it is language modelling, so identities do not need it."""
     data: DataConfig
@@ -148,24 +144,23 @@ class RunConfig(FrozenModel):
 
     @model_validator(mode="after")
     def _objective_is_possible(self) -> Self:
-        require_objective_possible(
-            self.objective,
-            self.data,
-            direction=self.model.direction,
-            seq_len=self.model.seq_len,
-            context_multiple=self.model.context_multiple,
-        )
+        self.objective.require_possible(self.task)
         return self
+
+    @property
+    def task(self) -> Task:
+        """What the objective depends on besides its own fields."""
+        return task_of(self.data, self.model)
 
     @property
     def vocab_size(self) -> int:
         """Number of tokens that the model reads."""
-        return self.data.vocab_size
+        return self.data.vocab_size + self.objective.n_extra_tokens
 
     @property
     def n_outputs(self) -> int:
         """Width of the output layer: tokens to predict, or classes."""
-        return count_outputs(self.objective, self.data)
+        return self.objective.n_outputs(self.task)
 
     @property
     def tokens_per_step(self) -> int:

@@ -8,6 +8,7 @@ import itertools
 import math
 import random
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
@@ -18,6 +19,8 @@ from switchhead_lab.config.files import near_miss
 from switchhead_lab.config.names import ModelName
 from switchhead_lab.config.schema import SEARCHABLE_TRAINING, TrainingConfig
 from switchhead_lab.frozen_model import FrozenModel
+from switchhead_lab.objectives.base import Objective
+from switchhead_lab.objectives.metrics import LOSS, Metric
 from switchhead_lab.variants.base import Block, Variant
 from switchhead_lab.variants.registry import variants_of
 
@@ -27,14 +30,9 @@ Point = dict[str, Value]
 PointKey = tuple[tuple[str, Value], ...]
 Sampler = Literal["tpe", "random", "grid", "nsga2"]
 Direction = Literal["minimize", "maximize"]
-METRIC_DIRECTIONS: dict[str, Direction] = {
-    "validation/loss": "minimize",
-    "validation/perplexity": "minimize",
-    "validation/accuracy": "maximize",
-}
-"""Metrics of validation that a study can optimise, and which way."""
 COST_OBJECTIVES = ("macs", "parameters", "memory_floats")
 """Costs that a study can minimise beside a metric, as its sweep counts them."""
+_LOSS_NAME = "validation/loss"
 _TRAINING, _FEEDFORWARD = "training.", "feedforward."
 
 
@@ -127,23 +125,6 @@ class Study(FrozenModel):
         return values
 
     @model_validator(mode="after")
-    def _objectives_are_known(self) -> Self:
-        known = [*METRIC_DIRECTIONS, *COST_OBJECTIVES]
-        for name in self.objectives:
-            if name not in known:
-                raise ValueError(
-                    f'objectives has "{name}"{near_miss(name, known)}: use {", ".join(known)}'
-                )
-        if len(set(self.objectives)) < len(self.objectives):
-            raise ValueError(f"objectives names {self.objectives[0]} twice; give each once")
-        if self.objectives and self.objectives[0] in COST_OBJECTIVES:
-            raise ValueError(
-                f'objectives begins with the cost "{self.objectives[0]}": the first one chooses '
-                "the best candidate; begin with a metric of validation"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _grid_is_finite(self) -> Self:
         endless = [path for path, dimension in self.space.items() if values_of(dimension) is None]
         if self.sampler == "grid" and endless:
@@ -169,6 +150,71 @@ class Study(FrozenModel):
                         f"add it to space.{path}"
                     )
         return self
+
+
+@dataclass(frozen=True)
+class StudyObjective:
+    """One quantity that a study optimises.
+
+    Attributes:
+        name: Name in the study's declaration.
+        metric: Metric of validation; None for a cost, which is known before training.
+    """
+
+    name: str
+    metric: Metric | None
+
+    @property
+    def direction(self) -> Direction:
+        """What is better."""
+        is_low = self.metric is None or self.metric.lower_is_better
+        return "minimize" if is_low else "maximize"
+
+    @property
+    def sign(self) -> float:
+        """Factor that makes smaller values better."""
+        return 1.0 if self.direction == "minimize" else -1.0
+
+    @property
+    def superlative(self) -> str:
+        """Name of its best value, e.g. "lowest validation perplexity"."""
+        return f"{'lowest' if self.sign > 0 else 'highest'} {self.label}"
+
+    @property
+    def label(self) -> str:
+        """Name in print."""
+        return self.name if self.metric is None else f"validation {self.metric.label}"
+
+
+def objectives_of(study: Study, objective: Objective) -> list[StudyObjective]:
+    """Return what a study optimises, the one that chooses first.
+
+    Args:
+        study: The study.
+        objective: What its sweep learns, whose headline metric is the default.
+
+    Raises:
+        ValueError: If there is no such metric or cost, or a cost comes first.
+    """
+    if not study.objectives:
+        return [StudyObjective(f"validation/{objective.headline.name}", objective.headline)]
+    metrics = {f"validation/{metric.name}": metric for metric in objective.metrics}
+    metrics = {_LOSS_NAME: LOSS, **metrics}
+    known = [*metrics, *COST_OBJECTIVES]
+    for name in study.objectives:
+        if name not in known:
+            raise ValueError(
+                f'study "{study.name}": objectives has "{name}"{near_miss(name, known)}: use '
+                f"{', '.join(known)}"
+            )
+    if len(set(study.objectives)) < len(study.objectives):
+        raise ValueError(f'study "{study.name}": objectives names {study.objectives[0]} twice')
+    if study.objectives[0] in COST_OBJECTIVES:
+        raise ValueError(
+            f'study "{study.name}": objectives begins with the cost "{study.objectives[0]}", but '
+            "the first one chooses the best candidate; begin with a metric of validation"
+        )
+    return [StudyObjective(name, metrics.get(name)) for name in study.objectives]
 
 
 def values_of(dimension: Dimension) -> list[Value] | None:

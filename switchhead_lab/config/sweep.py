@@ -14,15 +14,18 @@ from switchhead_lab.config.data import DataConfig
 from switchhead_lab.config.declared import DeclaredModel, Seeds, declared_models
 from switchhead_lab.config.files import near_miss
 from switchhead_lab.config.names import ModelName
-from switchhead_lab.config.objective import (
-    LanguageModelling,
-    ObjectiveConfig,
-    count_outputs,
-    require_objective_possible,
-)
+from switchhead_lab.config.objective import DEFAULT_OBJECTIVE, ObjectiveConfig, task_of
 from switchhead_lab.config.schema import SEARCHABLE_TRAINING, TrainingConfig
-from switchhead_lab.config.search import Dimension, Range, Space, Study, require_searchable
+from switchhead_lab.config.search import (
+    Dimension,
+    Range,
+    Space,
+    Study,
+    objectives_of,
+    require_searchable,
+)
 from switchhead_lab.frozen_model import FrozenModel
+from switchhead_lab.objectives.base import Task
 from switchhead_lab.variants.base import Variant
 from switchhead_lab.variants.registry import OneOf, kind_of, variants_of
 
@@ -95,7 +98,7 @@ class Sweep(FrozenModel):
     convention: Convention = "published"
     """Accounting convention of MACs and memory."""
     objective: ObjectiveConfig = Field(
-        default=LanguageModelling(), exclude_if=lambda objective: objective == LanguageModelling()
+        default=DEFAULT_OBJECTIVE, exclude_if=lambda objective: objective == DEFAULT_OBJECTIVE
     )
     """What is learned; absent where it is language modelling."""
     data: DataConfig
@@ -120,24 +123,23 @@ class Sweep(FrozenModel):
     """Rows of the paper to print beside ours; leave out where the paper has none."""
 
     @property
+    def task(self) -> Task:
+        """What the objective depends on besides its own fields."""
+        return task_of(self.data, self.model)
+
+    @property
     def vocab_size(self) -> int:
         """Number of tokens that every model reads."""
-        return self.data.vocab_size
+        return self.data.vocab_size + self.objective.n_extra_tokens
 
     @property
     def n_outputs(self) -> int:
         """Width of every model's output layer."""
-        return count_outputs(self.objective, self.data)
+        return self.objective.n_outputs(self.task)
 
     @model_validator(mode="after")
     def _objective_is_possible(self) -> Self:
-        require_objective_possible(
-            self.objective,
-            self.data,
-            direction=self.model.direction,
-            seq_len=self.model.seq_len,
-            context_multiple=self.model.context_multiple,
-        )
+        self.objective.require_possible(self.task)
         return self
 
     @property
@@ -210,6 +212,7 @@ class Sweep(FrozenModel):
         tuned = self.tuned_space
         for study in self.studies:
             _require_kind(study)
+            objectives_of(study, self.objective)
         for study in self.all_studies:
             require_searchable(study.name, study.space, self.template_of(study))
         for study in self.studies:

@@ -1,20 +1,16 @@
 """The caption of a report: what was compared, on what, and what to keep in mind."""
 
-from typing import assert_never
+from collections.abc import Iterator
 
-from switchhead_lab.config.data import DataConfig, ListOpsData, TextData
-from switchhead_lab.config.search import describe_point
+from switchhead_lab.config.search import describe_point, objectives_of
 from switchhead_lab.config.sweep import Convention, PaperRow
 from switchhead_lab.reporting.checks import (
     incomplete_lines,
-    majority_fractions,
-    unigram_perplexities,
+    trivial_values,
     warning_lines,
 )
 from switchhead_lab.reporting.frame import SweepFrame
-from switchhead_lab.reporting.quality import ACCURACY
 from switchhead_lab.reporting.statistics import MISSING
-from switchhead_lab.tracking.study_objectives import objectives_of
 
 
 def title(frame: SweepFrame) -> str:
@@ -60,9 +56,9 @@ def _facts(frame: SweepFrame) -> list[str]:
     n_tokens = training.n_steps * training.batch_size * sweep.model.seq_len
     return [
         f"Sweep {sweep.name}, size {sweep.size}, {sweep.matching.replace('_', '-')}.",
-        f"{_data(sweep.data)}; {training.n_steps:,} steps, {n_tokens:,} tokens read.",
+        f"{sweep.data.describe()}; {training.n_steps:,} steps, {n_tokens:,} tokens read.",
         f"Device: {_devices(frame)}.",
-        _trivial(frame),
+        *_trivial(frame),
     ]
 
 
@@ -78,11 +74,12 @@ def _reading(frame: SweepFrame) -> list[str]:
     ]
     studies = frame.record.sweep.all_studies
     if studies:
-        metrics = dict.fromkeys(objectives_of(study)[0].name for study in studies)
+        objective = frame.record.sweep.objective
+        metrics = dict.fromkeys(objectives_of(study, objective)[0].label for study in studies)
         lines.insert(
             2,
-            f"The best of a search is chosen on {' or '.join(metrics).replace('/', ' ')}, with one "
-            f"seed; test {frame.quality.heading} is shown and chooses nothing.",
+            f"The best of a search is chosen on {' or '.join(metrics)}, with one "
+            f"seed; test {frame.quality.metric.label} is shown and chooses nothing.",
         )
     return lines + _tuned(frame)
 
@@ -105,41 +102,18 @@ def _tuned(frame: SweepFrame) -> list[str]:
     ]
 
 
-def _data(data: DataConfig) -> str:
-    match data:
-        case TextData(tokenizer=tokenizer):
-            return (
-                f"Corpus {data.corpus}, {tokenizer.kind} tokenizer with "
-                f"{tokenizer.vocab_size:,} tokens"
-            )
-        case ListOpsData():
-            return (
-                f"ListOps, {data.n_train:,} training examples of {data.min_length} to "
-                f"{data.max_length} tokens, depth up to {data.max_depth}, operators "
-                f"{' '.join(data.operators)}"
-            )
-        case _:
-            assert_never(data)
-
-
-def _trivial(frame: SweepFrame) -> str:
-    """Say how well a model does that has learned nothing of the context."""
-    if frame.quality is ACCURACY:
-        shares = ", ".join(f"{100 * share:.1f} %" for share in majority_fractions(frame))
-        return (
-            "Accuracy of always guessing the most frequent class, on the validation split: "
-            f"{shares or 'not recorded'}."
+def _trivial(frame: SweepFrame) -> Iterator[str]:
+    """Say how well a model does that has learned nothing of the inputs."""
+    objective = frame.record.sweep.objective
+    metric, trivial = objective.headline, objective.trivial
+    if trivial is not None:
+        texts = [metric.text(value) for value in trivial_values(frame)]
+        yield (
+            f"{metric.label.capitalize()} of {trivial.name}, on the validation split: "
+            f"{', '.join(texts) or 'not recorded'}; an untrained model is no better than that."
         )
-    return (
-        f"Unigram perplexity of the validation split: {_unigram(frame)}; an untrained model is no "
-        "better than that."
-    )
 
 
 def _devices(frame: SweepFrame) -> str:
     devices = sorted(set().union(*(row.devices() for row in frame.models)))
     return ", ".join(f"{device} ({precision})" for device, precision in devices) or "none yet"
-
-
-def _unigram(frame: SweepFrame) -> str:
-    return ", ".join(f"{value:,.1f}" for value in unigram_perplexities(frame)) or "not recorded"

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from switchhead_lab.config.search import Study, key_of
+from switchhead_lab.config.search import Study, StudyObjective, key_of, objectives_of
 from switchhead_lab.reporting.frame import CandidateRow, ModelRow, SweepFrame
 from switchhead_lab.tracking.record import DIFF_FILE, RunRecord
-from switchhead_lab.tracking.study_objectives import objectives_of
+from switchhead_lab.tracking.study_objectives import read_objective
 from switchhead_lab.tracking.sweep_record import SweepRecord
 
 _RESOLVED = ("finished", "pruned", "failed")
@@ -58,29 +58,13 @@ def _drift_warnings(frame: SweepFrame) -> Iterable[str]:
             )
 
 
-def unigram_perplexities(frame: SweepFrame) -> list[float]:
-    """Return the distinct validation perplexities of the corpus's unigram model, as recorded."""
-    found = set()
-    for record in frame.records:
-        unigram = _manifest(record).get("unigram_perplexity")
-        if isinstance(unigram, dict) and isinstance(unigram.get("validation"), (int, float)):
-            found.add(float(unigram["validation"]))
-    return sorted(found)
-
-
-def majority_fractions(frame: SweepFrame) -> list[float]:
-    """Return the distinct shares of the most frequent class of the validation split, as recorded.
-
-    Empty for text, which has no classes.
-    """
-    found = set()
-    for record in frame.records:
-        splits = _manifest(record).get("splits")
-        validation = splits.get("validation") if isinstance(splits, dict) else None
-        share = validation.get("majority_fraction") if isinstance(validation, dict) else None
-        if isinstance(share, (int, float)):
-            found.add(float(share))
-    return sorted(found)
+def trivial_values(frame: SweepFrame) -> list[float]:
+    """Return the distinct headline metrics of the objective's trivial model, as recorded."""
+    trivial = frame.record.sweep.objective.trivial
+    if trivial is None:
+        return []
+    values = {trivial.value(_manifest(record)) for record in frame.records}
+    return sorted(value for value in values if value is not None)
 
 
 def commit_of(record: RunRecord) -> str | None:
@@ -138,7 +122,7 @@ def _data_warnings(frame: SweepFrame) -> Iterable[str]:
     if len(digests) > 1:
         yield (
             f"WARNING: the runs saw {len(digests)} different versions of the data; "
-            "their perplexities are not comparable."
+            "their results are not comparable."
         )
 
 
@@ -172,21 +156,19 @@ def _device_warnings(frame: SweepFrame) -> Iterable[str]:
 
 
 def _model_warnings(frame: SweepFrame) -> Iterable[str]:
-    unigram = min(unigram_perplexities(frame), default=float("inf"))
-    majority = max(majority_fractions(frame), default=0.0)
+    objective = frame.record.sweep.objective
+    metric, trivial = objective.headline, objective.trivial
+    trivial_scores = [metric.scale * value for value in trivial_values(frame)]
     for row in frame.models:
         if row.strangers:
             yield (
                 f"WARNING: {row.name}: left out for having another architecture: "
                 f"{', '.join(row.strangers)}."
             )
-        mean = row.statistics("validation_perplexity").mean
-        if mean is not None and mean >= unigram:
-            yield f"WARNING: {row.name} is no better than the unigram model; it is not trained."
-        if majority and row.finished:
-            accuracy = row.statistics("validation_accuracy_percent").mean
-            if accuracy is not None and accuracy <= 100 * majority:
-                yield f"WARNING: {row.name} is no better than the most frequent class."
+        mean = row.statistics(frame.quality.validation).mean
+        is_above_trivial = mean is None or all(metric.is_better(mean, s) for s in trivial_scores)
+        if trivial and not is_above_trivial:
+            yield f"WARNING: {row.name} is no better than {trivial.name}; it is not trained."
         counts = {run.result.n_parameters for run in row.finished if run.result}
         if row.costs and counts - {row.costs.n_parameters}:
             yield (
@@ -202,23 +184,20 @@ def _search_warnings(frame: SweepFrame) -> Iterable[str]:
         if failed:
             yield f"Note: candidates of {study.name} that failed: trial {', '.join(failed)}."
         best = next((row for row in frame.models if row.name == study.name and row.runs), None)
-        chosen = _best_candidate(study, rows)
+        objective = objectives_of(study, frame.record.sweep.objective)[0]
+        chosen = _best_candidate(objective, rows)
         if best is None or chosen is None or key_of(chosen.point) == key_of(best.point):
             continue
-        objective = objectives_of(study)[0]
-        what = "lowest" if objective.direction == "minimize" else "highest"
         yield (
-            f"WARNING: {best.name} is not the candidate with the {what} "
-            f"{objective.name.replace('/', ' ')}, which is trial {chosen.key}."
+            f"WARNING: {best.name} is not the candidate with the {objective.superlative}, which "
+            f"is trial {chosen.key}."
         )
 
 
-def _best_candidate(study: Study, rows: Sequence[CandidateRow]) -> CandidateRow | None:
-    """Return the finished candidate that is best by the study's first objective."""
-    objective = objectives_of(study)[0]
-    sign = 1.0 if objective.direction == "minimize" else -1.0
+def _best_candidate(objective: StudyObjective, rows: Sequence[CandidateRow]) -> CandidateRow | None:
+    """Return the finished candidate that is best by an objective."""
     values = {
-        number: sign * objective.read(row.run.result, row.costs)
+        number: objective.sign * read_objective(objective, row.run.result, row.costs)
         for number, row in enumerate(rows)
         if row.run is not None and row.run.result is not None and row.costs is not None
     }

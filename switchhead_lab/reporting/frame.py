@@ -5,14 +5,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from switchhead_lab.config.architecture import ModelConfig
-from switchhead_lab.config.search import Point, Study
+from switchhead_lab.config.search import Point, Study, objectives_of
 from switchhead_lab.errors import LabError
+from switchhead_lab.objectives.base import Objective
 from switchhead_lab.reporting.pareto import pareto_numbers
-from switchhead_lab.reporting.quality import Quality, Quantity, quality_of, read_quantity
+from switchhead_lab.reporting.quality import Quality, Quantity
 from switchhead_lab.reporting.statistics import MISSING, Statistics
 from switchhead_lab.tracking.liveness import observed_state
 from switchhead_lab.tracking.record import RunRecord, RunResult, read_mlflow_link, read_run
-from switchhead_lab.tracking.study_objectives import objectives_of
+from switchhead_lab.tracking.study_objectives import read_objective
 from switchhead_lab.tracking.sweep_record import (
     Costs,
     InfeasibleCandidate,
@@ -110,7 +111,7 @@ class ModelRow:
     def statistics(self, quantity: Quantity) -> Statistics:
         """Return one measured quantity over the finished seeds."""
         results = [run.result for run in self.finished]
-        values = [read_quantity(result, quantity) for result in results if result is not None]
+        values = [quantity.read(result) for result in results if result is not None]
         return Statistics(tuple(values), len(self.seeds))
 
     def devices(self) -> set[tuple[str, str]]:
@@ -129,7 +130,7 @@ class CandidateRow:
         trial_number: Number of the Optuna trial, None where the record has none.
         shape: Its shape.
         costs: Size and costs; None where the shape is not known.
-        validation_perplexity: None unless it finished.
+        quality: Headline metric of the validation split; None unless it finished.
         state: State of its run, or "infeasible".
         reason: Why there is no result.
         run: Its run; None for an infeasible candidate.
@@ -142,7 +143,7 @@ class CandidateRow:
     trial_number: int | None
     shape: Shape
     costs: Costs | None
-    validation_perplexity: float | None
+    quality: float | None
     state: str
     reason: str
     run: MemberRun | None
@@ -173,7 +174,7 @@ class SweepFrame:
     @property
     def quality(self) -> Quality:
         """How well a model does is told."""
-        return quality_of(self.record.sweep.objective)
+        return Quality(self.record.sweep.objective.headline)
 
     @property
     def baseline(self) -> ModelRow:
@@ -261,18 +262,19 @@ def _candidate_rows(record: SweepRecord, runs_dir: Path) -> Iterator[CandidateRo
             infeasible = record.studies[study.name].infeasible
             rows += [_infeasible_row(study.name, candidate) for candidate in infeasible]
         rows.sort(key=lambda row: (row.trial_number is None, row.trial_number or 0, row.key))
-        yield from _with_pareto_set(study, rows)
+        yield from _with_pareto_set(study, record.sweep.objective, rows)
 
 
-def _with_pareto_set(study: Study, rows: Sequence[CandidateRow]) -> list[CandidateRow]:
+def _with_pareto_set(
+    study: Study, objective: Objective, rows: Sequence[CandidateRow]
+) -> list[CandidateRow]:
     """Mark the candidates of a study with two objectives that none of the others dominates."""
-    objectives = objectives_of(study)
+    objectives = objectives_of(study, objective)
     if len(objectives) < 2:
         return list(rows)
     losses = {
         number: tuple(
-            one.read(row.run.result, row.costs) * (1.0 if one.direction == "minimize" else -1.0)
-            for one in objectives
+            one.sign * read_objective(one, row.run.result, row.costs) for one in objectives
         )
         for number, row in enumerate(rows)
         if row.run is not None and row.run.result is not None and row.costs is not None
@@ -290,7 +292,7 @@ def _candidate_row(run: MemberRun, record: SweepRecord) -> CandidateRow:
         trial_number=run.member.trial_number,
         shape=_shape(architecture),
         costs=record.costs_of(architecture) if architecture else None,
-        validation_perplexity=result.validation_perplexity if result else None,
+        quality=result.value("validation", record.sweep.objective.headline) if result else None,
         state=run.state,
         reason=run.reason,
         run=run,
@@ -306,7 +308,7 @@ def _infeasible_row(study: str, candidate: InfeasibleCandidate) -> CandidateRow:
         trial_number=candidate.trial_number,
         shape=Shape(**sizes),  # type: ignore[arg-type]
         costs=None,
-        validation_perplexity=None,
+        quality=None,
         state="infeasible",
         reason=candidate.reason,
         run=None,

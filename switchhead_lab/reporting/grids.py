@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from switchhead_lab.reporting.frame import CandidateRow, ModelRow, SweepFrame
-from switchhead_lab.reporting.quality import Quality, Quantity
+from switchhead_lab.reporting.quality import (
+    MS_PER_STEP,
+    TOKENS_PER_SECOND,
+    Quality,
+    Quantity,
+)
 from switchhead_lab.reporting.statistics import MISSING
 
 Count = Literal["n_parameters", "macs", "memory_floats"]
@@ -120,9 +125,9 @@ def model_grid(frame: SweepFrame) -> Grid:
         Column("relative_parameter_difference", f"parameters vs {dense}"),
         Column("n_seeds", "n"),
         Column("n_seeds_declared", ""),
-        Column(quality.validation, f"validation {quality.heading}", is_mean=True),
+        Column(quality.validation.key, f"validation {quality.metric.heading}", is_mean=True),
         Column(quality.relative_key, quality.relative_heading(dense)),
-        Column(quality.test, f"test {quality.heading}", is_mean=True),
+        Column(quality.test.key, f"test {quality.metric.heading}", is_mean=True),
         Column("macs", "MACs"),
         Column("relative_macs", f"MACs / {dense}"),
         Column("memory_floats", "memory (floats)"),
@@ -137,7 +142,7 @@ def model_grid(frame: SweepFrame) -> Grid:
 
 def candidate_grid(frame: SweepFrame) -> Grid:
     """Build the table of the candidates of all studies, infeasible ones included."""
-    studies = frame.record.sweep.all_studies
+    studies, quality = frame.record.sweep.all_studies, frame.quality
     in_shape = {column.key for column in _SHAPE_COLUMNS}
     searched = dict.fromkeys(path for study in studies for path in study.space)
     paths = [path for path in searched if path not in in_shape]
@@ -148,7 +153,7 @@ def candidate_grid(frame: SweepFrame) -> Grid:
         *(Column(path, path) for path in paths),
         *_SHAPE_COLUMNS,
         Column("n_parameters", "parameters"),
-        Column("validation_perplexity", "validation perplexity"),
+        Column(quality.validation.key, f"validation {quality.metric.heading}"),
         Column("macs", "MACs"),
         Column("memory_floats", "memory (floats)"),
         *((Column("pareto", "Pareto set", is_text=True),) if has_pareto else ()),
@@ -158,7 +163,7 @@ def candidate_grid(frame: SweepFrame) -> Grid:
     )
     rows = []
     for row in frame.candidates:
-        cells = _candidate_cells(row, paths)
+        cells = _candidate_cells(row, paths, quality)
         rows.append(tuple(cells[column.key] for column in columns))
     return Grid("candidates", columns, tuple(rows))
 
@@ -183,24 +188,25 @@ def _model_cells(row: ModelRow, baseline: ModelRow, quality: Quality) -> tuple[C
         _difference_cell(row, baseline),
         Cell(f"{n_seeds}{of}", n_seeds, runs=_names(row)),
         Cell(str(n_declared), n_declared),
-        mean_cell(row, quality.validation, quality.decimals),
+        mean_cell(row, quality.validation),
         quality_cell(row, baseline, quality),
-        mean_cell(row, quality.test, quality.decimals),
+        mean_cell(row, quality.test),
         count_cell(row, "macs"),
         ratio_cell(row, baseline, "macs"),
         count_cell(row, "memory_floats"),
         ratio_cell(row, baseline, "memory_floats"),
-        mean_cell(row, "ms_per_step", 1),
-        measured_ratio_cell(row, baseline, "ms_per_step"),
-        mean_cell(row, "tokens_per_second", 0),
+        mean_cell(row, MS_PER_STEP),
+        measured_ratio_cell(row, baseline, MS_PER_STEP),
+        mean_cell(row, TOKENS_PER_SECOND),
     )
 
 
-def _candidate_cells(row: CandidateRow, paths: Sequence[str]) -> dict[str, Cell]:
+def _candidate_cells(row: CandidateRow, paths: Sequence[str], quality: Quality) -> dict[str, Cell]:
     """Return the cells of a candidate by the key of their column."""
     runs = (row.run.member.run_name,) if row.run else ()
-    perplexity, run_name = row.validation_perplexity, runs[0] if runs else None
-    text = MISSING if perplexity is None else f"{perplexity:,.2f}"
+    run_name = runs[0] if runs else None
+    value = None if row.quality is None else quality.metric.scale * row.quality
+    text = quality.text(row.quality, MISSING)
     shape = dict(zip((c.key for c in _SHAPE_COLUMNS), _shape_cells(row), strict=True))
     return {
         "study": Cell(row.study, row.study, runs=runs),
@@ -208,9 +214,7 @@ def _candidate_cells(row: CandidateRow, paths: Sequence[str]) -> dict[str, Cell]
         **{path: _searched_cell(row, path, runs) for path in paths},
         **shape,
         "n_parameters": count_cell(row, "n_parameters"),
-        "validation_perplexity": Cell(
-            text, perplexity, runs=runs if perplexity is not None else ()
-        ),
+        quality.validation.key: Cell(text, value, runs=runs if value is not None else ()),
         "macs": count_cell(row, "macs"),
         "memory_floats": count_cell(row, "memory_floats"),
         "pareto": Cell("*" if row.is_pareto else "", row.is_pareto, runs=runs),
@@ -272,12 +276,12 @@ def _names(*rows: ModelRow | CandidateRow) -> tuple[str, ...]:
     return tuple(dict.fromkeys(runs))
 
 
-def mean_cell(row: ModelRow, quantity: Quantity, decimals: int) -> Cell:
+def mean_cell(row: ModelRow, quantity: Quantity) -> Cell:
     """Make the cell of a measured quantity over the seeds of a model."""
-    statistics = row.statistics(quantity)
+    statistics, decimals = row.statistics(quantity), quantity.decimals
     mean = statistics.mean
     short = statistics.short_text(decimals)
-    if quantity == "ms_per_step" and mean is not None:
+    if quantity.is_time and mean is not None:
         short = f"{mean:,.{decimals}f}"
     return Cell(
         text=statistics.text(decimals),
@@ -291,7 +295,7 @@ def mean_cell(row: ModelRow, quantity: Quantity, decimals: int) -> Cell:
 
 def quality_cell(row: ModelRow, baseline: ModelRow, quality: Quality) -> Cell:
     """Make the cell that compares how well a model does with the baseline."""
-    if quality.is_ratio:
+    if quality.metric.is_compared_by_ratio:
         return measured_ratio_cell(row, baseline, quality.validation)
     ours, theirs = row.statistics(quality.validation), baseline.statistics(quality.validation)
     if ours.mean is None or theirs.mean is None:
@@ -299,7 +303,7 @@ def quality_cell(row: ModelRow, baseline: ModelRow, quality: Quality) -> Cell:
     difference = ours.mean - theirs.mean
     if math.isnan(difference):
         return Cell(MISSING)
-    text = f"{difference:+.{quality.decimals}f}"
+    text = f"{difference:+.{quality.validation.decimals}f}"
     return Cell(
         f"{text}{_gap(row, baseline, quality.validation)}",
         difference,
@@ -317,14 +321,13 @@ def measured_ratio_cell(row: ModelRow, baseline: ModelRow, quantity: Quantity) -
     ours, theirs = row.statistics(quantity), baseline.statistics(quantity)
     if ours.mean is None or theirs.mean is None:
         return Cell(MISSING)
-    is_time = quantity == "ms_per_step"
-    if is_time and len(row.devices() | baseline.devices()) > 1:
+    if quantity.is_time and len(row.devices() | baseline.devices()) > 1:
         return Cell(MISSING)
     ratio = ours.mean / theirs.mean
     if math.isnan(ratio):  # both are infinite
         return Cell(MISSING)
-    text = f"{100 * ratio:.1f}%" if is_time else f"{ratio:.3f}{TIMES}"
-    short = f"{100 * ratio:.0f}%" if is_time else text
+    text = f"{100 * ratio:.1f}%" if quantity.is_time else f"{ratio:.3f}{TIMES}"
+    short = f"{100 * ratio:.0f}%" if quantity.is_time else text
     gap = _gap(row, baseline, quantity)
     return Cell(f"{text}{gap}", ratio, runs=_names(row, baseline), short=short)
 

@@ -15,9 +15,10 @@ from switchhead_lab.reporting.grids import (
     Grid,
     count_cell,
     mean_cell,
-    measured_ratio_cell,
+    quality_cell,
     ratio_cell,
 )
+from switchhead_lab.reporting.quality import Quality
 from switchhead_lab.reporting.statistics import MISSING
 
 _DENSE_NAMES = ("transformer", "transformer-rope")
@@ -151,13 +152,14 @@ def _as_figures(row: dict[str, Any]) -> PaperFigures:
 
 def paper_grid(frame: SweepFrame, paper: PaperComparison) -> Grid:
     """Build the table of the paper's figures, each beside ours."""
+    quality = frame.quality
     columns = (
         Column("model", "model", is_text=True),
         Column("paper_model", "paper's model", is_text=True),
         Column("paper_loss", f"{paper.metric}: paper"),
-        Column("validation_perplexity", "perplexity: ours", is_mean=True),
+        Column(quality.validation.key, f"{quality.metric.heading}: ours", is_mean=True),
         Column("paper_relative_loss", f"{paper.metric} / dense: paper"),
-        Column("relative_validation_perplexity", "perplexity / dense: ours"),
+        Column(quality.relative_key, _relative_heading(quality)),
         Column("paper_macs", "MACs: paper"),
         Column("macs", "MACs: ours"),
         Column("paper_relative_macs", "MACs / dense: paper"),
@@ -167,11 +169,13 @@ def paper_grid(frame: SweepFrame, paper: PaperComparison) -> Grid:
         Column("paper_relative_memory_floats", "memory / dense: paper"),
         Column("relative_memory_floats", "memory / dense: ours"),
     )
-    rows = tuple(_cells(row, frame.baseline, paper) for row in frame.models)
+    rows = tuple(_cells(row, frame.baseline, paper, quality) for row in frame.models)
     return Grid("paper", columns, rows)
 
 
-def _cells(row: ModelRow, baseline: ModelRow, paper: PaperComparison) -> tuple[Cell, ...]:
+def _cells(
+    row: ModelRow, baseline: ModelRow, paper: PaperComparison, quality: Quality
+) -> tuple[Cell, ...]:
     figures, dense = paper.counterpart(row), paper.dense
     loss, macs, memory = _values(figures)
     dense_loss, dense_macs, dense_memory = _values(dense)
@@ -179,9 +183,9 @@ def _cells(row: ModelRow, baseline: ModelRow, paper: PaperComparison) -> tuple[C
         Cell(row.name, row.name),
         Cell(figures.label, figures.label) if figures else Cell(MISSING),
         Cell(MISSING) if loss is None else Cell(f"{loss:.2f}", loss),
-        mean_cell(row, "validation_perplexity", 2),
+        mean_cell(row, quality.validation),
         _ratio(loss, dense_loss, 1, f".3f{TIMES}"),
-        measured_ratio_cell(row, baseline, "validation_perplexity"),
+        quality_cell(row, baseline, quality),
         Cell(figures.macs, macs) if figures and figures.macs else Cell(MISSING),
         count_cell(row, "macs"),
         _ratio(macs, dense_macs, 100, ".1f%"),
@@ -191,6 +195,11 @@ def _cells(row: ModelRow, baseline: ModelRow, paper: PaperComparison) -> tuple[C
         _ratio(memory, dense_memory, 100, ".1f%"),
         ratio_cell(row, baseline, "memory_floats"),
     )
+
+
+def _relative_heading(quality: Quality) -> str:
+    heading = quality.metric.heading
+    return f"{heading} {'/' if quality.metric.is_compared_by_ratio else 'vs'} dense: ours"
 
 
 def _values(figures: PaperFigures | None) -> tuple[float | None, float | None, float | None]:

@@ -105,9 +105,7 @@ class Figures:
     svg: bytes
 
 
-def draw_tradeoff(
-    points: Sequence[Point], title: str, cost_label: str, loss_label: str = "validation perplexity"
-) -> Figures:
+def draw_tradeoff(points: Sequence[Point], title: str, cost_label: str, loss_label: str) -> Figures:
     """Draw how well models do against a cost, with the Pareto front.
 
     Args:

@@ -1,111 +1,115 @@
-"""How well a model does, in the terms of its objective: perplexity of text, accuracy of classes."""
+"""Measured quantities of finished runs, among them how well a model does by its objective."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, assert_never
 
-from switchhead_lab.config.objective import (
-    LanguageModelling,
-    ObjectiveConfig,
-    SequenceClassification,
-)
-from switchhead_lab.tracking.record import RunResult
+from switchhead_lab.objectives.metrics import Metric
+from switchhead_lab.tracking.record import RunResult, ScoredSplit
 
-Quantity = Literal[
-    "validation_perplexity",
-    "test_perplexity",
-    "validation_accuracy_percent",
-    "test_accuracy_percent",
-    "validation_error_percent",
-    "ms_per_step",
-    "tokens_per_second",
-]
+
+@dataclass(frozen=True)
+class Quantity:
+    """A measured quantity of a finished run.
+
+    Attributes:
+        key: Name in CSV and provenance.
+        read: Returns it from a result, in the unit of print.
+        decimals: Decimals in tables.
+        is_time: Whether it is comparable on one device only.
+    """
+
+    key: str
+    read: Callable[[RunResult], float]
+    decimals: int
+    is_time: bool = False
+
+
+MS_PER_STEP = Quantity("ms_per_step", lambda result: result.ms_per_step, 1, is_time=True)
+TOKENS_PER_SECOND = Quantity("tokens_per_second", lambda result: result.tokens_per_second, 0)
 
 
 @dataclass(frozen=True)
 class Quality:
-    """What tables and figures of an objective show.
+    """How tables and figures show the headline metric of an objective."""
 
-    Attributes:
-        validation: Quantity of the validation split, for tables.
-        test: Quantity of the test split.
-        heading: Its name.
-        short_heading: Its name where room is scarce.
-        is_ratio: Whether models are compared by ratios; else by differences.
-        drawn: Quantity that figures show; lower is better.
-        drawn_heading: Its name.
-        figure_prefix: First word of the figures' names.
-        decimals: Decimals in tables.
-    """
+    metric: Metric
 
-    validation: Quantity
-    test: Quantity
-    heading: str
-    short_heading: str
-    is_ratio: bool
-    drawn: Quantity
-    drawn_heading: str
-    figure_prefix: str
-    decimals: int
+    @property
+    def validation(self) -> Quantity:
+        """The metric of the validation split."""
+        return self._of("validation")
+
+    @property
+    def test(self) -> Quantity:
+        """The metric of the test split."""
+        return self._of("test")
+
+    @property
+    def drawn(self) -> Quantity:
+        """What figures show of the validation split; lower is better."""
+        metric = self.metric
+        if metric.lower_is_better:
+            return self.validation
+        return Quantity(
+            self._key("validation", metric.complement),
+            lambda result: metric.scale * (1.0 - _value(result, "validation", metric)),
+            metric.decimals,
+        )
+
+    @property
+    def drawn_heading(self) -> str:
+        """Its name."""
+        metric = self.metric
+        if metric.lower_is_better:
+            return f"validation {metric.heading}"
+        return f"validation {metric.complement}" + (f" ({metric.unit})" if metric.unit else "")
+
+    @property
+    def figure_prefix(self) -> str:
+        """First word of the figures' names."""
+        metric = self.metric
+        name = metric.label if metric.lower_is_better else metric.complement
+        return name.replace(" ", "-")
+
+    @property
+    def short_heading(self) -> str:
+        """Name of the metric where room is scarce."""
+        metric = self.metric
+        return f"{metric.short_label} {metric.unit}" if metric.unit else metric.short_label
 
     @property
     def relative_key(self) -> str:
         """Name of the column that compares with the baseline."""
-        return f"relative_{self.validation}" if self.is_ratio else f"{self.validation}_difference"
+        key = self.validation.key
+        return f"relative_{key}" if self.metric.is_compared_by_ratio else f"{key}_difference"
 
     def relative_heading(self, baseline: str) -> str:
         """Return the heading of the column that compares with the baseline."""
-        if self.is_ratio:
-            return f"validation {self.heading} / {baseline}"
-        return f"validation {self.heading}, points vs {baseline}"
+        metric = self.metric
+        if metric.is_compared_by_ratio:
+            return f"validation {metric.heading} / {baseline}"
+        difference = "points vs" if metric.unit == "%" else "minus"
+        return f"validation {metric.heading}, {difference} {baseline}"
+
+    def text(self, value: float | None, missing: str) -> str:
+        """Write a recorded value without its unit, which headings have."""
+        if value is None:
+            return missing
+        return f"{self.metric.scale * value:,.{self.metric.decimals}f}"
+
+    def _of(self, split: ScoredSplit) -> Quantity:
+        metric = self.metric
+        return Quantity(
+            self._key(split, metric.name),
+            lambda result: metric.scale * _value(result, split, metric),
+            metric.decimals,
+        )
+
+    def _key(self, split: ScoredSplit, name: str) -> str:
+        return f"{split}_{name}" + ("_percent" if self.metric.unit == "%" else "")
 
 
-PERPLEXITY = Quality(
-    validation="validation_perplexity",
-    test="test_perplexity",
-    heading="perplexity",
-    short_heading="ppl",
-    is_ratio=True,
-    drawn="validation_perplexity",
-    drawn_heading="validation perplexity",
-    figure_prefix="perplexity",
-    decimals=2,
-)
-ACCURACY = Quality(
-    validation="validation_accuracy_percent",
-    test="test_accuracy_percent",
-    heading="accuracy (%)",
-    short_heading="acc. %",
-    is_ratio=False,
-    drawn="validation_error_percent",
-    drawn_heading="validation error (%)",
-    figure_prefix="error",
-    decimals=1,
-)
-
-
-def quality_of(objective: ObjectiveConfig) -> Quality:
-    """Return how well a model of an objective does is told."""
-    match objective:
-        case LanguageModelling():
-            return PERPLEXITY
-        case SequenceClassification():
-            return ACCURACY
-        case _:
-            assert_never(objective)
-
-
-def read_quantity(result: RunResult, quantity: Quantity) -> float:
-    """Return one measured quantity of a finished run.
-
-    Raises:
-        AssertionError: If accuracy is asked of a run that predicts no classes.
-    """
-    match quantity:
-        case "validation_accuracy_percent" | "validation_error_percent":
-            accuracy = result.validation_accuracy
-        case "test_accuracy_percent":
-            accuracy = result.test_accuracy
-        case _:
-            return float(getattr(result, quantity))
-    assert accuracy is not None, "only runs that predict classes have an accuracy"
-    return 100.0 * (1.0 - accuracy if quantity == "validation_error_percent" else accuracy)
+def _value(result: RunResult, split: ScoredSplit, metric: Metric) -> float:
+    value = result.value(split, metric)
+    assert value is not None, f"every run of the objective has its {metric.name}"
+    return value

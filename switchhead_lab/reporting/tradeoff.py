@@ -8,7 +8,7 @@ from typing import Literal
 
 from switchhead_lab.config.search import key_of
 from switchhead_lab.reporting.frame import ModelRow, SweepFrame
-from switchhead_lab.reporting.quality import Quantity, read_quantity
+from switchhead_lab.reporting.quality import Quantity
 
 Kind = Literal["baseline", "declared", "best", "candidate"]
 PARETO_SET = "Pareto set"
@@ -54,11 +54,11 @@ def tradeoff_points(frame: SweepFrame, cost: CostName) -> list[Point]:
     best = {(row.name, key_of(row.point)) for row in frame.models if row.point and row.finished}
     for row in frame.candidates:
         is_best = (row.study, key_of(row.point)) in best
-        if row.validation_perplexity is None or row.costs is None or is_best:
+        if row.quality is None or row.costs is None or is_best:
             continue
         result = row.run.result if row.run else None
-        assert result is not None, "a candidate with a perplexity has a result"
-        loss = read_quantity(result, frame.quality.drawn)
+        assert result is not None, "a candidate with a metric has a result"
+        loss = frame.quality.drawn.read(result)
         family = PARETO_SET if row.is_pareto else ""
         points.append(Point("", "candidate", family, getattr(row.costs, cost), loss))
     return points

@@ -19,6 +19,7 @@ from switchhead_lab.config.search import (
     describe_point,
     grid_of,
     key_of,
+    objectives_of,
 )
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.config.workspace import Workspace
@@ -46,7 +47,7 @@ from switchhead_lab.tracking.interruption import interruption
 from switchhead_lab.tracking.liveness import is_owned, observed_state
 from switchhead_lab.tracking.mlflow_index import Index
 from switchhead_lab.tracking.record import RESULT_FILE, RunLabels, RunRecord, RunState, run_name
-from switchhead_lab.tracking.study_objectives import objectives_of
+from switchhead_lab.tracking.study_objectives import read_objective
 from switchhead_lab.tracking.sweep_record import (
     InfeasibleCandidate,
     Role,
@@ -201,8 +202,9 @@ class _SweepRun:
         else:
             costs = self._record.costs_of(variant.model)
             assert costs is not None, "noted before it was trained"
-            objectives = objectives_of(config)
-            study.finish(proposal, [one.read(run.result, costs) for one in objectives])
+            objectives = objectives_of(config, self._sweep.objective)
+            values = [read_objective(one, run.result, costs) for one in objectives]
+            study.finish(proposal, values)
 
     def _train_best(self, config: Study, point: Point, role: Role) -> None:
         """Train the best candidate with every seed, so that it is compared like the others."""

@@ -23,6 +23,7 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial, TrialState
 
 from switchhead_lab.config.identity import hash_of
+from switchhead_lab.config.objective import DEFAULT_OBJECTIVE
 from switchhead_lab.config.redaction import mask_address
 from switchhead_lab.config.search import (
     Dimension,
@@ -31,8 +32,10 @@ from switchhead_lab.config.search import (
     PointKey,
     Range,
     Study,
+    StudyObjective,
     grid_of,
     key_of,
+    objectives_of,
 )
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import LabError, RecordError
@@ -45,7 +48,6 @@ from switchhead_lab.sweeping.study_storage import (
 )
 from switchhead_lab.tracking.atomic import make_directory
 from switchhead_lab.tracking.record import MetricPoint
-from switchhead_lab.tracking.study_objectives import objectives_of
 from switchhead_lab.tracking.sweep_record import sweep_id
 from switchhead_lab.training.hooks import Prune
 
@@ -70,10 +72,17 @@ class SearchStudy:
     """A study on its storage; open it once per process, under the sweep's lock.
 
     Every method raises `StorageError` where the storage refuses; nothing is lost by that.
+
+    Args:
+        study: The study on its storage.
+        config: Its declaration.
+        objectives: What it optimises, the one that chooses first.
     """
 
-    def __init__(self, study: optuna.Study, config: Study) -> None:
-        self._study, self._config = study, config
+    def __init__(
+        self, study: optuna.Study, config: Study, objectives: Sequence[StudyObjective]
+    ) -> None:
+        self._study, self._config, self._objectives = study, config, objectives
 
     @property
     @on_storage
@@ -142,9 +151,8 @@ class SearchStudy:
         trial = self._handle(proposal)
         trial.set_user_attr(_RUN_NAME, run_name)
         _set_budget(trial, 0.0)
-        metric = objectives_of(self._config)[0].logged_name
-        known = self._stored(proposal).intermediate_values
-        return PruningHook(self._study, trial, known, metric)
+        reported = self._stored(proposal).intermediate_values
+        return PruningHook(self._study, trial, self._objectives[0], reported)
 
     @on_storage
     def finish(self, proposal: Proposal, values: Sequence[float]) -> None:
@@ -168,7 +176,7 @@ class SearchStudy:
         finished = [t for t in self._trained() if t.state == TrialState.COMPLETE]
         if not finished:
             return None
-        sign = 1.0 if objectives_of(self._config)[0].direction == "minimize" else -1.0
+        sign = self._objectives[0].sign
         best = min(finished, key=lambda t: (sign * t.values[0], t.number))
         return dict(best.params)
 
@@ -189,7 +197,7 @@ class SearchStudy:
             return left, {}
         # In memory, so that a kill leaves nothing of it, and trials are numbered as here.
         replica = optuna.create_study(
-            sampler=_sampler(self._config, len(trials)), directions=_directions(self._config)
+            sampler=_sampler(self._config, len(trials)), directions=_directions(self._objectives)
         )
         replica.add_trials(trials)
         asked = replica.ask(_distributions(self._config))
@@ -215,25 +223,31 @@ class SearchStudy:
 
 
 class PruningHook:
-    """Training hook that reports the objective and applies Optuna's median rule.
+    """Training hook that reports the metric and applies Optuna's median rule.
 
     Args:
         study: The study.
         trial: The open trial.
+        objective: What the study optimises first: a metric.
         reported: Values by step from earlier attempts, possibly beyond their last checkpoint.
-        metric: Name of the metric in the training log.
     """
 
     def __init__(
-        self, study: optuna.Study, trial: optuna.Trial, reported: Mapping[int, float], metric: str
+        self,
+        study: optuna.Study,
+        trial: optuna.Trial,
+        objective: StudyObjective,
+        reported: Mapping[int, float],
     ) -> None:
-        self._study, self._trial, self._reported = study, trial, dict(reported)
-        self._metric = metric
+        self._study, self._trial, self._objective = study, trial, objective
+        self._reported = dict(reported)
 
     @on_storage
     def observe(self, point: MetricPoint) -> Prune | None:
         """Report a validation; answer with `Prune` where the median rule says so."""
-        value = point.metrics.get(self._metric)
+        metric = self._objective.metric
+        assert metric is not None, "the first objective is a metric"
+        value = point.metrics.get(f"validation/{metric.name}")
         # Optuna prunes by one objective only.
         if value is None or len(self._study.directions) > 1:
             return None
@@ -242,8 +256,9 @@ class PruningHook:
             self._reported[point.step] = value
         if not self._is_worse_than_the_median(point.step):
             return None
+        side = "above" if metric.lower_is_better else "below"
         return Prune(
-            f"{self._metric.replace('/', ' ')} {value:.4g} at step {point.step} is worse than the "
+            f"validation {metric.label} {metric.text(value)} at step {point.step} is {side} the "
             "median of earlier candidates"
         )
 
@@ -258,10 +273,12 @@ def study_name(sweep: Sweep, config: Study) -> str:
     """Return the study's name; it changes with everything that changes what a trial means.
 
     The number of trials and the seeds beyond the first are left out: raising them continues the
-    same study.
+    same study. The metric that is optimised by default is left out for language models.
     """
     meaning = config.model_dump(mode="json", exclude={"n_trials", "first"})
     meaning["seeds"] = meaning["seeds"][:1]
+    if sweep.objective != DEFAULT_OBJECTIVE:
+        meaning["metric"] = sweep.objective.headline.name
     return f"{sweep_id(sweep)}-{config.name}-{hash_of(meaning)[:8]}"
 
 
@@ -280,13 +297,14 @@ def open_study(storage_uri: str, sweep: Sweep, config: Study, lock_dir: Path) ->
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     make_directory(lock_dir)
+    objectives = objectives_of(config, sweep.objective)
 
     def open_or_create() -> optuna.Study:
         create_storage(storage_uri)
         return optuna.create_study(
             storage=connect_storage(storage_uri),
             study_name=study_name(sweep, config),
-            directions=_directions(config),
+            directions=_directions(objectives),
             load_if_exists=True,
             sampler=_sampler(config, 0),
             pruner=optuna.pruners.MedianPruner(
@@ -297,7 +315,7 @@ def open_study(storage_uri: str, sweep: Sweep, config: Study, lock_dir: Path) ->
 
     try:
         with FileLock(lock_dir / ".optuna-schema.lock"):
-            return SearchStudy(patiently(open_or_create), config)
+            return SearchStudy(patiently(open_or_create), config, objectives)
     except LabError:
         raise
     except Exception as error:  # SQLAlchemy's many kinds
@@ -325,8 +343,8 @@ def _sampler(config: Study, number: int) -> optuna.samplers.BaseSampler:
             return optuna.samplers.RandomSampler(seed=seed)
 
 
-def _directions(config: Study) -> list[Direction]:
-    return [objective.direction for objective in objectives_of(config)]
+def _directions(objectives: Sequence[StudyObjective]) -> list[Direction]:
+    return [objective.direction for objective in objectives]
 
 
 def _set_budget(trial: optuna.Trial, value: float) -> None:

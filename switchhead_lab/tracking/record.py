@@ -11,13 +11,17 @@ runs/<name>/result.json       RunResult, written last: where it exists, the run 
 """
 
 import json
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import model_validator
+from pydantic import (
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from switchhead_lab.config.files import near_miss, parse, read_toml
 from switchhead_lab.config.identity import identity
@@ -25,9 +29,12 @@ from switchhead_lab.config.names import is_entry_name, require_model_name
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.errors import ConfigError, FailureCause, LabError, RecordError
 from switchhead_lab.frozen_model import FrozenModel
+from switchhead_lab.objectives.metrics import LOSS, Metric
 from switchhead_lab.terminal import tell
 from switchhead_lab.tracking.record_files import is_there, read_json, read_model, unreadable
 
+ScoredSplit = Literal["validation", "test"]
+SCORED_SPLITS: tuple[ScoredSplit, ...] = get_args(ScoredSplit)
 RunState = Literal["running", "finished", "failed", "pruned", "interrupted"]
 
 CONFIG_FILE = "config.toml"
@@ -82,39 +89,45 @@ class RunStatus(FrozenModel):
 
 
 class RunResult(FrozenModel):
-    """Figures of a finished run, all measured by it."""
+    """Figures of a finished run, all measured by it.
+
+    On disk the metrics of a split are keys of their own, `validation_<metric>` and `test_<metric>`.
+    """
 
     @model_validator(mode="before")
     @classmethod
-    def _infinite_perplexities(cls, values: Any) -> Any:
-        """Restore what JSON has no number for: the exponential of a large loss."""
-        if not isinstance(values, dict):
+    def _gather_metrics(cls, values: Any) -> Any:
+        """Put the metrics of each split into a table of its own."""
+        if not isinstance(values, dict) or set(SCORED_SPLITS) <= set(values):
             return values
-        infinite = {
-            f"{split}_perplexity": math.inf
-            for split in ("validation", "test")
-            if values.get(f"{split}_perplexity", 0.0) is None
-            and isinstance(values.get(f"{split}_loss_nats"), float)
-        }
-        return {**values, **infinite}
+        gathered = dict(values)
+        for split in SCORED_SPLITS:
+            prefix = f"{split}_"
+            names = [name for name in gathered if name.startswith(prefix)]
+            gathered[split] = {name.removeprefix(prefix): gathered.pop(name) for name in names}
+        return gathered
 
-    validation_loss_nats: float
-    """Mean negative log-likelihood per target of the validation split after the last step: per
-    token, or per example where classes are predicted."""
-    validation_perplexity: float
-    """exp of the above."""
-    validation_bits_per_byte: float | None
-    """Negative log2-likelihood of the validation text per UTF-8 byte; null if it is no text."""
-    test_loss_nats: float
+    @model_serializer(mode="wrap")
+    def _spread_metrics(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = dump(self)
+        spread = {
+            f"{split}_{name}": value
+            for split in SCORED_SPLITS
+            for name, value in values.pop(split).items()
+        }
+        return {**spread, **values}
+
+    @field_validator("validation", "test")
+    @classmethod
+    def _has_a_loss(cls, metrics: dict[str, float | None]) -> dict[str, float | None]:
+        if not isinstance(metrics.get(LOSS.name), float):
+            raise ValueError(f"{LOSS.name} is missing")
+        return metrics
+
+    validation: dict[str, float | None]
+    """The objective's metrics of the validation split after the last step, by name."""
+    test: dict[str, float | None]
     """The same of the test split; never used to choose."""
-    test_perplexity: float
-    """exp of the above."""
-    test_bits_per_byte: float | None
-    """Negative log2-likelihood of the test text per UTF-8 byte; null if it is no text."""
-    validation_accuracy: float | None = None
-    """Fraction of the validation examples classified right; null for a language model."""
-    test_accuracy: float | None = None
-    """Fraction of the test examples classified right; null for a language model."""
     n_parameters: int
     """Parameters of the built model."""
     n_steps: int
@@ -131,6 +144,12 @@ class RunResult(FrozenModel):
     """Device and its name."""
     precision: Literal["bf16", "fp32"]
     """Arithmetic of the products."""
+
+    def value(self, split: ScoredSplit, metric: Metric) -> float | None:
+        """Return a metric of a split; None where the run did not measure it."""
+        metrics = self.validation if split == "validation" else self.test
+        value = metrics.get(metric.name)
+        return metric.null if value is None and metric.name in metrics else value
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ class RunDir:
         for folder in (make_directory(path / record.ATTEMPTS_DIR / str(attempt)), path):
             write_text(folder / record.PROVENANCE_FILE, json.dumps(provenance, indent=2) + "\n")
             write_bytes(folder / record.DIFF_FILE, uncommitted_diff)
-            for plugin in plugins_of(config.model):
+            for plugin in plugins_of(config):
                 kept = make_directory(folder / record.PLUGINS_DIR) / plugin.file_name
                 write_bytes(kept, plugin.source)
         now = time.time()

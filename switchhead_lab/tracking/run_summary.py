@@ -3,16 +3,24 @@
 import contextlib
 import typing
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from switchhead_lab.config.files import near_miss, to_toml
 from switchhead_lab.errors import RecordError
+from switchhead_lab.objectives.registry import objectives
 from switchhead_lab.tracking import record as files
 from switchhead_lab.tracking.liveness import is_orphaned, observed_state
-from switchhead_lab.tracking.record import RunRecord, RunState, read_mlflow_link
+from switchhead_lab.tracking.record import (
+    SCORED_SPLITS,
+    RunRecord,
+    RunResult,
+    RunState,
+    ScoredSplit,
+    read_mlflow_link,
+)
 from switchhead_lab.tracking.sweep_record import list_sweep_records, sweep_id
 from switchhead_lab.tracking.unsynced import is_unsynced
 
@@ -30,10 +38,10 @@ class RunSummary:
         is_process_gone: Whether that is so.
         step: Optimiser steps done.
         n_steps: Optimiser steps asked for.
-        validation_perplexity: Perplexity of the validation split.
-        test_perplexity: Perplexity of the test split.
-        validation_accuracy: Fraction of it classified right; None for a language model.
-        test_accuracy: The same of the test split.
+        validation: The objective's headline metric of the validation split, as text.
+        test: The same of the test split.
+        metrics: `validation_<metric>` and `test_<metric>` of every metric there is; None for those
+            of other objectives.
         n_parameters: Parameters of the built model.
         ms_per_step: Median wall time of an optimiser step, milliseconds.
         started_at: Start of the latest attempt, seconds since 1970.
@@ -46,10 +54,9 @@ class RunSummary:
     is_process_gone: bool
     step: int
     n_steps: int
-    validation_perplexity: float | None
-    test_perplexity: float | None
-    validation_accuracy: float | None
-    test_accuracy: float | None
+    validation: str
+    test: str
+    metrics: dict[str, float | None]
     n_parameters: int | None
     ms_per_step: float | None
     started_at: float
@@ -59,8 +66,8 @@ class RunSummary:
         "run",
         "state",
         "step",
-        "validation perplexity",
-        "test perplexity",
+        "validation",
+        "test",
         "parameters",
         "ms/step",
         "started",
@@ -72,12 +79,19 @@ class RunSummary:
             self.name,
             self.state + (f" ({', '.join(self.remarks())})" if self.remarks() else ""),
             f"{self.step}/{self.n_steps}",
-            score_text(self.validation_perplexity, self.validation_accuracy),
-            score_text(self.test_perplexity, self.test_accuracy),
+            self.validation,
+            self.test,
             _number(self.n_parameters, ","),
             _number(self.ms_per_step, ".1f"),
             local_time(self.started_at),
         ]
+
+    def as_data(self) -> dict[str, Any]:
+        """Return the line as plain data, metrics as numbers."""
+        data = asdict(self)
+        metrics = data.pop("metrics")
+        del data["validation"], data["test"]
+        return {**data, **metrics}
 
     def remarks(self) -> list[str]:
         """Return what the state leaves unsaid."""
@@ -95,10 +109,9 @@ def summarise_run(record: RunRecord) -> RunSummary:
         is_process_gone=is_orphaned(record),
         step=steps_done(record),
         n_steps=record.config.training.n_steps,
-        validation_perplexity=result.validation_perplexity if result else None,
-        test_perplexity=result.test_perplexity if result else None,
-        validation_accuracy=result.validation_accuracy if result else None,
-        test_accuracy=result.test_accuracy if result else None,
+        validation=_headline(record, "validation"),
+        test=_headline(record, "test"),
+        metrics=_every_metric(result),
         n_parameters=result.n_parameters if result else None,
         ms_per_step=result.ms_per_step if result else None,
         started_at=record.status.started_at,
@@ -204,10 +217,21 @@ def describe_run(record: RunRecord) -> str:
     return "\n".join(text)
 
 
-def score_text(perplexity: float | None, accuracy: float | None) -> str:
-    """Write a perplexity, with the accuracy where there is one: `1.204, 93.8 % right`."""
-    text = _number(perplexity, ".3f")
-    return text if accuracy is None else f"{text}, {100 * accuracy:.1f} % right"
+def _headline(record: RunRecord, split: ScoredSplit) -> str:
+    """Return the headline metric of a split with its name, as `ppl 31.20`; a dash without one."""
+    metric = record.config.objective.headline
+    value = record.result.value(split, metric) if record.result else None
+    return NOTHING if value is None else f"{metric.short_label} {metric.text(value)}"
+
+
+def _every_metric(result: RunResult | None) -> dict[str, float | None]:
+    """Return the metrics of all objectives, so that runs of several have the same keys."""
+    metrics = {m.name: m for objective in objectives().values() for m in objective.all_metrics()}
+    return {
+        f"{split}_{name}": result.value(split, metric) if result else None
+        for name, metric in metrics.items()
+        for split in SCORED_SPLITS
+    }
 
 
 def local_time(seconds: float) -> str:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from switchhead_lab.config.data import TextData
-from switchhead_lab.config.objective import LanguageModelling
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.workspace import Workspace, find_workspace
 from switchhead_lab.data.dataset import Dataset, open_dataset
@@ -13,6 +12,7 @@ from switchhead_lab.data.token_store import TokenStore
 from switchhead_lab.data.tokenisation import Tokenizer
 from switchhead_lab.errors import RecordError, WorkspaceError
 from switchhead_lab.model.transformer import Transformer
+from switchhead_lab.objectives.language_model import LanguageModelling
 from switchhead_lab.terminal import tell
 from switchhead_lab.tracking.record import CHECKPOINTS_DIR, RunRecord, find_run, read_run
 from switchhead_lab.training.checkpoint import find_checkpoint, load_checkpoint

@@ -2,17 +2,18 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from switchhead_lab.data.batches import evaluation_token_batches
 from switchhead_lab.data.documents import Document
 from switchhead_lab.data.encoding import encode_documents
 from switchhead_lab.errors import ConfigError
+from switchhead_lab.objectives.metrics import BITS_PER_BYTE, perplexity_of
 from switchhead_lab.terminal import tell
 from switchhead_lab.trained.run import Checkpoint, TrainedRun
 from switchhead_lab.trained.unknown import warn_of_unknown
-from switchhead_lab.training.objectives import build_objective
-from switchhead_lab.training.validation import perplexity_of, score_split
+from switchhead_lab.training.scoring import build_scorer
+from switchhead_lab.training.validation import score_split
 
 
 @dataclass(frozen=True)
@@ -81,17 +82,18 @@ def score_documents(
     host = run.host(device)
     batches = evaluation_token_batches(tokens, n_streams, config.model.seq_len)
     model = run.model(host.device.type, checkpoint)
-    score = score_split(model, build_objective(config.objective), batches, host)
-    bits_per_byte = score.bits_per_byte(n_bytes)
+    totals = score_split(model, build_scorer(config), batches, host).totals
+    totals = replace(totals, n_bytes=n_bytes)
+    bits_per_byte = BITS_PER_BYTE.value(totals)
     assert bits_per_byte is not None, "a text has bytes"
-    total_nats, n_words = score.loss_nats * score.n_targets, count_words(documents)
+    total_nats, n_words = totals.loss_nats, count_words(documents)
     return TextScore(
         total_nats=total_nats,
-        nats_per_token=score.loss_nats,
+        nats_per_token=totals.mean_loss_nats,
         bits_per_byte=bits_per_byte,
-        perplexity_per_token=score.perplexity,
+        perplexity_per_token=perplexity_of(totals.mean_loss_nats),
         perplexity_per_word=perplexity_of(total_nats / n_words) if n_words else math.inf,
-        n_tokens=score.n_targets,
+        n_tokens=totals.n_targets,
         n_words=n_words,
         n_bytes=n_bytes,
         n_documents=len(documents),

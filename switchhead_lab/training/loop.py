@@ -13,6 +13,7 @@ from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.data.dataset import Dataset
 from switchhead_lab.data.documents import Split
 from switchhead_lab.model.transformer import Transformer
+from switchhead_lab.objectives.metrics import LOSS
 from switchhead_lab.tracking.interruption import interruption
 from switchhead_lab.tracking.record import MetricPoint
 from switchhead_lab.tracking.run_dir import RunDir
@@ -24,12 +25,12 @@ from switchhead_lab.training.checkpoint import (
 from switchhead_lab.training.checkpoint_writer import CheckpointWriter
 from switchhead_lab.training.hooks import Hook, Prune
 from switchhead_lab.training.host import Host
-from switchhead_lab.training.objectives import Objective
 from switchhead_lab.training.optimisation import learning_rate
+from switchhead_lab.training.scoring import Scorer
 from switchhead_lab.training.step import Stepper
 from switchhead_lab.training.validation import SplitScore, score_split
 
-_VALIDATION_LOSS = "validation/loss_nats"
+_VALIDATION_LOSS = f"validation/{LOSS.name}"
 
 
 @dataclass(frozen=True)
@@ -54,19 +55,19 @@ class Trainer:
         self,
         config: RunConfig,
         model: Transformer,
-        objective: Objective,
+        scorer: Scorer,
         dataset: Dataset,
         host: Host,
         run_dir: RunDir,
         hooks: Sequence[Hook],
     ) -> None:
         self.config, self.host = config, host
-        self._objective, self._dataset = objective, dataset
+        self._scorer, self._dataset = scorer, dataset
         self._run_dir, self._hooks = run_dir, hooks
         batches = dataset.training_batches(
             config.training.batch_size, config.model.seq_len, config.seed
         )
-        self._stepper = Stepper(config, model, objective, batches, host)
+        self._stepper = Stepper(config, model, scorer, batches, host)
         self.model = self._stepper.model
         self.progress = Progress()
         self._checkpoints = CheckpointWriter(run_dir.checkpoints_dir, identity(config))
@@ -109,7 +110,7 @@ class Trainer:
             if is_due:
                 validation = self.score("validation")
                 with interruption.deferred():
-                    recorded = self._record(_validation_metrics(validation))
+                    recorded = self._record(self._validation_metrics(validation))
                 # Not deferred: a hook may wait, and is asked again when the run continues.
                 prune = self._ask(recorded)
             if prune is not None and self.progress.step < training.n_steps:
@@ -156,7 +157,7 @@ class Trainer:
         """Score a whole split with the present weights."""
         rows, seq_len = self.config.training.batch_size, self.config.model.seq_len
         batches = self._dataset.evaluation_batches(split, rows, seq_len)
-        return score_split(self.model, self._objective, batches, self.host)
+        return score_split(self.model, self._scorer, batches, self.host)
 
     def _count(self, loss_sum: float, n_targets: int, seconds: float) -> None:
         self._unlogged_seconds.append(seconds)
@@ -181,6 +182,13 @@ class Trainer:
             "train/ms_per_step": 1e3 * seconds,
             "train/tokens_per_second": self.config.tokens_per_step / seconds,
         }
+
+    def _validation_metrics(self, score: SplitScore) -> dict[str, float]:
+        measured = self.config.objective.measure(score.totals)
+        metrics = {
+            f"validation/{name}": value for name, value in measured.items() if math.isfinite(value)
+        }
+        return metrics | score.router_use.metrics()
 
     def _record(self, metrics: dict[str, float]) -> MetricPoint:
         point = MetricPoint(self.progress.step, self.progress.tokens, time.time(), metrics)
@@ -216,12 +224,3 @@ class Trainer:
         if progress.tokens != tokens:
             return f"{progress.tokens} tokens after {progress.step} steps, {tokens} expected"
         return self._stepper.fault_of(tensors)
-
-
-def _validation_metrics(score: SplitScore) -> dict[str, float]:
-    metrics = {_VALIDATION_LOSS: score.loss_nats}
-    if math.isfinite(score.perplexity):
-        metrics["validation/perplexity"] = score.perplexity
-    if score.accuracy is not None:
-        metrics["validation/accuracy"] = score.accuracy
-    return metrics | score.router_use.metrics()

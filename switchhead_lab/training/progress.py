@@ -13,6 +13,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from switchhead_lab.objectives.base import Objective
+from switchhead_lab.objectives.metrics import LOSS
 from switchhead_lab.terminal import plain_console, tell
 from switchhead_lab.tracking.record import MetricPoint
 
@@ -20,13 +22,19 @@ _SECONDS_BETWEEN_LINES = 15.0
 
 
 class ProgressDisplay:
-    """Hook that shows loss, validation perplexity, tokens/s and the time left.
+    """Hook that shows the training loss, validation metrics, tokens/s and the time left.
 
     Use it as a context manager around training.
     """
 
-    def __init__(self, name: str, n_steps: int, write: Callable[[str], None] | None = None) -> None:
-        self._name, self._n_steps = name, n_steps
+    def __init__(
+        self,
+        name: str,
+        n_steps: int,
+        objective: Objective,
+        write: Callable[[str], None] | None = None,
+    ) -> None:
+        self._name, self._n_steps, self._metrics = name, n_steps, objective.metrics
         self._figures: dict[str, float] = {}
         self._last_line = self._started = time.monotonic()
         self._first_step: int | None = None
@@ -59,22 +67,23 @@ class ProgressDisplay:
             self._bar.update(self._task, completed=point.step, figures=self._describe())
             return
         now = time.monotonic()
-        is_final = point.step == self._n_steps and "validation/loss_nats" in point.metrics
+        is_final = point.step == self._n_steps and f"validation/{LOSS.name}" in point.metrics
         if is_final or now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
             left = "" if is_final else f"  {self._time_left(point.step, now)}"
             self._write(f"  step {point.step}/{self._n_steps}  {self._describe()}{left}")
 
     def _describe(self) -> str:
-        shown = [
-            ("train/loss_nats", "loss {:.3f}"),
-            ("validation/perplexity", "val ppl {:.2f}"),
-            ("validation/accuracy", "val accuracy {:.1%}"),
-            ("train/tokens_per_second", "{:,.0f} tokens/s"),
-        ]
-        return "  ".join(
-            text.format(self._figures[key]) for key, text in shown if key in self._figures
-        )
+        figures = self._figures
+        shown = []
+        if (loss := figures.get("train/loss_nats")) is not None:
+            shown.append(f"loss {loss:.3f}")
+        for metric in self._metrics:
+            if (value := figures.get(f"validation/{metric.name}")) is not None:
+                shown.append(f"val {metric.short_label} {metric.text(value)}")
+        if (speed := figures.get("train/tokens_per_second")) is not None:
+            shown.append(f"{speed:,.0f} tokens/s")
+        return "  ".join(shown)
 
     def _time_left(self, step: int, now: float) -> str:
         done = step - (self._first_step or 0)

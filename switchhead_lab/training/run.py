@@ -18,6 +18,7 @@ from switchhead_lab.config.redaction import mask_passwords
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.workspace import Workspace
 from switchhead_lab.data.dataset import Dataset, open_dataset
+from switchhead_lab.data.documents import Split
 from switchhead_lab.errors import (
     DriftError,
     FailureCause,
@@ -51,9 +52,9 @@ from switchhead_lab.training.hooks import Hook
 from switchhead_lab.training.host import Host, prepare_host
 from switchhead_lab.training.initial_weights import StartingWeights, read_initial_weights
 from switchhead_lab.training.loop import Trainer
-from switchhead_lab.training.objectives import build_objective
 from switchhead_lab.training.progress import ProgressDisplay
 from switchhead_lab.training.recorded_data import require_recorded_data
+from switchhead_lab.training.scoring import build_scorer
 from switchhead_lab.training.validation import SplitScore
 
 
@@ -174,7 +175,9 @@ def _attempt(job: _Job, run_dir: RunDir, index: Index, parent_id: str | None) ->
         result, use = None, None
         try:
             with interruption.allowed():
-                with ProgressDisplay(run_dir.path.name, job.config.training.n_steps) as display:
+                with ProgressDisplay(
+                    run_dir.path.name, job.config.training.n_steps, job.config.objective
+                ) as display:
                     trainer = _build_trainer(
                         job, run_dir, [_MirrorHook(mirror), display, *job.hooks]
                     )
@@ -204,8 +207,8 @@ def _build_trainer(job: _Job, run_dir: RunDir, hooks: Sequence[Hook]) -> Trainer
     model = build_model(config.model, config.vocab_size, config.seed, config.n_outputs)
     if job.start is not None:
         job.start.load_into(model)
-    objective = build_objective(config.objective)
-    return Trainer(config, model, objective, job.dataset, job.host, run_dir, hooks)
+    scorer = build_scorer(config)
+    return Trainer(config, model, scorer, job.dataset, job.host, run_dir, hooks)
 
 
 def _end(run_dir: RunDir, mirror: Mirror, ending: _Ending, step: int) -> None:
@@ -255,7 +258,7 @@ def _collect_provenance(job: _Job) -> Provenance:
         command=sys.argv,
         addresses=job.workspace.addresses,
     )
-    plugins = plugins_of(job.config.model)
+    plugins = plugins_of(job.config)
     values = {
         **collected.values,
         "plugins": [{"name": plugin.name, "sha256": plugin.sha256} for plugin in plugins],
@@ -326,7 +329,6 @@ def _result(
     path: Path, job: _Job, trainer: Trainer, progress: Progress, validation: SplitScore
 ) -> RunResult:
     config = job.config
-    test = trainer.score("test")
     points = list(read_run(path).metrics())
     ms_per_step = statistics.median(
         point.metrics["train/ms_per_step"]
@@ -336,14 +338,8 @@ def _result(
     n_parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     assert n_parameters == count_parameters(config.model, config.vocab_size, config.n_outputs).total
     return RunResult(
-        validation_loss_nats=validation.loss_nats,
-        validation_perplexity=validation.perplexity,
-        validation_bits_per_byte=validation.bits_per_byte(job.dataset.n_bytes("validation")),
-        test_loss_nats=test.loss_nats,
-        test_perplexity=test.perplexity,
-        test_bits_per_byte=test.bits_per_byte(job.dataset.n_bytes("test")),
-        validation_accuracy=validation.accuracy,
-        test_accuracy=test.accuracy,
+        validation=_measured(job, "validation", validation),
+        test=_measured(job, "test", trainer.score("test")),
         n_parameters=n_parameters,
         n_steps=progress.step,
         n_tokens=progress.tokens,
@@ -353,3 +349,8 @@ def _result(
         device=job.host.description,
         precision=job.host.precision,
     )
+
+
+def _measured(job: _Job, split: Split, score: SplitScore) -> dict[str, float | None]:
+    totals = replace(score.totals, n_bytes=job.dataset.n_bytes(split))
+    return dict(job.config.objective.measure(totals))

@@ -25,13 +25,13 @@ from switchhead_lab.training.captured_step import (
 )
 from switchhead_lab.training.host import Host
 from switchhead_lab.training.layout import layout_fault, tensors_below, weights_of
-from switchhead_lab.training.objectives import Objective
 from switchhead_lab.training.optimisation import (
     build_optimizer,
     learning_rate,
     set_learning_rate,
     take_clipped_step,
 )
+from switchhead_lab.training.scoring import Scorer
 
 
 class Stepper:
@@ -41,7 +41,7 @@ class Stepper:
         self,
         config: RunConfig,
         model: Transformer,
-        objective: Objective,
+        scorer: Scorer,
         batches: TrainingBatches,
         host: Host,
     ) -> None:
@@ -49,7 +49,7 @@ class Stepper:
         self.model.checkpoint_activations = config.training.checkpoint_activations
         if config.training.compile_blocks:
             self.model.compile_blocks()
-        self._config, self._objective, self._batches, self._host = config, objective, batches, host
+        self._config, self._scorer, self._batches, self._host = config, scorer, batches, host
         self._optimizer = build_optimizer(self.model, config.training)
         self._n_micro_batches = config.training.batch_size // config.training.micro_batch_size
         self._memories: list[Memory] = [()] * self._n_micro_batches
@@ -63,18 +63,19 @@ class Stepper:
         Raises:
             TrainingError: If the loss or a gradient is not finite; no step is taken with it.
         """
-        batch = self._batches.at(number)
+        draw = self._config.objective.training_draw(self._config.seed, number)
+        batch = self._scorer.prepare(self._batches.at(number), draw)
         torch.manual_seed(_step_seed(self._config.seed, number))
         set_learning_rate(self._optimizer, learning_rate(self._config.training, number))
         parts = self._on_device(batch)
         if batch.starts_stream:
             self._memories = [()] * self._n_micro_batches
-        loss_sum, norm, self._memories = self._take(parts, batch.targets.size, self._memories)
+        loss_sum, norm, self._memories = self._take(parts, batch.n_targets, self._memories)
         # The step's only device sync, after all work is queued.
         loss_nats = float(loss_sum)
         self._require_finite("loss", loss_nats, number)
         self._require_finite("gradient norm", float(norm), number)
-        return loss_nats, batch.targets.size
+        return loss_nats, batch.n_targets
 
     def _on_device(self, batch: Batch) -> MicroBatches:
         """Return inputs and targets of each micro-batch."""
@@ -99,7 +100,7 @@ class Stepper:
         losses, new_memories = [], []
         for (inputs, targets), memory in zip(parts, memories, strict=True):
             with torch.autocast(self._host.device.type, torch.bfloat16, enabled=is_bf16):
-                score = self._objective.score(self.model, inputs, targets, memory)
+                score = self._scorer.score(self.model, inputs, targets, memory)
             loss = score.loss_nats_sum / n_targets
             if score.auxiliary_loss is not None:
                 loss = loss + score.auxiliary_loss / self._n_micro_batches

@@ -10,52 +10,28 @@ from switchhead_lab.data.batches import Batch
 from switchhead_lab.errors import TrainingError
 from switchhead_lab.model.router_use import NO_USE, RouterUse, count_use
 from switchhead_lab.model.transformer import Memory, Transformer
+from switchhead_lab.objectives.metrics import Totals
 from switchhead_lab.training.host import Host
-from switchhead_lab.training.objectives import Objective
+from switchhead_lab.training.scoring import Scorer
 
 
 @dataclass(frozen=True)
 class SplitScore:
-    """Loss over every target of a split.
+    """Scores of every target of a split.
 
     Attributes:
-        loss_nats: Mean negative log-likelihood per target.
-        n_targets: Targets scored: tokens, or examples.
+        totals: Sums over the targets, which the objective's metrics follow from.
         router_use: How experts were used; empty for a dense model.
-        n_correct: Targets predicted right; None where the objective does not ask.
     """
 
-    loss_nats: float
-    n_targets: int
+    totals: Totals
     router_use: RouterUse = NO_USE
-    n_correct: int | None = None
-
-    @property
-    def accuracy(self) -> float | None:
-        """Fraction of the targets predicted right; None where the objective does not ask."""
-        return None if self.n_correct is None else self.n_correct / self.n_targets
-
-    @property
-    def perplexity(self) -> float:
-        """Exp of the mean loss; infinite where that overflows."""
-        return perplexity_of(self.loss_nats)
-
-    def bits_per_byte(self, n_bytes: int | None) -> float | None:
-        """Return the code length of the split per byte of its text; None if it is no text."""
-        if n_bytes is None:
-            return None
-        return self.loss_nats * self.n_targets / math.log(2) / n_bytes
-
-
-def perplexity_of(loss_nats: float) -> float:
-    """Return exp of a mean loss in nats; infinite where that overflows."""
-    return math.exp(loss_nats) if loss_nats < 700 else math.inf
 
 
 @torch.inference_mode()
 def score_split(
     model: Transformer,
-    objective: Objective,
+    scorer: Scorer,
     batches: Iterable[Batch],
     host: Host,
     keep_going: Callable[[], None] = lambda: None,
@@ -64,7 +40,7 @@ def score_split(
 
     Args:
         model: Model on the host's device; its training mode is restored afterwards.
-        objective: How predictions are scored.
+        scorer: How predictions are scored.
         batches: The whole split, every target once.
         host: Device and arithmetic.
         keep_going: Called between batches; may raise to stop.
@@ -75,12 +51,13 @@ def score_split(
     was_training = model.training
     model.eval()
     loss_sum, n_targets, use = 0.0, 0, NO_USE
-    n_correct: int | None = None
+    counts: dict[str, float] = {}
     memory: Memory = ()
-    for batch in batches:
+    for number, given in enumerate(batches):
         keep_going()
+        batch = scorer.prepare(given, scorer.config.evaluation_draw(number))
         with torch.autocast(host.device.type, torch.bfloat16, enabled=host.precision == "bf16"):
-            score = objective.score(
+            score = scorer.score(
                 model,
                 torch.from_numpy(batch.inputs_BT).to(host.device),
                 torch.from_numpy(batch.targets).to(host.device),
@@ -89,8 +66,8 @@ def score_split(
         memory = score.memory
         loss_sum += float(score.loss_nats_sum)
         n_targets += batch.n_targets
-        if score.n_correct is not None:
-            n_correct = (n_correct or 0) + int(score.n_correct)
+        for name, count in score.counts.items():
+            counts[name] = counts.get(name, 0.0) + float(count)
         use = use.plus(count_use(score.choices, len(batch.inputs_BT)))
     model.train(was_training)
     if not math.isfinite(loss_sum):
@@ -99,4 +76,4 @@ def score_split(
             "learning_rate or more warm-up",
             cause="non-finite",
         )
-    return SplitScore(loss_sum / n_targets, n_targets, use, n_correct)
+    return SplitScore(Totals(loss_sum, n_targets, counts), use)

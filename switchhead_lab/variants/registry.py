@@ -31,14 +31,7 @@ def register(variant: type[VariantT]) -> type[VariantT]:
         ConfigError: If the class is no variant, lacks an answer, or its kind is taken.
     """
     _require_variant(variant)
-    kind, known = kind_of(variant), _known[variant.block]
-    other = known.get(kind)
-    if other is not None and _origin(other) != _origin(variant):
-        raise ConfigError(
-            f'{variant.__name__}: {variant.block} of kind "{kind}" is registered already, by '
-            f"{_origin(other)}; choose another kind"
-        )
-    known[kind] = variant
+    add_kind(_known[variant.block], variant, variant.block)
     return variant
 
 
@@ -55,13 +48,41 @@ def all_variants() -> list[type[Variant]]:
 def unregister(module: str) -> None:
     """Forget the variants that a module registered."""
     for known in _known.values():
-        for kind in [kind for kind, variant in known.items() if variant.__module__ == module]:
-            del known[kind]
+        remove_kinds(known, module)
 
 
-def kind_of(variant: type[Variant]) -> str:
-    """Return the kind that a variant's configuration names."""
-    return str(get_args(variant.model_fields["kind"].annotation)[0])
+def kind_of(schema: type[FrozenModel]) -> str:
+    """Return the kind that the configuration of a registered class names."""
+    return str(get_args(schema.model_fields["kind"].annotation)[0])
+
+
+def add_kind(known: dict[str, Any], schema: type[FrozenModel], what: str) -> None:
+    """Add a class to those known by kind; importing its module again replaces it.
+
+    Args:
+        known: Classes of one base by kind.
+        schema: The class.
+        what: What it is, for the error.
+
+    Raises:
+        ConfigError: If the class declares no kind, or another class has it.
+    """
+    if not get_args(schema.model_fields["kind"].annotation):
+        raise ConfigError(f'{schema.__name__}: declare its kind, as in `kind: Literal["mine"]`')
+    kind = kind_of(schema)
+    other = known.get(kind)
+    if other is not None and _origin(other) != _origin(schema):
+        raise ConfigError(
+            f'{schema.__name__}: {what} of kind "{kind}" is registered already, by '
+            f"{_origin(other)}; choose another kind"
+        )
+    known[kind] = schema
+
+
+def remove_kinds(known: dict[str, Any], module: str) -> None:
+    """Remove the classes that a module added."""
+    for kind in [kind for kind, schema in known.items() if schema.__module__ == module]:
+        del known[kind]
 
 
 @dataclass(frozen=True)
@@ -86,8 +107,8 @@ def any_of(block: Block) -> OneOf:
     return OneOf(lambda: variants_of(block))
 
 
-def _origin(variant: type[Variant]) -> str:
-    return f"{variant.__module__}.{variant.__qualname__}"
+def _origin(schema: type[FrozenModel]) -> str:
+    return f"{schema.__module__}.{schema.__qualname__}"
 
 
 def _require_variant(variant: type[Variant]) -> None:
@@ -104,8 +125,6 @@ def _require_variant(variant: type[Variant]) -> None:
     ]
     if lacking:
         raise ConfigError(f"{variant.__name__}: lacks {', '.join(lacking)}")
-    if not get_args(variant.model_fields["kind"].annotation):
-        raise ConfigError(f'{variant.__name__}: declare its kind, as in `kind: Literal["mine"]`')
     unknown = [field.name for field in variant.sizes if field.name not in variant.model_fields]
     if unknown:
         raise ConfigError(f"{variant.__name__}: sizes names no field: {', '.join(unknown)}")

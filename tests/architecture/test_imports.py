@@ -36,7 +36,7 @@ ALLOWED: dict[str, set[str]] = {
     },
 }
 # What everything may import, each but those after it.
-BELOW = ("errors", "terminal", "json_text", "frozen_model", "variants", "config")
+BELOW = ("errors", "terminal", "json_text", "frozen_model", "variants", "objectives", "config")
 HEAVY = {"torch", "mlflow", "optuna", "pandas", "matplotlib", "lm_eval", "triton"}
 TORCH_FREE = {*BELOW, "budget", "tracking", "data", "reporting", "cli"}
 TORCH_FREE_FILES = {
@@ -189,3 +189,28 @@ def test_the_project_speaks_of_itself_alone() -> None:
             text = path.read_text(encoding="utf-8")
             assert "/root" + "/" not in text, name
             assert str(ROOT.parent) + "/" not in text, name
+
+
+# Where the names of objectives and their metrics may stand besides `objectives/` and its scorers:
+# the default of configurations, and the metric of the paper's tables.
+KNOWS_OBJECTIVES = {"config/objective.py", "reporting/paper_values.py"}
+
+
+@pytest.mark.parametrize("path", LAB_FILES, ids=names(LAB_FILES))
+def test_only_objectives_know_their_names(path: Path) -> None:
+    from switchhead_lab.config.objective import DEFAULT_OBJECTIVE
+    from switchhead_lab.objectives.registry import objectives
+
+    known = objectives()
+    assert DEFAULT_OBJECTIVE.kind in known
+    relative = str(path.relative_to(ROOT / "switchhead_lab"))
+    scorers = {schema.module.split(":")[0] for schema in known.values()}
+    is_scorer = f"switchhead_lab.{relative.removesuffix('.py').replace('/', '.')}" in scorers
+    if package_of(path) == "objectives" or is_scorer or relative in KNOWS_OBJECTIVES:
+        return
+    words = {*known, *(metric.name for schema in known.values() for metric in schema.metrics)}
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    assert not words & texts
+    own = {schema.__module__ for schema in known.values()}
+    assert not own & set(imports(path))

@@ -43,7 +43,7 @@ def test_help_ends_with_an_example(command: str) -> None:
 
 def test_list_prints_a_line_for_each_run(run_names: list[str]) -> None:
     output = invoke("list").output
-    for heading in ("run", "state", "step", "validation perplexity", "parameters", "ms/step"):
+    for heading in ("run", "state", "step", "validation", "parameters", "ms/step"):
         assert heading in output
     assert [name in output for name in run_names] == [True, True]
     assert output.count("failed") == 2

@@ -14,7 +14,7 @@ from switchhead_lab.tracking.mlflow_index import NoIndex
 from switchhead_lab.tracking.record import RunLabels, RunRecord, list_runs
 from switchhead_lab.training import run as run_module
 from switchhead_lab.training.checkpoint import load_latest
-from switchhead_lab.training.objectives import NextToken
+from switchhead_lab.training.next_token import NextToken
 from switchhead_lab.training.run import execute_run
 
 LABELS = RunLabels(size="tiny", variant="model")

@@ -99,7 +99,7 @@ def test_best_is_chosen_on_validation(workspace) -> None:
     def perplexity(member) -> float:
         result = read_run(workspace.runs_dir / member.run_name).result
         assert result is not None
-        return result.validation_perplexity
+        return result.validation["perplexity"]
 
     best = by_role(record, "best")[0]
     assert perplexity(best) == min(perplexity(m) for m in by_role(record, "candidate"))

@@ -20,8 +20,9 @@ from switchhead_lab.training import loop
 from switchhead_lab.training.checkpoint import load_latest
 from switchhead_lab.training.hooks import Prune
 from switchhead_lab.training.host import prepare_host
-from switchhead_lab.training.objectives import NextToken
+from switchhead_lab.training.next_token import NextToken
 from switchhead_lab.training.run import execute_run
+from switchhead_lab.training.scoring import build_scorer
 from switchhead_lab.training.validation import score_split
 
 LABELS = RunLabels(size="tiny", variant="model")
@@ -114,7 +115,7 @@ def test_training_learns_the_rule_of_the_corpus(workspace, tiny_config) -> None:
     run = train(workspace, config)
     assert run.result is not None
     unigram = run.provenance["data_manifest"]["unigram_perplexity"]["validation"]
-    assert run.result.validation_perplexity < 0.5 * unigram
+    assert run.result.validation["perplexity"] < 0.5 * unigram
 
 
 def test_micro_batches_add_up_to_the_whole_batch(workspace, tiny_config) -> None:
@@ -179,13 +180,13 @@ def test_result_is_what_the_last_weights_score(workspace, tiny_config) -> None:
     for split in ("validation", "test"):
         tokens = store.tokens(split)
         batches = store.evaluation_batches(split, config.training.batch_size, config.model.seq_len)
-        score = score_split(model, NextToken(), batches, host)
-        assert score.n_targets == len(tokens) - 1
+        score = score_split(model, build_scorer(config), batches, host)
+        assert score.totals.n_targets == len(tokens) - 1
         assert run.result is not None
         result = run.result.model_dump()
-        assert result[f"{split}_loss_nats"] == score.loss_nats
-        assert result[f"{split}_perplexity"] == math.exp(score.loss_nats)
-        bits = score.loss_nats * score.n_targets / math.log(2)
+        assert result[f"{split}_loss_nats"] == score.totals.mean_loss_nats
+        assert result[f"{split}_perplexity"] == math.exp(score.totals.mean_loss_nats)
+        bits = score.totals.mean_loss_nats * score.totals.n_targets / math.log(2)
         n_bytes = store.manifest.splits[split].n_bytes
         assert result[f"{split}_bits_per_byte"] == pytest.approx(bits / n_bytes)
 
@@ -206,9 +207,9 @@ def test_validation_counts_every_token_once_and_carries_memory(workspace, tiny_c
             log_p = output.logits_BTV.log_softmax(-1)
             by_hand -= float(log_p.gather(-1, piece[:, 1:, None]).sum())
     batches = evaluation_token_batches(tokens, 1, 16)
-    score = score_split(model, NextToken(), batches, prepare_host("cpu", "fp32"))
-    assert score.n_targets == 99
-    assert score.loss_nats == pytest.approx(by_hand / 99, rel=1e-6)
+    score = score_split(model, build_scorer(config), batches, prepare_host("cpu", "fp32"))
+    assert score.totals.n_targets == 99
+    assert score.totals.mean_loss_nats == pytest.approx(by_hand / 99, rel=1e-6)
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_before_the_step(workspace, tiny_config) -> None:

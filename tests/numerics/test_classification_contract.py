@@ -12,12 +12,15 @@ from test_model_contract import CASES, config_of
 
 from switchhead_lab.budget.parameters import count_parameters
 from switchhead_lab.config.architecture import ModelConfig
-from switchhead_lab.config.objective import SequenceClassification
 from switchhead_lab.model.transformer import build_model
-from switchhead_lab.training.objectives import Score, SequenceClass
+from switchhead_lab.objectives.base import Task
+from switchhead_lab.objectives.classification import SequenceClassification
+from switchhead_lab.training.scoring import Score
+from switchhead_lab.training.sequence_class import SequenceClass
 
 V, N_CLASSES, T, B = 19, 5, 9, 3
 LENGTHS = (9, 4, 6)
+TASK = Task("listops", V, N_CLASSES, T, "bidirectional", T, 1)
 
 
 def classifier_config(case: str, *, p_dropout: float = 0.0) -> ModelConfig:
@@ -34,7 +37,8 @@ def sequences(seed: int = 0, lengths: tuple[int, ...] = LENGTHS, width: int = T)
 
 
 def score(model, inputs: torch.Tensor, pooling: str = "mean") -> Score:
-    objective = SequenceClass(SequenceClassification(kind="classification", pooling=pooling))
+    config = SequenceClassification(kind="classification", pooling=pooling)
+    objective = SequenceClass(config, TASK)
     targets = torch.arange(len(inputs)) % N_CLASSES
     return objective.score(model, inputs, targets, ())
 
@@ -135,7 +139,7 @@ def test_pooling_and_counting_by_hand() -> None:
         done = score(model, inputs, pooling)
         by_hand = -expected.log_softmax(-1)[range(B), range(B)].sum()
         torch.testing.assert_close(done.loss_nats_sum, by_hand)
-        assert int(done.n_correct) == int((expected.argmax(-1) == torch.arange(B)).sum())
+        assert int(done.counts["correct"]) == int((expected.argmax(-1) == torch.arange(B)).sum())
 
 
 def digest(case: str) -> str:

@@ -102,7 +102,7 @@ def test_candidates_come_by_trial_with_state_and_reason(complete):
         ("3", "finished"),
     ]
     assert frame.candidates[1].reason == "worse than the median | step 50"
-    assert frame.candidates[1].validation_perplexity is None
+    assert frame.candidates[1].quality is None
     assert frame.candidates[2].reason == "no d_head of 4 fits"
 
 
@@ -120,5 +120,5 @@ def test_statistics_follow_the_order_of_the_seeds(make_writer, values):
     writer = make_writer()
     for seed in (2, 0, 1):
         writer.add("dense", "baseline", writer.dense(), seed, values[seed])
-    row = read_frame(writer.write(), writer.runs_dir).baseline
-    assert list(row.statistics("validation_perplexity").values) == values
+    frame = read_frame(writer.write(), writer.runs_dir)
+    assert list(frame.baseline.statistics(frame.quality.validation).values) == values

@@ -8,6 +8,7 @@ from switchhead_lab.reporting.plots import draw_tradeoff
 from switchhead_lab.reporting.tradeoff import Point
 
 LABEL = "MACs ({unit}MACs)"
+LOSS = "validation perplexity"
 POINTS = [
     Point("dense", "baseline", "dense", 450e6, 35.6, 0.1),
     Point("dense-h2", "declared", "dense", 450e6, 36.9),
@@ -21,21 +22,25 @@ def declared(label: str, cost: float, loss: float, family: str = "SwitchHead") -
 
 
 def test_same_points_give_the_same_bytes():
-    assert draw_tradeoff(POINTS, "title", LABEL) == draw_tradeoff(POINTS, "title", LABEL)
+    assert draw_tradeoff(POINTS, "title", LABEL, LOSS) == draw_tradeoff(
+        POINTS, "title", LABEL, LOSS
+    )
 
 
 def test_bytes_do_not_depend_on_the_users_style():
-    plain = draw_tradeoff(POINTS, "title", LABEL)
+    plain = draw_tradeoff(POINTS, "title", LABEL, LOSS)
     with mpl.rc_context({"lines.linewidth": 9.0, "axes.facecolor": "red", "savefig.dpi": 30}):
-        assert draw_tradeoff(POINTS, "title", LABEL) == plain
+        assert draw_tradeoff(POINTS, "title", LABEL, LOSS) == plain
 
 
 def test_other_points_give_another_figure():
-    assert draw_tradeoff(POINTS, "title", LABEL) != draw_tradeoff(POINTS[1:], "title", LABEL)
+    assert draw_tradeoff(POINTS, "title", LABEL, LOSS) != draw_tradeoff(
+        POINTS[1:], "title", LABEL, LOSS
+    )
 
 
 def test_files_are_what_they_are_called_and_hold_no_time():
-    figures = draw_tradeoff(POINTS, "title", LABEL)
+    figures = draw_tradeoff(POINTS, "title", LABEL, LOSS)
     assert figures.png.startswith(b"\x89PNG")
     assert b"tIME" not in figures.png
     assert b"<svg" in figures.svg
@@ -43,7 +48,7 @@ def test_files_are_what_they_are_called_and_hold_no_time():
 
 
 def test_unit_follows_the_largest_cost():
-    svg = draw_tradeoff(POINTS, "title", LABEL).svg
+    svg = draw_tradeoff(POINTS, "title", LABEL, LOSS).svg
     assert b"MACs (M MACs)" in svg
 
 
@@ -71,12 +76,12 @@ def test_unit_follows_the_largest_cost():
     ids=["none", "one", "tiny", "twelve", "outliers", "infinite", "all-infinite"],
 )
 def test_any_number_of_points_can_be_drawn(points):
-    assert draw_tradeoff(points, "title", LABEL).png
+    assert draw_tradeoff(points, "title", LABEL, LOSS).png
 
 
 def test_outlier_is_named_with_its_value():
     figures = draw_tradeoff(
-        [*POINTS, Point("bad", "declared", "SwitchHead", 1e8, 5000.0)], "title", LABEL
+        [*POINTS, Point("bad", "declared", "SwitchHead", 1e8, 5000.0)], "title", LABEL, LOSS
     )
     assert b"bad, 5,000" in figures.svg
 
@@ -86,7 +91,7 @@ def test_the_legend_calls_models_by_what_they_are():
     points = [
         Point(f"m{i}", "declared", name, 1e8 + i, 30.0 + i) for i, name in enumerate(families)
     ]
-    svg = draw_tradeoff([*POINTS[:1], *points], "title", LABEL).svg.decode()
+    svg = draw_tradeoff([*POINTS[:1], *points], "title", LABEL, LOSS).svg.decode()
     for name in ("dense baseline", "head-matched dense", *families[1:]):
         assert f"<!-- {name} -->" in svg, name
     assert "best of the search" not in svg

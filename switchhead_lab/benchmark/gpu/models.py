@@ -11,7 +11,7 @@ from switchhead_lab.benchmark.gpu.configs import SMALL_MODELS, small_config
 from switchhead_lab.benchmark.step import RandomBatches
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.model.transformer import Memory, build_model
-from switchhead_lab.training.objectives import build_objective
+from switchhead_lab.training.scoring import build_scorer
 
 # Relative errors of the loss and of all gradients together (Frobenius). On a CPU that emulates
 # bf16 they reach 9e-8 and 4e-7 in float32, 1.1e-4 and 3.1e-2 under bf16 autocast.
@@ -51,17 +51,18 @@ def _loss_and_gradients(
     model = build_model(config.model, config.vocab_size, config.seed).to(device)
     if precision == "fp64":
         model.double()
-    objective, batches = build_objective(config.objective), RandomBatches(config)
+    scorer, batches = build_scorer(config), RandomBatches(config)
     memory: Memory = ()
     losses = []
     for number in range(2):
-        batch = batches.at(number)
+        draw = config.objective.training_draw(config.seed, number)
+        batch = scorer.prepare(batches.at(number), draw)
         arrays = (batch.inputs_BT, batch.targets)
         inputs, targets = (torch.from_numpy(array).to(device) for array in arrays)
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            score = objective.score(model, inputs, targets, memory)
+            score = scorer.score(model, inputs, targets, memory)
         memory = score.memory if config.model.memory_len else ()
-        losses.append(score.loss_nats_sum / targets.numel())
+        losses.append(score.loss_nats_sum / batch.n_targets)
         if score.auxiliary_loss is not None:
             losses.append(score.auxiliary_loss)
     loss = torch.stack(losses).sum()

@@ -17,15 +17,16 @@ import optuna
 import pytest
 
 from switchhead_lab.config.files import parse
-from switchhead_lab.config.search import Point, Study, key_of
+from switchhead_lab.config.search import Point, Study, key_of, objectives_of
 from switchhead_lab.errors import StorageError
+from switchhead_lab.objectives.language_model import LanguageModelling
 from switchhead_lab.sweeping import study_storage
 from switchhead_lab.sweeping.study import SearchStudy
 from switchhead_lab.sweeping.study_storage import connect_storage
 from switchhead_lab.tracking.interruption import Interrupted
 from switchhead_lab.tracking.record import MetricPoint
-from switchhead_lab.tracking.study_objectives import DEFAULT_OBJECTIVE
 
+METRIC = "validation/perplexity"
 N_STEPS, VALIDATE_EVERY, CHECKPOINT_EVERY = 60, 10, 20
 SPACE = {"n_heads": [1, 2, 4], "n_experts": [2, 4, 5], "top_k": [1, 2, 3, 4]}
 SHAPES = [
@@ -101,7 +102,7 @@ class World:
         study = optuna.create_study(
             storage=self.storage, study_name="s", load_if_exists=True, pruner=pruner
         )
-        return SearchStudy(study, self.config)
+        return SearchStudy(study, self.config, objectives_of(self.config, LanguageModelling()))
 
     def go_on(self, may_stop) -> None:
         """Run what is left; `may_stop(where)` raises `StoppedError` somewhere."""
@@ -141,7 +142,7 @@ class World:
             step += 1
             may_stop("step")
             if step % VALIDATE_EVERY == 0:
-                point = MetricPoint(step, step, 0.0, {DEFAULT_OBJECTIVE: perplexity(shape, step)})
+                point = MetricPoint(step, step, 0.0, {METRIC: perplexity(shape, step)})
                 prune = hook.observe(point)
                 may_stop("reported")
                 if prune is not None and step < N_STEPS:
@@ -256,7 +257,7 @@ def test_a_storage_that_refuses_stops_without_losing_anything(tmp_path, monkeypa
     with sqlite3.connect(path) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StorageError, match="study_storage of lab.toml refuses: .*locked"):
-            hook.observe(MetricPoint(10, 10, 0.0, {DEFAULT_OBJECTIVE: 30.0}))
+            hook.observe(MetricPoint(10, 10, 0.0, {METRIC: 30.0}))
     world.go_on(lambda where: None)
     assert world.trained[0] == shape_of(proposal.point)
     assert len(world.trained) == 2
@@ -275,7 +276,7 @@ def test_a_storage_that_is_free_again_in_time_is_waited_for(tmp_path) -> None:
     hook = study.begin(proposal, "run")
     release.join()
     other.close()
-    assert hook.observe(MetricPoint(10, 10, 0.0, {DEFAULT_OBJECTIVE: 30.0})) is None
+    assert hook.observe(MetricPoint(10, 10, 0.0, {METRIC: 30.0})) is None
 
 
 def test_a_signal_ends_the_wait_for_a_storage(tmp_path, signals) -> None:

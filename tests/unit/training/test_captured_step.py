@@ -10,7 +10,7 @@ from switchhead_lab.errors import ConfigError
 from switchhead_lab.model.transformer import build_model
 from switchhead_lab.training.captured_step import CapturedStep, RepeatedStep, TakenStep
 from switchhead_lab.training.host import Host, prepare_host
-from switchhead_lab.training.objectives import build_objective
+from switchhead_lab.training.scoring import build_scorer
 from switchhead_lab.training.step import Stepper
 
 N_STEPS = 17
@@ -22,7 +22,7 @@ def stepper_of(config: RunConfig) -> Stepper:
     batches = TokenBatches(tokens, config.training.batch_size, config.model.seq_len, seed=0)
     model = build_model(config.model, config.vocab_size, config.seed).train()
     host = Host(torch.device("cpu"), "fp32", {"device_name": "test"})
-    return Stepper(config, model, build_objective(config.objective), batches, host)
+    return Stepper(config, model, build_scorer(config), batches, host)
 
 
 def with_memory(config: RunConfig) -> RunConfig:

@@ -9,7 +9,7 @@ from switchhead_lab.benchmark.step import RandomBatches
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.model.transformer import build_model
 from switchhead_lab.training.host import Host
-from switchhead_lab.training.objectives import build_objective
+from switchhead_lab.training.scoring import build_scorer
 from switchhead_lab.training.step import Stepper
 
 Tensors = dict[str, Tensor]
@@ -20,7 +20,7 @@ MEMORY = "memory.0001.0001"
 def stepper_of(config: RunConfig) -> Stepper:
     model = build_model(config.model, config.vocab_size, config.seed, config.n_outputs).train()
     host = Host(torch.device("cpu"), "fp32", {"device_name": "test"})
-    return Stepper(config, model, build_objective(config.objective), RandomBatches(config), host)
+    return Stepper(config, model, build_scorer(config), RandomBatches(config), host)
 
 
 @pytest.mark.parametrize("attention", ["dense", "switchhead"])

@@ -3,6 +3,7 @@ import sys
 
 import pytest
 
+from switchhead_lab.objectives.language_model import LanguageModelling
 from switchhead_lab.tracking.record import MetricPoint
 from switchhead_lab.training import progress
 from switchhead_lab.training.progress import ProgressDisplay
@@ -18,7 +19,7 @@ def test_plain_lines_without_a_terminal(monkeypatch) -> None:
     now = iter([0.0, 0.0, 1.0, 20.0, 21.0, 40.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
     lines: list[str] = []
-    with ProgressDisplay("run", 100, lines.append) as display:
+    with ProgressDisplay("run", 100, LanguageModelling(), lines.append) as display:
         display.observe(point(10, train_loss_nats=5.0))
         display.observe(point(50, train_loss_nats=4.0, train_tokens_per_second=1234.0))
         display.observe(point(60, train_loss_nats=3.5))
@@ -36,6 +37,6 @@ def test_a_bar_prints_names_that_look_like_markup(monkeypatch: pytest.MonkeyPatc
 
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    with ProgressDisplay("p[/q] [b]:smile:", 2) as display:
+    with ProgressDisplay("p[/q] [b]:smile:", 2, LanguageModelling()) as display:
         display.observe(point(1, train_loss_nats=5.0))
     assert "p[/q] [b]:smile:" in terminal.getvalue()

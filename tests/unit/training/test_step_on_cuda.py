@@ -12,7 +12,7 @@ from switchhead_lab.benchmark.step import RandomBatches
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.model.transformer import Transformer, build_model
 from switchhead_lab.training.host import Host
-from switchhead_lab.training.objectives import build_objective
+from switchhead_lab.training.scoring import build_scorer
 from switchhead_lab.training.step import Stepper
 
 XL, ROPE = {"kind": "transformer_xl"}, {"kind": "rope"}
@@ -72,7 +72,7 @@ def stepper_of(config: RunConfig, precision: str) -> Stepper:
         model = Transformer(config.model, config.vocab_size, config.n_outputs).train()
     model.to = lambda _: model  # it is there; fake parameters cannot be exchanged
     host = Host(DEVICE, precision, {"device_name": "fake"})
-    objective = build_objective(config.objective)
+    objective = build_scorer(config)
     with set_up():
         return Stepper(config, model, objective, RandomBatches(config), host)
 
@@ -170,7 +170,7 @@ def test_the_backward_pass_in_python_is_that_of_the_engine(config_of, variant: s
         tokens = torch.arange(32).view(2, 16)
         torch.manual_seed(0)
         with torch.autocast("cpu", torch.bfloat16):
-            score = build_objective(config.objective).score(model, tokens, tokens, ())
+            score = build_scorer(config).score(model, tokens, tokens, ())
         loss = score.loss_nats_sum
         backward(loss if score.auxiliary_loss is None else loss + score.auxiliary_loss)
         grads.append([x.grad for x in model.parameters()])

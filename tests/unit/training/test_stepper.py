@@ -11,7 +11,7 @@ from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.errors import TrainingError
 from switchhead_lab.model.transformer import build_model
 from switchhead_lab.training.host import Host
-from switchhead_lab.training.objectives import build_objective
+from switchhead_lab.training.scoring import build_scorer
 from switchhead_lab.training.step import Stepper
 
 # What waits for a device: a number or a shape is read from its memory.
@@ -44,7 +44,7 @@ def without_dropout(config: RunConfig) -> RunConfig:
 def stepper_of(config: RunConfig) -> Stepper:
     model = build_model(config.model, config.vocab_size, config.seed).train()
     host = Host(torch.device("cpu"), "fp32", {"device_name": "test"})
-    objective = build_objective(config.objective)
+    objective = build_scorer(config)
     return Stepper(config, model, objective, RandomBatches(config), host)
 
 

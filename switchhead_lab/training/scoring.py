@@ -1,0 +1,89 @@
+"""Scores of a batch: what a scorer of an objective computes, and what the loop reads of it.
+
+Letters: B batch, T chunk positions.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from torch import Tensor
+
+from switchhead_lab.config.schema import RunConfig
+from switchhead_lab.data.batches import Batch
+from switchhead_lab.model.router import ExpertChoice
+from switchhead_lab.model.transformer import Memory, Transformer
+from switchhead_lab.objectives.base import Objective, Task
+
+
+@dataclass(frozen=True)
+class Score:
+    """The loss of one batch.
+
+    Attributes:
+        loss_nats_sum: Scalar, float32: negative log-likelihood summed over the targets.
+        memory: Memory for the next chunk of the same streams.
+        auxiliary_loss: Scalar that training adds to the mean loss; None if there is none.
+        all_choices: Choices of experts by router, padding included.
+        counts: Scalars to sum over the targets of a split, for the objective's metrics.
+        is_token_BT: False for padding, shape [B, T]; None where there is none.
+    """
+
+    loss_nats_sum: Tensor
+    memory: Memory
+    auxiliary_loss: Tensor | None
+    all_choices: Mapping[str, ExpertChoice]
+    counts: Mapping[str, Tensor] = field(default_factory=dict)
+    is_token_BT: Tensor | None = None
+
+    @cached_property
+    def choices(self) -> Mapping[str, ExpertChoice]:
+        """Choices with padding left out, for statistics: reading them is a device sync."""
+        return {name: part.at_tokens(self.is_token_BT) for name, part in self.all_choices.items()}
+
+
+class Scorer(ABC):
+    """Scores the batches of an objective; the training loop knows nothing else of the task.
+
+    Args:
+        config: The objective.
+        task: What else it depends on.
+    """
+
+    def __init__(self, config: Objective, task: Task) -> None:
+        self.config, self.task = config, task
+
+    def prepare(self, batch: Batch, draw: int) -> Batch:
+        """Turn a batch of the data into what the model reads and is to predict.
+
+        Everything random must come from `draw`. A step that is replayed as a CUDA graph needs the
+        same number of targets in every batch; other numbers run eagerly.
+
+        Args:
+            batch: As the data have it.
+            draw: Seed from the objective's `training_draw` or `evaluation_draw`.
+
+        Returns:
+            A batch with at least one target that is not `IGNORE`; by default the given one.
+        """
+        del draw
+        return batch
+
+    @abstractmethod
+    def score(self, model: Transformer, inputs: Tensor, targets: Tensor, memory: Memory) -> Score:
+        """Run the model on a prepared batch and score its predictions.
+
+        Args:
+            model: A model with the outputs of the objective.
+            inputs: Shape [B, T], int64.
+            targets: Shape of the objective's `target_shape`, int64.
+            memory: What the chunk before returned.
+        """
+
+
+def build_scorer(config: RunConfig) -> Scorer:
+    """Build the scorer of a run's objective."""
+    scorer = config.objective.build(config.task)
+    assert isinstance(scorer, Scorer)
+    return scorer
