@@ -10,6 +10,7 @@ from switchhead_lab.json_text import to_json
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from switchhead_lab.config.data import ExampleData
     from switchhead_lab.config.workspace import Workspace
     from switchhead_lab.data.example_store import ExampleStore
     from switchhead_lab.data.token_store import Manifest
@@ -115,9 +116,6 @@ def listops(
     """
     from switchhead_lab.config.data import ListOpsData
     from switchhead_lab.config.files import parse
-    from switchhead_lab.config.workspace import find_workspace
-    from switchhead_lab.data import example_store
-    from switchhead_lab.errors import ConfigError
 
     given = {
         "n_train": n_train,
@@ -128,6 +126,15 @@ def listops(
     }
     values = {key: value for key, value in given.items() if value is not None}
     data = parse(ListOpsData, {"kind": "listops", **values}, "lab data listops")
+    _prepare_examples(data, show)
+
+
+def _prepare_examples(data: "ExampleData", show: int) -> None:
+    """Prepare labelled examples and describe them; print some of them."""
+    from switchhead_lab.config.workspace import find_workspace
+    from switchhead_lab.data import example_store
+    from switchhead_lab.errors import ConfigError
+
     if show > data.n_train:
         raise ConfigError(f"--show {show} but n_train={data.n_train}; show at most as many")
     data_dir = find_workspace().data_dir
@@ -176,7 +183,7 @@ def _store_lines(manifest: "Manifest") -> "Iterator[str]":
 
 
 def _example_lines(store: "ExampleStore", n_shown: int) -> "Iterator[str]":
-    from switchhead_lab.data.listops import render
+    from importlib import import_module
 
     manifest = store.manifest
     for split, part in manifest.splits.items():
@@ -184,6 +191,6 @@ def _example_lines(store: "ExampleStore", n_shown: int) -> "Iterator[str]":
             f"  {split}: {part.n_examples:,} examples, {part.mean_length:.1f} tokens on average; "
             f"always guessing {manifest.majority_class} is right for {part.majority_fraction:.1%}"
         )
-    train = store.examples("train")
+    train, render = store.examples("train"), import_module(manifest.data.module).render_example
     for tokens, value in zip(train.tokens[:n_shown], train.labels[:n_shown], strict=True):
-        yield f"  {value} = {render(tokens, manifest.data.operators)}"
+        yield f"  {value} = {render(tokens, manifest.data)}"

@@ -1,11 +1,14 @@
 """The schema of data: text cut into tokens, or examples that are generated."""
 
-from typing import Annotated, Any, Literal, Self
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Field, model_validator
 
 from switchhead_lab.config.names import CorpusName
 from switchhead_lab.frozen_model import FrozenModel
+from switchhead_lab.variants.registry import OneOf, kind_of
 
 
 class SentencePieceTokenizer(FrozenModel):
@@ -55,10 +58,10 @@ class TextData(FrozenModel):
 
     @model_validator(mode="after")
     def _is_text(self) -> Self:
-        if self.corpus == "listops":
+        if self.corpus in example_kinds():
             raise ValueError(
-                'corpus="listops" is generated, not text; use data.kind="listops", '
-                "or another name for a text"
+                f'corpus="{self.corpus}" is the name of labelled examples, not of a text; use '
+                f'data.kind="{self.corpus}", or another name for a text'
             )
         return self
 
@@ -72,8 +75,8 @@ class TextData(FrozenModel):
         """None: text has no classes."""
 
     @property
-    def max_length(self) -> None:
-        """None: text is no examples, so no longest one."""
+    def example_length(self) -> None:
+        """None: text has no examples."""
 
     def describe(self) -> str:
         """Say in a few words what is read."""
@@ -82,10 +85,70 @@ class TextData(FrozenModel):
         )
 
 
+class ExampleData(FrozenModel):
+    """Labelled examples in three splits; subclasses add a literal `kind` and their own fields.
+
+    Class attributes:
+        title: Name in print.
+        module: Module that makes the examples, with `generate_splits(data)`, which returns examples
+            by split, and `render_example(tokens, data)`, which writes one as text.
+        packages: Packages whose versions matter to the examples.
+    """
+
+    title: ClassVar[str]
+    module: ClassVar[str]
+    packages: ClassVar[tuple[str, ...]] = ()
+
+    kind: str
+    n_train: int = Field(ge=1)
+    """Examples to train on."""
+    n_validation: int = Field(ge=1)
+    """Examples to validate on."""
+    n_test: int = Field(ge=1)
+    """Examples to test on."""
+
+    @property
+    def corpus(self) -> str:
+        """Name under which the examples are kept and runs are named."""
+        return self.kind
+
+    @property
+    def n_examples(self) -> int:
+        """Examples of all splits."""
+        return self.n_train + self.n_validation + self.n_test
+
+    def split_sizes(self) -> dict[Literal["train", "validation", "test"], int]:
+        """Return the number of examples of each split."""
+        return {"train": self.n_train, "validation": self.n_validation, "test": self.n_test}
+
+    @property
+    @abstractmethod
+    def vocab_size(self) -> int:
+        """Number of different tokens, padding included."""
+
+    @property
+    @abstractmethod
+    def n_classes(self) -> int:
+        """Number of classes."""
+
+    @property
+    @abstractmethod
+    def example_length(self) -> int:
+        """Most tokens of an example; the model's `seq_len` must hold them."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Say in a few words what is read."""
+
+    def token_meaning(self) -> dict[str, Any]:
+        """Return what the meaning of tokens depends on, for the digest of the examples."""
+        return {}
+
+
 Operator = Literal["MIN", "MAX", "MED", "SM"]
 
 
-class ListOpsData(FrozenModel):
+class ListOpsData(ExampleData):
     """Generated ListOps examples: nested lists of digits under operators; the value is the class.
 
     All splits are drawn from one distribution, and no example is in two of them.
@@ -93,6 +156,9 @@ class ListOpsData(FrozenModel):
     Source: ListOps (Nangia and Bowman, arXiv:1804.06028), the task of SwitchHead
     (arXiv:2312.07987), Sec. 4.
     """
+
+    title: ClassVar[str] = "ListOps"
+    module: ClassVar[str] = "switchhead_lab.data.listops"
 
     kind: Literal["listops"]
     operators: list[Operator] = Field(default=["MIN", "MAX", "MED", "SM"], min_length=1)
@@ -146,11 +212,6 @@ class ListOpsData(FrozenModel):
         return 1 if depth == 0 else 2 + self.max_arguments * self.longest(depth - 1)
 
     @property
-    def corpus(self) -> str:
-        """Name under which the examples are kept and runs are named."""
-        return "listops"
-
-    @property
     def vocab_size(self) -> int:
         """Number of different tokens: padding, ten digits, the closing bracket, the operators."""
         return 12 + len(self.operators)
@@ -159,6 +220,15 @@ class ListOpsData(FrozenModel):
     def n_classes(self) -> int:
         """Values that an expression can have: the ten digits."""
         return 10
+
+    @property
+    def example_length(self) -> int:
+        """Most tokens of an example."""
+        return self.max_length
+
+    def token_meaning(self) -> dict[str, Any]:
+        """Return the operators, whose tokens follow their order."""
+        return {"operators": self.operators}
 
     def describe(self) -> str:
         """Say in a few words what is read."""
@@ -169,13 +239,15 @@ class ListOpsData(FrozenModel):
         )
 
 
-def _kind_of_data(values: Any) -> str:
-    if isinstance(values, dict):
-        return str(values.get("kind", "text"))
-    return str(getattr(values, "kind", "text"))
+_EXAMPLES: dict[str, type[ExampleData]] = {kind_of(schema): schema for schema in (ListOpsData,)}
 
 
+def example_kinds() -> Mapping[str, type[ExampleData]]:
+    """Return the classes of labelled examples by kind."""
+    return _EXAMPLES
+
+
+ExampleConfig = Annotated[ExampleData, OneOf(example_kinds)]
 DataConfig = Annotated[
-    Annotated[TextData, Tag("text")] | Annotated[ListOpsData, Tag("listops")],
-    Discriminator(_kind_of_data),
+    TextData | ExampleData, OneOf(lambda: {"text": TextData, **_EXAMPLES}, default="text")
 ]

@@ -20,7 +20,7 @@ def task_of(data: DataConfig, model: ModelSizes) -> Task:
         data_kind=data.kind,
         vocab_size=data.vocab_size,
         n_classes=data.n_classes,
-        max_length=data.max_length,
+        example_length=data.example_length,
         direction=model.direction,
         seq_len=model.seq_len,
         context_multiple=model.context_multiple,

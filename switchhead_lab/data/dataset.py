@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol, assert_never
+from typing import Any, Protocol
 
-from switchhead_lab.config.data import DataConfig, ListOpsData, TextData
+from switchhead_lab.config.data import DataConfig, TextData
 from switchhead_lab.data.batches import Batch
 from switchhead_lab.data.documents import Split
 from switchhead_lab.data.example_store import prepare_examples
@@ -67,10 +67,6 @@ def open_dataset(
         DataError: If the data cannot be prepared.
         WorkspaceError: If the data folder cannot be written.
     """
-    match data:
-        case TextData():
-            return prepare(data_dir, data, progress=progress)
-        case ListOpsData():
-            return prepare_examples(data_dir, data, progress=progress)
-        case _:
-            assert_never(data)
+    if isinstance(data, TextData):
+        return prepare(data_dir, data, progress=progress)
+    return prepare_examples(data_dir, data, progress=progress)

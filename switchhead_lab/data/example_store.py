@@ -1,26 +1,28 @@
-"""Generated examples on disk: made once, in one step, and checked by hash."""
+"""Labelled examples on disk: made once, in one step, and checked by hash."""
 
 import platform
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from switchhead_lab import __version__
-from switchhead_lab.config.data import ListOpsData
+from switchhead_lab.config.data import ExampleConfig, ExampleData, example_kinds
 from switchhead_lab.config.identity import hash_of, identity
-from switchhead_lab.data.batches import Batch
+from switchhead_lab.data.batches import PADDING, Batch
 from switchhead_lab.data.documents import SPLITS, Split
 from switchhead_lab.data.example_batches import (
     ExampleBatches,
     LabelledExamples,
     evaluation_example_batches,
 )
-from switchhead_lab.data.listops import PADDING, Example, generate_splits
+from switchhead_lab.data.labelled import Example
 from switchhead_lab.data.store_files import (
     MANIFEST_FILE,
     is_whole,
@@ -35,7 +37,6 @@ from switchhead_lab.data.store_files import (
 from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.tracking.atomic import make_directory, reported, write_text
 
-LISTOPS_FOLDER = "listops"
 _REMEDY = "run the command again, which generates it anew"
 
 Progress = Callable[[str], None]
@@ -65,9 +66,9 @@ class ExampleManifest(FrozenModel):
     """Version of this file's layout."""
     generator_version: Literal[1] = 1
     """Version of the rule that examples are drawn by; stores of another one are made anew."""
-    corpus: Literal["listops"] = "listops"
-    """Name of the task."""
-    data: ListOpsData
+    corpus: str
+    """Name of the examples."""
+    data: ExampleConfig
     """What was asked for."""
     splits: dict[Split, ExampleSplitManifest]
     """Files by split."""
@@ -86,7 +87,7 @@ class ExampleManifest(FrozenModel):
 
 @dataclass(frozen=True)
 class ExampleStore:
-    """The generated examples of one configuration."""
+    """The labelled examples of one configuration."""
 
     path: Path
     manifest: ExampleManifest
@@ -97,7 +98,7 @@ class ExampleStore:
         splits = self.manifest.splits
         return hash_of(
             {
-                "operators": self.manifest.data.operators,
+                **self.manifest.data.token_meaning(),
                 "examples": {
                     split: [splits[split].tokens_sha256, splits[split].labels_sha256]
                     for split in SPLITS
@@ -131,7 +132,7 @@ class ExampleStore:
             DataError: If a file is missing, unreadable or of another size.
         """
         n_examples = self.manifest.splits[split].n_examples
-        shape = (n_examples, self.manifest.data.max_length)
+        shape = (n_examples, self.manifest.data.example_length)
         return LabelledExamples(
             tokens=open_array(_token_path(self.path, split), np.uint8, shape, _REMEDY),
             labels=open_array(_label_path(self.path, split), np.uint8, (n_examples,), _REMEDY),
@@ -151,9 +152,9 @@ class ExampleStore:
 
 
 def prepare_examples(
-    data_dir: Path, data: ListOpsData, *, progress: Progress | None = None
+    data_dir: Path, data: ExampleData, *, progress: Progress | None = None
 ) -> ExampleStore:
-    """Generate examples, or return the store that holds them already.
+    """Make examples, or return the store that holds them already.
 
     A store appears in one step: an interruption leaves none. Processes that prepare the same
     examples at the same time wait for the first.
@@ -171,7 +172,7 @@ def prepare_examples(
     if store is not None:
         return store
     report = progress or (lambda _stage: None)
-    with locked(make_directory(data_dir / LISTOPS_FOLDER)) as folder:
+    with locked(make_directory(data_dir / data.corpus)) as folder:
         remove_leftovers(folder)
         store = find_examples(data_dir, data)
         if store is not None:
@@ -182,25 +183,26 @@ def prepare_examples(
     return ExampleStore(target, manifest)
 
 
-def find_examples(data_dir: Path, data: ListOpsData) -> ExampleStore | None:
+def find_examples(data_dir: Path, data: ExampleData) -> ExampleStore | None:
     """Return the store of a configuration if it is complete, else None.
 
     Complete means: a readable manifest of this configuration, and files of the right sizes.
     Contents are checked by `ExampleStore.verify`, since hashing takes time.
     """
-    store = _read_store(data_dir / LISTOPS_FOLDER / store_name(data))
+    store = _read_store(data_dir / data.corpus / store_name(data))
     return store if store is not None and store.manifest.data == data else None
 
 
-def store_name(data: ListOpsData) -> str:
+def store_name(data: ExampleData) -> str:
     """Return the name of a store's folder: the start of its configuration's identity."""
     return identity(data)[:16]
 
 
 def list_example_stores(data_dir: Path) -> list[ExampleStore]:
-    """Return every complete store of generated examples, in order of folder name."""
-    folder = data_dir / LISTOPS_FOLDER
-    paths = sorted(path.parent for path in folder.glob(f"[!.]*/{MANIFEST_FILE}"))
+    """Return every complete store of labelled examples, in order of folder name."""
+    folders = [data_dir / kind for kind in example_kinds()]
+    manifests = (path for folder in folders for path in folder.glob(f"[!.]*/{MANIFEST_FILE}"))
+    paths = sorted(path.parent for path in manifests)
     return [store for store in map(_read_store, paths) if store is not None]
 
 
@@ -210,30 +212,35 @@ def _read_store(path: Path) -> ExampleStore | None:
         return None
     sizes: dict[Path, int | None] = {}
     for split, part in manifest.splits.items():
-        sizes[_token_path(path, split)] = part.n_examples * manifest.data.max_length
+        sizes[_token_path(path, split)] = part.n_examples * manifest.data.example_length
         sizes[_label_path(path, split)] = part.n_examples
     return ExampleStore(path, manifest) if is_whole(sizes, _REMEDY) else None
 
 
-def _fill(folder: Path, data: ListOpsData, report: Progress) -> ExampleManifest:
+def _fill(folder: Path, data: ExampleData, report: Progress) -> ExampleManifest:
     """Write tokens, labels and manifest into a folder."""
-    report(f"generating {data.n_train + data.n_validation + data.n_test:,} ListOps examples")
-    examples = generate_splits(data)
+    report(f"preparing {data.n_examples:,} {data.title} examples")
+    examples = import_module(data.module).generate_splits(data)
     for split in SPLITS:
-        rows = (row.tokens.ljust(data.max_length, bytes([PADDING])) for row in examples[split])
+        rows = (row.tokens.ljust(data.example_length, bytes([PADDING])) for row in examples[split])
         _write(_token_path(folder, split), b"".join(rows))
         _write(_label_path(folder, split), bytes(row.value for row in examples[split]))
     counts = [0] * data.n_classes
     for row in examples["train"]:
         counts[row.value] += 1
     manifest = ExampleManifest(
+        corpus=data.corpus,
         data=data,
         splits={
             split: _describe_split(folder, split, examples[split], _most_frequent(counts))
             for split in SPLITS
         },
         train_class_counts=counts,
-        versions={"python": platform.python_version(), "switchhead_lab": __version__},
+        versions={
+            "python": platform.python_version(),
+            "switchhead_lab": __version__,
+            **{package: version(package) for package in data.packages},
+        },
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     write_text(folder / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")

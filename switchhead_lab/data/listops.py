@@ -5,15 +5,15 @@ expressions are shallow: depth is drawn first, evenly, then length, evenly among
 depth allows, and then an expression of both.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
-from typing import NamedTuple
 
 from switchhead_lab.config.data import ListOpsData, Operator
-from switchhead_lab.data.documents import SPLITS, Split
+from switchhead_lab.data.batches import PADDING
+from switchhead_lab.data.documents import Split
+from switchhead_lab.data.labelled import Draw, Example, deal_to_splits
 from switchhead_lab.errors import DataError
 
-PADDING = 0
 FIRST_DIGIT = 1
 CLOSING = 11
 FIRST_OPERATOR = 12
@@ -21,20 +21,6 @@ FIRST_OPERATOR = 12
 _N_DIGITS = 10
 _MAX_MISSES = 10_000
 """Draws in a row without a new example that are taken to mean there is none left."""
-
-Draw = Callable[[], float]
-
-
-class Example(NamedTuple):
-    """An expression and its value.
-
-    Attributes:
-        tokens: One byte a token, without padding.
-        value: What the expression evaluates to, in 0..9: its class.
-    """
-
-    tokens: bytes
-    value: int
 
 
 def generate_splits(data: ListOpsData) -> dict[Split, list[Example]]:
@@ -50,14 +36,14 @@ def generate_splits(data: ListOpsData) -> dict[Split, list[Example]]:
     Raises:
         DataError: If there are not enough distinct examples.
     """
-    sizes = {"train": data.n_train, "validation": data.n_validation, "test": data.n_test}
-    # Python promises that random() of a seed stays the same in later versions, and promises it of
-    # no other method, nor does NumPy of its generators; so whatever is drawn, is drawn by random().
     draw = Random(f"listops:{data.seed}").random
-    examples = _draw_distinct(data, sum(sizes.values()), draw)
-    keys = [draw() for _ in examples]
-    dealt = iter(sorted(range(len(examples)), key=keys.__getitem__))
-    return {split: [examples[next(dealt)] for _ in range(sizes[split])] for split in SPLITS}
+    examples = _draw_distinct(data, data.n_examples, draw)
+    return deal_to_splits(examples, data.split_sizes(), draw)
+
+
+def render_example(tokens: Iterable[int], data: ListOpsData) -> str:
+    """Write an example as text; padding is left out."""
+    return render(tokens, data.operators)
 
 
 def render(tokens: Iterable[int], operators: Sequence[Operator]) -> str:

@@ -19,7 +19,7 @@ class Task:
         data_kind: Kind of the data.
         vocab_size: Different tokens of the data.
         n_classes: Classes of labelled examples; None for running text.
-        max_length: Most tokens of an example; None for running text.
+        example_length: Most tokens of an example; None for running text.
         direction: "causal" or "bidirectional" attention.
         seq_len: Length of the active chunk in tokens (T).
         context_multiple: Chunks of context including the active one (C).
@@ -28,7 +28,7 @@ class Task:
     data_kind: str
     vocab_size: int
     n_classes: int | None
-    max_length: int | None
+    example_length: int | None
     direction: str
     seq_len: int
     context_multiple: int

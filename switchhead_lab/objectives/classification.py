@@ -24,16 +24,17 @@ class SequenceClassification(Objective):
 
     def require_possible(self, task: Task) -> None:
         """Refuse data without classes, memory, and examples that are longer than a chunk."""
-        if task.n_classes is None or task.max_length is None:
+        if task.n_classes is None or task.example_length is None:
             raise ValueError(
                 f'objective.kind="classification" but data.kind="{task.data_kind}" has no classes; '
                 'use labelled examples, such as data.kind="listops"'
             )
         require_no_memory(self.kind, task.context_multiple)
-        if task.max_length > task.seq_len:
+        if task.example_length > task.seq_len:
             raise ValueError(
-                f"data.max_length={task.max_length} but model.seq_len={task.seq_len}; use a "
-                f"seq_len of at least {task.max_length} or shorter examples"
+                f'examples of data.kind="{task.data_kind}" have up to {task.example_length} tokens '
+                f"but model.seq_len={task.seq_len}; use a seq_len of at least "
+                f"{task.example_length} or shorter examples"
             )
 
     def n_outputs(self, task: Task) -> int:

@@ -91,15 +91,23 @@ class OneOf:
 
     Attributes:
         classes: Returns the classes by kind, whenever a schema is built.
+        default: Kind that is meant where none is given; empty where it must be given.
     """
 
     classes: Callable[[], Mapping[str, type[FrozenModel]]]
+    default: str = ""
 
     def __get_pydantic_core_schema__(
         self, _source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
         choices = {kind: handler.generate_schema(schema) for kind, schema in self.classes().items()}
-        return core_schema.tagged_union_schema(choices, discriminator="kind")
+        discriminator = self._kind_of if self.default else "kind"
+        return core_schema.tagged_union_schema(choices, discriminator=discriminator)
+
+    def _kind_of(self, values: Any) -> str:
+        if isinstance(values, dict):
+            return str(values.get("kind", self.default))
+        return str(getattr(values, "kind", self.default))
 
 
 def any_of(block: Block) -> OneOf:

@@ -61,7 +61,10 @@ def test_widths_follow_from_data_and_objective() -> None:
             {"objective": {"kind": "language_model"}, "data": TEXT},
             r"would see the tokens that .* predicts; use model.direction=\"causal\"",
         ),
-        ({"model": {"seq_len": 16}}, r"data.max_length=20 but model.seq_len=16"),
+        (
+            {"model": {"seq_len": 16}},
+            r"\"listops\" have up to 20 tokens but model.seq_len=16",
+        ),
         ({"data": {"operators": ["MIN", "MIN"]}}, "names one twice"),
         ({"data": {"operators": ["MIN", "AVG"]}}, r"data.operators.1 = 'AVG'"),
         ({"data": {"min_length": 30}}, "min_length=30 but max_length=20"),

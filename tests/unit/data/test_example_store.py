@@ -22,7 +22,7 @@ from switchhead_lab.data.listops import generate_splits
 from switchhead_lab.errors import DataError, StorageError
 
 DATA = ListOpsData(kind="listops", n_train=60, n_validation=12, n_test=11)
-GENERATING = "generating 83 ListOps examples"
+GENERATING = "preparing 83 ListOps examples"
 
 
 @pytest.fixture

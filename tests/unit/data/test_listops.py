@@ -9,7 +9,8 @@ import pytest
 from switchhead_lab.config.data import ListOpsData, TextData
 from switchhead_lab.config.files import parse
 from switchhead_lab.data import listops
-from switchhead_lab.data.listops import CLOSING, FIRST_OPERATOR, Example, evaluate, render
+from switchhead_lab.data.labelled import Example
+from switchhead_lab.data.listops import CLOSING, FIRST_OPERATOR, evaluate, render
 from switchhead_lab.errors import ConfigError, DataError
 
 OPERATORS = ["MIN", "MAX", "MED", "SM"]
