@@ -129,6 +129,28 @@ def listops(
     _prepare_examples(data, show)
 
 
+@app.command()
+def digits(
+    n_train: Annotated[int | None, typer.Option(help="Images to train on; 1200.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the split; 0.")] = None,
+    show: Annotated[
+        int, typer.Option(min=0, help="Draw so many training images, each after its digit.")
+    ] = 0,
+) -> None:
+    """Prepare scikit-learn's handwritten digits, once: 8x8 pixels, one token each.
+
+    A sweep's own split is made when it first trains; this is to look at some images before.
+
+    Example: lab data digits --show 2
+    """
+    from switchhead_lab.config.data import DigitsData
+    from switchhead_lab.config.files import parse
+
+    given = {"n_train": n_train, "seed": seed}
+    values = {key: value for key, value in given.items() if value is not None}
+    _prepare_examples(parse(DigitsData, {"kind": "digits", **values}, "lab data digits"), show)
+
+
 def _prepare_examples(data: "ExampleData", show: int) -> None:
     """Prepare labelled examples and describe them; print some of them."""
     from switchhead_lab.config.workspace import find_workspace

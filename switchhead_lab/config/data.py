@@ -239,7 +239,62 @@ class ListOpsData(ExampleData):
         )
 
 
-_EXAMPLES: dict[str, type[ExampleData]] = {kind_of(schema): schema for schema in (ListOpsData,)}
+_N_DIGIT_IMAGES = 1797
+
+
+class DigitsData(ExampleData):
+    """Handwritten digits that scikit-learn ships: 8x8 pixels, a token each, and ten classes.
+
+    No image is in two splits. Whether an image is in one, and in which, follows from the seed.
+    """
+
+    title: ClassVar[str] = "digits"
+    module: ClassVar[str] = "switchhead_lab.data.digits"
+    packages: ClassVar[tuple[str, ...]] = ("scikit-learn",)
+
+    kind: Literal["digits"]
+    n_train: int = Field(default=1200, ge=1)
+    """Images to train on."""
+    n_validation: int = Field(default=297, ge=1)
+    """Images to validate on."""
+    n_test: int = Field(default=300, ge=1)
+    """Images to test on."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Seed of the split, which is the same for every run of a sweep."""
+
+    @model_validator(mode="after")
+    def _enough_images(self) -> Self:
+        if self.n_examples > _N_DIGIT_IMAGES:
+            raise ValueError(
+                f"n_train={self.n_train}, n_validation={self.n_validation} and n_test="
+                f"{self.n_test} are {self.n_examples} images, but there are {_N_DIGIT_IMAGES}; use "
+                "fewer"
+            )
+        return self
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of different tokens: padding, 17 grey values."""
+        return 18
+
+    @property
+    def n_classes(self) -> int:
+        """The ten digits."""
+        return 10
+
+    @property
+    def example_length(self) -> int:
+        """Pixels of an image."""
+        return 64
+
+    def describe(self) -> str:
+        """Say in a few words what is read."""
+        return f"Handwritten digits, {self.n_train:,} training images of 8x8 pixels"
+
+
+_EXAMPLES: dict[str, type[ExampleData]] = {
+    kind_of(schema): schema for schema in (ListOpsData, DigitsData)
+}
 
 
 def example_kinds() -> Mapping[str, type[ExampleData]]:

@@ -108,6 +108,7 @@ def test_kernels_know_nothing_of_the_lab(path: Path) -> None:
         ("optuna", {"sweeping/study.py", "sweeping/study_storage.py"}),
         ("matplotlib", {"reporting/plots.py"}),
         ("datasets", {"data/hub.py"}),
+        ("sklearn", {"data/digits.py"}),
     ],
 )
 def test_each_tool_is_imported_in_one_place(tool: str, expected: set[str]) -> None:
