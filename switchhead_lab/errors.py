@@ -14,6 +14,10 @@ class ConfigError(LabError):
     """A configuration value, key or file is unusable."""
 
 
+class ContractError(LabError):
+    """A variant does not do what every variant promises."""
+
+
 class WorkspaceError(LabError):
     """The workspace (lab.toml) is missing, broken or not writable."""
 

@@ -2,8 +2,9 @@
 
 import pkgutil
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from switchhead_lab.errors import ConfigError
 from switchhead_lab.frozen_model import FrozenModel
@@ -91,13 +92,19 @@ class Variant(FrozenModel):
         family: Name in figures; empty for the ordinary feed-forward, which is not named.
         sizes: Fields that set its size.
         conventions: Accounting conventions that price it by formula.
+        exact_conventions: Those of them whose MACs are the executed ones wherever every size is a
+            multiple of its `executed_step`.
         module: Module that computes it, as "package.module:Class".
+
+    Fields named `p_..._dropout` or `p_dropout` are probabilities of dropout, and fields named
+    `..._coefficient` weights of auxiliary losses: the contract checks rely on these names.
     """
 
     block: ClassVar[Block]
     family: ClassVar[str]
     sizes: ClassVar[tuple[SizeField, ...]]
     conventions: ClassVar[tuple[str, ...]]
+    exact_conventions: ClassVar[tuple[str, ...]] = ()
     module: ClassVar[str]
 
     kind: str
@@ -155,6 +162,15 @@ class Variant(FrozenModel):
     def build(self, *arguments: Any) -> Any:
         """Build the module that computes the block, from the variant and what it lies in."""
         return pkgutil.resolve_name(self.module)(self, *arguments)
+
+    @classmethod
+    def examples(cls) -> Sequence[Self]:
+        """Return small configurations to check the contract with.
+
+        None by default: they are then derived from the fields (`examples.examples_of`). Offer some
+        where that cannot be done or leaves code untested.
+        """
+        return ()
 
     @classmethod
     def size_field(cls, name: str) -> SizeField | None:

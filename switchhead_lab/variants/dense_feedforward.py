@@ -16,6 +16,7 @@ class DenseFeedForward(FeedForwardVariant):
     # What is executed grows with the width in steps of 64, since its matmuls are made even.
     sizes: ClassVar[tuple[SizeField, ...]] = (SizeField("d_ff", label="d_ff", executed_step=64),)
     conventions: ClassVar[tuple[str, ...]] = ("equations", "published")
+    exact_conventions: ClassVar[tuple[str, ...]] = ("equations", "published")
     module: ClassVar[str] = "switchhead_lab.model.feedforward:DenseFeedForwardBlock"
 
     kind: Literal["dense"] = "dense"

@@ -27,6 +27,7 @@ class SigmaMoeFeedForward(FeedForwardVariant):
         SizeField("d_expert", label="d_expert"),
     )
     conventions: ClassVar[tuple[str, ...]] = ("equations", "published")
+    exact_conventions: ClassVar[tuple[str, ...]] = ("equations", "published")
     module: ClassVar[str] = "switchhead_lab.model.feedforward:SigmaMoeBlock"
 
     kind: Literal["sigma_moe"] = "sigma_moe"

@@ -1,5 +1,6 @@
 """SwitchHead attention."""
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -70,6 +71,16 @@ class SwitchHeadAttention(AttentionVariant):
                 "is routed; leave it out"
             )
         return self
+
+    @classmethod
+    def examples(cls) -> Sequence[Self]:
+        """Return examples in which other projections have experts, and all experts are chosen."""
+        usual = cls(n_heads=2, d_head=5, n_experts=4, top_k=2)
+        every = usual.model_copy(
+            update={"expert_projections": ["v", "k", "q", "o"], "shared_selection": True}
+        )
+        one = usual.model_copy(update={"expert_projections": ["q"], "gate": "softmax"})
+        return usual, every, one, cls(n_heads=1, d_head=4, n_experts=3, top_k=3)
 
     @property
     def n_routed_sides(self) -> int:

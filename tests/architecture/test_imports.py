@@ -18,6 +18,7 @@ ALLOWED: dict[str, set[str]] = {
     "tracking": set(),
     "data": {"tracking"},
     "model": set(),
+    "contract": {"model"},
     "training": {"budget", "data", "model", "tracking"},
     "benchmark": {"data", "model", "training", "tracking", "sweeping"},
     "sweeping": {"budget", "data", "model", "training", "tracking"},
@@ -26,6 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "cli": {
         "benchmark",
         "budget",
+        "contract",
         "data",
         "model",
         "training",

@@ -1,0 +1,71 @@
+"""All checks of the contract, and their results for one variant.
+
+A check is a function of an example and of the positions around it. Its docstring is the promise; it
+raises `ContractError` where that is broken.
+"""
+
+from dataclasses import dataclass
+
+from switchhead_lab.contract import costs, outputs, parameters
+from switchhead_lab.variants.base import Variant
+from switchhead_lab.variants.contract import CLASS_CHECKS, Check, check_name, first_problem
+from switchhead_lab.variants.examples import examples_of
+
+CHECKS: tuple[Check, ...] = (
+    *CLASS_CHECKS,
+    outputs.output_has_the_shape_of_its_input,
+    outputs.no_token_sees_a_later_one,
+    outputs.memory_equals_a_longer_context,
+    outputs.sequences_see_themselves_but_no_padding,
+    outputs.padding_has_no_effect,
+    outputs.choices_are_those_of_its_routers,
+    outputs.training_differs_by_dropout_only,
+    outputs.bf16_is_near_and_chooses_alike,
+    parameters.parameters_are_those_counted,
+    parameters.parameters_are_initialised,
+    parameters.gradients_reach_every_parameter,
+    parameters.weights_are_all_its_state,
+    parameters.equal_seeds_give_equal_bits,
+    costs.executed_costs_are_counted,
+    costs.formulas_agree_with_what_is_executed,
+    costs.checkpointing_keeps_less,
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Result of one check.
+
+    Attributes:
+        check: Name of the check.
+        promise: What it checks, in one sentence.
+        problem: What is wrong; empty if the promise is kept.
+    """
+
+    check: str
+    promise: str
+    problem: str
+
+
+def check_variant(variant: type[Variant]) -> list[Finding]:
+    """Run every check on all examples of a variant.
+
+    Args:
+        variant: Class of the variant; it need not be registered.
+
+    Returns:
+        One finding for each check; a single one if there are no examples to check.
+    """
+    try:
+        examples_of(variant)
+    except Exception as error:  # whatever the variant's code raises
+        promise = "Examples are offered, or follow from the fields."
+        return [Finding("examples", promise, str(error))]
+    return [
+        Finding(check_name(check), _promise(check), first_problem(check, variant))
+        for check in CHECKS
+    ]
+
+
+def _promise(check: Check) -> str:
+    return (check.__doc__ or "").partition("\n")[0]

@@ -1,0 +1,13 @@
+"""One seed gives the same bits in another process."""
+
+from variant_cases import CASES, config_of, digest_of, digests_elsewhere
+
+from switchhead_lab.contract.parameters import step_bits
+
+
+def digest(case: str) -> str:
+    return digest_of(step_bits(config_of(case, p_dropout=0.2)))
+
+
+def test_equal_seeds_give_equal_bits_in_two_processes() -> None:
+    assert digests_elsewhere("test_two_processes") == [digest(case) for case in CASES]
