@@ -12,6 +12,7 @@ from switchhead_lab.cli import (
     audit,
     bench,
     budget,
+    check_variant,
     data,
     doctor,
     generate,
@@ -52,6 +53,7 @@ app.add_typer(runs.app, name="runs")
 app.command()(generate.generate)
 app.command()(score.score)
 app.command()(audit.audit)
+app.command()(check_variant.check_variant)
 app.command()(ui.ui)
 app.add_typer(bench.app, name="bench")
 app.command()(doctor.doctor)

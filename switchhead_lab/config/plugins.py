@@ -13,7 +13,8 @@ from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.errors import ConfigError
 from switchhead_lab.frozen_model import rebuild_schemas
 from switchhead_lab.objectives.registry import objectives, unregister_objectives
-from switchhead_lab.variants.registry import all_variants, unregister
+from switchhead_lab.variants.contract import broken_class_promises
+from switchhead_lab.variants.registry import all_variants, kind_of, unregister
 
 
 @dataclass(frozen=True)
@@ -46,21 +47,29 @@ _loaded: dict[str, Plugin] = {}
 _MARK = "__switchhead_lab_plugin__"
 
 
-def load_plugins(names: Sequence[str], root: Path, settings_path: Path) -> None:
+def load_plugins(
+    names: Sequence[str], root: Path, settings_path: Path, *, checks: bool = True
+) -> None:
     """Import the plugins of a workspace, which registers their variants and objectives.
+
+    Their classes are checked, in milliseconds; what needs torch is left to `lab check-variant`.
 
     Args:
         names: Paths of Python files, relative ones starting at `root`, or names of modules.
         root: The workspace folder.
         settings_path: What names them, for errors.
+        checks: Whether variants whose classes break the contract are refused.
 
     Raises:
-        ConfigError: If one cannot be imported, or registers nothing or what it may not.
+        ConfigError: If one cannot be imported, registers nothing or what it may not, or breaks the
+            contract.
     """
     n_loaded = 0
     for name in names:
         try:
             n_loaded += _load(name, root)
+            if checks:
+                _require_contract(_module_name(name))
         except ConfigError as error:
             raise ConfigError(f'{settings_path}: plugins: "{name}": {error}') from None
     if n_loaded:
@@ -77,7 +86,7 @@ def plugins_of(config: RunConfig) -> list[Plugin]:
 def _load(name: str, root: Path) -> bool:
     """Import a plugin; return False if it was imported before and has not changed."""
     path = root / name if name.endswith(".py") else None
-    module_name = name if path is None else path.stem
+    module_name = _module_name(name)
     if module_name in _loaded:
         if path is None or _read(path) == _loaded[module_name].source:
             return False
@@ -101,6 +110,28 @@ def _load(name: str, root: Path) -> bool:
         raise ConfigError(f"cannot be imported: {_describe(error, path)}") from None
     _loaded[module_name] = Plugin(name, module_name, _read(Path(module.__file__ or "")))
     return True
+
+
+def _module_name(name: str) -> str:
+    return Path(name).stem if name.endswith(".py") else name
+
+
+def _require_contract(module_name: str) -> None:
+    """Refuse a plugin with a variant whose class breaks the contract; forget it then."""
+    for variant in all_variants():
+        if variant.__module__ != module_name:
+            continue
+        try:
+            broken = list(broken_class_promises(variant))
+        except ConfigError as error:
+            broken = [str(error)]
+        if broken:
+            _forget(module_name)
+            kind = kind_of(variant)
+            raise ConfigError(
+                f"{variant.__name__} breaks what variants promise: {'; '.join(broken)}; mend it, "
+                f"and see all checks with `lab check-variant {kind}`"
+            )
 
 
 def _require_free_name(path: Path) -> None:

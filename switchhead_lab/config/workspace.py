@@ -151,17 +151,21 @@ def _expand_home(path: str) -> Path:
 
 
 def find_workspace(
-    start: Path | None = None, environment: Mapping[str, str] | None = None
+    start: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    *,
+    checks_plugins: bool = True,
 ) -> Workspace:
     """Find the workspace: `LAB_HOME` if set, else the nearest folder upward that holds lab.toml.
 
     Args:
         start: Folder to start from, the current one by default.
         environment: Environment variables, the process's by default.
+        checks_plugins: Whether variants of plugins that break the contract are refused.
 
     Raises:
         WorkspaceError: If there is no lab.toml.
-        ConfigError: If lab.toml is not valid.
+        ConfigError: If lab.toml or a plugin that it names is not valid.
     """
     environment = os.environ if environment is None else environment
     # Even with LAB_HOME: libraries need a current folder.
@@ -174,10 +178,10 @@ def find_workspace(
                 f"LAB_HOME={home}: there is no {FILE_NAME} in that folder; "
                 "unset LAB_HOME or point it at a workspace"
             )
-        return _load(root)
+        return _load(root, checks_plugins=checks_plugins)
     for folder in (start, *start.parents):
         if (folder / FILE_NAME).is_file():
-            return _load(folder)
+            return _load(folder, checks_plugins=checks_plugins)
     raise WorkspaceError(
         f"no {FILE_NAME} in {start} or any folder above it; "
         "change into a workspace or set LAB_HOME to one"
@@ -210,8 +214,8 @@ def _absolute_path(path: Path) -> Path:
     return found
 
 
-def _load(root: Path) -> Workspace:
+def _load(root: Path, *, checks_plugins: bool) -> Workspace:
     path = root / FILE_NAME
     settings = parse(WorkspaceSettings, read_toml(path), str(path))
-    load_plugins(settings.plugins, root, path)
+    load_plugins(settings.plugins, root, path, checks=checks_plugins)
     return Workspace(root=root, settings=settings)

@@ -7,9 +7,18 @@ raises `ContractError` where that is broken.
 from dataclasses import dataclass
 
 from switchhead_lab.contract import costs, outputs, parameters
-from switchhead_lab.variants.base import Variant
-from switchhead_lab.variants.contract import CLASS_CHECKS, Check, check_name, first_problem
-from switchhead_lab.variants.examples import examples_of
+from switchhead_lab.variants.base import Block, Variant
+from switchhead_lab.variants.contract import (
+    CLASS_CHECKS,
+    Check,
+    check_name,
+    find_gaps,
+    first_problem,
+)
+from switchhead_lab.variants.examples import describe, examples_of
+from switchhead_lab.variants.registry import kind_of
+
+_EXAMPLES_PROMISE = "Examples are offered, or follow from the fields."
 
 CHECKS: tuple[Check, ...] = (
     *CLASS_CHECKS,
@@ -47,24 +56,46 @@ class Finding:
     problem: str
 
 
-def check_variant(variant: type[Variant]) -> list[Finding]:
+@dataclass(frozen=True)
+class VariantReport:
+    """Results of all checks of a variant.
+
+    Attributes:
+        kind: Kind of the variant.
+        block: Which block of a layer it is.
+        examples: The examples that were checked, by their fields.
+        findings: One for each check; a single one if there are no examples.
+        gaps: What it lacks without breaking the contract, by subject.
+    """
+
+    kind: str
+    block: Block
+    examples: list[str]
+    findings: list[Finding]
+    gaps: dict[str, str]
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether a promise is broken."""
+        return any(finding.problem for finding in self.findings)
+
+
+def report_variant(variant: type[Variant]) -> VariantReport:
     """Run every check on all examples of a variant.
 
     Args:
         variant: Class of the variant; it need not be registered.
-
-    Returns:
-        One finding for each check; a single one if there are no examples to check.
     """
     try:
-        examples_of(variant)
+        examples = [describe(example) for example in examples_of(variant)]
     except Exception as error:  # whatever the variant's code raises
-        promise = "Examples are offered, or follow from the fields."
-        return [Finding("examples", promise, str(error))]
-    return [
-        Finding(check_name(check), _promise(check), first_problem(check, variant))
-        for check in CHECKS
-    ]
+        examples, findings = [], [Finding("examples", _EXAMPLES_PROMISE, str(error))]
+    else:
+        findings = [
+            Finding(check_name(check), _promise(check), first_problem(check, variant))
+            for check in CHECKS
+        ]
+    return VariantReport(kind_of(variant), variant.block, examples, findings, find_gaps(variant))
 
 
 def _promise(check: Check) -> str:

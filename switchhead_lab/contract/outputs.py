@@ -18,6 +18,7 @@ from switchhead_lab.contract.models import (
     random_tokens,
     with_dropout,
 )
+from switchhead_lab.errors import ContractError
 from switchhead_lab.model.sequence_plan import plan_sequences
 from switchhead_lab.model.sublayer import SublayerOutput
 from switchhead_lab.model.transformer import Memory, build_model
@@ -31,16 +32,17 @@ _MOST_BF16_ERROR = 0.02
 
 def output_has_the_shape_of_its_input(variant: Variant, positions: Positions) -> None:
     """Outputs have the shape and type of inputs; memory is as long as configured, not trained."""
+    done = _layer_output(variant, positions, torch.float32).output_BTD
+    require(
+        done.shape == (B, T, D_MODEL) and done.dtype == torch.float32,
+        f"outputs are {tuple(done.shape)} {done.dtype}, inputs {(B, T, D_MODEL)} {torch.float32}",
+    )
     for context_multiple in (1, 2, 3):
         config = model_around(variant, positions, context_multiple=context_multiple)
         model, memory = build_model(config, V, 0), Memory()
         for seed in range(3):
             output = model(random_tokens(seed), memory)
             memory = output.memory
-        require(
-            output.hidden_BTD.shape == (B, T, D_MODEL) and output.hidden_BTD.dtype == torch.float32,
-            f"hidden states are {tuple(output.hidden_BTD.shape)} {output.hidden_BTD.dtype}",
-        )
         length = (context_multiple - 1) * T
         expected = [(B, length, D_MODEL)] * (N_LAYERS if length else 0)
         require([m.shape for m in memory] == expected, "memory has another length than configured")
@@ -160,19 +162,9 @@ def training_differs_by_dropout_only(variant: Variant, positions: Positions) -> 
 def bf16_is_near_and_chooses_alike(variant: Variant, positions: Positions) -> None:
     """Under autocast to bf16 its output is near that in fp32, and its choices are the same."""
     # One layer: a rounded hidden state between layers may turn a near-tie of a router.
-    config = model_around(variant, positions)
-    layer = getattr(build_model(config, V, 0).blocks[0], variant.block)
-    x = torch.randn(B, 2 * T, D_MODEL, generator=torch.Generator().manual_seed(0))
-
-    def output(dtype: torch.dtype) -> SublayerOutput:
-        plan = plan_sequences(config, T, 2 * T, dtype=dtype, device=x.device)
-        done = layer(x, plan)
-        assert isinstance(done, SublayerOutput)
-        return done
-
-    exact = output(torch.float32)
+    exact = _layer_output(variant, positions, torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
-        rounded = output(torch.bfloat16)
+        rounded = _layer_output(variant, positions, torch.bfloat16)
     error = (rounded.output_BTD.float() - exact.output_BTD).norm() / exact.output_BTD.norm()
     require(
         error.item() < _MOST_BF16_ERROR,
@@ -183,3 +175,21 @@ def bf16_is_near_and_chooses_alike(variant: Variant, positions: Positions) -> No
             torch.equal(choice.index_NHK, rounded.choices[name].index_NHK),
             f"{name} chooses otherwise in bf16; route in float32",
         )
+
+
+def _layer_output(variant: Variant, positions: Positions, dtype: torch.dtype) -> SublayerOutput:
+    """Run the variant's layer alone on random inputs, with as much memory as chunk.
+
+    Args:
+        variant: Attention or feed-forward variant.
+        positions: Position encoding.
+        dtype: Type in which products are computed.
+    """
+    config = model_around(variant, positions)
+    layer = getattr(build_model(config, V, 0).blocks[0], variant.block)
+    n_inputs = 2 * T if variant.block == "attention" else T
+    x = torch.randn(B, n_inputs, D_MODEL, generator=torch.Generator().manual_seed(0))
+    done = layer(x, plan_sequences(config, T, 2 * T, dtype=dtype, device=x.device))
+    if not isinstance(done, SublayerOutput):
+        raise ContractError(f"the layer returns a {type(done).__name__}, not a SublayerOutput")
+    return done

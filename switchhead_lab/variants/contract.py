@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from switchhead_lab.errors import ContractError
 from switchhead_lab.variants.base import LayerSizes, SizeField, Variant
 from switchhead_lab.variants.dense_attention import DenseAttention
-from switchhead_lab.variants.examples import describe, examples_of
+from switchhead_lab.variants.examples import describe, examples_of, reason_of
 from switchhead_lab.variants.positions import Positions, RopePositions, TransformerXLPositions
 
 Check = Callable[[Variant, Positions], None]
@@ -93,7 +93,7 @@ def configuration_survives_records(variant: Variant, _: Positions) -> None:
     try:
         again = type(variant).model_validate(plain)
     except ValidationError as error:
-        raise ContractError(f"{plain} is not read back: {error.errors()[0]['msg']}") from None
+        raise ContractError(f"{plain} is not read back: {reason_of(error)}") from None
     require(again == variant, f"{plain} is read back as another configuration")
 
 
@@ -204,5 +204,5 @@ def _refusal(variant: Variant, field: SizeField, value: int) -> str:
     try:
         type(variant).model_validate({**variant.model_dump(), field.name: value})
     except ValidationError as error:
-        return error.errors()[0]["msg"]
+        return reason_of(error)
     return ""

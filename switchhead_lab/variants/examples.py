@@ -37,6 +37,11 @@ def describe(variant: Variant) -> str:
     return " ".join(f"{name}={value}" for name, value in values.items())
 
 
+def reason_of(error: ValidationError) -> str:
+    """Return the first reason why a configuration is refused, in the words of the variant."""
+    return error.errors()[0]["msg"].removeprefix("Value error, ")
+
+
 def _derive(variant: type[Variant]) -> list[Variant]:
     values = {
         name: _small_value(variant, name)
@@ -51,10 +56,9 @@ def _derive(variant: type[Variant]) -> list[Variant]:
     try:
         usual = variant.model_validate(values)
     except ValidationError as error:
-        reason = error.errors()[0]["msg"]
         raise ConfigError(
-            f"no example follows from the fields, tried {values}: {reason}; define the class "
-            "method examples()"
+            f"no example follows from the fields, tried {values}: {reason_of(error)}; define the "
+            "class method examples()"
         ) from None
     others = [
         {name: choice}

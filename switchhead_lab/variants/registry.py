@@ -45,6 +45,22 @@ def all_variants() -> list[type[Variant]]:
     return [variant for known in _known.values() for variant in known.values()]
 
 
+def variants_of_kind(kind: str) -> list[type[Variant]]:
+    """Return the variants of a kind: an attention, a feed-forward, or one of each.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    found = [known[kind] for known in _known.values() if kind in known]
+    if not found:
+        kinds = "; ".join(f"{block}: {', '.join(sorted(known))}" for block, known in _known.items())
+        raise ConfigError(
+            f'there is no variant of kind "{kind}"; use one of {kinds}, or name a plugin in '
+            "lab.toml that has it"
+        )
+    return found
+
+
 def unregister(module: str) -> None:
     """Forget the variants that a module registered."""
     for known in _known.values():

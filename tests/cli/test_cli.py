@@ -15,6 +15,7 @@ COMMANDS = [
     ["match"],
     ["budget"],
     ["audit"],
+    ["check-variant"],
     ["train"],
     ["sweep"],
     ["sweep", "run"],

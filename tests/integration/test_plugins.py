@@ -15,6 +15,7 @@ from switchhead_lab.config.files import parse
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.config.workspace import Workspace, find_workspace
+from switchhead_lab.contract.checks import report_variant
 from switchhead_lab.errors import ConfigError, DriftError
 from switchhead_lab.frozen_model import rebuild_schemas
 from switchhead_lab.model.executed import executed_attention
@@ -26,6 +27,7 @@ from switchhead_lab.sweeping.plan import declared_variants
 from switchhead_lab.tracking.mlflow_index import NoIndex
 from switchhead_lab.tracking.record import RunLabels, list_runs, read_run
 from switchhead_lab.training.run import execute_run
+from switchhead_lab.variants.registry import variants_of_kind
 
 PLUGIN = Path(__file__).parents[1] / "plugins" / "my_variants.py"
 GQA = {"kind": "grouped_query", "n_heads": 4, "n_groups": 2, "d_head": 4}
@@ -80,6 +82,26 @@ def test_its_answers_are_those_of_the_model_that_is_built(opened, tiny_config) -
     counted = count_parameters(config.model, config.vocab_size)
     assert counted.total == sum(parameter.numel() for parameter in model.parameters())
     assert executed_attention(config.model).macs > 0
+
+
+def test_it_keeps_the_contract(opened) -> None:
+    (variant,) = variants_of_kind("grouped_query")
+    assert [f for f in report_variant(variant).findings if f.problem] == []
+
+
+def test_a_broken_variant_is_loaded_to_be_checked(workspace) -> None:
+    text = PLUGIN.read_text().replace('"key_weight": G * P * D', '"key_weight": -1')
+    (workspace.root / "my_variants.py").write_text(text)
+    with pytest.raises(ConfigError, match="key_weight has -1 parameters.*`lab check-variant gr"):
+        with_plugins(workspace, "my_variants.py")
+    with pytest.raises(ConfigError, match='no variant of kind "grouped_query"'):
+        variants_of_kind("grouped_query")
+    find_workspace(workspace.root, environment={}, checks_plugins=False)
+    (variant,) = variants_of_kind("grouped_query")
+    assert report_variant(variant).is_broken
+    # And refused again by everything else.
+    with pytest.raises(ConfigError, match="key_weight has -1 parameters"):
+        find_workspace(workspace.root, environment={})
 
 
 def test_it_is_matched_like_any_other(opened, tiny_config) -> None:
@@ -180,6 +202,11 @@ def test_a_plugin_that_cannot_be_used_is_one_error(workspace, text: str, message
         ),
         (("def parameter_parts", "def parts"), "lacks parameter_parts"),
         (('SizeField("d_head")', 'SizeField("width")'), "sizes names no field: width"),
+        (
+            ('SizeField("n_heads", step="n_groups", smallest="n_groups")', 'SizeField("n_heads")'),
+            "GroupedQueryAttention breaks what variants promise: sizes take their values: "
+            "n_heads=1 is refused: n_heads=1 is no multiple of n_groups=2",
+        ),
         (
             ("GroupedQueryAttention(AttentionVariant)", "GroupedQueryAttention(object)"),
             "derive it from",

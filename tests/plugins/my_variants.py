@@ -27,7 +27,6 @@ class GroupedQueryAttention(AttentionVariant):
     family: ClassVar[str] = "grouped-query"
     sizes: ClassVar[tuple[SizeField, ...]] = (
         SizeField("n_heads", step="n_groups", smallest="n_groups"),
-        SizeField("n_groups", largest="n_heads", is_matchable=False),
         SizeField("d_head"),
     )
     conventions: ClassVar[tuple[str, ...]] = ("equations",)

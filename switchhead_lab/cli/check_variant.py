@@ -1,0 +1,66 @@
+"""`lab check-variant`: whether an attention or feed-forward variant keeps its contract."""
+
+import contextlib
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from switchhead_lab.json_text import to_json
+
+if TYPE_CHECKING:
+    from switchhead_lab.contract.checks import VariantReport
+
+EXIT_BROKEN = 1
+
+
+def check_variant(
+    kind: Annotated[
+        str, typer.Argument(help="Kind of the variant, as configurations name it; plugins too.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check what every variant promises: causality, memory, padding, gradients, counts, costs.
+
+    Small examples are checked with both position encodings on the CPU, in seconds; nothing is
+    trained. A kind of both attention and feed-forward is checked as both.
+
+    Exits with 1 if a promise is broken; "missing" is what a variant may lack.
+
+    Example: lab check-variant switchhead
+    """
+    from dataclasses import asdict
+
+    from switchhead_lab.config.workspace import find_workspace
+    from switchhead_lab.errors import WorkspaceError
+    from switchhead_lab.variants import builtin  # noqa: F401 (registers the lab's own)
+    from switchhead_lab.variants.registry import variants_of_kind
+
+    with contextlib.suppress(WorkspaceError):  # none is needed, but it may have plugins
+        find_workspace(checks_plugins=False)
+    variants = variants_of_kind(kind)
+
+    from switchhead_lab.contract.checks import report_variant  # slow: a wrong kind fails fast
+
+    reports = [report_variant(variant) for variant in variants]
+    if as_json:
+        typer.echo(to_json([asdict(report) for report in reports]))
+    else:
+        for report in reports:
+            _print(report)
+    if any(report.is_broken for report in reports):
+        raise typer.Exit(EXIT_BROKEN)
+
+
+def _print(report: "VariantReport") -> None:
+    from switchhead_lab.cli.tables import print_table
+
+    results = {f.check: "broken" if f.problem else "ok" for f in report.findings}
+    rows = [*results.items(), *((subject, "missing") for subject in report.gaps)]
+    title = f"{report.kind} {report.block}, checked on:"
+    print_table("\n  ".join([title, *report.examples]), ["check", "result"], rows, n_text_columns=2)
+    for finding in report.findings:
+        if finding.problem:
+            typer.echo(f"broken: {finding.check}: {finding.problem}\n  promise: {finding.promise}")
+    for subject, gap in report.gaps.items():
+        typer.echo(f"missing: {subject}: {gap}")
+    typer.echo()
