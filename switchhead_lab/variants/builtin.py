@@ -3,9 +3,17 @@
 from switchhead_lab.variants import (
     dense_attention,
     dense_feedforward,
+    grouped_query,
     moa,
     sigma_moe,
     switchhead,
 )
 
-__all__ = ["dense_attention", "dense_feedforward", "moa", "sigma_moe", "switchhead"]
+__all__ = [
+    "dense_attention",
+    "dense_feedforward",
+    "grouped_query",
+    "moa",
+    "sigma_moe",
+    "switchhead",
+]

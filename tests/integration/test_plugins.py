@@ -30,7 +30,7 @@ from switchhead_lab.training.run import execute_run
 from switchhead_lab.variants.registry import variants_of_kind
 
 PLUGIN = Path(__file__).parents[1] / "plugins" / "my_variants.py"
-GQA = {"kind": "grouped_query", "n_heads": 4, "n_groups": 2, "d_head": 4}
+GQA = {"kind": "my_grouped_query", "n_heads": 4, "n_groups": 2, "d_head": 4}
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +71,9 @@ def sweep_with(tiny_config, **model: object) -> Sweep:
         "model": {"d_model": 16, "n_layers": 2, "seq_len": 16},
         "training": config.training.model_dump(),
         "baseline": {"n_heads": 4, "d_head": 8, "d_ff": 32},
-        "models": [{"kind": "grouped_query", "name": "gqa", "n_heads": 4, "n_groups": 2, **model}],
+        "models": [
+            {"kind": "my_grouped_query", "name": "gqa", "n_heads": 4, "n_groups": 2, **model}
+        ],
     }
     return parse(Sweep, tree, "test")
 
@@ -85,19 +87,19 @@ def test_its_answers_are_those_of_the_model_that_is_built(opened, tiny_config) -
 
 
 def test_it_keeps_the_contract(opened) -> None:
-    (variant,) = variants_of_kind("grouped_query")
+    (variant,) = variants_of_kind("my_grouped_query")
     assert [f for f in report_variant(variant).findings if f.problem] == []
 
 
 def test_a_broken_variant_is_loaded_to_be_checked(workspace) -> None:
     text = PLUGIN.read_text().replace('"key_weight": G * P * D', '"key_weight": -1')
     (workspace.root / "my_variants.py").write_text(text)
-    with pytest.raises(ConfigError, match="key_weight has -1 parameters.*`lab check-variant gr"):
+    with pytest.raises(ConfigError, match="key_weight has -1 parameters.*`lab check-variant my"):
         with_plugins(workspace, "my_variants.py")
-    with pytest.raises(ConfigError, match='no variant of kind "grouped_query"'):
-        variants_of_kind("grouped_query")
+    with pytest.raises(ConfigError, match='no variant of kind "my_grouped_query"'):
+        variants_of_kind("my_grouped_query")
     find_workspace(workspace.root, environment={}, checks_plugins=False)
-    (variant,) = variants_of_kind("grouped_query")
+    (variant,) = variants_of_kind("my_grouped_query")
     assert report_variant(variant).is_broken
     # And refused again by everything else.
     with pytest.raises(ConfigError, match="key_weight has -1 parameters"):
@@ -117,7 +119,7 @@ def test_it_is_matched_like_any_other(opened, tiny_config) -> None:
 
 def test_a_convention_that_does_not_price_it_is_refused(opened, tiny_config) -> None:
     tree = sweep_with(tiny_config).model_dump()
-    message = 'convention="published" does not price grouped_query attention; use equations'
+    message = 'convention="published" does not price my_grouped_query attention; use equations'
     with pytest.raises(ConfigError, match=message):
         parse(Sweep, {**tree, "convention": "published"}, "mine.toml")
     (_, model) = declared_variants(sweep_with(tiny_config))
@@ -142,7 +144,9 @@ def test_a_run_keeps_the_plugin_and_says_when_it_is_missing(opened, tiny_config)
     assert "plugin my_variants.py" in run.provenance["sources"]
     plugins._forget("my_variants")
     rebuild_schemas()
-    with pytest.raises(ConfigError, match="kind 'grouped_query'.*trained with a plugin, kept as"):
+    with pytest.raises(
+        ConfigError, match="kind 'my_grouped_query'.*trained with a plugin, kept as"
+    ):
         read_run(run.directory)
     errors: list[str] = []
     assert list_runs(opened.runs_dir, lambda error: errors.append(str(error))) == []
@@ -197,7 +201,7 @@ def test_a_plugin_that_cannot_be_used_is_one_error(workspace, text: str, message
     ("change", "message"),
     [
         (
-            ('Literal["grouped_query"] = "grouped_query"', 'Literal["moa"] = "moa"'),
+            ('Literal["my_grouped_query"] = "my_grouped_query"', 'Literal["moa"] = "moa"'),
             "registered already",
         ),
         (("def parameter_parts", "def parts"), "lacks parameter_parts"),
@@ -232,7 +236,7 @@ def test_a_name_that_cannot_be_loaded_is_one_error(workspace, name: str) -> None
 
 
 def test_a_kind_of_the_lab_s_own_cannot_be_replaced(workspace) -> None:
-    text = PLUGIN.read_text().replace('"grouped_query"', '"moa"')
+    text = PLUGIN.read_text().replace('"my_grouped_query"', '"moa"')
     text = text.replace("GroupedQueryAttention", "MoaAttention")
     (workspace.root / "my_variants.py").write_text(text)
     with pytest.raises(ConfigError, match='kind "moa" is registered already'):

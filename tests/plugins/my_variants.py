@@ -1,5 +1,7 @@
 """A user's plugin: grouped-query attention, whose query heads share key and value heads.
 
+Written as someone outside the package would; the lab's own is `variants/grouped_query.py`.
+
 Source: Ainslie et al., arXiv:2305.13245.
 """
 
@@ -32,7 +34,7 @@ class GroupedQueryAttention(AttentionVariant):
     conventions: ClassVar[tuple[str, ...]] = ("equations",)
     module: ClassVar[str] = "my_variants:GroupedQueryLayer"
 
-    kind: Literal["grouped_query"] = "grouped_query"
+    kind: Literal["my_grouped_query"] = "my_grouped_query"
     n_heads: int = Field(ge=1)
     """Query heads."""
     n_groups: int = Field(ge=1)

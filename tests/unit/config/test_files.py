@@ -48,7 +48,10 @@ def test_config_is_frozen(tiny_config) -> None:
         ("training.learning_rate=fast", r"training.learning_rate = 'fast': .*number"),
         ("training.micro_batch_size=3", r"micro_batch_size=3 does not divide batch_size=4"),
         ("training.n_warmup_steps=6", r"use a warm-up in 0..5"),
-        ("model.attention.kind=mixture", r"kind 'mixture'; use 'dense', 'moa', 'switchhead'"),
+        (
+            "model.attention.kind=mixture",
+            r"kind 'mixture'; use 'dense', 'grouped_query', 'moa', 'switchhead'",
+        ),
         ("data.corpus=../evil", r"data.corpus = '../evil'"),
         ("data.tokenizer={kind='sentencepiece', vocab_size=20}", r"vocab_size = 20: .*300"),
     ],
