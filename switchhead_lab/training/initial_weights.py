@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from switchhead_lab.config.data import DataConfig, ListOpsData, TextData
+from switchhead_lab.config.data import DataConfig, ExampleData, TextData
 from switchhead_lab.config.files import Tree
 from switchhead_lab.config.schema import InitialWeights, RunConfig
 from switchhead_lab.data.dataset import Dataset
@@ -171,9 +171,9 @@ def _require_same_tokenizer(
 
 def _tokenizer(data: DataConfig, manifest: Mapping[str, Any]) -> str:
     """Return a text that two data share exactly if their tokens mean the same."""
-    match data:
-        case TextData():
-            digest = str(manifest.get("tokenizer_sha256", "unknown"))
-            return f"{tokenizer_id(data.tokenizer)} (SHA-256 {digest[:12]})"
-        case ListOpsData():
-            return f"ListOps with {', '.join(data.operators)}"
+    if isinstance(data, TextData):
+        digest = str(manifest.get("tokenizer_sha256", "unknown"))
+        return f"{tokenizer_id(data.tokenizer)} (SHA-256 {digest[:12]})"
+    assert isinstance(data, ExampleData), "data are text or examples"
+    meaning = ", ".join(f"{name} {value}" for name, value in data.token_meaning().items())
+    return f"{data.title} with {meaning}" if meaning else data.title
