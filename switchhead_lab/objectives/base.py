@@ -63,6 +63,7 @@ class Objective(FrozenModel):
             that chooses its best candidate.
         trivial: Model without learning to compare with; None where there is none.
         carries_memory: Whether a chunk goes on from the one before.
+        predicts_next_token: Whether a model generates text token by token.
         n_extra_tokens: Tokens that the objective adds to those of the data, such as a mask.
         module: Scorer, as "package.module:Class"; see `switchhead_lab.training.scoring`.
     """
@@ -71,6 +72,7 @@ class Objective(FrozenModel):
     headline: ClassVar[Metric]
     trivial: ClassVar[TrivialModel | None] = None
     carries_memory: ClassVar[bool] = False
+    predicts_next_token: ClassVar[bool] = False
     n_extra_tokens: ClassVar[int] = 0
     module: ClassVar[str]
 

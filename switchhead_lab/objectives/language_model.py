@@ -17,6 +17,7 @@ class LanguageModelling(Objective):
         "the unigram model", ("unigram_perplexity", "validation")
     )
     carries_memory: ClassVar[bool] = True
+    predicts_next_token: ClassVar[bool] = True
     module: ClassVar[str] = "switchhead_lab.training.next_token:NextToken"
 
     kind: Literal["language_model"] = "language_model"

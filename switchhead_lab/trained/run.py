@@ -12,7 +12,6 @@ from switchhead_lab.data.token_store import TokenStore
 from switchhead_lab.data.tokenisation import Tokenizer
 from switchhead_lab.errors import RecordError, WorkspaceError
 from switchhead_lab.model.transformer import Transformer
-from switchhead_lab.objectives.language_model import LanguageModelling
 from switchhead_lab.terminal import tell
 from switchhead_lab.tracking.record import CHECKPOINTS_DIR, RunRecord, find_run, read_run
 from switchhead_lab.training.checkpoint import find_checkpoint, load_checkpoint
@@ -139,7 +138,7 @@ class TrainedRun:
             RecordError: If the run has another objective.
         """
         objective = self.config.objective
-        if not isinstance(objective, LanguageModelling):
+        if not objective.predicts_next_token:
             raise RecordError(
                 f'{self.name}: objective.kind = "{objective.kind}", but a language model is '
                 "needed; name a run without an [objective] table in its configuration"

@@ -1,6 +1,5 @@
 """All runs of a workspace, or those of one sweep, as one tidy table."""
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from switchhead_lab.config.files import near_miss
 from switchhead_lab.config.sweep_files import recorded_name
 from switchhead_lab.config.workspace import find_workspace
 from switchhead_lab.errors import ConfigError, LabError
+from switchhead_lab.objectives.registry import objectives
 from switchhead_lab.reporting.frame import MemberRun, read_frame
 from switchhead_lab.reporting.selection import select_record
 from switchhead_lab.tracking.record import RunRecord, list_runs, warn_of_damage
@@ -22,52 +22,33 @@ if TYPE_CHECKING:
 CONVENTION = "published"
 """Convention of the columns `attention_macs` and `attention_memory_floats`."""
 
-COLUMNS = (
-    "run",
-    "sweep",
-    "size",
-    "model",
-    "seed",
-    "corpus",
-    "objective",
-    "state",
-    "reason",
-    "step",
-    "n_steps",
-    "n_parameters",
-    "attention",
-    "n_heads",
-    "d_head",
-    "n_experts",
-    "top_k",
-    "feedforward",
-    "d_ff",
-    "d_model",
-    "n_layers",
-    "seq_len",
-    "attention_macs",
-    "attention_memory_floats",
-    "best_validation_loss_nats",
-    "best_validation_perplexity",
-    "best_validation_accuracy",
-    "validation_perplexity",
-    "validation_accuracy",
-    "test_perplexity",
-    "test_accuracy",
-    "ms_per_step",
-    "started_at",
-    "run_hash",
+_BEFORE_METRICS = (
+    *("run", "sweep", "size", "model", "seed", "corpus", "objective", "state", "reason"),
+    *("step", "n_steps", "n_parameters", "attention", "n_heads", "d_head", "n_experts", "top_k"),
+    *("feedforward", "d_ff", "d_model", "n_layers", "seq_len"),
+    *("attention_macs", "attention_memory_floats"),
 )
+_AFTER_METRICS = ("ms_per_step", "started_at", "run_hash")
+_OF_SUMMARY = ("state", "step", "n_steps", "ms_per_step", "started_at", "run_hash")
 # Integers that a row may lack.
 _INTEGERS = (
     *("seed", "step", "n_steps", "n_parameters", "n_heads", "d_head", "n_experts", "top_k"),
     *("d_ff", "d_model", "n_layers", "seq_len", "attention_macs", "attention_memory_floats"),
 )
-_FLOATS = (
-    *("best_validation_loss_nats", "best_validation_perplexity", "best_validation_accuracy"),
-    *("validation_perplexity", "validation_accuracy", "test_perplexity", "test_accuracy"),
-    *("ms_per_step", "started_at"),
-)
+_METRIC_PREFIXES = ("best_validation", "validation", "test")
+
+
+def metric_columns() -> tuple[str, ...]:
+    """Return the columns of metrics: those of every objective there is."""
+    metrics = dict.fromkeys(
+        metric.name for objective in objectives().values() for metric in objective.all_metrics()
+    )
+    return tuple(f"{prefix}_{name}" for prefix in _METRIC_PREFIXES for name in metrics)
+
+
+def columns() -> tuple[str, ...]:
+    """Return the columns of `runs`."""
+    return (*_BEFORE_METRICS, *metric_columns(), *_AFTER_METRICS)
 
 
 def runs(**filters: Any) -> "pd.DataFrame":
@@ -95,7 +76,7 @@ def runs(**filters: Any) -> "pd.DataFrame":
         sweep=recorded_name(workspace.sweeps_dir, filters.pop("sweep", "")),
         state=filters.pop("state", ""),
     )
-    frame = _as_frame(_readable_rows(chosen), COLUMNS)
+    frame = _as_frame(_readable_rows(chosen), columns())
     for column, value in filters.items():
         kept = frame[column].isna() if value is None else frame[column] == value
         frame = frame[kept.fillna(False)]
@@ -121,15 +102,16 @@ def sweep(name: str, size: str = "") -> "pd.DataFrame":
     declared = selection.record.sweep
     shared = {"sweep": declared.name, "size": declared.size, "corpus": declared.data.corpus}
     members = read_frame(selection.record, workspace.runs_dir).runs
-    columns = (*COLUMNS, "role", "trial_number")
-    return _as_frame(({**_member_row(member), **shared} for member in members), columns)
+    wanted = (*columns(), "role", "trial_number")
+    return _as_frame(({**_member_row(member), **shared} for member in members), wanted)
 
 
 def _require_columns(filters: Mapping[str, Any]) -> None:
+    known = columns()
     for name, value in filters.items():
-        if name not in COLUMNS:
+        if name not in known:
             raise ConfigError(
-                f'no column "{name}"{near_miss(name, COLUMNS)}; columns: {", ".join(COLUMNS)}'
+                f'no column "{name}"{near_miss(name, known)}; columns: {", ".join(known)}'
             )
         if not (value is None or isinstance(value, str | int | float)):
             raise ConfigError(
@@ -138,12 +120,13 @@ def _require_columns(filters: Mapping[str, Any]) -> None:
             )
 
 
-def _as_frame(rows: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> "pd.DataFrame":
+def _as_frame(rows: Iterable[Mapping[str, Any]], names: Iterable[str]) -> "pd.DataFrame":
     import pandas as pd
 
-    frame = pd.DataFrame(list(rows), columns=list(columns))
+    frame = pd.DataFrame(list(rows), columns=list(names))
     integers = [name for name in (*_INTEGERS, "trial_number") if name in frame]
-    types = {**dict.fromkeys(integers, "Int64"), **dict.fromkeys(_FLOATS, "float64")}
+    floats = (*metric_columns(), "ms_per_step", "started_at")
+    types = {**dict.fromkeys(integers, "Int64"), **dict.fromkeys(floats, "float64")}
     return frame.astype(types)
 
 
@@ -184,12 +167,8 @@ def _row(record: RunRecord) -> dict[str, Any]:
         "reason": record.status.reason,
         "n_parameters": n_parameters,
         **_sizes(config.model),
-        **_best(record),
-        **{
-            name: getattr(summary, name)
-            for name in COLUMNS
-            if hasattr(summary, name) and name != "n_parameters"
-        },
+        **_metrics(record),
+        **{name: getattr(summary, name) for name in _OF_SUMMARY},
     }
 
 
@@ -214,20 +193,18 @@ def _sizes(model: ModelConfig) -> dict[str, Any]:
     }
 
 
-def _best(record: RunRecord) -> dict[str, float | None]:
-    """Return the best validation figures so far; None where nothing was validated."""
+def _metrics(record: RunRecord) -> dict[str, float | None]:
+    """Return the metrics of a run's objective: the best validated so far, and the last ones."""
     points = [point.metrics for point in record.metrics()]
-
-    def values(name: str) -> list[float]:
-        return [
-            metrics[f"validation/{name}"] for metrics in points if f"validation/{name}" in metrics
-        ]
-
-    losses, accuracies = values("loss_nats"), values("accuracy")
-    return {
-        "best_validation_loss_nats": min(losses, default=None),
-        "best_validation_perplexity": min(values("perplexity"), default=math.inf)
-        if losses
-        else None,
-        "best_validation_accuracy": max(accuracies, default=None),
-    }
+    found: dict[str, float | None] = {}
+    for metric in record.config.objective.all_metrics():
+        key = f"validation/{metric.name}"
+        values = [metrics[key] for metrics in points if key in metrics]
+        choose = min if metric.lower_is_better else max
+        found[f"best_validation_{metric.name}"] = choose(values, default=metric.null)
+        if record.result is not None:
+            found[f"validation_{metric.name}"] = record.result.value("validation", metric)
+            found[f"test_{metric.name}"] = record.result.value("test", metric)
+    if not points:
+        found = dict.fromkeys(found)
+    return found

@@ -56,9 +56,9 @@ def test_score_reads_files_and_stdin(root: Path) -> None:
     found = json.loads(lab("score", run.name, "validation.txt", "--json", cwd=root)[0])
     assert found["run"] == run.name
     assert run.result is not None
-    assert found["nats_per_token"] == pytest.approx(run.result.validation_loss_nats, rel=1e-9)
+    assert found["nats_per_token"] == pytest.approx(run.result.validation["loss_nats"], rel=1e-9)
     assert json.loads(lab("score", run.name, "-", "--json", cwd=root, stdin=text)[0]) == found
     table, _ = lab("score", f"runs/{run.name}", "validation.txt", cwd=root)
-    assert f"{run.result.validation_loss_nats:.6f}" in table
+    assert f"{run.result.validation['loss_nats']:.6f}" in table
     _, error = lab("score", run.name, "nothing.txt", "--checkpoint", "first", cwd=root, code=2)
     assert error == "error: --checkpoint 'first': use a step, for example 200, or \"last\"\n"

@@ -101,7 +101,8 @@ def test_the_pareto_set_of_two_objectives(workspace, sampler: str) -> None:
     assert len(frame.candidates) == 8
     assert incomplete_lines(frame) == []
     values = {
-        row.key: (row.run.result.validation_loss_nats, row.costs.macs) for row in frame.candidates
+        row.key: (row.run.result.validation["loss_nats"], row.costs.macs)
+        for row in frame.candidates
     }
     dominated = {
         a
@@ -111,7 +112,7 @@ def test_the_pareto_set_of_two_objectives(workspace, sampler: str) -> None:
     assert {row.key for row in frame.candidates if row.is_pareto} == values.keys() - dominated
     best = min(values.values())[0]
     (row,) = (row for row in frame.models if row.role == "best")
-    assert row.finished[0].result.validation_loss_nats == best
+    assert row.finished[0].result.validation["loss_nats"] == best
 
 
 def test_a_sweep_may_match_by_counted_costs(workspace) -> None:

@@ -8,14 +8,14 @@ from switchhead_lab.config.sweep_files import find_sweep
 from switchhead_lab.errors import ConfigError, RecordError
 from switchhead_lab.sweeping.executor import run_sweep
 from switchhead_lab.tracking.mlflow_index import NoIndex
-from switchhead_lab.trained.table import COLUMNS
+from switchhead_lab.trained.table import columns
 
 
 def test_an_empty_workspace_has_an_empty_table(workspace, monkeypatch) -> None:
     monkeypatch.chdir(workspace.root)
     table = switchhead_lab.runs(n_heads=2)
     assert table.empty
-    assert tuple(table.columns) == COLUMNS
+    assert tuple(table.columns) == columns()
 
 
 def test_every_run_has_a_row_with_its_figures(train) -> None:
@@ -29,7 +29,7 @@ def test_every_run_has_a_row_with_its_figures(train) -> None:
     assert row["attention_macs"] == attention_macs(sparse.config.model, "published")
     losses = sparse.metrics["validation/loss_nats"]
     assert row["best_validation_loss_nats"] == losses.min()
-    assert row["validation_perplexity"] == sparse.record.result.validation_perplexity
+    assert row["validation_perplexity"] == sparse.record.result.validation["perplexity"]
     assert pd.isna(table["n_experts"].iloc[0])
     assert pd.isna(row["validation_accuracy"])
 

@@ -19,9 +19,9 @@ def score(run: TrainedRun, *paths: Path, **options: object) -> TextScore:
 def require_recorded_figures(run: TrainedRun, found: TextScore) -> None:
     result = run.record.result
     assert result is not None
-    assert found.nats_per_token == pytest.approx(result.validation_loss_nats, rel=1e-9)
-    assert found.perplexity_per_token == pytest.approx(result.validation_perplexity, rel=1e-9)
-    assert found.bits_per_byte == pytest.approx(result.validation_bits_per_byte, rel=1e-9)
+    assert found.nats_per_token == pytest.approx(result.validation["loss_nats"], rel=1e-9)
+    assert found.perplexity_per_token == pytest.approx(result.validation["perplexity"], rel=1e-9)
+    assert found.bits_per_byte == pytest.approx(result.validation["bits_per_byte"], rel=1e-9)
 
 
 def lines(first: int, n_lines: int) -> list[str]:

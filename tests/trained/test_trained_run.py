@@ -39,7 +39,7 @@ def test_metrics_are_one_row_a_step(train) -> None:
     assert list(metrics["tokens"]) == [64 * step for step in metrics["step"]]
     validated = metrics.dropna(subset="validation/loss_nats")
     assert list(validated["step"]) == [3, 6]
-    assert validated["validation/loss_nats"].iloc[-1] == run.record.result.validation_loss_nats
+    assert validated["validation/loss_nats"].iloc[-1] == run.record.result.validation["loss_nats"]
     assert metrics["train/loss_nats"].notna().all()
 
 
@@ -50,7 +50,7 @@ def test_the_model_has_the_weights_of_a_checkpoint(train, attention: str) -> Non
     assert not model.training
     batches = run.dataset().evaluation_batches("validation", 4, 16)
     score = score_split(model, build_scorer(run.config), batches, run.host())
-    assert score.totals.mean_loss_nats == run.record.result.validation_loss_nats
+    assert score.totals.mean_loss_nats == run.record.result.validation["loss_nats"]
     earlier = run.model(checkpoint=4).state_dict()
     assert any(not torch.equal(earlier[name], value) for name, value in model.state_dict().items())
 
