@@ -129,7 +129,7 @@ def _require_contract(module_name: str) -> None:
             _forget(module_name)
             kind = kind_of(variant)
             raise ConfigError(
-                f"{variant.__name__} breaks what variants promise: {'; '.join(broken)}; mend it, "
+                f"{variant.__name__} breaks what variants promise: {'; '.join(broken)}; fix it, "
                 f"and see all checks with `lab check-variant {kind}`"
             )
 
