@@ -27,7 +27,9 @@ def sweep_record(workspace: Workspace) -> SweepRecord:
 def outcome(workspace: Workspace) -> dict[str, object]:
     """Return all results that an interruption must not change."""
     record = sweep_record(workspace)
-    study = optuna.load_study(study_name=record.study_name, storage=workspace.study_storage)
+    (searched,) = record.studies.values()
+    name, storage = searched.storage_name, workspace.study_storage
+    study = optuna.load_study(study_name=name, storage=storage)
     report = write_report(Selection(record, ()), workspace.runs_dir, workspace.reports_dir)
     return {
         "members": [(m.model, m.role, m.seed, m.run_hash, m.state) for m in record.members],

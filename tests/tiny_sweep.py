@@ -28,10 +28,11 @@ d_ff = 32
 kind = "dense"
 name = "two-heads"
 n_heads = 2
-[study]
+[[studies]]
+model = { kind = "switchhead" }
 n_trials = 2
 n_startup_trials = 1
-[study.space]
+[studies.space]
 n_heads = [1, 2]
 n_experts = [2, 3]
 top_k = [1, 2]

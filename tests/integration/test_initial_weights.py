@@ -47,7 +47,7 @@ def test_training_starts_from_the_last_weights_of_the_source(workspace, tiny_con
     config = starting_from(source.name, workspace, tiny_config("switchhead", **STANDSTILL))
     run = train(workspace, config)
     assert run.run_hash != source.run_hash
-    assert run.result.validation["loss_nats"] == source.result.validation_loss_nats
+    assert run.result.validation["loss_nats"] == source.result.validation["loss_nats"]
     found = weights(run)
     assert all(torch.equal(found[name], value) for name, value in weights(source).items())
     assert run.provenance["initial_weights"] == {

@@ -159,7 +159,13 @@ def test_a_search_maximises_its_metric_and_the_report_shows_it(opened, tiny_conf
         "model": {"d_model": 16, "n_layers": 1, "seq_len": 16, **MASKED["model"]},
         "training": config.training.model_dump(),
         "baseline": {"n_heads": 4, "d_head": 8, "d_ff": 32},
-        "study": {"n_trials": 2, "space": {"n_heads": [1, 2], "n_experts": [2], "top_k": [1]}},
+        "studies": [
+            {
+                "model": {"kind": "switchhead"},
+                "n_trials": 2,
+                "space": {"n_heads": [1, 2], "n_experts": [2], "top_k": [1]},
+            }
+        ],
     }
     record = run_sweep(opened, parse(Sweep, tree, "test"), NoIndex(), lambda _text: None)
     report = write_report(Selection(record, ()), opened.runs_dir, opened.reports_dir)

@@ -29,7 +29,7 @@ COMMANDS = [
 
 def test_python_examples_run(workspace, monkeypatch) -> None:
     monkeypatch.chdir(workspace.root)
-    text = f"{SWEEP}".partition("[study]")[0].replace('"tiny"', '"matched-params"')
+    text = f"{SWEEP}".partition("[[studies]]")[0].replace('"tiny"', '"matched-params"')
     path = workspace.sweeps_dir / "matched-params.toml"
     path.write_text(f"{text}[sizes.demo]\n", encoding="utf-8")
     sweep = find_sweep(workspace.sweeps_dir, "matched-params").resolve()

@@ -5,7 +5,7 @@ import pytest
 from sql_kills import run_until_statement
 
 from switchhead_lab.config.files import parse
-from switchhead_lab.config.sweep import Study, Sweep
+from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import RecordError, WorkspaceError
 from switchhead_lab.sweeping.study import SearchStudy, open_study
 from switchhead_lab.tracking.database_file import is_empty
@@ -26,17 +26,22 @@ SWEEP = {
         "log_every": 1,
     },
     "baseline": {"n_heads": 4, "d_head": 8, "d_ff": 32},
-    "study": {
-        "n_trials": 3,
-        "space": {"n_heads": [1, 2], "n_experts": [2, 3], "top_k": [1]},
-    },
+    "studies": [
+        {
+            "model": {"kind": "switchhead"},
+            "n_trials": 3,
+            "space": {"n_heads": [1, 2], "n_experts": [2, 3], "top_k": [1]},
+        }
+    ],
 }
+
+
+FIRST = {"n_heads": 1, "n_experts": 2, "top_k": 1}
 
 
 def open_in(folder: Path) -> SearchStudy:
     sweep = parse(Sweep, SWEEP, "test")
-    assert isinstance(sweep.study, Study)
-    return open_study(f"sqlite:///{folder}/optuna.db", sweep, sweep.study, folder)
+    return open_study(f"sqlite:///{folder}/optuna.db", sweep, sweep.studies[0], folder)
 
 
 @pytest.mark.parametrize("number", [0, 26, 48, 60, 90])
@@ -47,7 +52,7 @@ def test_a_kill_while_the_storage_is_made_leaves_one_that_works(
     path = tmp_path / "optuna.db"
     was_renamed = not is_empty(path)
     assert was_renamed == (number >= 60)
-    assert open_in(tmp_path).propose(lambda _tried: (1, 2, 1)) is not None
+    assert open_in(tmp_path).propose(lambda _tried: FIRST) is not None
     assert not list(tmp_path.glob(".*.new*"))
 
 
