@@ -270,6 +270,11 @@ def describe_point(point: Mapping[str, Value]) -> str:
     )
 
 
+def tuned_paths(space: Mapping[str, Dimension]) -> list[str]:
+    """Return the fields of training among the searched ones."""
+    return [path for path in space if path.startswith(_TRAINING)]
+
+
 def split_point(point: Mapping[str, Value]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the fields of the model, as in a declaration, and those of training."""
     model: dict[str, Any] = {}

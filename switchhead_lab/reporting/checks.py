@@ -1,9 +1,16 @@
 """What a reader must know before trusting a report: gaps and doubts, one sentence each."""
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from switchhead_lab.config.search import Study, StudyObjective, key_of, objectives_of
+from switchhead_lab.config.search import (
+    Study,
+    StudyObjective,
+    key_of,
+    objectives_of,
+    tuned_paths,
+)
 from switchhead_lab.reporting.frame import CandidateRow, ModelRow, SweepFrame
 from switchhead_lab.tracking.record import DIFF_FILE, RunRecord
 from switchhead_lab.tracking.study_objectives import read_objective
@@ -43,6 +50,7 @@ def warning_lines(frame: SweepFrame) -> list[str]:
         *_drift_warnings(frame),
         *_device_warnings(frame),
         *_model_warnings(frame),
+        *_tuning_warnings(frame),
         *_search_warnings(frame),
     ]
 
@@ -174,6 +182,18 @@ def _model_warnings(frame: SweepFrame) -> Iterable[str]:
             yield (
                 f"WARNING: {row.name} was built with {', '.join(f'{n:,}' for n in sorted(counts))} "
                 f"parameters, the budget says {row.costs.n_parameters:,}."
+            )
+
+
+def _tuning_warnings(frame: SweepFrame) -> Iterable[str]:
+    """Say where one model had a choice of its training that the others did not have."""
+    sweep = frame.record.sweep
+    for study in sweep.studies:
+        alone = [path for path in tuned_paths(study.space) if path not in sweep.tuned_space]
+        if alone:
+            yield (
+                f"WARNING: {study.name} was searched over {', '.join(alone)}, over which the other "
+                f"models were not tuned; add tune = {json.dumps(alone)} to the sweep."
             )
 
 

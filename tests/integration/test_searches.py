@@ -84,6 +84,8 @@ def test_fields_of_feed_forward_and_training_are_searched(workspace) -> None:
         assert config.training.learning_rate == point[RATE]
         assert 1e-3 <= point[RATE] <= 1e-2
     assert record.studies["switchhead"].n_feasible is None
+    warnings = warning_lines(read_frame(record, workspace.runs_dir))
+    assert any("searched over training.learning_rate, over which" in line for line in warnings)
 
 
 @pytest.mark.parametrize("sampler", ["grid", "nsga2"])
