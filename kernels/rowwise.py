@@ -188,7 +188,7 @@ def relative_softmax_(
 ) -> Tensor:
     """Turn scores by content and by distance into attention weights; return the first argument.
 
-    Query i of T stands at position S - T + i, so its key j is at distance column T - 1 - i + j.
+    Query i of T is at position S - T + i, so its key j is at distance column T - 1 - i + j.
     Where the mask is -inf, scores may be anything.
 
     Args:

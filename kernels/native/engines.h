@@ -10,7 +10,7 @@
 
 namespace switchhead {
 
-// Reads rows where they are, unless they have to be converted or made up to whole pairs.
+// Reads rows where they are, unless they have to be converted or padded to whole pairs.
 template <typename T>
 struct Registers {
   using Compute = std::conditional_t<sizeof(T) == 2 && !kHasBf16Products, float, T>;

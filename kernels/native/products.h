@@ -1,6 +1,6 @@
 // Products of a few rows with a packed operand, in registers.
 //
-// The right operand is cut into panels of a few vectors of columns; within one, `pair` rows stand
+// The right operand is cut into panels of a few vectors of columns; within one, `pair` rows are
 // interleaved, as bf16 products want them: panel[row / pair][column][row % pair].
 #pragma once
 
@@ -150,7 +150,7 @@ inline void put_pair(const From* first, const From* second, int64_t width, T* to
   put_pair<false>(first, second, 1.f, 1.f, width, to);
 }
 
-// Pack n columns that stand as rows of `width_from` entries in a panel of `width` columns.
+// Pack n columns stored as rows of `width_from` entries in a panel of `width` columns.
 template <typename T, typename W>
 void pack_transposed(const W* w, int64_t n, int64_t width_from, int64_t width, T* panel) {
   constexpr int64_t pair = kPair<T>, kEntries = kLanes * pair;  // a lane holds a step

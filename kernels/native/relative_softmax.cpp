@@ -1,6 +1,6 @@
 // Softmax over scores by content and by distance, and its gradient, one pass each.
 //
-// Query i of T stands at position S - T + i, so its key j is at distance column T - 1 - i + j of R.
+// Query i of T is at position S - T + i, so its key j is at distance column T - 1 - i + j of R.
 
 #include <algorithm>
 #include <cmath>

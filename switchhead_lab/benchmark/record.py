@@ -47,8 +47,8 @@ def write_kernel_bench(reports_dir: Path, bench: BenchResult, host: Host) -> dic
 def step_table(bench: StepBench) -> Table:
     """Return headings and cells: one row for each model."""
     headings = [
-        *("model", "ms/step", "quartiles", "tokens/s", "time / first", "kept floats"),
-        *("kept / first", "GFLOP", "bound ms", "time / bound", "routing"),
+        *("model", "ms/step", "quartiles", "tokens/s", "time / first", "saved floats"),
+        *("saved / first", "GFLOP", "bound ms", "time / bound", "routing"),
     ]
     rows = [
         [
@@ -57,8 +57,8 @@ def step_table(bench: StepBench) -> Table:
             f"{step.ms_quartiles[0]:.1f}-{step.ms_quartiles[1]:.1f}",
             f"{step.tokens_per_second:,.0f}",
             f"{step.relative_time:.3f}",
-            f"{step.kept_floats / 1e6:.1f}M",
-            f"{step.relative_kept_floats:.3f}",
+            f"{step.saved_floats / 1e6:.1f}M",
+            f"{step.relative_saved_floats:.3f}",
             f"{step.gflop:.1f}",
             f"{step.bound_ms:.1f}",
             f"{step.times_bound:.2f}",

@@ -15,12 +15,12 @@ from switchhead_kernels.bench import Effort, interleave, matmul_peak, stopwatch
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.data.batches import Batch
 from switchhead_lab.model.executed import executed_attention, executed_feedforward
-from switchhead_lab.model.kept import kept_for_backward
 from switchhead_lab.model.router import RoutedChoice, Router
+from switchhead_lab.model.saved_tensors import saved_for_backward
 from switchhead_lab.model.transformer import Memory, Transformer, build_model
 from switchhead_lab.training.host import Host
 from switchhead_lab.training.scoring import build_scorer
-from switchhead_lab.training.step import Stepper
+from switchhead_lab.training.step import StepRunner
 
 # A backward pass costs two products for each one forward, and a MAC is two operations.
 _FLOP_PER_MAC = 6
@@ -53,9 +53,9 @@ class StepTime(StepSpeed):
     Attributes:
         model: Name in the sweep.
         relative_time: Time over the first model's.
-        kept_floats: Floats that autograd keeps for the backward pass of a micro-batch, parameters
+        saved_floats: Floats that autograd keeps for the backward pass of a micro-batch, parameters
             left out.
-        relative_kept_floats: The same over the first model's.
+        relative_saved_floats: The same over the first model's.
         peak_memory_bytes: Most memory that the model took on a GPU; None elsewhere, where it is not
             measured.
         bound_ms: Time of those at the speed of the best square product.
@@ -65,8 +65,8 @@ class StepTime(StepSpeed):
 
     model: str
     relative_time: float
-    kept_floats: int
-    relative_kept_floats: float
+    saved_floats: int
+    relative_saved_floats: float
     peak_memory_bytes: int | None
     bound_ms: float
     times_bound: float
@@ -102,21 +102,21 @@ def bench_steps(
         n_rounds: Steps timed for each model.
         progress: Called with a line at each stage.
     """
-    steppers: dict[str, Callable[[], object]] = {}
+    runners: dict[str, Callable[[], object]] = {}
     facts: dict[str, _Facts] = {}
     for name, config in configs.items():
         progress(f"building {name}")
         allocated = _allocated(host)
-        stepper = stepper_of(build_training_model(config), config, host)
-        steppers[name] = numbered_steps(stepper)
-        facts[name] = _facts(config, stepper, steppers[name], host, allocated)
+        runner = step_runner_of(build_training_model(config), config, host)
+        runners[name] = numbered_steps(runner)
+        facts[name] = _facts(config, runner, runners[name], host, allocated)
     progress(f"timing {n_rounds} steps of each model")
-    timed = {name: stopwatch(call, host.device) for name, call in steppers.items()}
+    timed = {name: stopwatch(call, host.device) for name, call in runners.items()}
     seconds = interleave(timed, Effort.exactly(n_rounds))
     dtype = torch.bfloat16 if host.precision == "bf16" else torch.float32
     peak = matmul_peak(dtype, host.device)
     first = next(iter(configs))
-    base = statistics.median(seconds[first]), facts[first].kept_floats
+    base = statistics.median(seconds[first]), facts[first].saved_floats
     steps = [
         _step_time(name, configs[name], seconds[name], facts[name], base, peak) for name in configs
     ]
@@ -125,7 +125,7 @@ def bench_steps(
 
 @dataclass(frozen=True)
 class _Facts:
-    kept_floats: int
+    saved_floats: int
     peak_memory_bytes: int | None
     routing_seconds: float
 
@@ -141,7 +141,7 @@ class RandomBatches:
         training, seq_len = self._config.training, self._config.model.seq_len
         rng = np.random.default_rng(step)
         shape = (training.batch_size, seq_len)
-        # Token 0 may stand for padding.
+        # Token 0 may be padding.
         inputs = rng.integers(1, self._config.vocab_size, shape)
         objective = self._config.objective
         targets = rng.integers(0, self._config.n_outputs, objective.target_shape(*shape))
@@ -153,31 +153,31 @@ def build_training_model(config: RunConfig) -> Transformer:
     return build_model(config.model, config.vocab_size, config.seed, config.n_outputs).train()
 
 
-def stepper_of(model: Transformer, config: RunConfig, host: Host) -> Stepper:
-    """Return a stepper that trains a model on random tokens."""
-    return Stepper(config, model, build_scorer(config), RandomBatches(config), host)
+def step_runner_of(model: Transformer, config: RunConfig, host: Host) -> StepRunner:
+    """Return a runner that trains a model on random tokens."""
+    return StepRunner(config, model, build_scorer(config), RandomBatches(config), host)
 
 
-def numbered_steps(stepper: Stepper) -> Callable[[], object]:
+def numbered_steps(runner: StepRunner) -> Callable[[], object]:
     """Return a call that takes the next step each time, even past the configured last step."""
     number = 0
 
     def take() -> None:
         nonlocal number
-        stepper.step(number)
+        runner.step(number)
         number += 1
 
     return take
 
 
 def _facts(
-    config: RunConfig, stepper: Stepper, take: Callable[[], object], host: Host, allocated: int
+    config: RunConfig, runner: StepRunner, take: Callable[[], object], host: Host, allocated: int
 ) -> _Facts:
     """Warm a model up and measure what times do not tell.
 
     Args:
         config: Its configuration.
-        stepper: The model with its optimiser.
+        runner: The model with its optimiser.
         take: Takes its next step.
         host: Device and arithmetic.
         allocated: Bytes on the GPU before the model was built: those of other models.
@@ -188,16 +188,16 @@ def _facts(
     for _ in range(max(_WARM_UP_STEPS, config.model.context_multiple)):
         take()
     peak = torch.cuda.max_memory_allocated(host.device) - allocated if is_cuda else None
-    kept = _kept_floats(config, stepper.model, host)
-    return _Facts(kept, peak, _routing_seconds(stepper.model, take, host))
+    kept = _saved_floats(config, runner.model, host)
+    return _Facts(kept, peak, _routing_seconds(runner.model, take, host))
 
 
 def _allocated(host: Host) -> int:
     return torch.cuda.memory_allocated(host.device) if host.device.type == "cuda" else 0
 
 
-def _kept_floats(config: RunConfig, model: Transformer, host: Host) -> int:
-    """Count the floats kept by the forward pass of one micro-batch, its memory being full."""
+def _saved_floats(config: RunConfig, model: Transformer, host: Host) -> int:
+    """Count the floats saved by the forward pass of one micro-batch, its memory being full."""
     scorer = build_scorer(config)
     batch = scorer.prepare(
         RandomBatches(config).at(0), config.objective.training_draw(config.seed, 0)
@@ -211,7 +211,7 @@ def _kept_floats(config: RunConfig, model: Transformer, host: Host) -> int:
         with torch.no_grad():
             for _ in range(config.model.context_multiple - 1):
                 memory = scorer.score(model, inputs, targets, memory).memory
-        with kept_for_backward(model.parameters()) as kept:
+        with saved_for_backward(model.parameters()) as kept:
             scorer.score(model, inputs, targets, memory)
     return sum(kept.values())
 
@@ -285,8 +285,8 @@ def _step_time(
         **asdict(speed),
         model=name,
         relative_time=median / base[0],
-        kept_floats=facts.kept_floats,
-        relative_kept_floats=facts.kept_floats / base[1],
+        saved_floats=facts.saved_floats,
+        relative_saved_floats=facts.saved_floats / base[1],
         peak_memory_bytes=facts.peak_memory_bytes,
         bound_ms=1e3 * bound,
         times_bound=median / bound,

@@ -25,6 +25,7 @@ from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import MatchError
 from switchhead_lab.variants.dense_attention import DenseAttention
 from switchhead_lab.variants.dense_feedforward import DenseFeedForward
+from switchhead_lab.variants.positions import PositionsConfig
 
 
 def match_size(
@@ -67,7 +68,10 @@ def match_heads(baseline: ModelConfig, n_heads: int) -> ModelConfig:
 
 
 def match_parameters(
-    baseline: ModelConfig, attention: AttentionConfig, size: str = DEFAULT_SIZE
+    baseline: ModelConfig,
+    attention: AttentionConfig,
+    size: str = DEFAULT_SIZE,
+    positions: PositionsConfig | None = None,
 ) -> ModelConfig:
     """Return the model with this attention, given the baseline's parameters.
 
@@ -80,11 +84,12 @@ def match_parameters(
         baseline: The dense baseline.
         attention: Heads, experts and options; its value of the free size is replaced.
         size: Label of the free size of attention.
+        positions: Position encoding; the baseline's if left out.
 
     Raises:
         MatchError: If there is no such model.
     """
-    model = _with_attention(baseline, attention)
+    model = _with_attention(baseline, attention, positions)
     matched = match_size(_size(model, size), model, parameters_of("attention"), baseline)
     return _spend_rest_on_feedforward(matched, baseline)
 
@@ -94,6 +99,7 @@ def match_macs(
     attention: AttentionConfig,
     counter: CostCounter,
     size: str = DEFAULT_SIZE,
+    positions: PositionsConfig | None = None,
 ) -> ModelConfig:
     """Return the model with this attention, given the baseline's attention MACs.
 
@@ -107,11 +113,12 @@ def match_macs(
         attention: Heads, experts and options; its value of the free size is replaced.
         counter: Counts MACs.
         size: Label of the free size of attention.
+        positions: Position encoding; the baseline's if left out.
 
     Raises:
         MatchError: If there is no such model.
     """
-    model = _with_attention(baseline, attention)
+    model = _with_attention(baseline, attention, positions)
     return match_size(_size(model, size), model, macs_of("attention", counter), baseline)
 
 
@@ -145,12 +152,15 @@ def match_declared(sweep: Sweep, declared: DeclaredModel, counter: CostCounter) 
         MatchError: If there is none.
     """
     baseline = baseline_model(sweep)
-    model = _with_attention(baseline, declared.attention)
+    positions = declared.positions
+    model = _with_attention(baseline, declared.attention, positions)
     free = declared.open_in_attention
-    if free is not None and free in model.attention.keep_parameters_over:
-        model = match_parameters(baseline, model.attention, free)
-    elif free is not None:
-        model = _match_attention(sweep, model.attention, free, counter)
+    if free is not None:
+        keeps_parameters = free in model.attention.keep_parameters_over
+        if keeps_parameters or sweep.matching == "parameter_matched":
+            model = match_parameters(baseline, model.attention, free, positions)
+        else:
+            model = match_macs(baseline, model.attention, counter, free, positions)
     if declared.feedforward is not None:
         model = model.model_copy(update={"feedforward": declared.feedforward.complete()})
     size = _size(model, declared.match_over)
@@ -159,23 +169,17 @@ def match_declared(sweep: Sweep, declared: DeclaredModel, counter: CostCounter) 
     return model
 
 
-def _match_attention(
-    sweep: Sweep, attention: AttentionConfig, size: str, counter: CostCounter
-) -> ModelConfig:
-    baseline = baseline_model(sweep)
-    if sweep.matching == "parameter_matched":
-        return match_parameters(baseline, attention, size)
-    return match_macs(baseline, attention, counter, size)
-
-
 def _quantity(sweep: Sweep, scope: Scope, counter: CostCounter) -> Quantity:
     if sweep.matching == "parameter_matched":
         return parameters_of(scope)
     return macs_of(scope, counter)
 
 
-def _with_attention(model: ModelConfig, attention: AttentionConfig) -> ModelConfig:
-    return model.model_copy(update={"attention": attention})
+def _with_attention(
+    model: ModelConfig, attention: AttentionConfig, positions: PositionsConfig | None
+) -> ModelConfig:
+    update = {"attention": attention, "positions": positions or model.positions}
+    return model.model_copy(update=update)
 
 
 def _spend_rest_on_feedforward(model: ModelConfig, baseline: ModelConfig) -> ModelConfig:

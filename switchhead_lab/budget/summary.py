@@ -22,7 +22,7 @@ class LayerCosts:
     Attributes:
         convention: How it is counted: "equations", "published" or "executed".
         macs_per_layer: MACs of one layer, one sequence.
-        memory_floats_per_layer: Floats kept for the backward pass, one layer and sequence.
+        memory_floats_per_layer: Floats saved for the backward pass, one layer and sequence.
         n_layers: Layers of the model.
         seq_len: Tokens of a sequence.
         feedforward_macs_per_token: MACs of all feed-forward blocks per token.

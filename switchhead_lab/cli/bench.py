@@ -31,8 +31,8 @@ def step(
 ) -> None:
     """Time the whole training step of a sweep's models, in turn in one process.
 
-    Time and memory stand beside those of the first model: the paper's Table 5 on this machine. The
-    bound is the time of all products at the speed of the best square product.
+    Time and memory are compared with those of the first model: the paper's Table 5 on this machine.
+    The bound is the time of all products at the speed of the best square product.
 
     Example: lab bench step matched-params --size pocket
     """

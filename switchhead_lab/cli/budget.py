@@ -27,8 +27,8 @@ def budget(
 ) -> None:
     """Count the parameters, MACs and memory of models, in every convention side by side.
 
-    MACs are multiply-accumulates, forward; memory is floats kept for the backward pass, both of the
-    attention layers and for one sequence. "equations" are the formulas in the paper's text,
+    MACs are multiply-accumulates, forward; memory is floats saved for the backward pass. Both are
+    of the attention layers and for one sequence. "equations" are the formulas in the paper's text,
     "published" what its tables print, "executed" what the layer that is trained really computes.
 
     Example: lab budget matched-params --convention published

@@ -10,7 +10,9 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import Field, ValidationError, create_model, model_validator
 from pydantic.fields import FieldInfo
 
+from switchhead_lab.config.files import near_miss
 from switchhead_lab.config.names import ModelName
+from switchhead_lab.config.schema import SEARCHABLE_TRAINING
 from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.variants import builtin  # noqa: F401 (registers the lab's own)
 from switchhead_lab.variants.base import (
@@ -18,6 +20,7 @@ from switchhead_lab.variants.base import (
     Variant,
 )
 from switchhead_lab.variants.dense_feedforward import DenseFeedForward
+from switchhead_lab.variants.positions import PositionsConfig
 from switchhead_lab.variants.registry import OneOf, variants_of
 
 Seeds = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)]
@@ -124,6 +127,10 @@ class DeclaredModel(PartialVariant):
     those of the feed-forward meet that of attention and feed-forward together."""
     feedforward: Annotated[PartialFeedForward, OneOf(partial_feedforwards)] | None = None
     """Feed-forward in place of the dense one; leave out to keep that, matched."""
+    positions: PositionsConfig | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Position encoding in place of the sweep's."""
+    training: dict[str, int | float] = Field(default={}, exclude_if=lambda fields: not fields)
+    """Fields of training in place of the sweep's; reports name them."""
 
     @property
     def attention(self) -> AttentionVariant:
@@ -141,6 +148,17 @@ class DeclaredModel(PartialVariant):
     def open_in_attention(self) -> str | None:
         """Label of the size of attention that follows; None if all are given."""
         return next((label for label, value in self.sizes.items() if value is None), None)
+
+    @model_validator(mode="after")
+    def _training_keeps_tokens(self) -> Self:
+        for name in self.training:
+            if name not in SEARCHABLE_TRAINING:
+                known = list(SEARCHABLE_TRAINING)
+                raise ValueError(
+                    f"training.{name}{near_miss(name, known)}: a model of a sweep may have its own "
+                    f"{', '.join(known)}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _one_size_follows(self) -> Self:

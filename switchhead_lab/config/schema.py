@@ -50,7 +50,7 @@ class TrainingConfig(FrozenModel):
     adam_beta2: float = Field(default=0.999, ge=0.0, lt=1.0)
     """Decay of AdamW's second moment."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """Arithmetic of the products: "auto" is bf16 where the device has it, else fp32."""
+    """Matmul precision: "auto" is bf16 where the device has it, else fp32."""
     checkpoint_activations: bool = Field(default=False, exclude_if=lambda value: not value)
     """Keep only what enters each block and compute the rest again in the backward pass: a third
     more time for much less memory. Absent where false."""

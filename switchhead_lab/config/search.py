@@ -79,8 +79,8 @@ class Range(FrozenModel):
 
 
 Choices = Annotated[list[Value], Field(min_length=1)]
-Dimension = Range | Choices
-Space = Annotated[dict[str, Dimension], Field(min_length=1)]
+FieldValues = Range | Choices
+Space = Annotated[dict[str, FieldValues], Field(min_length=1)]
 
 
 class Study(FrozenModel):
@@ -94,7 +94,7 @@ class Study(FrozenModel):
     space: Space
     """Values of each searched field: a list, or low and high with step or log. Fields of attention
     by their name, others as `feedforward.FIELD` and `training.FIELD`. Combinations that cannot be
-    matched are told apart before training."""
+    matched are rejected before training."""
     first: list[Point] = []
     """Candidates to try before the sampler's own, in this order."""
     n_trials: int = Field(ge=1)
@@ -217,12 +217,12 @@ def objectives_of(study: Study, objective: Objective) -> list[StudyObjective]:
     return [StudyObjective(name, metrics.get(name)) for name in study.objectives]
 
 
-def values_of(dimension: Dimension) -> list[Value] | None:
+def values_of(dimension: FieldValues) -> list[Value] | None:
     """Return the values of a searched field in order; None for a continuous range."""
     return dimension.values if isinstance(dimension, Range) else dimension
 
 
-def contains(dimension: Dimension, value: Value) -> bool:
+def contains(dimension: FieldValues, value: Value) -> bool:
     """Tell whether a searched field may take a value."""
     values = values_of(dimension)
     if values is None:
@@ -247,7 +247,7 @@ def random_points(study: Study) -> Iterator[Point]:
         yield {path: _draw(dimension, numbers) for path, dimension in study.space.items()}
 
 
-def _draw(dimension: Dimension, numbers: random.Random) -> Value:
+def _draw(dimension: FieldValues, numbers: random.Random) -> Value:
     values = values_of(dimension)
     if values is not None:
         return numbers.choice(values)
@@ -270,7 +270,7 @@ def describe_point(point: Mapping[str, Value]) -> str:
     )
 
 
-def tuned_paths(space: Mapping[str, Dimension]) -> list[str]:
+def tuned_paths(space: Mapping[str, FieldValues]) -> list[str]:
     """Return the fields of training among the searched ones."""
     return [path for path in space if path.startswith(_TRAINING)]
 
@@ -289,7 +289,7 @@ def split_point(point: Mapping[str, Value]) -> tuple[dict[str, Any], dict[str, A
     return model, training
 
 
-def require_searchable(name: str, space: Mapping[str, Dimension], template: Any) -> None:
+def require_searchable(name: str, space: Mapping[str, FieldValues], template: Any) -> None:
     """Refuse a space whose fields or values the model and its training do not have.
 
     Args:
@@ -338,7 +338,7 @@ def _fields_of(block: Block, given: Mapping[str, Any], followed: str) -> dict[st
     }
 
 
-def _require_values(where: str, dimension: Dimension, field: FieldInfo) -> None:
+def _require_values(where: str, dimension: FieldValues, field: FieldInfo) -> None:
     annotation: Any = field.annotation
     if field.metadata:
         annotation = Annotated[annotation, *field.metadata]

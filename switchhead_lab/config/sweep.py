@@ -17,7 +17,7 @@ from switchhead_lab.config.names import ModelName
 from switchhead_lab.config.objective import DEFAULT_OBJECTIVE, ObjectiveConfig, task_of
 from switchhead_lab.config.schema import SEARCHABLE_TRAINING, TrainingConfig
 from switchhead_lab.config.search import (
-    Dimension,
+    FieldValues,
     Range,
     Space,
     Study,
@@ -59,7 +59,7 @@ class Baseline(FrozenModel):
 
 
 class PaperModel(FrozenModel):
-    """A model of the paper, where a sweep's model does not stand for the one of its kind."""
+    """A model of the paper, where a sweep's model does not correspond to the one of its kind."""
 
     model: str
     """The paper's name of the model."""
@@ -143,7 +143,7 @@ class Sweep(FrozenModel):
         return self
 
     @property
-    def tuned_space(self) -> dict[str, Dimension]:
+    def tuned_space(self) -> dict[str, FieldValues]:
         """Values of the fields that every model is tuned over; empty if none is."""
         if isinstance(self.tune, dict):
             return self.tune

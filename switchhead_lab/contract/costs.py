@@ -8,7 +8,7 @@ import torch
 from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.contract.models import V, loss_of, model_around, random_tokens
 from switchhead_lab.model.executed import ExecutedCost, executed_attention, executed_feedforward
-from switchhead_lab.model.kept import kept_for_backward
+from switchhead_lab.model.saved_tensors import saved_for_backward
 from switchhead_lab.model.transformer import build_model
 from switchhead_lab.variants.base import Variant
 from switchhead_lab.variants.contract import require
@@ -26,12 +26,12 @@ def checkpointing_keeps_less(variant: Variant, positions: Positions) -> None:
     for checkpoints in (False, True):
         model = build_model(model_around(variant, positions), V, 0)
         model.checkpoint_activations = checkpoints
-        with kept_for_backward(model.parameters()) as kept:
+        with saved_for_backward(model.parameters()) as kept:
             output = model(random_tokens())
         floats.append(sum(kept.values()))
         loss_of(output).backward()
         gradients.append([p.grad for p in model.parameters() if p.grad is not None])
-    require(floats[1] < floats[0], f"{floats[1]} floats are kept instead of {floats[0]}")
+    require(floats[1] < floats[0], f"{floats[1]} floats are saved instead of {floats[0]}")
     require(
         all(torch.equal(a, b) for a, b in zip(*gradients, strict=True)),
         "checkpointed blocks have other gradients",

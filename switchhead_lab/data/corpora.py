@@ -27,7 +27,7 @@ ENTRY_FILE = "corpus.json"
 
 
 class CorpusEntry(FrozenModel):
-    """Contents of corpus.json: which source a registered name stands for."""
+    """Contents of corpus.json: the source of a registered name."""
 
     schema_version: Literal[1] = 1
     """Version of this file's layout."""
@@ -146,7 +146,7 @@ def is_registered(data_dir: Path, name: str) -> bool:
 def find_corpus(data_dir: Path, name: str) -> EmbeddedCorpus | HubCorpus | RegisteredCorpus:
     """Find a corpus by name, without reading its text.
 
-    The names of the paper's corpora stand for the local files registered for them, and for
+    The names of the paper's corpora refer to the local files registered for them, and for
     their published files on the Hugging Face Hub where there are none.
 
     Args:

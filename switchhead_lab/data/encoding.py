@@ -26,7 +26,7 @@ class EncodedSplit:
     Attributes:
         token_counts: Shape [V], occurrences of each id.
         n_documents: Documents, the last of which may be cut.
-        n_bytes: UTF-8 bytes of the text that the tokens stand for.
+        n_bytes: UTF-8 bytes of the text that the tokens encode.
     """
 
     token_counts: NDArray[np.int64]

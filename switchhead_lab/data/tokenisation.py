@@ -64,7 +64,7 @@ class SentencePieces:
     """SentencePiece unigram model with byte fallback; decoding restores every text exactly.
 
     Newlines are spelled as byte pieces and lines encoded one by one: over a long text the float32
-    scores of SentencePiece round, and the ids of a line would depend on what stands before it.
+    scores of SentencePiece round, and the ids of a line would depend on what precedes it.
     U+2581 is spelled so too: SentencePiece writes it for a space and could not tell the two apart.
     """
 

@@ -1,7 +1,7 @@
 """The `executed` convention: costs counted from the layer that is really trained.
 
 The layer runs on the meta device, with its memory, for one sequence. Multiply-accumulates come from
-PyTorch's FLOP counter, floats kept for the backward pass from its saved-tensor hooks. An operation
+PyTorch's FLOP counter, floats saved for the backward pass from its saved-tensor hooks. An operation
 that is neither counted nor known to multiply nothing is an error, never a zero.
 """
 
@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from switchhead_lab.config.architecture import ModelConfig
-from switchhead_lab.model.kept import kept_for_backward
+from switchhead_lab.model.saved_tensors import saved_for_backward
 from switchhead_lab.model.sequence_plan import SequencePlan, plan_sequences
 
 # Views, element-wise arithmetic, reductions, sorts and copies: no products of matrices.
@@ -50,7 +50,7 @@ class ExecutedCost:
 
     Attributes:
         macs: Multiply-accumulates.
-        memory_floats: Floats kept for the backward pass, parameters and input left out.
+        memory_floats: Floats saved for the backward pass, parameters and input left out.
     """
 
     macs: int
@@ -91,7 +91,7 @@ def _count(layer: nn.Module, x: Tensor, plan: SequencePlan) -> ExecutedCost:
     counter = FlopCounterMode(display=False, custom_mapping=_FORMULAS)
     # The plan belongs to the whole model: its table and mask are kept once, not by each layer.
     known = [x, *layer.parameters(), plan.table, *([] if plan.mask is None else [plan.mask])]
-    with kept_for_backward(known) as kept, counter, _RefuseUncounted():
+    with saved_for_backward(known) as kept, counter, _RefuseUncounted():
         layer(x, plan)
     return ExecutedCost(
         macs=counter.get_total_flops() // 2,

@@ -14,7 +14,7 @@ from switchhead_kernels.expert_matmul import expert_matmul
 from switchhead_lab.model.initialisation import init_normal
 from switchhead_lab.model.precision import in_compute_dtype
 from switchhead_lab.model.relu_feedforward import relu_feedforward
-from switchhead_lab.model.router import ExpertChoice, Router
+from switchhead_lab.model.router import Router, RoutingDecision
 from switchhead_lab.model.sequence_plan import SequencePlan
 from switchhead_lab.model.sublayer import SublayerOutput
 from switchhead_lab.variants.dense_feedforward import DenseFeedForward
@@ -38,7 +38,7 @@ class DenseFeedForwardBlock(nn.Module):
             layer.bias.zero_()
 
     def forward(self, x_BTD: Tensor, _plan: SequencePlan) -> SublayerOutput:
-        """Transform each position, wherever it stands; shape [B, T, D] in and out."""
+        """Transform each position independently; shape [B, T, D] in and out."""
         output_ND = relu_feedforward(
             x_BTD.flatten(0, 1),
             self.up.weight,
@@ -97,7 +97,7 @@ class SigmaMoeBlock(nn.Module):
         return SublayerOutput(output_ND.view_as(x_BTD), {"router": choice}, loss)
 
 
-def batch_entropy(choice: ExpertChoice, is_token_BT: Tensor | None = None) -> Tensor:
+def batch_entropy(choice: RoutingDecision, is_token_BT: Tensor | None = None) -> Tensor:
     """Return the entropy in nats of the batch-mean of softmax(router logits).
 
     Source: sigma-MoE (arXiv:2310.10837), Eq. 20: maximised, so that all experts are used.

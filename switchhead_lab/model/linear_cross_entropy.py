@@ -26,7 +26,7 @@ def linear_cross_entropy(
 ) -> Tensor:
     """Return the negative log-likelihood of the targets, summed, in nats.
 
-    Products are computed in the type that autocast would give them, losses in float32 or finer.
+    Matmuls use the dtype that autocast would choose, losses in float32 or finer.
 
     Args:
         hidden_ND: Shape [N, D], what the output layer reads.

@@ -57,7 +57,7 @@ def attend_relative(
 def shift_to_keys(by_distance: Tensor, n_keys: int) -> Tensor:
     """Re-index scores by distance as scores by key, without a copy.
 
-    Query i of T stands at position S - T + i, so its key j is at distance column T - 1 - i + j.
+    Query i of T is at position S - T + i, so its key j is at distance column T - 1 - i + j.
 
     Args:
         by_distance: Shape [X, T, R], contiguous, R > S; column c is distance c - (S - 1).

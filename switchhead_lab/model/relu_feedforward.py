@@ -4,7 +4,7 @@ Written as one function because the general gradient would pass over the hidden 
 weights several times more: here weights are rounded, scaled and widened in one pass, and ReLU,
 dropout and the bias's gradient take one each.
 
-Letters: N tokens, D d_model, F d_ff, W d_ff made up to a multiple of 16.
+Letters: N tokens, D d_model, F d_ff, W d_ff padded to a multiple of 16.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from torch import Tensor
 from switchhead_kernels.rowwise import convert_rows, relu_dropout_, relu_gradient_
 from switchhead_lab.model.precision import compute_dtype, without_autocast
 
-# Products of even widths are much faster than those of widths that a matcher finds, such as 2053.
+# Matmuls of even widths are much faster than those of widths that a matcher finds, such as 2053.
 _WIDTH_MULTIPLE = 16
 
 
@@ -29,7 +29,7 @@ def relu_feedforward(
 ) -> Tensor:
     """Return `dropout(ReLU(x W_up^T + b_up)) W_down^T + b_down`.
 
-    Products are computed in the type that autocast would give them.
+    Matmuls use the dtype that autocast would choose.
 
     Args:
         x_ND: Shape [N, D].

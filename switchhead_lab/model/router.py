@@ -18,7 +18,7 @@ from switchhead_lab.variants.base import Gate
 
 
 @dataclass(frozen=True)
-class ExpertChoice:
+class RoutingDecision:
     """The experts chosen by every token and head.
 
     Attributes:
@@ -31,7 +31,7 @@ class ExpertChoice:
     weight_NHK: Tensor
     logits_NHE: Tensor
 
-    def last_positions(self, batch_size: int, n_positions: int) -> "ExpertChoice":
+    def last_positions(self, batch_size: int, n_positions: int) -> "RoutingDecision":
         """Return the choice of the last positions of each sequence.
 
         Args:
@@ -42,9 +42,9 @@ class ExpertChoice:
         def cut(x: Tensor) -> Tensor:
             return x.unflatten(0, (batch_size, -1))[:, -n_positions:].flatten(0, 1)
 
-        return ExpertChoice(cut(self.index_NHK), cut(self.weight_NHK), cut(self.logits_NHE))
+        return RoutingDecision(cut(self.index_NHK), cut(self.weight_NHK), cut(self.logits_NHE))
 
-    def at_tokens(self, is_token_BT: Tensor | None) -> "ExpertChoice":
+    def at_tokens(self, is_token_BT: Tensor | None) -> "RoutingDecision":
         """Return the choice with padding left out; itself where there is none.
 
         Reads the number of tokens, a device sync: do not use it within a training step.
@@ -55,7 +55,7 @@ class ExpertChoice:
         if is_token_BT is None:
             return self
         kept = is_token_BT.flatten()
-        return ExpertChoice(self.index_NHK[kept], self.weight_NHK[kept], self.logits_NHE[kept])
+        return RoutingDecision(self.index_NHK[kept], self.weight_NHK[kept], self.logits_NHE[kept])
 
 
 class RoutedChoice(NamedTuple):
@@ -68,11 +68,11 @@ class RoutedChoice(NamedTuple):
         routing: The choice in the form that `expert_matmul` takes, shared by all projections.
     """
 
-    choice: ExpertChoice
+    choice: RoutingDecision
     routing: Routing
 
 
-def route(choice: ExpertChoice) -> RoutedChoice:
+def route(choice: RoutingDecision) -> RoutedChoice:
     """Prepare a choice for expert projections."""
     return RoutedChoice(choice, make_routing(choice.index_NHK, choice.logits_NHE.shape[-1]))
 
@@ -114,7 +114,7 @@ class Router(nn.Module):
             offered_NHE = logits_NHE.masked_fill(is_dropped, float("-inf"))
         index_NHK = largest_indices(offered_NHE, self.top_k)
         chosen_NHK = offered_NHE.gather(-1, index_NHK)
-        return route(ExpertChoice(index_NHK, weigh(chosen_NHK, self.gate), logits_NHE))
+        return route(RoutingDecision(index_NHK, weigh(chosen_NHK, self.gate), logits_NHE))
 
 
 def mean_over_tokens(x: Tensor, is_token_BT: Tensor | None) -> Tensor:

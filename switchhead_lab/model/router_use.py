@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from switchhead_lab.model.router import ExpertChoice
+from switchhead_lab.model.router import RoutingDecision
 
 VALUE_ROUTER, OUTPUT_ROUTER = "value_router", "output_router"
 
@@ -70,7 +70,7 @@ class RouterUse:
 NO_USE = RouterUse({}, {}, {})
 
 
-def count_use(choices: Mapping[str, ExpertChoice], batch_size: int) -> RouterUse:
+def count_use(choices: Mapping[str, RoutingDecision], batch_size: int) -> RouterUse:
     """Count the choices of one forward pass.
 
     Args:
@@ -105,7 +105,7 @@ def use_entropy(counts_E: Tensor) -> float:
     return float(torch.special.entr(share_E).sum()) / math.log(len(counts_E))
 
 
-def _is_chosen(choice: ExpertChoice) -> Tensor:
+def _is_chosen(choice: RoutingDecision) -> Tensor:
     """Return [N, H, E]: 1 where an expert was chosen (float64, so that sums are exact)."""
     chosen = torch.zeros_like(choice.logits_NHE, dtype=torch.float64)
     return chosen.scatter(-1, choice.index_NHK, 1.0)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from switchhead_lab.model.router import ExpertChoice
+from switchhead_lab.model.router import RoutingDecision
 
 
 @dataclass(frozen=True)
@@ -19,5 +19,5 @@ class SublayerOutput:
     """
 
     output_BTD: Tensor
-    choices: Mapping[str, ExpertChoice] = field(default_factory=dict)
+    choices: Mapping[str, RoutingDecision] = field(default_factory=dict)
     auxiliary_loss: Tensor | None = None

@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.model.initialisation import block_scale, init_normal
 from switchhead_lab.model.precision import add_residual, in_compute_dtype
-from switchhead_lab.model.router import ExpertChoice
+from switchhead_lab.model.router import RoutingDecision
 from switchhead_lab.model.sequence_plan import SequencePlan, plan_sequences
 from switchhead_lab.model.sublayer import SublayerOutput
 
@@ -40,7 +40,7 @@ class ModelOutput:
     output: nn.Linear
     memory: Memory
     auxiliary_loss: Tensor | None
-    choices: Mapping[str, ExpertChoice]
+    choices: Mapping[str, RoutingDecision]
 
     @cached_property
     def logits_BTV(self) -> Tensor:
@@ -135,7 +135,7 @@ class Transformer(nn.Module):
         x_BTD = self.embedding(tokens_BT) * self.embedding_scale
         plan = self._plan(x_BTD, memory, is_token_BT)
         new_memory, losses = [], []
-        choices: dict[str, ExpertChoice] = {}
+        choices: dict[str, RoutingDecision] = {}
         for number, block in enumerate(self.blocks):
             layer_memory = memory[number] if memory else None
             if self.memory_len:

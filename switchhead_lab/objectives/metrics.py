@@ -42,7 +42,7 @@ class Metric:
         lower_is_better: Its direction.
         is_compared_by_ratio: Whether models are compared by ratios; else by differences.
         complement: Name of 1 - value, which figures show where higher is better.
-        null: What null stands for in records, since JSON has finite numbers only.
+        null: What null means in records, since JSON has finite numbers only.
     """
 
     name: str

@@ -22,7 +22,7 @@ _SIGMA_MOE_EXPERTS = {47: 16, 259: 32}
 _SIGMA_MOE_WIDTH, _SIGMA_MOE_TOP_K = 128, 4
 # Sizes that tables and hyper-parameters print differently for one model.
 _SIZE_OF_HYPERPARAMETERS = {("switchall", 262): 259, ("switchhead-rope", 244): 243}
-# A small SwitchAll's k stands in a note: 2 on Wikitext 103, 3 elsewhere.
+# A small SwitchAll's k is in a note: 2 on Wikitext 103, 3 elsewhere.
 _SWITCHALL_TOP_K = {"wikitext103": 2, "c4": 3, "pes2o": 3}
 # Sec. 3.5: printed size to (printed size of the model it grows from, n_heads, d_head).
 _MAC_MATCHED = {63: (47, 3, 112), 376: (262, 6, 168), 54: (45, 3, 84), 314: (243, 6, 168)}
@@ -124,7 +124,7 @@ def hyperparameters(name: str, params: int, *, n_heads: int = 0, dataset: str) -
     found = [
         row
         for block in load_figures()["hyperparameters"]
-        # RoPE models stand in Table 9 once, for all data sets.
+        # RoPE models are in Table 9 once, for all data sets.
         if dataset in block["datasets"] or name.endswith("-rope")
         for row in block["rows"]
         if row["model"] == name and row["params"] == params

@@ -9,11 +9,11 @@ from switchhead_lab.reporting.checks import (
     trivial_values,
     warning_lines,
 )
-from switchhead_lab.reporting.frame import SweepFrame
+from switchhead_lab.reporting.report_data import ReportData
 from switchhead_lab.reporting.statistics import MISSING
 
 
-def title(frame: SweepFrame) -> str:
+def title(frame: ReportData) -> str:
     """Return the heading of a report, with the accounting convention."""
     sweep = frame.record.sweep
     return (
@@ -22,7 +22,7 @@ def title(frame: SweepFrame) -> str:
     )
 
 
-def caption_lines(frame: SweepFrame, notes: tuple[str, ...] = ()) -> list[str]:
+def caption_lines(frame: ReportData, notes: tuple[str, ...] = ()) -> list[str]:
     """Return the sentences of the caption; gaps and doubts come first.
 
     Args:
@@ -50,7 +50,7 @@ def paper_caption(paper: PaperRow, convention: Convention) -> str:
     )
 
 
-def _facts(frame: SweepFrame) -> list[str]:
+def _facts(frame: ReportData) -> list[str]:
     sweep = frame.record.sweep
     training = sweep.training
     n_tokens = training.n_steps * training.batch_size * sweep.model.seq_len
@@ -62,10 +62,10 @@ def _facts(frame: SweepFrame) -> list[str]:
     ]
 
 
-def _reading(frame: SweepFrame) -> list[str]:
+def _reading(frame: ReportData) -> list[str]:
     convention, baseline = frame.record.sweep.convention, frame.baseline.name
     lines = [
-        f"MACs (multiply-accumulates, forward) and memory (floats kept for the backward pass) are "
+        f"MACs (multiply-accumulates, forward) and memory (floats saved for the backward pass) are "
         f"per attention layer and sequence, {convention} convention. "
         f"Columns with / {baseline} are relative to the dense baseline.",
         "Mean ± sample standard deviation over n seeds; a single seed has no deviation.",
@@ -84,7 +84,7 @@ def _reading(frame: SweepFrame) -> list[str]:
     return lines + _tuned(frame)
 
 
-def _tuned(frame: SweepFrame) -> list[str]:
+def _tuned(frame: ReportData) -> list[str]:
     """Say which fields of training every model was tuned over, and what became of them."""
     sweep = frame.record.sweep
     space = sweep.tuned_space
@@ -102,7 +102,7 @@ def _tuned(frame: SweepFrame) -> list[str]:
     ]
 
 
-def _trivial(frame: SweepFrame) -> Iterator[str]:
+def _trivial(frame: ReportData) -> Iterator[str]:
     """Say how well a model does that has learned nothing of the inputs."""
     objective = frame.record.sweep.objective
     metric, trivial = objective.headline, objective.trivial
@@ -114,6 +114,6 @@ def _trivial(frame: SweepFrame) -> Iterator[str]:
         )
 
 
-def _devices(frame: SweepFrame) -> str:
+def _devices(frame: ReportData) -> str:
     devices = sorted(set().union(*(row.devices() for row in frame.models)))
     return ", ".join(f"{device} ({precision})" for device, precision in devices) or "none yet"

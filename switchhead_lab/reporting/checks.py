@@ -7,11 +7,12 @@ from typing import Any
 from switchhead_lab.config.search import (
     Study,
     StudyObjective,
+    describe_point,
     key_of,
     objectives_of,
     tuned_paths,
 )
-from switchhead_lab.reporting.frame import CandidateRow, ModelRow, SweepFrame
+from switchhead_lab.reporting.report_data import CandidateRow, ModelRow, ReportData
 from switchhead_lab.tracking.record import DIFF_FILE, RunRecord
 from switchhead_lab.tracking.study_objectives import read_objective
 from switchhead_lab.tracking.sweep_record import SweepRecord
@@ -19,7 +20,7 @@ from switchhead_lab.tracking.sweep_record import SweepRecord
 _RESOLVED = ("finished", "pruned", "failed")
 
 
-def incomplete_lines(frame: SweepFrame) -> list[str]:
+def incomplete_lines(frame: ReportData) -> list[str]:
     """Say which runs the sweep still lacks; empty for a complete sweep."""
     lines = [
         f"INCOMPLETE: {row.name} has {len(row.finished)} of {len(row.seeds)} seeds "
@@ -42,7 +43,7 @@ def incomplete_lines(frame: SweepFrame) -> list[str]:
     return lines
 
 
-def warning_lines(frame: SweepFrame) -> list[str]:
+def warning_lines(frame: ReportData) -> list[str]:
     """Say what makes the runs of a report less comparable than they look."""
     return [
         *_data_warnings(frame),
@@ -55,7 +56,7 @@ def warning_lines(frame: SweepFrame) -> list[str]:
     ]
 
 
-def _drift_warnings(frame: SweepFrame) -> Iterable[str]:
+def _drift_warnings(frame: ReportData) -> Iterable[str]:
     """Name runs that were continued under other conditions than they were begun."""
     for record in frame.records:
         drift = record.provenance.get("drift") or []
@@ -66,7 +67,7 @@ def _drift_warnings(frame: SweepFrame) -> Iterable[str]:
             )
 
 
-def trivial_values(frame: SweepFrame) -> list[float]:
+def trivial_values(frame: ReportData) -> list[float]:
     """Return the distinct headline metrics of the objective's trivial model, as recorded."""
     trivial = frame.record.sweep.objective.trivial
     if trivial is None:
@@ -125,7 +126,7 @@ def _n_expected_candidates(study: Study, record: SweepRecord) -> int:
     return study.n_trials if n_feasible is None else min(study.n_trials, n_feasible)
 
 
-def _data_warnings(frame: SweepFrame) -> Iterable[str]:
+def _data_warnings(frame: ReportData) -> Iterable[str]:
     digests = {data_digest(record) for record in frame.records} - {None}
     if len(digests) > 1:
         yield (
@@ -134,7 +135,7 @@ def _data_warnings(frame: SweepFrame) -> Iterable[str]:
         )
 
 
-def _code_warnings(frame: SweepFrame) -> Iterable[str]:
+def _code_warnings(frame: ReportData) -> Iterable[str]:
     commits = {commit_of(record) for record in frame.records} - {None}
     if len(commits) > 1:
         yield f"Note: the runs come from {len(commits)} commits."
@@ -152,7 +153,7 @@ def _code_warnings(frame: SweepFrame) -> Iterable[str]:
         )
 
 
-def _device_warnings(frame: SweepFrame) -> Iterable[str]:
+def _device_warnings(frame: ReportData) -> Iterable[str]:
     devices = set().union(*(row.devices() for row in frame.models))
     if len({precision for _, precision in devices}) > 1:
         yield "WARNING: the runs differ in arithmetic, so small differences mean nothing."
@@ -163,15 +164,15 @@ def _device_warnings(frame: SweepFrame) -> Iterable[str]:
         )
 
 
-def _model_warnings(frame: SweepFrame) -> Iterable[str]:
+def _model_warnings(frame: ReportData) -> Iterable[str]:
     objective = frame.record.sweep.objective
     metric, trivial = objective.headline, objective.trivial
     trivial_scores = [metric.scale * value for value in trivial_values(frame)]
     for row in frame.models:
-        if row.strangers:
+        if row.excluded_runs:
             yield (
                 f"WARNING: {row.name}: left out for having another architecture: "
-                f"{', '.join(row.strangers)}."
+                f"{', '.join(row.excluded_runs)}."
             )
         mean = row.statistics(frame.quality.validation).mean
         is_above_trivial = mean is None or all(metric.is_better(mean, s) for s in trivial_scores)
@@ -185,9 +186,13 @@ def _model_warnings(frame: SweepFrame) -> Iterable[str]:
             )
 
 
-def _tuning_warnings(frame: SweepFrame) -> Iterable[str]:
+def _tuning_warnings(frame: ReportData) -> Iterable[str]:
     """Say where one model had a choice of its training that the others did not have."""
     sweep = frame.record.sweep
+    for model in sweep.models:
+        if model.training:
+            own = describe_point({f"training.{name}": x for name, x in model.training.items()})
+            yield f"WARNING: {model.name} was trained otherwise than the other models: {own}."
     for study in sweep.studies:
         alone = [path for path in tuned_paths(study.space) if path not in sweep.tuned_space]
         if alone:
@@ -197,7 +202,7 @@ def _tuning_warnings(frame: SweepFrame) -> Iterable[str]:
             )
 
 
-def _search_warnings(frame: SweepFrame) -> Iterable[str]:
+def _search_warnings(frame: ReportData) -> Iterable[str]:
     for study in frame.record.sweep.all_studies:
         rows = [row for row in frame.candidates if row.study == study.name]
         failed = [row.key for row in rows if row.state == "failed"]

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from switchhead_lab.reporting.frame import CandidateRow, ModelRow, SweepFrame
 from switchhead_lab.reporting.quality import (
     MS_PER_STEP,
     TOKENS_PER_SECOND,
     Quality,
     Quantity,
 )
+from switchhead_lab.reporting.report_data import CandidateRow, ModelRow, ReportData
 from switchhead_lab.reporting.statistics import MISSING
 
 Count = Literal["n_parameters", "macs", "memory_floats"]
@@ -114,7 +114,7 @@ def format_count(number: float) -> str:
     return f"{number:g}"
 
 
-def model_grid(frame: SweepFrame) -> Grid:
+def model_grid(frame: ReportData) -> Grid:
     """Build the main table: every model beside the dense baseline."""
     dense, quality = frame.baseline.name, frame.quality
     columns = (
@@ -140,7 +140,7 @@ def model_grid(frame: SweepFrame) -> Grid:
     return Grid("table", columns, rows)
 
 
-def candidate_grid(frame: SweepFrame) -> Grid:
+def candidate_grid(frame: ReportData) -> Grid:
     """Build the table of the candidates of all studies, infeasible ones included."""
     studies, quality = frame.record.sweep.all_studies, frame.quality
     in_shape = {column.key for column in _SHAPE_COLUMNS}

@@ -49,7 +49,7 @@ _COMPACT = {"table": _table_layout, "paper": _paper_layout}
 
 @dataclass(frozen=True)
 class Page:
-    """What stands on the page of a report.
+    """The contents of a report's page.
 
     Attributes:
         title: Heading.
@@ -59,7 +59,7 @@ class Page:
         paper_caption: Sentence above it.
         candidates: The candidates of the search, or None.
         figures: Names of the figures, without suffix.
-        quality: How well a model does is told.
+        quality: The quality metric to report.
         resources: Time and memory of training steps, a table for each machine.
     """
 

@@ -7,7 +7,6 @@ from typing import Any
 from switchhead_lab.config.sweep import PaperModel, PaperRow
 from switchhead_lab.errors import ConfigError
 from switchhead_lab.paper.figures import dataset_of, load_tables, parse_count
-from switchhead_lab.reporting.frame import ModelRow, SweepFrame
 from switchhead_lab.reporting.grids import (
     TIMES,
     Cell,
@@ -19,6 +18,7 @@ from switchhead_lab.reporting.grids import (
     ratio_cell,
 )
 from switchhead_lab.reporting.quality import Quality
+from switchhead_lab.reporting.report_data import ModelRow, ReportData
 from switchhead_lab.reporting.statistics import MISSING
 
 _DENSE_NAMES = ("transformer", "transformer-rope")
@@ -150,7 +150,7 @@ def _as_figures(row: dict[str, Any]) -> PaperFigures:
     )
 
 
-def paper_grid(frame: SweepFrame, paper: PaperComparison) -> Grid:
+def paper_grid(frame: ReportData, paper: PaperComparison) -> Grid:
     """Build the table of the paper's figures, each beside ours."""
     quality = frame.quality
     columns = (

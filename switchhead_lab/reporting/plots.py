@@ -129,7 +129,7 @@ def draw_tradeoff(points: Sequence[Point], title: str, cost_label: str, loss_lab
         _draw_front(axes, corners)
         _draw_points(axes, points, looks, scale, ceiling)
         _add_legend(figure, points, looks, ceiling)
-        figure.draw_without_rendering()  # the layout must stand before labels can be measured
+        figure.draw_without_rendering()  # labels can be measured only once the layout is done
         figure.set_layout_engine("none")
         _add_labels(axes, points, looks, scale, corners)
         return Figures(_save(figure, "png"), _save(figure, "svg"))

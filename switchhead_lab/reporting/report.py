@@ -7,13 +7,13 @@ from typing import Any
 
 from switchhead_lab.reporting.caption import caption_lines, paper_caption, title
 from switchhead_lab.reporting.checks import incomplete_lines
-from switchhead_lab.reporting.frame import SweepFrame, read_frame
 from switchhead_lab.reporting.gpu_resources import read_gpu_resources
 from switchhead_lab.reporting.grids import Grid, candidate_grid, model_grid
 from switchhead_lab.reporting.page import Page, report_page, table_page
 from switchhead_lab.reporting.paper_values import find_comparison, paper_grid
 from switchhead_lab.reporting.plots import draw_tradeoff
 from switchhead_lab.reporting.quality import Quality
+from switchhead_lab.reporting.report_data import ReportData, read_report_data
 from switchhead_lab.reporting.resources import Resources, read_resources
 from switchhead_lab.reporting.selection import Selection
 from switchhead_lab.reporting.sidecar import provenance_json
@@ -52,7 +52,7 @@ class Report:
         table: The main table.
         paper: The paper's figures beside ours; None if the sweep echoes no table.
         paper_caption: Sentence above it.
-        quality: How well a model does is told.
+        quality: The quality metric to report.
         incomplete: What the sweep still lacks, one sentence each.
     """
 
@@ -90,7 +90,7 @@ def write_report(selection: Selection, runs_dir: Path, reports_dir: Path) -> Rep
         ConfigError: If the sweep echoes rows that the paper does not have.
         WorkspaceError: If the folder cannot be written.
     """
-    frame = read_frame(selection.record, runs_dir)
+    frame = read_report_data(selection.record, runs_dir)
     sweep = frame.record.sweep
     own = read_resources(sweep, reports_dir)
     resources = (*([own] if own else []), *read_gpu_resources(frame.record, reports_dir))
@@ -113,7 +113,7 @@ def write_report(selection: Selection, runs_dir: Path, reports_dir: Path) -> Rep
     )
 
 
-def _page(frame: SweepFrame, notes: tuple[str, ...], resources: tuple[Resources, ...]) -> Page:
+def _page(frame: ReportData, notes: tuple[str, ...], resources: tuple[Resources, ...]) -> Page:
     sweep = frame.record.sweep
     comparison = None
     if sweep.paper is not None:
@@ -131,7 +131,7 @@ def _page(frame: SweepFrame, notes: tuple[str, ...], resources: tuple[Resources,
     )
 
 
-def _contents(frame: SweepFrame, page: Page) -> dict[str, bytes]:
+def _contents(frame: ReportData, page: Page) -> dict[str, bytes]:
     """Return the contents of every file but the provenance, by name."""
     sweep = frame.record.sweep
     label = f"{sweep.name}-{sweep.size}"
@@ -164,7 +164,7 @@ def _contents(frame: SweepFrame, page: Page) -> dict[str, bytes]:
     return files
 
 
-def _figure_name(frame: SweepFrame, key: str) -> str:
+def _figure_name(frame: ReportData, key: str) -> str:
     return f"{frame.quality.figure_prefix}-vs-{key}"
 
 

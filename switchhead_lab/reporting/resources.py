@@ -63,8 +63,8 @@ def _grid(bench: dict[str, Any], sweep: Sweep) -> Grid:
         Column("ms_per_step", "ms/step"),
         Column("relative_time", "time / first"),
         Column("paper_relative_time", "time / dense: paper"),
-        Column("kept_floats", "floats kept"),
-        Column("relative_kept_floats", "floats kept / first"),
+        Column("saved_floats", "floats kept"),
+        Column("relative_saved_floats", "floats saved / first"),
         Column("paper_relative_memory", "memory / dense: paper"),
         Column("times_bound", "time / product bound"),
         Column("routing_fraction", "routing"),
@@ -82,7 +82,7 @@ def _caption(bench: dict[str, Any], sweep: Sweep) -> str:
         )
     return (
         f"{warning}Median of {bench['n_rounds']} whole training steps of each model, in turn in "
-        f"one process on {bench['device']}, {bench['precision']}; floats kept for the backward "
+        f"one process on {bench['device']}, {bench['precision']}; floats saved for the backward "
         "pass of a micro-batch, all layers, parameters left out. The product bound is the time of "
         f"all products at {bench['peak_gflops']:,.0f} GFLOP/s, the speed of the best square one "
         f"here. Routing is timed on its own. The paper's ratios are those of Table {_TABLE}, "
@@ -132,8 +132,8 @@ def _cells(step: dict[str, Any], paper: dict[str, Any]) -> tuple[Cell, ...]:
         Cell(f"{step['ms']:,.1f}", step["ms"]),
         ratio_cell(step["relative_time"]),
         ratio_cell(paper.get("relative_time")),
-        Cell(format_count(step["kept_floats"]), step["kept_floats"]),
-        ratio_cell(step["relative_kept_floats"]),
+        Cell(format_count(step["saved_floats"]), step["saved_floats"]),
+        ratio_cell(step["relative_saved_floats"]),
         ratio_cell(paper.get("relative_memory")),
         Cell(f"{step['times_bound']:.1f}", step["times_bound"]),
         Cell(f"{100 * step['routing_fraction']:.1f}%", step["routing_fraction"]),

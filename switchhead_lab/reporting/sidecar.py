@@ -9,15 +9,15 @@ from switchhead_lab import __version__
 from switchhead_lab.config.identity import identity
 from switchhead_lab.json_text import to_json
 from switchhead_lab.reporting.checks import commit_of, data_digest, is_dirty
-from switchhead_lab.reporting.frame import MemberRun, SweepFrame
 from switchhead_lab.reporting.grids import Cell, Column, Grid
+from switchhead_lab.reporting.report_data import MemberRun, ReportData
 from switchhead_lab.tracking.sweep_record import sweep_id
 
 _TOOLS = ("pandas", "matplotlib")
 
 
 def provenance_json(
-    frame: SweepFrame,
+    frame: ReportData,
     grids: Iterable[Grid],
     files: Mapping[str, bytes],
     caption: Sequence[str],

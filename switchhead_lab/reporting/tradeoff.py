@@ -7,8 +7,8 @@ from statistics import median
 from typing import Literal
 
 from switchhead_lab.config.search import key_of
-from switchhead_lab.reporting.frame import ModelRow, SweepFrame
 from switchhead_lab.reporting.quality import Quantity
+from switchhead_lab.reporting.report_data import ModelRow, ReportData
 
 Kind = Literal["baseline", "declared", "best", "candidate"]
 PARETO_SET = "Pareto set"
@@ -41,7 +41,7 @@ class Point:
     std: float | None = None
 
 
-def tradeoff_points(frame: SweepFrame, cost: CostName) -> list[Point]:
+def tradeoff_points(frame: ReportData, cost: CostName) -> list[Point]:
     """Return the finished models and candidates as points, models first.
 
     The best candidate of a study is left out: it is one of the best model's own runs.

@@ -231,7 +231,7 @@ class _SweepRun:
         trial_number: int | None = None,
         hooks: Sequence[Hook] = (),
     ) -> tuple[SweepMember, RunRecord | None]:
-        """Train one run and note what became of it; None stands for a run that failed."""
+        """Train one run and note what became of it; None for a run that failed."""
         config = config_of(self._sweep, variant, seed)
         self._note_model(variant)
         member = SweepMember(

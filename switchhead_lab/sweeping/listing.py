@@ -56,7 +56,7 @@ def match_cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Return headings and cells of a table of `match_rows`.
 
     MACs are those of attention. Where a model was matched over its feed-forward, and so by the
-    whole layer, the MACs of the layer stand in the place of memory: both would be too wide.
+    whole layer, the MACs of the layer replace memory: both would be too wide.
     """
     columns = [
         "model",

@@ -21,7 +21,7 @@ from switchhead_lab.sweeping.listing import (
 from switchhead_lab.sweeping.plan import all_variants
 from switchhead_lab.tracking.record import RunRecord, warn_of_damage
 
-# Ten columns in a terminal 150 wide; whole sentences stand in the JSON.
+# Ten columns in a terminal 150 wide; the JSON has whole sentences.
 _SUMMARY_WIDTH = 39
 
 

@@ -121,7 +121,7 @@ def candidate_variant(
         else:
             declared = _declared(merge_trees(template, fields), study.name, seeds)
             variant = _matched(sweep, declared, "candidate", counter)
-        changed = TrainingConfig.model_validate(sweep.training.model_dump() | training)
+        changed = _changed(variant.training, training)
     except ValidationError as error:
         return Infeasible(study.name, point, _reason_of(error))
     except MatchError as error:
@@ -244,8 +244,12 @@ def _baseline(
 def _matched(sweep: Sweep, declared: DeclaredModel, role: Role, counter: CostCounter) -> Variant:
     model = match_declared(sweep, declared, counter)
     seeds, residual = tuple(declared.seeds), _residual(sweep, model, counter)
-    free = declared.match_over
-    return Variant(declared.name, role, model, sweep.training, seeds, residual, free)
+    free, training = declared.match_over, _changed(sweep.training, declared.training)
+    return Variant(declared.name, role, model, training, seeds, residual, free)
+
+
+def _changed(training: TrainingConfig, fields: Mapping[str, Any]) -> TrainingConfig:
+    return TrainingConfig.model_validate(training.model_dump() | dict(fields))
 
 
 def _declared(fields: Mapping[str, Any], name: str, seeds: Sequence[int]) -> DeclaredModel:

@@ -26,8 +26,8 @@ from switchhead_lab.config.identity import hash_of
 from switchhead_lab.config.objective import DEFAULT_OBJECTIVE
 from switchhead_lab.config.redaction import mask_address
 from switchhead_lab.config.search import (
-    Dimension,
     Direction,
+    FieldValues,
     Point,
     PointKey,
     Range,
@@ -367,7 +367,7 @@ def _distributions(config: Study) -> dict[str, BaseDistribution]:
     return {path: _distribution(dimension) for path, dimension in config.space.items()}
 
 
-def _distribution(dimension: Dimension) -> BaseDistribution:
+def _distribution(dimension: FieldValues) -> BaseDistribution:
     if not isinstance(dimension, Range):
         return CategoricalDistribution(dimension)
     low, high, step = dimension.low, dimension.high, dimension.step

@@ -64,7 +64,7 @@ class RunLabels(FrozenModel):
 
 
 class RunStatus(FrozenModel):
-    """Where a run stands."""
+    """The status of a run."""
 
     state: RunState
     """What became of the latest attempt."""
@@ -296,7 +296,7 @@ def list_runs(
 
 
 def find_run(runs_dir: Path, reference: str) -> RunRecord:
-    """Find a run by its name or by the start of its hash.
+    """Find a run by its name, the start of its hash, or a model's name that one run has.
 
     Raises:
         RecordError: If there is none, or more than one, or the reference is a path.
@@ -310,11 +310,14 @@ def find_run(runs_dir: Path, reference: str) -> RunRecord:
         return read_run(runs_dir / reference)
     runs = list_runs(runs_dir)
     found = [run for run in runs if run.run_hash.startswith(reference)]
+    found = found or [run for run in runs if run.labels.variant == reference]
     if len(found) == 1:
         return found[0]
     if found:
         names = ", ".join(run.name for run in found)
-        raise RecordError(f'"{reference}" fits several runs: {names}; give more of the hash')
+        raise RecordError(
+            f'"{reference}" fits several runs: {names}; give the name or the hash of one'
+        )
     hint = near_miss(reference, [run.name for run in runs])
     raise RecordError(f'no run "{reference}"{hint} in {runs_dir}; see `lab runs list`')
 

@@ -1,4 +1,4 @@
-"""What is told about runs: one line each in a listing, or everything about one."""
+"""Run summaries: one line each in a listing, or everything about one."""
 
 import contextlib
 import typing
@@ -126,7 +126,7 @@ def steps_done(record: RunRecord) -> int:
     """
     step = record.status.step
     if record.status.state == "running":
-        with contextlib.suppress(RecordError):  # a damaged line: what stands before it is enough
+        with contextlib.suppress(RecordError):  # a damaged line: what precedes it is enough
             for point in record.metrics():
                 step = max(step, point.step)
     return step

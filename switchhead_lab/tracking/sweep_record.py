@@ -78,7 +78,7 @@ class StudyRecord(FrozenModel):
     n_feasible: int | None = None
     """Combinations of its space that have a model; None where a range is continuous."""
     infeasible: list[InfeasibleCandidate] = []
-    """Candidates told apart before training."""
+    """Candidates rejected before training."""
 
 
 class Costs(FrozenModel):

@@ -11,7 +11,7 @@ from switchhead_lab.config.sweep_files import recorded_name
 from switchhead_lab.config.workspace import find_workspace
 from switchhead_lab.errors import ConfigError, LabError
 from switchhead_lab.objectives.registry import objectives
-from switchhead_lab.reporting.frame import MemberRun, read_frame
+from switchhead_lab.reporting.report_data import MemberRun, read_report_data
 from switchhead_lab.reporting.selection import select_record
 from switchhead_lab.tracking.record import RunRecord, list_runs, warn_of_damage
 from switchhead_lab.tracking.run_summary import select_runs, summarise_run
@@ -101,7 +101,7 @@ def sweep(name: str, size: str = "") -> "pd.DataFrame":
     selection = select_record(workspace.runs_dir, recorded_name(workspace.sweeps_dir, name), size)
     declared = selection.record.sweep
     shared = {"sweep": declared.name, "size": declared.size, "corpus": declared.data.corpus}
-    members = read_frame(selection.record, workspace.runs_dir).runs
+    members = read_report_data(selection.record, workspace.runs_dir).runs
     wanted = (*columns(), "role", "trial_number")
     return _as_frame(({**_member_row(member), **shared} for member in members), wanted)
 

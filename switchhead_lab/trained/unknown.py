@@ -15,6 +15,6 @@ def warn_of_unknown(what: str, ids: TokenIds, tokenizer: Tokenizer) -> None:
     n_unknown = 0 if tokenizer.unknown is None else int((ids == tokenizer.unknown).sum())
     if n_unknown:
         tell(
-            f"warning: {what}: {n_unknown:,} of {len(ids):,} tokens stand for characters that the "
+            f"warning: {what}: {n_unknown:,} of {len(ids):,} tokens encode characters that the "
             "tokenizer does not know; likelihoods of such a text are too high"
         )

@@ -164,7 +164,7 @@ def _require_same_tokenizer(
     if theirs != ours:
         raise ConfigError(
             f"{KEY}: {source.name} reads tokens of {theirs}, but this run those of {ours}: the "
-            "same number would stand for another text; use the source's corpus and tokenizer, or "
+            "same id would mean another text; use the source's corpus and tokenizer, or "
             "bytes for both"
         )
 

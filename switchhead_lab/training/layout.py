@@ -18,7 +18,7 @@ def layout_fault(
     """Say what is wrong with the names, shapes and types of saved tensors.
 
     Args:
-        tensors: Names and values, as `Stepper.tensors` returns them after a step.
+        tensors: Names and values, as `StepRunner.tensors` returns them after a step.
         model: The model that is to take them.
         n_micro_batches: Micro-batches of a step, each with a memory of its own.
         n_rows: Sequences of a micro-batch.

@@ -27,7 +27,7 @@ from switchhead_lab.training.hooks import Hook, Prune
 from switchhead_lab.training.host import Host
 from switchhead_lab.training.optimisation import learning_rate
 from switchhead_lab.training.scoring import Scorer
-from switchhead_lab.training.step import Stepper
+from switchhead_lab.training.step import StepRunner
 from switchhead_lab.training.validation import SplitScore, score_split
 
 _VALIDATION_LOSS = f"validation/{LOSS.name}"
@@ -67,8 +67,8 @@ class Trainer:
         batches = dataset.training_batches(
             config.training.batch_size, config.model.seq_len, config.seed
         )
-        self._stepper = Stepper(config, model, scorer, batches, host)
-        self.model = self._stepper.model
+        self._runner = StepRunner(config, model, scorer, batches, host)
+        self.model = self._runner.model
         self.progress = Progress()
         self._checkpoints = CheckpointWriter(run_dir.checkpoints_dir, identity(config))
         # Wall times of the steps since the last recorded point.
@@ -131,7 +131,7 @@ class Trainer:
         """Take a step, count it, and record the training loss where that is due."""
         started = time.perf_counter()
         self._is_between_steps = False
-        loss_sum, n_targets = self._stepper.step(self.progress.step)
+        loss_sum, n_targets = self._runner.step(self.progress.step)
         self._count(loss_sum, n_targets, time.perf_counter() - started)
         self._is_between_steps = True
         if self._is_due(self.config.training.log_every):
@@ -203,7 +203,7 @@ class Trainer:
     def _save(self) -> None:
         # First: a checkpoint that outlives a power cut must find the points before it.
         self._run_dir.sync_metrics()
-        self._checkpoints.save(self.progress, self._stepper.tensors())
+        self._checkpoints.save(self.progress, self._runner.tensors())
         self._saved_step = self.progress.step
 
     def _resume(self) -> None:
@@ -213,7 +213,7 @@ class Trainer:
         self._run_dir.drop_metrics_after(loaded[0].step if loaded else 0)
         if loaded is not None:
             self.progress, tensors = loaded
-            self._stepper.load_tensors(tensors)
+            self._runner.load_tensors(tensors)
             self._saved_step = self.progress.step
 
     def _fault_of(self, progress: Progress, tensors: Mapping[str, Tensor]) -> str:
@@ -223,4 +223,4 @@ class Trainer:
             return f"step {progress.step} of {n_steps}"
         if progress.tokens != tokens:
             return f"{progress.tokens} tokens after {progress.step} steps, {tokens} expected"
-        return self._stepper.fault_of(tensors)
+        return self._runner.fault_of(tensors)

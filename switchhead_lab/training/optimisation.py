@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from switchhead_lab.config.schema import TrainingConfig
 
-# Their fused AdamW scales gradients as it reads them, and leaves a step out if it is told to.
+# Their fused AdamW scales gradients as it reads them, and skips a step when `found_inf` is set.
 _SCALES_IN_OPTIMIZER = ("cpu", "cuda")
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.data.batches import Batch
-from switchhead_lab.model.router import ExpertChoice
+from switchhead_lab.model.router import RoutingDecision
 from switchhead_lab.model.transformer import Memory, Transformer
 from switchhead_lab.objectives.base import Objective, Task
 
@@ -33,12 +33,12 @@ class Score:
     loss_nats_sum: Tensor
     memory: Memory
     auxiliary_loss: Tensor | None
-    all_choices: Mapping[str, ExpertChoice]
+    all_choices: Mapping[str, RoutingDecision]
     counts: Mapping[str, Tensor] = field(default_factory=dict)
     is_token_BT: Tensor | None = None
 
     @cached_property
-    def choices(self) -> Mapping[str, ExpertChoice]:
+    def choices(self) -> Mapping[str, RoutingDecision]:
         """Choices with padding left out, for statistics: reading them is a device sync."""
         return {name: part.at_tokens(self.is_token_BT) for name, part in self.all_choices.items()}
 

@@ -34,7 +34,7 @@ from switchhead_lab.training.optimisation import (
 from switchhead_lab.training.scoring import Scorer
 
 
-class Stepper:
+class StepRunner:
     """Takes optimiser steps with one model; holds what changes from step to step."""
 
     def __init__(

@@ -194,7 +194,7 @@ def test_the_project_speaks_of_itself_alone() -> None:
             assert str(ROOT.parent) + "/" not in text, name
 
 
-# Where the names of objectives and their metrics may stand besides `objectives/` and its scorers:
+# Where the names of objectives and their metrics may appear besides `objectives/` and its scorers:
 # the default of configurations, and the metric of the paper's tables.
 KNOWS_OBJECTIVES = {"config/objective.py", "reporting/paper_values.py"}
 

@@ -122,7 +122,7 @@ def test_every_quantity_grows_with_every_size(
     values = range(size.smallest(model), 40, size.step(model))
     counts = [quantity.count(size.at(model, value)) for value in values]
     for smaller, larger in itertools.pairwise(counts):
-        if (name, unit) == ("d_ff", "executed"):  # hidden channels are made up to a multiple of 32
+        if (name, unit) == ("d_ff", "executed"):  # hidden channels are padded to a multiple of 32
             assert smaller <= larger
         else:
             has_effect = (attention, name, unit) not in WITHOUT_EFFECT

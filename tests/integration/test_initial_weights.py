@@ -163,7 +163,7 @@ def test_equal_kinds_of_tokenizer_are_told_apart_by_their_contents(
         for corpus in ("words", "other")
     ]
     source = train(workspace, configs[0])
-    with pytest.raises(ConfigError, match="the same number would stand for another text"):
+    with pytest.raises(ConfigError, match="the same id would mean another text"):
         train(workspace, starting_from(source.name, workspace, configs[1]))
     # Bytes mean the same in every corpus.
     by_bytes = {**tree, "data": {"corpus": "other", "tokenizer": {"kind": "byte"}}}

@@ -10,7 +10,7 @@ from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import ConfigError
 from switchhead_lab.reporting.caption import caption_lines
 from switchhead_lab.reporting.checks import incomplete_lines, warning_lines
-from switchhead_lab.reporting.frame import read_frame
+from switchhead_lab.reporting.report_data import read_report_data
 from switchhead_lab.tracking.record import read_run
 from switchhead_lab.tracking.sweep_record import SweepRecord
 
@@ -46,7 +46,7 @@ def test_every_model_is_tuned_with_as_many_trials(workspace) -> None:
         assert len({config.training.learning_rate for config in final}) == 1
         assert final[0].training.learning_rate in {c.training.learning_rate for c in tried}
         assert all(config.model == final[0].model for config in tried)
-    frame = read_frame(record, workspace.runs_dir)
+    frame = read_report_data(record, workspace.runs_dir)
     assert incomplete_lines(frame) == []
     assert not any("is not the candidate" in line for line in warning_lines(frame))
     (line,) = (
@@ -84,7 +84,7 @@ def test_fields_of_feed_forward_and_training_are_searched(workspace) -> None:
         assert config.training.learning_rate == point[RATE]
         assert 1e-3 <= point[RATE] <= 1e-2
     assert record.studies["switchhead"].n_feasible is None
-    warnings = warning_lines(read_frame(record, workspace.runs_dir))
+    warnings = warning_lines(read_report_data(record, workspace.runs_dir))
     assert any("searched over training.learning_rate, over which" in line for line in warnings)
 
 
@@ -99,7 +99,7 @@ def test_the_pareto_set_of_two_objectives(workspace, sampler: str) -> None:
         "n_trials": 100,
     }
     record = run(workspace, declare(study))
-    frame = read_frame(record, workspace.runs_dir)
+    frame = read_report_data(record, workspace.runs_dir)
     assert len(frame.candidates) == 8
     assert incomplete_lines(frame) == []
     values = {
@@ -124,7 +124,7 @@ def test_a_sweep_may_match_by_counted_costs(workspace) -> None:
     record = run(workspace, sweep)
     dense, switchhead = record.models
     assert 0 < switchhead.costs.macs <= dense.costs.macs
-    frame = read_frame(record, workspace.runs_dir)
+    frame = read_report_data(record, workspace.runs_dir)
     assert [row.costs.macs for row in frame.models] == [dense.costs.macs, switchhead.costs.macs]
 
 
@@ -172,3 +172,20 @@ def test_bad_searches_are_refused(study: dict[str, object], message: str) -> Non
 def test_bad_tuning_is_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         declare(**changes)
+
+
+def test_models_may_have_positions_and_training_of_their_own(workspace) -> None:
+    own = {"positions": {"kind": "rope"}, "training": {"learning_rate": 1e-3}}
+    models = [{"kind": "dense", "name": "rope", "n_heads": 2, **own}, {**SWITCHHEAD, "name": "s"}]
+    record = run(workspace, declare(models=models))
+    (rope,) = configs(workspace, record, "declared", "rope")
+    (other,) = configs(workspace, record, "declared", "s")
+    assert (rope.model.positions.kind, rope.training.learning_rate) == ("rope", 1e-3)
+    assert (other.model.positions.kind, other.training.learning_rate) == ("transformer_xl", 3e-3)
+    warnings = warning_lines(read_report_data(record, workspace.runs_dir))
+    assert any("rope was trained otherwise" in line and "0.001" in line for line in warnings)
+
+
+def test_training_of_a_models_own_keeps_what_it_sees() -> None:
+    with pytest.raises(ConfigError, match="training.n_steps.*may have its own learning_rate"):
+        declare(models=[{**SWITCHHEAD, "name": "s", "training": {"n_steps": 9}}])

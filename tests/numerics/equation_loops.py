@@ -25,7 +25,7 @@ BASE = 10_000.0
 
 @dataclass(frozen=True)
 class Example:
-    """One sequence: what stands at its S positions, and which keys each of its T queries sees."""
+    """One sequence: its S positions, and which keys each of its T queries sees."""
 
     context_SD: Tensor
     seen: Sequence[list[int]]

@@ -137,7 +137,7 @@ def test_attention_equals_the_loop_at_the_papers_widths(
 def test_attention_in_both_directions_equals_the_loop(
     case: str, positions: str, is_padded: bool
 ) -> None:
-    """Every query sees every key that is no padding, wherever the padding stands."""
+    """Every query sees every key that is no padding, wherever the padding is."""
     generator = torch.Generator().manual_seed(3)
     config = ATTENTION[case]
     layer = random_layer(config, positions, D, generator)
@@ -161,7 +161,7 @@ def test_attention_in_both_directions_equals_the_loop(
     theirs = loop(layer, config, [Example(x, unpadded(is_token)) for x, is_token in pairs])
     inputs = [context, *layer.parameters()]
     gradients = compare(ours[is_token_BT], theirs[is_token_BT], inputs, generator)
-    assert not gradients[0][~is_token_BT].any()  # what stands at padding has no influence
+    assert not gradients[0][~is_token_BT].any()  # the content of padding has no influence
 
 
 def send_all_to(router: Router, experts: list[int]) -> None:

@@ -98,7 +98,7 @@ def test_feedforward() -> None:
     odd = model_with(
         DenseAttention(n_heads=1, d_head=2), rope=True, feedforward=DenseFeedForward(d_ff=F + 1)
     )
-    # Hidden channels are made up to a multiple of 16, and that is what is computed.
+    # Hidden channels are padded to a multiple of 16, and that is what is computed.
     assert executed_feedforward(odd).macs == 2 * T * D * (F + 16)
     sigma_moe = SigmaMoeFeedForward(n_experts=4, d_expert=5, top_k=2)
     sparse = model_with(DenseAttention(n_heads=1, d_head=2), rope=True, feedforward=sigma_moe)

@@ -70,7 +70,7 @@ def test_dense_xl() -> None:
     H, P, D = (vectors.meta[key] for key in ("n_heads", "d_head", "d_model"))
     config = DenseAttention(n_heads=H, d_head=P)
     layer = config.build(TransformerXLPositions(), D)
-    # Key and value stand interleaved per head in one matrix of theirs.
+    # Key and value are interleaved per head in one matrix of theirs.
     key_value = vectors.tensor("param.data_to_kv.weight").view(H, 2, P, D)
     for number, name in enumerate(("key", "value")):
         vectors.values[f"param.{name}"] = key_value[:, number].numpy()

@@ -2,7 +2,7 @@ import pytest
 
 from switchhead_lab.reporting.caption import caption_lines
 from switchhead_lab.reporting.checks import incomplete_lines, trivial_values, warning_lines
-from switchhead_lab.reporting.frame import read_frame
+from switchhead_lab.reporting.report_data import read_report_data
 
 MANIFEST = {"digest": "e" * 64, "unigram_perplexity": {"validation": 36.0}}
 SWITCHHEAD = {
@@ -15,7 +15,7 @@ SWITCHHEAD = {
 
 
 def _frame(writer):
-    return read_frame(writer.write(), writer.runs_dir)
+    return read_report_data(writer.write(), writer.runs_dir)
 
 
 def test_complete_sweep_has_no_gaps_and_no_doubts(complete):

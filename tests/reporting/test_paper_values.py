@@ -6,8 +6,8 @@ from switchhead_lab.config.sweep import PaperRow
 from switchhead_lab.config.sweep_files import read_sweep_file
 from switchhead_lab.errors import ConfigError
 from switchhead_lab.paper.figures import parse_count
-from switchhead_lab.reporting.frame import read_frame
 from switchhead_lab.reporting.paper_values import find_comparison, paper_grid
+from switchhead_lab.reporting.report_data import read_report_data
 
 PAPER_SWEEPS = sorted((Path(__file__).parents[2] / "sweeps/paper").glob("t*.toml"))
 
@@ -62,7 +62,7 @@ def test_unknown_rows_are_an_error_that_lists_the_known(table):
 
 def test_ratios_stand_beside_ours(complete):
     record = complete.write()
-    frame = read_frame(record, complete.runs_dir)
+    frame = read_report_data(record, complete.runs_dir)
     grid = paper_grid(frame, find_comparison(record.sweep.paper))
     rows = {row["model"]: row for row in grid.records()}
     best = rows["switchhead"]

@@ -22,8 +22,8 @@ def step(model: str, ms: float, kept: int) -> dict:
         "model": model,
         "ms": ms,
         "relative_time": ms / 200.0,
-        "kept_floats": kept,
-        "relative_kept_floats": kept / 1000,
+        "saved_floats": kept,
+        "relative_saved_floats": kept / 1000,
         "times_bound": 3.25,
         "routing_fraction": 0.05,
     }

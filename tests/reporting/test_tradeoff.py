@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from switchhead_lab.reporting.frame import read_frame
+from switchhead_lab.reporting.report_data import read_report_data
 from switchhead_lab.reporting.tradeoff import Point, loss_ceiling, tradeoff_points
 
 
@@ -11,7 +11,7 @@ def _points(*perplexities):
 
 
 def test_points_of_a_complete_sweep(complete):
-    frame = read_frame(complete.write(), complete.runs_dir)
+    frame = read_report_data(complete.write(), complete.runs_dir)
     points = tradeoff_points(frame, "macs")
     assert [(point.label, point.kind, point.family) for point in points] == [
         ("dense", "baseline", "dense"),
@@ -28,7 +28,7 @@ def test_points_of_a_complete_sweep(complete):
 
 
 def test_cost_follows_the_name(complete):
-    frame = read_frame(complete.write(), complete.runs_dir)
+    frame = read_report_data(complete.write(), complete.runs_dir)
     macs, memory = (tradeoff_points(frame, name)[0].cost for name in ("macs", "memory_floats"))
     assert (macs, memory) == (frame.baseline.costs.macs, frame.baseline.costs.memory_floats)
 
@@ -37,7 +37,7 @@ def test_incomplete_model_says_so(make_writer):
     writer = make_writer()
     writer.fill_models()
     writer.forget("dense", 2)
-    frame = read_frame(writer.write(), writer.runs_dir)
+    frame = read_report_data(writer.write(), writer.runs_dir)
     assert tradeoff_points(frame, "macs")[0].label == "dense [2 of 3 seeds]"
 
 

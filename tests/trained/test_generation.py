@@ -79,7 +79,7 @@ def test_the_end_of_the_document_ends_the_text(train, monkeypatch) -> None:
 def test_characters_that_the_tokenizer_lacks_are_reported(train, capfd) -> None:
     run = train(data={"tokenizer": {"kind": "char", "vocab_size": 64}})
     assert generate(run, "\N{SNOWMAN} lamp", GREEDY).startswith("\N{REPLACEMENT CHARACTER} lamp")
-    assert "1 of 6 tokens stand for characters" in capfd.readouterr().err
+    assert "1 of 6 tokens encode characters" in capfd.readouterr().err
     generate(run, "lamp", GREEDY)
     assert "warning" not in capfd.readouterr().err
 

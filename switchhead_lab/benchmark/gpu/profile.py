@@ -11,7 +11,7 @@ from switchhead_kernels.bench import stopwatch
 from switchhead_lab.benchmark.gpu.case import Case, Context, Findings
 from switchhead_lab.benchmark.gpu.configs import timed_model
 from switchhead_lab.benchmark.gpu.step_timing import release_memory
-from switchhead_lab.benchmark.step import build_training_model, numbered_steps, stepper_of
+from switchhead_lab.benchmark.step import build_training_model, numbered_steps, step_runner_of
 from switchhead_lab.config.schema import RunConfig
 
 _NAMES = ("small xl switchhead", "large xl switchhead", "small xl dense", "large xl dense")
@@ -27,7 +27,7 @@ def cases(context: Context) -> list[Case]:
 
 
 def _profile(config: RunConfig, context: Context) -> Iterator[Findings]:
-    take = numbered_steps(stepper_of(build_training_model(config), config, context.host))
+    take = numbered_steps(step_runner_of(build_training_model(config), config, context.host))
     for _ in range(config.model.context_multiple + 1):
         take()
     timed = stopwatch(take, context.device)

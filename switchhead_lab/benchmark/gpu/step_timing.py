@@ -7,7 +7,7 @@ import torch
 
 from switchhead_kernels.bench import Effort, interleave, stopwatch
 from switchhead_lab.benchmark.gpu.case import Context, Findings
-from switchhead_lab.benchmark.step import numbered_steps, step_speed, stepper_of
+from switchhead_lab.benchmark.step import numbered_steps, step_runner_of, step_speed
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.model.transformer import Transformer
 
@@ -57,7 +57,7 @@ def release_memory(context: Context) -> None:
 
 
 def _time(model: Transformer, config: RunConfig, context: Context) -> Findings:
-    take = numbered_steps(stepper_of(model, config, context.host))
+    take = numbered_steps(step_runner_of(model, config, context.host))
     for _ in range(config.model.context_multiple + _WARM_UP_STEPS):
         take()
     timed = {"": stopwatch(take, context.device)}

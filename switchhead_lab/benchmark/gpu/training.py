@@ -16,7 +16,7 @@ from switchhead_lab.data.batches import TokenBatches
 from switchhead_lab.model.transformer import build_model
 from switchhead_lab.training.host import Host, Precision
 from switchhead_lab.training.scoring import build_scorer
-from switchhead_lab.training.step import Stepper
+from switchhead_lab.training.step import StepRunner
 
 _MODELS = ("SwitchHead, Transformer-XL", "dense, Transformer-XL")
 _N_STEPS, _N_STEPS_DRY = 200, 8
@@ -74,8 +74,8 @@ def losses(
     model = build_model(config.model, config.vocab_size, config.seed).train()
     batches = TokenBatches(own_text(), _BATCH_SIZE, config.model.seq_len, seed=0)
     host = Host(device, precision, {})
-    stepper = Stepper(config, model, build_scorer(config), batches, host)
-    pairs = [stepper.step(number) for number in range(training.n_steps)]
+    runner = StepRunner(config, model, build_scorer(config), batches, host)
+    pairs = [runner.step(number) for number in range(training.n_steps)]
     return [loss_sum / n_targets for loss_sum, n_targets in pairs]
 
 

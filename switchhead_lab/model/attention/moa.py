@@ -13,8 +13,8 @@ from switchhead_lab.model.attention_input import attention_input
 from switchhead_lab.model.initialisation import init_normal
 from switchhead_lab.model.positions import build_positions
 from switchhead_lab.model.router import (
-    ExpertChoice,
     Router,
+    RoutingDecision,
     mean_over_tokens,
     sum_over_tokens,
 )
@@ -93,7 +93,7 @@ class MoaMultiHeadAttention(nn.Module):
             self._regularise(choice, plan.is_token_BT),
         )
 
-    def _regularise(self, choice: ExpertChoice, is_token_BT: Tensor | None) -> Tensor | None:
+    def _regularise(self, choice: RoutingDecision, is_token_BT: Tensor | None) -> Tensor | None:
         """Return the weighted sum of the three regularisers; None if all have weight zero."""
         config = self.config
         terms = [
@@ -105,7 +105,7 @@ class MoaMultiHeadAttention(nn.Module):
         return torch.stack(losses).sum() if losses else None
 
 
-def cv_loss(choice: ExpertChoice, is_token_BT: Tensor | None = None) -> Tensor:
+def cv_loss(choice: RoutingDecision, is_token_BT: Tensor | None = None) -> Tensor:
     """Return the squared coefficient of variation of the experts' total weight.
 
     Source: Shazeer et al. (arXiv:1701.06538), Eq. 6.
@@ -122,7 +122,7 @@ def cv_loss(choice: ExpertChoice, is_token_BT: Tensor | None = None) -> Tensor:
     return importance_E.var(unbiased=False) / importance_E.mean().square().clamp_min(1e-10)
 
 
-def switch_loss(choice: ExpertChoice, is_token_BT: Tensor | None = None) -> Tensor:
+def switch_loss(choice: RoutingDecision, is_token_BT: Tensor | None = None) -> Tensor:
     """Return E times the sum over experts of fraction of picks times mean probability.
 
     Source: Switch Transformers (arXiv:2101.03961), Eq. 4, with the picks of all K in the fraction.
@@ -139,7 +139,7 @@ def switch_loss(choice: ExpertChoice, is_token_BT: Tensor | None = None) -> Tens
     return E * (probability_E * (picks_E / picks_E.sum())).sum()
 
 
-def z_loss(choice: ExpertChoice, is_token_BT: Tensor | None = None) -> Tensor:
+def z_loss(choice: RoutingDecision, is_token_BT: Tensor | None = None) -> Tensor:
     """Return the mean squared log-sum-exp of the router logits.
 
     Source: ST-MoE (arXiv:2202.08906), Eq. 5.

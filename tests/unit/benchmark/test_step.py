@@ -51,7 +51,7 @@ def test_ratios_and_bounds_follow_from_times_and_counts(tiny_config, host, fixed
         assert step.times_bound == pytest.approx(step.ms / step.bound_ms)
     assert dense.routing_fraction == 0.0
     assert sparse.routing_fraction > 0.0
-    assert sparse.relative_kept_floats == sparse.kept_floats / dense.kept_floats
+    assert sparse.relative_saved_floats == sparse.saved_floats / dense.saved_floats
     assert dense.peak_memory_bytes is None
 
 
@@ -61,7 +61,7 @@ def test_more_sequences_keep_more_floats(tiny_config, host, fixed_times) -> None
         "eight": tiny_config(batch_size=8),
         "again": tiny_config(batch_size=8, checkpoint_activations=True),
     }
-    four, eight, again = (step.kept_floats for step in bench_steps(configs, host, 1).steps)
+    four, eight, again = (step.saved_floats for step in bench_steps(configs, host, 1).steps)
     assert 1.5 * four < eight < 2.5 * four
     assert again < eight / 2
 
@@ -71,7 +71,7 @@ def test_floats_kept_are_those_of_one_micro_batch(tiny_config, host, fixed_times
         "whole": tiny_config(batch_size=8),
         "parts": tiny_config(batch_size=8, micro_batch_size=2),
     }
-    whole, parts = (step.kept_floats for step in bench_steps(configs, host, 1).steps)
+    whole, parts = (step.saved_floats for step in bench_steps(configs, host, 1).steps)
     assert 0.2 * whole < parts < 0.5 * whole
 
 

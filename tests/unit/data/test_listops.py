@@ -173,7 +173,7 @@ def test_no_class_and_no_place_of_the_nesting_is_favoured(examples: list[Example
     assert max(classes.values()) / len(examples) < 0.15
     nested = [tokens for tokens, _ in examples if len(tokens) == 8 and tokens.count(CLOSING) == 2]
     # Two operators and four digits: [A [B d d] d d], [A d [B d d] d] or [A d d [B d d]], or three
-    # digits inside; the inner operator stands at any place.
+    # digits inside; the inner operator may be anywhere.
     places = Counter(tokens.index(max(tokens[1:]), 1) for tokens in nested)
     assert set(places) >= {1, 2, 3}
     assert min(places[place] for place in (1, 2)) > 0.25 * len(nested)

@@ -1,6 +1,6 @@
 import torch
 
-from switchhead_lab.model.router import ExpertChoice, Router, weigh
+from switchhead_lab.model.router import Router, RoutingDecision, weigh
 
 
 def router(**options) -> Router:
@@ -72,5 +72,5 @@ def test_with_every_expert_dropped_nothing_is_weighed_and_nothing_is_nan() -> No
 
 def test_last_positions_are_those_of_each_sequence() -> None:
     numbers = torch.arange(2 * 5).view(10, 1, 1)
-    choice = ExpertChoice(numbers, numbers.float(), numbers.float())
+    choice = RoutingDecision(numbers, numbers.float(), numbers.float())
     assert choice.last_positions(2, 2).index_NHK.flatten().tolist() == [3, 4, 8, 9]

@@ -1,14 +1,14 @@
 import pytest
 import torch
 
-from switchhead_lab.model.router import ExpertChoice
+from switchhead_lab.model.router import RoutingDecision
 from switchhead_lab.model.router_use import NO_USE, count_use, use_entropy
 
 
-def choice(picks) -> ExpertChoice:
+def choice(picks) -> RoutingDecision:
     index_NHK = torch.tensor(picks)
     N, H, _ = index_NHK.shape
-    return ExpertChoice(index_NHK, torch.ones(index_NHK.shape), torch.zeros(N, H, 4))
+    return RoutingDecision(index_NHK, torch.ones(index_NHK.shape), torch.zeros(N, H, 4))
 
 
 # One sequence of 1 memory and 2 chunk positions, one head, 2 of 4 experts.

@@ -28,7 +28,7 @@ def test_only_fields_that_differ_are_told(make_run: MakeRun) -> None:
     assert differences["seed"] == FieldDifference("seed", 0, 4)
     assert differences[f"{prefix}kind"].cells() == [f"{prefix}kind", "dense", "switchhead"]
     assert differences[f"{prefix}n_experts"].cells() == [f"{prefix}n_experts", "-", "3"]
-    # What only one of two kinds has is told; what both have alike is not.
+    # What only one of two kinds has is listed; what both share is not.
     assert f"{prefix}gate" in differences
     assert f"{prefix}d_head" not in differences
     assert not any(name.startswith(("training", "data")) for name in differences)

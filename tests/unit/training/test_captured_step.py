@@ -11,18 +11,18 @@ from switchhead_lab.model.transformer import build_model
 from switchhead_lab.training.captured_step import CapturedStep, RepeatedStep, TakenStep
 from switchhead_lab.training.host import Host, prepare_host
 from switchhead_lab.training.scoring import build_scorer
-from switchhead_lab.training.step import Stepper
+from switchhead_lab.training.step import StepRunner
 
 N_STEPS = 17
 
 
-def stepper_of(config: RunConfig) -> Stepper:
+def step_runner_of(config: RunConfig) -> StepRunner:
     # Seven steps of an epoch: streams begin anew while a graph is there.
     tokens = np.random.default_rng(0).integers(1, 256, 7 * 4 * 16 + 1)
     batches = TokenBatches(tokens, config.training.batch_size, config.model.seq_len, seed=0)
     model = build_model(config.model, config.vocab_size, config.seed).train()
     host = Host(torch.device("cpu"), "fp32", {"device_name": "test"})
-    return Stepper(config, model, build_scorer(config), batches, host)
+    return StepRunner(config, model, build_scorer(config), batches, host)
 
 
 def with_memory(config: RunConfig) -> RunConfig:
@@ -37,8 +37,8 @@ def test_captured_steps_are_those_of_eager_ones(
     tiny_config, attention: str, micro_batch_size: int
 ) -> None:
     training = {"n_steps": N_STEPS, "micro_batch_size": micro_batch_size}
-    eager = stepper_of(with_memory(tiny_config(attention, **training)))
-    captured = stepper_of(with_memory(tiny_config(attention, **training, capture_step=True)))
+    eager = step_runner_of(with_memory(tiny_config(attention, **training)))
+    captured = step_runner_of(with_memory(tiny_config(attention, **training, capture_step=True)))
     losses = [[one.step(number) for number in range(N_STEPS)] for one in (eager, captured)]
     assert losses[0] == losses[1]
     expected, found = eager.tensors(), captured.tensors()

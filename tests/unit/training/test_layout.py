@@ -10,17 +10,17 @@ from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.model.transformer import build_model
 from switchhead_lab.training.host import Host
 from switchhead_lab.training.scoring import build_scorer
-from switchhead_lab.training.step import Stepper
+from switchhead_lab.training.step import StepRunner
 
 Tensors = dict[str, Tensor]
 WEIGHT = "model.final_norm.weight"
 MEMORY = "memory.0001.0001"
 
 
-def stepper_of(config: RunConfig) -> Stepper:
+def step_runner_of(config: RunConfig) -> StepRunner:
     model = build_model(config.model, config.vocab_size, config.seed, config.n_outputs).train()
     host = Host(torch.device("cpu"), "fp32", {"device_name": "test"})
-    return Stepper(config, model, build_scorer(config), RandomBatches(config), host)
+    return StepRunner(config, model, build_scorer(config), RandomBatches(config), host)
 
 
 @pytest.mark.parametrize("attention", ["dense", "switchhead"])
@@ -29,11 +29,11 @@ def test_what_a_stepper_saves_another_one_takes(
     tiny_config: Callable[..., RunConfig], attention: str, n_steps: int
 ) -> None:
     config = tiny_config(attention, micro_batch_size=2)
-    stepper = stepper_of(config)
+    runner = step_runner_of(config)
     for number in range(n_steps):
-        stepper.step(number)
-    tensors = stepper.tensors()
-    fresh = stepper_of(config)
+        runner.step(number)
+    tensors = runner.tensors()
+    fresh = step_runner_of(config)
     assert fresh.fault_of(tensors) == ""
     fresh.load_tensors(tensors)
     assert fresh.tensors().keys() == tensors.keys()
@@ -72,8 +72,8 @@ FAULTS: list[tuple[str, Callable[[Tensors], Any]]] = [
 def test_a_tensor_that_does_not_fit_is_named(
     tiny_config: Callable[..., RunConfig], fault: str, damage: Callable[[Tensors], Any]
 ) -> None:
-    stepper = stepper_of(tiny_config("dense", micro_batch_size=2))
-    stepper.step(0)
-    tensors = dict(stepper.tensors())
+    runner = step_runner_of(tiny_config("dense", micro_batch_size=2))
+    runner.step(0)
+    tensors = dict(runner.tensors())
     damage(tensors)
-    assert stepper.fault_of(tensors).startswith(fault)
+    assert runner.fault_of(tensors).startswith(fault)

@@ -13,7 +13,7 @@ from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.model.transformer import Transformer, build_model
 from switchhead_lab.training.host import Host
 from switchhead_lab.training.scoring import build_scorer
-from switchhead_lab.training.step import Stepper
+from switchhead_lab.training.step import StepRunner
 
 XL, ROPE = {"kind": "transformer_xl"}, {"kind": "rope"}
 DENSE = {"kind": "dense", "n_heads": 4, "d_head": 5}
@@ -67,59 +67,59 @@ def config_of(tiny_config: Callable[..., RunConfig]) -> Callable[..., RunConfig]
     return make
 
 
-def stepper_of(config: RunConfig, precision: str) -> Stepper:
+def step_runner_of(config: RunConfig, precision: str) -> StepRunner:
     with torch.device(DEVICE):
         model = Transformer(config.model, config.vocab_size, config.n_outputs).train()
     model.to = lambda _: model  # it is there; fake parameters cannot be exchanged
     host = Host(DEVICE, precision, {"device_name": "fake"})
     objective = build_scorer(config)
     with set_up():
-        return Stepper(config, model, objective, RandomBatches(config), host)
+        return StepRunner(config, model, objective, RandomBatches(config), host)
 
 
-def take_steps(config: RunConfig, precision: str, n_steps: int = 1) -> Stepper:
-    stepper = stepper_of(config, precision)
-    memories = stepper._memories
+def take_steps(config: RunConfig, precision: str, n_steps: int = 1) -> StepRunner:
+    runner = step_runner_of(config, precision)
+    memories = runner._memories
     for number in range(n_steps):
         batch = RandomBatches(config).at(number)
-        parts = stepper._on_device(batch)
+        parts = runner._on_device(batch)
         with without_adamw(), OnDeviceOnly():
-            taken = stepper._take_eagerly(parts, batch.targets.size, memories)
+            taken = runner._take_eagerly(parts, batch.targets.size, memories)
         memories = taken.memories
-    return stepper
+    return runner
 
 
-def require_gradients(stepper: Stepper) -> None:
-    for name, parameter in stepper.model.named_parameters():
+def require_gradients(runner: StepRunner) -> None:
+    for name, parameter in runner.model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.device == DEVICE, name
         assert parameter.grad.dtype == parameter.dtype, name
-        assert stepper._optimizer.state[parameter]["exp_avg"].device == DEVICE, name
+        assert runner._optimizer.state[parameter]["exp_avg"].device == DEVICE, name
 
 
 @pytest.mark.parametrize(("variant", "precision"), CASES)
 def test_steps_with_memory_stay_on_the_device(
     cuda, config_of, variant: str, precision: str
 ) -> None:
-    stepper = take_steps(config_of(variant), precision, n_steps=2)
-    require_gradients(stepper)
+    runner = take_steps(config_of(variant), precision, n_steps=2)
+    require_gradients(runner)
 
 
 @pytest.mark.parametrize("variant", ["dense-xl", "switchhead-rope", "moa-xl", "switchall-xl"])
 def test_steps_of_a_classifier_stay_on_the_device(cuda, config_of, variant: str) -> None:
-    stepper = take_steps(config_of(variant, classifies=True, micro_batch_size=2), "bf16")
-    require_gradients(stepper)
+    runner = take_steps(config_of(variant, classifies=True, micro_batch_size=2), "bf16")
+    require_gradients(runner)
 
 
 def test_blocks_computed_again_stay_on_the_device(cuda, config_of) -> None:
-    stepper = take_steps(config_of("switchall-xl", checkpoint_activations=True), "bf16")
-    require_gradients(stepper)
+    runner = take_steps(config_of("switchall-xl", checkpoint_activations=True), "bf16")
+    require_gradients(runner)
 
 
 def test_the_loss_at_the_end_is_what_a_step_waits_for(cuda, config_of) -> None:
-    stepper = stepper_of(config_of("switchhead-xl"), "bf16")
+    runner = step_runner_of(config_of("switchhead-xl"), "bf16")
     with without_adamw(), pytest.raises(DataDependentOutputException) as raised:
-        stepper.step(0)
+        runner.step(0)
     assert "float(loss_sum)" in str(raised.traceback[1].statement)
 
 

@@ -12,7 +12,7 @@ from switchhead_lab.errors import TrainingError
 from switchhead_lab.model.transformer import build_model
 from switchhead_lab.training.host import Host
 from switchhead_lab.training.scoring import build_scorer
-from switchhead_lab.training.step import Stepper
+from switchhead_lab.training.step import StepRunner
 
 # What waits for a device: a number or a shape is read from its memory.
 WAITING = {
@@ -41,17 +41,17 @@ def without_dropout(config: RunConfig) -> RunConfig:
     return RunConfig.model_validate(tree)
 
 
-def stepper_of(config: RunConfig) -> Stepper:
+def step_runner_of(config: RunConfig) -> StepRunner:
     model = build_model(config.model, config.vocab_size, config.seed).train()
     host = Host(torch.device("cpu"), "fp32", {"device_name": "test"})
     objective = build_scorer(config)
-    return Stepper(config, model, objective, RandomBatches(config), host)
+    return StepRunner(config, model, objective, RandomBatches(config), host)
 
 
 @pytest.mark.parametrize("attention", ["dense", "switchhead"])
 def test_nothing_waits_for_the_device_within_a_step(tiny_config, attention: str) -> None:
     config = without_dropout(tiny_config(attention, micro_batch_size=2))
-    stepper = stepper_of(config)
+    stepper = step_runner_of(config)
     batch = RandomBatches(config).at(0)
     parts = stepper._on_device(batch)
     with RefuseWaiting():
@@ -67,7 +67,7 @@ def test_the_refusal_sees_a_number_being_read() -> None:
 
 
 def test_a_loss_that_is_not_finite_leaves_weights_and_moments_alone(tiny_config) -> None:
-    stepper = stepper_of(tiny_config())
+    stepper = step_runner_of(tiny_config())
     stepper.step(0)
     with torch.no_grad():
         stepper.model.output.bias[0] = float("nan")

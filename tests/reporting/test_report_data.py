@@ -5,7 +5,7 @@ import pytest
 
 from switchhead_lab.budget.costs import attention_macs
 from switchhead_lab.budget.parameters import count_parameters
-from switchhead_lab.reporting.frame import read_frame
+from switchhead_lab.reporting.report_data import read_report_data
 
 
 def _row(frame, name):
@@ -13,7 +13,7 @@ def _row(frame, name):
 
 
 def test_rows_are_baseline_declared_best(complete):
-    frame = read_frame(complete.write(), complete.runs_dir)
+    frame = read_report_data(complete.write(), complete.runs_dir)
     assert [(row.name, row.role) for row in frame.models] == [
         ("dense", "baseline"),
         ("dense-h2", "declared"),
@@ -24,7 +24,7 @@ def test_rows_are_baseline_declared_best(complete):
 
 
 def test_shape_and_costs_are_those_of_the_runs(complete):
-    frame = read_frame(complete.write(), complete.runs_dir)
+    frame = read_report_data(complete.write(), complete.runs_dir)
     model = complete.switchhead(1, 4, 2)
     row = _row(frame, "switchhead")
     assert (row.shape.n_heads, row.shape.n_experts, row.shape.top_k) == (1, 4, 2)
@@ -36,7 +36,7 @@ def test_shape_and_costs_are_those_of_the_runs(complete):
 def test_costs_follow_the_sweeps_convention(make_writer):
     writer = make_writer(convention="equations")
     writer.fill_models()
-    frame = read_frame(writer.write(), writer.runs_dir)
+    frame = read_report_data(writer.write(), writer.runs_dir)
     model = writer.switchhead(2, 4, 2)
     assert _row(frame, "switchhead-declared").costs.macs == attention_macs(model, "equations")
     assert attention_macs(model, "equations") != attention_macs(model, "published")
@@ -44,7 +44,7 @@ def test_costs_follow_the_sweeps_convention(make_writer):
 
 def test_model_that_never_ran_has_its_declared_shape(make_writer):
     writer = make_writer()
-    frame = read_frame(writer.write(), writer.runs_dir)
+    frame = read_report_data(writer.write(), writer.runs_dir)
     row = _row(frame, "dense-h2")
     assert (row.shape.n_heads, row.finished) == (2, [])
     assert row.costs.macs == attention_macs(writer.head_matched(), "published")
@@ -55,14 +55,14 @@ def test_directory_decides_over_the_record(make_writer):
     writer = make_writer()
     path = writer.add("dense", "baseline", writer.dense(), 0, 35.0)
     (path / "result.json").unlink()
-    frame = read_frame(writer.write(), writer.runs_dir)
+    frame = read_report_data(writer.write(), writer.runs_dir)
     assert frame.baseline.finished == []
 
 
 def test_missing_directory(complete):
     record = complete.write()
     shutil.rmtree(complete.runs_dir / complete.members[0].run_name)
-    run = read_frame(record, complete.runs_dir).baseline.runs[0]
+    run = read_report_data(record, complete.runs_dir).baseline.runs[0]
     assert (run.state, run.result) == ("missing", None)
 
 
@@ -70,7 +70,7 @@ def test_damaged_directory_is_told_without_its_path(complete):
     record = complete.write()
     name = complete.members[0].run_name
     (complete.runs_dir / name / "result.json").write_text("{", encoding="utf-8")
-    run = read_frame(record, complete.runs_dir).baseline.runs[0]
+    run = read_report_data(record, complete.runs_dir).baseline.runs[0]
     assert run.state == "damaged"
     assert run.reason.startswith(f"{name}/result.json")
 
@@ -79,7 +79,7 @@ def test_another_configuration_in_the_directory_is_not_used(complete):
     record = complete.write()
     first, second = (complete.runs_dir / member.run_name for member in complete.members[:2])
     shutil.copy(second / "config.toml", first / "config.toml")
-    frame = read_frame(record, complete.runs_dir)
+    frame = read_report_data(record, complete.runs_dir)
     assert frame.baseline.runs[0].state == "damaged"
     assert [run.member.seed for run in frame.baseline.finished] == [1, 2]
 
@@ -88,13 +88,13 @@ def test_runs_of_another_architecture_are_left_out(make_writer):
     writer = make_writer()
     writer.add("switchhead", "best", writer.switchhead(2, 2, 2), 0, 30.0)
     writer.add("switchhead", "best", writer.switchhead(1, 2, 2), 1, 40.0)
-    row = _row(read_frame(writer.write(), writer.runs_dir), "switchhead")
+    row = _row(read_report_data(writer.write(), writer.runs_dir), "switchhead")
     assert [run.member.seed for run in row.finished] == [1]
-    assert row.strangers == (writer.members[0].run_name,)
+    assert row.excluded_runs == (writer.members[0].run_name,)
 
 
 def test_candidates_come_by_trial_with_state_and_reason(complete):
-    frame = read_frame(complete.write(), complete.runs_dir)
+    frame = read_report_data(complete.write(), complete.runs_dir)
     assert [(row.key, row.state) for row in frame.candidates] == [
         ("0", "finished"),
         ("1", "pruned"),
@@ -111,7 +111,7 @@ def test_mlflow_id_is_read_and_never_needed(complete):
     first, second = (complete.runs_dir / member.run_name for member in complete.members[:2])
     (first / "mlflow.json").write_text(json.dumps({"run_id": "abc"}), encoding="utf-8")
     (second / "mlflow.json").write_text("{", encoding="utf-8")
-    runs = read_frame(record, complete.runs_dir).baseline.runs
+    runs = read_report_data(record, complete.runs_dir).baseline.runs
     assert [run.mlflow_run_id for run in runs] == ["abc", None, None]
 
 
@@ -120,5 +120,5 @@ def test_statistics_follow_the_order_of_the_seeds(make_writer, values):
     writer = make_writer()
     for seed in (2, 0, 1):
         writer.add("dense", "baseline", writer.dense(), seed, values[seed])
-    frame = read_frame(writer.write(), writer.runs_dir)
+    frame = read_report_data(writer.write(), writer.runs_dir)
     assert list(frame.baseline.statistics(frame.quality.validation).values) == values

@@ -24,7 +24,7 @@ from switchhead_lab.tracking.sweep_record import (
 
 
 @dataclass(frozen=True)
-class Shape:
+class ModelShape:
     """What a model's attention and feed-forward look like, as far as it is known.
 
     Attributes:
@@ -84,18 +84,18 @@ class ModelRow:
         costs: Size and costs; None where the shape is not known.
         seeds: Declared seeds.
         runs: Runs of the declared seeds, in that order; a seed never asked for has none.
-        strangers: Names of runs left out because their architecture is another one.
+        excluded_runs: Names of runs left out because their architecture is another one.
         point: Values of the searched fields; empty for a model that was not searched.
     """
 
     name: str
     role: Role
     family: str
-    shape: Shape
+    shape: ModelShape
     costs: Costs | None
     seeds: tuple[int, ...]
     runs: tuple[MemberRun, ...]
-    strangers: tuple[str, ...] = ()
+    excluded_runs: tuple[str, ...] = ()
     point: Point = field(default_factory=dict)
 
     @property
@@ -141,7 +141,7 @@ class CandidateRow:
     study: str
     point: Point
     trial_number: int | None
-    shape: Shape
+    shape: ModelShape
     costs: Costs | None
     quality: float | None
     state: str
@@ -158,7 +158,7 @@ class CandidateRow:
 
 
 @dataclass(frozen=True)
-class SweepFrame:
+class ReportData:
     """Everything a report shows, before it is written down.
 
     Attributes:
@@ -173,7 +173,7 @@ class SweepFrame:
 
     @property
     def quality(self) -> Quality:
-        """How well a model does is told."""
+        """The quality metric to report."""
         return Quality(self.record.sweep.objective.headline)
 
     @property
@@ -196,7 +196,7 @@ class SweepFrame:
         return [run.run for run in self.runs if run.run is not None]
 
 
-def read_frame(record: SweepRecord, runs_dir: Path) -> SweepFrame:
+def read_report_data(record: SweepRecord, runs_dir: Path) -> ReportData:
     """Read the runs of a sweep into rows; a run that is missing or unusable says so in its row."""
     rows = []
     for declared in _declared_models(record):
@@ -207,7 +207,7 @@ def read_frame(record: SweepRecord, runs_dir: Path) -> SweepFrame:
         ]
         runs = [_read_member(runs_dir, member) for member in members]
         rows.append(_model_row(record, declared, runs))
-    return SweepFrame(record, tuple(rows), tuple(_candidate_rows(record, runs_dir)))
+    return ReportData(record, tuple(rows), tuple(_candidate_rows(record, runs_dir)))
 
 
 @dataclass(frozen=True)
@@ -246,7 +246,7 @@ def _model_row(record: SweepRecord, declared: _Declared, runs: Iterable[MemberRu
         costs=record.costs_of(architecture) if architecture else None,
         seeds=tuple(declared.seeds),
         runs=tuple(same),
-        strangers=tuple(run.member.run_name for run in asked if run not in same),
+        excluded_runs=tuple(run.member.run_name for run in asked if run not in same),
         point=asked[-1].member.point if asked else {},
     )
 
@@ -306,7 +306,7 @@ def _infeasible_row(study: str, candidate: InfeasibleCandidate) -> CandidateRow:
         study=study,
         point=point,
         trial_number=candidate.trial_number,
-        shape=Shape(**sizes),  # type: ignore[arg-type]
+        shape=ModelShape(**sizes),  # type: ignore[arg-type]
         costs=None,
         quality=None,
         state="infeasible",
@@ -332,11 +332,11 @@ def _read_member(runs_dir: Path, member: SweepMember) -> MemberRun:
     return MemberRun(member, run, "finished")
 
 
-def _shape(model: ModelConfig | None) -> Shape:
+def _shape(model: ModelConfig | None) -> ModelShape:
     if model is None:
-        return Shape()
+        return ModelShape()
     attention, experts = model.attention, model.attention.experts
-    return Shape(
+    return ModelShape(
         n_heads=attention.n_heads,
         n_experts=experts.n_experts if experts else None,
         top_k=experts.n_chosen if experts else None,

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 @contextmanager
-def kept_for_backward(known: Iterable[Tensor]) -> Iterator[dict[int, int]]:
+def saved_for_backward(known: Iterable[Tensor]) -> Iterator[dict[int, int]]:
     """Collect the floats that autograd saves, by storage.
 
     Args:
