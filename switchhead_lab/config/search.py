@@ -83,6 +83,16 @@ FieldValues = Range | Choices
 Space = Annotated[dict[str, FieldValues], Field(min_length=1)]
 
 
+def default_study_name(study: Any) -> Any:
+    """Return a study as declared, with its default name if it has none."""
+    model = study.get("model") if isinstance(study, dict) else None
+    if isinstance(model, str):
+        return {"name": f"{model}-searched", **study}
+    if isinstance(model, dict) and isinstance(model.get("kind"), str):
+        return {"name": model["kind"], **study}
+    return study
+
+
 class Study(FrozenModel):
     """A search by Optuna for one model of the sweep."""
 
@@ -117,12 +127,7 @@ class Study(FrozenModel):
     @model_validator(mode="before")
     @classmethod
     def _named_after_the_model(cls, values: Any) -> Any:
-        model = values.get("model") if isinstance(values, dict) else None
-        if isinstance(model, str):
-            return {"name": f"{model}-searched", **values}
-        if isinstance(model, dict) and isinstance(model.get("kind"), str):
-            return {"name": model["kind"], **values}
-        return values
+        return default_study_name(values)
 
     @model_validator(mode="after")
     def _grid_is_finite(self) -> Self:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from switchhead_lab.config.files import apply_overrides, merge_trees, near_miss, parse, read_toml
+from switchhead_lab.config.search import default_study_name
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import ConfigError
 
@@ -97,13 +98,22 @@ def _read_with_base(path: Path, seen: tuple[str, ...]) -> dict[str, Any]:
 def _merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
     """Merge two declarations; studies of the same name are merged like tables."""
     merged = merge_trees(base, overlay)
-    ours, theirs = base.get("studies"), overlay.get("studies")
+    ours, theirs = (_with_names(tree.get("studies")) for tree in (base, overlay))
+    if "studies" in merged:
+        merged["studies"] = theirs if "studies" in overlay else ours
     if _are_named(ours) and _are_named(theirs):
         by_name: dict[str, Any] = {}
-        for study in (*ours, *theirs):  # type: ignore[misc]
+        for study in (*ours, *theirs):
             by_name[study["name"]] = merge_trees(by_name.get(study["name"], {}), study)
         merged["studies"] = list(by_name.values())
     return merged
+
+
+def _with_names(studies: Any) -> Any:
+    """Return studies with the names that they have by default, by which they are merged and set."""
+    if not isinstance(studies, list):
+        return studies
+    return [default_study_name(study) for study in studies]
 
 
 def _are_named(studies: Any) -> bool:

@@ -113,19 +113,19 @@ def test_a_file_of_several_configurations_is_refused_with_their_names(root: Path
     (root / "all.toml").write_text(lab("match", "tiny", "--toml", cwd=root).stdout, "utf-8")
     for command in ("train", "budget"):
         error = lab(command, "all.toml", cwd=root, code=2).stderr
-        assert "(dense, two-heads, switchhead 1x2 k=1, " in error
+        assert "(dense, two-heads, switchhead n_heads=1 n_experts=2 top_k=1, " in error
         assert "lab match NAME --toml --model MODEL" in error
 
 
 def test_one_model_is_printed_as_train_reads_it(root: Path) -> None:
-    for model in ("dense", "switchhead 1x2 k=2"):
+    for model in ("dense", "switchhead n_heads=1 n_experts=2 top_k=2"):
         one = lab("match", "tiny", "--toml", "--model", model, cwd=root).stdout
         (root / "one.toml").write_text(one, encoding="utf-8")
         assert list(json.loads(lab("budget", "one.toml", "--json", cwd=root).stdout)) == ["one"]
         rows = json.loads(lab("match", "tiny", "--json", "--model", model, cwd=root).stdout)
         assert len(rows) == 1
     several = lab("match", "tiny", "--model", "switchhead", cwd=root, code=2).stderr
-    assert "several models; give one of: switchhead 1x2 k=1" in several
+    assert "several models; give one of: switchhead n_heads=1 n_experts=2 top_k=1" in several
     unknown = lab("match", "tiny", "--model", "densee", cwd=root, code=2).stderr
     assert 'no such model (did you mean "dense"?)' in unknown
 

@@ -33,12 +33,15 @@ def test_step_writes_what_it_prints(root: Path) -> None:
         "--rounds",
         "1",
         "--models",
-        "dense,switchhead 2x2 k=1",
+        "dense,switchhead n_heads=2 n_experts=2 top_k=1",
     )
     done = invoke("step", "smoke", *small, "--json")
     assert done.exit_code == 0, done.output
     data = json.loads(done.stdout)
-    assert [step["model"] for step in data["steps"]] == ["dense", "switchhead 2x2 k=1"]
+    assert [step["model"] for step in data["steps"]] == [
+        "dense",
+        "switchhead n_heads=2 n_experts=2 top_k=1",
+    ]
     written = root / "reports/bench/step-smoke-matched-params-smoke.json"
     assert json.loads(written.read_text())["steps"] == data["steps"]
     table = invoke("step", "smoke", *small).output

@@ -201,7 +201,7 @@ def test_bad_candidates_are_pruned(workspace) -> None:
     candidates = by_role(record, "candidate")
     pruned = [m for m in candidates if m.state == "pruned"]
     assert pruned
-    assert all("worse than the median of earlier candidates" in m.reason for m in pruned)
+    assert all("above the median of earlier candidates" in m.reason for m in pruned)
     assert {m.state for m in by_role(record, "best")} == {"finished"}
 
 
