@@ -96,15 +96,16 @@ def multiply_rows(
     """
     per_x, per_out = per
     width_out = weight_GIO.shape[2]
-    config = config or _config_of(x_RI, weight_GIO, routed, has_dots=other is not None)
+    problem = _problem_of(x_RI, weight_GIO, routed, has_dots=other is not None)
+    config = config or _config_of(problem, routed)
     adds = per_out > 1 and not routed.deterministic
     n_written = routed.n_slots // per_out if adds else routed.n_slots
-    buffer_type = torch.float32 if adds else _slot_type(x_RI.dtype)
+    buffer_type = torch.float32 if adds else x_RI.dtype
     written = _new(n_written, width_out, like=x_RI, dtype=buffer_type, zero=adds)
     dots = None
     if other is not None:
         narrowest = config.kwargs["BLOCK_N"] if config else _NARROWEST_TILE
-        n_blocks = _problem_of(x_RI, weight_GIO, routed, has_dots=True).n_blocks(narrowest)
+        n_blocks = problem.n_blocks(narrowest)
         dots = _new(n_blocks, routed.n_slots, like=x_RI, dtype=torch.float32, zero=config is None)
     arguments = {
         **{"x_ptr": x_RI, "weight_ptr": weight_GIO, "order_ptr": routed.order_S},
@@ -112,7 +113,7 @@ def multiply_rows(
         **{"other_ptr": other, "dot_ptr": dots, "PER_OTHER": per_out, "PER_X": per_x},
         "PER_OUT": per_out if adds else 1,
     }
-    _launch_products(config, arguments, routed)
+    _launch_products(config, arguments, routed, problem)
     dots_S = _new(0, like=x_RI, dtype=torch.float32) if dots is None else dots.sum(dim=0)
     if per_out == 1 or adds:
         return written.to(x_RI.dtype), dots_S
@@ -121,13 +122,11 @@ def multiply_rows(
     return out_QO, dots_S
 
 
-def _config_of(
-    x_RI: Tensor, weight_GIO: Tensor, routed: Routed, *, has_dots: bool
-) -> triton.Config | None:
+def _config_of(problem: tiles.Problem, routed: Routed) -> triton.Config | None:
     """Return the tile to take, or None to measure."""
     if not routed.deterministic and not tiles.is_interpreted():
         return None
-    return fitting_tiles(x_RI, weight_GIO, routed, has_dots=has_dots)[0]
+    return tiles.product_tiles(problem)[0]
 
 
 def fitting_tiles(
@@ -158,12 +157,14 @@ def _problem_of(
 
 
 def _launch_products(
-    config: triton.Config | None, arguments: dict[str, Any], routed: Routed
+    config: triton.Config | None,
+    arguments: dict[str, Any],
+    routed: Routed,
+    problem: tiles.Problem,
 ) -> None:
     x_RI, weight_GIO = arguments["x_ptr"], arguments["weight_ptr"]
     n_groups, width_in, width_out = weight_GIO.shape
     is_plain = weight_GIO.stride(2) == 1
-    problem = _problem_of(x_RI, weight_GIO, routed, has_dots=arguments["other_ptr"] is not None)
 
     def grid(blocks: dict[str, Any]) -> tuple[int]:
         # Each group fills its last tile partly, hence as many more as there are groups.
@@ -185,11 +186,6 @@ def _launch_products(
         HAS_TAIL=problem.has_tail,
         **({} if config is None else config.all_kwargs()),
     )
-
-
-def _slot_type(dtype: torch.dtype) -> torch.dtype:
-    """Return the type of products that are added up by `sum_kernel`."""
-    return dtype
 
 
 def _new(*shape: int, like: Tensor, dtype: torch.dtype, zero: bool = False) -> Tensor:

@@ -1,6 +1,6 @@
-"""Pareto fronts and sets of quantities that are all better when smaller."""
+"""The Pareto front of a trade-off between two quantities, both better when smaller."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 
 
 def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -17,21 +17,3 @@ def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, flo
         if not front or loss < front[-1][1]:
             front.append((cost, loss))
     return front
-
-
-def pareto_numbers(losses: Mapping[int, Sequence[float]]) -> set[int]:
-    """Return the numbers of the entries that no other entry dominates.
-
-    Args:
-        losses: Values of each entry, all better when smaller. One entry dominates another if it is
-            nowhere worse and somewhere better, so equal entries stay together.
-    """
-
-    def dominates(a: Sequence[float], b: Sequence[float]) -> bool:
-        return all(x <= y for x, y in zip(a, b, strict=True)) and tuple(a) != tuple(b)
-
-    return {
-        number
-        for number, values in losses.items()
-        if not any(dominates(other, values) for other in losses.values())
-    }

@@ -8,7 +8,7 @@ from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.config.search import Point, Study, objectives_of
 from switchhead_lab.errors import LabError
 from switchhead_lab.objectives.base import Objective
-from switchhead_lab.reporting.pareto import pareto_numbers
+from switchhead_lab.reporting.pareto import pareto_front
 from switchhead_lab.reporting.quality import Quality, Quantity
 from switchhead_lab.reporting.statistics import MISSING, Statistics
 from switchhead_lab.tracking.liveness import observed_state
@@ -272,15 +272,16 @@ def _with_pareto_set(
     objectives = objectives_of(study, objective)
     if len(objectives) < 2:
         return list(rows)
-    losses = {
+    first, second = objectives
+    values = {
         number: tuple(
-            one.sign * read_objective(one, row.run.result, row.costs) for one in objectives
+            one.sign * read_objective(one, row.run.result, row.costs) for one in (second, first)
         )
         for number, row in enumerate(rows)
         if row.run is not None and row.run.result is not None and row.costs is not None
     }
-    best = pareto_numbers(losses)
-    return [replace(row, is_pareto=number in best) for number, row in enumerate(rows)]
+    front = pareto_front((cost, loss) for cost, loss in values.values())
+    return [replace(row, is_pareto=values.get(n) in front) for n, row in enumerate(rows)]
 
 
 def _candidate_row(run: MemberRun, record: SweepRecord) -> CandidateRow:

@@ -1,6 +1,7 @@
 """The cost counter of any convention, measured ones included (free of torch until it is asked)."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import get_args
 
 from switchhead_lab.budget.counter import CostCounter, closed_form_counter
@@ -31,8 +32,9 @@ def find_counter(convention: str) -> CostCounter:
             return closed_form_counter(formula)
 
 
+@cache
 def _executed_counter() -> CostCounter:
-    """Return a counter that runs layers on the meta device, each of them once."""
+    """Return the counter that runs layers on the meta device, each of them once."""
     from switchhead_lab.model.executed import ExecutedCost, executed_attention, executed_feedforward
 
     known: dict[str, ExecutedCost] = {}

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny_runs import StopAtFour, figures, train
 
 from switchhead_lab.config.files import merge_trees, parse
 from switchhead_lab.config.schema import RunConfig
@@ -16,10 +17,7 @@ from switchhead_lab.reporting.report import write_report
 from switchhead_lab.reporting.selection import select_record
 from switchhead_lab.sweeping.executor import run_sweep
 from switchhead_lab.tracking.mlflow_index import NoIndex
-from switchhead_lab.tracking.record import RunLabels, RunRecord
 from switchhead_lab.training.checkpoint import load_latest
-from switchhead_lab.training.hooks import Prune
-from switchhead_lab.training.run import execute_run
 
 DATA = {"kind": "listops", "max_depth": 2, "max_length": 12, "n_train": 64, "n_validation": 33}
 SWEEP: dict[str, Any] = {
@@ -61,27 +59,6 @@ def config_of(attention: dict[str, Any]) -> RunConfig:
 
 DENSE = config_of({"kind": "dense", "n_heads": 2, "d_head": 4})
 SPARSE = config_of({"kind": "switchhead", "n_heads": 1, "n_experts": 2, "top_k": 1, "d_head": 4})
-
-
-def train(workspace, config: RunConfig, hooks=()) -> RunRecord:
-    labels = RunLabels(size="tiny", variant="model")
-    return execute_run(workspace, config, labels, index=NoIndex(), hooks=hooks)
-
-
-def figures(run: RunRecord) -> list[tuple[int, str, float]]:
-    return [
-        (point.step, name, value)
-        for point in run.metrics()
-        for name, value in point.metrics.items()
-        if not name.startswith("train/") or name == "train/loss_nats"
-    ]
-
-
-class StopAtFour:
-    def observe(self, point) -> Prune | None:
-        if point.step == 4:
-            raise KeyboardInterrupt
-        return None
 
 
 @pytest.mark.parametrize("config", [DENSE, SPARSE], ids=["dense", "switchhead"])

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tiny_runs import StopAtFour, figures, train
 
 from switchhead_lab.benchmark.step import RandomBatches
 from switchhead_lab.config import plugins
@@ -25,10 +26,7 @@ from switchhead_lab.reporting.report import write_report
 from switchhead_lab.reporting.selection import Selection
 from switchhead_lab.sweeping.executor import run_sweep
 from switchhead_lab.tracking.mlflow_index import NoIndex
-from switchhead_lab.tracking.record import RunLabels, RunRecord
 from switchhead_lab.tracking.run_summary import summarise_run
-from switchhead_lab.training.hooks import Prune
-from switchhead_lab.training.run import execute_run
 from switchhead_lab.training.scoring import build_scorer
 
 PLUGIN = Path(__file__).parents[1] / "plugins" / "masked_language.py"
@@ -55,30 +53,9 @@ def masked(config: RunConfig, **changes: Any) -> RunConfig:
     return parse(RunConfig, merge_trees(tree, changes), "test")
 
 
-def train(workspace: Workspace, config: RunConfig, hooks=()) -> RunRecord:
-    labels = RunLabels(size="tiny", variant="model")
-    return execute_run(workspace, config, labels, index=NoIndex(), hooks=hooks)
-
-
-def figures(run: RunRecord) -> list[tuple[int, str, float]]:
-    return [
-        (point.step, name, value)
-        for point in run.metrics()
-        for name, value in point.metrics.items()
-        if not name.startswith("train/") or name == "train/loss_nats"
-    ]
-
-
 def prepared(config: RunConfig, batches, draws) -> list[Batch]:
     scorer = build_scorer(config)
     return [scorer.prepare(batch, draw) for batch, draw in zip(batches, draws, strict=True)]
-
-
-class StopAtFour:
-    def observe(self, point) -> Prune | None:
-        if point.step == 4:
-            raise KeyboardInterrupt
-        return None
 
 
 def test_its_run_learns_and_records_its_own_metrics(opened, tiny_config) -> None:

@@ -16,7 +16,7 @@ from switchhead_lab.model.positions import (
 )
 from switchhead_lab.model.sequence_plan import SequencePlan
 from switchhead_lab.model.sublayer import SublayerOutput
-from switchhead_lab.variants.dense_attention import DenseAttention
+from switchhead_lab.variants.base import AttentionVariant
 from switchhead_lab.variants.positions import PositionsConfig
 
 
@@ -29,7 +29,7 @@ class DenseMultiHeadAttention(nn.Module):
     Source: baseline of SwitchHead (arXiv:2312.07987).
     """
 
-    def __init__(self, config: DenseAttention, positions: PositionsConfig, d_model: int) -> None:
+    def __init__(self, config: AttentionVariant, positions: PositionsConfig, d_model: int) -> None:
         super().__init__()
         self.d_head = config.d_head
         width = config.n_heads * config.d_head
@@ -58,8 +58,12 @@ class DenseMultiHeadAttention(nn.Module):
         given = attention_input(context_BSD, plan.n_queries)
         mixed_HBTP = self.positions.attend(
             split_heads(F.linear(given.chunk_BTD, self.query_weight), self.d_head),
-            split_heads(F.linear(given.context_BSD, self.key_weight), self.d_head),
-            split_heads(F.linear(given.context_BSD, self.value_weight), self.d_head),
+            self._keys_or_values(given.context_BSD, self.key_weight),
+            self._keys_or_values(given.context_BSD, self.value_weight),
             plan,
         )
         return SublayerOutput(F.linear(merge_heads(mixed_HBTP), self.output_weight))
+
+    def _keys_or_values(self, context_BSD: Tensor, weight: Tensor) -> Tensor:
+        """Project to the keys or values of each head, [H, B, S, P]."""
+        return split_heads(F.linear(context_BSD, weight), self.d_head)
