@@ -100,4 +100,6 @@ def _print_toml(sweep: "Sweep", variants: "Sequence[Variant | Infeasible]") -> N
     for variant in variants:
         if not isinstance(variant, Infeasible):
             typer.echo(run_heading(variant.title, variant.role, variant.seeds[0]))
+            if variant.source:
+                typer.echo(f'# add initial_weights = "RUN": a run of {variant.source}')
             typer.echo(to_toml(config_of(sweep, variant, variant.seeds[0])))

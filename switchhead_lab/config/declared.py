@@ -24,6 +24,7 @@ from switchhead_lab.variants.positions import PositionsConfig
 from switchhead_lab.variants.registry import OneOf, variants_of
 
 Seeds = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)]
+RunOrModel = Annotated[str, Field(min_length=1)]
 DEFAULT_SIZE = "d_head"
 """Label of the size that follows from the budget where `match_over` is left out."""
 
@@ -131,6 +132,9 @@ class DeclaredModel(PartialVariant):
     """Position encoding in place of the sweep's."""
     training: dict[str, int | float] = Field(default={}, exclude_if=lambda fields: not fields)
     """Fields of training in place of the sweep's; reports name them."""
+    initial_weights: RunOrModel | None = Field(default=None, exclude_if=lambda name: name is None)
+    """Model of the sweep, which is trained first, or run, whose weights it starts from; of a model
+    the run of the same seed, or the only one."""
 
     @property
     def attention(self) -> AttentionVariant:

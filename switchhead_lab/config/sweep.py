@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from switchhead_lab.config.architecture import ModelSizes
 from switchhead_lab.config.data import DataConfig
-from switchhead_lab.config.declared import DeclaredModel, Seeds, declared_models
+from switchhead_lab.config.declared import DeclaredModel, RunOrModel, Seeds, declared_models
 from switchhead_lab.config.files import near_miss
 from switchhead_lab.config.names import ModelName
 from switchhead_lab.config.objective import DEFAULT_OBJECTIVE, ObjectiveConfig, task_of
@@ -24,6 +24,8 @@ from switchhead_lab.config.search import (
     objectives_of,
     require_searchable,
 )
+from switchhead_lab.config.sources import KEY as INITIAL_WEIGHTS
+from switchhead_lab.config.sources import Part, depths_of
 from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.objectives.base import Task
 from switchhead_lab.variants.base import Variant
@@ -56,6 +58,8 @@ class Baseline(FrozenModel):
     """Feed-forward width."""
     seeds: Seeds = [0]
     """One run per seed."""
+    initial_weights: RunOrModel | None = Field(default=None, exclude_if=lambda name: name is None)
+    """Model of the sweep, or run, whose weights it starts from."""
 
 
 class PaperModel(FrozenModel):
@@ -207,6 +211,18 @@ class Sweep(FrozenModel):
             )
         return declared.model_dump(mode="json", exclude_unset=True, exclude={"name", "seeds"})
 
+    @property
+    def parts(self) -> dict[str, Part]:
+        """What it trains, by name: the baseline, declared models and searches."""
+        models: list[Baseline | DeclaredModel] = [self.baseline, *self.models]
+        parts = {model.name: Part(model.seeds, model.initial_weights) for model in models}
+        for study in self.studies:
+            template = self.template_of(study)
+            declared = self.baseline.initial_weights if template is None else template
+            source = declared.get(INITIAL_WEIGHTS) if isinstance(declared, dict) else declared
+            parts[study.name] = Part(study.seeds, source)
+        return parts
+
     @model_validator(mode="after")
     def _studies_are_possible(self) -> Self:
         tuned = self.tuned_space
@@ -251,12 +267,17 @@ class Sweep(FrozenModel):
                 raise ValueError(f'two models are named "{name}"; give each its own name')
         return self
 
+    @model_validator(mode="after")
+    def _sources_can_run_first(self) -> Self:
+        depths_of(self.parts)
+        return self
+
 
 def _require_kind(study: Study) -> None:
-    """Refuse a template without a kind of attention.
+    """Refuse a template without a kind of attention, or whose source is no name.
 
     Raises:
-        ValueError: If its model is a table without a known kind.
+        ValueError: If its model is such a table.
     """
     if isinstance(study.model, str):
         return
@@ -265,6 +286,12 @@ def _require_kind(study: Study) -> None:
         raise ValueError(
             f'study "{study.name}": model.kind = "{kind}"{near_miss(kind, kinds)}: kinds of '
             f"attention: {', '.join(kinds)}"
+        )
+    source = study.model.get(INITIAL_WEIGHTS, "")
+    if not isinstance(source, str):
+        raise ValueError(
+            f'study "{study.name}": model.{INITIAL_WEIGHTS} = {source}: write the name of a model '
+            "of the sweep or of a run, in quotes"
         )
 
 

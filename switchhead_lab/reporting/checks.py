@@ -187,8 +187,14 @@ def _model_warnings(frame: ReportData) -> Iterable[str]:
 
 
 def _tuning_warnings(frame: ReportData) -> Iterable[str]:
-    """Say where one model had a choice of its training that the others did not have."""
+    """Say where one model had a choice of its training, or a start, that the others did not."""
     sweep = frame.record.sweep
+    sources = {name: part.source for name, part in sweep.parts.items() if part.source}
+    for name, source in sources.items():
+        yield (
+            f"WARNING: {name} starts from the weights of {source}, so it has the training of "
+            f"{source} besides its own."
+        )
     for model in sweep.models:
         if model.training:
             own = describe_point({f"training.{name}": x for name, x in model.training.items()})

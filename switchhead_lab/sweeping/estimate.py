@@ -93,13 +93,30 @@ def training_macs(config: RunConfig) -> float:
     return 3.0 * config.training.n_steps * step_macs(config)
 
 
-def is_done(config: RunConfig, runs: Sequence[RunRecord]) -> bool:
-    """Tell whether a configuration has a result, or was pruned by a search."""
+def is_done(config: RunConfig, runs: Sequence[RunRecord], *, has_source: bool = False) -> bool:
+    """Tell whether a configuration has a result, or was pruned by a search.
+
+    Args:
+        config: The configuration, without a checkpoint to start from.
+        runs: All runs.
+        has_source: Whether it starts from a checkpoint; from which one is not compared, because
+            that is unknown until its own run is finished.
+    """
     run_hash = identity(config)
     return any(
-        run.run_hash == run_hash and (run.result is not None or run.status.state == "pruned")
+        _hash_without_start(run, has_source) == run_hash
         for run in runs
+        if run.result is not None or run.status.state == "pruned"
     )
+
+
+def _hash_without_start(run: RunRecord, has_source: bool) -> str | None:
+    """Return a run's identity but for what it starts from; None if that is of the other kind."""
+    if has_source != (run.config.initial_weights is not None):
+        return None
+    if not has_source:
+        return run.run_hash
+    return identity(run.config.model_copy(update={"initial_weights": None}))
 
 
 def _kind_of(result: RunResult) -> DeviceKind:

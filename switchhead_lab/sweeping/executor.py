@@ -3,15 +3,16 @@
 Everything done is on disk before the next begins, so the same call continues an interrupted sweep.
 """
 
+import contextlib
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from filelock import FileLock, Timeout
 
 from switchhead_lab.config.identity import identity
-from switchhead_lab.config.schema import RunConfig
+from switchhead_lab.config.schema import InitialWeights, RunConfig
 from switchhead_lab.config.search import (
     Point,
     PointKey,
@@ -21,6 +22,7 @@ from switchhead_lab.config.search import (
     key_of,
     objectives_of,
 )
+from switchhead_lab.config.sources import depths_of
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.config.workspace import Workspace
 from switchhead_lab.data.dataset import open_dataset
@@ -32,6 +34,7 @@ from switchhead_lab.errors import (
     RunBusyError,
     TrainingError,
 )
+from switchhead_lab.sweeping.members import RecordKeeper, continued_record
 from switchhead_lab.sweeping.plan import (
     Infeasible,
     Variant,
@@ -39,9 +42,9 @@ from switchhead_lab.sweeping.plan import (
     candidate_variants,
     config_of,
     declared_variants,
-    resolved_model,
 )
-from switchhead_lab.sweeping.study import Proposal, SearchStudy, open_study, study_name
+from switchhead_lab.sweeping.starts import SourceNotTrainedError, Starts
+from switchhead_lab.sweeping.study import Proposal, SearchStudy, open_study
 from switchhead_lab.tracking.atomic import make_directory
 from switchhead_lab.tracking.interruption import interruption
 from switchhead_lab.tracking.liveness import is_owned, observed_state
@@ -49,15 +52,11 @@ from switchhead_lab.tracking.mlflow_index import Index
 from switchhead_lab.tracking.record import RESULT_FILE, RunLabels, RunRecord, RunState, run_name
 from switchhead_lab.tracking.study_objectives import read_objective
 from switchhead_lab.tracking.sweep_record import (
-    InfeasibleCandidate,
     Role,
-    StudyRecord,
     SweepMember,
     SweepRecord,
-    read_sweep_record,
     sweep_id,
     sweep_record_path,
-    write_sweep_record,
 )
 from switchhead_lab.training.hooks import Hook
 from switchhead_lab.training.run import execute_run
@@ -97,16 +96,21 @@ def run_sweep(
         RecordError: If another process is running this sweep.
         DataError: If the corpus cannot be prepared or does not fill one batch.
         MatchError: If a declared model cannot be matched.
+        ConfigError: If a model names a source of weights that is unknown or does not fit.
     """
     variants = declared_variants(sweep)
+    starts = Starts(sweep, variants, workspace.runs_dir)
     dataset = open_dataset(workspace.data_dir, sweep.data, progress=say)
     # All models have the same batches: one that is not filled would fail each of them in turn.
     dataset.training_batches(sweep.training.batch_size, sweep.model.seq_len, seed=0)
+    starts.require_possible(variants, dataset.describe())
     folder = make_directory(sweep_record_path(workspace.runs_dir, sweep).parent)
     lock = FileLock(folder / ".lock", timeout=0)
     try:
         with lock:
-            return _SweepRun(workspace, sweep, index, say, allows_drift).run(variants)
+            record = continued_record(workspace.runs_dir, sweep, variants, starts)
+            keeper = RecordKeeper(workspace.runs_dir, record)
+            return _SweepRun(workspace, keeper, starts, index, say, allows_drift).run(variants)
     except Timeout:
         raise RecordError(
             f"sweep {sweep_id(sweep)} is being run by another process (lock {lock.lock_file})"
@@ -117,19 +121,25 @@ class _SweepRun:
     """One pass over a sweep; the record on disk follows every step."""
 
     def __init__(
-        self, workspace: Workspace, sweep: Sweep, index: Index, say: Say, allows_drift: bool
+        self,
+        workspace: Workspace,
+        keeper: RecordKeeper,
+        starts: Starts,
+        index: Index,
+        say: Say,
+        allows_drift: bool,
     ) -> None:
-        self._workspace, self._sweep, self._index, self._say = workspace, sweep, index, say
+        self._workspace, self._sweep, self._index = workspace, keeper.record.sweep, index
+        self._keeper, self._starts, self._say = keeper, starts, say
         self._allows_drift = allows_drift
-        self._record = _continued_record(workspace, sweep)
         self._parent_id: str | None = None
 
     def run(self, variants: Sequence[Variant]) -> SweepRecord:
         """Run everything that has no result yet; however that ends, record and index say so."""
         with interruption.deferred():
             # On disk before it is in MLflow, where a sweep without a record would stay for ever.
-            directory = write_sweep_record(self._workspace.runs_dir, self._record).parent
-            self._parent_id = self._index.start_sweep(self._record, directory)
+            directory = self._keeper.write()
+            self._parent_id = self._index.start_sweep(self._keeper.record, directory)
             state: RunState = "interrupted"
             try:
                 with interruption.allowed():
@@ -137,23 +147,40 @@ class _SweepRun:
                     state = "finished"
             finally:
                 self._index.finish_sweep(directory, state)
-        return self._record
+        return self._keeper.record
 
     def _run_all(self, variants: Sequence[Variant]) -> None:
         for variant in variants:
-            self._note_model(variant)
+            self._keeper.note_model(variant)
         # Storages that cannot be opened are better known before hours of training than after.
         tuning = {config.name: (config, self._open(config)) for config in self._sweep.tuning}
         searches = [(config, self._open(config)) for config in self._sweep.studies]
-        asked = [(v, seed) for v in variants for seed in v.seeds if v.name not in tuning]
+        depths = depths_of(self._sweep.parts)
+        # What starts from the weights of another model comes after that.
+        for depth in range(max(depths.values()) + 1):
+            models = [variant for variant in variants if depths[variant.name] == depth]
+            self._train_declared([v for v in models if v.name not in tuning])
+            for variant in models:
+                if variant.name in tuning:
+                    self._search(*tuning[variant.name], role=variant.role)
+            for config, study in searches:
+                if depths[config.name] == depth:
+                    self._search(config, study, role="best")
+
+    def _train_declared(self, variants: Sequence[Variant]) -> None:
+        asked = [(variant, seed) for variant in variants for seed in variant.seeds]
         # Runs that another process is training come last: they may be finished by then.
         for variant, seed in sorted(asked, key=lambda one: self._is_busy(*one)):
-            self._train(variant, seed)
-        for variant in variants:
-            if variant.name in tuning:
-                self._search(*tuning[variant.name], role=variant.role)
-        for config, study in searches:
-            self._search(config, study, role="best")
+            with self._saying_what_has_no_source(f"{variant.name}, seed {seed}"):
+                self._train(variant, seed)
+
+    @contextlib.contextmanager
+    def _saying_what_has_no_source(self, what: str) -> Iterator[None]:
+        """Go on where a source of weights failed: reports show what is missing."""
+        try:
+            yield
+        except SourceNotTrainedError as error:
+            self._say(f"{what}: not trained: {error}")
 
     def _open(self, config: Study) -> SearchStudy:
         storage = self._workspace.study_storage
@@ -161,13 +188,25 @@ class _SweepRun:
 
     def _search(self, config: Study, study: SearchStudy, role: Role) -> None:
         """Train the candidates of a study, then the best of them with every seed."""
+        with self._saying_what_has_no_source(config.name):
+            for seed in config.seeds:
+                self._start(config.name, seed)
+            self._search_from_source(config, study, role)
+
+    def _search_from_source(self, config: Study, study: SearchStudy, role: Role) -> None:
+        is_counted = self._keeper.record.studies[config.name].n_feasible is not None
+        if grid_of(config) is not None and not is_counted:
+            fitting = map(self._starts.fitting, candidate_variants(self._sweep, config))
+            number = sum(isinstance(candidate, Variant) for candidate in fitting)
+            self._keeper.note_n_feasible(config.name, number)
 
         def untried(tried: set[PointKey]) -> Point | None:
             candidates = itertools.islice(
                 candidate_variants(self._sweep, config), len(tried) + _MOST_LOOKED_AT
             )
-            feasible = (v.point for v in candidates if isinstance(v, Variant))
-            return next((point for point in feasible if key_of(point) not in tried), None)
+            others = (c for c in candidates if key_of(c.point) not in tried)
+            fitting = map(self._starts.fitting, others)
+            return next((c.point for c in fitting if isinstance(c, Variant)), None)
 
         while (proposal := study.propose(untried)) is not None:
             self._try_candidate(study, config, proposal)
@@ -178,9 +217,9 @@ class _SweepRun:
         self._train_best(config, point, role)
 
     def _try_candidate(self, study: SearchStudy, config: Study, proposal: Proposal) -> None:
-        variant = candidate_variant(self._sweep, config, proposal.point)
+        variant = self._starts.fitting(candidate_variant(self._sweep, config, proposal.point))
         if isinstance(variant, Infeasible):
-            self._note_infeasible(proposal, variant)
+            self._keeper.note_infeasible(proposal, variant)
             study.reject_infeasible(proposal, variant.reason)
             return
         known = study.known_result(proposal)
@@ -188,7 +227,7 @@ class _SweepRun:
             study.repeat(proposal, known)
             return
         seed = config.seeds[0]
-        name = run_name(config_of(self._sweep, variant, seed), self._labels(variant))
+        name = run_name(self._config(variant, seed), self._labels(variant))
         self._say(
             f"candidate {study.n_tried + 1}/{config.n_trials} of {config.name}: "
             f"{describe_point(proposal.point)}"
@@ -200,7 +239,7 @@ class _SweepRun:
         elif run.result is None:
             study.prune(proposal)
         else:
-            costs = self._record.costs_of(variant.model)
+            costs = self._keeper.record.costs_of(variant.model)
             assert costs is not None, "noted before it was trained"
             objectives = objectives_of(config, self._sweep.objective)
             values = [read_objective(one, run.result, costs) for one in objectives]
@@ -213,13 +252,13 @@ class _SweepRun:
         best = replace(best, role=role, seeds=tuple(config.seeds))
         seeds = ", ".join(map(str, config.seeds))
         self._say(f"best candidate of {config.name}: {describe_point(point)}; seeds {seeds}")
-        hashes = {identity(config_of(self._sweep, best, seed)) for seed in best.seeds}
+        hashes = {identity(self._config(best, seed)) for seed in best.seeds}
 
         def is_kept(member: SweepMember) -> bool:
             is_of_this = (member.role, member.model) == (role, config.name)
             return not is_of_this or member.run_hash in hashes
 
-        self._write_members([member for member in self._record.members if is_kept(member)])
+        self._keeper.keep(is_kept)
         for seed in best.seeds:
             self._train(best, seed)
 
@@ -232,8 +271,8 @@ class _SweepRun:
         hooks: Sequence[Hook] = (),
     ) -> tuple[SweepMember, RunRecord | None]:
         """Train one run and note what became of it; None for a run that failed."""
-        config = config_of(self._sweep, variant, seed)
-        self._note_model(variant)
+        config = self._config(variant, seed)
+        self._keeper.note_model(variant)
         member = SweepMember(
             model=variant.name,
             role=variant.role,
@@ -245,13 +284,13 @@ class _SweepRun:
             point=variant.point,
         )
         with interruption.deferred():
-            self._note(member)
+            self._keeper.note(member)
             for _ in range(_N_ATTEMPTS):
                 ended, run = self._attempt(member, config, self._labels(variant), hooks)
                 if run is not None or ended.cause not in _RETRIED:
                     break
                 self._say(f"{member.run_name}: trying again after {ended.cause}")
-            return self._note(ended), run
+            return self._keeper.note(ended), run
 
     def _attempt(
         self, member: SweepMember, config: RunConfig, labels: RunLabels, hooks: Sequence[Hook]
@@ -303,92 +342,25 @@ class _SweepRun:
                     time.sleep(_BUSY_POLL_SECONDS)
 
     def _is_busy(self, variant: Variant, seed: int) -> bool:
-        run_hash = identity(config_of(self._sweep, variant, seed))
+        try:
+            run_hash = identity(self._config(variant, seed))
+        except RecordError:  # said when it is that run's turn
+            return False
         return is_owned(self._workspace.runs_dir, run_hash)
+
+    def _config(self, variant: Variant, seed: int) -> RunConfig:
+        """Return the configuration of a run, with the checkpoint that it starts from, if any."""
+        return config_of(self._sweep, variant, seed, self._start(variant.name, seed))
+
+    def _start(self, name: str, seed: int) -> InitialWeights | None:
+        return self._starts.find(name, seed, self._keeper.record.members)
 
     def _note_end(self, member: SweepMember, state: RunState, reason: str) -> None:
         """Record how a run ended; one that left a result is finished."""
         directory = self._workspace.runs_dir / member.run_name
         if (directory / RESULT_FILE).is_file():
             state, reason = "finished", ""
-        self._note(member.model_copy(update={"state": state, "reason": reason}))
+        self._keeper.note(member.model_copy(update={"state": state, "reason": reason}))
 
     def _labels(self, variant: Variant) -> RunLabels:
         return RunLabels(size=self._sweep.size, variant=variant.name, sweep=sweep_id(self._sweep))
-
-    def _note(self, member: SweepMember) -> SweepMember:
-        """Put a member into the record on disk, replacing what was known of it."""
-
-        def is_same(other: SweepMember) -> bool:
-            return (other.role, other.run_hash) == (member.role, member.run_hash)
-
-        members = list(self._record.members)
-        place = next((i for i, other in enumerate(members) if is_same(other)), len(members))
-        members[place : place + 1] = [member]
-        self._write_members(members)
-        return member
-
-    def _note_infeasible(self, proposal: Proposal, infeasible: Infeasible) -> None:
-        study = self._record.studies[infeasible.name]
-        entry = InfeasibleCandidate(
-            trial_number=proposal.number, point=infeasible.point, reason=infeasible.reason
-        )
-        others = [known for known in study.infeasible if known.point != infeasible.point]
-        updated = study.model_copy(update={"infeasible": [*others, entry]})
-        self._write({"studies": {**self._record.studies, infeasible.name: updated}})
-
-    def _note_model(self, variant: Variant) -> None:
-        """Record an architecture with its costs, so that reports need not match it again."""
-        if self._record.costs_of(variant.model) is None:
-            models = [*self._record.models, resolved_model(self._sweep, variant)]
-            self._write({"models": models})
-
-    def _write_members(self, members: Sequence[SweepMember]) -> None:
-        self._write({"members": list(members)})
-
-    def _write(self, update: dict[str, object]) -> None:
-        self._record = self._record.model_copy(update={**update, "updated_at": time.time()})
-        write_sweep_record(self._workspace.runs_dir, self._record)
-
-
-def _continued_record(workspace: Workspace, sweep: Sweep) -> SweepRecord:
-    """Return the sweep's record under its present declaration.
-
-    Members are carried over where that still asks for them: declared models by name, candidates
-    while their study is the same.
-    """
-    now = time.time()
-    path = sweep_record_path(workspace.runs_dir, sweep)
-    if path.is_file():
-        known = read_sweep_record(path)
-    else:
-        known = SweepRecord(sweep=sweep, started_at=now, updated_at=now)
-    studies = {study.name: _study_record(sweep, study, known) for study in sweep.all_studies}
-    same = {name for name, study in studies.items() if study == known.studies.get(name)}
-    wanted = {
-        identity(config_of(sweep, variant, seed))
-        for variant in declared_variants(sweep)
-        for seed in variant.seeds
-    }
-
-    def belongs(member: SweepMember) -> bool:
-        return member.model in same if member.model in studies else member.run_hash in wanted
-
-    members = [
-        member
-        for member in known.members
-        if belongs(member) and (member.model in studies or member.role in ("baseline", "declared"))
-    ]
-    return known.model_copy(update={"sweep": sweep, "studies": studies, "members": members})
-
-
-def _study_record(sweep: Sweep, study: Study, known: SweepRecord) -> StudyRecord:
-    """Return the record of a study, as known while it is the same."""
-    name, before = study_name(sweep, study), known.studies.get(study.name)
-    if before is not None and before.storage_name == name:
-        return before
-    n_feasible = None
-    if grid_of(study) is not None:
-        candidates = candidate_variants(sweep, study)
-        n_feasible = sum(isinstance(candidate, Variant) for candidate in candidates)
-    return StudyRecord(storage_name=name, n_feasible=n_feasible)

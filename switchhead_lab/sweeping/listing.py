@@ -119,24 +119,20 @@ class PartCost:
 def part_costs(sweep: Sweep, runs: Sequence[RunRecord], speeds: Speeds) -> list[PartCost]:
     """Return the cost of every part of a sweep, judged by finished runs."""
     costs = [
-        _part_cost(
-            variant.name,
-            [config_of(sweep, variant, seed) for seed in variant.seeds],
-            runs,
-            speeds,
-        )
+        _part_cost(variant, [config_of(sweep, variant, s) for s in variant.seeds], runs, speeds)
         for variant in declared_variants(sweep)
     ]
     return costs + [_study_cost(sweep, study, runs, speeds) for study in sweep.studies]
 
 
 def _part_cost(
-    name: str, configs: Sequence[RunConfig], runs: Sequence[RunRecord], speeds: Speeds
+    variant: Variant, configs: Sequence[RunConfig], runs: Sequence[RunRecord], speeds: Speeds
 ) -> PartCost:
+    has_source = variant.source is not None
     return PartCost(
-        name=name,
+        name=variant.name,
         n_runs=len(configs),
-        n_done=sum(is_done(config, runs) for config in configs),
+        n_done=sum(is_done(config, runs, has_source=has_source) for config in configs),
         run_macs=statistics.fmean(training_macs(config) for config in configs),
         run_seconds=_mean_seconds(configs, speed_here(speeds)),
         run_cpu_seconds=_mean_seconds(configs, speeds.get("cpu")),
@@ -156,8 +152,9 @@ def _study_cost(sweep: Sweep, study: Study, runs: Sequence[RunRecord], speeds: S
     configs = [config_of(sweep, variant, study.seeds[0]) for variant in feasible]
     if not configs:
         return PartCost(study.name, 0, 0, 0.0, None, None, None)
-    priced = _part_cost(study.name, configs[: study.n_trials], runs, speeds)
-    n_done = sum(is_done(config, runs) for config in configs)
+    priced = _part_cost(feasible[0], configs[: study.n_trials], runs, speeds)
+    has_source = feasible[0].source is not None
+    n_done = sum(is_done(config, runs, has_source=has_source) for config in configs)
     return replace(
         priced,
         n_runs=priced.n_runs + len(study.seeds) - 1,
@@ -193,6 +190,7 @@ def _variant_row(sweep: Sweep, variant: Variant, counter: CostCounter) -> Row:
         **_difference("layer_macs", residual.layer_macs),
         "attention_memory_floats": memory,
         "attention_memory_ratio": memory / base_memory,
+        "initial_weights": variant.source,
         "searched": variant.point,
         "infeasible": None,
     }

@@ -16,7 +16,7 @@ from switchhead_lab.budget.residual import MatchResidual, match_residual
 from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.config.declared import DeclaredModel, declared_models
 from switchhead_lab.config.files import merge_trees, near_miss
-from switchhead_lab.config.schema import RunConfig, TrainingConfig
+from switchhead_lab.config.schema import InitialWeights, RunConfig, TrainingConfig
 from switchhead_lab.config.search import (
     Point,
     Study,
@@ -47,6 +47,7 @@ class Variant:
         seeds: One run per seed.
         residual: What it has more or less than the baseline.
         matched_over: The size that followed from the budget; None for the baseline.
+        source: Whose weights it starts from: a model of the sweep, or a run; None for its seed.
         point: Values of the searched fields; empty without a search.
     """
 
@@ -57,6 +58,7 @@ class Variant:
     seeds: tuple[int, ...]
     residual: MatchResidual
     matched_over: str | None
+    source: str | None = None
     point: Point = field(default_factory=dict)
 
     @property
@@ -196,7 +198,11 @@ def find_variant(variants: Sequence[Variant | Infeasible], name: str) -> Variant
 
 
 def run_config(
-    sweep: Sweep, model: ModelConfig, seed: int, training: TrainingConfig | None = None
+    sweep: Sweep,
+    model: ModelConfig,
+    seed: int,
+    training: TrainingConfig | None = None,
+    start: InitialWeights | None = None,
 ) -> RunConfig:
     """Return the configuration of one run: only model, seed and what was searched differ.
 
@@ -205,6 +211,7 @@ def run_config(
         model: Resolved architecture.
         seed: Seed of the run.
         training: How it is trained; as the sweep says if left out.
+        start: The checkpoint that it starts from; None for its seed.
     """
     return RunConfig(
         seed=seed,
@@ -212,12 +219,19 @@ def run_config(
         data=sweep.data,
         model=model,
         training=training or sweep.training,
+        initial_weights=start,
     )
 
 
-def config_of(sweep: Sweep, variant: Variant, seed: int) -> RunConfig:
-    """Return the configuration of a variant's run with a seed."""
-    return run_config(sweep, variant.model, seed, variant.training)
+def config_of(
+    sweep: Sweep, variant: Variant, seed: int, start: InitialWeights | None = None
+) -> RunConfig:
+    """Return the configuration of a variant's run with a seed.
+
+    Where the variant has a source, that configuration is complete only with the checkpoint to start
+    from, which is known once the source was trained.
+    """
+    return run_config(sweep, variant.model, seed, variant.training, start)
 
 
 def resolved_model(
@@ -238,14 +252,16 @@ def _baseline(
 ) -> Variant:
     model = baseline_model(sweep)
     residual = _residual(sweep, model, counter)
-    return Variant(name, role, model, sweep.training, tuple(seeds), residual, None)
+    source = sweep.baseline.initial_weights
+    return Variant(name, role, model, sweep.training, tuple(seeds), residual, None, source)
 
 
 def _matched(sweep: Sweep, declared: DeclaredModel, role: Role, counter: CostCounter) -> Variant:
     model = match_declared(sweep, declared, counter)
     seeds, residual = tuple(declared.seeds), _residual(sweep, model, counter)
     free, training = declared.match_over, _changed(sweep.training, declared.training)
-    return Variant(declared.name, role, model, training, seeds, residual, free)
+    source = declared.initial_weights
+    return Variant(declared.name, role, model, training, seeds, residual, free, source)
 
 
 def _changed(training: TrainingConfig, fields: Mapping[str, Any]) -> TrainingConfig:

@@ -277,9 +277,26 @@ def study_name(sweep: Sweep, config: Study) -> str:
     """
     meaning = config.model_dump(mode="json", exclude={"n_trials", "first"})
     meaning["seeds"] = meaning["seeds"][:1]
+    if isinstance(config.model, str) and config.model != sweep.baseline.name:
+        meaning["model"] = sweep.template_of(config)
+    if sources := _sources_of(sweep, config):
+        meaning["sources"] = sources
     if sweep.objective != DEFAULT_OBJECTIVE:
         meaning["metric"] = sweep.objective.headline.name
     return f"{sweep_id(sweep)}-{config.name}-{hash_of(meaning)[:8]}"
+
+
+def _sources_of(sweep: Sweep, config: Study) -> list[object]:
+    """Return the declarations of the models that a study starts from, nearest first."""
+    declared = {model.name: model for model in sweep.models}
+    searched = {study.name: study for study in sweep.studies}
+    chain: list[object] = []
+    source = sweep.parts[config.name].source
+    while source is not None:
+        known = declared.get(source) or searched.get(source)
+        chain.append(known.model_dump(mode="json") if known else source)
+        source = sweep.parts[source].source if source in sweep.parts else None
+    return chain
 
 
 def open_study(storage_uri: str, sweep: Sweep, config: Study, lock_dir: Path) -> SearchStudy:

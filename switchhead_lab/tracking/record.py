@@ -189,7 +189,7 @@ class RunRecord:
 
     @property
     def name(self) -> str:
-        """The run's name, `<corpus>-<size>-<variant>-<seed>-<hash8>`."""
+        """The run's name; see `run_name`."""
         return self.directory.name
 
     def metrics(self) -> Iterator[MetricPoint]:
@@ -198,7 +198,7 @@ class RunRecord:
 
 
 def run_name(config: RunConfig, labels: RunLabels) -> str:
-    """Return the name of a run: `<corpus>-<size>-<variant>-<seed>-<hash8>`.
+    """Return the name of a run: `<corpus>-<size>-<variant>-<positions>-lr<rate>-<seed>-<hash8>`.
 
     Raises:
         ConfigError: If a label cannot be part of a file name.
@@ -208,6 +208,8 @@ def run_name(config: RunConfig, labels: RunLabels) -> str:
             config.data.corpus,
             require_model_name(labels.size, "size"),
             require_model_name(labels.variant, "model name"),
+            config.model.positions.abbreviation,
+            f"lr{config.training.learning_rate:g}",
             str(config.seed),
             identity(config)[:8],
         ]

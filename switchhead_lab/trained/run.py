@@ -40,7 +40,7 @@ class TrainedRun:
 
     @property
     def name(self) -> str:
-        """The run's name, `<corpus>-<size>-<model>-<seed>-<hash8>`."""
+        """The run's name, as `lab runs list` shows it."""
         return self.record.name
 
     @property

@@ -11,6 +11,7 @@ from torch import Tensor
 from switchhead_lab.config.data import DataConfig, ExampleData, TextData
 from switchhead_lab.config.files import Tree
 from switchhead_lab.config.schema import InitialWeights, RunConfig
+from switchhead_lab.config.sources import KEY
 from switchhead_lab.data.dataset import Dataset
 from switchhead_lab.data.tokenisation import tokenizer_id
 from switchhead_lab.errors import ConfigError, RecordError
@@ -25,8 +26,6 @@ from switchhead_lab.tracking.record import (
 )
 from switchhead_lab.training.checkpoint import find_checkpoint, load_checkpoint, recorded_digest
 from switchhead_lab.training.layout import first_misfit, weights_of
-
-KEY = "initial_weights"
 
 
 @dataclass(frozen=True)
@@ -89,17 +88,40 @@ def resolve_initial_weights(tree: Tree, runs_dir: Path, source: str) -> Tree:
     if not isinstance(reference, str):
         raise ConfigError(f"{where}: write the name of a run, or the start of its hash, in quotes")
     try:
-        run = find_run(runs_dir, reference)
-        if run.result is None:
-            raise ConfigError(
-                f"{where}: {run.name} is {observed_state(run)}, and its weights may still change; "
-                "name a finished run, or finish this one first"
-            )
-        step = run.result.n_steps
-        digest = recorded_digest(find_checkpoint(run.directory / CHECKPOINTS_DIR, step))
+        start = last_weights_of(find_run(runs_dir, reference))
     except RecordError as error:
         raise ConfigError(f"{where}: {error}") from None
-    return {**tree, KEY: {"run": run.run_hash, "step": step, "sha256": digest}}
+    return {**tree, KEY: start.model_dump(mode="json")}
+
+
+def last_weights_of(run: RunRecord) -> InitialWeights:
+    """Return the last checkpoint of a finished run, to start another from.
+
+    Raises:
+        RecordError: If the run is not finished or has lost that checkpoint.
+    """
+    if run.result is None:
+        raise RecordError(
+            f"{run.name} is {observed_state(run)}, and its weights may still change; name a "
+            "finished run, or finish this one first"
+        )
+    step = run.result.n_steps
+    digest = recorded_digest(find_checkpoint(run.directory / CHECKPOINTS_DIR, step))
+    return InitialWeights(run=run.run_hash, step=step, sha256=digest)
+
+
+def misfit(source: RunConfig, target: RunConfig) -> str:
+    """Say which weight of a source has another shape than the model that is to start from it.
+
+    Returns:
+        The first, as `layout.first_misfit` describes it; empty if all of them fit.
+    """
+    with torch.device("meta"):
+        theirs, ours = (
+            Transformer(config.model, config.vocab_size, config.n_outputs)
+            for config in (source, target)
+        )
+    return first_misfit(theirs.state_dict(), ours)
 
 
 def read_initial_weights(
@@ -120,7 +142,7 @@ def read_initial_weights(
     if initial is None:
         return None
     source = _find_source(runs_dir, initial)
-    _require_same_tokenizer(source, config.data, dataset.describe())
+    require_same_tokenizer(source, config.data, dataset.describe())
     path = find_checkpoint(source.directory / CHECKPOINTS_DIR, initial.step)
     if recorded_digest(path) != initial.sha256:
         raise RecordError(
@@ -156,9 +178,19 @@ def _find_source(runs_dir: Path, initial: InitialWeights) -> RunRecord:
     return read_run(directory)
 
 
-def _require_same_tokenizer(
+def require_same_tokenizer(
     source: RunRecord, data: DataConfig, manifest: Mapping[str, Any]
 ) -> None:
+    """Refuse a source whose token ids mean something else.
+
+    Args:
+        source: Run to start from.
+        data: Data of the run that starts.
+        manifest: Description of its data set.
+
+    Raises:
+        ConfigError: If their tokenizers, or the meanings of their tokens, differ.
+    """
     theirs = _tokenizer(source.config.data, source.provenance.get("data_manifest") or {})
     ours = _tokenizer(data, manifest)
     if theirs != ours:

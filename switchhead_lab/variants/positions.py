@@ -1,6 +1,6 @@
 """Position encodings."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -9,6 +9,8 @@ from switchhead_lab.frozen_model import FrozenModel
 
 class TransformerXLPositions(FrozenModel):
     """Relative positions of Transformer-XL: a position term in the scores, with its projection."""
+
+    abbreviation: ClassVar[str] = "xl"
 
     kind: Literal["transformer_xl"] = "transformer_xl"
 
@@ -41,6 +43,8 @@ class TransformerXLPositions(FrozenModel):
 
 class RopePositions(FrozenModel):
     """Rotary positions: queries and keys are rotated by their position; no parameters."""
+
+    abbreviation: ClassVar[str] = "rope"
 
     kind: Literal["rope"] = "rope"
     rotate_fraction: float = Field(default=0.5, gt=0.0, le=1.0)

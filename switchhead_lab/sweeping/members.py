@@ -1,0 +1,154 @@
+"""The record of a sweep while it runs: every change is on disk before the next step."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from switchhead_lab.config.identity import identity
+from switchhead_lab.config.search import Study, grid_of
+from switchhead_lab.config.sources import depths_of
+from switchhead_lab.config.sweep import Sweep
+from switchhead_lab.errors import RecordError
+from switchhead_lab.sweeping.plan import (
+    Infeasible,
+    Variant,
+    candidate_variants,
+    config_of,
+    resolved_model,
+)
+from switchhead_lab.sweeping.starts import Starts
+from switchhead_lab.sweeping.study import Proposal, study_name
+from switchhead_lab.tracking.sweep_record import (
+    InfeasibleCandidate,
+    StudyRecord,
+    SweepMember,
+    SweepRecord,
+    read_sweep_record,
+    sweep_record_path,
+    write_sweep_record,
+)
+
+
+class RecordKeeper:
+    """Keeps a sweep's record on disk up to date; use it under the sweep's lock.
+
+    Args:
+        runs_dir: Folder of all runs.
+        record: The record to go on with.
+    """
+
+    def __init__(self, runs_dir: Path, record: SweepRecord) -> None:
+        self._runs_dir, self.record = runs_dir, record
+
+    def write(self) -> Path:
+        """Write the record; return the sweep's folder."""
+        return write_sweep_record(self._runs_dir, self.record).parent
+
+    def note(self, member: SweepMember) -> SweepMember:
+        """Put a member into the record, replacing what was known of it."""
+
+        def is_same(other: SweepMember) -> bool:
+            return (other.role, other.run_hash) == (member.role, member.run_hash)
+
+        members = list(self.record.members)
+        place = next((i for i, other in enumerate(members) if is_same(other)), len(members))
+        members[place : place + 1] = [member]
+        self._update(members=members)
+        return member
+
+    def keep(self, is_kept: Callable[[SweepMember], bool]) -> None:
+        """Drop members from the record; their runs stay."""
+        self._update(members=[member for member in self.record.members if is_kept(member)])
+
+    def note_infeasible(self, proposal: Proposal, infeasible: Infeasible) -> None:
+        """Record that a candidate of a study has no model."""
+        study = self.record.studies[infeasible.name]
+        entry = InfeasibleCandidate(
+            trial_number=proposal.number, point=infeasible.point, reason=infeasible.reason
+        )
+        others = [known for known in study.infeasible if known.point != infeasible.point]
+        updated = study.model_copy(update={"infeasible": [*others, entry]})
+        self._update(studies={**self.record.studies, infeasible.name: updated})
+
+    def note_n_feasible(self, study: str, number: int) -> None:
+        """Record how many combinations of a study's space have a model that fits its source."""
+        updated = self.record.studies[study].model_copy(update={"n_feasible": number})
+        self._update(studies={**self.record.studies, study: updated})
+
+    def note_model(self, variant: Variant) -> None:
+        """Record an architecture with its costs, so that reports need not match it again."""
+        if self.record.costs_of(variant.model) is None:
+            resolved = resolved_model(self.record.sweep, variant)
+            self._update(models=[*self.record.models, resolved])
+
+    def _update(self, **changes: object) -> None:
+        self.record = self.record.model_copy(update={**changes, "updated_at": time.time()})
+        self.write()
+
+
+def continued_record(
+    runs_dir: Path, sweep: Sweep, variants: Sequence[Variant], starts: Starts
+) -> SweepRecord:
+    """Return the sweep's record under its present declaration.
+
+    Members are carried over where that still asks for them: declared models by their
+    configurations, candidates while their study is the same.
+
+    Args:
+        runs_dir: Folder of all runs.
+        sweep: The sweep.
+        variants: Its baseline and declared models, matched.
+        starts: What its runs start from.
+
+    Raises:
+        RecordError: If the record is damaged.
+    """
+    now = time.time()
+    path = sweep_record_path(runs_dir, sweep)
+    if path.is_file():
+        known = read_sweep_record(path)
+    else:
+        known = SweepRecord(sweep=sweep, started_at=now, updated_at=now)
+    studies = {study.name: _study_record(sweep, study, known) for study in sweep.all_studies}
+    same = {name for name, study in studies.items() if study == known.studies.get(name)}
+    wanted: set[tuple[str, str]] = set()
+
+    def belongs(member: SweepMember) -> bool:
+        if member.model in studies:
+            return member.model in same
+        is_declared = member.role in ("baseline", "declared")
+        return is_declared and (member.model, member.run_hash) in wanted
+
+    depths = depths_of(sweep.parts)
+    for variant in sorted(variants, key=lambda variant: depths[variant.name]):
+        hashes = _known_hashes(sweep, variant, starts, [*filter(belongs, known.members)])
+        wanted |= {(variant.name, run_hash) for run_hash in hashes}
+    members = [*filter(belongs, known.members)]
+    return known.model_copy(update={"sweep": sweep, "studies": studies, "members": members})
+
+
+def _known_hashes(
+    sweep: Sweep, variant: Variant, starts: Starts, members: Sequence[SweepMember]
+) -> set[str]:
+    """Return the identities of a model's runs, as far as what they start from is trained."""
+    hashes = set()
+    for seed in variant.seeds:
+        try:
+            start = starts.find(variant.name, seed, members)
+        except RecordError:  # said when it is that run's turn
+            continue
+        hashes.add(identity(config_of(sweep, variant, seed, start)))
+    return hashes
+
+
+def _study_record(sweep: Sweep, study: Study, known: SweepRecord) -> StudyRecord:
+    """Return the record of a study, as known while it is the same."""
+    name, before = study_name(sweep, study), known.studies.get(study.name)
+    if before is not None and before.storage_name == name:
+        return before
+    n_feasible = None
+    # Those of a study with a source must also fit its weights, which may not be trained yet.
+    if grid_of(study) is not None and sweep.parts[study.name].source is None:
+        candidates = candidate_variants(sweep, study)
+        n_feasible = sum(isinstance(candidate, Variant) for candidate in candidates)
+    return StudyRecord(storage_name=name, n_feasible=n_feasible)
