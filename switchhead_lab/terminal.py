@@ -1,9 +1,11 @@
-"""The terminal: streams that accept any text, lines on stderr, and a console without markup."""
+"""The terminal: streams that accept any text, lines on stderr, tables, consoles without markup."""
 
 import contextlib
 import io
 import os
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -11,6 +13,24 @@ if TYPE_CHECKING:
 
 Style = Literal["plain", "bold", "red", "yellow"]
 _ANSI_CODES = {"bold": 1, "red": 31, "yellow": 33}
+_WIDEST = 2000
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as text.
+
+    Attributes:
+        title: Line above the table.
+        columns: Headings.
+        rows: Cells, one per column.
+        n_text_columns: Leading columns to align left; the others hold numbers, aligned right.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    n_text_columns: int = 1
 
 
 def prepare_streams() -> None:
@@ -59,3 +79,20 @@ def plain_console(*, stderr: bool = False, width: int | None = None) -> "Console
     from rich.console import Console
 
     return Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+
+
+def print_table(table: Table) -> None:
+    """Print a table as wide as its contents: a cut figure would be worse than a wrapped line."""
+    from rich import box
+    from rich.table import Table as RichTable
+
+    rich_table = RichTable(title=table.title, title_justify="left", box=box.SIMPLE_HEAD)
+    for number, column in enumerate(table.columns):
+        rich_table.add_column(
+            column, justify="left" if number < table.n_text_columns else "right", no_wrap=True
+        )
+    for row in table.rows:
+        rich_table.add_row(*row)
+    needed = plain_console(width=_WIDEST).measure(rich_table).maximum
+    width = max(needed, plain_console().width) if sys.stdout.isatty() else needed
+    plain_console(width=width).print(rich_table)

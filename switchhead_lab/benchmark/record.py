@@ -12,7 +12,13 @@ import switchhead_lab
 from switchhead_kernels.bench import BenchResult
 from switchhead_kernels.native.build import find_compiler
 from switchhead_lab.benchmark.step import StepBench
-from switchhead_lab.benchmark.table import Table, markdown_table
+from switchhead_lab.benchmark.table import (
+    Table,
+    kernel_remarks,
+    kernel_table,
+    markdown_table,
+    step_table,
+)
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.tracking.atomic import make_directory, write_text
 from switchhead_lab.tracking.bench_record import bench_dir, step_bench_name
@@ -42,69 +48,6 @@ def write_kernel_bench(reports_dir: Path, bench: BenchResult, host: Host) -> dic
     """Write the speed of expert products; return what was written."""
     contents, remarks = asdict(bench), kernel_remarks(bench)
     return _write(reports_dir, "kernels", contents, kernel_table(bench), host, remarks)
-
-
-def step_table(bench: StepBench) -> Table:
-    """Return headings and cells: one row for each model."""
-    headings = [
-        *("model", "ms/step", "quartiles", "tokens/s", "time / first", "saved floats"),
-        *("saved / first", "GFLOP", "bound ms", "time / bound", "routing"),
-    ]
-    rows = [
-        [
-            step.model,
-            f"{step.ms:.1f}",
-            f"{step.ms_quartiles[0]:.1f}-{step.ms_quartiles[1]:.1f}",
-            f"{step.tokens_per_second:,.0f}",
-            f"{step.relative_time:.3f}",
-            f"{step.saved_floats / 1e6:.1f}M",
-            f"{step.relative_saved_floats:.3f}",
-            f"{step.gflop:.1f}",
-            f"{step.bound_ms:.1f}",
-            f"{step.times_bound:.2f}",
-            f"{100 * step.routing_fraction:.1f}%",
-        ]
-        for step in bench.steps
-    ]
-    return headings, rows
-
-
-def kernel_table(bench: BenchResult) -> Table:
-    """Return headings and cells: one row for each timed candidate of each problem."""
-    headings = [
-        *("projection", "shape", "k", "type", "candidate", "forward ms", "x linear", "GFLOP/s"),
-        *("fwd+bwd ms", "x linear", "GFLOP/s", "error"),
-    ]
-    rows = []
-    for result in bench.problems:
-        problem = result.problem
-        of = [problem.projection, str(problem.shape), str(problem.top_k), problem.dtype]
-        for candidate in result.candidates:
-            timed = [times for times in (candidate.forward, candidate.forward_backward) if times]
-            cells = [
-                cell
-                for times in timed
-                for cell in (
-                    f"{times.median_ms:.2f}",
-                    f"{times.relative_time:.2f}",
-                    f"{times.gflops:.0f}",
-                )
-            ]
-            error = "-" if candidate.error is None else f"{candidate.error:.0e}"
-            if timed:
-                rows.append([*of, candidate.name, *cells, error])
-    return headings, rows
-
-
-def kernel_remarks(bench: BenchResult) -> list[str]:
-    """Return why candidates are not timed, each reason once."""
-    remarks = [
-        f"{candidate.name}: {candidate.status}: {candidate.reason}"
-        for result in bench.problems
-        for candidate in result.candidates
-        if candidate.reason
-    ]
-    return list(dict.fromkeys(remarks))
 
 
 def _write(

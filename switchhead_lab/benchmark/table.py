@@ -1,6 +1,11 @@
 """Tables of benches: headings with rows of cells, and their Markdown."""
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from switchhead_kernels.bench import BenchResult
+    from switchhead_lab.benchmark.step import StepBench
 
 Table = tuple[list[str], list[list[str]]]
 """Headings and rows."""
@@ -10,3 +15,66 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> li
     """Return the lines of a Markdown table."""
     lines = [f"| {' | '.join(headings)} |", f"|{'---|' * len(headings)}"]
     return lines + [f"| {' | '.join(row)} |" for row in rows]
+
+
+def step_table(bench: "StepBench") -> Table:
+    """Return headings and cells: one row for each model."""
+    headings = [
+        *("model", "ms/step", "quartiles", "tokens/s", "time / first", "saved floats"),
+        *("saved / first", "GFLOP", "bound ms", "time / bound", "routing"),
+    ]
+    rows = [
+        [
+            step.model,
+            f"{step.ms:.1f}",
+            f"{step.ms_quartiles[0]:.1f}-{step.ms_quartiles[1]:.1f}",
+            f"{step.tokens_per_second:,.0f}",
+            f"{step.relative_time:.3f}",
+            f"{step.saved_floats / 1e6:.1f}M",
+            f"{step.relative_saved_floats:.3f}",
+            f"{step.gflop:.1f}",
+            f"{step.bound_ms:.1f}",
+            f"{step.times_bound:.2f}",
+            f"{100 * step.routing_fraction:.1f}%",
+        ]
+        for step in bench.steps
+    ]
+    return headings, rows
+
+
+def kernel_table(bench: "BenchResult") -> Table:
+    """Return headings and cells: one row for each timed candidate of each problem."""
+    headings = [
+        *("projection", "shape", "k", "type", "candidate", "forward ms", "x linear", "GFLOP/s"),
+        *("fwd+bwd ms", "x linear", "GFLOP/s", "error"),
+    ]
+    rows = []
+    for result in bench.problems:
+        problem = result.problem
+        of = [problem.projection, str(problem.shape), str(problem.top_k), problem.dtype]
+        for candidate in result.candidates:
+            timed = [times for times in (candidate.forward, candidate.forward_backward) if times]
+            cells = [
+                cell
+                for times in timed
+                for cell in (
+                    f"{times.median_ms:.2f}",
+                    f"{times.relative_time:.2f}",
+                    f"{times.gflops:.0f}",
+                )
+            ]
+            error = "-" if candidate.error is None else f"{candidate.error:.0e}"
+            if timed:
+                rows.append([*of, candidate.name, *cells, error])
+    return headings, rows
+
+
+def kernel_remarks(bench: "BenchResult") -> list[str]:
+    """Return why candidates are not timed, each reason once."""
+    remarks = [
+        f"{candidate.name}: {candidate.status}: {candidate.reason}"
+        for result in bench.problems
+        for candidate in result.candidates
+        if candidate.reason
+    ]
+    return list(dict.fromkeys(remarks))

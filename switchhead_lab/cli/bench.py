@@ -4,9 +4,15 @@ from typing import Annotated
 
 import typer
 
-from switchhead_lab.cli.match import DeviceOption, SetOption, SizeOption
+from switchhead_lab.cli.options import (
+    DeviceOption,
+    JsonOption,
+    SetOption,
+    SizeOption,
+    SweepArgument,
+)
 from switchhead_lab.json_text import to_json
-from switchhead_lab.terminal import tell
+from switchhead_lab.terminal import print_table, tell
 
 app = typer.Typer(
     help=(
@@ -16,12 +22,11 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 RoundsOption = Annotated[int, typer.Option("--rounds", min=1, help="Rounds timed.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
 def step(
-    sweep: Annotated[str, typer.Argument(help="Name of a sweep or path to its file.")],
+    sweep: SweepArgument,
     size: SizeOption = "",
     overrides: SetOption = None,
     models: Annotated[str, typer.Option(help="Only these models, e.g. dense,switchhead.")] = "",
@@ -36,14 +41,14 @@ def step(
 
     Example: lab bench step matched-params --size pocket
     """
-    from switchhead_lab.benchmark.record import step_table, write_step_bench
+    from switchhead_lab.benchmark.record import write_step_bench
     from switchhead_lab.benchmark.step import bench_steps
-    from switchhead_lab.cli.tables import print_table
     from switchhead_lab.config.sweep_files import find_sweep
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.errors import ConfigError
     from switchhead_lab.sweeping.plan import config_of, declared_variants, first_candidates
     from switchhead_lab.training.host import prepare_host
+    from switchhead_lab.views import bench as views
 
     workspace = find_workspace().on_device(device)
     declared = find_sweep(workspace.sweeps_dir, sweep).resolve(size, overrides or ())
@@ -66,10 +71,9 @@ def step(
     if as_json:
         typer.echo(to_json(data))
         return
-    headings, rows = step_table(bench)
-    print_table(f"{declared.name}, size {declared.size}: training step", headings, rows)
-    typer.echo(f"{host.description}, {host.precision}; best square product")
-    typer.echo(f"{bench.peak_gflops:,.0f} GFLOP/s; written to {workspace.reports_dir / 'bench'}")
+    print_table(views.step_table(declared, bench))
+    for line in views.step_lines(bench, host, workspace.reports_dir):
+        typer.echo(line)
 
 
 @app.command()
@@ -95,15 +99,11 @@ def kernels(
     Example: lab bench kernels --shape 412/76 --k 2
     """
     from switchhead_kernels.bench import DTYPES, SHAPES, Effort, Plan, Shape, run_bench
-    from switchhead_lab.benchmark.record import (
-        kernel_remarks,
-        kernel_table,
-        write_kernel_bench,
-    )
-    from switchhead_lab.cli.tables import print_table
+    from switchhead_lab.benchmark.record import write_kernel_bench
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.errors import ConfigError
     from switchhead_lab.training.host import prepare_host
+    from switchhead_lab.views import bench as views
 
     if dtype not in ("all", *DTYPES):
         raise ConfigError(f"--dtype {dtype}: use all, {', '.join(DTYPES)}")
@@ -121,12 +121,9 @@ def kernels(
     if as_json:
         typer.echo(to_json(data))
         return
-    headings, rows = kernel_table(bench)
-    print_table(f"expert products on {host.description}", headings, rows, n_text_columns=5)
-    for remark in kernel_remarks(bench):
-        typer.echo(f"not timed: {remark}")
-    peaks = ", ".join(f"{name} {peak:,.0f}" for name, peak in bench.peak_gflops.items())
-    typer.echo(f"best square product, GFLOP/s: {peaks}; in {workspace.reports_dir / 'bench'}")
+    print_table(views.kernel_table(bench, host))
+    for line in views.kernel_lines(bench, workspace.reports_dir):
+        typer.echo(line)
 
 
 def _numbers(text: str, separator: str, option: str, n: int | None = None) -> list[int]:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from switchhead_lab.cli.match import SetOption, SizeOption
+from switchhead_lab.cli.options import JsonOption, SetOption, SizeOption
 from switchhead_lab.json_text import to_json
+from switchhead_lab.terminal import print_table
 
 if TYPE_CHECKING:
-    from switchhead_lab.budget.summary import BudgetSummary, LayerCosts
+    from switchhead_lab.budget.summary import LayerCosts
     from switchhead_lab.config.architecture import ModelConfig
 
 
@@ -23,7 +24,7 @@ def budget(
     convention: Annotated[
         str, typer.Option("--convention", help="equations, published, executed or all.")
     ] = "all",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Count the parameters, MACs and memory of models, in every convention side by side.
 
@@ -36,6 +37,7 @@ def budget(
     from switchhead_lab.budget.summary import summarise_budget
     from switchhead_lab.errors import ConfigError
     from switchhead_lab.sweeping.costing import CONVENTIONS
+    from switchhead_lab.views import budget as views
 
     if convention not in ("all", *CONVENTIONS):
         raise ConfigError(f"--convention {convention}: use all, {', '.join(CONVENTIONS)}")
@@ -50,7 +52,9 @@ def budget(
     if as_json:
         typer.echo(to_json({name: s.as_data() for name, s in summaries.items()}))
         return
-    _print(summaries, wanted)
+    print_table(views.parameter_table(summaries))
+    print_table(views.part_table(summaries))
+    print_table(views.cost_table(summaries, wanted))
 
 
 def _executed(model: "ModelConfig") -> "LayerCosts":
@@ -94,54 +98,3 @@ def _models(
     return {
         variant.title: (variant.model, sweep.vocab_size, sweep.n_outputs) for variant in variants
     }
-
-
-def _print(summaries: dict[str, "BudgetSummary"], conventions: tuple[str, ...]) -> None:
-    from switchhead_lab.cli.tables import print_table
-    from switchhead_lab.sweeping.listing import short_count
-
-    print_table(
-        "parameters",
-        ["model", "total", "embedding", "active per token"],
-        [
-            [
-                n,
-                f"{s.parameters.total:,}",
-                f"{s.parameters.embedding:,}",
-                f"{s.active_parameters:,}",
-            ]
-            for n, s in summaries.items()
-        ],
-    )
-    parts = list(dict.fromkeys(part for s in summaries.values() for part in s.parameters.parts))
-    print_table(
-        "parameters by part, all layers together",
-        ["part", *summaries],
-        [[p, *(f"{s.parameters.parts.get(p, 0):,}" for s in summaries.values())] for p in parts],
-    )
-    rows = [
-        [
-            name,
-            cost.convention,
-            short_count(cost.macs_per_layer),
-            short_count(cost.macs_per_model),
-            short_count(cost.macs_per_token),
-            short_count(cost.memory_floats_per_layer),
-            short_count(cost.feedforward_macs_per_token),
-            short_count(summary.output_macs_per_token),
-        ]
-        for name, summary in summaries.items()
-        for cost in summary.costs
-        if cost.convention in conventions
-    ]
-    columns = [
-        "model",
-        "convention",
-        "attention MACs/layer",
-        "MACs/model",
-        "MACs/token",
-        "memory/layer",
-        "feed-forward MACs/token",
-        "output MACs/token",
-    ]
-    print_table("costs, one sequence, forward", columns, rows, n_text_columns=2)

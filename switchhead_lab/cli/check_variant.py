@@ -1,14 +1,13 @@
 """`lab check-variant`: whether an attention or feed-forward variant keeps its contract."""
 
 import contextlib
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from switchhead_lab.cli.options import JsonOption
 from switchhead_lab.json_text import to_json
-
-if TYPE_CHECKING:
-    from switchhead_lab.contract.checks import VariantReport
+from switchhead_lab.terminal import print_table
 
 EXIT_BROKEN = 1
 
@@ -17,7 +16,7 @@ def check_variant(
     kind: Annotated[
         str, typer.Argument(help="Kind of the variant, as configurations name it; plugins too.")
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Check what every variant promises: causality, memory, padding, gradients, counts, costs.
 
@@ -40,27 +39,15 @@ def check_variant(
     variants = variants_of_kind(kind)
 
     from switchhead_lab.contract.checks import report_variant  # slow: a wrong kind fails fast
+    from switchhead_lab.views.check_variant import report_lines, report_table
 
     reports = [report_variant(variant) for variant in variants]
     if as_json:
         typer.echo(to_json([asdict(report) for report in reports]))
     else:
         for report in reports:
-            _print(report)
+            print_table(report_table(report))
+            for line in report_lines(report):
+                typer.echo(line)
     if any(report.is_broken for report in reports):
         raise typer.Exit(EXIT_BROKEN)
-
-
-def _print(report: "VariantReport") -> None:
-    from switchhead_lab.cli.tables import print_table
-
-    results = {f.check: "broken" if f.problem else "ok" for f in report.findings}
-    rows = [*results.items(), *((subject, "missing") for subject in report.gaps)]
-    title = f"{report.kind} {report.block}, checked on:"
-    print_table("\n  ".join([title, *report.examples]), ["check", "result"], rows, n_text_columns=2)
-    for finding in report.findings:
-        if finding.problem:
-            typer.echo(f"broken: {finding.check}: {finding.problem}\n  promise: {finding.promise}")
-    for subject, gap in report.gaps.items():
-        typer.echo(f"missing: {subject}: {gap}")
-    typer.echo()

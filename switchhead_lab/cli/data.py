@@ -5,15 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from switchhead_lab.cli.options import JsonOption
 from switchhead_lab.json_text import to_json
+from switchhead_lab.terminal import print_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from switchhead_lab.config.data import ExampleData
     from switchhead_lab.config.workspace import Workspace
-    from switchhead_lab.data.example_store import ExampleStore
-    from switchhead_lab.data.token_store import Manifest
 
 app = typer.Typer(
     help="Prepare corpora and list them.\n\nExample: lab data list", no_args_is_help=True
@@ -52,6 +50,7 @@ def prepare(
     from switchhead_lab.config.files import parse
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.data import token_store
+    from switchhead_lab.views.data import store_lines
 
     workspace = find_workspace()
     _require_sense(workspace, path, name, replace=replace, skip_bad_lines=skip_bad_lines)
@@ -69,7 +68,7 @@ def prepare(
     known = token_store.find_store(workspace.data_dir, data)
     store = known or token_store.prepare(workspace.data_dir, data, progress=typer.echo)
     typer.echo(f"{'already prepared' if known else 'prepared'}: {store.path}")
-    for line in _store_lines(store.manifest):
+    for line in store_lines(store.manifest):
         typer.echo(line)
     if known:
         token_store.warn(data.corpus, known.manifest.warnings)
@@ -156,6 +155,7 @@ def _prepare_examples(data: "ExampleData", show: int) -> None:
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.data import example_store
     from switchhead_lab.errors import ConfigError
+    from switchhead_lab.views.data import example_lines
 
     if show > data.n_train:
         raise ConfigError(f"--show {show} but n_train={data.n_train}; show at most as many")
@@ -163,56 +163,23 @@ def _prepare_examples(data: "ExampleData", show: int) -> None:
     known = example_store.find_examples(data_dir, data)
     store = known or example_store.prepare_examples(data_dir, data, progress=typer.echo)
     typer.echo(f"{'already prepared' if known else 'prepared'}: {store.path}")
-    for line in _example_lines(store, show):
+    for line in example_lines(store, show):
         typer.echo(line)
 
 
 @app.command("list")
-def list_corpora(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
+def list_corpora(as_json: JsonOption = False) -> None:
     """List known corpora and their prepared tokens.
 
     Example: lab data list --json
     """
-    from switchhead_lab.cli.tables import print_table
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.data import listing
+    from switchhead_lab.views.data import corpus_table
 
     data_dir = find_workspace().data_dir
     rows = listing.list_corpora(data_dir)
     if as_json:
         typer.echo(to_json(rows))
         return
-    cells = [[_cell(value) for value in row.values()] for row in rows]
-    print_table(f"Corpora in {data_dir}", list(rows[0]), cells, n_text_columns=2)
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.1f}"
-    return f"{value:,}" if isinstance(value, int) else str(value or "-")
-
-
-def _store_lines(manifest: "Manifest") -> "Iterator[str]":
-    for split, part in manifest.splits.items():
-        yield (
-            f"  {split}: {part.n_documents:,} documents, {part.n_bytes:,} bytes, "
-            f"{part.n_tokens:,} tokens"
-        )
-    for file, n_lines in manifest.skipped_lines.items():
-        yield f"  skipped in {file}: {n_lines:,} bad lines"
-
-
-def _example_lines(store: "ExampleStore", n_shown: int) -> "Iterator[str]":
-    from importlib import import_module
-
-    manifest = store.manifest
-    for split, part in manifest.splits.items():
-        yield (
-            f"  {split}: {part.n_examples:,} examples, {part.mean_length:.1f} tokens on average; "
-            f"always guessing {manifest.majority_class} is right for {part.majority_fraction:.1%}"
-        )
-    train, render = store.examples("train"), import_module(manifest.data.module).render_example
-    for tokens, value in zip(train.tokens[:n_shown], train.labels[:n_shown], strict=True):
-        yield f"  {value} = {render(tokens, manifest.data)}"
+    print_table(corpus_table(data_dir, rows))

@@ -4,8 +4,7 @@ from typing import Annotated
 
 import typer
 
-from switchhead_lab.cli.match import DeviceOption
-from switchhead_lab.cli.trained_run import CheckpointOption, RunArgument, read_checkpoint
+from switchhead_lab.cli.options import CheckpointOption, DeviceOption, RunArgument, read_checkpoint
 
 
 def generate(

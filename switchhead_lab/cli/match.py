@@ -1,10 +1,12 @@
 """`lab match`: every variant of a sweep with its budget resolved."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from switchhead_lab.cli.options import JsonOption, SetOption, SizeOption, SweepArgument
 from switchhead_lab.json_text import to_json
+from switchhead_lab.terminal import print_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,27 +14,9 @@ if TYPE_CHECKING:
     from switchhead_lab.config.sweep import Sweep
     from switchhead_lab.sweeping.plan import Infeasible, Variant
 
-SizeOption = Annotated[
-    str, typer.Option("--size", help="Size declared in the sweep file; its default if left out.")
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a value, e.g. training.n_steps=10."),
-]
-DeviceOption = Annotated[
-    str, typer.Option("--device", help="auto, cpu, cuda or mps; that of lab.toml if left out.")
-]
-DriftOption = Annotated[
-    bool,
-    typer.Option(
-        "--allow-drift",
-        help="Continue runs although code, versions, threads or kernels changed; reports say so.",
-    ),
-]
-
 
 def match(
-    sweep: Annotated[str, typer.Argument(help="Name of a sweep or path to its file.")],
+    sweep: SweepArgument,
     size: SizeOption = "",
     overrides: SetOption = None,
     convention: Annotated[
@@ -54,7 +38,7 @@ def match(
             "`lab train` reads it.",
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show every variant of a sweep, matched to the dense baseline: parameters, MACs and memory.
 
@@ -63,12 +47,12 @@ def match(
 
     Example: lab match matched-params --size pocket
     """
-    from switchhead_lab.cli.tables import print_table
     from switchhead_lab.config.sweep_files import find_sweep
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.sweeping.costing import find_counter
-    from switchhead_lab.sweeping.listing import match_cells, match_rows
+    from switchhead_lab.sweeping.match_rows import match_rows
     from switchhead_lab.sweeping.plan import all_variants, find_variant
+    from switchhead_lab.views.match import infeasible_lines, sweep_table
 
     declaration = find_sweep(find_workspace().sweeps_dir, sweep).resolve(size, overrides or ())
     counter = find_counter(convention or declaration.convention)
@@ -78,18 +62,13 @@ def match(
     if toml:
         _print_toml(declaration, variants)
         return
-    rows: list[dict[str, Any]] = match_rows(declaration, variants, counter)
+    rows = match_rows(declaration, variants, counter)
     if as_json:
         typer.echo(to_json(rows))
         return
-    columns, cells = match_cells(rows)
-    title = (
-        f"{declaration.name}, size {declaration.size}: {declaration.matching.replace('_', '-')}, "
-        f"MACs and memory by the {counter.convention} convention"
-    )
-    print_table(title, columns, cells, n_text_columns=2)
-    for reason in dict.fromkeys(row["infeasible"] for row in rows if row["infeasible"]):
-        typer.echo(f"infeasible: {reason}")
+    print_table(sweep_table(declaration, counter.convention, rows))
+    for line in infeasible_lines(rows):
+        typer.echo(line)
 
 
 def _print_toml(sweep: "Sweep", variants: "Sequence[Variant | Infeasible]") -> None:

@@ -4,8 +4,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from switchhead_lab.cli.options import JsonOption
 from switchhead_lab.errors import RecordError
 from switchhead_lab.json_text import to_json
+from switchhead_lab.terminal import print_table
 
 if TYPE_CHECKING:
     from switchhead_lab.reporting.report import Report
@@ -19,7 +21,7 @@ def report(
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail if a run of the sweep has no result.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write the tables and figures of a sweep, beside the paper's values where it has any.
 
@@ -43,18 +45,14 @@ def report(
 
 
 def _print(written: "Report") -> None:
-    from switchhead_lab.cli.tables import print_table
-    from switchhead_lab.reporting.page import compact
+    from switchhead_lab.views.report import file_lines, model_table, paper_table
 
-    headings, rows = compact(written.table, written.quality)
-    print_table(written.title, headings, rows)
+    print_table(model_table(written))
     for sentence in written.caption:
         typer.echo(f"  {sentence}")
     if written.paper is not None:
-        headings, rows = compact(written.paper, written.quality)
         typer.echo()
-        print_table("The paper's values beside ours", headings, rows, n_text_columns=2)
+        print_table(paper_table(written.paper, written.quality))
         typer.echo(f"  {written.paper_caption}")
-    typer.echo(f"\nwritten to {written.folder}:")
-    for name in written.files:
-        typer.echo(f"  {name}")
+    for line in file_lines(written):
+        typer.echo(line)

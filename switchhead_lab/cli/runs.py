@@ -4,7 +4,9 @@ from typing import Annotated
 
 import typer
 
+from switchhead_lab.cli.options import JsonOption
 from switchhead_lab.json_text import to_json
+from switchhead_lab.terminal import print_table
 
 app = typer.Typer(
     help="List, show and compare runs; copy them to MLflow.\n\nExample: lab runs list",
@@ -12,7 +14,6 @@ app = typer.Typer(
 )
 
 Reference = Annotated[str, typer.Argument(help="Name of a run, or the start of its hash.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")
@@ -21,18 +22,18 @@ def list_(
     state: Annotated[
         str, typer.Option(help="Only running, finished, failed, pruned or interrupted runs.")
     ] = "",
-    as_json: AsJson = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List the runs of the workspace by time of start.
 
     Example: lab runs list --state failed
     """
-    from switchhead_lab.cli.tables import print_table
     from switchhead_lab.config.sweep_files import recorded_name
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.tracking.record import list_runs
-    from switchhead_lab.tracking.run_summary import RunSummary, select_runs, summarise_run
+    from switchhead_lab.tracking.run_summary import select_runs, summarise_run
     from switchhead_lab.tracking.unsynced import unsynced_notice
+    from switchhead_lab.views.runs import run_table
 
     workspace = find_workspace()
     runs_dir = workspace.runs_dir
@@ -42,8 +43,7 @@ def list_(
     if as_json:
         typer.echo(to_json([summary.as_data() for summary in summaries]))
     elif summaries:
-        rows = (summary.cells() for summary in summaries)
-        print_table(f"Runs in {runs_dir}", RunSummary.COLUMNS, rows, n_text_columns=2)
+        print_table(run_table(runs_dir, summaries))
     else:
         typer.echo(f"no runs in {runs_dir}; start one with `lab train` or `lab sweep`")
     if not as_json and (notice := unsynced_notice(runs_dir)):
@@ -51,14 +51,15 @@ def list_(
 
 
 @app.command()
-def show(run: Reference, as_json: AsJson = False) -> None:
+def show(run: Reference, as_json: JsonOption = False) -> None:
     """Show a run: configuration, status, result, where it comes from and where it lies.
 
     Example: lab runs show 3fb2c1
     """
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.tracking.record import find_run
-    from switchhead_lab.tracking.run_summary import describe_run, run_as_data
+    from switchhead_lab.tracking.run_summary import run_as_data
+    from switchhead_lab.views.runs import describe_run
 
     record = find_run(find_workspace().runs_dir, run)
     typer.echo(to_json(run_as_data(record)) if as_json else describe_run(record))
@@ -70,22 +71,20 @@ def diff(first: Reference, second: Reference) -> None:
 
     Example: lab runs diff RUN_A RUN_B
     """
-    from switchhead_lab.cli.tables import print_table
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.tracking.comparison import differing_fields, paired_results
     from switchhead_lab.tracking.record import find_run
+    from switchhead_lab.views.runs import field_table, result_table
 
     runs_dir = find_workspace().runs_dir
     a, b = find_run(runs_dir, first), find_run(runs_dir, second)
     typer.echo(f"A = {a.name}\nB = {b.name}\n")
-    fields = [field.cells() for field in differing_fields(a.config, b.config)]
-    if fields:
-        print_table("Configuration", ("field", "A", "B"), fields, n_text_columns=3)
+    if fields := differing_fields(a.config, b.config):
+        print_table(field_table(fields))
     else:
         typer.echo("same configuration")
-    results = [pair.cells() for pair in paired_results(a, b)]
-    if results:
-        print_table("Results", ("figure", "A", "B", "B - A"), results)
+    if results := paired_results(a, b):
+        print_table(result_table(results))
     else:
         typer.echo("neither run has a result")
 

@@ -1,15 +1,18 @@
 """`lab score`: how well a trained language model predicts a text."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from switchhead_lab.cli.match import DeviceOption
-from switchhead_lab.cli.trained_run import CheckpointOption, RunArgument, read_checkpoint
+from switchhead_lab.cli.options import (
+    CheckpointOption,
+    DeviceOption,
+    JsonOption,
+    RunArgument,
+    read_checkpoint,
+)
 from switchhead_lab.json_text import to_json
-
-if TYPE_CHECKING:
-    from switchhead_lab.trained.scoring import TextScore
+from switchhead_lab.terminal import print_table
 
 
 def score(
@@ -32,7 +35,7 @@ def score(
     ] = None,
     device: DeviceOption = "",
     checkpoint: CheckpointOption = "last",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Score a text with a trained language model, as its validation split was scored.
 
@@ -48,6 +51,7 @@ def score(
     from switchhead_lab.data.files_as_documents import read_documents
     from switchhead_lab.trained.run import open_run
     from switchhead_lab.trained.scoring import score_documents
+    from switchhead_lab.views.score import score_table
 
     trained = open_run(run)
     trained.require_language_model()
@@ -59,21 +63,4 @@ def score(
     if as_json:
         typer.echo(to_json({"run": trained.name, **asdict(found)}))
     else:
-        _print(trained.name, found)
-
-
-def _print(name: str, found: "TextScore") -> None:
-    from switchhead_lab.cli.tables import print_table
-
-    rows = [
-        ("nats in total", f"{found.total_nats:,.2f}"),
-        ("nats per token", f"{found.nats_per_token:.6f}"),
-        ("bits per byte", f"{found.bits_per_byte:.6f}"),
-        ("perplexity per token", f"{found.perplexity_per_token:,.3f}"),
-        ("perplexity per word", f"{found.perplexity_per_word:,.5g}"),
-        ("tokens predicted", f"{found.n_tokens:,}"),
-        ("words", f"{found.n_words:,}"),
-        ("bytes", f"{found.n_bytes:,}"),
-        ("documents", f"{found.n_documents:,}"),
-    ]
-    print_table(name, ("figure", "value"), rows)
+        print_table(score_table(trained.name, found))

@@ -6,9 +6,16 @@ import typer
 from typer.core import TyperGroup
 
 from switchhead_lab.cli.ending import end_training
-from switchhead_lab.cli.match import DeviceOption, DriftOption, SetOption, SizeOption
+from switchhead_lab.cli.options import (
+    DeviceOption,
+    DriftOption,
+    JsonOption,
+    SetOption,
+    SizeOption,
+    SweepArgument,
+)
 from switchhead_lab.json_text import to_json
-from switchhead_lab.terminal import tell
+from switchhead_lab.terminal import print_table, tell
 
 
 class _SweepGroup(TyperGroup):
@@ -29,8 +36,6 @@ app = typer.Typer(
         "Example: lab sweep matched-params"
     ),
 )
-SweepArgument = Annotated[str, typer.Argument(help="Name of a sweep or path to its file.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
@@ -56,7 +61,8 @@ def run(
     # Deferred: slow imports, so a mistyped name fails fast.
     from switchhead_lab.sweeping.executor import run_sweep
     from switchhead_lab.tracking.mlflow_index import open_workspace_index
-    from switchhead_lab.tracking.sweep_record import describe_failures, sweep_id
+    from switchhead_lab.tracking.sweep_record import describe_failures
+    from switchhead_lab.views.sweep import outcome_lines
 
     record = run_sweep(
         workspace,
@@ -65,10 +71,8 @@ def run(
         lambda text: tell(text, "bold"),
         allows_drift=allow_drift,
     )
-    states = [member.state for member in record.members]
-    counts = ", ".join(f"{states.count(s)} {s}" for s in sorted(set(states), key=states.index))
-    typer.echo(f"sweep {sweep_id(declaration)}: {counts}")
-    typer.echo(f"next: lab report {declaration.name} --size {declaration.size}")
+    for line in outcome_lines(declaration, record):
+        typer.echo(line)
     end_training(workspace.runs_dir, describe_failures(record))
 
 
@@ -85,15 +89,11 @@ def list_sweeps(as_json: JsonOption = False) -> None:
     """
     from dataclasses import asdict
 
-    from switchhead_lab.cli.tables import print_table
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.sweeping.estimate import measured_speeds
-    from switchhead_lab.sweeping.overview import (
-        OVERVIEW_COLUMNS,
-        basis_of_estimates,
-        sweep_overviews,
-    )
+    from switchhead_lab.sweeping.overview import sweep_overviews
     from switchhead_lab.tracking.record import list_runs
+    from switchhead_lab.views.sweep import basis_of_estimates, overview_table
 
     workspace = find_workspace()
     runs = list_runs(workspace.runs_dir)
@@ -102,8 +102,7 @@ def list_sweeps(as_json: JsonOption = False) -> None:
     if as_json:
         typer.echo(to_json([asdict(overview) for overview in overviews]))
         return
-    cells = (overview.cells() for overview in overviews)
-    print_table("sweeps (* default size)", OVERVIEW_COLUMNS, cells, n_text_columns=4)
+    print_table(overview_table(overviews))
     for line in basis_of_estimates(speeds):
         typer.echo(line)
 
@@ -123,13 +122,12 @@ def show(
 
     Example: lab sweep show matched-params paper/table2-c4 --set training.n_steps=500
     """
-    from switchhead_lab.cli.tables import print_table
     from switchhead_lab.config.sweep_files import find_sweep
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.sweeping.estimate import measured_speeds
-    from switchhead_lab.sweeping.listing import match_cells, short_time
-    from switchhead_lab.sweeping.overview import basis_of_estimates, sweep_detail
+    from switchhead_lab.sweeping.overview import sweep_detail
     from switchhead_lab.tracking.record import list_runs
+    from switchhead_lab.views import sweep as views
 
     workspace = find_workspace()
     declarations = [
@@ -142,14 +140,9 @@ def show(
         typer.echo(to_json([detail.plain() for detail in details]))
         return
     for detail in details:
-        name = f"{detail.sweep.name}, size {detail.sweep.size}"
-        columns, cells = match_cells(detail.models)
-        title = f"{name}: models ({detail.sweep.convention} convention)"
-        print_table(title, columns, cells, n_text_columns=2)
-        columns, cells = detail.cost_cells()
-        print_table(f"{name}: runs of {detail.sweep.training.n_steps} steps", columns, cells)
-        if detail.seconds_left is not None:
-            left = f"about {short_time(detail.seconds_left)} left on this machine"
-            typer.echo(f"{left}, search without pruning, validation not counted")
-    for line in basis_of_estimates(speeds):
+        print_table(views.model_table(detail))
+        print_table(views.cost_table(detail))
+        for line in views.time_left_lines(detail):
+            typer.echo(line)
+    for line in views.basis_of_estimates(speeds):
         typer.echo(line)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from switchhead_lab.cli.ending import end_training
-from switchhead_lab.cli.match import DeviceOption, DriftOption, SetOption
+from switchhead_lab.cli.options import DeviceOption, DriftOption, SetOption
 
 
 def train(
@@ -46,6 +46,7 @@ def train(
     from switchhead_lab.tracking.mlflow_index import open_workspace_index
     from switchhead_lab.tracking.record import RunLabels
     from switchhead_lab.training.run import execute_run
+    from switchhead_lab.views.runs import result_line
 
     run = execute_run(
         workspace,
@@ -54,12 +55,6 @@ def train(
         index=open_workspace_index(workspace),
         allows_drift=allow_drift,
     )
-    assert run.result is not None, "a run without hooks that prune has a result"
-    result, metric = run.result, resolved.objective.headline
-    typer.echo(
-        f"{run.name}: validation {metric.label} {metric.text(result.value('validation', metric))}; "
-        f"test {metric.text(result.value('test', metric))}; "
-        f"{result.ms_per_step:.0f} ms/step"
-    )
+    typer.echo(result_line(run))
     typer.echo(f"records: {run.directory}")
     end_training(workspace.runs_dir)

@@ -1,4 +1,4 @@
-"""The report as a page of Markdown, and as a table for the terminal."""
+"""The report as a page of Markdown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,45 +6,7 @@ from dataclasses import dataclass
 from switchhead_lab.reporting.grids import Grid
 from switchhead_lab.reporting.quality import Quality
 from switchhead_lab.reporting.resources import Resources
-from switchhead_lab.reporting.statistics import MISSING
 from switchhead_lab.reporting.tables import to_markdown
-
-Layout = tuple[tuple[str, tuple[str, ...]], ...]
-
-
-def _table_layout(quality: Quality) -> Layout:
-    return (
-        ("model", ("model",)),
-        ("H", ("n_heads",)),
-        ("E", ("n_experts",)),
-        ("k", ("top_k",)),
-        ("d_head", ("d_head",)),
-        ("params", ("n_parameters",)),
-        ("n", ("n_seeds",)),
-        (f"val {quality.short_heading}", (quality.validation.key,)),
-        ("/ dense" if quality.metric.is_compared_by_ratio else "vs dense", (quality.relative_key,)),
-        (f"test {quality.short_heading}", (quality.test.key,)),
-        ("MACs", ("macs", "relative_macs")),
-        ("memory", ("memory_floats", "relative_memory_floats")),
-        ("ms/step", ("ms_per_step", "relative_ms_per_step")),
-    )
-
-
-def _paper_layout(quality: Quality) -> Layout:
-    return (
-        ("model", ("model",)),
-        ("paper's model", ("paper_model",)),
-        ("result: paper", ("paper_loss", "paper_relative_loss")),
-        ("ours", (quality.validation.key, quality.relative_key)),
-        ("MACs: paper", ("paper_macs", "paper_relative_macs")),
-        ("ours", ("macs", "relative_macs")),
-        ("memory: paper", ("paper_memory_floats", "paper_relative_memory_floats")),
-        ("ours", ("memory_floats", "relative_memory_floats")),
-    )
-
-
-# Columns for the terminal: heading and the columns whose cells it shows, the second in brackets.
-_COMPACT = {"table": _table_layout, "paper": _paper_layout}
 
 
 @dataclass(frozen=True)
@@ -107,22 +69,6 @@ def report_page(page: Page) -> str:
         "`provenance.json` the runs behind every cell and the hash of every file.\n",
     ]
     return "\n".join(parts)
-
-
-def compact(grid: Grid, quality: Quality) -> tuple[list[str], list[list[str]]]:
-    """Return headings and cells of a table small enough for a terminal."""
-    layout = _COMPACT[grid.name](quality)
-    headings = [heading for heading, _ in layout]
-    rows = []
-    for row in grid.rows:
-        cells = [[grid.cell(row, key) for key in keys] for _, keys in layout]
-        rows.append([_joined([cell.short or cell.text for cell in group]) for group in cells])
-    return headings, rows
-
-
-def _joined(texts: Sequence[str]) -> str:
-    first, *second = texts
-    return first if not second or second[0] == MISSING else f"{first} ({second[0]})"
 
 
 def _list(sentences: Sequence[str]) -> str:

@@ -1,6 +1,5 @@
-"""What the sweeps of a workspace compare and cost: a line for each, or one in detail (no torch)."""
+"""What the sweeps of a workspace compare and cost: each in short, or one in detail (no torch)."""
 
-import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
@@ -8,21 +7,11 @@ from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.config.sweep_files import SweepFile, list_sweep_files, read_sweep_file
 from switchhead_lab.config.workspace import Workspace
 from switchhead_lab.errors import LabError
-from switchhead_lab.sweeping.estimate import DEVICE_KINDS, DeviceKind, Speed, Speeds, speed_here
-from switchhead_lab.sweeping.listing import (
-    PartCost,
-    Row,
-    match_rows,
-    part_costs,
-    short_count,
-    short_hours,
-    short_time,
-)
+from switchhead_lab.sweeping.estimate import Speeds
+from switchhead_lab.sweeping.match_rows import Row, match_rows
+from switchhead_lab.sweeping.part_costs import PartCost, part_costs
 from switchhead_lab.sweeping.plan import all_variants
 from switchhead_lab.tracking.record import RunRecord, warn_of_damage
-
-# Ten columns in a terminal 150 wide; the JSON has whole sentences.
-_SUMMARY_WIDTH = 39
 
 
 @dataclass(frozen=True)
@@ -61,39 +50,6 @@ class SweepOverview:
     gpu_hours: float | None
     seconds_left: float | None
     summary: str
-
-    def cells(self) -> list[str]:
-        """Return the overview as cells of a table."""
-        rows = "-"
-        if self.table is not None:
-            size = "" if self.paper_params is None else f" {self.paper_params}M"
-            rows = f"{self.table} {self.paper_dataset}{size}"
-        return [
-            self.sweep,
-            self.size + ("*" if self.is_default_size else ""),
-            textwrap.shorten(self.summary, _SUMMARY_WIDTH, placeholder=" ..."),
-            rows,
-            str(self.n_models),
-            f"{self.n_done}/{self.n_runs}",
-            short_count(self.macs),
-            short_hours(self.cpu_hours),
-            short_hours(self.gpu_hours),
-            short_time(self.seconds_left),
-        ]
-
-
-OVERVIEW_COLUMNS = (
-    "sweep",
-    "size",
-    "compares",
-    "table",
-    "models",
-    "done",
-    "MACs",
-    "CPU h",
-    "GPU h",
-    "left",
-)
 
 
 def sweep_overviews(
@@ -167,23 +123,6 @@ class SweepDetail:
         """Estimated time of what is not done, on this machine; None where nothing was measured."""
         return _sum_of_known(cost.seconds_left for cost in self.costs)
 
-    def cost_cells(self) -> tuple[list[str], list[list[str]]]:
-        """Return headings and cells of the table of costs."""
-        columns = ["model", "runs", "done", "MACs a run", "CPU h", "GPU h", "time a run", "left"]
-        return columns, [
-            [
-                cost.name,
-                str(cost.n_runs),
-                str(cost.n_done),
-                short_count(cost.run_macs),
-                short_hours(cost.cpu_hours),
-                short_hours(cost.gpu_hours),
-                short_time(cost.run_seconds),
-                short_time(cost.seconds_left),
-            ]
-            for cost in self.costs
-        ]
-
     def plain(self) -> Row:
         """Return the detail as plain data."""
         return {
@@ -213,31 +152,6 @@ def sweep_detail(sweep: Sweep, runs: Sequence[RunRecord], speeds: Speeds) -> Swe
     """
     models = match_rows(sweep, all_variants(sweep))
     return SweepDetail(sweep, models, part_costs(sweep, runs, speeds))
-
-
-def basis_of_estimates(speeds: Speeds) -> list[str]:
-    """Say in words, one line each, what estimates of time rest on."""
-    lines = [_basis(kind, speeds.get(kind)) for kind in DEVICE_KINDS]
-    if speed_here(speeds) is None:
-        lines.append("times are unknown: no run has finished on this machine yet")
-    if speeds:
-        lines.append(
-            "estimates are rough: a model that was never trained goes by its MACs and the speed of "
-            "other models with its kind of attention, or the slowest kind, whatever their size"
-        )
-    return lines
-
-
-def _basis(kind: DeviceKind, speed: Speed | None) -> str:
-    name = kind.upper()
-    if speed is None:
-        return f"{name} hours are unknown: no finished run on a {name} is recorded here"
-    runs = "1 finished run" if speed.n_runs == 1 else f"{speed.n_runs} finished runs"
-    place = "this machine" if speed.is_here else "other machines"
-    return (
-        f"{name} hours by {runs} on {place}: {', '.join(speed.devices)}; "
-        f"models of up to {short_count(speed.largest_n_parameters)} parameters"
-    )
 
 
 def _sum_of_known(values: Iterable[float | None]) -> float | None:

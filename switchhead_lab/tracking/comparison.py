@@ -22,10 +22,6 @@ class FieldDifference:
     first: Any
     second: Any
 
-    def cells(self) -> list[str]:
-        """Return field and values as texts."""
-        return [self.field, _text(self.first), _text(self.second)]
-
 
 @dataclass(frozen=True)
 class ResultPair:
@@ -47,11 +43,6 @@ class ResultPair:
         if isinstance(self.first, int | float) and isinstance(self.second, int | float):
             return self.second - self.first
         return None
-
-    def cells(self) -> list[str]:
-        """Return figure, values and difference as texts."""
-        difference = "" if self.difference is None else f"{self.difference:+.6g}"
-        return [self.figure, _text(self.first), _text(self.second), difference]
 
 
 def differing_fields(first: RunConfig, second: RunConfig) -> list[FieldDifference]:
@@ -79,9 +70,3 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield from flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.8g}" if isinstance(value, float) else str(value)

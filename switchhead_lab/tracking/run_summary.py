@@ -1,15 +1,15 @@
-"""Run summaries: one line each in a listing, or everything about one."""
+"""Run summaries: the figures of each in a listing, or everything about one."""
 
 import contextlib
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from switchhead_lab.config.files import near_miss, to_toml
+from switchhead_lab.config.files import near_miss
 from switchhead_lab.errors import RecordError
+from switchhead_lab.objectives.metrics import Metric
 from switchhead_lab.objectives.registry import objectives
 from switchhead_lab.tracking import record as files
 from switchhead_lab.tracking.liveness import is_orphaned, observed_state
@@ -18,18 +18,15 @@ from switchhead_lab.tracking.record import (
     RunRecord,
     RunResult,
     RunState,
-    ScoredSplit,
     read_mlflow_link,
 )
 from switchhead_lab.tracking.sweep_record import list_sweep_records, sweep_id
 from switchhead_lab.tracking.unsynced import is_unsynced
 
-NOTHING = "-"
-
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One line of a listing; figures are None until the run is finished.
+    """A run in a listing; figures are None until the run is finished.
 
     Attributes:
         name: The run's name.
@@ -38,8 +35,7 @@ class RunSummary:
         is_process_gone: Whether that is so.
         step: Optimiser steps done.
         n_steps: Optimiser steps asked for.
-        validation: The objective's headline metric of the validation split, as text.
-        test: The same of the test split.
+        headline: The objective's headline metric.
         metrics: `validation_<metric>` and `test_<metric>` of every metric there is; None for those
             of other objectives.
         n_parameters: Parameters of the built model.
@@ -54,53 +50,23 @@ class RunSummary:
     is_process_gone: bool
     step: int
     n_steps: int
-    validation: str
-    test: str
+    headline: Metric
     metrics: dict[str, float | None]
     n_parameters: int | None
     ms_per_step: float | None
     started_at: float
     is_unsynced: bool
 
-    COLUMNS: typing.ClassVar = (
-        "run",
-        "state",
-        "step",
-        "validation",
-        "test",
-        "parameters",
-        "ms/step",
-        "started",
-    )
-
-    def cells(self) -> list[str]:
-        """Return the texts of the columns."""
-        return [
-            self.name,
-            self.state + (f" ({', '.join(self.remarks())})" if self.remarks() else ""),
-            f"{self.step}/{self.n_steps}",
-            self.validation,
-            self.test,
-            _number(self.n_parameters, ","),
-            _number(self.ms_per_step, ".1f"),
-            local_time(self.started_at),
-        ]
-
     def as_data(self) -> dict[str, Any]:
-        """Return the line as plain data, metrics as numbers."""
+        """Return the line as plain data."""
         data = asdict(self)
         metrics = data.pop("metrics")
-        del data["validation"], data["test"]
+        del data["headline"]
         return {**data, **metrics}
-
-    def remarks(self) -> list[str]:
-        """Return what the state leaves unsaid."""
-        is_missing = self.is_unsynced and self.state != "running"
-        return ["process gone"] * self.is_process_gone + ["unsynced"] * is_missing
 
 
 def summarise_run(record: RunRecord) -> RunSummary:
-    """Return the line of a run in a listing."""
+    """Return the figures of a run in a listing."""
     result = record.result
     return RunSummary(
         name=record.name,
@@ -109,8 +75,7 @@ def summarise_run(record: RunRecord) -> RunSummary:
         is_process_gone=is_orphaned(record),
         step=steps_done(record),
         n_steps=record.config.training.n_steps,
-        validation=_headline(record, "validation"),
-        test=_headline(record, "test"),
+        headline=record.config.objective.headline,
         metrics=_every_metric(result),
         n_parameters=result.n_parameters if result else None,
         ms_per_step=result.ms_per_step if result else None,
@@ -185,43 +150,8 @@ def run_as_data(record: RunRecord) -> dict[str, Any]:
         "result": record.result.model_dump(mode="json") if record.result else None,
         "provenance": record.provenance,
         "mlflow": read_mlflow_link(record.directory),
-        "paths": _paths(record),
+        "paths": run_paths(record),
     }
-
-
-def describe_run(record: RunRecord) -> str:
-    """Return everything about a run as text: TOML and lines of names and values."""
-    summary = summarise_run(record)
-    status = {
-        "state": summary.cells()[1],
-        "step": f"{summary.step} of {summary.n_steps}",
-        "attempt": record.status.attempt,
-        "host": f"{record.status.host}, process {record.status.pid}",
-        "started": local_time(record.status.started_at),
-        "ended": local_time(record.status.ended_at) if record.status.ended_at else NOTHING,
-        "reason": record.status.reason or NOTHING,
-    }
-    result = record.result.model_dump(mode="json") if record.result else {"result": "none yet"}
-    sections = {
-        "labels": {"hash": record.run_hash, **record.labels.model_dump(mode="json")},
-        "status": status,
-        "result": result,
-        "provenance": dict(_provenance_lines(record.provenance)),
-        "paths": _paths(record),
-    }
-    text = [record.name, "", "configuration", _indent(to_toml(record.config).strip())]
-    for title, lines in sections.items():
-        text += ["", title]
-        width = max((len(key) for key in lines), default=0)
-        text += [f"  {key:{width}}  {value}" for key, value in lines.items()]
-    return "\n".join(text)
-
-
-def _headline(record: RunRecord, split: ScoredSplit) -> str:
-    """Return the headline metric of a split with its name, as `ppl 31.20`; a dash without one."""
-    metric = record.config.objective.headline
-    value = record.result.value(split, metric) if record.result else None
-    return NOTHING if value is None else f"{metric.short_label} {metric.text(value)}"
 
 
 def _every_metric(result: RunResult | None) -> dict[str, float | None]:
@@ -234,36 +164,8 @@ def _every_metric(result: RunResult | None) -> dict[str, float | None]:
     }
 
 
-def local_time(seconds: float) -> str:
-    """Return a time, seconds since 1970, as the clock here shows it."""
-    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _provenance_lines(provenance: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    git = provenance.get("git") or {}
-    commit = git.get("commit")
-    if commit:
-        dirty = ", with uncommitted changes" if git.get("dirty") else ""
-        if git.get("dirty", False) is None:
-            dirty = f", uncommitted changes unknown: {git.get('reason', 'not recorded')}"
-        yield "commit", f"{commit} ({git.get('branch') or 'no branch'}){dirty}"
-    else:
-        yield "commit", f"unknown: {git.get('reason', 'not recorded')}"
-    versions = provenance.get("versions") or {}
-    yield "versions", ", ".join(f"{name} {version}" for name, version in versions.items())
-    host = provenance.get("host") or {}
-    yield "machine", f"{host.get('hostname', '?')}, {host.get('cpu', '?')}"
-    yield "command", " ".join(provenance.get("argv") or []) or NOTHING
-    data = provenance.get("data_manifest") or {}
-    yield "data digest", str(data.get("digest", NOTHING))
-    if start := provenance.get("initial_weights"):
-        yield "initial weights", f"{start['source']}, step {start['step']}"
-        for key, meaning in (("fresh", "initialised from the seed"), ("unused", "not taken")):
-            if start[key]:
-                yield meaning, ", ".join(start[key])
-
-
-def _paths(record: RunRecord) -> dict[str, str]:
+def run_paths(record: RunRecord) -> dict[str, str]:
+    """Return the existing files of a run and its directory, by what they hold."""
     names = {
         "metrics": files.METRICS_FILE,
         "checkpoints": files.CHECKPOINTS_DIR,
@@ -273,11 +175,3 @@ def _paths(record: RunRecord) -> dict[str, str]:
     return {"directory": str(record.directory)} | {
         key: str(path) for key, path in existing.items() if path.exists()
     }
-
-
-def _indent(text: str) -> str:
-    return "\n".join(f"  {line}" if line else "" for line in text.splitlines())
-
-
-def _number(value: float | None, form: str) -> str:
-    return NOTHING if value is None else format(value, form)

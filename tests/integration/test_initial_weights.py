@@ -14,12 +14,12 @@ from switchhead_lab.model.transformer import build_model
 from switchhead_lab.tracking.mlflow_index import NoIndex
 from switchhead_lab.tracking.record import RunLabels, RunRecord, list_runs
 from switchhead_lab.tracking.run_dir import RunDir
-from switchhead_lab.tracking.run_summary import describe_run
 from switchhead_lab.training.checkpoint import load_latest
 from switchhead_lab.training.hooks import Prune
 from switchhead_lab.training.initial_weights import resolve_initial_weights
 from switchhead_lab.training.layout import weights_of
 from switchhead_lab.training.run import execute_run
+from switchhead_lab.views.runs import describe_run
 
 # Too small to move a float32 weight.
 STANDSTILL = {"n_steps": 1, "n_warmup_steps": 0, "learning_rate": 1e-30, "validate_every": 1}

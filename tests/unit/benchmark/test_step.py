@@ -8,8 +8,9 @@ import torch
 
 from switchhead_kernels.expert_matmul import op
 from switchhead_lab.benchmark import step as module
-from switchhead_lab.benchmark.record import step_table, write_step_bench
+from switchhead_lab.benchmark.record import write_step_bench
 from switchhead_lab.benchmark.step import RandomBatches, bench_steps
+from switchhead_lab.benchmark.table import step_table
 from switchhead_lab.config.sweep_files import find_sweep
 from switchhead_lab.model.executed import executed_attention, executed_feedforward
 from switchhead_lab.tracking.sweep_record import sweep_id

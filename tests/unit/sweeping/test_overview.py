@@ -2,13 +2,10 @@ import pytest
 
 from switchhead_lab.config.sweep_files import SweepFile, find_sweep
 from switchhead_lab.sweeping.estimate import Speed
-from switchhead_lab.sweeping.listing import part_costs, short_hours, short_time
-from switchhead_lab.sweeping.overview import (
-    OVERVIEW_COLUMNS,
-    basis_of_estimates,
-    sweep_detail,
-    sweep_overviews,
-)
+from switchhead_lab.sweeping.overview import sweep_detail, sweep_overviews
+from switchhead_lab.sweeping.part_costs import part_costs
+from switchhead_lab.views.numbers import short_hours
+from switchhead_lab.views.sweep import overview_table
 
 SWEEP = """
 name = "tiny"
@@ -110,7 +107,9 @@ def test_an_overview_of_every_size(workspace, sweep_file) -> None:
     speeds = {"cpu": speed(1e-3, is_here=True)}
     overviews = list(sweep_overviews(workspace, [], speeds))
     assert [o.size for o in overviews] == list(sweep_file.sizes)
-    by_size = {o.size: dict(zip(OVERVIEW_COLUMNS, o.cells(), strict=True)) for o in overviews}
+    table = overview_table(overviews)
+    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    by_size = {row["size"].removesuffix("*"): row for row in rows}
     assert by_size["echo"]["table"] == "2 c4 262M"
     assert by_size["ours"]["table"] == "-"
     assert by_size["ours"]["size"] == "ours*"
@@ -118,48 +117,3 @@ def test_an_overview_of_every_size(workspace, sweep_file) -> None:
     assert by_size["ours"]["GPU h"] == "?"
     assert by_size["ours"]["CPU h"] == short_hours(overviews[0].cpu_hours) != "?"
     assert by_size["ours"]["compares"] == "dense, head-matched dense and ..."
-
-
-def test_the_basis_of_estimates_in_words() -> None:
-    assert basis_of_estimates({}) == [
-        "CPU hours are unknown: no finished run on a CPU is recorded here",
-        "GPU hours are unknown: no finished run on a GPU is recorded here",
-        "times are unknown: no run has finished on this machine yet",
-    ]
-    cpu, gpu, times, rough = basis_of_estimates({"gpu": speed(1e-9, is_here=False)})
-    assert cpu == "CPU hours are unknown: no finished run on a CPU is recorded here"
-    assert gpu == (
-        "GPU hours by 3 finished runs on other machines: cuda (NVIDIA H100); "
-        "models of up to 1.384M parameters"
-    )
-    assert times == "times are unknown: no run has finished on this machine yet"
-    assert rough.startswith("estimates are rough: ")
-    lines = basis_of_estimates({"cpu": speed(1e-9, is_here=True)})
-    assert "3 finished runs on this machine" in lines[0]
-    assert not any(line.startswith("times are unknown") for line in lines)
-
-
-@pytest.mark.parametrize(
-    ("hours", "text"),
-    [
-        (None, "?"),
-        (0.0, "0.00"),
-        (0.004, "<0.01"),
-        (0.254, "0.25"),
-        (3.21, "3.2"),
-        (412.3, "412"),
-        (43_120.0, "43.1k"),
-        (324_700.0, "325k"),
-        (2_340_000.0, "2.3M"),
-    ],
-)
-def test_hours_in_a_table(hours: float | None, text: str) -> None:
-    assert short_hours(hours) == text
-
-
-@pytest.mark.parametrize(
-    ("hours", "text"),
-    [(0.01, "36 s"), (0.2, "12 min"), (3.21, "3.2 h"), (430.0, "18 d"), (30_000.0, "3.4 y")],
-)
-def test_long_times_in_a_table(hours: float, text: str) -> None:
-    assert short_time(3600 * hours) == text

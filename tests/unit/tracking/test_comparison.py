@@ -7,6 +7,7 @@ from switchhead_lab.tracking.comparison import (
     paired_results,
 )
 from switchhead_lab.tracking.record import RunRecord
+from switchhead_lab.views.runs import field_table, result_table
 
 MakeRun = Callable[..., RunRecord]
 
@@ -26,8 +27,10 @@ def test_only_fields_that_differ_are_told(make_run: MakeRun) -> None:
     prefix = "model.attention."
     assert list(differences)[:3] == ["seed", f"{prefix}kind", f"{prefix}n_heads"]
     assert differences["seed"] == FieldDifference("seed", 0, 4)
-    assert differences[f"{prefix}kind"].cells() == [f"{prefix}kind", "dense", "switchhead"]
-    assert differences[f"{prefix}n_experts"].cells() == [f"{prefix}n_experts", "-", "3"]
+    assert field_table([differences[f"{prefix}{name}"] for name in ("kind", "n_experts")]).rows == [
+        [f"{prefix}kind", "dense", "switchhead"],
+        [f"{prefix}n_experts", "-", "3"],
+    ]
     # What only one of two kinds has is listed; what both share is not.
     assert f"{prefix}gate" in differences
     assert f"{prefix}d_head" not in differences
@@ -36,9 +39,9 @@ def test_only_fields_that_differ_are_told(make_run: MakeRun) -> None:
 
 def test_results_stand_side_by_side(make_run: MakeRun) -> None:
     first, second = make_run(), make_run("failed", seed=1)
-    pairs = {pair.figure: pair for pair in paired_results(first, first)}
-    assert pairs["test_perplexity"].cells() == ["test_perplexity", "3", "3", "+0"]
-    assert pairs["device"].cells() == ["device", "cpu (test)", "cpu (test)", ""]
-    pairs = {pair.figure: pair for pair in paired_results(first, second)}
-    assert pairs["test_perplexity"].cells() == ["test_perplexity", "3", "-", ""]
+    rows = result_table(paired_results(first, first)).rows
+    assert ["test_perplexity", "3", "3", "+0"] in rows
+    assert ["device", "cpu (test)", "cpu (test)", ""] in rows
+    rows = result_table(paired_results(first, second)).rows
+    assert ["test_perplexity", "3", "-", ""] in rows
     assert paired_results(second, second) == []

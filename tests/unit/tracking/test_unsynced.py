@@ -4,7 +4,7 @@ from run_makers import MakeRun
 
 from switchhead_lab.tracking.liveness import run_lock
 from switchhead_lab.tracking.record import UNSYNCED_FILE, RunRecord
-from switchhead_lab.tracking.run_summary import RunSummary, summarise_run
+from switchhead_lab.tracking.run_summary import summarise_run
 from switchhead_lab.tracking.unsynced import (
     clear_mark,
     is_unsynced,
@@ -12,10 +12,11 @@ from switchhead_lab.tracking.unsynced import (
     read_mark,
     unsynced_notice,
 )
+from switchhead_lab.views.runs import run_table
 
 
 def state_cell(record: RunRecord) -> str:
-    return dict(zip(RunSummary.COLUMNS, summarise_run(record).cells(), strict=True))["state"]
+    return run_table(record.directory, [summarise_run(record)]).rows[0][1]
 
 
 def test_marked_runs_are_counted(runs_dir: Path, make_run: MakeRun) -> None:

@@ -1,4 +1,4 @@
-"""Arguments of the commands that use a trained run."""
+"""Arguments and options that several commands share."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +9,25 @@ from switchhead_lab.errors import ConfigError
 if TYPE_CHECKING:
     from switchhead_lab.trained.run import Checkpoint
 
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+SweepArgument = Annotated[str, typer.Argument(help="Name of a sweep or path to its file.")]
+SizeOption = Annotated[
+    str, typer.Option("--size", help="Size declared in the sweep file; its default if left out.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a value, e.g. training.n_steps=10."),
+]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="auto, cpu, cuda or mps; that of lab.toml if left out.")
+]
+DriftOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-drift",
+        help="Continue runs although code, versions, threads or kernels changed; reports say so.",
+    ),
+]
 RunArgument = Annotated[
     str, typer.Argument(help="Name of a run, the start of its hash, or its directory.")
 ]

@@ -1,0 +1,105 @@
+"""What the parts of a sweep, its models and searches, cost and what of them is done (no torch)."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from switchhead_lab.config.schema import RunConfig
+from switchhead_lab.config.search import Study
+from switchhead_lab.config.sweep import Sweep
+from switchhead_lab.sweeping.estimate import (
+    Speed,
+    Speeds,
+    estimated_seconds,
+    is_done,
+    speed_here,
+    training_macs,
+)
+from switchhead_lab.sweeping.plan import Variant, config_of, declared_variants, listed_candidates
+from switchhead_lab.tracking.record import RunRecord
+
+
+@dataclass(frozen=True)
+class PartCost:
+    """Cost of one part of a sweep: a declared model, or the search.
+
+    Attributes:
+        name: Name of the model.
+        n_runs: Runs, all seeds; for a search every trial to its end and the best's other seeds.
+        n_done: Runs that finished or were pruned.
+        run_macs: MACs of one run, forward and backward.
+        run_seconds: Estimated time of one run on this machine; None where nothing was measured.
+        run_cpu_seconds: Estimated time of one run on a CPU; None where nothing was measured.
+        run_gpu_seconds: Estimated time of one run on a GPU; None where nothing was measured.
+    """
+
+    name: str
+    n_runs: int
+    n_done: int
+    run_macs: float
+    run_seconds: float | None
+    run_cpu_seconds: float | None
+    run_gpu_seconds: float | None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Estimated time of what is not done, on this machine."""
+        if self.run_seconds is None:
+            return None
+        return self.run_seconds * (self.n_runs - self.n_done)
+
+    @property
+    def cpu_hours(self) -> float | None:
+        """Estimated time of all runs on a CPU."""
+        return None if self.run_cpu_seconds is None else self.run_cpu_seconds * self.n_runs / 3600
+
+    @property
+    def gpu_hours(self) -> float | None:
+        """Estimated time of all runs on a GPU."""
+        return None if self.run_gpu_seconds is None else self.run_gpu_seconds * self.n_runs / 3600
+
+
+def part_costs(sweep: Sweep, runs: Sequence[RunRecord], speeds: Speeds) -> list[PartCost]:
+    """Return the cost of every part of a sweep, judged by finished runs."""
+    costs = [
+        _part_cost(variant, [config_of(sweep, variant, s) for s in variant.seeds], runs, speeds)
+        for variant in declared_variants(sweep)
+    ]
+    return costs + [_study_cost(sweep, study, runs, speeds) for study in sweep.studies]
+
+
+def _part_cost(
+    variant: Variant, configs: Sequence[RunConfig], runs: Sequence[RunRecord], speeds: Speeds
+) -> PartCost:
+    has_source = variant.source is not None
+    return PartCost(
+        name=variant.name,
+        n_runs=len(configs),
+        n_done=sum(is_done(config, runs, has_source=has_source) for config in configs),
+        run_macs=statistics.fmean(training_macs(config) for config in configs),
+        run_seconds=_mean_seconds(configs, speed_here(speeds)),
+        run_cpu_seconds=_mean_seconds(configs, speeds.get("cpu")),
+        run_gpu_seconds=_mean_seconds(configs, speeds.get("gpu")),
+    )
+
+
+def _mean_seconds(configs: Sequence[RunConfig], speed: Speed | None) -> float | None:
+    if speed is None:
+        return None
+    return statistics.fmean(estimated_seconds(config, speed) for config in configs)
+
+
+def _study_cost(sweep: Sweep, study: Study, runs: Sequence[RunRecord], speeds: Speeds) -> PartCost:
+    """Price a search by its first feasible candidates."""
+    feasible = [v for v in listed_candidates(sweep, study) if isinstance(v, Variant)]
+    configs = [config_of(sweep, variant, study.seeds[0]) for variant in feasible]
+    if not configs:
+        return PartCost(study.name, 0, 0, 0.0, None, None, None)
+    priced = _part_cost(feasible[0], configs[: study.n_trials], runs, speeds)
+    has_source = feasible[0].source is not None
+    n_done = sum(is_done(config, runs, has_source=has_source) for config in configs)
+    return replace(
+        priced,
+        n_runs=priced.n_runs + len(study.seeds) - 1,
+        n_done=min(n_done, priced.n_runs),
+    )

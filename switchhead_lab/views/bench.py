@@ -1,0 +1,41 @@
+"""What `lab bench` prints: the tables of the recorded pages, and the machine's best."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from switchhead_lab.benchmark import table as pages
+from switchhead_lab.terminal import Table
+from switchhead_lab.tracking.bench_record import bench_dir
+
+if TYPE_CHECKING:
+    from switchhead_kernels.bench import BenchResult
+    from switchhead_lab.benchmark.step import StepBench
+    from switchhead_lab.config.sweep import Sweep
+    from switchhead_lab.training.host import Host
+
+
+def step_table(sweep: "Sweep", bench: "StepBench") -> Table:
+    """Return one row for each model."""
+    headings, rows = pages.step_table(bench)
+    return Table(f"{sweep.name}, size {sweep.size}: training step", headings, rows)
+
+
+def step_lines(bench: "StepBench", host: "Host", reports_dir: Path) -> Iterator[str]:
+    """Yield the machine with its best square product, and where the page is."""
+    yield f"{host.description}, {host.precision}; best square product"
+    yield f"{bench.peak_gflops:,.0f} GFLOP/s; written to {bench_dir(reports_dir)}"
+
+
+def kernel_table(bench: "BenchResult", host: "Host") -> Table:
+    """Return one row for each timed candidate of each problem."""
+    headings, rows = pages.kernel_table(bench)
+    return Table(f"expert products on {host.description}", headings, rows, n_text_columns=5)
+
+
+def kernel_lines(bench: "BenchResult", reports_dir: Path) -> Iterator[str]:
+    """Yield why candidates were not timed, the best square products, and where the page is."""
+    for remark in pages.kernel_remarks(bench):
+        yield f"not timed: {remark}"
+    peaks = ", ".join(f"{name} {peak:,.0f}" for name, peak in bench.peak_gflops.items())
+    yield f"best square product, GFLOP/s: {peaks}; in {bench_dir(reports_dir)}"

@@ -1,0 +1,45 @@
+"""Numbers, times and dates as short texts."""
+
+from datetime import datetime
+
+NOTHING = "-"
+"""Text of a value that is not there."""
+
+
+def short_count(value: float) -> str:
+    """Write a count with four digits and a unit: 170.4M, 2.358G."""
+    for factor, unit in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= factor:
+            return f"{value / factor:#.4g}{unit}"
+    return f"{value:.4g}"
+
+
+def short_time(seconds: float | None) -> str:
+    """Write a duration: 45 s, 12 min, 3.2 h, 18 d, 2.7 y; a question mark for an unknown one."""
+    if seconds is None:
+        return "?"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    hours = seconds / 3600
+    if hours < 72:
+        return f"{hours:.1f} h"
+    days = hours / 24
+    return f"{days:.0f} d" if days < 700 else f"{days / 365:.1f} y"
+
+
+def short_hours(hours: float | None) -> str:
+    """Write hours without their unit: <0.01, 0.25, 3.2, 412, 43.1k; "?" for unknown ones."""
+    if hours is None:
+        return "?"
+    for factor, unit in ((1e6, "M"), (1e3, "k"), (1.0, "")):
+        if hours >= factor:
+            n_decimals = 1 if hours < 100 * factor else 0
+            return f"{hours / factor:.{n_decimals}f}{unit}"
+    return "<0.01" if 0 < hours < 0.01 else f"{hours:.2f}"
+
+
+def local_time(seconds: float) -> str:
+    """Return a time, seconds since 1970, as the clock here shows it."""
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")

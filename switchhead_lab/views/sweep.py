@@ -1,0 +1,114 @@
+"""What `lab sweep` prints: runs by state, the list of sweeps, one sweep in detail."""
+
+import textwrap
+from collections.abc import Iterable, Iterator
+
+from switchhead_lab.config.sweep import Sweep
+from switchhead_lab.sweeping.estimate import DEVICE_KINDS, DeviceKind, Speed, Speeds, speed_here
+from switchhead_lab.sweeping.overview import SweepDetail, SweepOverview
+from switchhead_lab.terminal import Table
+from switchhead_lab.tracking.sweep_record import SweepRecord, sweep_id
+from switchhead_lab.views.match import match_table
+from switchhead_lab.views.numbers import NOTHING, short_count, short_hours, short_time
+
+# Ten columns in a terminal 150 wide; the JSON has whole sentences.
+_SUMMARY_WIDTH = 39
+_OVERVIEW_COLUMNS = (
+    *("sweep", "size", "compares", "table", "models", "done"),
+    *("MACs", "CPU h", "GPU h", "left"),
+)
+_COST_COLUMNS = ("model", "runs", "done", "MACs a run", "CPU h", "GPU h", "time a run", "left")
+
+
+def outcome_lines(sweep: Sweep, record: SweepRecord) -> Iterator[str]:
+    """Yield how many runs of a sweep are in which state, and what to do next."""
+    states = [member.state for member in record.members]
+    counts = ", ".join(f"{states.count(s)} {s}" for s in sorted(set(states), key=states.index))
+    yield f"sweep {sweep_id(sweep)}: {counts}"
+    yield f"next: lab report {sweep.name} --size {sweep.size}"
+
+
+def overview_table(overviews: Iterable[SweepOverview]) -> Table:
+    """Return the list of sweeps, each at each size."""
+    rows = [_overview_cells(overview) for overview in overviews]
+    return Table("sweeps (* default size)", _OVERVIEW_COLUMNS, rows, n_text_columns=4)
+
+
+def _overview_cells(overview: SweepOverview) -> list[str]:
+    table = NOTHING
+    if overview.table is not None:
+        size = "" if overview.paper_params is None else f" {overview.paper_params}M"
+        table = f"{overview.table} {overview.paper_dataset}{size}"
+    return [
+        overview.sweep,
+        overview.size + ("*" if overview.is_default_size else ""),
+        textwrap.shorten(overview.summary, _SUMMARY_WIDTH, placeholder=" ..."),
+        table,
+        str(overview.n_models),
+        f"{overview.n_done}/{overview.n_runs}",
+        short_count(overview.macs),
+        short_hours(overview.cpu_hours),
+        short_hours(overview.gpu_hours),
+        short_time(overview.seconds_left),
+    ]
+
+
+def model_table(detail: SweepDetail) -> Table:
+    """Return the models of a sweep, matched."""
+    title = f"{_name(detail.sweep)}: models ({detail.sweep.convention} convention)"
+    return match_table(title, detail.models)
+
+
+def cost_table(detail: SweepDetail) -> Table:
+    """Return what the models and searches of a sweep cost."""
+    rows = [
+        [
+            cost.name,
+            str(cost.n_runs),
+            str(cost.n_done),
+            short_count(cost.run_macs),
+            short_hours(cost.cpu_hours),
+            short_hours(cost.gpu_hours),
+            short_time(cost.run_seconds),
+            short_time(cost.seconds_left),
+        ]
+        for cost in detail.costs
+    ]
+    title = f"{_name(detail.sweep)}: runs of {detail.sweep.training.n_steps} steps"
+    return Table(title, _COST_COLUMNS, rows)
+
+
+def time_left_lines(detail: SweepDetail) -> Iterator[str]:
+    """Yield how long the rest of a sweep takes here, where that is known."""
+    if detail.seconds_left is not None:
+        left = f"about {short_time(detail.seconds_left)} left on this machine"
+        yield f"{left}, search without pruning, validation not counted"
+
+
+def _name(sweep: Sweep) -> str:
+    return f"{sweep.name}, size {sweep.size}"
+
+
+def basis_of_estimates(speeds: Speeds) -> list[str]:
+    """Say in words, one line each, what estimates of time rest on."""
+    lines = [_basis(kind, speeds.get(kind)) for kind in DEVICE_KINDS]
+    if speed_here(speeds) is None:
+        lines.append("times are unknown: no run has finished on this machine yet")
+    if speeds:
+        lines.append(
+            "estimates are rough: a model that was never trained goes by its MACs and the speed of "
+            "other models with its kind of attention, or the slowest kind, whatever their size"
+        )
+    return lines
+
+
+def _basis(kind: DeviceKind, speed: Speed | None) -> str:
+    name = kind.upper()
+    if speed is None:
+        return f"{name} hours are unknown: no finished run on a {name} is recorded here"
+    runs = "1 finished run" if speed.n_runs == 1 else f"{speed.n_runs} finished runs"
+    place = "this machine" if speed.is_here else "other machines"
+    return (
+        f"{name} hours by {runs} on {place}: {', '.join(speed.devices)}; "
+        f"models of up to {short_count(speed.largest_n_parameters)} parameters"
+    )

@@ -1,0 +1,29 @@
+import pytest
+
+from switchhead_lab.views.numbers import short_hours, short_time
+
+
+@pytest.mark.parametrize(
+    ("hours", "text"),
+    [
+        (None, "?"),
+        (0.0, "0.00"),
+        (0.004, "<0.01"),
+        (0.254, "0.25"),
+        (3.21, "3.2"),
+        (412.3, "412"),
+        (43_120.0, "43.1k"),
+        (324_700.0, "325k"),
+        (2_340_000.0, "2.3M"),
+    ],
+)
+def test_hours_in_a_table(hours: float | None, text: str) -> None:
+    assert short_hours(hours) == text
+
+
+@pytest.mark.parametrize(
+    ("hours", "text"),
+    [(0.01, "36 s"), (0.2, "12 min"), (3.21, "3.2 h"), (430.0, "18 d"), (30_000.0, "3.4 y")],
+)
+def test_long_times_in_a_table(hours: float, text: str) -> None:
+    assert short_time(3600 * hours) == text
