@@ -64,7 +64,7 @@ def test_names_that_look_like_markup_are_printed_verbatim(
 def test_listing_works_in_any_environment(root: Path, environment: dict[str, str]) -> None:
     done = lab("runs", "list", cwd=root, without=("TERM", "HOME"), env=environment)
     assert (done.returncode, done.stderr) == (0, b"")
-    assert b"words-tiny-model-0-" in done.stdout
+    assert b"words-tiny-model-xl-lr0.003-0-" in done.stdout
 
 
 def test_a_closed_pipe_is_not_an_error(root: Path) -> None:

@@ -2,10 +2,9 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
+import command_line
 import pytest
 
 from switchhead_lab.config.data import ListOpsData
@@ -15,12 +14,8 @@ from switchhead_lab.data.listops import render
 SMALL = ("--n-train", "300", "--max-depth", "2", "--max-length", "12", "--operators", "SM,MIN")
 
 
-def lab(*arguments: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "switchhead_lab", "data", *arguments]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-    assert done.returncode == code, f"{arguments}: {done.stdout}\n{done.stderr}"
-    assert "Traceback" not in done.stderr
-    return done
+def lab(*arguments: str, cwd: Path, code: int = 0) -> command_line.Done:
+    return command_line.lab("data", *arguments, cwd=cwd, code=code)
 
 
 @pytest.fixture

@@ -1,10 +1,9 @@
 """`lab generate` and `lab score` on a run that was trained from the command line."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
+import command_line
 import pytest
 
 from switchhead_lab.config.files import to_toml
@@ -12,17 +11,7 @@ from switchhead_lab.tracking.record import list_runs
 
 
 def lab(*arguments: str, cwd: Path, code: int = 0, stdin: str = "") -> tuple[str, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "switchhead_lab", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        input=stdin,
-        encoding="utf-8",
-    )
-    assert done.returncode == code, f"{arguments}: {done.stdout}\n{done.stderr}"
-    assert "Traceback" not in done.stderr
+    done = command_line.lab(*arguments, cwd=cwd, code=code, stdin=stdin)
     return done.stdout, done.stderr
 
 

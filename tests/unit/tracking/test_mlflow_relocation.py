@@ -54,7 +54,7 @@ def first(tmp_path: Path, runs_dir: Path, template_database: Path, make_run: Mak
 
 
 def run_of(workspace: Workspace, seed: int) -> RunRecord:
-    (path,) = workspace.runs_dir.glob(f"words-tiny-dense-{seed}-*")
+    (path,) = workspace.runs_dir.glob(f"words-tiny-dense-xl-lr*-{seed}-*")
     return read_run(path)
 
 
