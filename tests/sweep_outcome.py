@@ -12,7 +12,8 @@ from switchhead_lab.tracking.mlflow_copy import copy_of_run, differences
 from switchhead_lab.tracking.mlflow_index import EXPERIMENT, artifact_dir
 from switchhead_lab.tracking.mlflow_store import MlflowStore
 from switchhead_lab.tracking.record import RunRecord, list_runs
-from switchhead_lab.tracking.sweep_record import SweepRecord, list_sweep_records
+from switchhead_lab.tracking.sweep_dir import list_sweep_records
+from switchhead_lab.tracking.sweep_record import SweepRecord
 
 _TIMED = ("ms_per_step", "tokens_per_second")
 _LEARNING = ("loss_nats", "perplexity", "learning_rate")

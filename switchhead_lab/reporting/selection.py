@@ -5,7 +5,8 @@ from pathlib import Path
 
 from switchhead_lab.config.files import near_miss
 from switchhead_lab.errors import RecordError
-from switchhead_lab.tracking.sweep_record import SweepRecord, list_sweep_records, sweep_id
+from switchhead_lab.tracking.sweep_dir import list_sweep_records, sweeps_dir
+from switchhead_lab.tracking.sweep_record import SweepRecord, sweep_id
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def select_record(runs_dir: Path, sweep: str = "", size: str = "") -> Selection:
     records = list(list_sweep_records(runs_dir))
     if not records:
         raise RecordError(
-            f"no sweep has been run ({runs_dir / 'sweeps'} holds no record); "
+            f"no sweep has been run ({sweeps_dir(runs_dir)} holds no record); "
             f"run `lab sweep {sweep or 'matched-params'}` first"
         )
     names = list(dict.fromkeys(record.sweep.name for record in records))

@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from filelock import FileLock, Timeout
-
 from switchhead_lab.config.identity import identity
 from switchhead_lab.config.schema import InitialWeights, RunConfig
 from switchhead_lab.config.search import (
@@ -45,18 +43,17 @@ from switchhead_lab.sweeping.plan import (
 )
 from switchhead_lab.sweeping.starts import SourceNotTrainedError, Starts
 from switchhead_lab.sweeping.study import Proposal, SearchStudy, open_study
-from switchhead_lab.tracking.atomic import make_directory
 from switchhead_lab.tracking.interruption import interruption
 from switchhead_lab.tracking.liveness import is_owned, observed_state
 from switchhead_lab.tracking.mlflow_index import Index
 from switchhead_lab.tracking.record import RESULT_FILE, RunLabels, RunRecord, RunState, run_name
 from switchhead_lab.tracking.study_objectives import read_objective
+from switchhead_lab.tracking.sweep_dir import SweepDir
 from switchhead_lab.tracking.sweep_record import (
     Role,
     SweepMember,
     SweepRecord,
     sweep_id,
-    sweep_record_path,
 )
 from switchhead_lab.training.hooks import Hook
 from switchhead_lab.training.run import execute_run
@@ -104,17 +101,11 @@ def run_sweep(
     # All models have the same batches: one that is not filled would fail each of them in turn.
     dataset.training_batches(sweep.training.batch_size, sweep.model.seq_len, seed=0)
     starts.require_possible(variants, dataset.describe())
-    folder = make_directory(sweep_record_path(workspace.runs_dir, sweep).parent)
-    lock = FileLock(folder / ".lock", timeout=0)
-    try:
-        with lock:
-            record = continued_record(workspace.runs_dir, sweep, variants, starts)
-            keeper = RecordKeeper(workspace.runs_dir, record)
-            return _SweepRun(workspace, keeper, starts, index, say, allows_drift).run(variants)
-    except Timeout:
-        raise RecordError(
-            f"sweep {sweep_id(sweep)} is being run by another process (lock {lock.lock_file})"
-        ) from None
+    directory = SweepDir.of(workspace.runs_dir, sweep)
+    with directory.locked():
+        record = continued_record(sweep, directory.read_known(), variants, starts)
+        keeper = RecordKeeper(directory, record)
+        return _SweepRun(workspace, keeper, starts, index, say, allows_drift).run(variants)
 
 
 class _SweepRun:
@@ -138,7 +129,8 @@ class _SweepRun:
         """Run everything that has no result yet; however that ends, record and index say so."""
         with interruption.deferred():
             # On disk before it is in MLflow, where a sweep without a record would stay for ever.
-            directory = self._keeper.write()
+            self._keeper.write()
+            directory = self._keeper.directory.path
             self._parent_id = self._index.start_sweep(self._keeper.record, directory)
             state: RunState = "interrupted"
             try:
@@ -357,8 +349,7 @@ class _SweepRun:
 
     def _note_end(self, member: SweepMember, state: RunState, reason: str) -> None:
         """Record how a run ended; one that left a result is finished."""
-        directory = self._workspace.runs_dir / member.run_name
-        if (directory / RESULT_FILE).is_file():
+        if (self._keeper.directory.run_dir(member) / RESULT_FILE).is_file():
             state, reason = "finished", ""
         self._keeper.note(member.model_copy(update={"state": state, "reason": reason}))
 

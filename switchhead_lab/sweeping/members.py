@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from switchhead_lab.config.identity import identity
 from switchhead_lab.config.search import Study, grid_of
@@ -18,14 +17,12 @@ from switchhead_lab.sweeping.plan import (
 )
 from switchhead_lab.sweeping.starts import Starts
 from switchhead_lab.sweeping.study import Proposal, study_name
+from switchhead_lab.tracking.sweep_dir import SweepDir
 from switchhead_lab.tracking.sweep_record import (
     InfeasibleCandidate,
     StudyRecord,
     SweepMember,
     SweepRecord,
-    read_sweep_record,
-    sweep_record_path,
-    write_sweep_record,
 )
 
 
@@ -33,16 +30,16 @@ class RecordKeeper:
     """Keeps a sweep's record on disk up to date; use it under the sweep's lock.
 
     Args:
-        runs_dir: Folder of all runs.
+        directory: The sweep's directory.
         record: The record to go on with.
     """
 
-    def __init__(self, runs_dir: Path, record: SweepRecord) -> None:
-        self._runs_dir, self.record = runs_dir, record
+    def __init__(self, directory: SweepDir, record: SweepRecord) -> None:
+        self.directory, self.record = directory, record
 
-    def write(self) -> Path:
-        """Write the record; return the sweep's folder."""
-        return write_sweep_record(self._runs_dir, self.record).parent
+    def write(self) -> None:
+        """Write the record."""
+        self.directory.write(self.record)
 
     def note(self, member: SweepMember) -> SweepMember:
         """Put a member into the record, replacing what was known of it."""
@@ -87,7 +84,7 @@ class RecordKeeper:
 
 
 def continued_record(
-    runs_dir: Path, sweep: Sweep, variants: Sequence[Variant], starts: Starts
+    sweep: Sweep, known: SweepRecord | None, variants: Sequence[Variant], starts: Starts
 ) -> SweepRecord:
     """Return the sweep's record under its present declaration.
 
@@ -95,20 +92,13 @@ def continued_record(
     configurations, candidates while their study is the same.
 
     Args:
-        runs_dir: Folder of all runs.
         sweep: The sweep.
+        known: Its record so far; None if it was never run.
         variants: Its baseline and declared models, matched.
         starts: What its runs start from.
-
-    Raises:
-        RecordError: If the record is damaged.
     """
     now = time.time()
-    path = sweep_record_path(runs_dir, sweep)
-    if path.is_file():
-        known = read_sweep_record(path)
-    else:
-        known = SweepRecord(sweep=sweep, started_at=now, updated_at=now)
+    known = known or SweepRecord(sweep=sweep, started_at=now, updated_at=now)
     studies = {study.name: _study_record(sweep, study, known) for study in sweep.all_studies}
     same = {name for name, study in studies.items() if study == known.studies.get(name)}
     wanted: set[tuple[str, str]] = set()

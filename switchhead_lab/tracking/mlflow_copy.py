@@ -25,7 +25,8 @@ from switchhead_lab.tracking.mlflow_fields import (
     sweep_tags,
 )
 from switchhead_lab.tracking.record import RunRecord, RunState
-from switchhead_lab.tracking.sweep_record import SWEEPS_DIR, SweepRecord
+from switchhead_lab.tracking.sweep_dir import sweeps_dir
+from switchhead_lab.tracking.sweep_record import SweepRecord
 
 ARTIFACTS = (
     files.CONFIG_FILE,
@@ -156,16 +157,15 @@ def is_orphan(tags: Mapping[str, str], is_blank: bool, runs_dir: Path) -> bool:
         runs_dir: Folder of all runs.
     """
     name = tags.get(TAG_NAME, "")
-    sweeps_dir = runs_dir / SWEEPS_DIR
     if TAG_SWEEP_ID in tags:
-        return not (sweeps_dir / tags[TAG_SWEEP_ID]).is_dir()
+        return not (sweeps_dir(runs_dir) / tags[TAG_SWEEP_ID]).is_dir()
     if TAG_RUN_HASH in tags:
         return not (runs_dir / tags.get(TAG_RUN_NAME, name)).exists()
     is_untagged = own_tags(tags).keys() <= {TAG_NAME}
     return (
         is_untagged
         and is_blank
-        and any((folder / name).exists() for folder in (runs_dir, sweeps_dir))
+        and any((folder / name).exists() for folder in (runs_dir, sweeps_dir(runs_dir)))
     )
 
 

@@ -20,8 +20,8 @@ from switchhead_lab.tracking.mlflow_bounds import Allowance, Bounds, bounds_for
 from switchhead_lab.tracking.mlflow_fields import MetricRow, point_rows
 from switchhead_lab.tracking.mlflow_store import MlflowStore, describe_error, load_mlflow
 from switchhead_lab.tracking.record import MetricPoint, RunRecord, RunState, read_run
-from switchhead_lab.tracking.sweep_record import FILE_NAME as SWEEP_FILE
-from switchhead_lab.tracking.sweep_record import SweepRecord, read_sweep_record
+from switchhead_lab.tracking.sweep_dir import SweepDir
+from switchhead_lab.tracking.sweep_record import SweepRecord
 from switchhead_lab.tracking.unsynced import (
     clear_mark,
     mark_unsynced,
@@ -230,7 +230,7 @@ class MlflowIndex:
         seen = read_mark(directory)
 
         def replay(store: MlflowStore) -> str:
-            run_id = store.replay_sweep(read_sweep_record(directory / SWEEP_FILE), state)
+            run_id = store.replay_sweep(SweepDir(directory).read(), state)
             if state != "running":
                 clear_mark(directory, seen)
             return run_id

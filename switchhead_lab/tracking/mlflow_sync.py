@@ -9,18 +9,14 @@ from switchhead_lab.tracking.liveness import observed_state
 from switchhead_lab.tracking.mlflow_bounds import PATIENT_BOUNDS
 from switchhead_lab.tracking.mlflow_index import Index, open_workspace_index, sync_run
 from switchhead_lab.tracking.record import UNSYNCED_FILE, RunRecord, RunState, read_run
-from switchhead_lab.tracking.sweep_record import (
-    SweepMember,
-    SweepRecord,
-    list_sweep_records,
-    sweep_record_path,
-)
+from switchhead_lab.tracking.sweep_dir import SweepDir, list_sweep_records
+from switchhead_lab.tracking.sweep_record import SweepMember, SweepRecord
 from switchhead_lab.tracking.unsynced import is_unsynced
 
 
 def sync_sweep(index: Index, runs_dir: Path, record: SweepRecord) -> str | None:
     """Update a sweep's parent run in the index; return its id, None on failure."""
-    directory = sweep_record_path(runs_dir, record.sweep).parent
+    directory = SweepDir.of(runs_dir, record.sweep).path
     return index.replay_sweep(directory, sweep_state(runs_dir, record))
 
 
@@ -56,7 +52,7 @@ def sync_sweeps(
     n_failed = 0
     for record in sorted(list_sweep_records(runs_dir), key=lambda sweep: sweep.started_at):
         members = {member.run_hash for member in record.members} & wanted
-        if not members and not is_unsynced(sweep_record_path(runs_dir, record.sweep).parent):
+        if not members and not is_unsynced(SweepDir.of(runs_dir, record.sweep).path):
             continue
         parent_id = sync_sweep(index, runs_dir, record)
         if parent_id is None:

@@ -20,7 +20,8 @@ from switchhead_lab.tracking.record import (
     RunState,
     read_mlflow_link,
 )
-from switchhead_lab.tracking.sweep_record import list_sweep_records, sweep_id
+from switchhead_lab.tracking.sweep_dir import list_sweep_records
+from switchhead_lab.tracking.sweep_record import sweep_id
 from switchhead_lab.tracking.unsynced import is_unsynced
 
 

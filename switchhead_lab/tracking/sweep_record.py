@@ -1,15 +1,11 @@
-"""What is on disk about a sweep: its declaration and the runs that belong to it.
+"""The record of a sweep: its declaration and the runs that belong to it.
 
-    runs/sweeps/<sweep>-<size>-<hash8>/sweep.json
-
-The hash is that of what makes runs comparable (text, architecture, training, matching), so a sweep
-edited there is another sweep, while one given more seeds, models or trials is continued.
+A sweep's id ends in the hash of what makes runs comparable (text, architecture, training,
+matching), so a sweep edited there is another sweep, while one given more seeds, models or trials is
+continued.
 """
 
-import re
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -19,17 +15,11 @@ from switchhead_lab.config.identity import hash_of
 from switchhead_lab.config.names import EntryName
 from switchhead_lab.config.search import Point
 from switchhead_lab.config.sweep import Sweep
-from switchhead_lab.errors import FailureCause, RecordError
+from switchhead_lab.errors import FailureCause
 from switchhead_lab.frozen_model import FrozenModel
-from switchhead_lab.tracking.atomic import make_directory, remove_temporaries, write_text
-from switchhead_lab.tracking.record import RunState, warn_of_damage
-from switchhead_lab.tracking.record_files import read_model
+from switchhead_lab.tracking.record import RunState
 
-FILE_NAME = "sweep.json"
-SWEEPS_DIR = "sweeps"
 Role = Literal["baseline", "declared", "candidate", "best"]
-
-
 # Failed runs that are named at the end of a sweep.
 _MOST_FAILURES = 5
 
@@ -126,12 +116,12 @@ class SweepRecord(FrozenModel):
 
 def sweep_id(sweep: Sweep) -> str:
     """Return `<sweep>-<size>-<hash8>`."""
-    frame = sweep.model_dump(
+    compared = sweep.model_dump(
         mode="json",
         exclude={"summary", "paper", "models", "studies", "tune", "n_tuning_trials"},
     )
-    del frame["baseline"]["seeds"]
-    return f"{sweep.name}-{sweep.size}-{hash_of(frame)[:8]}"
+    del compared["baseline"]["seeds"]
+    return f"{sweep.name}-{sweep.size}-{hash_of(compared)[:8]}"
 
 
 def describe_failures(record: SweepRecord) -> str:
@@ -146,43 +136,3 @@ def describe_failures(record: SweepRecord) -> str:
     if len(lines) > _MOST_FAILURES:
         lines[_MOST_FAILURES:] = [f"  and {len(lines) - _MOST_FAILURES} more"]
     return "\n".join([counts, *lines])
-
-
-def sweep_record_path(runs_dir: Path, sweep: Sweep) -> Path:
-    """Return the path of a sweep's record."""
-    return runs_dir / SWEEPS_DIR / sweep_id(sweep) / FILE_NAME
-
-
-def read_sweep_record(path: Path) -> SweepRecord:
-    """Read a sweep record.
-
-    Raises:
-        RecordError: If it is missing or damaged.
-    """
-    return read_model(SweepRecord, path)
-
-
-def write_sweep_record(runs_dir: Path, record: SweepRecord) -> Path:
-    """Write a sweep record in one step and return its path.
-
-    What killed processes left of it is removed, so call it under the sweep's lock.
-    """
-    path = sweep_record_path(runs_dir, record.sweep)
-    make_directory(path.parent)
-    remove_temporaries(path.parent, re.escape(FILE_NAME))
-    write_text(path, record.model_dump_json(indent=2) + "\n")
-    return path
-
-
-def list_sweep_records(runs_dir: Path) -> Iterator[SweepRecord]:
-    """Yield all sweep records, the most recently changed first.
-
-    Unreadable ones are left out, with a warning on stderr for each.
-    """
-    records = []
-    for path in sorted((runs_dir / SWEEPS_DIR).glob(f"*/{FILE_NAME}")):
-        try:
-            records.append(read_sweep_record(path))
-        except RecordError as error:
-            warn_of_damage(error)
-    yield from sorted(records, key=lambda record: record.updated_at, reverse=True)

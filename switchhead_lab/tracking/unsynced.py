@@ -6,8 +6,8 @@ from pathlib import Path
 from switchhead_lab.errors import LabError
 from switchhead_lab.tracking.liveness import observed_state
 from switchhead_lab.tracking.record import UNSYNCED_FILE, read_run
-from switchhead_lab.tracking.sweep_record import FILE_NAME as SWEEP_FILE
-from switchhead_lab.tracking.sweep_record import SweepMember, read_sweep_record
+from switchhead_lab.tracking.sweep_dir import SweepDir
+from switchhead_lab.tracking.sweep_record import SweepMember
 
 
 def is_unsynced(directory: Path) -> bool:
@@ -41,11 +41,10 @@ def unsynced_members(directory: Path) -> list[Path]:
     Args:
         directory: The sweep's; runs or a record that cannot be read are left out.
     """
-    members: list[SweepMember] = []
+    sweep, members = SweepDir(directory), list[SweepMember]()
     with contextlib.suppress(LabError):
-        members = read_sweep_record(directory / SWEEP_FILE).members
-    runs_dir = directory.parents[1]
-    run_dirs = dict.fromkeys(runs_dir / member.run_name for member in members)
+        members = sweep.read().members
+    run_dirs = dict.fromkeys(sweep.run_dir(member) for member in members)
     return [run_dir for run_dir in run_dirs if is_unsynced(run_dir) and _can_be_copied(run_dir)]
 
 

@@ -12,11 +12,8 @@ from switchhead_lab.sweeping.executor import run_sweep
 from switchhead_lab.sweeping.study import sampler_seed
 from switchhead_lab.tracking.mlflow_index import NoIndex
 from switchhead_lab.tracking.record import read_run
-from switchhead_lab.tracking.sweep_record import (
-    SweepRecord,
-    read_sweep_record,
-    sweep_record_path,
-)
+from switchhead_lab.tracking.sweep_dir import SweepDir
+from switchhead_lab.tracking.sweep_record import SweepRecord
 
 DECLARATION = {
     "name": "tiny",
@@ -90,7 +87,7 @@ def test_everything_declared_is_trained_with_every_seed(workspace) -> None:
     first = read_run(workspace.runs_dir / candidates[0].run_name).config.model.attention
     assert (first.n_heads, first.n_experts, first.top_k) == (2, 2, 1)
     assert [m.seed for m in by_role(record, "best")] == [0, 1]
-    assert read_sweep_record(sweep_record_path(workspace.runs_dir, declare())) == record
+    assert SweepDir.of(workspace.runs_dir, declare()).read() == record
 
 
 def test_best_is_chosen_on_validation(workspace) -> None:
@@ -253,13 +250,13 @@ def test_a_batch_that_the_corpus_does_not_fill_stops_before_training(workspace) 
     sweep = declare(training={"batch_size": 50_000})
     with pytest.raises(DataError, match=r"train\.bin: the training split has .* tokens, but one b"):
         run(workspace, sweep)
-    assert not sweep_record_path(workspace.runs_dir, sweep).exists()
+    assert not SweepDir.of(workspace.runs_dir, sweep).record_path.exists()
 
 
 def test_a_second_process_is_refused(workspace) -> None:
     from filelock import FileLock
 
-    folder = sweep_record_path(workspace.runs_dir, declare()).parent
+    folder = SweepDir.of(workspace.runs_dir, declare()).path
     folder.mkdir(parents=True)
     with (
         FileLock(folder / ".lock"),

@@ -15,7 +15,7 @@ from switchhead_lab.errors import (
 from switchhead_lab.sweeping import executor
 from switchhead_lab.sweeping.plan import declared_variants, run_config
 from switchhead_lab.tracking.liveness import run_lock
-from switchhead_lab.tracking.sweep_record import read_sweep_record, sweep_record_path
+from switchhead_lab.tracking.sweep_dir import SweepDir
 
 
 class Failing:
@@ -85,7 +85,7 @@ def test_what_concerns_every_run_stops_the_sweep_which_goes_on_later(
         Failing(patch, {number: error})
         with pytest.raises(type(error)):
             run(workspace, declare())
-    record = read_sweep_record(sweep_record_path(workspace.runs_dir, declare()))
+    record = SweepDir.of(workspace.runs_dir, declare()).read()
     assert (record.members[-1].state, record.members[-1].reason) == ("interrupted", str(error))
     assert states(run(workspace, declare())) == states(whole)
 
@@ -94,7 +94,7 @@ def test_a_bug_leaves_no_member_running(workspace, monkeypatch) -> None:
     Failing(monkeypatch, {2: ZeroDivisionError("a bug")})
     with pytest.raises(ZeroDivisionError):
         run(workspace, declare())
-    record = read_sweep_record(sweep_record_path(workspace.runs_dir, declare()))
+    record = SweepDir.of(workspace.runs_dir, declare()).read()
     assert [member.state for member in record.members] == ["finished", "failed"]
     assert record.members[1].reason == "ZeroDivisionError: a bug"
 

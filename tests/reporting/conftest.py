@@ -22,6 +22,7 @@ from switchhead_lab.sweeping.plan import (
 )
 from switchhead_lab.tracking.record import RunLabels, RunResult, RunState
 from switchhead_lab.tracking.run_dir import RunDir
+from switchhead_lab.tracking.sweep_dir import SweepDir
 from switchhead_lab.tracking.sweep_record import (
     InfeasibleCandidate,
     ResolvedModel,
@@ -29,7 +30,6 @@ from switchhead_lab.tracking.sweep_record import (
     StudyRecord,
     SweepMember,
     SweepRecord,
-    write_sweep_record,
 )
 
 SWEEP: dict[str, Any] = {
@@ -191,7 +191,7 @@ class RecordWriter:
 
     def write(self, updated_at: float = 2.0) -> SweepRecord:
         record = self.record(updated_at)
-        write_sweep_record(self.runs_dir, record)
+        SweepDir.of(self.runs_dir, record.sweep).write(record)
         return record
 
     def dense(self) -> ModelConfig:

@@ -17,7 +17,8 @@ from switchhead_lab.tracking.record import (
     read_run,
 )
 from switchhead_lab.tracking.run_dir import RunDir
-from switchhead_lab.tracking.sweep_record import SweepMember, SweepRecord, write_sweep_record
+from switchhead_lab.tracking.sweep_dir import SweepDir
+from switchhead_lab.tracking.sweep_record import SweepMember, SweepRecord
 
 TOKENS_PER_STEP = 64
 
@@ -109,7 +110,7 @@ def write_sweep(runs_dir: Path) -> WriteSweep:
 
     def write(name: str, runs: list[RunRecord], started_at: float = 1.0) -> SweepRecord:
         record = sweep_of(name, runs, started_at)
-        write_sweep_record(runs_dir, record)
+        SweepDir.of(runs_dir, record.sweep).write(record)
         return record
 
     return write

@@ -23,7 +23,8 @@ from switchhead_lab.tracking.mlflow_bounds import (
 from switchhead_lab.tracking.mlflow_index import MlflowIndex
 from switchhead_lab.tracking.mlflow_store import MlflowStore
 from switchhead_lab.tracking.record import RunRecord
-from switchhead_lab.tracking.sweep_record import SweepRecord, sweep_record_path
+from switchhead_lab.tracking.sweep_dir import SweepDir
+from switchhead_lab.tracking.sweep_record import SweepRecord
 from switchhead_lab.tracking.unsynced import is_unsynced, unsynced_notice
 
 BOUNDS = Bounds(failing_seconds=0.6, retry_seconds=0.4)
@@ -105,7 +106,7 @@ def bad_server(request: pytest.FixtureRequest) -> Iterator[BadServer]:
 
 def run_sweep_of(index: MlflowIndex, sweep: SweepRecord, runs: list[RunRecord]) -> Path:
     runs_dir = runs[0].directory.parent
-    folder = sweep_record_path(runs_dir, sweep.sweep).parent
+    folder = SweepDir.of(runs_dir, sweep.sweep).path
     parent_id = index.start_sweep(sweep, folder)
     for run in runs:
         index.start_run(run, parent_id).finish("finished")
@@ -182,7 +183,7 @@ def test_a_tracker_that_is_back_at_the_end_of_a_sweep_gets_everything(
     clock = Clock(monkeypatch, index)
     runs = [make_run(seed=seed) for seed in range(2)]
     sweep = write_sweep("sweep", runs)
-    folder = sweep_record_path(runs_dir, sweep.sweep).parent
+    folder = SweepDir.of(runs_dir, sweep.sweep).path
     parent_id = index.start_sweep(sweep, folder)
     for run in runs:
         index.start_run(run, parent_id).finish("finished")

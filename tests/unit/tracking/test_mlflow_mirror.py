@@ -23,7 +23,7 @@ from switchhead_lab.tracking.record import (
     read_run,
 )
 from switchhead_lab.tracking.run_dir import RunDir
-from switchhead_lab.tracking.sweep_record import sweep_record_path
+from switchhead_lab.tracking.sweep_dir import SweepDir
 from switchhead_lab.tracking.unsynced import is_unsynced
 
 # A method of MLflow's client, and its first call to fail; later ones fail, too.
@@ -254,7 +254,7 @@ def test_the_parent_run_of_a_sweep_is_mirrored(
     write_sweep: WriteSweep,
 ) -> None:
     sweep = write_sweep("sweep", [make_run()], 7.25)
-    folder = sweep_record_path(runs_dir, sweep.sweep).parent
+    folder = SweepDir.of(runs_dir, sweep.sweep).path
     index.start_sweep(sweep, folder)
     index.finish_sweep(folder, "interrupted")
     found = find_sweep(store, sweep)

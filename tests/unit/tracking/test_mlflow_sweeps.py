@@ -11,7 +11,8 @@ from switchhead_lab.tracking.liveness import run_lock
 from switchhead_lab.tracking.mlflow_index import IN_PROGRESS, MlflowIndex
 from switchhead_lab.tracking.mlflow_store import MlflowStore
 from switchhead_lab.tracking.record import RunRecord
-from switchhead_lab.tracking.sweep_record import SweepRecord, sweep_record_path
+from switchhead_lab.tracking.sweep_dir import SweepDir
+from switchhead_lab.tracking.sweep_record import SweepRecord
 from switchhead_lab.tracking.unsynced import is_unsynced, mark_unsynced
 
 
@@ -33,7 +34,7 @@ def started(
 ) -> StartedSweep:
     run = make_run()
     record = write_sweep("sweep-1", [run])
-    folder = sweep_record_path(runs_dir, record.sweep).parent
+    folder = SweepDir.of(runs_dir, record.sweep).path
     parent_id = index.start_sweep(record, folder)
     assert parent_id is not None
     return StartedSweep(record, run, folder, parent_id)
@@ -56,7 +57,7 @@ def test_sweeps_are_found_again(
     assert index.start_sweep(sweep, folder) == parent_id
     index.finish_sweep(folder, "finished")
     other = write_sweep("sweep-2", [run])
-    other_folder = sweep_record_path(runs_dir, other.sweep).parent
+    other_folder = SweepDir.of(runs_dir, other.sweep).path
     assert index.start_sweep(other, other_folder) not in (None, parent_id)
     parent = store.client.get_run(parent_id)
     assert parent.info.status == "FINISHED"
@@ -73,7 +74,7 @@ def test_a_sweep_with_other_parameters_keeps_its_runs(
     edited = record.model_copy(
         update={"sweep": record.sweep.model_copy(update={"baseline": more_seeds})}
     )
-    assert sweep_record_path(runs_dir, edited.sweep).parent == folder
+    assert SweepDir.of(runs_dir, edited.sweep).path == folder
     new_parent_id = index.start_sweep(edited, folder)
     assert new_parent_id is not None
     assert store.client.get_run(new_parent_id).data.params["baseline.seeds"] == "[0, 1]"
@@ -91,7 +92,7 @@ def test_a_sweep_copies_what_a_killed_process_left(
     sweep = write_sweep("sweep-1", [finished, live])
     for run in (finished, live):
         mark_unsynced(run.directory, IN_PROGRESS)
-    folder = sweep_record_path(runs_dir, sweep.sweep).parent
+    folder = SweepDir.of(runs_dir, sweep.sweep).path
     parent_id = index.start_sweep(sweep, folder)
     with run_lock(runs_dir, live.run_hash):
         index.finish_sweep(folder, "finished")

@@ -20,7 +20,8 @@ from switchhead_lab.tracking.record import (
     RunResult,
     read_run,
 )
-from switchhead_lab.tracking.sweep_record import sweep_id, sweep_record_path
+from switchhead_lab.tracking.sweep_dir import SweepDir
+from switchhead_lab.tracking.sweep_record import sweep_id
 from switchhead_lab.tracking.unsynced import is_unsynced
 
 
@@ -127,7 +128,7 @@ def test_a_sweep_that_was_killed_between_runs_is_not_left_running(
 ) -> None:
     record = make_run()
     sweep = write_sweep("sweep", [record])
-    folder = sweep_record_path(tracked.runs_dir, sweep.sweep).parent
+    folder = SweepDir.of(tracked.runs_dir, sweep.sweep).path
     index = open_workspace_index(tracked)
     parent_id = index.start_sweep(sweep, folder)
     index.start_run(record, parent_id).finish("finished")

@@ -4,12 +4,8 @@ from pathlib import Path
 import pytest
 
 from switchhead_lab.config.sweep_files import read_sweep_file
-from switchhead_lab.tracking.sweep_record import (
-    SweepMember,
-    SweepRecord,
-    list_sweep_records,
-    write_sweep_record,
-)
+from switchhead_lab.tracking.sweep_dir import SweepDir, list_sweep_records
+from switchhead_lab.tracking.sweep_record import SweepMember, SweepRecord
 
 SWEEP = Path(__file__).parents[3] / "sweeps" / "smoke" / "matched-params.toml"
 
@@ -20,7 +16,9 @@ def write_record(runs_dir: Path, seed: int) -> Path:
         model="dense", role="baseline", seed=0, run_name="run", run_hash="0", state="finished"
     )
     record = SweepRecord(sweep=sweep, started_at=1.0, updated_at=1.0, members=[member])
-    return write_sweep_record(runs_dir, record)
+    directory = SweepDir.of(runs_dir, sweep)
+    directory.write(record)
+    return directory.record_path
 
 
 @pytest.mark.parametrize("name", ["../../outside", "/outside", "..", "a/b", ""])

@@ -1,0 +1,109 @@
+"""The directory of a sweep's record.
+
+runs/sweeps/<sweep>-<size>-<hash8>/sweep.json
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from switchhead_lab.config.sweep import Sweep
+from switchhead_lab.errors import RecordError
+from switchhead_lab.tracking.atomic import make_directory, remove_temporaries, write_text
+from switchhead_lab.tracking.record import warn_of_damage
+from switchhead_lab.tracking.record_files import read_model
+from switchhead_lab.tracking.sweep_record import SweepMember, SweepRecord, sweep_id
+
+_RECORD_FILE = "sweep.json"
+_LOCK_FILE = ".lock"
+
+
+def sweeps_dir(runs_dir: Path) -> Path:
+    """Return the folder of all sweeps' directories."""
+    return runs_dir / "sweeps"
+
+
+class SweepDir:
+    """The directory of one sweep; it need not exist.
+
+    Attributes:
+        path: The directory.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def of(cls, runs_dir: Path, sweep: Sweep) -> "SweepDir":
+        """Return the directory of a sweep below the folder of all runs."""
+        return cls(sweeps_dir(runs_dir) / sweep_id(sweep))
+
+    @property
+    def record_path(self) -> Path:
+        """Path of the record."""
+        return self.path / _RECORD_FILE
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from running the sweep; make the directory.
+
+        Raises:
+            RecordError: If another process is running it.
+        """
+        lock = FileLock(make_directory(self.path) / _LOCK_FILE, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise RecordError(
+                f"sweep {self.path.name} is being run by another process (lock {lock.lock_file})"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def read(self) -> SweepRecord:
+        """Read the record.
+
+        Raises:
+            RecordError: If it is missing or damaged.
+        """
+        return read_model(SweepRecord, self.record_path)
+
+    def read_known(self) -> SweepRecord | None:
+        """Read the record; None if the sweep was never run.
+
+        Raises:
+            RecordError: If it is damaged.
+        """
+        return self.read() if self.record_path.is_file() else None
+
+    def write(self, record: SweepRecord) -> None:
+        """Write the record in one step.
+
+        What killed processes left of it is removed, so call it under the sweep's lock.
+        """
+        make_directory(self.path)
+        remove_temporaries(self.path, re.escape(_RECORD_FILE))
+        write_text(self.record_path, record.model_dump_json(indent=2) + "\n")
+
+    def run_dir(self, member: SweepMember) -> Path:
+        """Return the directory of one of the sweep's runs."""
+        return self.path.parents[1] / member.run_name
+
+
+def list_sweep_records(runs_dir: Path) -> Iterator[SweepRecord]:
+    """Yield all sweep records, the most recently changed first.
+
+    Unreadable ones are left out, with a warning on stderr for each.
+    """
+    records = []
+    for path in sorted(sweeps_dir(runs_dir).glob(f"*/{_RECORD_FILE}")):
+        try:
+            records.append(SweepDir(path.parent).read())
+        except RecordError as error:
+            warn_of_damage(error)
+    yield from sorted(records, key=lambda record: record.updated_at, reverse=True)
