@@ -24,11 +24,11 @@ from switchhead_lab.tracking.atomic import make_directory, write_text
 from switchhead_lab.tracking.bench_record import bench_dir, step_bench_name
 from switchhead_lab.tracking.provenance import collect_provenance
 from switchhead_lab.tracking.sweep_record import sweep_id
-from switchhead_lab.training.host import Host
+from switchhead_lab.training.compute_setup import ComputeSetup
 
 
 def write_step_bench(
-    reports_dir: Path, sweep: Sweep, bench: StepBench, host: Host
+    reports_dir: Path, sweep: Sweep, bench: StepBench, setup: ComputeSetup
 ) -> dict[str, Any]:
     """Write the training steps of a sweep's models; return what was written."""
     contents = {
@@ -37,17 +37,19 @@ def write_step_bench(
         # Tells a bench of another declaration, as `--set` makes one, from this one's.
         "sweep_id": sweep_id(sweep),
         "tokens": "random",
-        "precision": host.precision,
+        "precision": setup.precision,
         **asdict(bench),
     }
     name = step_bench_name(sweep.name, sweep.size)
-    return _write(reports_dir, name, contents, step_table(bench), host)
+    return _write(reports_dir, name, contents, step_table(bench), setup)
 
 
-def write_kernel_bench(reports_dir: Path, bench: BenchResult, host: Host) -> dict[str, Any]:
+def write_kernel_bench(
+    reports_dir: Path, bench: BenchResult, setup: ComputeSetup
+) -> dict[str, Any]:
     """Write the speed of expert products; return what was written."""
     contents, remarks = asdict(bench), kernel_remarks(bench)
-    return _write(reports_dir, "kernels", contents, kernel_table(bench), host, remarks)
+    return _write(reports_dir, "kernels", contents, kernel_table(bench), setup, remarks)
 
 
 def _write(
@@ -55,16 +57,16 @@ def _write(
     name: str,
     contents: dict[str, Any],
     table: Table,
-    host: Host,
+    setup: ComputeSetup,
     remarks: Sequence[str] = (),
 ) -> dict[str, Any]:
     provenance = collect_provenance(
         Path(switchhead_lab.__file__).parents[1],
         data_manifest=None,
-        device=host.facts,
+        device=setup.facts,
         command=sys.argv,
     ).values
-    head = {"schema_version": 1, "device": host.description, "compiler": _compiler_version()}
+    head = {"schema_version": 1, "device": setup.description, "compiler": _compiler_version()}
     data = {**head, **contents, "provenance": provenance}
     folder = make_directory(bench_dir(reports_dir))
     write_text(folder / f"{name}.json", json.dumps(data, indent=2) + "\n")

@@ -18,7 +18,7 @@ from switchhead_lab.model.executed import executed_attention, executed_feedforwa
 from switchhead_lab.model.router import RoutedChoice, Router
 from switchhead_lab.model.saved_tensors import saved_for_backward
 from switchhead_lab.model.transformer import Memory, Transformer, build_model
-from switchhead_lab.training.host import Host
+from switchhead_lab.training.compute_setup import ComputeSetup
 from switchhead_lab.training.scoring import build_scorer
 from switchhead_lab.training.step import StepRunner
 
@@ -90,7 +90,7 @@ class StepBench:
 
 def bench_steps(
     configs: dict[str, RunConfig],
-    host: Host,
+    setup: ComputeSetup,
     n_rounds: int,
     progress: Callable[[str], None] = lambda _: None,
 ) -> StepBench:
@@ -98,7 +98,7 @@ def bench_steps(
 
     Args:
         configs: Configurations by name; the first is what the others are compared with.
-        host: Device and arithmetic.
+        setup: Device and precision.
         n_rounds: Steps timed for each model.
         progress: Called with a line at each stage.
     """
@@ -106,15 +106,15 @@ def bench_steps(
     facts: dict[str, _Facts] = {}
     for name, config in configs.items():
         progress(f"building {name}")
-        allocated = _allocated(host)
-        runner = step_runner_of(build_training_model(config), config, host)
+        allocated = _allocated(setup)
+        runner = step_runner_of(build_training_model(config), config, setup)
         runners[name] = numbered_steps(runner)
-        facts[name] = _facts(config, runner, runners[name], host, allocated)
+        facts[name] = _facts(config, runner, runners[name], setup, allocated)
     progress(f"timing {n_rounds} steps of each model")
-    timed = {name: stopwatch(call, host.device) for name, call in runners.items()}
+    timed = {name: stopwatch(call, setup.device) for name, call in runners.items()}
     seconds = interleave(timed, Effort.exactly(n_rounds))
-    dtype = torch.bfloat16 if host.precision == "bf16" else torch.float32
-    peak = matmul_peak(dtype, host.device)
+    dtype = torch.bfloat16 if setup.precision == "bf16" else torch.float32
+    peak = matmul_peak(dtype, setup.device)
     first = next(iter(configs))
     base = statistics.median(seconds[first]), facts[first].saved_floats
     steps = [
@@ -153,9 +153,9 @@ def build_training_model(config: RunConfig) -> Transformer:
     return build_model(config.model, config.vocab_size, config.seed, config.n_outputs).train()
 
 
-def step_runner_of(model: Transformer, config: RunConfig, host: Host) -> StepRunner:
+def step_runner_of(model: Transformer, config: RunConfig, setup: ComputeSetup) -> StepRunner:
     """Return a runner that trains a model on random tokens."""
-    return StepRunner(config, model, build_scorer(config), RandomBatches(config), host)
+    return StepRunner(config, model, build_scorer(config), RandomBatches(config), setup)
 
 
 def numbered_steps(runner: StepRunner) -> Callable[[], object]:
@@ -171,7 +171,11 @@ def numbered_steps(runner: StepRunner) -> Callable[[], object]:
 
 
 def _facts(
-    config: RunConfig, runner: StepRunner, take: Callable[[], object], host: Host, allocated: int
+    config: RunConfig,
+    runner: StepRunner,
+    take: Callable[[], object],
+    setup: ComputeSetup,
+    allocated: int,
 ) -> _Facts:
     """Warm a model up and measure what times do not tell.
 
@@ -179,24 +183,24 @@ def _facts(
         config: Its configuration.
         runner: The model with its optimiser.
         take: Takes its next step.
-        host: Device and arithmetic.
+        setup: Device and precision.
         allocated: Bytes on the GPU before the model was built: those of other models.
     """
-    is_cuda = host.device.type == "cuda"
+    is_cuda = setup.device.type == "cuda"
     if is_cuda:
-        torch.cuda.reset_peak_memory_stats(host.device)
+        torch.cuda.reset_peak_memory_stats(setup.device)
     for _ in range(max(_WARM_UP_STEPS, config.model.context_multiple)):
         take()
-    peak = torch.cuda.max_memory_allocated(host.device) - allocated if is_cuda else None
-    kept = _saved_floats(config, runner.model, host)
-    return _Facts(kept, peak, _routing_seconds(runner.model, take, host))
+    peak = torch.cuda.max_memory_allocated(setup.device) - allocated if is_cuda else None
+    kept = _saved_floats(config, runner.model, setup)
+    return _Facts(kept, peak, _routing_seconds(runner.model, take, setup))
 
 
-def _allocated(host: Host) -> int:
-    return torch.cuda.memory_allocated(host.device) if host.device.type == "cuda" else 0
+def _allocated(setup: ComputeSetup) -> int:
+    return torch.cuda.memory_allocated(setup.device) if setup.device.type == "cuda" else 0
 
 
-def _saved_floats(config: RunConfig, model: Transformer, host: Host) -> int:
+def _saved_floats(config: RunConfig, model: Transformer, setup: ComputeSetup) -> int:
     """Count the floats saved by the forward pass of one micro-batch, its memory being full."""
     scorer = build_scorer(config)
     batch = scorer.prepare(
@@ -204,10 +208,10 @@ def _saved_floats(config: RunConfig, model: Transformer, host: Host) -> int:
     )
     rows = slice(0, config.training.micro_batch_size)
     inputs, targets = (
-        torch.from_numpy(part[rows]).to(host.device) for part in (batch.inputs_BT, batch.targets)
+        torch.from_numpy(part[rows]).to(setup.device) for part in (batch.inputs_BT, batch.targets)
     )
     memory: Memory = ()
-    with torch.autocast(host.device.type, torch.bfloat16, enabled=host.precision == "bf16"):
+    with torch.autocast(setup.device.type, torch.bfloat16, enabled=setup.precision == "bf16"):
         with torch.no_grad():
             for _ in range(config.model.context_multiple - 1):
                 memory = scorer.score(model, inputs, targets, memory).memory
@@ -216,7 +220,7 @@ def _saved_floats(config: RunConfig, model: Transformer, host: Host) -> int:
     return sum(kept.values())
 
 
-def _routing_seconds(model: Transformer, take: Callable[[], object], host: Host) -> float:
+def _routing_seconds(model: Transformer, take: Callable[[], object], setup: ComputeSetup) -> float:
     """Time every router of a step with its top-k and bookkeeping, forward and backward, alone.
 
     The bookkeeping is what the step's own expert products asked for: not every backend sorts.
@@ -234,7 +238,7 @@ def _routing_seconds(model: Transformer, take: Callable[[], object], host: Host)
     total = 0.0
     for router, x, routed in seen:
         asked = list(routed.routing.made)
-        timed = stopwatch(_routing_call(router, x.requires_grad_(), asked), host.device)
+        timed = stopwatch(_routing_call(router, x.requires_grad_(), asked), setup.device)
         total += statistics.median([timed() for _ in range(_ROUTING_CALLS)][1:])
     return total
 

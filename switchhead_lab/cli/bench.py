@@ -47,7 +47,7 @@ def step(
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.errors import ConfigError
     from switchhead_lab.sweeping.plan import config_of, declared_variants, first_candidates
-    from switchhead_lab.training.host import prepare_host
+    from switchhead_lab.training.compute_setup import prepare_setup
     from switchhead_lab.views import bench as views
 
     workspace = find_workspace().on_device(device)
@@ -60,19 +60,19 @@ def step(
         raise ConfigError(f"--models {unknown[0]}: no such model; models: {', '.join(configs)}")
     configs = {name: config for name, config in configs.items() if not wanted or name in wanted}
     training = declared.training
-    host = prepare_host(
+    setup = prepare_setup(
         workspace.settings.device,
         training.precision,
         compiles_blocks=training.compile_blocks,
         captures_step=training.capture_step,
     )
-    bench = bench_steps(configs, host, rounds, tell)
-    data = write_step_bench(workspace.reports_dir, declared, bench, host)
+    bench = bench_steps(configs, setup, rounds, tell)
+    data = write_step_bench(workspace.reports_dir, declared, bench, setup)
     if as_json:
         typer.echo(to_json(data))
         return
     print_table(views.step_table(declared, bench))
-    for line in views.step_lines(bench, host, workspace.reports_dir):
+    for line in views.step_lines(bench, setup, workspace.reports_dir):
         typer.echo(line)
 
 
@@ -102,7 +102,7 @@ def kernels(
     from switchhead_lab.benchmark.record import write_kernel_bench
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.errors import ConfigError
-    from switchhead_lab.training.host import prepare_host
+    from switchhead_lab.training.compute_setup import prepare_setup
     from switchhead_lab.views import bench as views
 
     if dtype not in ("all", *DTYPES):
@@ -115,13 +115,13 @@ def kernels(
         times_reference=reference,
     )
     workspace = find_workspace().on_device(device)
-    host = prepare_host(workspace.settings.device, "auto")
-    bench = run_bench(plan, host.device, progress=tell)
-    data = write_kernel_bench(workspace.reports_dir, bench, host)
+    setup = prepare_setup(workspace.settings.device, "auto")
+    bench = run_bench(plan, setup.device, progress=tell)
+    data = write_kernel_bench(workspace.reports_dir, bench, setup)
     if as_json:
         typer.echo(to_json(data))
         return
-    print_table(views.kernel_table(bench, host))
+    print_table(views.kernel_table(bench, setup))
     for line in views.kernel_lines(bench, workspace.reports_dir):
         typer.echo(line)
 

@@ -14,7 +14,7 @@ from switchhead_lab.errors import ConfigError, DataError
 from switchhead_lab.model.transformer import Memory, ModelOutput, Transformer
 from switchhead_lab.trained.run import Checkpoint, TrainedRun
 from switchhead_lab.trained.unknown import warn_of_unknown
-from switchhead_lab.training.host import Host
+from switchhead_lab.training.compute_setup import ComputeSetup
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ def generate(
     tokenizer = run.tokenizer()
     ids = encode_text(prompt, tokenizer)
     warn_of_unknown("prompt", ids, tokenizer)
-    host = run.host(device)
-    reader = _Reader(run.model(host.device.type, checkpoint), host)
+    setup = run.setup(device)
+    reader = _Reader(run.model(setup.device.type, checkpoint), setup)
     generator = torch.Generator().manual_seed(sampling.seed)
     # What training texts have before the beginning of a document.
     for token in (tokenizer.end_of_document, *ids):
@@ -110,8 +110,8 @@ class _Reader:
     of validation. One without sees the latest `seq_len` tokens.
     """
 
-    def __init__(self, model: Transformer, host: Host) -> None:
-        self._model, self._host = model, host
+    def __init__(self, model: Transformer, setup: ComputeSetup) -> None:
+        self._model, self._setup = model, setup
         self._chunk: list[int] = []
         self._memory: Memory = ()
 
@@ -133,15 +133,15 @@ class _Reader:
         return logits_V.cpu().double()
 
     def _run(self) -> ModelOutput:
-        tokens_BT = torch.tensor([self._chunk], device=self._host.device)
+        tokens_BT = torch.tensor([self._chunk], device=self._setup.device)
         with self._arithmetic():
             output = self._model(tokens_BT, self._memory)
         assert isinstance(output, ModelOutput)
         return output
 
     def _arithmetic(self) -> torch.autocast:
-        is_bf16 = self._host.precision == "bf16"
-        return torch.autocast(self._host.device.type, torch.bfloat16, enabled=is_bf16)
+        is_bf16 = self._setup.precision == "bf16"
+        return torch.autocast(self._setup.device.type, torch.bfloat16, enabled=is_bf16)
 
 
 def _choose(logits_V: Tensor, sampling: Sampling, generator: torch.Generator) -> int:

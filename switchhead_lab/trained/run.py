@@ -15,7 +15,7 @@ from switchhead_lab.model.transformer import Transformer
 from switchhead_lab.terminal import tell
 from switchhead_lab.tracking.record import CHECKPOINTS_DIR, RunRecord, find_run, read_run
 from switchhead_lab.training.checkpoint import find_checkpoint, load_checkpoint
-from switchhead_lab.training.host import Host, choose_device, prepare_host
+from switchhead_lab.training.compute_setup import ComputeSetup, choose_device, prepare_setup
 from switchhead_lab.training.layout import first_misfit, weights_of
 from switchhead_lab.training.recorded_data import require_recorded_data
 
@@ -144,8 +144,8 @@ class TrainedRun:
                 "needed; name a run without an [objective] table in its configuration"
             )
 
-    def host(self, device: str = "") -> Host:
-        """Return device and arithmetic to run the model as its validation did.
+    def setup(self, device: str = "") -> ComputeSetup:
+        """Return device and precision to run the model as its validation did.
 
         Args:
             device: "auto", "cpu", "cuda" or "mps"; that of lab.toml where empty.
@@ -155,7 +155,7 @@ class TrainedRun:
         """
         result, settings = self.record.result, self.workspace.on_device(device).settings
         precision = result.precision if result else self.config.training.precision
-        return prepare_host(settings.device, precision)
+        return prepare_setup(settings.device, precision)
 
 
 def open_run(reference: str | Path) -> TrainedRun:

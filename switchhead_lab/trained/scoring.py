@@ -79,10 +79,10 @@ def score_documents(
     warn_of_unknown("text", tokens, tokenizer)
     n_streams = batch_size or config.training.batch_size
     _warn_of_short_streams(len(tokens) - 1, n_streams, config.model.seq_len)
-    host = run.host(device)
+    setup = run.setup(device)
     batches = evaluation_token_batches(tokens, n_streams, config.model.seq_len)
-    model = run.model(host.device.type, checkpoint)
-    totals = score_split(model, build_scorer(config), batches, host).totals
+    model = run.model(setup.device.type, checkpoint)
+    totals = score_split(model, build_scorer(config), batches, setup).totals
     totals = replace(totals, n_bytes=n_bytes)
     bits_per_byte = BITS_PER_BYTE.value(totals)
     assert bits_per_byte is not None, "a text has bytes"

@@ -13,7 +13,7 @@ import switchhead_lab
 from switchhead_lab.config.redaction import mask_address
 from switchhead_lab.config.workspace import Workspace
 from switchhead_lab.model.expert_backend import describe_backend, describe_build
-from switchhead_lab.training.host import Host, prepare_host
+from switchhead_lab.training.compute_setup import ComputeSetup, prepare_setup
 
 _PACKAGES = ("torch", "mlflow", "optuna", "pandas", "matplotlib", "sentencepiece")
 
@@ -39,8 +39,8 @@ def diagnose(workspace: Workspace) -> list[Finding]:
     Raises:
         ConfigError: If the device that lab.toml names is not there.
     """
-    host = prepare_host(workspace.settings.device, "auto")
-    return [*_software(), *_machine(host), *_kernels(host), *_folders(workspace)]
+    setup = prepare_setup(workspace.settings.device, "auto")
+    return [*_software(), *_machine(setup), *_kernels(setup), *_folders(workspace)]
 
 
 def _software() -> Iterator[Finding]:
@@ -54,14 +54,14 @@ def _software() -> Iterator[Finding]:
         yield Finding("triton", "not installed")
 
 
-def _machine(host: Host) -> Iterator[Finding]:
-    facts = host.facts
-    yield Finding("device", host.description)
-    fast = host.precision == "bf16"
+def _machine(setup: ComputeSetup) -> Iterator[Finding]:
+    facts = setup.facts
+    yield Finding("device", setup.description)
+    fast = setup.precision == "bf16"
     yield Finding(
-        "precision", host.precision, "" if fast else "bf16 would be slow here; fp32 it is"
+        "precision", setup.precision, "" if fast else "bf16 would be slow here; fp32 it is"
     )
-    if host.device.type != "cpu":
+    if setup.device.type != "cpu":
         return
     yield Finding("threads", str(facts["n_threads"]))
     yield Finding("instructions", str(facts["cpu_capability"]))
@@ -76,16 +76,16 @@ def _machine(host: Host) -> Iterator[Finding]:
     )
 
 
-def _kernels(host: Host) -> Iterator[Finding]:
+def _kernels(setup: ComputeSetup) -> Iterator[Finding]:
     build = describe_build()
     dtypes = (torch.float32, torch.bfloat16)
     for dtype in dtypes:
-        backend = describe_backend(host.device, dtype)
+        backend = describe_backend(setup.device, dtype)
         is_fused = backend.startswith(("cpu", "triton"))
-        lacks_compiler = build["compiler"] == "none" and host.device.type == "cpu" and not is_fused
+        lacks_compiler = build["compiler"] == "none" and setup.device.type == "cpu" and not is_fused
         advice = "install g++ for the fused kernel" if lacks_compiler else ""
         yield Finding(f"expert projections, {str(dtype).removeprefix('torch.')}", backend, advice)
-    yield Finding("other passes", str(host.facts["fused_passes"]))
+    yield Finding("other passes", str(setup.facts["fused_passes"]))
     yield Finding("C++ compiler", build["compiler"])
     yield Finding("kernel cache", build["kernel_cache"])
 

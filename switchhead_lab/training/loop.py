@@ -23,8 +23,8 @@ from switchhead_lab.training.checkpoint import (
     remove_leftovers,
 )
 from switchhead_lab.training.checkpoint_writer import CheckpointWriter
+from switchhead_lab.training.compute_setup import ComputeSetup
 from switchhead_lab.training.hooks import Hook, Prune
-from switchhead_lab.training.host import Host
 from switchhead_lab.training.optimisation import learning_rate
 from switchhead_lab.training.scoring import Scorer
 from switchhead_lab.training.step import StepRunner
@@ -57,17 +57,17 @@ class Trainer:
         model: Transformer,
         scorer: Scorer,
         dataset: Dataset,
-        host: Host,
+        setup: ComputeSetup,
         run_dir: RunDir,
         hooks: Sequence[Hook],
     ) -> None:
-        self.config, self.host = config, host
+        self.config, self.setup = config, setup
         self._scorer, self._dataset = scorer, dataset
         self._run_dir, self._hooks = run_dir, hooks
         batches = dataset.training_batches(
             config.training.batch_size, config.model.seq_len, config.seed
         )
-        self._runner = StepRunner(config, model, scorer, batches, host)
+        self._runner = StepRunner(config, model, scorer, batches, setup)
         self.model = self._runner.model
         self.progress = Progress()
         self._checkpoints = CheckpointWriter(run_dir.checkpoints_dir, identity(config))
@@ -157,7 +157,7 @@ class Trainer:
         """Score a whole split with the present weights."""
         rows, seq_len = self.config.training.batch_size, self.config.model.seq_len
         batches = self._dataset.evaluation_batches(split, rows, seq_len)
-        return score_split(self.model, self._scorer, batches, self.host)
+        return score_split(self.model, self._scorer, batches, self.setup)
 
     def _count(self, loss_sum: float, n_targets: int, seconds: float) -> None:
         self._unlogged_seconds.append(seconds)

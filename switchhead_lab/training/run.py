@@ -48,8 +48,8 @@ from switchhead_lab.tracking.record import (
 )
 from switchhead_lab.tracking.run_dir import RunDir
 from switchhead_lab.training.checkpoint import Progress
+from switchhead_lab.training.compute_setup import ComputeSetup, prepare_setup
 from switchhead_lab.training.hooks import Hook
-from switchhead_lab.training.host import Host, prepare_host
 from switchhead_lab.training.initial_weights import StartingWeights, read_initial_weights
 from switchhead_lab.training.loop import Trainer
 from switchhead_lab.training.progress import ProgressDisplay
@@ -97,14 +97,14 @@ def execute_run(
     if done is not None:
         return done
     training = config.training
-    host = prepare_host(
+    setup = prepare_setup(
         workspace.settings.device,
         training.precision,
         compiles_blocks=training.compile_blocks,
         captures_step=training.capture_step,
     )
     start = read_initial_weights(workspace.runs_dir, config, dataset)
-    job = _Job(workspace, config, labels, dataset, host, hooks, allows_drift, start)
+    job = _Job(workspace, config, labels, dataset, setup, hooks, allows_drift, start)
     run_hash = identity(config)
     lock = run_lock(workspace.runs_dir, run_hash)
     try:
@@ -128,7 +128,7 @@ class _Job:
     config: RunConfig
     labels: RunLabels
     dataset: Dataset
-    host: Host
+    setup: ComputeSetup
     hooks: Sequence[Hook]
     allows_drift: bool
     start: StartingWeights | None
@@ -208,7 +208,7 @@ def _build_trainer(job: _Job, run_dir: RunDir, hooks: Sequence[Hook]) -> Trainer
     if job.start is not None:
         job.start.load_into(model)
     scorer = build_scorer(config)
-    return Trainer(config, model, scorer, job.dataset, job.host, run_dir, hooks)
+    return Trainer(config, model, scorer, job.dataset, job.setup, run_dir, hooks)
 
 
 def _end(run_dir: RunDir, mirror: Mirror, ending: _Ending, step: int) -> None:
@@ -254,7 +254,7 @@ def _collect_provenance(job: _Job) -> Provenance:
     collected = collect_provenance(
         Path(switchhead_lab.__file__).parents[1],
         data_manifest=job.dataset.describe(),
-        device=job.host.facts,
+        device=job.setup.facts,
         command=sys.argv,
         addresses=job.workspace.addresses,
     )
@@ -346,8 +346,8 @@ def _result(
         ms_per_step=ms_per_step,
         tokens_per_second=1e3 * config.tokens_per_step / ms_per_step,
         training_seconds=progress.seconds,
-        device=job.host.description,
-        precision=job.host.precision,
+        device=job.setup.description,
+        precision=job.setup.precision,
     )
 
 

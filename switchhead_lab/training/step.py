@@ -23,7 +23,7 @@ from switchhead_lab.training.captured_step import (
     TakeStep,
     step_graph,
 )
-from switchhead_lab.training.host import Host
+from switchhead_lab.training.compute_setup import ComputeSetup
 from switchhead_lab.training.layout import layout_fault, tensors_below, weights_of
 from switchhead_lab.training.optimisation import (
     build_optimizer,
@@ -43,19 +43,19 @@ class StepRunner:
         model: Transformer,
         scorer: Scorer,
         batches: TrainingBatches,
-        host: Host,
+        setup: ComputeSetup,
     ) -> None:
-        self.model = model.to(host.device)
+        self.model = model.to(setup.device)
         self.model.checkpoint_activations = config.training.checkpoint_activations
         if config.training.compile_blocks:
             self.model.compile_blocks()
-        self._config, self._scorer, self._batches, self._host = config, scorer, batches, host
+        self._config, self._scorer, self._batches, self._setup = config, scorer, batches, setup
         self._optimizer = build_optimizer(self.model, config.training)
         self._n_micro_batches = config.training.batch_size // config.training.micro_batch_size
         self._memories: list[Memory] = [()] * self._n_micro_batches
         self._take: TakeStep = self._take_eagerly
         if config.training.capture_step:
-            self._take = CapturedStep(self._take_eagerly, step_graph(host.device))
+            self._take = CapturedStep(self._take_eagerly, step_graph(setup.device))
 
     def step(self, number: int) -> tuple[float, int]:
         """Take the step of this number, from 0; return the summed loss in nats and its targets.
@@ -84,7 +84,7 @@ class StepRunner:
         for number in range(self._n_micro_batches):
             part = slice(number * rows, (number + 1) * rows)
             arrays = (batch.inputs_BT[part], batch.targets[part])
-            inputs, targets = (torch.from_numpy(array).to(self._host.device) for array in arrays)
+            inputs, targets = (torch.from_numpy(array).to(self._setup.device) for array in arrays)
             pairs.append((inputs, targets))
         return pairs
 
@@ -96,10 +96,10 @@ class StepRunner:
         Gradients are those of the mean loss over all micro-batches.
         """
         self._optimizer.zero_grad(set_to_none=True)
-        is_bf16 = self._host.precision == "bf16"
+        is_bf16 = self._setup.precision == "bf16"
         losses, new_memories = [], []
         for (inputs, targets), memory in zip(parts, memories, strict=True):
-            with torch.autocast(self._host.device.type, torch.bfloat16, enabled=is_bf16):
+            with torch.autocast(self._setup.device.type, torch.bfloat16, enabled=is_bf16):
                 score = self._scorer.score(self.model, inputs, targets, memory)
             loss = score.loss_nats_sum / n_targets
             if score.auxiliary_loss is not None:
@@ -148,7 +148,7 @@ class StepRunner:
         for number in range(self._n_micro_batches):
             layers = tensors_below(f"memory.{number:04d}.", tensors)
             self._memories[number] = tuple(
-                layers[key].to(self._host.device) for key in sorted(layers)
+                layers[key].to(self._setup.device) for key in sorted(layers)
             )
 
 

@@ -11,7 +11,7 @@ from switchhead_lab.errors import TrainingError
 from switchhead_lab.model.router_use import NO_USE, RouterUse, count_use
 from switchhead_lab.model.transformer import Memory, Transformer
 from switchhead_lab.objectives.metrics import Totals
-from switchhead_lab.training.host import Host
+from switchhead_lab.training.compute_setup import ComputeSetup
 from switchhead_lab.training.scoring import Scorer
 
 
@@ -33,16 +33,16 @@ def score_split(
     model: Transformer,
     scorer: Scorer,
     batches: Iterable[Batch],
-    host: Host,
+    setup: ComputeSetup,
     keep_going: Callable[[], None] = lambda: None,
 ) -> SplitScore:
     """Score a split with memory carried along its streams; every target counts once.
 
     Args:
-        model: Model on the host's device; its training mode is restored afterwards.
+        model: Model on the device of `setup`; its training mode is restored afterwards.
         scorer: How predictions are scored.
         batches: The whole split, every target once.
-        host: Device and arithmetic.
+        setup: Device and precision.
         keep_going: Called between batches; may raise to stop.
 
     Raises:
@@ -56,11 +56,11 @@ def score_split(
     for number, given in enumerate(batches):
         keep_going()
         batch = scorer.prepare(given, scorer.config.evaluation_draw(number))
-        with torch.autocast(host.device.type, torch.bfloat16, enabled=host.precision == "bf16"):
+        with torch.autocast(setup.device.type, torch.bfloat16, enabled=setup.precision == "bf16"):
             score = scorer.score(
                 model,
-                torch.from_numpy(batch.inputs_BT).to(host.device),
-                torch.from_numpy(batch.targets).to(host.device),
+                torch.from_numpy(batch.inputs_BT).to(setup.device),
+                torch.from_numpy(batch.targets).to(setup.device),
                 () if batch.starts_stream else memory,
             )
         memory = score.memory

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from switchhead_kernels.bench import BenchResult
     from switchhead_lab.benchmark.step import StepBench
     from switchhead_lab.config.sweep import Sweep
-    from switchhead_lab.training.host import Host
+    from switchhead_lab.training.compute_setup import ComputeSetup
 
 
 def step_table(sweep: "Sweep", bench: "StepBench") -> Table:
@@ -21,16 +21,16 @@ def step_table(sweep: "Sweep", bench: "StepBench") -> Table:
     return Table(f"{sweep.name}, size {sweep.size}: training step", headings, rows)
 
 
-def step_lines(bench: "StepBench", host: "Host", reports_dir: Path) -> Iterator[str]:
+def step_lines(bench: "StepBench", setup: "ComputeSetup", reports_dir: Path) -> Iterator[str]:
     """Yield the machine with its best square product, and where the page is."""
-    yield f"{host.description}, {host.precision}; best square product"
+    yield f"{setup.description}, {setup.precision}; best square product"
     yield f"{bench.peak_gflops:,.0f} GFLOP/s; written to {bench_dir(reports_dir)}"
 
 
-def kernel_table(bench: "BenchResult", host: "Host") -> Table:
+def kernel_table(bench: "BenchResult", setup: "ComputeSetup") -> Table:
     """Return one row for each timed candidate of each problem."""
     headings, rows = pages.kernel_table(bench)
-    return Table(f"expert products on {host.description}", headings, rows, n_text_columns=5)
+    return Table(f"expert products on {setup.description}", headings, rows, n_text_columns=5)
 
 
 def kernel_lines(bench: "BenchResult", reports_dir: Path) -> Iterator[str]:

@@ -47,7 +47,7 @@ MORE = (
     ("switchhead_lab.tracking.mlflow_store:MlflowStore.replay_run", 4),
     ("switchhead_lab.training.run:open_dataset", 1),
     ("switchhead_lab.training.run:open_dataset", 3),
-    ("switchhead_lab.training.run:prepare_host", 1),
+    ("switchhead_lab.training.run:prepare_setup", 1),
     ("switchhead_lab.training.run:collect_provenance", 3),
     ("switchhead_lab.training.run:_open_run_dir", 3),
     ("switchhead_lab.training.run:build_model", 1),

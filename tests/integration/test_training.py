@@ -18,8 +18,8 @@ from switchhead_lab.tracking.mlflow_index import NoIndex
 from switchhead_lab.tracking.record import RunLabels, RunRecord
 from switchhead_lab.training import loop
 from switchhead_lab.training.checkpoint import load_latest
+from switchhead_lab.training.compute_setup import prepare_setup
 from switchhead_lab.training.hooks import Prune
-from switchhead_lab.training.host import prepare_host
 from switchhead_lab.training.next_token import NextToken
 from switchhead_lab.training.run import execute_run
 from switchhead_lab.training.scoring import build_scorer
@@ -176,11 +176,11 @@ def test_result_is_what_the_last_weights_score(workspace, tiny_config) -> None:
     weights = {n[6:]: t for n, t in loaded[1].items() if n.startswith("model.")}
     model.load_state_dict(weights)
     store = prepare(workspace.data_dir, config.data)
-    host = prepare_host("cpu", "fp32")
+    setup = prepare_setup("cpu", "fp32")
     for split in ("validation", "test"):
         tokens = store.tokens(split)
         batches = store.evaluation_batches(split, config.training.batch_size, config.model.seq_len)
-        score = score_split(model, build_scorer(config), batches, host)
+        score = score_split(model, build_scorer(config), batches, setup)
         assert score.totals.n_targets == len(tokens) - 1
         assert run.result is not None
         result = run.result.model_dump()
@@ -207,7 +207,7 @@ def test_validation_counts_every_token_once_and_carries_memory(workspace, tiny_c
             log_p = output.logits_BTV.log_softmax(-1)
             by_hand -= float(log_p.gather(-1, piece[:, 1:, None]).sum())
     batches = evaluation_token_batches(tokens, 1, 16)
-    score = score_split(model, build_scorer(config), batches, prepare_host("cpu", "fp32"))
+    score = score_split(model, build_scorer(config), batches, prepare_setup("cpu", "fp32"))
     assert score.totals.n_targets == 99
     assert score.totals.mean_loss_nats == pytest.approx(by_hand / 99, rel=1e-6)
 

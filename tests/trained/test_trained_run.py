@@ -49,7 +49,7 @@ def test_the_model_has_the_weights_of_a_checkpoint(train, attention: str) -> Non
     model = run.model()
     assert not model.training
     batches = run.dataset().evaluation_batches("validation", 4, 16)
-    score = score_split(model, build_scorer(run.config), batches, run.host())
+    score = score_split(model, build_scorer(run.config), batches, run.setup())
     assert score.totals.mean_loss_nats == run.record.result.validation["loss_nats"]
     earlier = run.model(checkpoint=4).state_dict()
     assert any(not torch.equal(earlier[name], value) for name, value in model.state_dict().items())

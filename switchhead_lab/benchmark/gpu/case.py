@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from switchhead_lab.training.host import Host, prepare_host
+from switchhead_lab.training.compute_setup import ComputeSetup, prepare_setup
 
 Findings = dict[str, Any]
 """Plain data that a case found."""
@@ -17,17 +17,17 @@ class Context:
     """Where cases run.
 
     Attributes:
-        host: Device and arithmetic.
+        setup: Device and precision.
         is_dry_run: Tiny sizes on the CPU; timings mean nothing.
     """
 
-    host: Host
+    setup: ComputeSetup
     is_dry_run: bool
 
     @property
     def device(self) -> torch.device:
         """The torch device."""
-        return self.host.device
+        return self.setup.device
 
 
 @dataclass(frozen=True)
@@ -54,4 +54,4 @@ def make_context(*, is_dry_run: bool) -> Context:
     Raises:
         ConfigError: If there is no CUDA device.
     """
-    return Context(prepare_host("cpu" if is_dry_run else "cuda", "auto"), is_dry_run)
+    return Context(prepare_setup("cpu" if is_dry_run else "cuda", "auto"), is_dry_run)

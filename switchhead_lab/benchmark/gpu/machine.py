@@ -31,11 +31,11 @@ def _facts(context: Context) -> Iterator[Findings]:
     import triton  # type: ignore[import-untyped]
 
     yield {
-        "device_name": context.host.facts["device_name"],
+        "device_name": context.setup.facts["device_name"],
         "torch": torch.__version__,
         "triton": triton.__version__,
         "cuda": torch.version.cuda,
-        "host": context.host.facts,
+        "host": context.setup.facts,
     }
     if context.device.type == "cuda":
         properties = torch.cuda.get_device_properties(context.device)

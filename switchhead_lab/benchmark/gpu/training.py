@@ -14,7 +14,7 @@ from switchhead_lab.benchmark.gpu.configs import small_config
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.data.batches import TokenBatches
 from switchhead_lab.model.transformer import build_model
-from switchhead_lab.training.host import Host, Precision
+from switchhead_lab.training.compute_setup import ComputeSetup, Precision
 from switchhead_lab.training.scoring import build_scorer
 from switchhead_lab.training.step import StepRunner
 
@@ -73,8 +73,8 @@ def losses(
     config = config.model_copy(update={"training": training})
     model = build_model(config.model, config.vocab_size, config.seed).train()
     batches = TokenBatches(own_text(), _BATCH_SIZE, config.model.seq_len, seed=0)
-    host = Host(device, precision, {})
-    runner = StepRunner(config, model, build_scorer(config), batches, host)
+    setup = ComputeSetup(device, precision, {})
+    runner = StepRunner(config, model, build_scorer(config), batches, setup)
     pairs = [runner.step(number) for number in range(training.n_steps)]
     return [loss_sum / n_targets for loss_sum, n_targets in pairs]
 

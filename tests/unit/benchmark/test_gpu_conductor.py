@@ -24,7 +24,7 @@ from switchhead_lab.benchmark.gpu import worker
 from switchhead_lab.benchmark.gpu.case import Case, Context, WrongResultError
 from switchhead_lab.benchmark.gpu.journal import Journal
 from switchhead_lab.benchmark.gpu.plan import Part
-from switchhead_lab.training.host import Host
+from switchhead_lab.training.compute_setup import ComputeSetup
 
 def fine():
     yield {"x": 1}
@@ -52,7 +52,7 @@ def losing():
     yield {"x": 1}
 
 part = Part("part", "a part", 60.0, 60.0)
-context = Context(Host(torch.device("cpu"), "fp32", {}), True)
+context = Context(ComputeSetup(torch.device("cpu"), "fp32", {}), True)
 journal = Journal(Path(sys.argv[1]))
 cases = [Case(name, globals()[name]) for name in sys.argv[2].split(",")]
 sys.exit(worker.run_cases(part, cases, context, journal))

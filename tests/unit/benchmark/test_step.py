@@ -14,14 +14,14 @@ from switchhead_lab.benchmark.table import step_table
 from switchhead_lab.config.sweep_files import find_sweep
 from switchhead_lab.model.executed import executed_attention, executed_feedforward
 from switchhead_lab.tracking.sweep_record import sweep_id
-from switchhead_lab.training.host import Host, prepare_host
+from switchhead_lab.training.compute_setup import ComputeSetup, prepare_setup
 
 SWEEPS = Path(__file__).parents[3] / "sweeps"
 
 
 @pytest.fixture
-def host() -> Host:
-    return prepare_host("cpu", "fp32")
+def setup() -> ComputeSetup:
+    return prepare_setup("cpu", "fp32")
 
 
 @pytest.fixture
@@ -37,9 +37,9 @@ def fixed_times(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "matmul_peak", lambda dtype, device: 0.001)
 
 
-def test_ratios_and_bounds_follow_from_times_and_counts(tiny_config, host, fixed_times) -> None:
+def test_ratios_and_bounds_follow_from_times_and_counts(tiny_config, setup, fixed_times) -> None:
     configs = {"dense": tiny_config("dense"), "sparse": tiny_config("switchhead")}
-    dense, sparse = bench_steps(configs, host, 3).steps
+    dense, sparse = bench_steps(configs, setup, 3).steps
     assert (dense.relative_time, sparse.relative_time) == (1.0, 0.5)
     assert sparse.tokens_per_second == configs["sparse"].tokens_per_step
     for name, step in (("dense", dense), ("sparse", sparse)):
@@ -56,23 +56,23 @@ def test_ratios_and_bounds_follow_from_times_and_counts(tiny_config, host, fixed
     assert dense.peak_memory_bytes is None
 
 
-def test_more_sequences_keep_more_floats(tiny_config, host, fixed_times) -> None:
+def test_more_sequences_keep_more_floats(tiny_config, setup, fixed_times) -> None:
     configs = {
         "four": tiny_config(batch_size=4, checkpoint_activations=False),
         "eight": tiny_config(batch_size=8),
         "again": tiny_config(batch_size=8, checkpoint_activations=True),
     }
-    four, eight, again = (step.saved_floats for step in bench_steps(configs, host, 1).steps)
+    four, eight, again = (step.saved_floats for step in bench_steps(configs, setup, 1).steps)
     assert 1.5 * four < eight < 2.5 * four
     assert again < eight / 2
 
 
-def test_floats_kept_are_those_of_one_micro_batch(tiny_config, host, fixed_times) -> None:
+def test_floats_kept_are_those_of_one_micro_batch(tiny_config, setup, fixed_times) -> None:
     configs = {
         "whole": tiny_config(batch_size=8),
         "parts": tiny_config(batch_size=8, micro_batch_size=2),
     }
-    whole, parts = (step.saved_floats for step in bench_steps(configs, host, 1).steps)
+    whole, parts = (step.saved_floats for step in bench_steps(configs, setup, 1).steps)
     assert 0.2 * whole < parts < 0.5 * whole
 
 
@@ -81,7 +81,7 @@ def test_floats_kept_are_those_of_one_micro_batch(tiny_config, host, fixed_times
     [("reference", set()), ("sorted", {"group_NHK", "order_S", "offset_G1"})],
 )
 def test_routing_includes_what_the_backend_asks_for(
-    tiny_config, host, fixed_times, monkeypatch, backend, bookkeeping
+    tiny_config, setup, fixed_times, monkeypatch, backend, bookkeeping
 ) -> None:
     done: list[set[str]] = []
     original = module._routing_call
@@ -98,7 +98,7 @@ def test_routing_includes_what_the_backend_asks_for(
 
     monkeypatch.setattr(op, "choose_backend", lambda *_: backend)
     monkeypatch.setattr(module, "_routing_call", spy)
-    bench_steps({"sparse": tiny_config("switchhead")}, host, 1)
+    bench_steps({"sparse": tiny_config("switchhead")}, setup, 1)
     # Two layers, a router on either side of each attention.
     assert done == [bookkeeping] * 4
 
@@ -112,15 +112,15 @@ def test_batches_go_on_from_each_other_and_fit_the_model(tiny_config) -> None:
     assert 0 < first.inputs_BT.min() <= first.inputs_BT.max() < config.vocab_size
 
 
-def test_what_is_written_names_the_machine(tiny_config, host, fixed_times, tmp_path) -> None:
-    bench = bench_steps({"dense": tiny_config()}, host, 3)
+def test_what_is_written_names_the_machine(tiny_config, setup, fixed_times, tmp_path) -> None:
+    bench = bench_steps({"dense": tiny_config()}, setup, 3)
     sweep = find_sweep(SWEEPS, "smoke/matched-params").resolve()
-    write_step_bench(tmp_path, sweep, bench, host)
+    write_step_bench(tmp_path, sweep, bench, setup)
     stem = tmp_path / "bench/step-smoke-matched-params-smoke"
     data = json.loads(stem.with_suffix(".json").read_text())
     assert data["sweep_id"] == sweep_id(sweep)
     assert data["compiler"]
-    assert data["device"] == host.description
+    assert data["device"] == setup.description
     assert data["provenance"]["versions"]["torch"] == torch.__version__
     assert data["steps"][0]["ms"] == 2000.0
     page = stem.with_suffix(".md").read_text()

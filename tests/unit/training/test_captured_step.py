@@ -9,7 +9,7 @@ from switchhead_lab.data.batches import TokenBatches
 from switchhead_lab.errors import ConfigError
 from switchhead_lab.model.transformer import build_model
 from switchhead_lab.training.captured_step import CapturedStep, RepeatedStep, TakenStep
-from switchhead_lab.training.host import Host, prepare_host
+from switchhead_lab.training.compute_setup import ComputeSetup, prepare_setup
 from switchhead_lab.training.scoring import build_scorer
 from switchhead_lab.training.step import StepRunner
 
@@ -21,8 +21,8 @@ def step_runner_of(config: RunConfig) -> StepRunner:
     tokens = np.random.default_rng(0).integers(1, 256, 7 * 4 * 16 + 1)
     batches = TokenBatches(tokens, config.training.batch_size, config.model.seq_len, seed=0)
     model = build_model(config.model, config.vocab_size, config.seed).train()
-    host = Host(torch.device("cpu"), "fp32", {"device_name": "test"})
-    return StepRunner(config, model, build_scorer(config), batches, host)
+    setup = ComputeSetup(torch.device("cpu"), "fp32", {"device_name": "test"})
+    return StepRunner(config, model, build_scorer(config), batches, setup)
 
 
 def with_memory(config: RunConfig) -> RunConfig:
@@ -90,7 +90,7 @@ def test_one_signature_is_captured_and_fed_from_each_call() -> None:
 
 def test_devices_without_graphs_are_refused() -> None:
     with pytest.raises(ConfigError, match="training.capture_step = true but the device is cpu"):
-        prepare_host("cpu", "auto", captures_step=True)
+        prepare_setup("cpu", "auto", captures_step=True)
 
 
 def test_recomputed_blocks_are_not_captured(tiny_config) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from switchhead_lab.benchmark.step import RandomBatches
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.model.transformer import build_model
-from switchhead_lab.training.host import Host
+from switchhead_lab.training.compute_setup import ComputeSetup
 from switchhead_lab.training.scoring import build_scorer
 from switchhead_lab.training.step import StepRunner
 
@@ -19,8 +19,8 @@ MEMORY = "memory.0001.0001"
 
 def step_runner_of(config: RunConfig) -> StepRunner:
     model = build_model(config.model, config.vocab_size, config.seed, config.n_outputs).train()
-    host = Host(torch.device("cpu"), "fp32", {"device_name": "test"})
-    return StepRunner(config, model, build_scorer(config), RandomBatches(config), host)
+    setup = ComputeSetup(torch.device("cpu"), "fp32", {"device_name": "test"})
+    return StepRunner(config, model, build_scorer(config), RandomBatches(config), setup)
 
 
 @pytest.mark.parametrize("attention", ["dense", "switchhead"])

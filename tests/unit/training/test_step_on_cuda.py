@@ -11,7 +11,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicO
 from switchhead_lab.benchmark.step import RandomBatches
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.model.transformer import Transformer, build_model
-from switchhead_lab.training.host import Host
+from switchhead_lab.training.compute_setup import ComputeSetup
 from switchhead_lab.training.scoring import build_scorer
 from switchhead_lab.training.step import StepRunner
 
@@ -71,10 +71,10 @@ def step_runner_of(config: RunConfig, precision: str) -> StepRunner:
     with torch.device(DEVICE):
         model = Transformer(config.model, config.vocab_size, config.n_outputs).train()
     model.to = lambda _: model  # it is there; fake parameters cannot be exchanged
-    host = Host(DEVICE, precision, {"device_name": "fake"})
+    setup = ComputeSetup(DEVICE, precision, {"device_name": "fake"})
     objective = build_scorer(config)
     with set_up():
-        return StepRunner(config, model, objective, RandomBatches(config), host)
+        return StepRunner(config, model, objective, RandomBatches(config), setup)
 
 
 def take_steps(config: RunConfig, precision: str, n_steps: int = 1) -> StepRunner:

@@ -10,7 +10,7 @@ from switchhead_lab.benchmark.step import RandomBatches
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.errors import TrainingError
 from switchhead_lab.model.transformer import build_model
-from switchhead_lab.training.host import Host
+from switchhead_lab.training.compute_setup import ComputeSetup
 from switchhead_lab.training.scoring import build_scorer
 from switchhead_lab.training.step import StepRunner
 
@@ -43,9 +43,9 @@ def without_dropout(config: RunConfig) -> RunConfig:
 
 def step_runner_of(config: RunConfig) -> StepRunner:
     model = build_model(config.model, config.vocab_size, config.seed).train()
-    host = Host(torch.device("cpu"), "fp32", {"device_name": "test"})
+    setup = ComputeSetup(torch.device("cpu"), "fp32", {"device_name": "test"})
     objective = build_scorer(config)
-    return StepRunner(config, model, objective, RandomBatches(config), host)
+    return StepRunner(config, model, objective, RandomBatches(config), setup)
 
 
 @pytest.mark.parametrize("attention", ["dense", "switchhead"])

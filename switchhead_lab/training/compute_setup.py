@@ -1,4 +1,4 @@
-"""The machine a run uses: device, arithmetic, and the settings that make a CPU fast.
+"""What a run computes with: device, precision, and the settings that make a CPU fast.
 
 Called when a run starts, never on import; what was set is returned and recorded.
 """
@@ -23,12 +23,12 @@ _FP32_ERROR_LIMIT = 1e-5
 
 
 @dataclass(frozen=True)
-class Host:
-    """Where a run computes.
+class ComputeSetup:
+    """Device and precision of a run, with the settings made for them.
 
     Attributes:
         device: The torch device.
-        precision: Arithmetic of the products.
+        precision: Precision of matmuls.
         facts: Plain data for the run's provenance.
     """
 
@@ -42,10 +42,10 @@ class Host:
         return f"{self.device.type} ({self.facts['device_name']})"
 
 
-def prepare_host(
+def prepare_setup(
     device: str, precision: str, *, compiles_blocks: bool = False, captures_step: bool = False
-) -> Host:
-    """Choose device and arithmetic, and tune the CPU.
+) -> ComputeSetup:
+    """Choose device and precision, and tune the CPU.
 
     Args:
         device: "auto", "cpu", "cuda" or "mps".
@@ -82,7 +82,7 @@ def prepare_host(
         ),
         "fused_passes": describe_passes(chosen),
     }
-    return Host(chosen, resolved, facts)
+    return ComputeSetup(chosen, resolved, facts)
 
 
 def keep_large_blocks() -> bool:

@@ -5,22 +5,22 @@ import torch
 
 from switchhead_kernels.native import build
 from switchhead_lab.errors import ConfigError
-from switchhead_lab.training import host
+from switchhead_lab.training import compute_setup
 
 
 def test_float32_products_stay_float32() -> None:
-    host.use_onednn_for_fp32()
-    assert host.fp32_matmul_error() < 1e-5
+    compute_setup.use_onednn_for_fp32()
+    assert compute_setup.fp32_matmul_error() < 1e-5
 
 
 def test_onednn_is_given_up_where_it_would_round(monkeypatch) -> None:
-    monkeypatch.setattr(host, "fp32_matmul_error", lambda: 2e-3)
-    assert host.use_onednn_for_fp32() is False
+    monkeypatch.setattr(compute_setup, "fp32_matmul_error", lambda: 2e-3)
+    assert compute_setup.use_onednn_for_fp32() is False
     assert torch.backends.mkldnn.matmul.fp32_precision == "none"
 
 
 def test_facts_are_recorded() -> None:
-    found = host.prepare_host("cpu", "fp32")
+    found = compute_setup.prepare_setup("cpu", "fp32")
     assert (found.device.type, found.precision) == ("cpu", "fp32")
     assert found.facts["n_threads"] == torch.get_num_threads()
     assert found.description.startswith("cpu (")
@@ -29,26 +29,26 @@ def test_facts_are_recorded() -> None:
 
 
 def test_auto_precision_follows_the_device(monkeypatch) -> None:
-    monkeypatch.setattr(host, "has_fast_bf16", lambda device: True)
-    assert host.prepare_host("cpu", "auto").precision == "bf16"
-    monkeypatch.setattr(host, "has_fast_bf16", lambda device: False)
-    assert host.prepare_host("cpu", "auto").precision == "fp32"
-    assert host.prepare_host("cpu", "bf16").precision == "bf16"
+    monkeypatch.setattr(compute_setup, "has_fast_bf16", lambda device: True)
+    assert compute_setup.prepare_setup("cpu", "auto").precision == "bf16"
+    monkeypatch.setattr(compute_setup, "has_fast_bf16", lambda device: False)
+    assert compute_setup.prepare_setup("cpu", "auto").precision == "fp32"
+    assert compute_setup.prepare_setup("cpu", "bf16").precision == "bf16"
 
 
 def test_a_missing_device_is_an_error(monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match='device "cuda" is not available here; use auto or'):
-        host.prepare_host("cuda", "auto")
+        compute_setup.prepare_setup("cuda", "auto")
 
 
 def test_compiled_blocks_are_refused_on_a_cpu() -> None:
     with pytest.raises(ConfigError, match="training.compile_blocks = true but the device is a CPU"):
-        host.prepare_host("cpu", "auto", compiles_blocks=True)
+        compute_setup.prepare_setup("cpu", "auto", compiles_blocks=True)
 
 
 def test_kernels_are_on_record() -> None:
-    facts = host.prepare_host("cpu", "bf16").facts
+    facts = compute_setup.prepare_setup("cpu", "bf16").facts
     has_kernels = not build.why_unavailable()
     assert facts["expert_projections"].startswith("cpu (products: ") == has_kernels
     assert (facts["fused_passes"] == "fused C++") == has_kernels
