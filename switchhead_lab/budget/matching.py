@@ -7,7 +7,7 @@ Source: SwitchHead (arXiv:2312.07987), Sec. 3 (parameter-matched) and Sec. 3.5 (
 """
 
 from switchhead_lab.budget.counter import CostCounter
-from switchhead_lab.budget.quantity import Quantity, Scope, macs_of, parameters_of
+from switchhead_lab.budget.quantity import BudgetedQuantity, Scope, macs_of, parameters_of
 from switchhead_lab.budget.refusal import (
     explain_bound,
     explain_excess,
@@ -29,27 +29,27 @@ from switchhead_lab.variants.positions import PositionsConfig
 
 
 def match_size(
-    size: ModelSize, model: ModelConfig, quantity: Quantity, baseline: ModelConfig
+    size: ModelSize, model: ModelConfig, budgeted: BudgetedQuantity, baseline: ModelConfig
 ) -> ModelConfig:
     """Return the model with the largest value of a size that the baseline's budget allows.
 
     Args:
         size: The free size.
         model: Everything else; its own value of the size is replaced.
-        quantity: What the model may have no more of than the baseline.
+        budgeted: What the model may have no more of than the baseline.
         baseline: The dense baseline.
 
     Raises:
         MatchError: If the quantity does not depend on the size; if it is exceeded at the smallest
             value; or if another size keeps the value far from the budget.
     """
-    if not has_effect(size, model, quantity):
-        raise MatchError(explain_no_effect(size, model, quantity))
-    budget = quantity.count(baseline)
-    matched = largest_that_fits(size, model, lambda m: quantity.count(m) <= budget)
+    if not has_effect(size, model, budgeted):
+        raise MatchError(explain_no_effect(size, model, budgeted))
+    budget = budgeted.count(baseline)
+    matched = largest_that_fits(size, model, lambda m: budgeted.count(m) <= budget)
     if matched is None:
-        raise MatchError(explain_excess(size, model, quantity, baseline))
-    reason = explain_bound(size, matched, quantity, baseline)
+        raise MatchError(explain_excess(size, model, budgeted, baseline))
+    reason = explain_bound(size, matched, budgeted, baseline)
     if reason is not None:
         raise MatchError(reason)
     return matched
@@ -169,7 +169,7 @@ def match_declared(sweep: Sweep, declared: DeclaredModel, counter: CostCounter) 
     return model
 
 
-def _quantity(sweep: Sweep, scope: Scope, counter: CostCounter) -> Quantity:
+def _quantity(sweep: Sweep, scope: Scope, counter: CostCounter) -> BudgetedQuantity:
     if sweep.matching == "parameter_matched":
         return parameters_of(scope)
     return macs_of(scope, counter)

@@ -1,4 +1,4 @@
-"""What a model may have no more of than the baseline: parameters or MACs, of one layer.
+"""The budgeted quantity, of which a model may not have more than the baseline: parameters or MACs.
 
 Models of a sweep have equally many layers, and the same embedding and output layer, so those who
 match in a layer match as a whole.
@@ -16,7 +16,7 @@ Scope = Literal["attention", "layer"]
 
 
 @dataclass(frozen=True)
-class Quantity:
+class BudgetedQuantity:
     """Something to count in a layer.
 
     Attributes:
@@ -35,7 +35,7 @@ class Quantity:
         return "attention has" if self.scope == "attention" else "attention and feed-forward have"
 
 
-def parameters_of(scope: Scope) -> Quantity:
+def parameters_of(scope: Scope) -> BudgetedQuantity:
     """Return the parameters of attention or of the whole layer."""
 
     def count(model: ModelConfig) -> int:
@@ -44,10 +44,10 @@ def parameters_of(scope: Scope) -> Quantity:
             variants.append(model.feedforward)
         return sum(sum(variant.parameter_parts(model.layer).values()) for variant in variants)
 
-    return Quantity(scope, "parameters", count)
+    return BudgetedQuantity(scope, "parameters", count)
 
 
-def macs_of(scope: Scope, counter: CostCounter) -> Quantity:
+def macs_of(scope: Scope, counter: CostCounter) -> BudgetedQuantity:
     """Return the MACs of attention or of the whole layer, for one sequence."""
     count = counter.attention_macs if scope == "attention" else counter.layer_macs
-    return Quantity(scope, f"MACs ({counter.convention})", count)
+    return BudgetedQuantity(scope, f"MACs ({counter.convention})", count)

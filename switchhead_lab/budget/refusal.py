@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterable
 
-from switchhead_lab.budget.quantity import Quantity
+from switchhead_lab.budget.quantity import BudgetedQuantity
 from switchhead_lab.budget.sizes import (
     ModelSize,
     find_size,
@@ -18,21 +18,21 @@ _MAX_PROPOSALS = 3
 
 
 def explain_excess(
-    size: ModelSize, model: ModelConfig, quantity: Quantity, baseline: ModelConfig
+    size: ModelSize, model: ModelConfig, budgeted: BudgetedQuantity, baseline: ModelConfig
 ) -> str:
     """Say that a model exceeds the budget at every value of its free size, and what would fit.
 
     Args:
         size: The free size.
         model: Everything else; exceeds the budget even at the smallest value.
-        quantity: What is limited.
+        budgeted: What is limited.
         baseline: The model whose budget it is.
     """
-    budget = quantity.count(baseline)
-    others = [other for other in _sizes(model, quantity) if other != size]
+    budget = budgeted.count(baseline)
+    others = [other for other in _sizes(model, budgeted) if other != size]
 
     def needed(candidate: ModelConfig) -> int:
-        return quantity.count(size.at_smallest(candidate))
+        return budgeted.count(size.at_smallest(candidate))
 
     proposals = _proposals(others, model, lambda candidate: needed(candidate) <= budget)
     if proposals:
@@ -42,47 +42,47 @@ def explain_excess(
         least = _at_smallest(others, model)
         advice = (
             f"no shape fits; {_values(others, least)} would, with a baseline of d_head "
-            f"{_enough_d_head(needed(least), quantity, baseline)} or more"
+            f"{_enough_d_head(needed(least), budgeted, baseline)} or more"
         )
     return (
         f"{_values(others, model)}: even at {size.label}={size.smallest(model)} "
-        f"{quantity.subject} {needed(model):,} {quantity.unit}, the baseline's {budget:,}; {advice}"
+        f"{budgeted.subject} {needed(model):,} {budgeted.unit}, the baseline's {budget:,}; {advice}"
     )
 
 
-def explain_no_effect(size: ModelSize, model: ModelConfig, quantity: Quantity) -> str:
+def explain_no_effect(size: ModelSize, model: ModelConfig, budgeted: BudgetedQuantity) -> str:
     """Say that a quantity does not depend on a size, and on which of its block it does."""
     names = [
         other.label
         for other in matchable_sizes_of(model)
-        if other.block == size.block and has_effect(other, model, quantity)
+        if other.block == size.block and has_effect(other, model, budgeted)
     ]
     return (
-        f"{size.label} has no effect on the {quantity.unit} of {model.attention.kind} "
+        f"{size.label} has no effect on the {budgeted.unit} of {model.attention.kind} "
         f"attention; match over {' or '.join(names)}"
     )
 
 
 def explain_bound(
-    size: ModelSize, model: ModelConfig, quantity: Quantity, baseline: ModelConfig
+    size: ModelSize, model: ModelConfig, budgeted: BudgetedQuantity, baseline: ModelConfig
 ) -> str | None:
     """Say that a size is held back by another one with budget to spare, and what would do.
 
     Args:
         size: The free size, which has the largest value that fits and that the other allows.
         model: The model.
-        quantity: What is limited.
+        budgeted: What is limited.
         baseline: The model whose budget it is.
 
     Returns:
         The explanation; None where a larger value of the other would not let it grow.
     """
-    ceiling, budget = size.ceiling(model), quantity.count(baseline)
+    ceiling, budget = size.ceiling(model), budgeted.count(baseline)
     if ceiling is None or size.value(model) < ceiling.value(model):
         return None
 
     def fits(candidate: ModelConfig) -> bool:
-        return quantity.count(size.at(candidate, ceiling.value(candidate))) <= budget
+        return budgeted.count(size.at(candidate, ceiling.value(candidate))) <= budget
 
     enough = largest_that_fits(ceiling, size.at_smallest(model), fits)
     assert enough is not None, "the model itself fits"
@@ -90,25 +90,25 @@ def explain_bound(
         return None
     return (
         f"{ceiling.label}={ceiling.value(model)}: even at {size.label}={size.value(model)}, the "
-        f"most it allows, {quantity.subject} only {quantity.count(model):,} {quantity.unit}, the "
+        f"most it allows, {budgeted.subject} only {budgeted.count(model):,} {budgeted.unit}, the "
         f"baseline's {budget:,}; {ceiling.label} of {ceiling.value(enough)} or more would do"
     )
 
 
-def has_effect(size: ModelSize, model: ModelConfig, quantity: Quantity) -> bool:
+def has_effect(size: ModelSize, model: ModelConfig, budgeted: BudgetedQuantity) -> bool:
     """Return whether a quantity grows with a size."""
     smallest = size.smallest(model)
     larger = smallest + max(size.step(model), size.executed_step(model))
     ceiling = size.ceiling(model)
     if ceiling is not None and ceiling.value(model) < larger:
         model = ceiling.at(model, larger)
-    counts = [quantity.count(size.at(model, value)) for value in (smallest, larger)]
+    counts = [budgeted.count(size.at(model, value)) for value in (smallest, larger)]
     return counts[0] < counts[1]
 
 
-def _sizes(model: ModelConfig, quantity: Quantity) -> list[ModelSize]:
+def _sizes(model: ModelConfig, budgeted: BudgetedQuantity) -> list[ModelSize]:
     return [
-        size for size in sizes_of(model) if size.block == "attention" or quantity.scope == "layer"
+        size for size in sizes_of(model) if size.block == "attention" or budgeted.scope == "layer"
     ]
 
 
@@ -146,10 +146,10 @@ def _values(sizes: Iterable[ModelSize], model: ModelConfig) -> str:
     return ", ".join(f"{size.label}={size.value(model)}" for size in sizes)
 
 
-def _enough_d_head(needed: int, quantity: Quantity, baseline: ModelConfig) -> int:
+def _enough_d_head(needed: int, budgeted: BudgetedQuantity, baseline: ModelConfig) -> int:
     """Return the smallest d_head of a baseline that has as much as is needed."""
     width = find_size(baseline, "d_head")
     assert width is not None, "a dense baseline has heads"
-    too_narrow = largest_that_fits(width, baseline, lambda base: quantity.count(base) < needed)
+    too_narrow = largest_that_fits(width, baseline, lambda base: budgeted.count(base) < needed)
     assert too_narrow is not None, "the baseline itself is too narrow"
     return width.value(too_narrow) + 1

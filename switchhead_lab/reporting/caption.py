@@ -13,28 +13,28 @@ from switchhead_lab.reporting.report_data import ReportData
 from switchhead_lab.reporting.statistics import MISSING
 
 
-def title(frame: ReportData) -> str:
+def title(data: ReportData) -> str:
     """Return the heading of a report, with the accounting convention."""
-    sweep = frame.record.sweep
+    sweep = data.record.sweep
     return (
         f"{sweep.name}, size {sweep.size}: {sweep.data.corpus}, "
         f"MACs and memory by the {sweep.convention} convention"
     )
 
 
-def caption_lines(frame: ReportData, notes: tuple[str, ...] = ()) -> list[str]:
+def caption_lines(data: ReportData, notes: tuple[str, ...] = ()) -> list[str]:
     """Return the sentences of the caption; gaps and doubts come first.
 
     Args:
-        frame: What the report shows.
+        data: What the report shows.
         notes: Further sentences, about how the records were chosen.
     """
     return [
-        *incomplete_lines(frame),
-        *warning_lines(frame),
+        *incomplete_lines(data),
+        *warning_lines(data),
         *notes,
-        *_facts(frame),
-        *_reading(frame),
+        *_facts(data),
+        *_reading(data),
     ]
 
 
@@ -50,20 +50,20 @@ def paper_caption(paper: PaperRow, convention: Convention) -> str:
     )
 
 
-def _facts(frame: ReportData) -> list[str]:
-    sweep = frame.record.sweep
+def _facts(data: ReportData) -> list[str]:
+    sweep = data.record.sweep
     training = sweep.training
     n_tokens = training.n_steps * training.batch_size * sweep.model.seq_len
     return [
         f"Sweep {sweep.name}, size {sweep.size}, {sweep.matching.replace('_', '-')}.",
         f"{sweep.data.describe()}; {training.n_steps:,} steps, {n_tokens:,} tokens read.",
-        f"Device: {_devices(frame)}.",
-        *_trivial(frame),
+        f"Device: {_devices(data)}.",
+        *_trivial(data),
     ]
 
 
-def _reading(frame: ReportData) -> list[str]:
-    convention, baseline = frame.record.sweep.convention, frame.baseline.name
+def _reading(data: ReportData) -> list[str]:
+    convention, baseline = data.record.sweep.convention, data.baseline.name
     lines = [
         f"MACs (multiply-accumulates, forward) and memory (floats saved for the backward pass) are "
         f"per attention layer and sequence, {convention} convention. "
@@ -72,27 +72,27 @@ def _reading(frame: ReportData) -> list[str]:
         "ms/step is the median of each run's steps, measured in that run, and noisy.",
         f"{MISSING}: not applicable (a dense model has no experts) or not available.",
     ]
-    studies = frame.record.sweep.all_studies
+    studies = data.record.sweep.all_studies
     if studies:
-        objective = frame.record.sweep.objective
+        objective = data.record.sweep.objective
         metrics = dict.fromkeys(objectives_of(study, objective)[0].label for study in studies)
         lines.insert(
             2,
             f"The best of a search is chosen on {' or '.join(metrics)}, with one "
-            f"seed; test {frame.quality.metric.label} is shown and chooses nothing.",
+            f"seed; test {data.quality.metric.label} is shown and chooses nothing.",
         )
-    return lines + _tuned(frame)
+    return lines + _tuned(data)
 
 
-def _tuned(frame: ReportData) -> list[str]:
+def _tuned(data: ReportData) -> list[str]:
     """Say which fields of training every model was tuned over, and what became of them."""
-    sweep = frame.record.sweep
+    sweep = data.record.sweep
     space = sweep.tuned_space
     if not space:
         return []
     found = [
         f"{row.name} {describe_point({path: row.point[path] for path in space})}"
-        for row in frame.models
+        for row in data.models
         if row.point
     ]
     before = {path: getattr(sweep.training, path.partition(".")[2]) for path in space}
@@ -102,18 +102,18 @@ def _tuned(frame: ReportData) -> list[str]:
     ]
 
 
-def _trivial(frame: ReportData) -> Iterator[str]:
+def _trivial(data: ReportData) -> Iterator[str]:
     """Say how well a model does that has learned nothing of the inputs."""
-    objective = frame.record.sweep.objective
+    objective = data.record.sweep.objective
     metric, trivial = objective.headline, objective.trivial
     if trivial is not None:
-        texts = [metric.text(value) for value in trivial_values(frame)]
+        texts = [metric.text(value) for value in trivial_values(data)]
         yield (
             f"{metric.label.capitalize()} of {trivial.name}, on the validation split: "
             f"{', '.join(texts) or 'not recorded'}; an untrained model is no better than that."
         )
 
 
-def _devices(frame: ReportData) -> str:
-    devices = sorted(set().union(*(row.devices() for row in frame.models)))
+def _devices(data: ReportData) -> str:
+    devices = sorted(set().union(*(row.devices() for row in data.models)))
     return ", ".join(f"{device} ({precision})" for device, precision in devices) or "none yet"

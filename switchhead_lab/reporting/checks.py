@@ -20,18 +20,18 @@ from switchhead_lab.tracking.sweep_record import SweepRecord
 _RESOLVED = ("finished", "pruned", "failed")
 
 
-def incomplete_lines(frame: ReportData) -> list[str]:
+def incomplete_lines(data: ReportData) -> list[str]:
     """Say which runs the sweep still lacks; empty for a complete sweep."""
     lines = [
         f"INCOMPLETE: {row.name} has {len(row.finished)} of {len(row.seeds)} seeds "
         f"({'; '.join(_gaps(row))})."
-        for row in frame.models
+        for row in data.models
         if not row.is_complete
     ]
-    for study in frame.record.sweep.all_studies:
-        rows = [row for row in frame.candidates if row.study == study.name]
+    for study in data.record.sweep.all_studies:
+        rows = [row for row in data.candidates if row.study == study.name]
         tried = {key_of(row.point) for row in rows if row.state in _RESOLVED}
-        expected = _n_expected_candidates(study, frame.record)
+        expected = _n_expected_candidates(study, data.record)
         if len(tried) < expected:
             open_ones = [row for row in rows if row.state not in _RESOLVED]
             states = [f"trial {row.key} {row.state}" for row in open_ones if row.run is not None]
@@ -43,22 +43,22 @@ def incomplete_lines(frame: ReportData) -> list[str]:
     return lines
 
 
-def warning_lines(frame: ReportData) -> list[str]:
+def warning_lines(data: ReportData) -> list[str]:
     """Say what makes the runs of a report less comparable than they look."""
     return [
-        *_data_warnings(frame),
-        *_code_warnings(frame),
-        *_drift_warnings(frame),
-        *_device_warnings(frame),
-        *_model_warnings(frame),
-        *_tuning_warnings(frame),
-        *_search_warnings(frame),
+        *_data_warnings(data),
+        *_code_warnings(data),
+        *_drift_warnings(data),
+        *_device_warnings(data),
+        *_model_warnings(data),
+        *_tuning_warnings(data),
+        *_search_warnings(data),
     ]
 
 
-def _drift_warnings(frame: ReportData) -> Iterable[str]:
+def _drift_warnings(data: ReportData) -> Iterable[str]:
     """Name runs that were continued under other conditions than they were begun."""
-    for record in frame.records:
+    for record in data.records:
         drift = record.provenance.get("drift") or []
         if drift:
             yield (
@@ -67,12 +67,12 @@ def _drift_warnings(frame: ReportData) -> Iterable[str]:
             )
 
 
-def trivial_values(frame: ReportData) -> list[float]:
+def trivial_values(data: ReportData) -> list[float]:
     """Return the distinct headline metrics of the objective's trivial model, as recorded."""
-    trivial = frame.record.sweep.objective.trivial
+    trivial = data.record.sweep.objective.trivial
     if trivial is None:
         return []
-    values = {trivial.value(_manifest(record)) for record in frame.records}
+    values = {trivial.value(_manifest(record)) for record in data.records}
     return sorted(value for value in values if value is not None)
 
 
@@ -126,8 +126,8 @@ def _n_expected_candidates(study: Study, record: SweepRecord) -> int:
     return study.n_trials if n_feasible is None else min(study.n_trials, n_feasible)
 
 
-def _data_warnings(frame: ReportData) -> Iterable[str]:
-    digests = {data_digest(record) for record in frame.records} - {None}
+def _data_warnings(data: ReportData) -> Iterable[str]:
+    digests = {data_digest(record) for record in data.records} - {None}
     if len(digests) > 1:
         yield (
             f"WARNING: the runs saw {len(digests)} different versions of the data; "
@@ -135,26 +135,26 @@ def _data_warnings(frame: ReportData) -> Iterable[str]:
         )
 
 
-def _code_warnings(frame: ReportData) -> Iterable[str]:
-    commits = {commit_of(record) for record in frame.records} - {None}
+def _code_warnings(data: ReportData) -> Iterable[str]:
+    commits = {commit_of(record) for record in data.records} - {None}
     if len(commits) > 1:
         yield f"Note: the runs come from {len(commits)} commits."
-    dirty = [record for record in frame.records if is_dirty(record)]
+    dirty = [record for record in data.records if is_dirty(record)]
     if dirty:
         yield (
-            f"Note: {len(dirty)} of {len(frame.records)} runs were made with uncommitted changes, "
+            f"Note: {len(dirty)} of {len(data.records)} runs were made with uncommitted changes, "
             "kept in their directories."
         )
-    unknown = [record for record in frame.records if _is_unknown(record)]
+    unknown = [record for record in data.records if _is_unknown(record)]
     if unknown:
         yield (
-            f"Note: for {len(unknown)} of {len(frame.records)} runs git could not tell whether "
+            f"Note: for {len(unknown)} of {len(data.records)} runs git could not tell whether "
             "there were uncommitted changes."
         )
 
 
-def _device_warnings(frame: ReportData) -> Iterable[str]:
-    devices = set().union(*(row.devices() for row in frame.models))
+def _device_warnings(data: ReportData) -> Iterable[str]:
+    devices = set().union(*(row.devices() for row in data.models))
     if len({precision for _, precision in devices}) > 1:
         yield "WARNING: the runs differ in arithmetic, so small differences mean nothing."
     if len(devices) > 1:
@@ -164,17 +164,17 @@ def _device_warnings(frame: ReportData) -> Iterable[str]:
         )
 
 
-def _model_warnings(frame: ReportData) -> Iterable[str]:
-    objective = frame.record.sweep.objective
+def _model_warnings(data: ReportData) -> Iterable[str]:
+    objective = data.record.sweep.objective
     metric, trivial = objective.headline, objective.trivial
-    trivial_scores = [metric.scale * value for value in trivial_values(frame)]
-    for row in frame.models:
+    trivial_scores = [metric.scale * value for value in trivial_values(data)]
+    for row in data.models:
         if row.excluded_runs:
             yield (
                 f"WARNING: {row.name}: left out for having another architecture: "
                 f"{', '.join(row.excluded_runs)}."
             )
-        mean = row.statistics(frame.quality.validation).mean
+        mean = row.statistics(data.quality.validation).mean
         is_above_trivial = mean is None or all(metric.is_better(mean, s) for s in trivial_scores)
         if trivial and not is_above_trivial:
             yield f"WARNING: {row.name} is no better than {trivial.name}; it is not trained."
@@ -186,9 +186,9 @@ def _model_warnings(frame: ReportData) -> Iterable[str]:
             )
 
 
-def _tuning_warnings(frame: ReportData) -> Iterable[str]:
+def _tuning_warnings(data: ReportData) -> Iterable[str]:
     """Say where one model had a choice of its training, or a start, that the others did not."""
-    sweep = frame.record.sweep
+    sweep = data.record.sweep
     sources = {name: part.source for name, part in sweep.parts.items() if part.source}
     for name, source in sources.items():
         yield (
@@ -208,14 +208,14 @@ def _tuning_warnings(frame: ReportData) -> Iterable[str]:
             )
 
 
-def _search_warnings(frame: ReportData) -> Iterable[str]:
-    for study in frame.record.sweep.all_studies:
-        rows = [row for row in frame.candidates if row.study == study.name]
+def _search_warnings(data: ReportData) -> Iterable[str]:
+    for study in data.record.sweep.all_studies:
+        rows = [row for row in data.candidates if row.study == study.name]
         failed = [row.key for row in rows if row.state == "failed"]
         if failed:
             yield f"Note: candidates of {study.name} that failed: trial {', '.join(failed)}."
-        best = next((row for row in frame.models if row.name == study.name and row.runs), None)
-        objective = objectives_of(study, frame.record.sweep.objective)[0]
+        best = next((row for row in data.models if row.name == study.name and row.runs), None)
+        objective = objectives_of(study, data.record.sweep.objective)[0]
         chosen = _best_candidate(objective, rows)
         if best is None or chosen is None or key_of(chosen.point) == key_of(best.point):
             continue

@@ -8,8 +8,8 @@ from typing import Literal
 from switchhead_lab.reporting.quality import (
     MS_PER_STEP,
     TOKENS_PER_SECOND,
+    MeasuredQuantity,
     Quality,
-    Quantity,
 )
 from switchhead_lab.reporting.report_data import CandidateRow, ModelRow, ReportData
 from switchhead_lab.reporting.statistics import MISSING
@@ -114,13 +114,13 @@ def format_count(number: float) -> str:
     return f"{number:g}"
 
 
-def model_grid(frame: ReportData) -> Grid:
+def model_grid(data: ReportData) -> Grid:
     """Build the main table: every model beside the dense baseline."""
-    dense, quality = frame.baseline.name, frame.quality
+    dense, quality = data.baseline.name, data.quality
     columns = (
         Column("model", "model", is_text=True),
         Column("role", ""),
-        *_SHAPE_COLUMNS,
+        *_SIZE_COLUMNS,
         Column("n_parameters", "parameters"),
         Column("relative_parameter_difference", f"parameters vs {dense}"),
         Column("n_seeds", "n"),
@@ -136,22 +136,22 @@ def model_grid(frame: ReportData) -> Grid:
         Column("relative_ms_per_step", f"ms/step / {dense}"),
         Column("tokens_per_second", "tokens/s", is_mean=True),
     )
-    rows = tuple(_model_cells(row, frame.baseline, quality) for row in frame.models)
+    rows = tuple(_model_cells(row, data.baseline, quality) for row in data.models)
     return Grid("table", columns, rows)
 
 
-def candidate_grid(frame: ReportData) -> Grid:
+def candidate_grid(data: ReportData) -> Grid:
     """Build the table of the candidates of all studies, infeasible ones included."""
-    studies, quality = frame.record.sweep.all_studies, frame.quality
-    in_shape = {column.key for column in _SHAPE_COLUMNS}
+    studies, quality = data.record.sweep.all_studies, data.quality
+    in_sizes = {column.key for column in _SIZE_COLUMNS}
     searched = dict.fromkeys(path for study in studies for path in study.space)
-    paths = [path for path in searched if path not in in_shape]
+    paths = [path for path in searched if path not in in_sizes]
     has_pareto = any(len(study.objectives) > 1 for study in studies)
     columns = (
         *((Column("study", "study", is_text=True),) if len(studies) > 1 else ()),
         Column("trial", "trial", is_text=True),
         *(Column(path, path) for path in paths),
-        *_SHAPE_COLUMNS,
+        *_SIZE_COLUMNS,
         Column("n_parameters", "parameters"),
         Column(quality.validation.key, f"validation {quality.metric.heading}"),
         Column("macs", "MACs"),
@@ -162,13 +162,13 @@ def candidate_grid(frame: ReportData) -> Grid:
         Column("run_name", "", is_text=True),
     )
     rows = []
-    for row in frame.candidates:
+    for row in data.candidates:
         cells = _candidate_cells(row, paths, quality)
         rows.append(tuple(cells[column.key] for column in columns))
     return Grid("candidates", columns, tuple(rows))
 
 
-_SHAPE_COLUMNS = (
+_SIZE_COLUMNS = (
     Column("n_heads", "heads"),
     Column("n_experts", "experts"),
     Column("top_k", "k"),
@@ -183,7 +183,7 @@ def _model_cells(row: ModelRow, baseline: ModelRow, quality: Quality) -> tuple[C
     return (
         Cell(row.name, row.name),
         Cell(row.role, row.role),
-        *_shape_cells(row),
+        *_size_cells(row),
         count_cell(row, "n_parameters"),
         _difference_cell(row, baseline),
         Cell(f"{n_seeds}{of}", n_seeds, runs=_names(row)),
@@ -207,12 +207,12 @@ def _candidate_cells(row: CandidateRow, paths: Sequence[str], quality: Quality) 
     run_name = runs[0] if runs else None
     value = None if row.quality is None else quality.metric.scale * row.quality
     text = quality.text(row.quality, MISSING)
-    shape = dict(zip((c.key for c in _SHAPE_COLUMNS), _shape_cells(row), strict=True))
+    sizes = dict(zip((c.key for c in _SIZE_COLUMNS), _size_cells(row), strict=True))
     return {
         "study": Cell(row.study, row.study, runs=runs),
         "trial": Cell(row.key, row.key, runs=runs),
         **{path: _searched_cell(row, path, runs) for path in paths},
-        **shape,
+        **sizes,
         "n_parameters": count_cell(row, "n_parameters"),
         quality.validation.key: Cell(text, value, runs=runs if value is not None else ()),
         "macs": count_cell(row, "macs"),
@@ -231,9 +231,9 @@ def _searched_cell(row: CandidateRow, path: str, runs: tuple[str, ...]) -> Cell:
     return Cell(f"{value:.4g}" if isinstance(value, float) else str(value), value, runs=runs)
 
 
-def _shape_cells(row: ModelRow | CandidateRow) -> list[Cell]:
-    shape = row.shape
-    numbers = (shape.n_heads, shape.n_experts, shape.top_k, shape.d_head, shape.d_ff)
+def _size_cells(row: ModelRow | CandidateRow) -> list[Cell]:
+    sizes = row.sizes
+    numbers = (sizes.n_heads, sizes.n_experts, sizes.top_k, sizes.d_head, sizes.d_ff)
     return [
         Cell(MISSING if number is None else str(number), number, runs=_names(row))
         for number in numbers
@@ -276,7 +276,7 @@ def _names(*rows: ModelRow | CandidateRow) -> tuple[str, ...]:
     return tuple(dict.fromkeys(runs))
 
 
-def mean_cell(row: ModelRow, quantity: Quantity) -> Cell:
+def mean_cell(row: ModelRow, quantity: MeasuredQuantity) -> Cell:
     """Make the cell of a measured quantity over the seeds of a model."""
     statistics, decimals = row.statistics(quantity), quantity.decimals
     mean = statistics.mean
@@ -312,7 +312,7 @@ def quality_cell(row: ModelRow, baseline: ModelRow, quality: Quality) -> Cell:
     )
 
 
-def measured_ratio_cell(row: ModelRow, baseline: ModelRow, quantity: Quantity) -> Cell:
+def measured_ratio_cell(row: ModelRow, baseline: ModelRow, quantity: MeasuredQuantity) -> Cell:
     """Make the cell of a measured mean over the baseline's.
 
     Times are compared only between runs of one device and arithmetic. A ratio of means over
@@ -332,7 +332,7 @@ def measured_ratio_cell(row: ModelRow, baseline: ModelRow, quantity: Quantity) -
     return Cell(f"{text}{gap}", ratio, runs=_names(row, baseline), short=short)
 
 
-def _gap(row: ModelRow, baseline: ModelRow, quantity: Quantity) -> str:
+def _gap(row: ModelRow, baseline: ModelRow, quantity: MeasuredQuantity) -> str:
     """Return the mark of the side of a comparison that lacks seeds."""
     ours, theirs = row.statistics(quantity), baseline.statistics(quantity)
     return ours.gap or (

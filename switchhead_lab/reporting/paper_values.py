@@ -150,9 +150,9 @@ def _as_figures(row: dict[str, Any]) -> PaperFigures:
     )
 
 
-def paper_grid(frame: ReportData, paper: PaperComparison) -> Grid:
+def paper_grid(data: ReportData, paper: PaperComparison) -> Grid:
     """Build the table of the paper's figures, each beside ours."""
-    quality = frame.quality
+    quality = data.quality
     columns = (
         Column("model", "model", is_text=True),
         Column("paper_model", "paper's model", is_text=True),
@@ -169,7 +169,7 @@ def paper_grid(frame: ReportData, paper: PaperComparison) -> Grid:
         Column("paper_relative_memory_floats", "memory / dense: paper"),
         Column("relative_memory_floats", "memory / dense: ours"),
     )
-    rows = tuple(_cells(row, frame.baseline, paper, quality) for row in frame.models)
+    rows = tuple(_cells(row, data.baseline, paper, quality) for row in data.models)
     return Grid("paper", columns, rows)
 
 

@@ -8,7 +8,7 @@ from switchhead_lab.tracking.record import RunResult, ScoredSplit
 
 
 @dataclass(frozen=True)
-class Quantity:
+class MeasuredQuantity:
     """A measured quantity of a finished run.
 
     Attributes:
@@ -24,8 +24,10 @@ class Quantity:
     is_time: bool = False
 
 
-MS_PER_STEP = Quantity("ms_per_step", lambda result: result.ms_per_step, 1, is_time=True)
-TOKENS_PER_SECOND = Quantity("tokens_per_second", lambda result: result.tokens_per_second, 0)
+MS_PER_STEP = MeasuredQuantity("ms_per_step", lambda result: result.ms_per_step, 1, is_time=True)
+TOKENS_PER_SECOND = MeasuredQuantity(
+    "tokens_per_second", lambda result: result.tokens_per_second, 0
+)
 
 
 @dataclass(frozen=True)
@@ -35,22 +37,22 @@ class Quality:
     metric: Metric
 
     @property
-    def validation(self) -> Quantity:
+    def validation(self) -> MeasuredQuantity:
         """The metric of the validation split."""
         return self._of("validation")
 
     @property
-    def test(self) -> Quantity:
+    def test(self) -> MeasuredQuantity:
         """The metric of the test split."""
         return self._of("test")
 
     @property
-    def drawn(self) -> Quantity:
+    def drawn(self) -> MeasuredQuantity:
         """What figures show of the validation split; lower is better."""
         metric = self.metric
         if metric.lower_is_better:
             return self.validation
-        return Quantity(
+        return MeasuredQuantity(
             self._key("validation", metric.complement),
             lambda result: metric.scale * (1.0 - _value(result, "validation", metric)),
             metric.decimals,
@@ -97,9 +99,9 @@ class Quality:
             return missing
         return f"{self.metric.scale * value:,.{self.metric.decimals}f}"
 
-    def _of(self, split: ScoredSplit) -> Quantity:
+    def _of(self, split: ScoredSplit) -> MeasuredQuantity:
         metric = self.metric
-        return Quantity(
+        return MeasuredQuantity(
             self._key(split, metric.name),
             lambda result: metric.scale * _value(result, split, metric),
             metric.decimals,

@@ -90,15 +90,15 @@ def write_report(selection: Selection, runs_dir: Path, reports_dir: Path) -> Rep
         ConfigError: If the sweep echoes rows that the paper does not have.
         WorkspaceError: If the folder cannot be written.
     """
-    frame = read_report_data(selection.record, runs_dir)
-    sweep = frame.record.sweep
+    data = read_report_data(selection.record, runs_dir)
+    sweep = data.record.sweep
     own = read_resources(sweep, reports_dir)
-    resources = (*([own] if own else []), *read_gpu_resources(frame.record, reports_dir))
-    page = _page(frame, selection.notes, resources)
-    files = _contents(frame, page)
+    resources = (*([own] if own else []), *read_gpu_resources(data.record, reports_dir))
+    page = _page(data, selection.notes, resources)
+    files = _contents(data, page)
     folder = make_directory(reports_dir / sweep.name / sweep.size)
     sources = [one.source for one in resources]
-    provenance = provenance_json(frame, page.grids, files, page.caption, sources)
+    provenance = provenance_json(data, page.grids, files, page.caption, sources)
     _write(folder, {**files, PROVENANCE_FILE: provenance.encode()})
     return Report(
         folder=folder,
@@ -109,31 +109,31 @@ def write_report(selection: Selection, runs_dir: Path, reports_dir: Path) -> Rep
         paper=page.paper,
         paper_caption=page.paper_caption,
         quality=page.quality,
-        incomplete=tuple(incomplete_lines(frame)),
+        incomplete=tuple(incomplete_lines(data)),
     )
 
 
-def _page(frame: ReportData, notes: tuple[str, ...], resources: tuple[Resources, ...]) -> Page:
-    sweep = frame.record.sweep
+def _page(data: ReportData, notes: tuple[str, ...], resources: tuple[Resources, ...]) -> Page:
+    sweep = data.record.sweep
     comparison = None
     if sweep.paper is not None:
-        comparison = find_comparison(sweep.paper, [row.name for row in frame.models])
+        comparison = find_comparison(sweep.paper, [row.name for row in data.models])
     return Page(
-        title=title(frame),
-        caption=caption_lines(frame, notes),
-        table=model_grid(frame),
-        paper=paper_grid(frame, comparison) if comparison else None,
+        title=title(data),
+        caption=caption_lines(data, notes),
+        table=model_grid(data),
+        paper=paper_grid(data, comparison) if comparison else None,
         paper_caption=paper_caption(sweep.paper, sweep.convention) if sweep.paper else "",
-        candidates=candidate_grid(frame) if sweep.all_studies else None,
-        figures=tuple(_figure_name(frame, key) for key in _FIGURES),
-        quality=frame.quality,
+        candidates=candidate_grid(data) if sweep.all_studies else None,
+        figures=tuple(_figure_name(data, key) for key in _FIGURES),
+        quality=data.quality,
         resources=resources,
     )
 
 
-def _contents(frame: ReportData, page: Page) -> dict[str, bytes]:
+def _contents(data: ReportData, page: Page) -> dict[str, bytes]:
     """Return the contents of every file but the provenance, by name."""
-    sweep = frame.record.sweep
+    sweep = data.record.sweep
     label = f"{sweep.name}-{sweep.size}"
     texts = {
         PAGE_FILE: report_page(page),
@@ -154,18 +154,18 @@ def _contents(frame: ReportData, page: Page) -> dict[str, bytes]:
     files = {name: text.encode() for name, text in texts.items()}
     for key, (cost, axis) in _FIGURES.items():
         drawn = draw_tradeoff(
-            tradeoff_points(frame, cost),
+            tradeoff_points(data, cost),
             title=f"{sweep.data.corpus}, size {sweep.size}",
             cost_label=axis.format(convention=sweep.convention),
-            loss_label=frame.quality.drawn_heading,
+            loss_label=data.quality.drawn_heading,
         )
-        name = _figure_name(frame, key)
+        name = _figure_name(data, key)
         files |= {f"{name}.png": drawn.png, f"{name}.svg": drawn.svg}
     return files
 
 
-def _figure_name(frame: ReportData, key: str) -> str:
-    return f"{frame.quality.figure_prefix}-vs-{key}"
+def _figure_name(data: ReportData, key: str) -> str:
+    return f"{data.quality.figure_prefix}-vs-{key}"
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:

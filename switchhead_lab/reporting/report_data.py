@@ -9,7 +9,7 @@ from switchhead_lab.config.search import Point, Study, objectives_of
 from switchhead_lab.errors import LabError
 from switchhead_lab.objectives.base import Objective
 from switchhead_lab.reporting.pareto import pareto_front
-from switchhead_lab.reporting.quality import Quality, Quantity
+from switchhead_lab.reporting.quality import MeasuredQuantity, Quality
 from switchhead_lab.reporting.statistics import MISSING, Statistics
 from switchhead_lab.tracking.liveness import observed_state
 from switchhead_lab.tracking.record import RunRecord, RunResult, read_mlflow_link, read_run
@@ -24,8 +24,8 @@ from switchhead_lab.tracking.sweep_record import (
 
 
 @dataclass(frozen=True)
-class ModelShape:
-    """What a model's attention and feed-forward look like, as far as it is known.
+class PrintedSizes:
+    """Sizes of a model that tables print, as far as they are known.
 
     Attributes:
         n_heads: Attention heads.
@@ -80,8 +80,8 @@ class ModelRow:
         name: Name in the sweep.
         role: "baseline", "declared" or "best".
         family: Model family, for figure legends and the paper's rows; empty if unknown.
-        shape: Its shape: that of its runs, else the one that the sweep resolved.
-        costs: Size and costs; None where the shape is not known.
+        sizes: Its sizes: those of its runs, else those that the sweep resolved.
+        costs: Size and costs; None where the sizes are not known.
         seeds: Declared seeds.
         runs: Runs of the declared seeds, in that order; a seed never asked for has none.
         excluded_runs: Names of runs left out because their architecture is another one.
@@ -91,7 +91,7 @@ class ModelRow:
     name: str
     role: Role
     family: str
-    shape: ModelShape
+    sizes: PrintedSizes
     costs: Costs | None
     seeds: tuple[int, ...]
     runs: tuple[MemberRun, ...]
@@ -108,7 +108,7 @@ class ModelRow:
         """Whether every declared seed has a result."""
         return len(self.finished) == len(self.seeds)
 
-    def statistics(self, quantity: Quantity) -> Statistics:
+    def statistics(self, quantity: MeasuredQuantity) -> Statistics:
         """Return one measured quantity over the finished seeds."""
         results = [run.result for run in self.finished]
         values = [quantity.read(result) for result in results if result is not None]
@@ -128,8 +128,8 @@ class CandidateRow:
         study: Name of the study.
         point: Values of the searched fields.
         trial_number: Number of the Optuna trial, None where the record has none.
-        shape: Its shape.
-        costs: Size and costs; None where the shape is not known.
+        sizes: Its sizes.
+        costs: Size and costs; None where the sizes are not known.
         quality: Headline metric of the validation split; None unless it finished.
         state: State of its run, or "infeasible".
         reason: Why there is no result.
@@ -141,7 +141,7 @@ class CandidateRow:
     study: str
     point: Point
     trial_number: int | None
-    shape: ModelShape
+    sizes: PrintedSizes
     costs: Costs | None
     quality: float | None
     state: str
@@ -242,7 +242,7 @@ def _model_row(record: SweepRecord, declared: _Declared, runs: Iterable[MemberRu
         name=declared.name,
         role=declared.role,
         family=architecture.family if architecture else "",
-        shape=_shape(architecture),
+        sizes=_sizes(architecture),
         costs=record.costs_of(architecture) if architecture else None,
         seeds=tuple(declared.seeds),
         runs=tuple(same),
@@ -291,7 +291,7 @@ def _candidate_row(run: MemberRun, record: SweepRecord) -> CandidateRow:
         study=run.member.model,
         point=run.member.point,
         trial_number=run.member.trial_number,
-        shape=_shape(architecture),
+        sizes=_sizes(architecture),
         costs=record.costs_of(architecture) if architecture else None,
         quality=result.value("validation", record.sweep.objective.headline) if result else None,
         state=run.state,
@@ -307,7 +307,7 @@ def _infeasible_row(study: str, candidate: InfeasibleCandidate) -> CandidateRow:
         study=study,
         point=point,
         trial_number=candidate.trial_number,
-        shape=ModelShape(**sizes),  # type: ignore[arg-type]
+        sizes=PrintedSizes(**sizes),  # type: ignore[arg-type]
         costs=None,
         quality=None,
         state="infeasible",
@@ -333,11 +333,11 @@ def _read_member(runs_dir: Path, member: SweepMember) -> MemberRun:
     return MemberRun(member, run, "finished")
 
 
-def _shape(model: ModelConfig | None) -> ModelShape:
+def _sizes(model: ModelConfig | None) -> PrintedSizes:
     if model is None:
-        return ModelShape()
+        return PrintedSizes()
     attention, experts = model.attention, model.attention.experts
-    return ModelShape(
+    return PrintedSizes(
         n_heads=attention.n_heads,
         n_experts=experts.n_experts if experts else None,
         top_k=experts.n_chosen if experts else None,

@@ -17,7 +17,7 @@ _TOOLS = ("pandas", "matplotlib")
 
 
 def provenance_json(
-    frame: ReportData,
+    data: ReportData,
     grids: Iterable[Grid],
     files: Mapping[str, bytes],
     caption: Sequence[str],
@@ -26,21 +26,21 @@ def provenance_json(
     """Write where every number of a report comes from.
 
     Args:
-        frame: What the report shows.
+        data: What the report shows.
         grids: Its tables.
         files: Contents of the report's other files by name.
         caption: Sentences of the caption.
         sources: Files besides runs that numbers come from, each with its hash.
     """
-    sweep = frame.record.sweep
-    records = frame.records
+    sweep = data.record.sweep
+    records = data.records
     commits = {commit for record in records if (commit := commit_of(record))}
     digests = {digest for record in records if (digest := data_digest(record))}
     document = {
         "sweep": {
             "id": sweep_id(sweep),
             "hash": identity(sweep),
-            "studies": {name: study.storage_name for name, study in frame.record.studies.items()},
+            "studies": {name: study.storage_name for name, study in data.record.studies.items()},
             "declaration": sweep.model_dump(mode="json"),
         },
         "versions": {
@@ -52,9 +52,11 @@ def provenance_json(
         "data_digests": sorted(digests),
         "caption": list(caption),
         **({"sources": list(sources)} if sources else {}),
-        "runs": {run.member.run_name: _describe(run) for run in frame.runs},
+        "runs": {run.member.run_name: _describe(run) for run in data.runs},
         "cells": [entry for grid in grids for entry in _cells(grid)],
-        "files": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())},
+        "files": {
+            name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())
+        },
     }
     return to_json(document, ensure_ascii=False) + "\n"
 

@@ -7,7 +7,7 @@ from statistics import median
 from typing import Literal
 
 from switchhead_lab.config.search import key_of
-from switchhead_lab.reporting.quality import Quantity
+from switchhead_lab.reporting.quality import MeasuredQuantity
 from switchhead_lab.reporting.report_data import ModelRow, ReportData
 
 Kind = Literal["baseline", "declared", "best", "candidate"]
@@ -41,24 +41,24 @@ class Point:
     std: float | None = None
 
 
-def tradeoff_points(frame: ReportData, cost: CostName) -> list[Point]:
+def tradeoff_points(data: ReportData, cost: CostName) -> list[Point]:
     """Return the finished models and candidates as points, models first.
 
     The best candidate of a study is left out: it is one of the best model's own runs.
     """
     points = [
         point
-        for row in frame.models
-        if (point := _model_point(row, cost, frame.quality.drawn)) is not None
+        for row in data.models
+        if (point := _model_point(row, cost, data.quality.drawn)) is not None
     ]
-    best = {(row.name, key_of(row.point)) for row in frame.models if row.point and row.finished}
-    for row in frame.candidates:
+    best = {(row.name, key_of(row.point)) for row in data.models if row.point and row.finished}
+    for row in data.candidates:
         is_best = (row.study, key_of(row.point)) in best
         if row.quality is None or row.costs is None or is_best:
             continue
         result = row.run.result if row.run else None
         assert result is not None, "a candidate with a metric has a result"
-        loss = frame.quality.drawn.read(result)
+        loss = data.quality.drawn.read(result)
         family = PARETO_SET if row.is_pareto else ""
         points.append(Point("", "candidate", family, getattr(row.costs, cost), loss))
     return points
@@ -80,7 +80,7 @@ def loss_ceiling(points: Sequence[Point]) -> float | None:
     return ceiling if max(point.loss for point in points) > ceiling else None
 
 
-def _model_point(row: ModelRow, cost: CostName, drawn: Quantity) -> Point | None:
+def _model_point(row: ModelRow, cost: CostName, drawn: MeasuredQuantity) -> Point | None:
     statistics = row.statistics(drawn)
     if statistics.mean is None or row.costs is None:
         return None

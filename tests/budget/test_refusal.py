@@ -7,7 +7,7 @@ import pytest
 
 from switchhead_lab.budget.counter import closed_form_counter
 from switchhead_lab.budget.matching import match_size
-from switchhead_lab.budget.quantity import Quantity, macs_of, parameters_of
+from switchhead_lab.budget.quantity import BudgetedQuantity, macs_of, parameters_of
 from switchhead_lab.budget.sizes import ModelSize, find_size
 from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.errors import MatchError
@@ -67,13 +67,17 @@ def size_of(model: ModelConfig, name: str) -> ModelSize:
     return size
 
 
-def match(name: str, model: ModelConfig, quantity: Quantity, baseline: ModelConfig) -> ModelConfig:
-    return match_size(size_of(model, name), model, quantity, baseline)
+def match(
+    name: str, model: ModelConfig, budgeted: BudgetedQuantity, baseline: ModelConfig
+) -> ModelConfig:
+    return match_size(size_of(model, name), model, budgeted, baseline)
 
 
-def refusal_of(name: str, model: ModelConfig, quantity: Quantity, baseline: ModelConfig) -> str:
+def refusal_of(
+    name: str, model: ModelConfig, budgeted: BudgetedQuantity, baseline: ModelConfig
+) -> str:
     with pytest.raises(MatchError) as raised:
-        match(name, model, quantity, baseline)
+        match(name, model, budgeted, baseline)
     return str(raised.value)
 
 
@@ -94,22 +98,22 @@ def changed(model: ModelConfig, values: dict[str, int]) -> ModelConfig:
     return model
 
 
-@pytest.mark.parametrize(("name", "attention", "feedforward", "quantity"), CASES)
+@pytest.mark.parametrize(("name", "attention", "feedforward", "budgeted"), CASES)
 def test_what_a_refusal_proposes_works_and_no_more_would(
-    name, attention, feedforward, quantity
+    name, attention, feedforward, budgeted
 ) -> None:
     baseline = baseline_with(n_heads=4, d_head=8)
     model = baseline.model_copy(update={"attention": attention, "feedforward": feedforward})
-    message = refusal_of(name, model, quantity, baseline)
+    message = refusal_of(name, model, budgeted, baseline)
     proposals = proposals_in(message)
     assert proposals, message
     for proposed, value, fixed in proposals:
         frame = changed(model, fixed)
         varied = size_of(frame, proposed)
-        assert match(name, varied.at(frame, value), quantity, baseline)
+        assert match(name, varied.at(frame, value), budgeted, baseline)
         more = varied.at(frame, value + varied.step(frame))
         with pytest.raises(MatchError):
-            match(name, more, quantity, baseline)
+            match(name, more, budgeted, baseline)
 
 
 def test_a_refusal_in_full() -> None:
@@ -134,9 +138,9 @@ def test_a_refusal_in_executed_macs_proposes_what_that_convention_charges() -> N
     """All experts are computed, so that fewer chosen ones would not help."""
     baseline = baseline_with(n_heads=4, d_head=8)
     model = baseline.model_copy(update={"attention": switchhead(4, 8, 4)})
-    quantity = macs_of("attention", find_counter("executed"))
-    for name, value, _ in proposals_in(refusal_of("d_head", model, quantity, baseline)):
-        assert match("d_head", changed(model, {name: value}), quantity, baseline)
+    budgeted = macs_of("attention", find_counter("executed"))
+    for name, value, _ in proposals_in(refusal_of("d_head", model, budgeted, baseline)):
+        assert match("d_head", changed(model, {name: value}), budgeted, baseline)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +175,7 @@ def test_where_no_shape_fits_a_wider_baseline_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "attention", "quantity", "message"),
+    ("name", "attention", "budgeted", "message"),
     [
         (
             "n_heads",
@@ -196,10 +200,10 @@ def test_where_no_shape_fits_a_wider_baseline_is_named() -> None:
         ),
     ],
 )
-def test_a_size_without_effect_is_refused(name, attention, quantity, message) -> None:
+def test_a_size_without_effect_is_refused(name, attention, budgeted, message) -> None:
     baseline = baseline_with(n_heads=4, d_head=8)
     model = baseline.model_copy(update={"attention": attention})
-    assert refusal_of(name, model, quantity, baseline) == message
+    assert refusal_of(name, model, budgeted, baseline) == message
 
 
 @pytest.mark.parametrize("n_experts", [1, 2, 5])
@@ -208,15 +212,15 @@ def test_a_moa_with_too_few_heads_to_pick_is_told_how_many(
     n_experts: int, counter: Callable
 ) -> None:
     baseline = baseline_with(n_heads=8, d_head=16)
-    quantity = macs_of("attention", counter())
+    budgeted = macs_of("attention", counter())
     model = baseline.model_copy(update={"attention": moa(1, n_experts)})
-    message = refusal_of("n_heads", model, quantity, baseline)
+    message = refusal_of("n_heads", model, budgeted, baseline)
     found = re.search(r"n_experts of (\d+) or more would do", message)
     assert found, message
     enough = int(found[1])
     assert enough > n_experts
     for value in (enough, enough + 1):
-        matched = match("n_heads", size_of(model, "n_experts").at(model, value), quantity, baseline)
+        matched = match("n_heads", size_of(model, "n_experts").at(model, value), budgeted, baseline)
         assert matched.attention.n_heads <= value
     with pytest.raises(MatchError, match=f"n_experts of {enough} or more"):
-        match("n_heads", size_of(model, "n_experts").at(model, enough - 1), quantity, baseline)
+        match("n_heads", size_of(model, "n_experts").at(model, enough - 1), budgeted, baseline)

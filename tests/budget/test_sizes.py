@@ -7,7 +7,7 @@ import pytest
 
 from switchhead_lab.budget.counter import CostCounter
 from switchhead_lab.budget.matching import match_size
-from switchhead_lab.budget.quantity import Quantity, macs_of, parameters_of
+from switchhead_lab.budget.quantity import BudgetedQuantity, macs_of, parameters_of
 from switchhead_lab.budget.sizes import ModelSize, find_size, largest_that_fits, sizes_of
 from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.errors import MatchError
@@ -83,7 +83,7 @@ def counter_of(convention: str) -> CostCounter:
     return find_counter(convention)
 
 
-def quantity_of(unit: str, name: str) -> Quantity:
+def quantity_of(unit: str, name: str) -> BudgetedQuantity:
     scope = "attention" if name in ("d_head", "n_heads", "n_experts") else "layer"
     return parameters_of(scope) if unit == "parameters" else macs_of(scope, counter_of(unit))
 
@@ -94,20 +94,20 @@ def quantity_of(unit: str, name: str) -> Quantity:
 def test_the_value_is_the_largest_within_the_budget(
     attention: str, feedforward: str, name: str, unit: str, positions: str
 ) -> None:
-    quantity = quantity_of(unit, name)
+    budgeted = quantity_of(unit, name)
     model, baseline = model_with(attention, feedforward, positions), baseline_with(positions)
     size = size_of(model, name)
     if (attention, name, unit) in WITHOUT_EFFECT:
         with pytest.raises(MatchError, match=f"^{name} has no effect on the .*; match over "):
-            match_size(size, model, quantity, baseline)
+            match_size(size, model, budgeted, baseline)
         return
-    matched = match_size(size, model, quantity, baseline)
+    matched = match_size(size, model, budgeted, baseline)
     value, step = size.value(matched), size.step(model)
     assert matched == size.at(model, value), "nothing else changes"
     assert value % step == 0
     assert value > size.smallest(model)
     larger = size.at(matched, value + step)
-    assert quantity.count(matched) <= quantity.count(baseline) < quantity.count(larger)
+    assert budgeted.count(matched) <= budgeted.count(baseline) < budgeted.count(larger)
 
 
 @pytest.mark.parametrize("positions", POSITIONS)
@@ -116,11 +116,11 @@ def test_the_value_is_the_largest_within_the_budget(
 def test_every_quantity_grows_with_every_size(
     attention: str, feedforward: str, name: str, unit: str, positions: str
 ) -> None:
-    quantity = quantity_of(unit, name)
+    budgeted = quantity_of(unit, name)
     model = model_with(attention, feedforward, positions)
     size = size_of(model, name)
     values = range(size.smallest(model), 40, size.step(model))
-    counts = [quantity.count(size.at(model, value)) for value in values]
+    counts = [budgeted.count(size.at(model, value)) for value in values]
     for smaller, larger in itertools.pairwise(counts):
         if (name, unit) == ("d_ff", "executed"):  # hidden channels are padded to a multiple of 32
             assert smaller <= larger

@@ -14,19 +14,19 @@ SWITCHHEAD = {
 }
 
 
-def _frame(writer):
+def _data(writer):
     return read_report_data(writer.write(), writer.runs_dir)
 
 
 def test_complete_sweep_has_no_gaps_and_no_doubts(complete):
-    frame = _frame(complete)
-    assert incomplete_lines(frame) == []
-    assert warning_lines(frame) == []
+    data = _data(complete)
+    assert incomplete_lines(data) == []
+    assert warning_lines(data) == []
 
 
 def test_missing_seed(complete):
     complete.forget("dense", 1)
-    assert incomplete_lines(_frame(complete)) == [
+    assert incomplete_lines(_data(complete)) == [
         "INCOMPLETE: dense has 2 of 3 seeds (seed 1 never started)."
     ]
 
@@ -37,7 +37,7 @@ def test_failed_run_is_told_with_its_reason(make_writer):
         writer.add("dense", "baseline", writer.dense(), seed, 35.0)
     model = writer.switchhead(2, 4, 2)
     writer.add("switchhead-declared", "declared", model, 0, None, state="failed", reason="is\nnan")
-    assert incomplete_lines(_frame(writer)) == [
+    assert incomplete_lines(_data(writer)) == [
         "INCOMPLETE: switchhead-declared has 0 of 1 seeds (seed 0 failed: is nan)."
     ]
 
@@ -45,7 +45,7 @@ def test_failed_run_is_told_with_its_reason(make_writer):
 def test_search_that_has_not_started(make_writer):
     writer = make_writer()
     writer.fill_models()
-    lines = incomplete_lines(_frame(writer))
+    lines = incomplete_lines(_data(writer))
     assert "switchhead has 0 of 2 seeds" in lines[0]
     # The space holds four combinations, three are asked for.
     assert lines[1] == "INCOMPLETE: the search of switchhead tried 0 of 3 candidates."
@@ -56,7 +56,7 @@ def test_search_is_complete_when_the_space_is_used_up(make_writer):
     writer = make_writer(studies=[{**study.model_dump(), "n_trials": 50}])
     writer.fill_models()
     writer.fill_study()
-    assert incomplete_lines(_frame(writer)) == []
+    assert incomplete_lines(_data(writer)) == []
 
 
 def test_interrupted_candidate_is_a_gap(make_writer):
@@ -64,7 +64,7 @@ def test_interrupted_candidate_is_a_gap(make_writer):
     writer.fill_models()
     model = writer.switchhead(2, 2, 2)
     writer.add("switchhead", "candidate", model, 0, None, state="interrupted", trial_number=7)
-    assert "0 of 3 candidates (trial 7 interrupted)" in incomplete_lines(_frame(writer))[1]
+    assert "0 of 3 candidates (trial 7 interrupted)" in incomplete_lines(_data(writer))[1]
 
 
 def test_failed_candidate_is_an_outcome_and_noted(make_writer):
@@ -73,11 +73,11 @@ def test_failed_candidate_is_an_outcome_and_noted(make_writer):
     model = writer.switchhead(2, 2, 2)
     name, failed = "switchhead", {"state": "failed", "reason": "nan", "trial_number": 7}
     writer.add(name, "candidate", model, 0, None, point={"n_heads": 2}, **failed)
-    frame = _frame(writer)
-    assert incomplete_lines(frame)[1] == (
+    data = _data(writer)
+    assert incomplete_lines(data)[1] == (
         "INCOMPLETE: the search of switchhead tried 1 of 3 candidates."
     )
-    assert "Note: candidates of switchhead that failed: trial 7." in warning_lines(frame)
+    assert "Note: candidates of switchhead that failed: trial 7." in warning_lines(data)
 
 
 def test_different_data_and_commits_are_doubts(complete):
@@ -86,7 +86,7 @@ def test_different_data_and_commits_are_doubts(complete):
     )
     provenance = {"git": {"commit": "e" * 40, "dirty": True}, "data_manifest": MANIFEST}
     complete.add("dense", "baseline", complete.dense(), 3, 35.1, provenance=provenance)
-    lines = warning_lines(_frame(complete))
+    lines = warning_lines(_data(complete))
     assert any("2 different versions of the data" in line for line in lines)
     assert any("2 commits" in line for line in lines)
     assert any("1 of 12 runs were made with uncommitted changes" in line for line in lines)
@@ -96,7 +96,7 @@ def test_a_run_that_drifted_is_named_with_what_changed(make_writer):
     writer = make_writer()
     drift = {"drift": ["threads: 2 before, 1 now"]}
     writer.add("dense", "baseline", writer.dense(), 0, 35.0, provenance=drift)
-    (line,) = [line for line in warning_lines(_frame(writer)) if "was continued under" in line]
+    (line,) = [line for line in warning_lines(_data(writer)) if "was continued under" in line]
     assert line.startswith("WARNING: ")
     assert "(threads: 2 before, 1 now)" in line
 
@@ -104,7 +104,7 @@ def test_a_run_that_drifted_is_named_with_what_changed(make_writer):
 def test_uncommitted_diff_counts_as_change(make_writer):
     writer = make_writer()
     writer.add("dense", "baseline", writer.dense(), 0, 35.0, diff="--- a\n+++ b\n")
-    assert any("1 of 1 runs" in line for line in warning_lines(_frame(writer)))
+    assert any("1 of 1 runs" in line for line in warning_lines(_data(writer)))
 
 
 def test_runs_that_git_could_not_judge_are_counted(make_writer):
@@ -113,7 +113,7 @@ def test_runs_that_git_could_not_judge_are_counted(make_writer):
     provenance = {"git": git, "data_manifest": MANIFEST}
     writer.add("dense", "baseline", writer.dense(), 0, 35.0, provenance=provenance)
     writer.add("dense", "baseline", writer.dense(), 1, 35.0)
-    lines = warning_lines(_frame(writer))
+    lines = warning_lines(_data(writer))
     assert any(line.startswith("Note: for 1 of 2 runs git could not tell") for line in lines)
     assert not any("were made with uncommitted" in line for line in lines)
 
@@ -123,7 +123,7 @@ def test_untrained_model_is_called_untrained(make_writer):
     provenance = {"data_manifest": MANIFEST}
     writer.add("dense", "baseline", writer.dense(), 0, 36.5, provenance=provenance)
     writer.add("dense-h2", "declared", writer.head_matched(), 0, 35.5, provenance=provenance)
-    lines = warning_lines(_frame(writer))
+    lines = warning_lines(_data(writer))
     assert any(line.startswith("WARNING: dense is no better than the unigram") for line in lines)
     assert not any("dense-h2 is no better" in line for line in lines)
 
@@ -132,9 +132,9 @@ def test_untrained_model_is_called_untrained(make_writer):
 def test_missing_provenance_is_said_not_raised(make_writer, provenance):
     writer = make_writer()
     writer.add("dense", "baseline", writer.dense(), 0, 35.0, provenance=provenance)
-    frame = _frame(writer)
-    assert trivial_values(frame) == []
-    assert any("not recorded" in line for line in caption_lines(frame))
+    data = _data(writer)
+    assert trivial_values(data) == []
+    assert any("not recorded" in line for line in caption_lines(data))
 
 
 def test_other_device_and_arithmetic(make_writer):
@@ -143,7 +143,7 @@ def test_other_device_and_arithmetic(make_writer):
     writer.add(
         "dense-h2", "declared", writer.head_matched(), 0, 36.0, device="gpu", precision="bf16"
     )
-    lines = warning_lines(_frame(writer))
+    lines = warning_lines(_data(writer))
     assert any("differ in arithmetic" in line for line in lines)
     assert any("ms/step is compared with the baseline only" in line for line in lines)
 
@@ -151,7 +151,7 @@ def test_other_device_and_arithmetic(make_writer):
 def test_parameters_other_than_the_budget_says(make_writer):
     writer = make_writer()
     writer.add("dense", "baseline", writer.dense(), 0, 35.0, n_parameters=7)
-    assert any("was built with 7 parameters" in line for line in warning_lines(_frame(writer)))
+    assert any("was built with 7 parameters" in line for line in warning_lines(_data(writer)))
 
 
 def test_best_that_is_not_the_best(make_writer):
@@ -161,11 +161,11 @@ def test_best_that_is_not_the_best(make_writer):
     writer.add(name, "candidate", models[0], 0, 30.0, trial_number=4, point=points[0])
     writer.add(name, "candidate", models[1], 0, 31.0, trial_number=5, point=points[1])
     writer.add(name, "best", models[1], 0, 31.0, point=points[1])
-    assert any("which is trial 4" in line for line in warning_lines(_frame(writer)))
+    assert any("which is trial 4" in line for line in warning_lines(_data(writer)))
 
 
 def test_caption_names_what_was_compared(complete):
-    text = "\n".join(caption_lines(_frame(complete), ("A note.",)))
+    text = "\n".join(caption_lines(_data(complete), ("A note.",)))
     for part in (
         "Sweep mini, size tiny",
         "Corpus sotu, byte tokenizer with 256 tokens",

@@ -62,14 +62,14 @@ def test_unknown_rows_are_an_error_that_lists_the_known(table):
 
 def test_ratios_stand_beside_ours(complete):
     record = complete.write()
-    frame = read_report_data(record, complete.runs_dir)
-    grid = paper_grid(frame, find_comparison(record.sweep.paper))
+    data = read_report_data(record, complete.runs_dir)
+    grid = paper_grid(data, find_comparison(record.sweep.paper))
     rows = {row["model"]: row for row in grid.records()}
     best = rows["switchhead"]
     assert best["paper_relative_loss"] == pytest.approx(12.31 / 12.32)
     assert best["paper_relative_macs"] == pytest.approx(170 / 453)
     assert best["paper_relative_memory_floats"] == pytest.approx(0.8 / 3.5)
-    ours = frame.models[-1].costs.macs / frame.baseline.costs.macs
+    ours = data.models[-1].costs.macs / data.baseline.costs.macs
     assert best["relative_macs"] == pytest.approx(ours)
     assert best["relative_validation_perplexity"] == pytest.approx(34.625 / 35.5)
     assert rows["dense-h2"]["paper_model"] == "transformer, 2 heads"

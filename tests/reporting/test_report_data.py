@@ -8,27 +8,27 @@ from switchhead_lab.budget.parameters import count_parameters
 from switchhead_lab.reporting.report_data import read_report_data
 
 
-def _row(frame, name):
-    return next(row for row in frame.models if row.name == name)
+def _row(data, name):
+    return next(row for row in data.models if row.name == name)
 
 
 def test_rows_are_baseline_declared_best(complete):
-    frame = read_report_data(complete.write(), complete.runs_dir)
-    assert [(row.name, row.role) for row in frame.models] == [
+    data = read_report_data(complete.write(), complete.runs_dir)
+    assert [(row.name, row.role) for row in data.models] == [
         ("dense", "baseline"),
         ("dense-h2", "declared"),
         ("switchhead-declared", "declared"),
         ("switchhead", "best"),
     ]
-    assert all(row.is_complete for row in frame.models)
+    assert all(row.is_complete for row in data.models)
 
 
 def test_shape_and_costs_are_those_of_the_runs(complete):
-    frame = read_report_data(complete.write(), complete.runs_dir)
+    data = read_report_data(complete.write(), complete.runs_dir)
     model = complete.switchhead(1, 4, 2)
-    row = _row(frame, "switchhead")
-    assert (row.shape.n_heads, row.shape.n_experts, row.shape.top_k) == (1, 4, 2)
-    assert row.shape.d_head == model.attention.d_head
+    row = _row(data, "switchhead")
+    assert (row.sizes.n_heads, row.sizes.n_experts, row.sizes.top_k) == (1, 4, 2)
+    assert row.sizes.d_head == model.attention.d_head
     assert row.costs.macs == attention_macs(model, "published")
     assert row.costs.n_parameters == count_parameters(model, 256).total
 
@@ -36,27 +36,27 @@ def test_shape_and_costs_are_those_of_the_runs(complete):
 def test_costs_follow_the_sweeps_convention(make_writer):
     writer = make_writer(convention="equations")
     writer.fill_models()
-    frame = read_report_data(writer.write(), writer.runs_dir)
+    data = read_report_data(writer.write(), writer.runs_dir)
     model = writer.switchhead(2, 4, 2)
-    assert _row(frame, "switchhead-declared").costs.macs == attention_macs(model, "equations")
+    assert _row(data, "switchhead-declared").costs.macs == attention_macs(model, "equations")
     assert attention_macs(model, "equations") != attention_macs(model, "published")
 
 
-def test_model_that_never_ran_has_its_declared_shape(make_writer):
+def test_model_that_never_ran_has_its_declared_sizes(make_writer):
     writer = make_writer()
-    frame = read_report_data(writer.write(), writer.runs_dir)
-    row = _row(frame, "dense-h2")
-    assert (row.shape.n_heads, row.finished) == (2, [])
+    data = read_report_data(writer.write(), writer.runs_dir)
+    row = _row(data, "dense-h2")
+    assert (row.sizes.n_heads, row.finished) == (2, [])
     assert row.costs.macs == attention_macs(writer.head_matched(), "published")
-    assert _row(frame, "switchhead").shape.n_heads is None
+    assert _row(data, "switchhead").sizes.n_heads is None
 
 
 def test_directory_decides_over_the_record(make_writer):
     writer = make_writer()
     path = writer.add("dense", "baseline", writer.dense(), 0, 35.0)
     (path / "result.json").unlink()
-    frame = read_report_data(writer.write(), writer.runs_dir)
-    assert frame.baseline.finished == []
+    data = read_report_data(writer.write(), writer.runs_dir)
+    assert data.baseline.finished == []
 
 
 def test_missing_directory(complete):
@@ -79,9 +79,9 @@ def test_another_configuration_in_the_directory_is_not_used(complete):
     record = complete.write()
     first, second = (complete.runs_dir / member.run_name for member in complete.members[:2])
     shutil.copy(second / "config.toml", first / "config.toml")
-    frame = read_report_data(record, complete.runs_dir)
-    assert frame.baseline.runs[0].state == "damaged"
-    assert [run.member.seed for run in frame.baseline.finished] == [1, 2]
+    data = read_report_data(record, complete.runs_dir)
+    assert data.baseline.runs[0].state == "damaged"
+    assert [run.member.seed for run in data.baseline.finished] == [1, 2]
 
 
 def test_runs_of_another_architecture_are_left_out(make_writer):
@@ -94,16 +94,16 @@ def test_runs_of_another_architecture_are_left_out(make_writer):
 
 
 def test_candidates_come_by_trial_with_state_and_reason(complete):
-    frame = read_report_data(complete.write(), complete.runs_dir)
-    assert [(row.key, row.state) for row in frame.candidates] == [
+    data = read_report_data(complete.write(), complete.runs_dir)
+    assert [(row.key, row.state) for row in data.candidates] == [
         ("0", "finished"),
         ("1", "pruned"),
         ("2", "infeasible"),
         ("3", "finished"),
     ]
-    assert frame.candidates[1].reason == "worse than the median | step 50"
-    assert frame.candidates[1].quality is None
-    assert frame.candidates[2].reason == "no d_head of 4 fits"
+    assert data.candidates[1].reason == "worse than the median | step 50"
+    assert data.candidates[1].quality is None
+    assert data.candidates[2].reason == "no d_head of 4 fits"
 
 
 def test_mlflow_id_is_read_and_never_needed(complete):
@@ -120,5 +120,5 @@ def test_statistics_follow_the_order_of_the_seeds(make_writer, values):
     writer = make_writer()
     for seed in (2, 0, 1):
         writer.add("dense", "baseline", writer.dense(), seed, values[seed])
-    frame = read_report_data(writer.write(), writer.runs_dir)
-    assert list(frame.baseline.statistics(frame.quality.validation).values) == values
+    data = read_report_data(writer.write(), writer.runs_dir)
+    assert list(data.baseline.statistics(data.quality.validation).values) == values

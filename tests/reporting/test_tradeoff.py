@@ -11,8 +11,8 @@ def _points(*perplexities):
 
 
 def test_points_of_a_complete_sweep(complete):
-    frame = read_report_data(complete.write(), complete.runs_dir)
-    points = tradeoff_points(frame, "macs")
+    data = read_report_data(complete.write(), complete.runs_dir)
+    points = tradeoff_points(data, "macs")
     assert [(point.label, point.kind, point.family) for point in points] == [
         ("dense", "baseline", "dense"),
         ("dense-h2", "declared", "dense"),
@@ -28,17 +28,17 @@ def test_points_of_a_complete_sweep(complete):
 
 
 def test_cost_follows_the_name(complete):
-    frame = read_report_data(complete.write(), complete.runs_dir)
-    macs, memory = (tradeoff_points(frame, name)[0].cost for name in ("macs", "memory_floats"))
-    assert (macs, memory) == (frame.baseline.costs.macs, frame.baseline.costs.memory_floats)
+    data = read_report_data(complete.write(), complete.runs_dir)
+    macs, memory = (tradeoff_points(data, name)[0].cost for name in ("macs", "memory_floats"))
+    assert (macs, memory) == (data.baseline.costs.macs, data.baseline.costs.memory_floats)
 
 
 def test_incomplete_model_says_so(make_writer):
     writer = make_writer()
     writer.fill_models()
     writer.forget("dense", 2)
-    frame = read_report_data(writer.write(), writer.runs_dir)
-    assert tradeoff_points(frame, "macs")[0].label == "dense [2 of 3 seeds]"
+    data = read_report_data(writer.write(), writer.runs_dir)
+    assert tradeoff_points(data, "macs")[0].label == "dense [2 of 3 seeds]"
 
 
 def test_ceiling_only_for_outliers():
