@@ -25,17 +25,17 @@ from switchhead_lab.data.example_batches import (
 from switchhead_lab.data.labelled import Example
 from switchhead_lab.data.store_files import (
     MANIFEST_FILE,
+    find_or_make,
     is_whole,
-    locked,
     made_whole,
     open_array,
     read_manifest,
-    remove_leftovers,
     require_hashes,
     sha256_of_file,
+    write_file,
 )
 from switchhead_lab.frozen_model import FrozenModel
-from switchhead_lab.tracking.atomic import make_directory, reported, write_text
+from switchhead_lab.tracking.atomic import write_text
 
 _REMEDY = "run the command again, which generates it anew"
 
@@ -168,19 +168,15 @@ def prepare_examples(
         DataError: If there are not enough distinct examples.
         WorkspaceError: If the data folder cannot be written.
     """
-    store = find_examples(data_dir, data)
-    if store is not None:
-        return store
-    report = progress or (lambda _stage: None)
-    with locked(make_directory(data_dir / data.corpus)) as folder:
-        remove_leftovers(folder)
-        store = find_examples(data_dir, data)
-        if store is not None:
-            return store
+    folder, report = data_dir / data.corpus, progress or (lambda _stage: None)
+
+    def make() -> ExampleStore:
         target = folder / store_name(data)
         with made_whole(target) as temporary:
             manifest = _fill(temporary, data, report)
-    return ExampleStore(target, manifest)
+        return ExampleStore(target, manifest)
+
+    return find_or_make(folder, lambda: find_examples(data_dir, data), make)
 
 
 def find_examples(data_dir: Path, data: ExampleData) -> ExampleStore | None:
@@ -223,8 +219,8 @@ def _fill(folder: Path, data: ExampleData, report: Progress) -> ExampleManifest:
     examples = import_module(data.module).generate_splits(data)
     for split in SPLITS:
         rows = (row.tokens.ljust(data.example_length, bytes([PADDING])) for row in examples[split])
-        _write(_token_path(folder, split), b"".join(rows))
-        _write(_label_path(folder, split), bytes(row.value for row in examples[split]))
+        write_file(_token_path(folder, split), b"".join(rows))
+        write_file(_label_path(folder, split), bytes(row.value for row in examples[split]))
     counts = [0] * data.n_classes
     for row in examples["train"]:
         counts[row.value] += 1
@@ -245,11 +241,6 @@ def _fill(folder: Path, data: ExampleData, report: Progress) -> ExampleManifest:
     )
     write_text(folder / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
     return manifest
-
-
-def _write(path: Path, contents: bytes) -> None:
-    with reported(path, len(contents)):
-        path.write_bytes(contents)
 
 
 def _describe_split(

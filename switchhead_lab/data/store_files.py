@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +27,32 @@ MANIFEST_FILE = "manifest.json"
 LOCK_FILE = ".lock"
 
 ManifestT = TypeVar("ManifestT", bound=FrozenModel)
+StoreT = TypeVar("StoreT")
+
+
+def find_or_make(
+    folder: Path, find: Callable[[], StoreT | None], make: Callable[[], StoreT]
+) -> StoreT:
+    """Return the store that is there, or make it under the lock of its folder.
+
+    Processes that want the same store at the same time wait for the first.
+
+    Args:
+        folder: The folder of stores; made where it is missing.
+        find: Returns the store if it is complete, else None.
+        make: Makes the store, with `made_whole`.
+
+    Raises:
+        StorageError: If the disk cannot take it.
+        WorkspaceError: If it cannot be written for another reason.
+    """
+    store = find()
+    if store is not None:
+        return store
+    with locked(make_directory(folder)):
+        remove_temporaries(folder, ".+")  # of processes that were killed
+        store = find()
+        return make() if store is None else store
 
 
 @contextmanager
@@ -72,9 +98,15 @@ def made_whole(target: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove orphaned temporary files and folders from a folder of stores, which must be locked."""
-    remove_temporaries(folder, ".+")
+def write_file(path: Path, contents: bytes) -> None:
+    """Write a file of a store that is being made.
+
+    Raises:
+        StorageError: If the disk cannot take it.
+        WorkspaceError: If it cannot be written for another reason.
+    """
+    with reported(path, len(contents)):
+        path.write_bytes(contents)
 
 
 def remove_stores(paths: Iterable[Path]) -> None:

@@ -42,15 +42,16 @@ from switchhead_lab.data.split_checks import (
 )
 from switchhead_lab.data.store_files import (
     MANIFEST_FILE,
+    find_or_make,
     is_whole,
     locked,
     made_whole,
     open_array,
     read_manifest,
-    remove_leftovers,
     remove_stores,
     require_hashes,
     sha256_of_file,
+    write_file,
 )
 from switchhead_lab.data.tokenisation import (
     Tokenizer,
@@ -61,7 +62,7 @@ from switchhead_lab.data.tokenisation import (
 )
 from switchhead_lab.errors import DataError
 from switchhead_lab.terminal import tell
-from switchhead_lab.tracking.atomic import make_directory, reported, write_text
+from switchhead_lab.tracking.atomic import make_directory, write_text
 
 _REMEDY = "run `lab data prepare` again"
 
@@ -188,15 +189,9 @@ def prepare(data_dir: Path, data: TextData, *, progress: Progress | None = None)
         DataError: If the corpus is unknown, has changed, or does not suit the tokenizer.
         WorkspaceError: If the data folder cannot be written.
     """
-    store = find_store(data_dir, data)
-    if store is not None:
-        return store
-    report = progress or (lambda _stage: None)
-    with locked(make_directory(data_dir / data.corpus)) as folder:
-        remove_leftovers(folder)
-        store = find_store(data_dir, data)
-        if store is not None:
-            return store
+    folder, report = data_dir / data.corpus, progress or (lambda _stage: None)
+
+    def make() -> TokenStore:
         target = folder / store_name(data)
         if target.exists():
             report(f"{target} is incomplete or outdated; preparing it anew")
@@ -204,7 +199,9 @@ def prepare(data_dir: Path, data: TextData, *, progress: Progress | None = None)
         corpus = find_corpus(data_dir, data.corpus).read()
         with made_whole(target) as temporary:
             manifest = _fill(temporary, corpus, data, report)
-    return TokenStore(target, manifest)
+        return TokenStore(target, manifest)
+
+    return find_or_make(folder, lambda: find_store(data_dir, data), make)
 
 
 def find_store(data_dir: Path, data: TextData) -> TokenStore | None:
@@ -270,10 +267,7 @@ def _fill(folder: Path, corpus: Corpus, data: TextData, report: Progress) -> Man
         tokenizer = train_tokenizer(
             config, training_texts(corpus.splits["train"], is_limited=data.max_train_tokens > 0)
         )
-    tokenizer_path = folder / tokenizer_file_name(config)
-    tokenizer_bytes = tokenizer.to_bytes()
-    with reported(tokenizer_path, len(tokenizer_bytes)):
-        tokenizer_path.write_bytes(tokenizer_bytes)
+    write_file(folder / tokenizer_file_name(config), tokenizer.to_bytes())
     encoded: dict[Split, EncodedSplit] = {}
     copies = CopyFinder()
     # Train last: it takes longest, and CopyFinder needs the held-out texts first.

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from disk_faults import fail_disk_call
 
-from switchhead_lab.data.store_files import made_whole, remove_leftovers
+from switchhead_lab.data.store_files import find_or_make, made_whole
 from switchhead_lab.errors import StorageError
 
 
@@ -25,5 +25,17 @@ def test_leftovers_may_be_files_and_folders(tmp_path: Path) -> None:
     (tmp_path / ".bytes.0123abcd.tmp").mkdir()
     for name in ("corpus.json", ".lock", "notes.tmp"):
         (tmp_path / name).touch()
-    remove_leftovers(tmp_path)
+    assert find_or_make(tmp_path, lambda: None, lambda: "made") == "made"
     assert sorted(os.listdir(tmp_path)) == [".lock", "corpus.json", "notes.tmp"]
+
+
+def test_a_store_that_another_process_made_is_not_made_again(tmp_path: Path) -> None:
+    answers = iter([None, "theirs"])
+    made: list[str] = []
+
+    def make() -> str:
+        made.append("ours")
+        return "ours"
+
+    assert find_or_make(tmp_path / "corpus", lambda: next(answers), make) == "theirs"
+    assert made == []
