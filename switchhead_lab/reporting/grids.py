@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from switchhead_lab.number_text import short_count
 from switchhead_lab.reporting.quality import (
     MS_PER_STEP,
     TOKENS_PER_SECOND,
@@ -16,8 +17,6 @@ from switchhead_lab.reporting.statistics import MISSING
 
 Count = Literal["n_parameters", "macs", "memory_floats"]
 TIMES = "\N{MULTIPLICATION SIGN}"
-_UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
-_SIGNIFICANT_DIGITS = 4
 
 
 @dataclass(frozen=True)
@@ -102,16 +101,6 @@ class Grid:
                     record[column.key] = cell.value
             records.append(record)
         return records
-
-
-def format_count(number: float) -> str:
-    """Write a count with four significant digits and a unit, as the paper does: `170.4M`."""
-    for scale, unit in _UNITS:
-        if number >= scale:
-            scaled = number / scale
-            decimals = max(0, _SIGNIFICANT_DIGITS - len(str(int(scaled))))
-            return f"{scaled:.{decimals}f}{unit}"
-    return f"{number:g}"
 
 
 def model_grid(data: ReportData) -> Grid:
@@ -245,7 +234,7 @@ def count_cell(row: ModelRow | CandidateRow, count: Count) -> Cell:
     if row.costs is None:
         return Cell(MISSING)
     number = getattr(row.costs, count)
-    return Cell(format_count(number), number, runs=_names(row))
+    return Cell(short_count(number), number, runs=_names(row))
 
 
 def ratio_cell(row: ModelRow, baseline: ModelRow, count: Count) -> Cell:

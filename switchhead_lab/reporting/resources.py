@@ -7,8 +7,9 @@ from typing import Any
 
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import RecordError
+from switchhead_lab.number_text import short_count
 from switchhead_lab.paper.figures import load_tables
-from switchhead_lab.reporting.grids import Cell, Column, Grid, format_count
+from switchhead_lab.reporting.grids import Cell, Column, Grid
 from switchhead_lab.reporting.statistics import MISSING
 from switchhead_lab.tracking.bench_record import read_step_bench, step_bench_path
 from switchhead_lab.tracking.sweep_record import sweep_id
@@ -132,7 +133,7 @@ def _cells(step: dict[str, Any], paper: dict[str, Any]) -> tuple[Cell, ...]:
         Cell(f"{step['ms']:,.1f}", step["ms"]),
         ratio_cell(step["relative_time"]),
         ratio_cell(paper.get("relative_time")),
-        Cell(format_count(step["saved_floats"]), step["saved_floats"]),
+        Cell(short_count(step["saved_floats"]), step["saved_floats"]),
         ratio_cell(step["relative_saved_floats"]),
         ratio_cell(paper.get("relative_memory")),
         Cell(f"{step['times_bound']:.1f}", step["times_bound"]),

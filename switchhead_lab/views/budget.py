@@ -3,8 +3,8 @@
 from collections.abc import Collection, Mapping
 
 from switchhead_lab.budget.summary import BudgetSummary
+from switchhead_lab.number_text import short_count
 from switchhead_lab.terminal import Table
-from switchhead_lab.views.numbers import short_count
 
 Summaries = Mapping[str, BudgetSummary]
 """Budgets by name of the model."""

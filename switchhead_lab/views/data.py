@@ -7,8 +7,8 @@ from pathlib import Path
 from switchhead_lab.data.example_store import ExampleStore
 from switchhead_lab.data.listing import Row
 from switchhead_lab.data.token_store import Manifest
+from switchhead_lab.number_text import NOTHING
 from switchhead_lab.terminal import Table
-from switchhead_lab.views.numbers import NOTHING
 
 
 def corpus_table(data_dir: Path, rows: Sequence[Row]) -> Table:

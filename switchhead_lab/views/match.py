@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from switchhead_lab.config.sweep import Sweep
+from switchhead_lab.number_text import NOTHING, short_count
 from switchhead_lab.sweeping.match_rows import Row
 from switchhead_lab.terminal import Table
-from switchhead_lab.views.numbers import NOTHING, short_count
 
 _COLUMNS = (
     *("model", "role", "heads", "experts", "k", "d_head", "d_ff"),

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from switchhead_lab.config.files import to_toml
+from switchhead_lab.number_text import NOTHING, local_time
 from switchhead_lab.terminal import Table
 from switchhead_lab.tracking.comparison import FieldDifference, ResultPair
 from switchhead_lab.tracking.record import RunRecord, ScoredSplit
 from switchhead_lab.tracking.run_summary import RunSummary, run_paths, summarise_run
-from switchhead_lab.views.numbers import NOTHING, local_time
 
 _COLUMNS = ("run", "state", "step", "validation", "test", "parameters", "ms/step", "started")
 

@@ -4,12 +4,12 @@ import textwrap
 from collections.abc import Iterable, Iterator
 
 from switchhead_lab.config.sweep import Sweep
+from switchhead_lab.number_text import NOTHING, short_count, short_hours, short_time
 from switchhead_lab.sweeping.estimate import DEVICE_KINDS, DeviceKind, Speed, Speeds, speed_here
 from switchhead_lab.sweeping.overview import SweepDetail, SweepOverview
 from switchhead_lab.terminal import Table
 from switchhead_lab.tracking.sweep_record import SweepRecord, sweep_id
 from switchhead_lab.views.match import match_table
-from switchhead_lab.views.numbers import NOTHING, short_count, short_hours, short_time
 
 # Ten columns in a terminal 150 wide; the JSON has whole sentences.
 _SUMMARY_WIDTH = 39

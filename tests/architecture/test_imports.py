@@ -50,7 +50,16 @@ ALLOWED: dict[str, set[str]] = {
     },
 }
 # What everything may import, each but those after it.
-BELOW = ("errors", "terminal", "json_text", "frozen_model", "variants", "objectives", "config")
+BELOW = (
+    "errors",
+    "terminal",
+    "json_text",
+    "number_text",
+    "frozen_model",
+    "variants",
+    "objectives",
+    "config",
+)
 HEAVY = {"torch", "mlflow", "optuna", "pandas", "matplotlib", "lm_eval", "triton"}
 TORCH_FREE = {*BELOW, "budget", "tracking", "data", "reporting", "views", "cli"}
 TORCH_FREE_FILES = {

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from switchhead_lab.reporting.grids import Cell, Column, Grid, format_count
+from switchhead_lab.reporting.grids import Cell, Column, Grid
 from switchhead_lab.reporting.tables import escape_latex, to_csv, to_latex, to_markdown
 
 COLUMNS = (
@@ -73,19 +73,3 @@ def test_csv_is_exact_and_leaves_missing_empty():
     assert rows[0]["hidden"] == "7"
     empty = list(csv.DictReader(io.StringIO(to_csv(_grid(Cell("x", "x"), Cell("-"), Cell("-"))))))
     assert (empty[0]["value_mean"], empty[0]["value_std"], empty[0]["hidden"]) == ("", "", "")
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [
-        (170_400_000, "170.4M"),
-        (2_037_000_000, "2.037G"),
-        (47_030_000, "47.03M"),
-        (999, "999"),
-        (1_000, "1.000k"),
-        (655_360, "655.4k"),
-        (0, "0"),
-    ],
-)
-def test_format_count(count, text):
-    assert format_count(count) == text

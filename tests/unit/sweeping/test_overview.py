@@ -1,10 +1,10 @@
 import pytest
 
 from switchhead_lab.config.sweep_files import SweepFile, find_sweep
+from switchhead_lab.number_text import short_hours
 from switchhead_lab.sweeping.estimate import Speed
 from switchhead_lab.sweeping.overview import sweep_detail, sweep_overviews
 from switchhead_lab.sweeping.part_costs import part_costs
-from switchhead_lab.views.numbers import short_hours
 from switchhead_lab.views.sweep import overview_table
 
 SWEEP = """

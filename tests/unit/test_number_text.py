@@ -1,6 +1,6 @@
 import pytest
 
-from switchhead_lab.views.numbers import short_hours, short_time
+from switchhead_lab.number_text import short_count, short_hours, short_time
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,24 @@ def test_hours_in_a_table(hours: float | None, text: str) -> None:
 )
 def test_long_times_in_a_table(hours: float, text: str) -> None:
     assert short_time(3600 * hours) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (170_400_000, "170.4M"),
+        (2_037_000_000, "2.037G"),
+        (47_030_000, "47.03M"),
+        (999, "999"),
+        (1_000, "1.000k"),
+        (655_360, "655.4k"),
+        (0, "0"),
+        (123.456, "123.5"),
+        (999_949, "999.9k"),
+        (999_960, "1.000M"),
+        (999.96, "1.000k"),
+        (11_066_624_621_327_188, "11.07P"),
+    ],
+)
+def test_counts_have_four_digits_and_a_unit(count: float, text: str) -> None:
+    assert short_count(count) == text

@@ -6,12 +6,15 @@ NOTHING = "-"
 """Text of a value that is not there."""
 
 
-def short_count(value: float) -> str:
-    """Write a count with four digits and a unit: 170.4M, 2.358G."""
-    for factor, unit in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= factor:
-            return f"{value / factor:#.4g}{unit}"
-    return f"{value:.4g}"
+_UNITS = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def short_count(count: float) -> str:
+    """Write a count with four significant digits and a unit, as the paper does: 170.4M, 2.358G."""
+    for factor, unit in _UNITS:
+        if float(f"{count / factor:.4g}") >= 1:  # 999,960 is 1.000M, not 1000k
+            return f"{count / factor:#.4g}{unit}"
+    return f"{count:.4g}"
 
 
 def short_time(seconds: float | None) -> str:
