@@ -72,8 +72,7 @@ def _models(
     target: str, size: str, overrides: list[str]
 ) -> dict[str, tuple["ModelConfig", int, int]]:
     """Return model, vocabulary size and outputs of everything that a target names."""
-    from switchhead_lab.config.files import apply_overrides, parse
-    from switchhead_lab.config.run_files import read_run_file
+    from switchhead_lab.config.files import apply_overrides, parse, read_run_file
     from switchhead_lab.config.schema import RunConfig
     from switchhead_lab.config.sweep_files import find_sweep
     from switchhead_lab.config.workspace import find_workspace

@@ -72,8 +72,7 @@ def match(
 
 
 def _print_toml(sweep: "Sweep", variants: "Sequence[Variant | Infeasible]") -> None:
-    from switchhead_lab.config.files import to_toml
-    from switchhead_lab.config.run_files import run_heading
+    from switchhead_lab.config.files import run_heading, to_toml
     from switchhead_lab.sweeping.plan import Infeasible, config_of
 
     for variant in variants:

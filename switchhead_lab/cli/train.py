@@ -28,9 +28,8 @@ def train(
 
     Example: lab train my-model.toml --set training.n_steps=200 --name my-model
     """
-    from switchhead_lab.config.files import apply_overrides, parse
+    from switchhead_lab.config.files import apply_overrides, parse, read_run_file
     from switchhead_lab.config.names import require_model_name
-    from switchhead_lab.config.run_files import read_run_file
     from switchhead_lab.config.schema import RunConfig
     from switchhead_lab.config.workspace import find_workspace
 

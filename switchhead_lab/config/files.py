@@ -3,6 +3,7 @@
 import copy
 import difflib
 import math
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ Tree = dict[str, Any]
 _MAX_DEPTH = 32
 _MAX_INTEGER = 2**63 - 1  # TOML's own range
 _MAX_SHOWN = 60
+# The line that `lab match --toml` writes above each configuration.
+_RUN_HEADING = re.compile(r"^# (.+) \([a-z]+\), seed \d+$", re.MULTILINE)
 
 
 def read_toml(path: Path) -> Tree:
@@ -44,6 +47,37 @@ def read_toml(path: Path) -> Tree:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
     _require_plain(tree, str(path))
     return tree
+
+
+def run_heading(title: str, role: str, seed: int) -> str:
+    """Return the comment line printed above a configuration."""
+    return f"# {title} ({role}), seed {seed}"
+
+
+def read_run_file(path: Path) -> Tree:
+    """Read the configuration of one run.
+
+    Raises:
+        ConfigError: If the file cannot be read, or holds several configurations; the message names
+            them.
+    """
+    try:
+        return read_toml(path)
+    except ConfigError:
+        titles = _RUN_HEADING.findall(_lenient_text(path))
+        if len(titles) < 2:
+            raise
+        raise ConfigError(
+            f"{path}: holds {len(titles)} configurations ({', '.join(titles)}); give one, as "
+            "`lab match NAME --toml --model MODEL` prints it"
+        ) from None
+
+
+def _lenient_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except (OSError, ValueError):
+        return ""
 
 
 def to_toml(config: BaseModel) -> str:

@@ -1,4 +1,4 @@
-"""What training needs of its data, whatever they are: batches, and where they come from."""
+"""The dataset interface that training uses, and opening the data of a run."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +9,8 @@ from switchhead_lab.data.batches import Batch
 from switchhead_lab.data.documents import Split
 from switchhead_lab.data.example_store import prepare_examples
 from switchhead_lab.data.token_store import prepare
+from switchhead_lab.errors import RecordError
+from switchhead_lab.tracking.record import RunRecord
 
 
 class TrainingBatches(Protocol):
@@ -70,3 +72,18 @@ def open_dataset(
     if isinstance(data, TextData):
         return prepare(data_dir, data, progress=progress)
     return prepare_examples(data_dir, data, progress=progress)
+
+
+def require_recorded_data(run: RunRecord, dataset: Dataset) -> None:
+    """Refuse data whose contents are not those that a run was begun on.
+
+    Raises:
+        RecordError: If the digests differ.
+    """
+    known: dict[str, Any] = run.provenance.get("data_manifest") or {}
+    if known.get("digest", dataset.digest) != dataset.digest:
+        raise RecordError(
+            f'{run.directory}: trained on other contents of corpus "{run.config.data.corpus}" '
+            f"(digest {known['digest'][:12]}, now {dataset.digest[:12]}); remove the run or "
+            "prepare the new text under another name"
+        )

@@ -14,8 +14,7 @@ from switchhead_lab.config.search import (
 )
 from switchhead_lab.reporting.report_data import CandidateRow, ModelRow, ReportData
 from switchhead_lab.tracking.record import DIFF_FILE, RunRecord
-from switchhead_lab.tracking.study_objectives import read_objective
-from switchhead_lab.tracking.sweep_record import SweepRecord
+from switchhead_lab.tracking.sweep_record import SweepRecord, read_objective
 
 _RESOLVED = ("finished", "pruned", "failed")
 

@@ -13,13 +13,13 @@ from switchhead_lab.reporting.quality import MeasuredQuantity, Quality
 from switchhead_lab.reporting.statistics import MISSING, Statistics
 from switchhead_lab.tracking.liveness import observed_state
 from switchhead_lab.tracking.record import RunRecord, RunResult, read_mlflow_link, read_run
-from switchhead_lab.tracking.study_objectives import read_objective
 from switchhead_lab.tracking.sweep_record import (
     Costs,
     InfeasibleCandidate,
     Role,
     SweepMember,
     SweepRecord,
+    read_objective,
 )
 
 

@@ -47,12 +47,12 @@ from switchhead_lab.tracking.interruption import interruption
 from switchhead_lab.tracking.liveness import is_owned, observed_state
 from switchhead_lab.tracking.mlflow_index import Index
 from switchhead_lab.tracking.record import RESULT_FILE, RunLabels, RunRecord, RunState, run_name
-from switchhead_lab.tracking.study_objectives import read_objective
 from switchhead_lab.tracking.sweep_dir import SweepDir
 from switchhead_lab.tracking.sweep_record import (
     Role,
     SweepMember,
     SweepRecord,
+    read_objective,
     sweep_id,
 )
 from switchhead_lab.training.hooks import Hook

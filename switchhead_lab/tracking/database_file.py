@@ -1,19 +1,22 @@
-"""Atomic creation of a SQLite database: readers see the complete schema or no file."""
+"""SQLite databases: connections, the write-ahead log, and creation in one step."""
 
 import os
 import shutil
 import sqlite3
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from switchhead_lab.config.addresses import file_address
 from switchhead_lab.errors import WorkspaceError
 from switchhead_lab.tracking.atomic import make_directory, sync_directory
-from switchhead_lab.tracking.sqlite_file import connect
 
 COMPANIONS = ("-wal", "-shm", "-journal")
 BYTES_NEEDED = 4_000_000  # MLflow's schema takes 1 MB, and so does its log during creation
+LOCK_SECONDS = 20.0
+# Here processes on several machines cannot share the log's memory-mapped index.
+NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "lustre", "gpfs", "beegfs", "fuse.sshfs")
 
 
 def create_database(path: Path, build: Callable[[str], None]) -> None:
@@ -99,3 +102,35 @@ def _set_companions_aside(path: Path) -> None:
         companion = path.with_name(path.name + suffix)
         if companion.is_file():
             companion.replace(companion.with_name(f"{companion.name}.orphaned"))
+
+
+@contextmanager
+def connect(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a SQLite file, wait up to `LOCK_SECONDS` for locks, and close it afterwards."""
+    with closing(sqlite3.connect(path, timeout=LOCK_SECONDS)) as connection:
+        yield connection
+
+
+def use_write_ahead_log(path: Path) -> None:
+    """Let readers and a writer work at the same time; the file keeps the setting."""
+    if _file_system(path.parent).startswith(NETWORK_FILE_SYSTEMS):
+        return
+    with connect(path) as connection:
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+        if mode != "wal":
+            connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _file_system(folder: Path) -> str:
+    """Return the type of the file system that holds a folder; empty without /proc."""
+    try:
+        mounts = Path("/proc/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    best, kind = "", ""
+    for line in mounts:
+        _, mount_point, file_system, *_ = line.split(" ")
+        inside = os.path.commonpath([mount_point, folder.resolve()]) == mount_point
+        if inside and len(mount_point) >= len(best):
+            best, kind = mount_point, file_system
+    return kind

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from switchhead_lab.tracking.atomic import write_text
+from switchhead_lab.tracking.database_file import connect
 from switchhead_lab.tracking.mlflow_fields import TAG_RUN_DIR
 from switchhead_lab.tracking.record import MLFLOW_LINK_FILE, read_mlflow_link
-from switchhead_lab.tracking.sqlite_file import connect
 
 # Table and column of the addresses below an experiment's artifact folder.
 _ARTIFACT_COLUMNS = (("experiments", "artifact_location"), ("runs", "artifact_uri"))

@@ -15,7 +15,12 @@ from switchhead_lab.config.redaction import mask_address, mask_passwords
 from switchhead_lab.errors import RecordError, WorkspaceError
 from switchhead_lab.tracking import record as files
 from switchhead_lab.tracking.atomic import make_directory, write_text
-from switchhead_lab.tracking.database_file import create_database, has_rows, tables
+from switchhead_lab.tracking.database_file import (
+    create_database,
+    has_rows,
+    tables,
+    use_write_ahead_log,
+)
 from switchhead_lab.tracking.mlflow_copy import (
     ARTIFACTS,
     MlflowCopy,
@@ -39,7 +44,6 @@ from switchhead_lab.tracking.mlflow_fields import (
 )
 from switchhead_lab.tracking.mlflow_relocation import follow_workspace, is_misplaced, local_path
 from switchhead_lab.tracking.record import RunRecord, RunState
-from switchhead_lab.tracking.sqlite_file import use_write_ahead_log
 from switchhead_lab.tracking.sweep_record import SweepRecord
 from switchhead_lab.tracking.workspace_id import workspace_id
 

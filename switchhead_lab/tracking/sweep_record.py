@@ -13,13 +13,15 @@ from pydantic import Field
 from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.config.identity import hash_of
 from switchhead_lab.config.names import EntryName
-from switchhead_lab.config.search import Point
+from switchhead_lab.config.search import Point, StudyObjective
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import FailureCause
 from switchhead_lab.frozen_model import FrozenModel
-from switchhead_lab.tracking.record import RunState
+from switchhead_lab.tracking.record import RunResult, RunState
 
 Role = Literal["baseline", "declared", "candidate", "best"]
+# Costs by what a search optimises.
+_COSTS = {"macs": "macs", "parameters": "n_parameters", "memory_floats": "memory_floats"}
 # Failed runs that are named at the end of a sweep.
 _MOST_FAILURES = 5
 
@@ -136,3 +138,18 @@ def describe_failures(record: SweepRecord) -> str:
     if len(lines) > _MOST_FAILURES:
         lines[_MOST_FAILURES:] = [f"  and {len(lines) - _MOST_FAILURES} more"]
     return "\n".join([counts, *lines])
+
+
+def read_objective(objective: StudyObjective, result: RunResult, costs: Costs) -> float:
+    """Return the value of an objective.
+
+    Args:
+        objective: What to read.
+        result: Figures of the run.
+        costs: Costs of its model.
+    """
+    if objective.metric is None:
+        return float(getattr(costs, _COSTS[objective.name]))
+    value = result.value("validation", objective.metric)
+    assert value is not None, "a finished run has the metrics that its study optimises"
+    return value

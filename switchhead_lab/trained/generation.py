@@ -12,8 +12,7 @@ from torch import Tensor
 from switchhead_lab.data.encoding import encode_text
 from switchhead_lab.errors import ConfigError, DataError
 from switchhead_lab.model.transformer import Memory, ModelOutput, Transformer
-from switchhead_lab.trained.run import Checkpoint, TrainedRun
-from switchhead_lab.trained.unknown import warn_of_unknown
+from switchhead_lab.trained.run import Checkpoint, TrainedRun, warn_of_unknown
 from switchhead_lab.training.compute_setup import ComputeSetup
 
 

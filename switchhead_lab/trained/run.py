@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 from switchhead_lab.config.data import TextData
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.workspace import Workspace, find_workspace
-from switchhead_lab.data.dataset import Dataset, open_dataset
+from switchhead_lab.data.dataset import Dataset, open_dataset, require_recorded_data
 from switchhead_lab.data.token_store import TokenStore
-from switchhead_lab.data.tokenisation import Tokenizer
+from switchhead_lab.data.tokenisation import TokenIds, Tokenizer
 from switchhead_lab.errors import RecordError, WorkspaceError
 from switchhead_lab.model.transformer import Transformer
 from switchhead_lab.terminal import tell
@@ -17,7 +17,6 @@ from switchhead_lab.tracking.record import CHECKPOINTS_DIR, RunRecord, find_run,
 from switchhead_lab.training.checkpoint import find_checkpoint, load_checkpoint
 from switchhead_lab.training.compute_setup import ComputeSetup, choose_device, prepare_setup
 from switchhead_lab.training.layout import first_misfit, weights_of
-from switchhead_lab.training.recorded_data import require_recorded_data
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -182,3 +181,19 @@ def _workspace_around(directory: Path) -> Workspace:
         return find_workspace(directory, environment={})
     except WorkspaceError:  # a runs_dir outside the folder of lab.toml
         return find_workspace()
+
+
+def warn_of_unknown(what: str, ids: TokenIds, tokenizer: Tokenizer) -> None:
+    """Warn on stderr if a text has unknown characters, which all read as one token.
+
+    Args:
+        what: What the text is called.
+        ids: Its tokens.
+        tokenizer: The tokenizer that made them.
+    """
+    n_unknown = 0 if tokenizer.unknown is None else int((ids == tokenizer.unknown).sum())
+    if n_unknown:
+        tell(
+            f"warning: {what}: {n_unknown:,} of {len(ids):,} tokens encode characters that the "
+            "tokenizer does not know; likelihoods of such a text are too high"
+        )

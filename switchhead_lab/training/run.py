@@ -17,7 +17,7 @@ from switchhead_lab.config.plugins import plugins_of
 from switchhead_lab.config.redaction import mask_passwords
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.workspace import Workspace
-from switchhead_lab.data.dataset import Dataset, open_dataset
+from switchhead_lab.data.dataset import Dataset, open_dataset, require_recorded_data
 from switchhead_lab.data.documents import Split
 from switchhead_lab.errors import (
     DriftError,
@@ -29,12 +29,11 @@ from switchhead_lab.errors import (
 from switchhead_lab.model.transformer import build_model
 from switchhead_lab.terminal import tell
 from switchhead_lab.tracking.atomic import make_directory, write_error
-from switchhead_lab.tracking.code_identity import source_hashes
 from switchhead_lab.tracking.drift import find_drift
 from switchhead_lab.tracking.interruption import interruption
 from switchhead_lab.tracking.liveness import busy_error, run_lock
 from switchhead_lab.tracking.mlflow_index import Index, Mirror
-from switchhead_lab.tracking.provenance import Provenance, collect_provenance
+from switchhead_lab.tracking.provenance import Provenance, collect_provenance, source_hashes
 from switchhead_lab.tracking.record import (
     CHECKPOINTS_DIR,
     MetricPoint,
@@ -53,7 +52,6 @@ from switchhead_lab.training.hooks import Hook
 from switchhead_lab.training.initial_weights import StartingWeights, read_initial_weights
 from switchhead_lab.training.loop import Trainer
 from switchhead_lab.training.progress import ProgressDisplay
-from switchhead_lab.training.recorded_data import require_recorded_data
 from switchhead_lab.training.scoring import build_scorer
 from switchhead_lab.training.validation import SplitScore
 

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from switchhead_lab.benchmark.gpu.plan import MINUTES, PARTS
-from switchhead_lab.benchmark.gpu.short_tables import SHORT_TABLES
-from switchhead_lab.benchmark.gpu.tables import failures, state, title
+from switchhead_lab.benchmark.gpu.tables import SHORT_TABLES, failures, state, title
 from switchhead_lab.benchmark.gpu.tables_of_parts import Results
 from switchhead_lab.benchmark.table import markdown_table
 from switchhead_lab.errors import RecordError

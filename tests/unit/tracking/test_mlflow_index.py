@@ -12,6 +12,7 @@ from mlflow_runs import find_run, history
 from run_makers import MakePoint, MakeRun, OpenRun, WriteSweep
 
 from switchhead_lab.tracking import mlflow_index
+from switchhead_lab.tracking.database_file import connect
 from switchhead_lab.tracking.liveness import run_lock
 from switchhead_lab.tracking.mlflow_copy import MlflowCopy
 from switchhead_lab.tracking.mlflow_environment import ENVIRONMENT
@@ -27,7 +28,6 @@ from switchhead_lab.tracking.record import (
     read_mlflow_link,
     read_run,
 )
-from switchhead_lab.tracking.sqlite_file import connect
 from switchhead_lab.tracking.unsynced import is_unsynced
 
 
