@@ -56,3 +56,9 @@ class TrainingError(LabError):
     def __init__(self, message: str, cause: FailureCause = "other") -> None:
         super().__init__(message)
         self.cause = cause
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why an operation failed, in one line."""
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(reason).split()).rstrip(".")

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from switchhead_lab.config.fields import follow, takes_text
 from switchhead_lab.config.redaction import mask_passwords
-from switchhead_lab.errors import ConfigError
+from switchhead_lab.errors import ConfigError, reason_of
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 Tree = dict[str, Any]
@@ -40,7 +40,7 @@ def read_toml(path: Path) -> Tree:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+        raise ConfigError(f"{path}: cannot be read: {reason_of(error)}") from None
     except RecursionError:
         raise ConfigError(f"{path}: {_too_deep()}") from None
     except ValueError as error:  # thousands of digits, or a NUL byte in the path

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from switchhead_lab.config.schema import RunConfig
-from switchhead_lab.errors import ConfigError
+from switchhead_lab.errors import ConfigError, reason_of
 from switchhead_lab.frozen_model import rebuild_schemas
 from switchhead_lab.objectives.registry import objectives, unregister_objectives
 from switchhead_lab.variants.contract import broken_class_promises
@@ -169,7 +169,7 @@ def _read(path: Path) -> bytes:
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+        raise ConfigError(f"{path}: cannot be read: {reason_of(error)}") from None
 
 
 def _describe(error: Exception, path: Path | None) -> str:

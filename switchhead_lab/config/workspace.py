@@ -18,7 +18,7 @@ from switchhead_lab.config.addresses import (
 from switchhead_lab.config.files import parse, read_toml
 from switchhead_lab.config.names import CorpusName
 from switchhead_lab.config.plugins import load_plugins
-from switchhead_lab.errors import WorkspaceError
+from switchhead_lab.errors import WorkspaceError, reason_of
 from switchhead_lab.frozen_model import FrozenModel
 
 FILE_NAME = "lab.toml"
@@ -209,7 +209,7 @@ def _absolute_path(path: Path) -> Path:
         ) from None
     except OSError as error:
         raise WorkspaceError(
-            f"{str(path)[:_MAX_SHOWN]}: cannot be read: {error.strerror}; give another path"
+            f"{str(path)[:_MAX_SHOWN]}: cannot be read: {reason_of(error)}; give another path"
         ) from None
     return found
 

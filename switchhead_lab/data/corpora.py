@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 from switchhead_lab.config.data import TextData
 from switchhead_lab.config.files import near_miss
 from switchhead_lab.data.documents import Corpus, Document, corpus_of_documents
-from switchhead_lab.data.file_errors import printable, reading, reason_of
+from switchhead_lab.data.file_errors import printable, reading
 from switchhead_lab.data.hub import read_hub_corpus
 from switchhead_lab.data.jsonl import BadLines
 from switchhead_lab.data.published import (
@@ -19,7 +19,7 @@ from switchhead_lab.data.published import (
     consists_of_lines,
     read_local,
 )
-from switchhead_lab.errors import DataError
+from switchhead_lab.errors import DataError, reason_of
 from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.tracking.atomic import make_directory, write_text
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from switchhead_lab.errors import DataError
+from switchhead_lab.errors import DataError, reason_of
 
 CHECK_PATH = "check the path, its permissions and the disk"
 READ_ERRORS = (OSError, EOFError, zlib.error)
@@ -38,12 +38,6 @@ def read_failure(path: Path, error: Exception, remedy: str) -> DataError:
     named = getattr(error, "filename", None)
     culprit = printable(str(named if isinstance(named, str) else path))
     return DataError(f"{culprit}: cannot be read: {reason_of(error)}; {remedy}")
-
-
-def reason_of(error: BaseException) -> str:
-    """Return why an operation failed, in one line."""
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(str(reason).split()).rstrip(".")
 
 
 def printable(name: str) -> str:

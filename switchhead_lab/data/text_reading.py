@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import IO, cast
 
 from switchhead_lab.config.identity import hash_of
-from switchhead_lab.data.file_errors import READ_ERRORS, printable, reading, reason_of
-from switchhead_lab.errors import DataError
+from switchhead_lab.data.file_errors import READ_ERRORS, printable, reading
+from switchhead_lab.errors import DataError, reason_of
 
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
 _WIDE_MARKS = (

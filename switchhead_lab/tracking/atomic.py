@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 
-from switchhead_lab.errors import LabError, StorageError, WorkspaceError
+from switchhead_lab.errors import LabError, StorageError, WorkspaceError, reason_of
 
 _DIRECTORY_REMEDY = "choose a writable folder in lab.toml"
 # What a disk may refuse, with the way out.
@@ -39,7 +39,7 @@ def write_error(
     Returns:
         A StorageError where the disk cannot take it, else a WorkspaceError.
     """
-    reason = error.strerror or str(error)
+    reason = reason_of(error)
     remedy = _STORAGE_REMEDIES.get(error.errno or 0)
     if remedy is None:
         return WorkspaceError(
@@ -87,7 +87,7 @@ def make_directory(path: Path) -> Path:
         if error.errno in _STORAGE_REMEDIES:
             raise write_error(path, None, error) from None
         raise WorkspaceError(
-            f"{path}: cannot be created: {error.strerror}; {_DIRECTORY_REMEDY}"
+            f"{path}: cannot be created: {reason_of(error)}; {_DIRECTORY_REMEDY}"
         ) from None
     if not os.access(path, os.W_OK | os.X_OK):
         raise WorkspaceError(f"{path}: not writable; {_DIRECTORY_REMEDY}")

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from switchhead_lab.errors import RecordError
+from switchhead_lab.errors import RecordError, reason_of
 from switchhead_lab.frozen_model import FrozenModel
 
 ModelT = TypeVar("ModelT", bound=FrozenModel)
@@ -61,7 +61,7 @@ def is_there(path: Path) -> bool:
 
 def unreadable(path: Path, error: OSError) -> RecordError:
     """Return the error for a file that this user may not read, or that fails to be read."""
-    reason = f"{path}: cannot be read: {error.strerror}"
+    reason = f"{path}: cannot be read: {reason_of(error)}"
     if isinstance(error, PermissionError):
         reason += f"; have its owner run `chmod -R g+rwX {path.parent}`"
     return RecordError(reason)

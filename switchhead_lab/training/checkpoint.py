@@ -27,7 +27,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from switchhead_lab.config.identity import hash_of
-from switchhead_lab.errors import RecordError, TrainingError
+from switchhead_lab.errors import RecordError, TrainingError, reason_of
 from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.tracking.atomic import (
     make_directory,
@@ -222,7 +222,7 @@ def load_checkpoint(path: Path, run_hash: str | None = None) -> tuple[Progress, 
         raise _unreadable(Path(error.filename or path)) from None
     except OSError as error:
         raise DamagedCheckpointError(
-            f"{error.filename or path}: checkpoint damaged: {error.strerror}"
+            f"{error.filename or path}: checkpoint damaged: {reason_of(error)}"
         ) from None
     except SafetensorError as error:
         raise DamagedCheckpointError(f"{path / _TENSORS}: checkpoint damaged: {error}") from None
