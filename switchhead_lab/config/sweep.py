@@ -25,7 +25,7 @@ from switchhead_lab.config.search import (
     require_searchable,
 )
 from switchhead_lab.config.sources import KEY as INITIAL_WEIGHTS
-from switchhead_lab.config.sources import Part, depths_of
+from switchhead_lab.config.sources import Entry, depths_of
 from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.objectives.base import Task
 from switchhead_lab.variants.base import Variant
@@ -212,16 +212,16 @@ class Sweep(FrozenModel):
         return declared.model_dump(mode="json", exclude_unset=True, exclude={"name", "seeds"})
 
     @property
-    def parts(self) -> dict[str, Part]:
+    def entries(self) -> dict[str, Entry]:
         """What it trains, by name: the baseline, declared models and searches."""
         models: list[Baseline | DeclaredModel] = [self.baseline, *self.models]
-        parts = {model.name: Part(model.seeds, model.initial_weights) for model in models}
+        entries = {model.name: Entry(model.seeds, model.initial_weights) for model in models}
         for study in self.studies:
             template = self.template_of(study)
             declared = self.baseline.initial_weights if template is None else template
             source = declared.get(INITIAL_WEIGHTS) if isinstance(declared, dict) else declared
-            parts[study.name] = Part(study.seeds, source)
-        return parts
+            entries[study.name] = Entry(study.seeds, source)
+        return entries
 
     @model_validator(mode="after")
     def _studies_are_possible(self) -> Self:
@@ -269,7 +269,7 @@ class Sweep(FrozenModel):
 
     @model_validator(mode="after")
     def _sources_can_run_first(self) -> Self:
-        depths_of(self.parts)
+        depths_of(self.entries)
         return self
 
 

@@ -188,7 +188,7 @@ def _model_warnings(data: ReportData) -> Iterable[str]:
 def _tuning_warnings(data: ReportData) -> Iterable[str]:
     """Say where one model had a choice of its training, or a start, that the others did not."""
     sweep = data.record.sweep
-    sources = {name: part.source for name, part in sweep.parts.items() if part.source}
+    sources = {name: entry.source for name, entry in sweep.entries.items() if entry.source}
     for name, source in sources.items():
         yield (
             f"WARNING: {name} starts from the weights of {source}, so it has the training of "

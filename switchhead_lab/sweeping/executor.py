@@ -147,7 +147,7 @@ class _SweepRun:
         # Storages that cannot be opened are better known before hours of training than after.
         tuning = {config.name: (config, self._open(config)) for config in self._sweep.tuning}
         searches = [(config, self._open(config)) for config in self._sweep.studies]
-        depths = depths_of(self._sweep.parts)
+        depths = depths_of(self._sweep.entries)
         # What starts from the weights of another model comes after that.
         for depth in range(max(depths.values()) + 1):
             models = [variant for variant in variants if depths[variant.name] == depth]

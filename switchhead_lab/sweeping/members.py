@@ -109,7 +109,7 @@ def continued_record(
         is_declared = member.role in ("baseline", "declared")
         return is_declared and (member.model, member.run_hash) in wanted
 
-    depths = depths_of(sweep.parts)
+    depths = depths_of(sweep.entries)
     for variant in sorted(variants, key=lambda variant: depths[variant.name]):
         hashes = _known_hashes(sweep, variant, starts, [*filter(belongs, known.members)])
         wanted |= {(variant.name, run_hash) for run_hash in hashes}
@@ -138,7 +138,7 @@ def _study_record(sweep: Sweep, study: Study, known: SweepRecord) -> StudyRecord
         return before
     n_feasible = None
     # Those of a study with a source must also fit its weights, which may not be trained yet.
-    if grid_of(study) is not None and sweep.parts[study.name].source is None:
+    if grid_of(study) is not None and sweep.entries[study.name].source is None:
         candidates = candidate_variants(sweep, study)
         n_feasible = sum(isinstance(candidate, Variant) for candidate in candidates)
     return StudyRecord(storage_name=name, n_feasible=n_feasible)

@@ -37,9 +37,9 @@ class Starts:
 
     def __init__(self, sweep: Sweep, variants: Sequence[Variant], runs_dir: Path) -> None:
         self._sweep, self._runs_dir = sweep, runs_dir
-        self._parts = sweep.parts
+        self._entries = sweep.entries
         self._models = {v.name: config_of(sweep, v, v.seeds[0]) for v in variants}
-        named = {part.source for part in self._parts.values()} - {None, *self._parts}
+        named = {entry.source for entry in self._entries.values()} - {None, *self._entries}
         self._runs: dict[str, RunRecord] = {}
         self._weights: dict[str, InitialWeights] = {}
         for source in sorted(filter(None, named)):
@@ -81,10 +81,10 @@ class Starts:
             SourceNotTrainedError: If the source is a model of the sweep that is not trained.
             RecordError: If its run or checkpoint is gone or damaged.
         """
-        source = self._parts[name].source
+        source = self._entries[name].source
         if source is None or source in self._weights:
             return None if source is None else self._weights[source]
-        wanted = source_seed(seed, self._parts[source].seeds)
+        wanted = source_seed(seed, self._entries[source].seeds)
         for member in reversed(members):
             is_source = (member.model, member.seed) == (source, wanted)
             if is_source and member.role != "candidate" and member.state == "finished":
@@ -96,14 +96,14 @@ class Starts:
         )
 
     def _outside(self, source: str) -> tuple[RunRecord, InitialWeights]:
-        name = next(name for name, part in self._parts.items() if part.source == source)
+        name = next(name for name, entry in self._entries.items() if entry.source == source)
         where = f'sweep {self._sweep.name}, model "{name}": {KEY} = "{source}"'
         try:
             run = find_run(self._runs_dir, source)
             return run, last_weights_of(run)
         except RecordError as error:
-            hint = near_miss(source, list(self._parts))
-            models = ", ".join(other for other in self._parts if other != name)
+            hint = near_miss(source, list(self._entries))
+            models = ", ".join(other for other in self._entries if other != name)
             raise ConfigError(
                 f"{where}: no model of the sweep{hint}, which has {models}; {error}"
             ) from None
@@ -113,7 +113,7 @@ class Starts:
 
         The source's own architecture is that of its runs once it was searched for.
         """
-        source = self._parts[variant.name].source
+        source = self._entries[variant.name].source
         theirs: RunConfig | None = None
         if source in self._runs:
             theirs = self._runs[source].config

@@ -291,11 +291,11 @@ def _sources_of(sweep: Sweep, config: Study) -> list[object]:
     declared = {model.name: model for model in sweep.models}
     searched = {study.name: study for study in sweep.studies}
     chain: list[object] = []
-    source = sweep.parts[config.name].source
+    source = sweep.entries[config.name].source
     while source is not None:
         known = declared.get(source) or searched.get(source)
         chain.append(known.model_dump(mode="json") if known else source)
-        source = sweep.parts[source].source if source in sweep.parts else None
+        source = sweep.entries[source].source if source in sweep.entries else None
     return chain
 
 
