@@ -25,7 +25,7 @@ from switchhead_kernels.rowwise_ops import (
 
 # Dropout decides by 16 bits.
 _N_LEVELS = 1 << 16
-_MOST_CHOICES = 128  # of `largest_indices` in native/rowwise.cpp
+_MOST_CHOICES = 128  # of `largest_indices` in top_k.cpp
 
 
 def cross_entropy_(

@@ -1,4 +1,4 @@
-"""The fused kernel for CPUs: gather, product, gate and sum in one pass (`native/`).
+"""The fused kernel for CPUs: gather, matmul, gate and sum in one pass (`expert_matmul.cpp`).
 
 Letters: N tokens, H heads, K chosen per token and head, R rows of x, S slots, Q rows of the output,
 G groups, X width in, Y width out.
@@ -20,7 +20,7 @@ _SUFFIXES = {
 
 
 class _Problem(ctypes.Structure):
-    """Mirror of `Arguments` in native/slots.h."""
+    """Mirror of `Arguments` in slots.h."""
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("n_slots", "n_groups", "width_in", "width_out")),

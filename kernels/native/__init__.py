@@ -1,1 +1,1 @@
-"""Kernels for CPUs in C++, built on first use."""
+"""Building, loading and calling the operators' C++; headers that they share."""

@@ -20,9 +20,10 @@ import torch
 CACHE_VARIABLE = "SWITCHHEAD_KERNELS_CACHE"
 # Which instructions the compiler may use: "native", or less, such as "x86-64-v3" for AVX2.
 MARCH_VARIABLE = "SWITCHHEAD_KERNELS_MARCH"
-_FOLDER = Path(__file__).parent
-_SOURCES = sorted(_FOLDER.glob("*.cpp"))
-_HEADERS = sorted(_FOLDER.glob("*.h"))
+_SHARED_HEADERS = Path(__file__).parent
+_KERNELS = _SHARED_HEADERS.parent  # a folder for each operator, with its C++
+_SOURCES = sorted(_KERNELS.glob("*/*.cpp"))
+_HEADERS = sorted(_KERNELS.glob("*/*.h"))
 _FLAGS = (
     *("-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"),
     *("-std=c++17", "-fopenmp", "-shared", "-fPIC"),
@@ -71,7 +72,8 @@ def library_path() -> Path:
     """Return where the library of these sources, PyTorch and CPU is kept."""
     digest = hashlib.sha256()
     for path in (*_SOURCES, *_HEADERS):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+        name = path.relative_to(_KERNELS).as_posix()
+        digest.update(name.encode() + b"\0" + path.read_bytes())
     for part in (*_flags(), torch.__version__, platform.machine(), _cpu_flags()):
         digest.update(part.encode() + b"\0")
     return cache_dir() / f"kernels-{digest.hexdigest()[:16]}.so"
@@ -120,7 +122,8 @@ def _build(library: Path) -> None:
         library.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=library.parent, prefix=".build-") as folder:
             built = Path(folder) / library.name
-            command = [compiler, *_flags(), *map(str, _SOURCES), "-o", str(built), *link]
+            sources = (f"-I{_SHARED_HEADERS}", *map(str, _SOURCES))
+            command = [compiler, *_flags(), *sources, "-o", str(built), *link]
             subprocess.run(
                 command,
                 check=True,

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <memory>
 #include <type_traits>
 
 #include "vectors.h"
@@ -27,6 +28,12 @@ constexpr int64_t kMostRows = 8;
 constexpr int64_t rows_at_once(int64_t n_vectors) {
   if (kVectorBytes < 64) return n_vectors == 1 ? 8 : 6;
   return n_vectors <= 3 ? 8 : n_vectors == 4 ? 6 : 5;
+}
+
+// Memory that is not initialised.
+template <typename T>
+std::unique_ptr<T[]> scratch(int64_t n) {
+  return std::unique_ptr<T[]>(new T[static_cast<size_t>(n)]);
 }
 
 // How columns are cut into panels, as evenly as their vectors go.

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <algorithm>
-#include <memory>
 #include <vector>
 
 #include "vectors.h"
@@ -41,11 +40,6 @@ struct Problem : Arguments {
       : Arguments(given), input_of(given.slots_per_input), output_of(given.slots_per_output) {}
   float gate_of(int64_t slot) const { return gate ? gate[slot] : 1.f; }
 };
-
-template <typename T>
-std::unique_ptr<T[]> scratch(int64_t n) {
-  return std::unique_ptr<T[]>(new T[static_cast<size_t>(n)]);
-}
 
 // The slots of each tile of tokens, sorted by group, stably. What is added up in which order does
 // not depend on how tokens are cut into tiles, only on the order of groups and slots.

@@ -5,7 +5,6 @@
 
 #include "parts.h"
 #include "products.h"
-#include "slots.h"
 
 namespace switchhead {
 namespace {

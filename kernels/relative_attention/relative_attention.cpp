@@ -1,4 +1,5 @@
-// Softmax over scores by content and by distance, and its gradient, one pass each.
+// Softmax over scores by content and by distance, and its gradient, one pass each; gradients of keys
+// and values turned for the projections.
 //
 // Query i of T is at position S - T + i, so its key j is at distance column T - 1 - i + j of R.
 
@@ -105,19 +106,46 @@ void relative_softmax_gradient(T* grad, const T* weight, T* by_distance, int64_t
   }
 }
 
+// to[b][s][h][p] = from[h][b][p][s].
+template <typename T>
+void channels_last(const T* from, int64_t n_heads, int64_t n_sequences, int64_t n_channels, int64_t n_positions, T* to,
+                   int64_t n_threads) {
+  const int64_t n_blocks = divide_up(n_positions, kLanes), width = n_heads * n_channels;
+#pragma omp parallel for num_threads(n_threads) schedule(static)
+  for (int64_t block = 0; block < n_sequences * n_blocks; ++block) {
+    const int64_t b = block / n_blocks, first = block % n_blocks * kLanes;
+    const int64_t n_here = std::min(kLanes, n_positions - first);
+    alignas(kVectorBytes) float rows[kLanes * kLanes], columns[kLanes * kLanes];
+    for (int64_t h = 0; h < n_heads; ++h) {
+      const T* map = from + (h * n_sequences + b) * n_channels * n_positions + first;
+      T* out = to + (b * n_positions + first) * width + h * n_channels;
+      for_vectors(n_channels, [&](int64_t p, int64_t n) {
+        for (int64_t r = 0; r < n; ++r)
+          store(load_first(map + (p + r) * n_positions, n_here), rows + r * kLanes);
+        transpose(rows, n, n_here, kLanes, columns);
+        for (int64_t c = 0; c < n_here; ++c) store_first(load(columns + c * kLanes), n, out + c * width + p);
+      });
+    }
+  }
+}
+
 }  // namespace
 }  // namespace switchhead
 
-#define FOR_TYPE(SUFFIX, T)                                                                                          \
-  void relative_softmax_##SUFFIX(T* weight, const T* by_distance, const T* mask, int64_t n_sequences,               \
-                                 int64_t mask_rows, int64_t mask_stride, int64_t n_maps, int64_t n_queries,         \
-                                 int64_t n_keys, int64_t width, int64_t n_threads) {                                \
-    const switchhead::Mask<T> given{mask, n_sequences, mask_rows, mask_stride, n_keys};                             \
-    switchhead::relative_softmax(weight, by_distance, given, n_maps, n_queries, n_keys, width, n_threads);          \
-  }                                                                                                                  \
-  void relative_softmax_gradient_##SUFFIX(T* grad, const T* weight, T* by_distance, int64_t n_maps,                 \
-                                          int64_t n_queries, int64_t n_keys, int64_t width, int64_t n_threads) {    \
-    switchhead::relative_softmax_gradient(grad, weight, by_distance, n_maps, n_queries, n_keys, width, n_threads);  \
+#define FOR_TYPE(SUFFIX, T)                                                                                        \
+  void relative_softmax_##SUFFIX(T* weight, const T* by_distance, const T* mask, int64_t n_sequences,              \
+                                 int64_t mask_rows, int64_t mask_stride, int64_t n_maps, int64_t n_queries,        \
+                                 int64_t n_keys, int64_t width, int64_t n_threads) {                               \
+    const switchhead::Mask<T> given{mask, n_sequences, mask_rows, mask_stride, n_keys};                            \
+    switchhead::relative_softmax(weight, by_distance, given, n_maps, n_queries, n_keys, width, n_threads);         \
+  }                                                                                                                \
+  void relative_softmax_gradient_##SUFFIX(T* grad, const T* weight, T* by_distance, int64_t n_maps,                \
+                                          int64_t n_queries, int64_t n_keys, int64_t width, int64_t n_threads) {   \
+    switchhead::relative_softmax_gradient(grad, weight, by_distance, n_maps, n_queries, n_keys, width, n_threads); \
+  }                                                                                                                \
+  void channels_last_##SUFFIX(const T* from, int64_t n_heads, int64_t n_sequences, int64_t n_channels,             \
+                              int64_t n_positions, T* to, int64_t n_threads) {                                     \
+    switchhead::channels_last(from, n_heads, n_sequences, n_channels, n_positions, to, n_threads);                 \
   }
 
 extern "C" {
