@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from switchhead_kernels.autocast import in_compute_dtype
 from switchhead_kernels.expert_matmul import expert_matmul
+from switchhead_kernels.relu_feedforward import relu_feedforward
 from switchhead_lab.model.initialisation import init_normal
-from switchhead_lab.model.precision import in_compute_dtype
-from switchhead_lab.model.relu_feedforward import relu_feedforward
 from switchhead_lab.model.router import Router, RoutingDecision
 from switchhead_lab.model.sequence_plan import SequencePlan
 from switchhead_lab.model.sublayer import SublayerOutput

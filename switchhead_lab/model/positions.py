@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from switchhead_kernels.relative_attention import attend_relative
 from switchhead_lab.model.initialisation import init_normal
-from switchhead_lab.model.relative_attention import attend_relative
 from switchhead_lab.model.sequence_plan import SequencePlan, n_rotated_channels
 from switchhead_lab.variants.positions import PositionsConfig, RopePositions, TransformerXLPositions
 

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from switchhead_kernels.autocast import without_autocast
 from switchhead_kernels.expert_matmul import Routing, make_routing
 from switchhead_kernels.narrow_linear import narrow_linear
-from switchhead_kernels.rowwise import largest_indices
+from switchhead_kernels.top_k import largest_indices
 from switchhead_lab.model.initialisation import init_router
-from switchhead_lab.model.precision import without_autocast
 from switchhead_lab.variants.base import Gate
 
 

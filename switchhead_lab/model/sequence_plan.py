@@ -129,7 +129,7 @@ def relative_position_table(
     It ends with 1 for a causal model and with T for a bidirectional one, and on a GPU at the next
     multiple of 8 distances. Those last distances do not occur; the first of them gives the table a
     width at which scores by distance are read as scores by key without a copy
-    (`relative_attention.shift_to_keys`).
+    (`switchhead_kernels.relative_attention.shift_to_keys`).
 
     Source: Transformer-XL (arXiv:1901.02860), Sec. 3.3; sine on even, cosine on odd channels.
 

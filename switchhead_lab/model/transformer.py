@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from switchhead_kernels.autocast import in_compute_dtype
 from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.model.initialisation import block_scale, init_normal
-from switchhead_lab.model.precision import add_residual, in_compute_dtype
 from switchhead_lab.model.router import RoutingDecision
 from switchhead_lab.model.sequence_plan import SequencePlan, plan_sequences
 from switchhead_lab.model.sublayer import SublayerOutput
@@ -65,11 +65,11 @@ class Block(nn.Module):
         """Transform a chunk, seeing the memory in front of it."""
         context = x_BTD if memory_BMD is None else torch.cat([memory_BMD, x_BTD], dim=1)
         attention = self.attention(self.attention_norm(context), plan)
-        x_BTD = add_residual(x_BTD, attention.output_BTD)
+        x_BTD = _add_residual(x_BTD, attention.output_BTD)
         feedforward = self.feedforward(self.feedforward_norm(x_BTD), plan)
         parts = {"attention": attention, "feedforward": feedforward}
         return SublayerOutput(
-            add_residual(x_BTD, feedforward.output_BTD),
+            _add_residual(x_BTD, feedforward.output_BTD),
             {
                 f"{name}.{router}": choice
                 for name, part in parts.items()
@@ -77,6 +77,16 @@ class Block(nn.Module):
             },
             sum_losses(part.auxiliary_loss for part in parts.values()),
         )
+
+
+def _add_residual(x: Tensor, change: Tensor) -> Tensor:
+    """Return `x + change`.
+
+    A GPU adds tensors of two types several times more slowly than it converts and adds them.
+    """
+    if x.device.type == "cuda":
+        change = change.to(torch.promote_types(x.dtype, change.dtype))
+    return x + change
 
 
 class Transformer(nn.Module):

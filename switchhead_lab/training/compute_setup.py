@@ -11,8 +11,10 @@ from typing import Any, Literal
 
 import torch
 
+from switchhead_kernels.expert_matmul import choose_backend
+from switchhead_kernels.expert_matmul.cpu import bf16_products
+from switchhead_kernels.native.build import why_unavailable
 from switchhead_lab.errors import ConfigError
-from switchhead_lab.model.expert_backend import describe_backend, describe_passes
 
 Precision = Literal["bf16", "fp32"]
 
@@ -20,6 +22,8 @@ Precision = Literal["bf16", "fp32"]
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1
 # Largest error of a float32 product that can be rounding: bf16 inputs give about 2e-3.
 _FP32_ERROR_LIMIT = 1e-5
+# Of the paper's 47M model: E / K is what the rule looks at.
+_WIDTHS, _N_EXPERTS, _TOP_K = (412, 76), 5, 2
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,32 @@ def fp32_matmul_error() -> float:
     right = torch.randn(412, 76, generator=generator)
     exact = left.double() @ right.double()
     return float(((left @ right).double() - exact).norm() / exact.norm())
+
+
+def describe_backend(device: torch.device, dtype: torch.dtype) -> str:
+    """Return the backend that expert projections take, and why where it is a fallback.
+
+    Args:
+        device: Where they are computed.
+        dtype: Type of their rows; weights are float32.
+    """
+    rows = torch.empty(1, _WIDTHS[0], dtype=dtype, device=device)
+    weight = torch.empty(1, _N_EXPERTS, *_WIDTHS, device=device)
+    backend = choose_backend(rows, weight, _TOP_K)
+    if backend == "cpu" and dtype == torch.bfloat16:
+        return f"cpu (products: {bf16_products()})"
+    if backend in ("cpu", "triton"):
+        return backend
+    reason = why_unavailable() if device.type == "cpu" else f"no kernel for {device.type}"
+    return f"dense or sorted, by shape ({reason or f'no kernel for {dtype}'})"
+
+
+def describe_passes(device: torch.device) -> str:
+    """Return how softmax, cross-entropy, ReLU and the like are computed, and why if not fused."""
+    if device.type != "cpu":
+        return "PyTorch's operators"
+    reason = why_unavailable()
+    return f"PyTorch's operators ({reason})" if reason else "fused C++"
 
 
 def has_fast_bf16(device: torch.device) -> bool:

@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 
 import switchhead_lab
+from switchhead_kernels.native.build import KernelUnavailableError, cache_dir, find_compiler
 from switchhead_lab.config.redaction import mask_address
 from switchhead_lab.config.workspace import Workspace
-from switchhead_lab.model.expert_backend import describe_backend, describe_build
-from switchhead_lab.training.compute_setup import ComputeSetup, prepare_setup
+from switchhead_lab.training.compute_setup import ComputeSetup, describe_backend, prepare_setup
 
 _PACKAGES = ("torch", "mlflow", "optuna", "pandas", "matplotlib", "sentencepiece")
 
@@ -77,17 +77,25 @@ def _machine(setup: ComputeSetup) -> Iterator[Finding]:
 
 
 def _kernels(setup: ComputeSetup) -> Iterator[Finding]:
-    build = describe_build()
+    compiler = find_compiler() or "none"
     dtypes = (torch.float32, torch.bfloat16)
     for dtype in dtypes:
         backend = describe_backend(setup.device, dtype)
         is_fused = backend.startswith(("cpu", "triton"))
-        lacks_compiler = build["compiler"] == "none" and setup.device.type == "cpu" and not is_fused
+        lacks_compiler = compiler == "none" and setup.device.type == "cpu" and not is_fused
         advice = "install g++ for the fused kernel" if lacks_compiler else ""
         yield Finding(f"expert projections, {str(dtype).removeprefix('torch.')}", backend, advice)
     yield Finding("other passes", str(setup.facts["fused_passes"]))
-    yield Finding("C++ compiler", build["compiler"])
-    yield Finding("kernel cache", build["kernel_cache"])
+    yield Finding("C++ compiler", compiler)
+    yield Finding("kernel cache", describe_kernel_cache())
+
+
+def describe_kernel_cache() -> str:
+    """Return where built CPU kernels are kept, or why nowhere."""
+    try:
+        return str(cache_dir())
+    except KernelUnavailableError as error:
+        return f"none: {error}"
 
 
 def _folders(workspace: Workspace) -> Iterator[Finding]:

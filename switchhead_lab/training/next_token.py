@@ -5,8 +5,8 @@ Letters: B batch, T chunk positions.
 
 from torch import Tensor
 
+from switchhead_kernels.linear_cross_entropy import linear_cross_entropy
 from switchhead_lab.data.batches import IGNORE
-from switchhead_lab.model.linear_cross_entropy import linear_cross_entropy
 from switchhead_lab.model.transformer import Memory, Transformer
 from switchhead_lab.training.scoring import Score, Scorer
 

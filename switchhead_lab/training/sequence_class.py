@@ -6,8 +6,8 @@ Letters: B batch, T chunk positions, V n_outputs.
 import torch.nn.functional as F
 from torch import Tensor
 
+from switchhead_kernels.autocast import without_autocast
 from switchhead_lab.data.batches import PADDING
-from switchhead_lab.model.precision import without_autocast
 from switchhead_lab.model.transformer import Memory, Transformer
 from switchhead_lab.objectives.base import Task
 from switchhead_lab.objectives.classification import SequenceClassification

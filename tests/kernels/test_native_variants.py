@@ -16,7 +16,9 @@ import torch
 from switchhead_kernels.expert_matmul import cpu, expert_matmul, make_routing
 from switchhead_kernels.narrow_linear import narrow_linear
 from switchhead_kernels.native import library
-from switchhead_kernels.rowwise import add_by_position, channels_last, largest_indices
+from switchhead_kernels.attention_input.fused import add_by_position
+from switchhead_kernels.relative_attention.fused import channels_last
+from switchhead_kernels.top_k import largest_indices
 
 def results(backend, dtype, rows_in, rows_out, sizes):
     N, H, E, K, X, Y = sizes

@@ -132,7 +132,8 @@ def passes(target: str, dtype: str) -> Iterator[Kernel]:
     """Yield the kernels without matmuls, at the paper's 47M size."""
     import triton
 
-    from switchhead_kernels import triton_rowwise
+    from switchhead_kernels.relative_attention import triton_softmax
+    from switchhead_kernels.top_k import triton_top_k
 
     shape = {"T": 256, "S": 512, "R": 520}
     rows = dict.fromkeys(("content_ptr", "by_distance_ptr", "mask_ptr"), f"*{dtype}")
@@ -150,7 +151,8 @@ def passes(target: str, dtype: str) -> Iterator[Kernel]:
         ("relative_softmax_gradient", backward, shape, {**block, "BLOCK_R": 1024}),
         ("largest_indices", largest, {"E": 5, "K": 2}, {"BLOCK_ROWS": 256, "BLOCK_E": 8}),
     ):
-        function = getattr(triton_rowwise, f"{name}_kernel")
+        module = triton_top_k if name == "largest_indices" else triton_softmax
+        function = getattr(module, f"{name}_kernel")
         projection = "masked" if types.get("mask_ptr") else "rows"
         config = triton.Config(blocks, num_warps=4)
         yield Kernel(name, target, dtype, "-", projection, function, config, types, constants)

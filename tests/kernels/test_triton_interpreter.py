@@ -288,7 +288,7 @@ def check_measured() -> None:
 
 def check_largest() -> None:
     """Largest scores with ties, infinities, NaN and both zeros, in the order of a stable sort."""
-    from switchhead_kernels.rowwise_ops import largest_indices
+    from switchhead_kernels.top_k.custom_op import largest_indices
 
     generator = torch.Generator().manual_seed(0)
     special = torch.tensor([float("nan"), float("inf"), -float("inf"), 0.0, -0.0, 1.0])
@@ -303,7 +303,10 @@ def check_largest() -> None:
 
 def check_relative_softmax() -> None:
     """Attention weights and their gradient as PyTorch's own operators compute them."""
-    from switchhead_kernels.rowwise_ops import relative_softmax, relative_softmax_gradient
+    from switchhead_kernels.relative_attention.custom_op import (
+        relative_softmax,
+        relative_softmax_gradient,
+    )
 
     generator = torch.Generator().manual_seed(0)
     for n_queries, n_keys in ((1, 1), (5, 5), (7, 19), (9, 64)):

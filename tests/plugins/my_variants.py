@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from switchhead_lab.model.attention_input import attention_input
+from switchhead_kernels.attention_input import attention_input
 from switchhead_lab.model.initialisation import init_normal
 from switchhead_lab.model.positions import build_positions, merge_heads, split_heads
 from switchhead_lab.model.sequence_plan import SequencePlan

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from switchhead_kernels.attention_input import AttentionInput, attention_input
 from switchhead_kernels.expert_matmul import expert_matmul
-from switchhead_lab.model.attention_input import AttentionInput, attention_input
 from switchhead_lab.model.initialisation import init_normal
 from switchhead_lab.model.positions import (
     build_positions,

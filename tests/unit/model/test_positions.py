@@ -3,7 +3,6 @@ import torch
 
 from switchhead_lab.model import positions
 from switchhead_lab.model.positions import RotaryPositions
-from switchhead_lab.model.relative_attention import shift_to_keys
 from switchhead_lab.model.sequence_plan import (
     SequencePlan,
     future_mask,
@@ -13,21 +12,6 @@ from switchhead_lab.model.sequence_plan import (
 from switchhead_lab.variants.positions import RopePositions
 
 CPU = torch.device("cpu")
-
-
-def test_shift_moves_every_distance_to_its_key() -> None:
-    T, S = 3, 5
-    for last, n_seen in ((1, S - T + 1), (T, S)):  # causal, bidirectional
-        distances = torch.arange(-(S - 1), last + 1)
-        shifted = shift_to_keys(distances.expand(2, T, -1).contiguous(), S)
-        for query in range(T):
-            for key in range(min(S, n_seen + query)):
-                assert shifted[1, query, key] == key - (S - T + query)
-
-
-def test_shift_is_a_view() -> None:
-    by_distance = torch.zeros(1, 3, 6)
-    assert shift_to_keys(by_distance, 5).data_ptr() == by_distance[0, 0, 2].data_ptr()
 
 
 def test_future_is_masked_and_nothing_else() -> None:

@@ -1,4 +1,4 @@
-"""Which type products are computed in, under autocast and without."""
+"""Matmul precision under autocast and without."""
 
 import contextlib
 from contextlib import AbstractContextManager
@@ -11,7 +11,7 @@ _WITHOUT_AUTOCAST = ("meta",)
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:
-    """Return the type that autocast would give to products of `x`."""
+    """Return the type in which autocast would compute matmuls of `x`."""
     kind = x.device.type
     if kind not in _WITHOUT_AUTOCAST and torch.is_autocast_enabled(kind):
         return torch.get_autocast_dtype(kind)
@@ -19,23 +19,13 @@ def compute_dtype(x: Tensor) -> torch.dtype:
 
 
 def in_compute_dtype(x: Tensor) -> Tensor:
-    """Cast to the type that autocast would give to products, once for all uses of `x`."""
+    """Cast to the type in which autocast would compute matmuls, once for all uses of `x`."""
     return x.to(compute_dtype(x))
 
 
 def without_autocast(x: Tensor) -> AbstractContextManager[object]:
-    """Return a context in which products keep the types of their operands."""
+    """Return a context in which matmuls keep the types of their operands."""
     kind = x.device.type
     if kind in _WITHOUT_AUTOCAST:
         return contextlib.nullcontext()
     return torch.autocast(kind, enabled=False)
-
-
-def add_residual(x: Tensor, change: Tensor) -> Tensor:
-    """Return `x + change`.
-
-    A GPU adds tensors of two types several times more slowly than it converts and adds them.
-    """
-    if x.device.type == "cuda":
-        change = change.to(torch.promote_types(x.dtype, change.dtype))
-    return x + change

@@ -1,7 +1,7 @@
 """Linear layers of few outputs, such as routers, in one pass over the rows each way on the CPU.
 
-Where the CPU kernels cannot be built, and on other devices, the same is computed by products of
-matrices, which are slow where one side is narrow.
+Where the CPU kernels cannot be built, and on other devices, the same is computed by PyTorch's
+matmuls, which are slow where one side is narrow.
 
 Letters: N rows, D width, O outputs.
 """
@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from switchhead_kernels.narrow_linear import reference
 from switchhead_kernels.native import library
 
-# Above, a product of matrices is at least as fast.
+# Above, PyTorch's matmul is at least as fast.
 _MOST_OUTPUTS = 64
 
 
@@ -36,7 +37,7 @@ class _NarrowLinear(torch.autograd.Function):
     def forward(ctx: Any, x_ND: Tensor, weight_OD: Tensor) -> Tensor:
         ctx.save_for_backward(x_ND, weight_OD)
         if not _has_kernel(x_ND, weight_OD):
-            return x_ND @ weight_OD.T
+            return reference.forward(x_ND, weight_OD)
         sizes = (*x_ND.shape, len(weight_OD))
         out_NO = x_ND.new_empty(len(x_ND), len(weight_OD))
         library.call("narrow_linear_forward", x_ND, weight_OD, *sizes, out_NO)
@@ -46,7 +47,7 @@ class _NarrowLinear(torch.autograd.Function):
     def backward(ctx: Any, grad_NO: Tensor) -> tuple[Tensor | None, ...]:
         x_ND, weight_OD = ctx.saved_tensors
         if not _has_kernel(x_ND, weight_OD):
-            return grad_NO @ weight_OD, grad_NO.T @ x_ND
+            return reference.backward(grad_NO, x_ND, weight_OD)
         sizes = (*x_ND.shape, len(weight_OD))
         grad_x, grad_weight = torch.empty_like(x_ND), torch.empty_like(weight_OD)
         arguments = (grad_NO.contiguous(), x_ND, weight_OD, *sizes, grad_x, grad_weight)

@@ -1,7 +1,13 @@
+"""The forms of a layer's input, and the sum of their gradients."""
+
+import itertools
+
 import pytest
 import torch
+from comparison import assert_near, randn
 
-from switchhead_lab.model.attention_input import attention_input
+from switchhead_kernels.attention_input import attention_input
+from switchhead_kernels.attention_input.fused import add_by_position
 
 B, S, D = 2, 7, 5
 
@@ -29,3 +35,27 @@ def test_forms_and_their_gradient(n_queries: int, used: tuple[int, ...], kind: s
         expected[:, S - weights[i].shape[1] :] += weights[i]
     assert gradient.dtype == dtype
     torch.testing.assert_close(gradient.double(), expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.usefixtures("by_kernels")
+@pytest.mark.parametrize("exact_dtype", [torch.bfloat16, torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("rounded_dtype", [torch.bfloat16, torch.float32], ids=str)
+@pytest.mark.parametrize("sizes", [(1, 1, 1, 1), (2, 7, 3, 37), (3, 8, 8, 16), (2, 5, 2, 100)])
+def test_add_by_position(
+    exact_dtype: torch.dtype, rounded_dtype: torch.dtype, sizes: tuple[int, int, int, int]
+) -> None:
+    B, S, T, D = sizes
+    kinds = (exact_dtype, exact_dtype, rounded_dtype, rounded_dtype)
+    made = [randn(B, n, D, dtype=kind) for n, kind in zip((S, T, S, T), kinds, strict=True)]
+    for is_there in itertools.product([False, True], repeat=4):
+        given = [part if there else None for part, there in zip(made, is_there, strict=True)]
+        total = add_by_position(given[:2], given[2:], (B, S, D))
+        if not any(is_there):
+            assert total is None
+            continue
+        assert total is not None
+        expected = torch.zeros(B, S, D, dtype=torch.float64)
+        for part in given:
+            if part is not None:
+                expected[:, S - part.shape[1] :] += part
+        assert_near(total, expected, torch.float32)

@@ -1,9 +1,16 @@
-"""The fused softmax over content and distances against the same written out, query by query."""
+"""The fused passes of attention against the same written out, query by query."""
 
 import pytest
 import torch
+from comparison import randn
 
-from switchhead_kernels import rowwise
+from switchhead_kernels.relative_attention import shift_to_keys
+from switchhead_kernels.relative_attention.fused import (
+    channels_last,
+    has_relative_softmax,
+    relative_softmax_,
+    relative_softmax_gradient_,
+)
 
 TOLERANCE = {torch.float32: 1e-6, torch.bfloat16: 8e-3}
 H, B = 2, 3
@@ -52,7 +59,7 @@ def test_weights(kind: str, shape: tuple[int, int], dtype: torch.dtype) -> None:
         return  # nothing would be left to see
     content, by_distance, mask = problem(kind, *shape, dtype)
     expected = by_hand(content, by_distance, mask)
-    ours = rowwise.relative_softmax_(content, by_distance, mask, B)
+    ours = relative_softmax_(content, by_distance, mask, B)
     assert ours is content
     assert (ours.double() - expected).norm() <= TOLERANCE[dtype] * expected.norm()
 
@@ -64,7 +71,7 @@ def test_what_the_mask_hides_may_be_anything(n_queries: int, n_keys: int) -> Non
     expected = by_hand(content, by_distance, mask)
     content[:, 0, -1] = float("nan")
     content[:, 2, -3] = float("inf")
-    ours = rowwise.relative_softmax_(content, by_distance, mask, B)
+    ours = relative_softmax_(content, by_distance, mask, B)
     assert (ours.double() - expected).norm() <= 1e-6 * expected.norm()
 
 
@@ -74,12 +81,12 @@ def test_gradient_by_key_and_by_distance(kind: str, dtype: torch.dtype) -> None:
     T, S = 7, 19
     content, by_distance, mask = problem(kind, T, S, dtype)
     width = by_distance.shape[2]
-    weight = rowwise.relative_softmax_(content, by_distance, mask, B)
+    weight = relative_softmax_(content, by_distance, mask, B)
     grad = torch.randn(H * B, T, S, generator=torch.Generator().manual_seed(1)).to(dtype)
     exact = weight.double() * (
         grad.double() - (grad.double() * weight.double()).sum(dim=-1, keepdim=True)
     )
-    moved = rowwise.relative_softmax_gradient_(grad, weight, width)
+    moved = relative_softmax_gradient_(grad, weight, width)
     assert (grad.double() - exact).norm() <= TOLERANCE[dtype] * exact.norm()
     expected = torch.zeros(H * B, T, width, dtype=dtype)
     for i in range(T):
@@ -89,6 +96,33 @@ def test_gradient_by_key_and_by_distance(kind: str, dtype: torch.dtype) -> None:
 
 
 def test_it_is_for_cpus_and_their_types() -> None:
-    assert rowwise.has_relative_softmax(torch.zeros(1, 2, 3))
-    assert not rowwise.has_relative_softmax(torch.zeros(1, 2, 3, dtype=torch.float64))
-    assert not rowwise.has_relative_softmax(torch.zeros(1, 2, 3, device="meta"))
+    assert has_relative_softmax(torch.zeros(1, 2, 3))
+    assert not has_relative_softmax(torch.zeros(1, 2, 3, dtype=torch.float64))
+    assert not has_relative_softmax(torch.zeros(1, 2, 3, device="meta"))
+
+
+def test_shift_moves_every_distance_to_its_key() -> None:
+    T, S = 3, 5
+    for last, n_seen in ((1, S - T + 1), (T, S)):  # causal, bidirectional
+        distances = torch.arange(-(S - 1), last + 1)
+        shifted = shift_to_keys(distances.expand(2, T, -1).contiguous(), S)
+        for query in range(T):
+            for key in range(min(S, n_seen + query)):
+                assert shifted[1, query, key] == key - (S - T + query)
+
+
+def test_shift_is_a_view() -> None:
+    by_distance = torch.zeros(1, 3, 6)
+    assert shift_to_keys(by_distance, 5).data_ptr() == by_distance[0, 0, 2].data_ptr()
+
+
+@pytest.mark.usefixtures("by_kernels")
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 3, 16, 32), (3, 2, 41, 19), (1, 4, 5, 100)])
+def test_channels_last(dtype: torch.dtype, shape: tuple[int, int, int, int]) -> None:
+    x = randn(*shape, dtype=dtype)
+    ours = channels_last(x)
+    assert torch.equal(ours, x.transpose(2, 3))
+    assert ours.permute(1, 2, 0, 3).is_contiguous()
+    apart = x.transpose(2, 3).contiguous().transpose(2, 3)
+    assert torch.equal(channels_last(apart), ours)

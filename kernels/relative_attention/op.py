@@ -1,7 +1,7 @@
 """Attention with content and relative-position scores, and its gradient.
 
 Written as one function with its own gradient because the general one would copy: here scores by
-distance become scores by key without moving, no gradient is padded and added up, and no product
+distance become scores by key without moving, no gradient is padded and added up, and no matmul
 reads the large matrix transposed.
 
 Letters: B batch, T query positions, S key positions, H heads, P d_head, R distances, X heads and
@@ -14,14 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from switchhead_kernels.rowwise import (
+from switchhead_kernels.relative_attention import reference
+from switchhead_kernels.relative_attention.fused import (
     channels_last,
     has_relative_softmax,
     relative_softmax_,
     relative_softmax_gradient_,
 )
 
-_ENOUGH_PRODUCTS = 64
+_ENOUGH_MATMULS = 64
 
 
 def attend_relative(
@@ -43,7 +44,7 @@ def attend_relative(
         key_HBSP: Shape [H, B, S, P], S >= T; the queries are the last T positions.
         value_HBSP: Shape [H, B, S, P].
         position_key_HRP: Shape [H, R, P]: the projected table of distances, from -(S - 1) on.
-        mask: Added to the scores; see `SequencePlan`.
+        mask: Added to the scores; shape [T, S], or [B, 1, S] or [B, T, S]; None for 0.
 
     Returns:
         Shape [H, B, T, P].
@@ -52,25 +53,6 @@ def attend_relative(
         content_query_HBTP, position_query_HBTP, key_HBSP, value_HBSP, position_key_HRP, mask
     )
     return out
-
-
-def shift_to_keys(by_distance: Tensor, n_keys: int) -> Tensor:
-    """Re-index scores by distance as scores by key, without a copy.
-
-    Query i of T is at position S - T + i, so its key j is at distance column T - 1 - i + j.
-
-    Args:
-        by_distance: Shape [X, T, R], contiguous, R > S; column c is distance c - (S - 1).
-        n_keys: Key positions S.
-
-    Returns:
-        A view of shape [X, T, S]; entries of keys whose distance has no column are undefined.
-    """
-    batch, n_queries, width = by_distance.shape
-    flat = by_distance.view(batch, n_queries * width)
-    first = n_queries - 1
-    rows = flat[:, first : first + n_queries * (width - 1)].view(batch, n_queries, width - 1)
-    return rows[..., :n_keys]
 
 
 class _RelativeAttention(torch.autograd.Function):
@@ -138,13 +120,13 @@ class _RelativeAttention(torch.autograd.Function):
 def _sum_over_queries(query_HYP: Tensor, by_distance_HYR: Tensor, n_sequences: int) -> Tensor:
     """Return `query^T by_distance` of each head, [H, P, R].
 
-    Few heads make few products with a very long sum each, which leaves most of a GPU idle; there
+    Few heads make few matmuls with a very long sum each, which leaves most of a GPU idle; there
     the sums of groups of sequences are computed apart.
     """
     H, Y = query_HYP.shape[:2]
     n_parts = 1
     if query_HYP.device.type == "cuda":
-        n_parts = math.gcd(n_sequences, max(1, _ENOUGH_PRODUCTS // H))
+        n_parts = math.gcd(n_sequences, max(1, _ENOUGH_MATMULS // H))
     if n_parts == 1:
         return torch.bmm(query_HYP.transpose(1, 2), by_distance_HYR)
     query, by_distance = (
@@ -168,40 +150,11 @@ def _weigh(
     if has_relative_softmax(by_distance_XTR):
         content_XTS = torch.bmm(query_XTP, key_XPS)
         return relative_softmax_(content_XTS, by_distance_XTR, mask, n_sequences)
-    scores_XTS = shift_to_keys(by_distance_XTR, key_XSP.shape[1])
-    scores_XTS.baddbmm_(query_XTP, key_XPS)
-    _add_mask(scores_XTS, mask, n_sequences)
-    # CUDA's autocast would return float32; the backward pass needs matching types.
-    return torch.softmax(scores_XTS, dim=-1, dtype=scores_XTS.dtype)
+    return reference.weigh(query_XTP, key_XPS, by_distance_XTR, mask, n_sequences)
 
 
 def _weigh_gradient(grad_XTS: Tensor, weight_XTS: Tensor, width: int) -> tuple[Tensor, Tensor]:
     """Return the gradients of scores, by key and by distance; the first argument is used up."""
     if has_relative_softmax(grad_XTS):
         return grad_XTS, relative_softmax_gradient_(grad_XTS, weight_XTS, width)
-    scores_XTS = torch._softmax_backward_data(grad_XTS, weight_XTS, -1, grad_XTS.dtype)
-    return scores_XTS, _unshift(scores_XTS, width)
-
-
-def _add_mask(scores_XTS: Tensor, mask: Tensor | None, n_sequences: int) -> None:
-    if mask is None:
-        return
-    if mask.dim() == 2:
-        # Only future keys are masked, and they are among the last T.
-        n_queries = scores_XTS.shape[1]
-        scores_XTS[..., -n_queries:].add_(mask[:, -n_queries:])
-        return
-    scores_XTS.unflatten(0, (-1, n_sequences)).add_(mask)
-
-
-def _unshift(by_key_XTS: Tensor, width: int) -> Tensor:
-    """Write what `shift_to_keys` reads, zero elsewhere; shape [X, T, R]."""
-    X, T, S = by_key_XTS.shape
-    by_distance = by_key_XTS.new_empty(X, T, width)
-    flat = by_distance.view(X, T * width)
-    flat[:, : T - 1].zero_()
-    flat[:, T - 1 + T * (width - 1) :].zero_()
-    rows = flat[:, T - 1 : T - 1 + T * (width - 1)].view(X, T, width - 1)
-    rows[..., :S].copy_(by_key_XTS)
-    rows[..., S:].zero_()
-    return by_distance
+    return reference.weigh_gradient(grad_XTS, weight_XTS, width)

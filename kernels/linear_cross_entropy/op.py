@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from switchhead_kernels.rowwise import cross_entropy_
-from switchhead_lab.model.precision import in_compute_dtype, without_autocast
+from switchhead_kernels.autocast import in_compute_dtype, without_autocast
+from switchhead_kernels.linear_cross_entropy.fused import cross_entropy_
 
-# Logits of a piece: on a CPU few enough to stay near its caches; a GPU wants larger products.
+# Logits of a piece: on a CPU few enough to stay near its caches; a GPU wants larger matmuls.
 _PIECE_LOGITS = {"cpu": 2**20, "cuda": 2**26}
 _PIECE_LOGITS_ELSEWHERE = 2**24
 # Adding up the weight's gradient costs the same for every piece, so pieces have many rows.
@@ -64,7 +64,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         with without_autocast(hidden):
             for start in range(0, len(hidden), n_rows):
                 piece = slice(start, start + n_rows)
-                # The bias is added on the way: the product would first copy it to every row.
+                # The bias is added on the way: a matmul would first copy it to every row.
                 logits = torch.mm(hidden[piece], weight.T)
                 loss += cross_entropy_(logits, target_N[piece], ignore, bias, grad_bias)
                 if needs_gradient:

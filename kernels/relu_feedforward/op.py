@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from switchhead_kernels.rowwise import convert_rows, relu_dropout_, relu_gradient_
-from switchhead_lab.model.precision import compute_dtype, without_autocast
+from switchhead_kernels.autocast import compute_dtype, without_autocast
+from switchhead_kernels.relu_feedforward.fused import convert_rows, relu_dropout_, relu_gradient_
 
 # Matmuls of even widths are much faster than those of widths that a matcher finds, such as 2053.
-_WIDTH_MULTIPLE = 16
+WIDTH_MULTIPLE = 16
 
 
 def relu_feedforward(
@@ -62,7 +62,7 @@ class _ReluFeedForward(torch.autograd.Function):
         p_dropout: float,
         seed: int,
     ) -> Tensor:
-        dtype, n_more = compute_dtype(x_ND), -up_weight_FD.shape[0] % _WIDTH_MULTIPLE
+        dtype, n_more = compute_dtype(x_ND), -up_weight_FD.shape[0] % WIDTH_MULTIPLE
         # What dropout keeps is scaled up where that is cheapest: in the weights that it meets.
         scale = 1.0 / (1.0 - p_dropout)
         x_ND = x_ND.to(dtype)
@@ -72,7 +72,7 @@ class _ReluFeedForward(torch.autograd.Function):
             up_bias_W = torch.cat([up_bias_F, up_bias_F.new_zeros(n_more)])
         down_DW = _converted(down_weight_DF, dtype, n_more, scale)
         with without_autocast(x_ND):
-            # The bias is added on the way: the library's product would first copy it to every row.
+            # The bias is added on the way: the library's matmul would first copy it to every row.
             hidden_NW = torch.mm(x_ND, up_WD.T)
             relu_dropout_(hidden_NW, p_dropout, seed, up_bias_W)
             output_ND = torch.addmm(_converted(down_bias_D, dtype), hidden_NW, down_DW.T)

@@ -1,7 +1,7 @@
 """What an attention layer reads: memory and chunk together and the chunk alone, exact and rounded.
 
 They are made together because their gradients are then added up in one pass: apart, each gradient
-of the chunk would first be filled up with zeros for the memory.
+of the chunk would first be zero-padded over the memory.
 
 Letters: B sequences, S positions of memory and chunk, T those of the chunk, D d_model.
 """
@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from switchhead_kernels.rowwise import add_by_position
-from switchhead_lab.model.precision import compute_dtype
+from switchhead_kernels.attention_input.fused import add_by_position
+from switchhead_kernels.autocast import compute_dtype
 
 
 class AttentionInput(NamedTuple):
@@ -21,7 +21,7 @@ class AttentionInput(NamedTuple):
     Attributes:
         exact_context_BSD: Memory and chunk as they were given: what routers choose by.
         exact_chunk_BTD: The last T positions of it.
-        context_BSD: Memory and chunk in the type of products.
+        context_BSD: Memory and chunk in the type of matmuls.
         chunk_BTD: The last T positions of it.
     """
 

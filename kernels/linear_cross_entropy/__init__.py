@@ -1,0 +1,5 @@
+"""Output layer and cross-entropy in one."""
+
+from switchhead_kernels.linear_cross_entropy.op import linear_cross_entropy
+
+__all__ = ["linear_cross_entropy"]

@@ -1,0 +1,44 @@
+"""The fused pass over rows of logits: bias, softmax, loss, and the gradient of both.
+
+Letters: N rows, V vocabulary.
+"""
+
+import ctypes
+
+import torch
+from torch import Tensor
+
+from switchhead_kernels.linear_cross_entropy import reference
+from switchhead_kernels.native import library
+from switchhead_kernels.native.library import SUFFIXES
+
+
+def cross_entropy_(
+    logits_NV: Tensor,
+    target_N: Tensor,
+    ignore: int,
+    bias_V: Tensor | None = None,
+    column_sums_V: Tensor | None = None,
+) -> Tensor:
+    """Return the negative log-likelihoods of the targets, summed, in nats.
+
+    Args:
+        logits_NV: Shape [N, V], any float dtype; overwritten by its gradient where
+            `column_sums_V` is given, undefined afterwards where it is not.
+        target_N: Shape [N], int64 in [0, V), or `ignore` where a row is not scored.
+        ignore: Target of rows that are not scored.
+        bias_V: Shape [V], float32 or finer: added to the logits of every row; None for 0.
+        column_sums_V: Shape [V], float32 or finer: the gradient's sums over rows are added.
+
+    Returns:
+        Scalar, float32 or finer.
+    """
+    fine = torch.promote_types(logits_NV.dtype, torch.float32)
+    if logits_NV.dtype in SUFFIXES and library.is_usable(logits_NV, target_N):
+        name = f"cross_entropy_{SUFFIXES[logits_NV.dtype]}"
+        arguments = (logits_NV, bias_V, *logits_NV.shape, target_N, ignore, column_sums_V)
+        loss = library.call(name, *arguments, result=ctypes.c_double)
+        if loss < 0.0:
+            raise IndexError(f"a target is outside of 0..{logits_NV.shape[1] - 1}")
+        return torch.tensor(loss, dtype=fine)
+    return reference.cross_entropy_(logits_NV, target_N, ignore, bias_V, column_sums_V)
