@@ -13,7 +13,7 @@ B, S, D = 2, 7, 5
 
 
 @pytest.mark.parametrize("n_queries", [3, S])
-@pytest.mark.parametrize("used", [(0,), (1,), (0, 1), (2, 3), (0, 3), (0, 1, 2, 3)])
+@pytest.mark.parametrize("used", [(0,), (3,), (0, 1, 2, 3)])
 @pytest.mark.parametrize("kind", ["float64", "float32", "autocast"])
 def test_forms_and_their_gradient(n_queries: int, used: tuple[int, ...], kind: str) -> None:
     dtype = torch.float64 if kind == "float64" else torch.float32

@@ -18,12 +18,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from comparison import SHARED_MEMORY
 
 BASELINE = Path(__file__).with_name("triton_baseline.csv")
 RECORD = "SWITCHHEAD_RECORD_TRITON"
 
-# Bytes of shared memory that a program may have (CUDA C programming guide; CDNA 3 ISA).
-SHARED_LIMIT = {"sm_80": 166912, "sm_90": 232448, "gfx942": 65536}
+SHARED_LIMIT = {
+    **{"sm_80": SHARED_MEMORY["A100"], "sm_90": SHARED_MEMORY["H100"]},
+    "gfx942": SHARED_MEMORY["MI300"],
+}
 TENSOR_CORES = {"sm_80": r"mma\.sync", "sm_90": r"wgmma\.mma_async|mma\.sync", "gfx942": "v_mfma"}
 # Loads of 16 bytes, and of one bfloat16.
 WIDE = {

@@ -15,6 +15,7 @@ from unittest import mock
 
 import pytest
 import torch
+from comparison import PROJECTIONS, rms_relative
 from torch import Tensor
 
 # RMS-relative; measured up to 1.7e-7, 3.0e-4 and 3.5e-3. float32: the order of sums. float16 and
@@ -24,12 +25,6 @@ TOLERANCE = {torch.float32: 1e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3}
 # The order of sums again, 1.7e-7: gates and their gradients are float32 whatever the rows are.
 GATE_TOLERANCE = 1e-6
 
-PROJECTIONS = {
-    "value": ("token", "head"),
-    "output": ("head", "token"),
-    "up": ("token", "slot"),
-    "down": ("slot", "token"),
-}
 GUARD = 64  # elements before and after each buffer
 
 
@@ -145,11 +140,6 @@ def run(problem: Problem, *, deterministic: bool = True) -> dict[str, Tensor]:
     for tensor, before in zip(given, problem, strict=False):
         assert tensor is None or torch.equal(tensor, before), "an input was written to"
     return dict(zip(("out", "grad_x", "grad_weight", "grad_gate"), (out, *grads), strict=True))
-
-
-def rms_relative(a: Tensor, b: Tensor) -> float:
-    a, b = a.detach().double().flatten(), b.detach().double().flatten()
-    return float((a - b).norm() / b.norm().clamp_min(1e-30))
 
 
 def compare(name: str, problem: Problem, results: dict[str, Tensor]) -> None:

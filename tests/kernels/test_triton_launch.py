@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from comparison import PROJECTIONS, SHARED_MEMORY
 from fake_cuda import DEVICE, OnDeviceOnly, fake_cuda
 from torch import Tensor
 from triton import Config
@@ -22,15 +23,8 @@ from switchhead_kernels.expert_matmul import triton_backward as of_backward
 from switchhead_kernels.expert_matmul import triton_forward as of_forward
 from switchhead_kernels.expert_matmul.slots import rows_shape
 
-SHARED_MEMORY = {"H100": 232448, "L4": 101376}
 CAPTURED = [n for n in all_products() if n != "cpu" and not has_device_sync(n, "bf16")]
 MOST_PROGRAMS = (2**31 - 1, 2**16 - 1)  # by axis of the grid
-PROJECTIONS = {
-    "value": ("token", "head"),
-    "output": ("head", "token"),
-    "up": ("token", "slot"),
-    "down": ("slot", "token"),
-}
 # N, H, E, X, Y, K; rows of 2^31 elements and more in the last.
 SIZES = {"usual": (33, 2, 5, 412, 76, 2), "huge": (2**19, 2, 8, 4096, 2048, 2)}
 
@@ -59,7 +53,7 @@ class NotRun:
         return launch
 
 
-@pytest.fixture(params=SHARED_MEMORY)
+@pytest.fixture(params=["H100", "L4"])
 def kernels(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[dict[str, NotRun]]:
