@@ -1,4 +1,4 @@
-"""What is compared: the backends, other libraries, and a dense product of the same size.
+"""What is compared: the backends, other libraries, and a dense matmul of the same size.
 
 Letters: N tokens, X width in, Y width out, S slots.
 """
@@ -16,10 +16,10 @@ from switchhead_kernels.expert_matmul import Backend, expert_matmul, make_routin
 from switchhead_kernels.expert_matmul.op import Precision
 from switchhead_kernels.expert_matmul.slots import slots_of
 
-Product = Callable[[Problem, Inputs], Tensor]
+Matmul = Callable[[Problem, Inputs], Tensor]
 """Computes a problem's output from its inputs, sorting of the choices included."""
 
-Products = Mapping[str, Product]
+Matmuls = Mapping[str, Matmul]
 """Candidates by name."""
 
 LINEAR, MATMUL = "linear", "mm"
@@ -36,16 +36,16 @@ class UnavailableError(RuntimeError):
     """A candidate cannot run here; the message says why."""
 
 
-def all_products() -> dict[str, Product]:
+def all_matmuls() -> dict[str, Matmul]:
     """Return every candidate that should give the problem's output, by name."""
-    backends: dict[str, Product] = {name: backend_product(name) for name in get_args(Backend)}
+    backends: dict[str, Matmul] = {name: backend_matmul(name) for name in get_args(Backend)}
     return backends | {"grouped_mm": _on_cuda(grouped_mm), "scattermoe": _on_cuda(scattermoe)}
 
 
 def make_linear(
     problem: Problem, device: torch.device, *, casts: bool = True
 ) -> tuple[Callable[[], Tensor], Inputs]:
-    """Return a dense product of as many multiply-accumulates, and its tensors.
+    """Return a dense matmul of as many multiply-accumulates, and its tensors.
 
     A value projection is compared with D -> H * K * P, an output projection with H * K * P -> D.
 
@@ -80,9 +80,7 @@ def backward_of(forward: Callable[[], Tensor], inputs: Inputs) -> Callable[[], o
     return lambda: torch.autograd.grad(forward(), wanted, inputs.grad)
 
 
-def relative_error(
-    product: Product, problem: Problem, inputs: Inputs, exact: list[Tensor]
-) -> float:
+def relative_error(product: Matmul, problem: Problem, inputs: Inputs, exact: list[Tensor]) -> float:
     """Return the largest relative error of output and gradients (Frobenius norms).
 
     Args:
@@ -101,7 +99,7 @@ def relative_difference(found: Tensor, exact: Tensor) -> float:
     return float((found.double() - exact).norm() / exact.norm())
 
 
-def output_and_gradients(product: Product, problem: Problem, inputs: Inputs) -> list[Tensor]:
+def output_and_gradients(product: Matmul, problem: Problem, inputs: Inputs) -> list[Tensor]:
     """Return the output, then the gradient of everything that has one."""
     output = product(problem, inputs)
     return [output.detach(), *torch.autograd.grad(output, inputs.differentiable, inputs.grad)]
@@ -139,9 +137,9 @@ def _gated_sum(inputs: Inputs, product_SY: Tensor, per_output: int) -> Tensor:
     return summed.view(inputs.grad.shape)
 
 
-def backend_product(
+def backend_matmul(
     name: Backend, *, deterministic: bool = True, precision: Precision = "ieee"
-) -> Product:
+) -> Matmul:
     """Return the candidate of one backend, with options as in `expert_matmul`."""
 
     def multiply(problem: Problem, inputs: Inputs) -> Tensor:
@@ -160,7 +158,7 @@ def backend_product(
     return multiply
 
 
-def _on_cuda(product: Product) -> Product:
+def _on_cuda(product: Matmul) -> Matmul:
     def multiply(problem: Problem, inputs: Inputs) -> Tensor:
         if inputs.x.device.type != "cuda":
             raise UnavailableError("is compared on CUDA only")

@@ -1,4 +1,4 @@
-"""The speed of a large dense product, which no other work exceeds by much."""
+"""The speed of a large dense matmul, which no other work exceeds by much."""
 
 import torch
 
@@ -14,7 +14,7 @@ _SLOW_SECONDS = 0.5
 def matmul_peak(
     dtype: torch.dtype, device: torch.device, sizes: tuple[int, ...] | None = None
 ) -> float:
-    """Return the best speed of square products, in GFLOP/s.
+    """Return the best speed of square matmuls, in GFLOP/s.
 
     Args:
         dtype: Type of both factors.

@@ -65,12 +65,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Problem:
-    """One product of rows with the weights of their experts.
+    """One matmul of rows with the weights of their experts.
 
     Attributes:
         projection: "value", "output", "up" or "down".
         shape: Widths of the model.
-        dtype: Name of the type of rows and products; weights are float32, as in training.
+        dtype: Name of the type of rows and matmuls; weights are float32, as in training.
         n_tokens: N.
         n_heads: H.
         n_experts: E.

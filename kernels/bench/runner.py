@@ -12,9 +12,9 @@ from switchhead_kernels.bench.candidates import (
     LINEAR,
     MATMUL,
     REFERENCE,
-    Product,
-    Products,
-    all_products,
+    Matmul,
+    Matmuls,
+    all_matmuls,
     backward_of,
     has_device_sync,
     make_linear,
@@ -49,9 +49,9 @@ class Times:
     Attributes:
         median_ms: Median time of a call in milliseconds.
         n_rounds: Calls timed.
-        relative_time: That of the dense product of as many multiply-accumulates is 1.
+        relative_time: That of the dense matmul of as many multiply-accumulates is 1.
         gflops: Achieved speed in GFLOP/s; work on experts not chosen does not count.
-        peak_fraction: Achieved speed as a fraction of the best product's.
+        peak_fraction: Achieved speed as a fraction of the best matmul's.
     """
 
     median_ms: float
@@ -66,8 +66,8 @@ class CandidateResult:
     """What became of one candidate.
 
     Attributes:
-        name: Backend or library; "linear" is the dense product that the others are compared with,
-            "mm" the same product with its weight already cast.
+        name: Backend or library; "linear" is the dense matmul that the others are compared with,
+            "mm" the same matmul with its weight already cast.
         status: Whether it is timed, and else why not.
         reason: The same in words; empty where timed.
         error: Largest relative error of output and gradients; None where there is none to tell.
@@ -90,7 +90,7 @@ class ProblemResult:
     Attributes:
         problem: The problem.
         macs: Its multiply-accumulates, forward.
-        candidates: The dense product first.
+        candidates: The dense matmul first.
     """
 
     problem: Problem
@@ -103,7 +103,7 @@ class BenchResult:
     """What a bench found.
 
     Attributes:
-        peak_gflops: Speed of the best square product in GFLOP/s, by name of type.
+        peak_gflops: Speed of the best square matmul in GFLOP/s, by name of type.
         problems: Every problem.
     """
 
@@ -117,7 +117,7 @@ Seconds = dict[str, list[float]]
 
 @dataclass(frozen=True)
 class _Measured:
-    """One problem as timed, by mode, before it is compared with the best product."""
+    """One problem as timed, by mode, before it is compared with the best matmul."""
 
     problem: Problem
     checked: dict[str, CandidateResult]
@@ -128,7 +128,7 @@ def run_bench(
     plan: Plan,
     device: torch.device,
     *,
-    products: Products | None = None,
+    products: Matmuls | None = None,
     peak_gflops: Mapping[str, float] | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> BenchResult:
@@ -138,10 +138,10 @@ def run_bench(
         plan: What to time.
         device: Where.
         products: Candidates by name; all there are if left out.
-        peak_gflops: Speed of the best square product by name of type; measured if left out.
+        peak_gflops: Speed of the best square matmul by name of type; measured if left out.
         progress: Called with a line at the start of every shape.
     """
-    products = all_products() if products is None else products
+    products = all_matmuls() if products is None else products
     measured: list[_Measured] = []
     peaks = dict(peak_gflops or dict.fromkeys(plan.dtypes, 0.0))
     groups = groups_of(plan)
@@ -155,7 +155,7 @@ def run_bench(
     return BenchResult(peaks, tuple(_result(one, peaks[one.problem.dtype]) for one in measured))
 
 
-def _measure(problem: Problem, device: torch.device, plan: Plan, products: Products) -> _Measured:
+def _measure(problem: Problem, device: torch.device, plan: Plan, products: Matmuls) -> _Measured:
     inputs = make_inputs(problem, device)
     checked = _check(problem, inputs, products, times_reference=plan.times_reference)
     right = [name for name, result in checked.items() if result.status == "timed"]
@@ -193,11 +193,11 @@ def _result(measured: _Measured, peak: float) -> ProblemResult:
 
 
 def _check(
-    problem: Problem, inputs: Inputs, products: Products, *, times_reference: bool
+    problem: Problem, inputs: Inputs, products: Matmuls, *, times_reference: bool
 ) -> dict[str, CandidateResult]:
     """Compare every candidate with the definition in float64; "timed" are those to be timed."""
     few = inputs.first(_N_CHECKED_TOKENS)
-    definition = all_products()[REFERENCE]
+    definition = all_matmuls()[REFERENCE]
     exact = output_and_gradients(definition, problem, few.in_float64())
     limit = TOLERANCE[problem.dtype]
     checked = {}
@@ -219,7 +219,7 @@ def _check(
     return checked
 
 
-def _call(product: Product, problem: Problem, inputs: Inputs) -> Callable[[], Tensor]:
+def _call(product: Matmul, problem: Problem, inputs: Inputs) -> Callable[[], Tensor]:
     return lambda: product(problem, inputs)
 
 
@@ -242,7 +242,7 @@ def _time(
 
 
 def _speeds(seconds: Seconds, macs: int, peak: float) -> dict[str, Times]:
-    """Turn seconds per call into speeds; the dense product is the measure."""
+    """Turn seconds per call into speeds; the dense matmul is the measure."""
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     return {
         name: Times(

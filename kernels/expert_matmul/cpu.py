@@ -37,7 +37,7 @@ def supports(x: Tensor, weight: Tensor) -> bool:
     return x.device.type == "cpu" and (x.dtype, weight.dtype) in _SUFFIXES
 
 
-def bf16_products() -> str:
+def bf16_matmuls() -> str:
     """Return what computes bf16 products here: "amx", "avx512_bf16" or "float32"."""
     name: bytes = library.function("expert_matmul_bf16_products", (), ctypes.c_char_p)()
     return name.decode()

@@ -1,7 +1,7 @@
 """The fused backends as one PyTorch operator with fake kernels, gradient and FLOP formulas.
 
 Registered key by key: `torch.library.custom_op` and `register_autograd` do the same but cost the
-host three times as much per call, which matters where products take less than a millisecond.
+host three times as much per call, which matters where matmuls take less than a millisecond.
 
 Letters: N tokens, H heads, E experts per head, K chosen per token and head, X width in, Y width
 out, S slots, G groups, R rows of x, Q rows of the output.
@@ -132,18 +132,18 @@ expert_matmul_op = torch.ops.switchhead.expert_matmul.default
 _backward_op = torch.ops.switchhead.expert_matmul_backward.default
 
 
-def _product_flops(weight_shape: Any, index_shape: Any) -> int:
+def _matmul_flops(weight_shape: Any, index_shape: Any) -> int:
     N, H, K = index_shape
     return int(2 * N * H * K * weight_shape[-2] * weight_shape[-1])
 
 
 @register_flop_formula(torch.ops.switchhead.expert_matmul)
 def _forward_flops(_x_shape: Any, weight_shape: Any, index_shape: Any, *_: Any, **__: Any) -> int:
-    return _product_flops(weight_shape, index_shape)
+    return _matmul_flops(weight_shape, index_shape)
 
 
 @register_flop_formula(torch.ops.switchhead.expert_matmul_backward)
 def _backward_flops(
     _grad_shape: Any, _x_shape: Any, weight_shape: Any, index_shape: Any, *_: Any, **__: Any
 ) -> int:
-    return 2 * _product_flops(weight_shape, index_shape)
+    return 2 * _matmul_flops(weight_shape, index_shape)

@@ -1,7 +1,7 @@
-"""All experts at once: one product with every expert's weights, gates of the others being zero.
+"""All experts at once: one matmul with every expert's weights, gates of the others being zero.
 
 Computes E / K times the products it keeps, yet beats gathering rows while experts are few.
-Spreading gates over channels and adding up experts are written as products with 0/1 matrices: they
+Spreading gates over channels and adding up experts are written as matmuls with 0/1 matrices: they
 are exact, and many times faster than broadcasting over rows as short as d_head.
 
 Letters: N tokens, H heads, E experts per head, K chosen per token and head, X width in, Y width

@@ -1,4 +1,4 @@
-"""One product for every expert projection, and the choice of its backend.
+"""One matmul for every expert projection, and the choice of its backend.
 
 The table of projections is in `slots.py`, the maths in `../README.md`.
 
@@ -41,14 +41,14 @@ def expert_matmul(
 
     Args:
         x: Shape [N, X], [N, H, X] or [N, H, K, X] by `rows_in`, any float dtype.
-        weight_HEXY: Shape [H, E, X, Y], any float dtype; products are computed in that of `x`.
+        weight_HEXY: Shape [H, E, X, Y], any float dtype; matmuls are computed in that of `x`.
         routing: Experts chosen by each token and head.
         gate_NHK: Shape [N, H, K], any float dtype: factor of each product; all 1 if left out.
         rows_in: What a slot's input row belongs to.
         rows_out: What a slot's product is added to.
         backend: "auto" takes `choose_backend`'s.
         deterministic: Equal inputs give equal bits; only "triton" can be told not to.
-        precision: "tf32" rounds float32 inputs of products to 10 bits; only "triton" has it.
+        precision: "tf32" rounds float32 inputs of matmuls to 10 bits; only "triton" has it.
 
     Returns:
         Shape [N, Y], [N, H, Y] or [N, H, K, Y] by `rows_out`, dtype of `x`.

@@ -1,4 +1,4 @@
-"""Rows sorted by expert, one product for each: exact work on any device, in plain PyTorch.
+"""Rows sorted by expert, one matmul for each: exact work on any device, in plain PyTorch.
 
 Letters: S slots, G groups (experts of all heads), X width in, Y width out.
 """

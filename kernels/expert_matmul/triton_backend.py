@@ -32,7 +32,7 @@ def forward(
 
     Args:
         x_RX: Shape [R, X], float32, float16 or bfloat16.
-        weight_GXY: Shape [G, X, Y], any float dtype; products are computed in that of `x_RX`.
+        weight_GXY: Shape [G, X, Y], any float dtype; matmuls are computed in that of `x_RX`.
         order_S: Shape [S], int64: slots sorted by group.
         offset_G1: Shape [G + 1], int32: ranges of the groups in it.
         gate_S: Shape [S], any float dtype: factor of each product; None for 1.

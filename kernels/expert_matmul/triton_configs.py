@@ -3,7 +3,7 @@
 Where bits have to repeat, a rule of sizes alone takes one: another tile may round another way, and
 a stopwatch never repeats. Otherwise Triton's autotuner measures them.
 
-A tile is M x N in steps of K, as of any matrix product. For the products of rows, M counts slots,
+A tile is M x N in steps of K, as of any matmul. For the matmuls of rows, M counts slots,
 N columns of the output and K columns of the input; for the gradient of weights, M counts columns
 of the input, N columns of the output and K slots.
 """
@@ -24,7 +24,7 @@ _ENOUGH_SPLIT_PROGRAMS = 1056
 # Narrower tiles leave tensor cores idle, so narrower problems pad to this.
 _NARROWEST = 64
 _MOST_SPLITS = 32
-# Devices with this much take factors of products straight from there (wgmma).
+# Devices with this much take factors of matmuls straight from there (wgmma).
 _SHARED_MEMORY_OF_WGMMA = 200_000
 
 
@@ -34,7 +34,7 @@ def _config(m: int, n: int, k: int, num_warps: int, num_stages: int) -> Config:
 
 
 # Smallest first. Larger ones, or these with fewer warps, spill registers (`_fits_registers`).
-PRODUCT_CONFIGS = (
+MATMUL_CONFIGS = (
     _config(16, 64, 64, 4, 4),
     _config(32, 64, 64, 4, 4),
     _config(64, 64, 64, 4, 3),
@@ -51,8 +51,8 @@ WEIGHT_GRADIENT_CONFIGS = (
     _config(128, 64, 64, 4, 3),
     _config(256, 64, 64, 8, 3),
 )
-# Exact float32 products have no tensor core to keep their factors in.
-FLOAT32_PRODUCT_CONFIGS = (
+# Exact float32 matmuls have no tensor core to keep their factors in.
+FLOAT32_MATMUL_CONFIGS = (
     _config(16, 64, 32, 4, 4),
     _config(32, 64, 32, 4, 4),
     _config(64, 64, 32, 8, 3),
@@ -150,9 +150,9 @@ def _shared_memory(device_index: int) -> int:
 
 # Cached: the rule takes longer than a launch, and a step applies it in every layer.
 @cache
-def product_tiles(problem: Problem) -> tuple[Config, ...]:
-    """Return the tiles that fit products of rows, the rule's choice first."""
-    return _chosen_first(product_configs(problem), problem)
+def matmul_tiles(problem: Problem) -> tuple[Config, ...]:
+    """Return the tiles that fit matmuls of rows, the rule's choice first."""
+    return _chosen_first(matmul_configs(problem), problem)
 
 
 @cache
@@ -165,17 +165,17 @@ def weight_gradient_tiles(problem: Problem) -> tuple[Config, ...]:
     return (configs[-1], *configs[:-1])
 
 
-def product_configs(problem: Problem) -> list[Config]:
-    """Return the tiles that fit products of rows, smallest first; at least one.
+def matmul_configs(problem: Problem) -> list[Config]:
+    """Return the tiles that fit matmuls of rows, smallest first; at least one.
 
     Stages are reduced where shared memory asks for it.
     """
     is_float32 = problem.itemsize == 4
-    return _fitting(FLOAT32_PRODUCT_CONFIGS if is_float32 else PRODUCT_CONFIGS, problem)
+    return _fitting(FLOAT32_MATMUL_CONFIGS if is_float32 else MATMUL_CONFIGS, problem)
 
 
 def weight_gradient_configs(problem: Problem) -> list[Config]:
-    """Return the tiles that fit the gradient of weights, like `product_configs`."""
+    """Return the tiles that fit the gradient of weights, like `matmul_configs`."""
     is_float32 = problem.itemsize == 4
     configs = FLOAT32_WEIGHT_GRADIENT_CONFIGS if is_float32 else WEIGHT_GRADIENT_CONFIGS
     return _fitting(configs, problem)
@@ -255,8 +255,8 @@ def n_splits(config: Config, problem: Problem, bucket: int) -> int:
     return splits
 
 
-def prune_products(_configs: list[Config], _named: Any, **arguments: Any) -> list[Config]:
-    """Return the configs to measure for a launch of the product kernel."""
+def prune_matmuls(_configs: list[Config], _named: Any, **arguments: Any) -> list[Config]:
+    """Return the configs to measure for a launch of the matmul kernel."""
     x = arguments["x_ptr"]
     problem = Problem(
         arguments["bucket"],
@@ -266,4 +266,4 @@ def prune_products(_configs: list[Config], _named: Any, **arguments: Any) -> lis
         shared_memory_of(x.device),
         arguments["dot_ptr"] is not None,
     )
-    return product_configs(problem)
+    return matmul_configs(problem)

@@ -1,4 +1,4 @@
-"""Launches of the forward pass: gathered products, and sums of their parts.
+"""Launches of the forward pass: gathered matmuls, and sums of their parts.
 
 The maths is in `../README.md`. Letters: R rows of x, S slots, Q rows of the output, G groups,
 I width in, O width out.
@@ -12,10 +12,10 @@ import triton
 from torch import Tensor
 
 from switchhead_kernels.expert_matmul import triton_configs as tiles
-from switchhead_kernels.expert_matmul.triton_product import (
+from switchhead_kernels.expert_matmul.triton_matmul import (
     MEASURED,
-    measured_product_kernel,
-    product_kernel,
+    matmul_kernel,
+    measured_matmul_kernel,
 )
 from switchhead_kernels.expert_matmul.triton_sums import sum_parts
 
@@ -113,7 +113,7 @@ def multiply_rows(
         **{"other_ptr": other, "dot_ptr": dots, "PER_OTHER": per_out, "PER_X": per_x},
         "PER_OUT": per_out if adds else 1,
     }
-    _launch_products(config, arguments, routed, problem)
+    _launch_matmuls(config, arguments, routed, problem)
     dots_S = _new(0, like=x_RI, dtype=torch.float32) if dots is None else dots.sum(dim=0)
     if per_out == 1 or adds:
         return written.to(x_RI.dtype), dots_S
@@ -126,13 +126,13 @@ def _config_of(problem: tiles.Problem, routed: Routed) -> triton.Config | None:
     """Return the tile to take, or None to measure."""
     if not routed.deterministic and not tiles.is_interpreted():
         return None
-    return tiles.product_tiles(problem)[0]
+    return tiles.matmul_tiles(problem)[0]
 
 
 def fitting_tiles(
     x_RI: Tensor, weight_GIO: Tensor, routed: Routed, *, has_dots: bool = False
 ) -> tuple[triton.Config, ...]:
-    """Return the tiles that fit a product of rows, the rule's choice first.
+    """Return the tiles that fit a matmul of rows, the rule's choice first.
 
     Args:
         x_RI: As given to `multiply_rows`.
@@ -140,7 +140,7 @@ def fitting_tiles(
         routed: As given to `multiply_rows`.
         has_dots: True if `multiply_rows` is given `other`.
     """
-    return tiles.product_tiles(_problem_of(x_RI, weight_GIO, routed, has_dots=has_dots))
+    return tiles.matmul_tiles(_problem_of(x_RI, weight_GIO, routed, has_dots=has_dots))
 
 
 def _problem_of(
@@ -156,7 +156,7 @@ def _problem_of(
     )
 
 
-def _launch_products(
+def _launch_matmuls(
     config: triton.Config | None,
     arguments: dict[str, Any],
     routed: Routed,
@@ -171,7 +171,7 @@ def _launch_products(
         n_tiles = triton.cdiv(routed.n_slots, blocks["BLOCK_M"]) + n_groups
         return (n_tiles * problem.n_blocks(blocks["BLOCK_N"]),)
 
-    kernel = measured_product_kernel if config is None else product_kernel
+    kernel = measured_matmul_kernel if config is None else matmul_kernel
     kernel[grid](
         **arguments,
         n_slots=routed.n_slots,

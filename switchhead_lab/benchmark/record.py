@@ -47,7 +47,7 @@ def write_step_bench(
 def write_kernel_bench(
     reports_dir: Path, bench: BenchResult, setup: ComputeSetup
 ) -> dict[str, Any]:
-    """Write the speed of expert products; return what was written."""
+    """Write the speed of expert matmuls; return what was written."""
     contents, remarks = asdict(bench), kernel_remarks(bench)
     return _write(reports_dir, "kernels", contents, kernel_table(bench), setup, remarks)
 
@@ -93,7 +93,7 @@ def _page(name: str, data: dict[str, Any], table: Table, remarks: Sequence[str])
         f"- Machine: {data['device']}, {facts.get('n_threads', '?')} threads, PyTorch "
         f"{versions.get('torch', '?')}, {data['compiler']}; medians, all candidates in turn in one "
         "process.",
-        *(f"- Best square product, {kind}: {value:,.0f} GFLOP/s." for kind, value in peaks.items()),
+        *(f"- Best square matmul, {kind}: {value:,.0f} GFLOP/s." for kind, value in peaks.items()),
         *(f"- Not timed: {remark}." for remark in remarks),
         "",
         *markdown_table(*table),

@@ -58,7 +58,7 @@ class StepTime(StepSpeed):
         relative_saved_floats: The same over the first model's.
         peak_memory_bytes: Most memory that the model took on a GPU; None elsewhere, where it is not
             measured.
-        bound_ms: Time of those at the speed of the best square product.
+        bound_ms: Time of those at the speed of the best square matmul.
         times_bound: Median time over that.
         routing_fraction: Time of routers, top-k and bookkeeping, on their own, over the median.
     """
@@ -78,7 +78,7 @@ class StepBench:
     """Training steps of several models, timed in turn.
 
     Attributes:
-        peak_gflops: Speed of the best square product in the type of the steps, in GFLOP/s.
+        peak_gflops: Speed of the best square matmul in the type of the steps, in GFLOP/s.
         n_rounds: Steps timed for each model.
         steps: One entry for each model, in their order.
     """
@@ -223,7 +223,7 @@ def _saved_floats(config: RunConfig, model: Transformer, setup: ComputeSetup) ->
 def _routing_seconds(model: Transformer, take: Callable[[], object], setup: ComputeSetup) -> float:
     """Time every router of a step with its top-k and bookkeeping, forward and backward, alone.
 
-    The bookkeeping is what the step's own expert products asked for: not every backend sorts.
+    The bookkeeping is what the step's own expert matmuls asked for: not every backend sorts.
     """
     seen: list[tuple[Router, Tensor, RoutedChoice]] = []
 

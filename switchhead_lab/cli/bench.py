@@ -1,4 +1,4 @@
-"""`lab bench`: how fast training steps and expert products are on this machine."""
+"""`lab bench`: how fast training steps and expert matmuls are on this machine."""
 
 from typing import Annotated
 
@@ -16,7 +16,7 @@ from switchhead_lab.terminal import print_table, tell
 
 app = typer.Typer(
     help=(
-        "Time training steps and expert products on this machine.\n\n"
+        "Time training steps and expert matmuls on this machine.\n\n"
         "Example: lab bench step matched-params"
     ),
     no_args_is_help=True,
@@ -37,7 +37,7 @@ def step(
     """Time the whole training step of a sweep's models, in turn in one process.
 
     Time and memory are compared with those of the first model: the paper's Table 5 on this machine.
-    The bound is the time of all products at the speed of the best square product.
+    The bound is the time of all matmuls at the speed of the best square matmul.
 
     Example: lab bench step matched-params --size pocket
     """
@@ -92,7 +92,7 @@ def kernels(
     device: DeviceOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Time every backend of the expert products beside a dense product of as many operations.
+    """Time every backend of the expert matmuls beside a dense matmul of as many operations.
 
     A backend is first compared with the definition in float64; one that is wrong is not timed.
 

@@ -1,6 +1,6 @@
 """Position encodings, each with the attention core that uses it.
 
-Heads come first in every tensor: one position product per head is then one large product, not one
+Heads come first in every tensor: one position matmul per head is then one large matmul, not one
 per head and sequence.
 
 Letters: B batch, T query positions, S key positions (memory + chunk), H heads, P d_head, D d_model,
@@ -19,7 +19,7 @@ from switchhead_lab.model.initialisation import init_normal
 from switchhead_lab.model.sequence_plan import SequencePlan, n_rotated_channels
 from switchhead_lab.variants.positions import PositionsConfig, RopePositions, TransformerXLPositions
 
-_MOST_KEYS_OF_PLAIN_PRODUCTS = 192
+_MOST_KEYS_OF_PLAIN_MATMULS = 192
 
 
 class XLPositions(nn.Module):
@@ -153,10 +153,10 @@ def attend_scaled(
 ) -> Tensor:
     """Attend with scores `q . k / sqrt(P)`: by the library's fused attention where that is fastest.
 
-    Its gradient on a CPU takes three times as long as plain products where keys are few.
+    Its gradient on a CPU takes three times as long as plain matmuls where keys are few.
     """
-    if query_HBTP.device.type == "cpu" and plan.n_keys <= _MOST_KEYS_OF_PLAIN_PRODUCTS:
-        return _attend_by_products(query_HBTP, key_HBSP, value_HBSP, plan.mask)
+    if query_HBTP.device.type == "cpu" and plan.n_keys <= _MOST_KEYS_OF_PLAIN_MATMULS:
+        return _attend_by_matmuls(query_HBTP, key_HBSP, value_HBSP, plan.mask)
     return F.scaled_dot_product_attention(
         query_HBTP,
         key_HBSP,
@@ -166,7 +166,7 @@ def attend_scaled(
     )
 
 
-def _attend_by_products(
+def _attend_by_matmuls(
     query_HBTP: Tensor, key_HBSP: Tensor, value_HBSP: Tensor, mask: Tensor | None
 ) -> Tensor:
     H, B, T, P = query_HBTP.shape

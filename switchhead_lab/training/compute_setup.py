@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 
 from switchhead_kernels.expert_matmul import choose_backend
-from switchhead_kernels.expert_matmul.cpu import bf16_products
+from switchhead_kernels.expert_matmul.cpu import bf16_matmuls
 from switchhead_kernels.native.build import why_unavailable
 from switchhead_lab.errors import ConfigError
 
@@ -20,7 +20,7 @@ Precision = Literal["bf16", "fp32"]
 
 # glibc's mallopt parameters (malloc.h).
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1
-# Largest error of a float32 product that can be rounding: bf16 inputs give about 2e-3.
+# Largest error of a float32 matmul that can be rounding: bf16 inputs give about 2e-3.
 _FP32_ERROR_LIMIT = 1e-5
 # Of the paper's 47M model: E / K is what the rule looks at.
 _WIDTHS, _N_EXPERTS, _TOP_K = (412, 76), 5, 2
@@ -108,7 +108,7 @@ def keep_large_blocks() -> bool:
 
 
 def use_onednn_for_fp32() -> bool:
-    """Send float32 matrix products to oneDNN where its result is true float32.
+    """Send float32 matmuls to oneDNN where its result is true float32.
 
     oneDNN's kernels are up to twice as fast as the default library's on some CPUs; the switch also
     permits bf16 arithmetic, which CPUs with matrix units take. So the result is checked against
@@ -128,7 +128,7 @@ def use_onednn_for_fp32() -> bool:
 
 
 def fp32_matmul_error() -> float:
-    """Return the relative error (Frobenius) of a float32 product against float64."""
+    """Return the relative error (Frobenius) of a float32 matmul against float64."""
     generator = torch.Generator().manual_seed(0)
     left = torch.randn(512, 412, generator=generator)
     right = torch.randn(412, 76, generator=generator)
@@ -147,7 +147,7 @@ def describe_backend(device: torch.device, dtype: torch.dtype) -> str:
     weight = torch.empty(1, _N_EXPERTS, *_WIDTHS, device=device)
     backend = choose_backend(rows, weight, _TOP_K)
     if backend == "cpu" and dtype == torch.bfloat16:
-        return f"cpu (products: {bf16_products()})"
+        return f"cpu (products: {bf16_matmuls()})"
     if backend in ("cpu", "triton"):
         return backend
     reason = why_unavailable() if device.type == "cpu" else f"no kernel for {device.type}"

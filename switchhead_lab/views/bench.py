@@ -22,20 +22,20 @@ def step_table(sweep: "Sweep", bench: "StepBench") -> Table:
 
 
 def step_lines(bench: "StepBench", setup: "ComputeSetup", reports_dir: Path) -> Iterator[str]:
-    """Yield the machine with its best square product, and where the page is."""
-    yield f"{setup.description}, {setup.precision}; best square product"
+    """Yield the machine with its best square matmul, and where the page is."""
+    yield f"{setup.description}, {setup.precision}; best square matmul"
     yield f"{bench.peak_gflops:,.0f} GFLOP/s; written to {bench_dir(reports_dir)}"
 
 
 def kernel_table(bench: "BenchResult", setup: "ComputeSetup") -> Table:
     """Return one row for each timed candidate of each problem."""
     headings, rows = pages.kernel_table(bench)
-    return Table(f"expert products on {setup.description}", headings, rows, n_text_columns=5)
+    return Table(f"expert matmuls on {setup.description}", headings, rows, n_text_columns=5)
 
 
 def kernel_lines(bench: "BenchResult", reports_dir: Path) -> Iterator[str]:
-    """Yield why candidates were not timed, the best square products, and where the page is."""
+    """Yield why candidates were not timed, the best square matmuls, and where the page is."""
     for remark in pages.kernel_remarks(bench):
         yield f"not timed: {remark}"
     peaks = ", ".join(f"{name} {peak:,.0f}" for name, peak in bench.peak_gflops.items())
-    yield f"best square product, GFLOP/s: {peaks}; in {bench_dir(reports_dir)}"
+    yield f"best square matmul, GFLOP/s: {peaks}; in {bench_dir(reports_dir)}"

@@ -1,4 +1,4 @@
-"""The bench of expert products: right backends are timed, wrong and missing ones are named."""
+"""The bench of expert matmuls: right backends are timed, wrong and missing ones are named."""
 
 import gc
 import weakref
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from switchhead_kernels.bench import Effort, Plan, Shape, interleave, run_bench, stopwatch, timing
-from switchhead_kernels.bench.candidates import all_products, grouped_mm
+from switchhead_kernels.bench.candidates import all_matmuls, grouped_mm
 
 CPU = torch.device("cpu")
 PLAN = Plan(
@@ -44,7 +44,7 @@ def test_every_backend_is_timed_or_says_why_not() -> None:
 
 
 def test_a_backend_that_is_wrong_is_not_timed() -> None:
-    right = all_products()["dense"]
+    right = all_matmuls()["dense"]
 
     def wrong(problem, inputs):
         return right(problem, inputs) * 1.001
@@ -56,7 +56,7 @@ def test_a_backend_that_is_wrong_is_not_timed() -> None:
 
 
 def test_a_backend_with_a_wrong_gradient_is_not_timed() -> None:
-    right = all_products()["dense"]
+    right = all_matmuls()["dense"]
 
     def wrong(problem, inputs):
         """Give the right output, but no gradient of x."""
@@ -67,7 +67,7 @@ def test_a_backend_with_a_wrong_gradient_is_not_timed() -> None:
 
 
 def test_the_definition_is_checked_and_timed_where_asked_for() -> None:
-    reference = {"reference": all_products()["reference"]}
+    reference = {"reference": all_matmuls()["reference"]}
     skipped = candidates_of(reference)["value"]["reference"]
     assert (skipped.status, skipped.forward) == ("untimed", None)
     assert "definition" in skipped.reason

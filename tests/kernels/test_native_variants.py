@@ -35,7 +35,7 @@ def results(backend, dtype, rows_in, rows_out, sizes):
                         rows_in=rows_in, rows_out=rows_out, backend=backend)
     return [out.detach(), *torch.autograd.grad(out, inputs, grad.to(out.dtype))]
 
-print(cpu.bf16_products())
+print(cpu.bf16_matmuls())
 for dtype in (torch.float32, torch.bfloat16):
     worst = 0.0
     for rows in (("token", "head"), ("head", "token"), ("token", "slot"), ("slot", "token")):

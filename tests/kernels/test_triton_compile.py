@@ -62,7 +62,7 @@ RECORDED = ("registers", "spill", "shared")
 
 
 def products(target: str, dtype: str, sizes: str, projection: str) -> Iterator[Kernel]:
-    from switchhead_kernels.expert_matmul import triton_configs, triton_product
+    from switchhead_kernels.expert_matmul import triton_configs, triton_matmul
 
     width_in, width_out = SIZES[sizes] if projection == "value" else SIZES[sizes][::-1]
     per_x, per_out = (2 * TOP_K, TOP_K) if projection == "value" else (TOP_K, 2 * TOP_K)
@@ -86,8 +86,8 @@ def products(target: str, dtype: str, sizes: str, projection: str) -> Iterator[K
             **{"TRANSPOSED": is_gradient, "PER_X": per_x, "PER_OUT": 1, "PER_OTHER": per_out},
             **{"PRECISION": "ieee", "UPCAST": False, "HAS_TAIL": problem.has_tail},
         }
-        for config in triton_configs.product_configs(problem):
-            function = triton_product.product_kernel
+        for config in triton_configs.matmul_configs(problem):
+            function = triton_matmul.matmul_kernel
             key = (name, target, dtype, sizes, projection)
             yield Kernel(*key, function, config, types, constants)
 

@@ -21,7 +21,7 @@ def test_some_tile_always_fits() -> None:
     devices = itertools.product([2, 4], [A100, H100, MI300], [False, True])
     for (height, width), (itemsize, memory, has_dots) in itertools.product(sizes, devices):
         problem = tiles.Problem(height, width, 10, itemsize, memory, has_dots)
-        for configs in (tiles.product_configs(problem), tiles.weight_gradient_configs(problem)):
+        for configs in (tiles.matmul_configs(problem), tiles.weight_gradient_configs(problem)):
             assert configs, problem
             assert tiles.choose(configs, problem) in configs
             for config in configs:
@@ -31,7 +31,7 @@ def test_some_tile_always_fits() -> None:
 
 def tile(height: int, width: int, n_groups: int, memory: int = H100) -> tuple[int, ...]:
     problem = tiles.Problem(height, width, n_groups, 2, memory)
-    return tuple(tiles.choose(tiles.product_configs(problem), problem).kwargs.values())
+    return tuple(tiles.choose(tiles.matmul_configs(problem), problem).kwargs.values())
 
 
 def test_tiles_grow_with_the_problem() -> None:

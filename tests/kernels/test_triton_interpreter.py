@@ -260,7 +260,7 @@ def check_measured() -> None:
         measured.append(call)
         return [1.0 / len(measured)] * 3
 
-    kernel = triton_forward.measured_product_kernel
+    kernel = triton_forward.measured_matmul_kernel
     for dtype in (torch.float32, torch.float16):
         # Last is fastest, a wide tile: dots of narrower ones must not stay behind.
         problem = make_problem(Case(40, 2, 2, 100, 140, 2), "output", dtype)

@@ -10,20 +10,20 @@ from fake_cuda import DEVICE, OnDeviceOnly, fake_cuda
 from torch import Tensor
 from triton import Config
 
-from switchhead_kernels.bench.candidates import all_products, has_device_sync
+from switchhead_kernels.bench.candidates import all_matmuls, has_device_sync
 from switchhead_kernels.bench.problems import Inputs, Problem, Shape
 from switchhead_kernels.expert_matmul import (
     custom_op,
     make_routing,
     triton_configs,
-    triton_product,
+    triton_matmul,
     triton_sums,
 )
 from switchhead_kernels.expert_matmul import triton_backward as of_backward
 from switchhead_kernels.expert_matmul import triton_forward as of_forward
 from switchhead_kernels.expert_matmul.slots import rows_shape
 
-CAPTURED = [n for n in all_products() if n != "cpu" and not has_device_sync(n, "bf16")]
+CAPTURED = [n for n in all_matmuls() if n != "cpu" and not has_device_sync(n, "bf16")]
 MOST_PROGRAMS = (2**31 - 1, 2**16 - 1)  # by axis of the grid
 # N, H, E, X, Y, K; rows of 2^31 elements and more in the last.
 SIZES = {"usual": (33, 2, 5, 412, 76, 2), "huge": (2**19, 2, 8, 4096, 2048, 2)}
@@ -58,9 +58,9 @@ def kernels(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[dict[str, NotRun]]:
     made = {name: NotRun() for name in ("product", "sum", "weight_gradient")}
-    made["measured"] = NotRun(triton_product.MEASURED)
-    monkeypatch.setattr(of_forward, "product_kernel", made["product"])
-    monkeypatch.setattr(of_forward, "measured_product_kernel", made["measured"])
+    made["measured"] = NotRun(triton_matmul.MEASURED)
+    monkeypatch.setattr(of_forward, "matmul_kernel", made["product"])
+    monkeypatch.setattr(of_forward, "measured_matmul_kernel", made["measured"])
     monkeypatch.setattr(triton_sums, "sum_kernel", made["sum"])
     monkeypatch.setattr(of_backward, "weight_gradient_kernel", made["weight_gradient"])
     shared_memory = SHARED_MEMORY[request.param]
@@ -109,4 +109,4 @@ def test_what_the_bench_captures_does_not_wait_for_the_device(kernels, name: str
         torch.empty(N, H, Y, dtype=torch.bfloat16, device=DEVICE),
     )
     with OnDeviceOnly():
-        assert all_products()[name](problem, inputs).shape == (N, H, Y)
+        assert all_matmuls()[name](problem, inputs).shape == (N, H, Y)

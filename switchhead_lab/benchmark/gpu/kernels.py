@@ -16,7 +16,7 @@ from torch import Tensor
 from switchhead_kernels.bench import Plan, Shape
 from switchhead_kernels.bench.candidates import (
     REFERENCE,
-    backend_product,
+    backend_matmul,
     output_and_gradients,
     relative_difference,
 )
@@ -135,8 +135,8 @@ def _patterns(index_NHK: Tensor, n_experts: int) -> dict[str, Tensor]:
 
 
 def _errors(problem: Problem, inputs: Inputs, mode: Mode) -> Findings:
-    exact = output_and_gradients(backend_product(REFERENCE), problem, inputs.in_float64())
-    product = backend_product("triton", deterministic=mode.deterministic, precision=mode.precision)
+    exact = output_and_gradients(backend_matmul(REFERENCE), problem, inputs.in_float64())
+    product = backend_matmul("triton", deterministic=mode.deterministic, precision=mode.precision)
     with _poisoned_memory():
         first, second = (output_and_gradients(product, problem, inputs) for _ in range(2))
     pairs = zip(_NAMES, first, exact, strict=False)

@@ -1,4 +1,4 @@
-"""Sizes, effort and peak speed shared by the parts that time expert products."""
+"""Sizes, effort and peak speed shared by the parts that time expert matmuls."""
 
 import functools
 

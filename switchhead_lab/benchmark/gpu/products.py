@@ -1,11 +1,11 @@
-"""Part: expert products beside matmuls of the same MACs, operator and sorting included."""
+"""Part: expert matmuls beside matmuls of the same MACs, operator and sorting included."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from functools import partial
 
 from switchhead_kernels.bench import Plan, Shape, run_bench
-from switchhead_kernels.bench.candidates import all_products
+from switchhead_kernels.bench.candidates import all_matmuls
 from switchhead_lab.benchmark.gpu.case import Case, Context, Findings
 from switchhead_lab.benchmark.gpu.product_timing import best_matmul, effort, n_tokens
 
@@ -33,7 +33,7 @@ def cases(context: Context) -> list[Case]:
 
 def _measure(dtype: str, shape: Shape, top_k: int, context: Context) -> Iterator[Findings]:
     plan = Plan((shape,), (top_k,), (dtype,), n_tokens=n_tokens(context), effort=effort(context))
-    products = all_products()
+    products = all_matmuls()
     if context.is_dry_run:
         # Takes minutes in the interpreter; the kernels have a part of their own.
         del products["triton"]

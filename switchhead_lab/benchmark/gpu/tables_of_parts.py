@@ -142,7 +142,7 @@ def _training(cases: list[Case]) -> Table:
 
 
 def _products(cases: list[Case]) -> Table:
-    """Tabulate expert products: times relative to mm, and percentages of the best matmul."""
+    """Tabulate expert matmuls: times relative to mm, and percentages of the best matmul."""
     headings = ["projection", "shape", "k", "type", "candidate", "fwd us", "/ mm", "% of best"]
     headings += ["fwd+bwd us", "/ mm", "% of best", "error"]
     rows = []

@@ -1,4 +1,4 @@
-"""Part: each kernel of an expert product alone, with the rule's tile and with every other tile.
+"""Part: each kernel of an expert matmul alone, with the rule's tile and with every other tile.
 
 Sorting, casts and the operator's overhead are excluded; sums over slots are included.
 """

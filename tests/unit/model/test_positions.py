@@ -73,7 +73,7 @@ def test_plain_products_and_the_fused_attention_agree(
     ]
     results = []
     for most_keys in (0, 100):
-        monkeypatch.setattr(positions, "_MOST_KEYS_OF_PLAIN_PRODUCTS", most_keys)
+        monkeypatch.setattr(positions, "_MOST_KEYS_OF_PLAIN_MATMULS", most_keys)
         out = positions.attend_scaled(*inputs, plan)
         results.append((out, *torch.autograd.grad(out.square().sum(), inputs)))
     for fused, plain in zip(*results, strict=True):

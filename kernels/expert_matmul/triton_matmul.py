@@ -1,4 +1,4 @@
-"""Triton kernels of the forward pass: gathered products.
+"""Triton kernels of the forward pass: gathered matmuls.
 
 The maths is in `../README.md`. Letters: R rows of x, S slots, G groups, I width in, O width out.
 """
@@ -10,7 +10,7 @@ import triton.language as tl
 
 from switchhead_kernels.expert_matmul import triton_configs as tiles
 
-MEASURED = [*tiles.PRODUCT_CONFIGS, *tiles.FLOAT32_PRODUCT_CONFIGS]
+MEASURED = [*tiles.MATMUL_CONFIGS, *tiles.FLOAT32_MATMUL_CONFIGS]
 """Tiles that the autotuner chooses among, as far as they fit."""
 
 
@@ -130,7 +130,7 @@ def _write(products, out_ptr, slot, is_row, column, WIDTH: tl.constexpr, PER_OUT
 
 
 @triton.jit(do_not_specialize=["n_slots", "bucket"])
-def product_kernel(
+def matmul_kernel(
     x_ptr,  # [R, I]
     weight_ptr,  # [G, I, STRIDE], or [G, O, STRIDE] if TRANSPOSED
     order_ptr,  # [S]
@@ -200,9 +200,9 @@ def _clear(arguments: dict[str, Any], reset_only: bool = False) -> None:  # noqa
         arguments["dot_ptr"].zero_()
 
 
-measured_product_kernel = triton.autotune(
+measured_matmul_kernel = triton.autotune(
     configs=MEASURED,
     key=["WIDTH_IN", "WIDTH_OUT", "TRANSPOSED", "PER_OUT", "PRECISION", "bucket"],
-    prune_configs_by={"early_config_prune": tiles.prune_products},
+    prune_configs_by={"early_config_prune": tiles.prune_matmuls},
     pre_hook=_clear,
-)(product_kernel)
+)(matmul_kernel)
