@@ -28,7 +28,7 @@ _FLAGS = (
     *("-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"),
     *("-std=c++17", "-fopenmp", "-shared", "-fPIC"),
 )
-_BUILD_SECONDS = 120
+_BUILD_SECONDS = 600
 
 
 class KernelUnavailableError(RuntimeError):
