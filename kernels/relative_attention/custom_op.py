@@ -55,3 +55,13 @@ def relative_softmax_gradient(grad_XTS: Tensor, weight_XTS: Tensor, width: int) 
 
 _library.impl("relative_softmax_", relative_softmax, "CompositeExplicitAutograd")
 _library.impl("relative_softmax_gradient_", relative_softmax_gradient, "CompositeExplicitAutograd")
+
+
+@torch.library.register_fake("switchhead::relative_softmax_", lib=_library)
+def _(_content: Tensor, _by_distance: Tensor, _mask: Tensor | None, _n_sequences: int) -> None:
+    return None
+
+
+@torch.library.register_fake("switchhead::relative_softmax_gradient_", lib=_library)
+def _(grad: Tensor, _weight: Tensor, width: int) -> Tensor:
+    return grad.new_empty((*grad.shape[:2], width))

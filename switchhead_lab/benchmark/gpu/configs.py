@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 
 from switchhead_lab.benchmark.gpu.checkout import ROOT
-from switchhead_lab.config.files import parse
+from switchhead_lab.config.files import Tree, parse
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.config.sweep_files import find_sweep
 from switchhead_lab.sweeping.plan import declared_variants, run_config
 from switchhead_lab.tracking.bench_record import step_id
+from switchhead_lab.variants.examples import examples_of
+from switchhead_lab.variants.registry import variants_of
 
 SWEEP = "paper/table5-wikitext103"
 """Sweep with the models whose steps are timed."""
@@ -18,7 +20,8 @@ _ROPE = ("model.positions.kind=rope", "model.context_multiple=1")
 _ROPE_SEQ_LEN = {"pocket": 256, "small": 512, "large": 1024}
 _DRY = ("training.batch_size=2", "model.n_layers=1", "model.seq_len=8")
 
-_ATTENTION = {
+# Sizes of the paper's kinds; other registered kinds are checked with their first example.
+_SIZES = {
     "dense": {"kind": "dense", "n_heads": 4, "d_head": 16},
     "switchhead": {"kind": "switchhead", "n_heads": 2, "d_head": 20, "n_experts": 4, "top_k": 2},
     "moa": {"kind": "moa", "n_heads": 2, "d_head": 20, "n_experts": 4, "cv_coefficient": 0.01},
@@ -26,16 +29,24 @@ _ATTENTION = {
 _DENSE_FEED_FORWARD = {"kind": "dense", "d_ff": 150}
 _SIGMA_MOE = {"kind": "sigma_moe", "n_experts": 8, "d_expert": 24, "top_k": 2}
 
+_POSITIONS = {"Transformer-XL": "transformer_xl", "RoPE": "rope"}
+
+
+def _attention_of(kind: str) -> Tree:
+    example = examples_of(variants_of("attention")[kind])[0]
+    return _SIZES.get(kind) or example.model_dump(mode="json")
+
+
 SMALL_MODELS = {
-    "dense, Transformer-XL": ("dense", "transformer_xl", _DENSE_FEED_FORWARD),
-    "SwitchHead, Transformer-XL": ("switchhead", "transformer_xl", _DENSE_FEED_FORWARD),
-    "SwitchHead, RoPE": ("switchhead", "rope", _DENSE_FEED_FORWARD),
-    "SwitchAll, Transformer-XL": ("switchhead", "transformer_xl", _SIGMA_MOE),
-    "MoA, Transformer-XL": ("moa", "transformer_xl", _DENSE_FEED_FORWARD),
-    "dense, RoPE": ("dense", "rope", _DENSE_FEED_FORWARD),
-    "MoA, RoPE": ("moa", "rope", _DENSE_FEED_FORWARD),
+    **{
+        f"{kind}, {title}": (_attention_of(kind), positions, _DENSE_FEED_FORWARD)
+        for title, positions in _POSITIONS.items()
+        for kind in variants_of("attention")
+    },
+    "SwitchAll, Transformer-XL": (_SIZES["switchhead"], "transformer_xl", _SIGMA_MOE),
 }
-"""Attention, positions and feed-forward of the models checked against the CPU."""
+"""Attention, positions and feed-forward of the models checked against the CPU: every registered
+attention with both positions."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +111,6 @@ def small_config(name: str, *, n_steps: int = 1, batch_size: int = 4) -> RunConf
     training |= {"validate_every": n_steps, "checkpoint_every": n_steps}
     model = {"d_model": 64, "n_layers": 2, "seq_len": 64, "positions": {"kind": positions}}
     model |= {"context_multiple": 1 if positions == "rope" else 2}
-    model |= {"attention": _ATTENTION[attention], "feedforward": feedforward}
+    model |= {"attention": attention, "feedforward": feedforward}
     data = {"corpus": "sotu", "tokenizer": {"kind": "byte"}}
     return parse(RunConfig, {"data": data, "model": model, "training": training}, name)

@@ -22,7 +22,7 @@ Gradients = dict[str, Tensor]
 
 def cases(context: Context) -> list[Case]:
     """List the cases: every variant in float32 and under bf16 autocast."""
-    names = list(SMALL_MODELS)[2:5] if context.is_dry_run else SMALL_MODELS
+    names = list(SMALL_MODELS)[-3:] if context.is_dry_run else SMALL_MODELS
     return [
         Case(f"{name}, {precision}", partial(_check, name, precision, context))
         for name in names

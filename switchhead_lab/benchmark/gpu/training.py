@@ -18,7 +18,7 @@ from switchhead_lab.training.compute_setup import ComputeSetup, Precision
 from switchhead_lab.training.scoring import build_scorer
 from switchhead_lab.training.step import StepRunner
 
-_MODELS = ("SwitchHead, Transformer-XL", "dense, Transformer-XL")
+_MODELS = ("switchhead, Transformer-XL", "dense, Transformer-XL")
 _N_STEPS, _N_STEPS_DRY = 200, 8
 _BATCH_SIZE = 16
 _WINDOW = 20

@@ -14,15 +14,11 @@ from switchhead_lab.model.transformer import Transformer, build_model
 from switchhead_lab.training.compute_setup import ComputeSetup
 from switchhead_lab.training.scoring import build_scorer
 from switchhead_lab.training.step import StepRunner
+from switchhead_lab.variants.examples import examples_of
+from switchhead_lab.variants.registry import variants_of
 
 XL, ROPE = {"kind": "transformer_xl"}, {"kind": "rope"}
-DENSE = {"kind": "dense", "n_heads": 4, "d_head": 5}
 SWITCHHEAD = {"kind": "switchhead", "n_heads": 2, "d_head": 5, "n_experts": 4, "top_k": 2}
-SHARED = {**SWITCHHEAD, "expert_projections": ["v", "k", "q", "o"], "shared_selection": True}
-MOA = {
-    **{"kind": "moa", "n_heads": 2, "d_head": 5, "n_experts": 4},
-    **{"cv_coefficient": 0.1, "switch_coefficient": 0.1, "z_coefficient": 0.1},
-}
 # A width that is padded.
 FEEDFORWARD = {"kind": "dense", "d_ff": 17, "p_dropout": 0.1}
 SIGMA_MOE = {
@@ -30,18 +26,17 @@ SIGMA_MOE = {
     **{"entropy_coefficient": 0.1, "p_expert_dropout": 0.1},
 }
 VARIANTS = {
-    "dense-xl": (DENSE, XL, FEEDFORWARD),
-    "dense-rope": (DENSE, ROPE, FEEDFORWARD),
-    "switchhead-xl": (SWITCHHEAD, XL, FEEDFORWARD),
-    "switchhead-rope": (SWITCHHEAD, ROPE, FEEDFORWARD),
-    "switchhead-shared-xl": (SHARED, XL, FEEDFORWARD),
-    "moa-xl": (MOA, XL, FEEDFORWARD),
-    "moa-rope": (MOA, ROPE, FEEDFORWARD),
+    **{
+        f"{kind}-{number}-{name}": (example.model_dump(mode="json"), positions, FEEDFORWARD)
+        for kind, variant in variants_of("attention").items()
+        for number, example in enumerate(examples_of(variant))
+        for name, positions in (("xl", XL), ("rope", ROPE))
+    },
     "switchall-xl": (SWITCHHEAD, XL, SIGMA_MOE),
 }
 LISTS = {"kind": "listops", "max_depth": 2, "max_length": 14, "n_train": 9, "n_validation": 9}
 CASES = [(variant, "bf16") for variant in VARIANTS] + [
-    ("dense-xl", "fp32"),
+    ("dense-0-xl", "fp32"),
     ("switchall-xl", "fp32"),
 ]
 
@@ -105,7 +100,7 @@ def test_steps_with_memory_stay_on_the_device(
     require_gradients(runner)
 
 
-@pytest.mark.parametrize("variant", ["dense-xl", "switchhead-rope", "moa-xl", "switchall-xl"])
+@pytest.mark.parametrize("variant", ["dense-0-xl", "switchhead-0-rope", "moa-2-xl", "switchall-xl"])
 def test_steps_of_a_classifier_stay_on_the_device(cuda, config_of, variant: str) -> None:
     runner = take_steps(config_of(variant, classifies=True, micro_batch_size=2), "bf16")
     require_gradients(runner)
@@ -117,7 +112,7 @@ def test_blocks_computed_again_stay_on_the_device(cuda, config_of) -> None:
 
 
 def test_the_loss_at_the_end_is_what_a_step_waits_for(cuda, config_of) -> None:
-    runner = step_runner_of(config_of("switchhead-xl"), "bf16")
+    runner = step_runner_of(config_of("switchhead-0-xl"), "bf16")
     with without_adamw(), pytest.raises(DataDependentOutputException) as raised:
         runner.step(0)
     assert "float(loss_sum)" in str(raised.traceback[1].statement)
@@ -160,7 +155,7 @@ def test_a_shape_being_read_is_seen(cuda, fault: Callable[[torch.Tensor], object
         fault(x)
 
 
-@pytest.mark.parametrize("variant", ["switchhead-xl", "moa-rope"])
+@pytest.mark.parametrize("variant", ["switchhead-0-xl", "moa-2-rope"])
 def test_the_backward_pass_in_python_is_that_of_the_engine(config_of, variant: str) -> None:
     """Without this, the tests above would show nothing of the backward pass."""
     config = config_of(variant)
