@@ -14,6 +14,10 @@ class ConfigError(LabError):
     """A configuration value, key or file is unusable."""
 
 
+class UnpricedError(ConfigError):
+    """An accounting convention does not price a variant."""
+
+
 class ContractError(LabError):
     """A variant does not do what every variant promises."""
 

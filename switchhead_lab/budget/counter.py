@@ -1,15 +1,14 @@
-"""One convention's way to count the costs of a layer, as matching and listings need it."""
+"""One convention's way to count the costs of a layer, as matching and accounting need it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import get_args
 
-from switchhead_lab.budget.costs import (
-    attention_macs,
-    attention_memory_floats,
-    feedforward_macs,
-)
 from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.config.sweep import Convention
+from switchhead_lab.variants.base import Cost
+
+CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
 
 
 @dataclass(frozen=True)
@@ -18,15 +17,25 @@ class CostCounter:
 
     Attributes:
         convention: Its name: "equations", "published", or that of a way to measure.
-        attention_macs: Multiply-accumulates of attention.
-        attention_memory_floats: Floats that attention keeps for the backward pass.
-        feedforward_macs: Multiply-accumulates of the feed-forward block.
+        attention: Prices attention; raises `UnpricedError` where the convention cannot.
+        feedforward: Prices the feed-forward block; likewise.
     """
 
     convention: str
-    attention_macs: Callable[[ModelConfig], int]
-    attention_memory_floats: Callable[[ModelConfig], int]
-    feedforward_macs: Callable[[ModelConfig], int]
+    attention: Callable[[ModelConfig], Cost]
+    feedforward: Callable[[ModelConfig], Cost]
+
+    def attention_macs(self, model: ModelConfig) -> int:
+        """Count the multiply-accumulates of attention."""
+        return self.attention(model).macs
+
+    def attention_memory_floats(self, model: ModelConfig) -> int:
+        """Count the floats that attention saves for the backward pass."""
+        return self.attention(model).saved_floats
+
+    def feedforward_macs(self, model: ModelConfig) -> int:
+        """Count the multiply-accumulates of the feed-forward block."""
+        return self.feedforward(model).macs
 
     def layer_macs(self, model: ModelConfig) -> int:
         """Count the multiply-accumulates of attention and feed-forward block together."""
@@ -37,7 +46,6 @@ def closed_form_counter(convention: Convention) -> CostCounter:
     """Return the counter of a convention that is a formula."""
     return CostCounter(
         convention=convention,
-        attention_macs=lambda model: attention_macs(model, convention),
-        attention_memory_floats=lambda model: attention_memory_floats(model, convention),
-        feedforward_macs=lambda model: feedforward_macs(model, convention),
+        attention=lambda model: model.attention.cost(model.layer, convention),
+        feedforward=lambda model: model.feedforward.cost(model.layer, convention),
     )

@@ -64,6 +64,23 @@ def count_parameters(
     )
 
 
+def active_parameters(model: ModelConfig, vocab_size: int, n_outputs: int | None = None) -> int:
+    """Count the parameters that one token meets: chosen experts, its embedding row, the rest.
+
+    Args:
+        model: Architecture.
+        vocab_size: Number of tokens.
+        n_outputs: Width of the output layer; as many as there are tokens if left out.
+    """
+    layer = model.layer
+    idle = sum(
+        sum(variant.parameter_parts(layer).values()) - variant.active_parameters(layer)
+        for variant in (model.attention, model.feedforward)
+    )
+    unread = (vocab_size - 1) * model.d_model
+    return count_parameters(model, vocab_size, n_outputs).total - model.n_layers * idle - unread
+
+
 def _norm(name: str, width: int) -> dict[str, int]:
     return {f"{name}.weight": width, f"{name}.bias": width}
 

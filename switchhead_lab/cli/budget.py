@@ -11,7 +11,6 @@ from switchhead_lab.json_text import to_json
 from switchhead_lab.terminal import print_table
 
 if TYPE_CHECKING:
-    from switchhead_lab.budget.summary import LayerCosts
     from switchhead_lab.config.architecture import ModelConfig
 
 
@@ -28,44 +27,33 @@ def budget(
 ) -> None:
     """Count the parameters, MACs and memory of models, in every convention side by side.
 
-    MACs are multiply-accumulates, forward; memory is floats saved for the backward pass. Both are
-    of the attention layers and for one sequence. "equations" are the formulas in the paper's text,
-    "published" what its tables print, "executed" what the layer that is trained really computes.
+    MACs are multiply-accumulates, forward; memory is floats saved for the backward pass. Layers are
+    priced for one sequence, the whole model, with its output layer, per token. "equations" are the
+    formulas in the paper's text, "published" what its tables print, "executed" what the layers
+    that are trained really compute.
 
     Example: lab budget matched-params --convention published
     """
     from switchhead_lab.budget.summary import summarise_budget
     from switchhead_lab.errors import ConfigError
-    from switchhead_lab.sweeping.costing import CONVENTIONS
+    from switchhead_lab.sweeping.costing import CONVENTIONS, find_counter
     from switchhead_lab.views import budget as views
 
     if convention not in ("all", *CONVENTIONS):
         raise ConfigError(f"--convention {convention}: use all, {', '.join(CONVENTIONS)}")
     models = _models(target, size, overrides or [])
-    summaries = {name: summarise_budget(*model) for name, model in models.items()}
     wanted = CONVENTIONS if convention == "all" else (convention,)
-    if "executed" in wanted:
-        summaries = {
-            name: summary.with_costs(_executed(models[name][0]))
-            for name, summary in summaries.items()
-        }
+    counters = [find_counter(name) for name in wanted]
+    summaries = {
+        name: summarise_budget(model, counters, vocab_size, n_outputs)
+        for name, (model, vocab_size, n_outputs) in models.items()
+    }
     if as_json:
         typer.echo(to_json({name: s.as_data() for name, s in summaries.items()}))
         return
     print_table(views.parameter_table(summaries))
     print_table(views.part_table(summaries))
     print_table(views.cost_table(summaries, wanted))
-
-
-def _executed(model: "ModelConfig") -> "LayerCosts":
-    from switchhead_lab.budget.summary import LayerCosts
-    from switchhead_lab.model.executed import executed_attention, executed_feedforward
-
-    cost = executed_attention(model)
-    feedforward = model.n_layers * executed_feedforward(model).macs // model.seq_len
-    return LayerCosts(
-        "executed", cost.macs, cost.memory_floats, model.n_layers, model.seq_len, feedforward
-    )
 
 
 def _models(

@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from switchhead_lab.config.architecture import ModelConfig
+from switchhead_lab.errors import UnpricedError
 from switchhead_lab.model.saved_tensors import saved_for_backward
 from switchhead_lab.model.sequence_plan import SequencePlan, plan_sequences
 
@@ -40,7 +41,7 @@ def _batched_product_flops(_: Any, left_shape: Any, right_shape: Any, *__: Any, 
 _FORMULAS = {torch.ops.aten.baddbmm_: _batched_product_flops}
 
 
-class UncountedOperationError(RuntimeError):
+class UncountedOperationError(UnpricedError):
     """An operation has neither a FLOP formula nor a place among those without products."""
 
 

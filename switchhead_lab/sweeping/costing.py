@@ -2,15 +2,12 @@
 
 from collections.abc import Callable
 from functools import cache
-from typing import get_args
 
-from switchhead_lab.budget.counter import CostCounter, closed_form_counter
+from switchhead_lab.budget.counter import CONVENTIONS, CostCounter, closed_form_counter
 from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.config.files import near_miss
-from switchhead_lab.config.sweep import Convention
 from switchhead_lab.errors import ConfigError
-
-CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
+from switchhead_lab.variants.base import Cost
 
 
 def find_counter(convention: str) -> CostCounter:
@@ -32,28 +29,30 @@ def find_counter(convention: str) -> CostCounter:
             return closed_form_counter(formula)
 
 
+def all_counters() -> list[CostCounter]:
+    """Return the counter of every convention."""
+    return [find_counter(convention) for convention in CONVENTIONS]
+
+
 @cache
 def _executed_counter() -> CostCounter:
     """Return the counter that runs layers on the meta device, each of them once."""
     from switchhead_lab.model.executed import ExecutedCost, executed_attention, executed_feedforward
 
-    known: dict[str, ExecutedCost] = {}
+    known: dict[str, Cost] = {}
 
     def counted(
         model: ModelConfig, other_block: str, count: Callable[[ModelConfig], ExecutedCost]
-    ) -> ExecutedCost:
+    ) -> Cost:
         # What is left out has no part in the block's cost: d_ff varies while attention stays.
         key = model.model_dump_json(exclude={"n_layers", other_block})
         if key not in known:
-            known[key] = count(model)
+            executed = count(model)
+            known[key] = Cost(executed.macs, executed.memory_floats)
         return known[key]
-
-    def attention(model: ModelConfig) -> ExecutedCost:
-        return counted(model, "feedforward", executed_attention)
 
     return CostCounter(
         convention="executed",
-        attention_macs=lambda model: attention(model).macs,
-        attention_memory_floats=lambda model: attention(model).memory_floats,
-        feedforward_macs=lambda model: counted(model, "attention", executed_feedforward).macs,
+        attention=lambda model: counted(model, "feedforward", executed_attention),
+        feedforward=lambda model: counted(model, "attention", executed_feedforward),
     )

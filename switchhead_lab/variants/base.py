@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
-from switchhead_lab.errors import ConfigError
+from switchhead_lab.errors import UnpricedError
 from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.variants.positions import Positions
 
@@ -126,11 +126,11 @@ class Variant(FrozenModel):
             phase: Nothing is saved for a backward pass in inference.
 
         Raises:
-            ConfigError: If the convention does not price this variant.
+            UnpricedError: If the convention does not price this variant.
         """
         if convention not in self.conventions:
             known = ", ".join((*self.conventions, "executed"))
-            raise ConfigError(
+            raise UnpricedError(
                 f'convention "{convention}" does not price {self.kind} {self.block}; use {known}'
             )
         cost = self.forward_cost(layer, convention)

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from switchhead_lab.budget.summary import BudgetSummary
 from switchhead_lab.number_text import short_count
 from switchhead_lab.terminal import Table
+from switchhead_lab.views.shared_columns import share_columns
 
 Summaries = Mapping[str, BudgetSummary]
 """Budgets by name of the model."""
@@ -17,7 +18,7 @@ def parameter_table(summaries: Summaries) -> Table:
             name,
             f"{summary.parameters.total:,}",
             f"{summary.parameters.embedding:,}",
-            f"{summary.active_parameters:,}",
+            f"{summary.costs.n_active_parameters:,}",
         ]
         for name, summary in summaries.items()
     ]
@@ -33,24 +34,29 @@ def part_table(summaries: Summaries) -> Table:
 
 
 def cost_table(summaries: Summaries, conventions: Collection[str]) -> Table:
-    """Return the costs of each model in each of some conventions."""
+    """Return the costs of each model in each of some conventions; equal columns in the title."""
     rows = [
         [
             name,
-            cost.convention,
-            short_count(cost.macs_per_layer),
-            short_count(cost.macs_per_model),
-            short_count(cost.macs_per_token),
-            short_count(cost.memory_floats_per_layer),
-            short_count(cost.feedforward_macs_per_token),
-            short_count(summary.output_macs_per_token),
+            convention,
+            *(
+                "not defined" if cost is None else short_count(cost)
+                for cost in (
+                    costs.attention_macs(convention),
+                    costs.layer_macs(convention),
+                    costs.model_macs_per_token(convention),
+                    costs.attention_saved_floats(convention),
+                    costs.layer_saved_floats(convention),
+                )
+            ),
+            short_count(costs.output_macs_per_token),
         ]
-        for name, summary in summaries.items()
-        for cost in summary.costs
-        if cost.convention in conventions
+        for name, costs in ((name, summary.costs) for name, summary in summaries.items())
+        for convention in conventions
     ]
     columns = (
-        *("model", "convention", "attention MACs/layer", "MACs/model", "MACs/token"),
-        *("memory/layer", "feed-forward MACs/token", "output MACs/token"),
+        *("model", "convention", "attention", "layer", "model/token"),
+        *("memory", "layer's", "output/token"),
     )
-    return Table("costs, one sequence, forward", columns, rows, n_text_columns=2)
+    title = "MACs and memory (floats): one layer and sequence, whole model per token"
+    return share_columns(Table(title, columns, rows, n_text_columns=2), n_kept=2)

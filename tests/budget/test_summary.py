@@ -1,8 +1,9 @@
 import pytest
 
 from switchhead_lab.budget.costs import attention_macs
-from switchhead_lab.budget.parameters import count_parameters
-from switchhead_lab.budget.summary import active_parameters, summarise_budget
+from switchhead_lab.budget.counter import closed_form_counter
+from switchhead_lab.budget.parameters import active_parameters, count_parameters
+from switchhead_lab.budget.summary import summarise_budget
 from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.variants.dense_attention import DenseAttention
 from switchhead_lab.variants.dense_feedforward import DenseFeedForward
@@ -52,12 +53,14 @@ def test_active_parameters_leave_idle_experts_and_other_tokens_out(model, idle: 
 
 def test_summary_adds_up() -> None:
     model = model_with(SwitchHeadAttention(n_heads=2, d_head=4, n_experts=5, top_k=2))
-    data = summarise_budget(model, V).as_data()
+    counters = [closed_form_counter("equations"), closed_form_counter("published")]
+    data = summarise_budget(model, counters, V).as_data()
     assert data["parameters"]["total"] == sum(data["parameters"]["parts"].values())
     for convention in ("equations", "published"):
         cost = data["costs"][convention]
-        assert cost["macs_per_layer"] == attention_macs(model, convention)
-        assert cost["macs_per_model"] == L * cost["macs_per_layer"]
-        assert cost["macs_per_token"] == cost["macs_per_model"] / 4
-        assert cost["feedforward_macs_per_token"] == L * 2 * D * 16
+        attention = attention_macs(model, convention)
+        assert cost["attention_macs_per_layer"] == attention
+        assert cost["layer_macs"] == attention + 4 * 2 * D * 16
+        assert cost["model_macs"] == L * cost["layer_macs"] + 4 * D * V
+        assert cost["model_macs_per_token"] == cost["model_macs"] / 4
     assert data["output_macs_per_token"] == D * V

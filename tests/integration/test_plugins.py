@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from switchhead_lab.budget.counter import closed_form_counter
 from switchhead_lab.budget.parameters import count_parameters
 from switchhead_lab.budget.summary import summarise_budget
 from switchhead_lab.config import plugins
@@ -123,8 +124,9 @@ def test_a_convention_that_does_not_price_it_is_refused(opened, tiny_config) -> 
     with pytest.raises(ConfigError, match=message):
         parse(Sweep, {**tree, "convention": "published"}, "mine.toml")
     (_, model) = declared_variants(sweep_with(tiny_config))
-    summary = summarise_budget(model.model, vocab_size=256)
-    assert [cost.convention for cost in summary.costs] == ["equations"]
+    counters = [closed_form_counter("equations"), closed_form_counter("published")]
+    summary = summarise_budget(model.model, counters, vocab_size=256)
+    assert summary.costs.conventions == ["equations"]
 
 
 def test_it_is_swept_and_reported(opened, tiny_config) -> None:

@@ -4,7 +4,10 @@ import pytest
 import torch
 from layer_plans import plan_of
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+from variant_cases import CASES, config_of
 
+from switchhead_lab.budget.model_costs import count_costs
 from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.model import executed
 from switchhead_lab.model.executed import (
@@ -12,6 +15,8 @@ from switchhead_lab.model.executed import (
     executed_attention,
     executed_feedforward,
 )
+from switchhead_lab.model.transformer import Transformer
+from switchhead_lab.sweeping.costing import find_counter
 from switchhead_lab.variants.dense_attention import DenseAttention
 from switchhead_lab.variants.dense_feedforward import DenseFeedForward
 from switchhead_lab.variants.moa import MoaAttention
@@ -21,6 +26,7 @@ from switchhead_lab.variants.switchhead import SwitchHeadAttention
 
 D, T, C, F = 12, 9, 2, 32
 S = C * T
+V = 11
 NO_PLAN = plan_of(2, 2, 2)
 
 
@@ -103,6 +109,26 @@ def test_feedforward() -> None:
     sigma_moe = SigmaMoeFeedForward(n_experts=4, d_expert=5, top_k=2)
     sparse = model_with(DenseAttention(n_heads=1, d_head=2), rope=True, feedforward=sigma_moe)
     assert executed_feedforward(sparse).macs == 2 * T * D * 2 * 5 + T * D * 4
+
+
+@pytest.mark.parametrize("context_multiple", [1, 2])
+@pytest.mark.parametrize("case", CASES)
+def test_whole_models_multiply_in_their_layers_and_the_output_layer_alone(
+    case: str, context_multiple: int
+) -> None:
+    """Nothing else has a matmul; the loss, norms and the embedding have none."""
+    config = config_of(case, context_multiple=context_multiple)
+    with torch.device("meta"):
+        model = Transformer(config, V)
+        tokens = torch.zeros(1, config.seq_len, dtype=torch.int64)
+        shape = (1, config.memory_len, config.d_model)
+        memory = tuple(torch.zeros(shape) for _ in range(config.n_layers if shape[1] else 0))
+        counter = FlopCounterMode(display=False, custom_mapping=executed._FORMULAS)
+        with counter:
+            assert model(tokens, memory).logits_BTV.shape == (1, config.seq_len, V)
+    costs = count_costs(config, [find_counter("executed")], V)
+    assert costs.model_macs("executed") == counter.get_total_flops() // 2
+    assert costs.output_macs_per_token == config.d_model * V
 
 
 def test_floats_kept_by_a_layer_that_is_easy_to_follow() -> None:
