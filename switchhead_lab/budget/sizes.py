@@ -89,7 +89,7 @@ def find_size(model: ModelConfig, label: str) -> ModelSize | None:
 
 
 def largest_that_fits(
-    size: ModelSize, model: ModelConfig, fits: Callable[[ModelConfig], bool]
+    size: ModelSize, model: ModelConfig, fits: Callable[[ModelConfig], bool], near: int = 0
 ) -> ModelConfig | None:
     """Return the model with the largest value of a size at which it fits, by bisection.
 
@@ -98,6 +98,7 @@ def largest_that_fits(
         model: Everything else; its own value of the size does not matter.
         fits: Whether a model fits; if one does, all with smaller values must. Where the size has no
             largest value, some value must be too large.
+        near: Value to search around, which saves calls of `fits`; it changes no result.
 
     Returns:
         The model; None if it does not fit even at the smallest value.
@@ -117,9 +118,14 @@ def largest_that_fits(
 
     if not fits_at(0):
         return None
-    low, high = 0, 1
-    while fits_at(high):
-        low, high = high, 2 * high
+    low, high, reach = 0, max(1, (near - smallest) // step), 1
+    if fits_at(high):
+        while fits_at(high):
+            low, high, reach = high, high + reach, 2 * reach
+    else:
+        while high > reach and not fits_at(high - reach):
+            high, reach = high - reach, 2 * reach
+        low = max(0, high - reach)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if fits_at(middle) else (low, middle)

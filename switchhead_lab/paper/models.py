@@ -12,7 +12,7 @@ from switchhead_lab.paper.figures import Row, dataset_of, load_figures, load_tab
 from switchhead_lab.variants.dense_attention import DenseAttention
 from switchhead_lab.variants.dense_feedforward import DenseFeedForward
 from switchhead_lab.variants.moa import MoaAttention
-from switchhead_lab.variants.positions import PositionsConfig, RopePositions, TransformerXLPositions
+from switchhead_lab.variants.positions import RopePositions, TransformerXLPositions
 from switchhead_lab.variants.sigma_moe import SigmaMoeFeedForward
 from switchhead_lab.variants.switchhead import SwitchHeadAttention
 
@@ -107,9 +107,17 @@ def model_of(name: str, params: int, n_heads: int, dataset: str) -> ModelConfig:
         return match_parameters(baseline, moa)
     size = _SIZE_OF_HYPERPARAMETERS.get((name, params), params)
     base = hyperparameters(name, size, n_heads=n_heads, dataset=dataset)
-    positions = RopePositions() if name.endswith("-rope") else TransformerXLPositions()
-    return _assemble(
-        base, params, _attention(name, base, n_heads, dataset), positions, _ff(name, base)
+    training = load_figures()["training"]
+    kind = "enwik8" if base["n_layers"] == training["n_layers"]["enwik8"] else "small"
+    kind = "large" if params > 200 else kind
+    return ModelConfig(
+        d_model=training["d_model"][kind],
+        n_layers=base["n_layers"],
+        seq_len=base["T"],
+        context_multiple=_context_multiple(name, params),
+        positions=RopePositions() if name.endswith("-rope") else TransformerXLPositions(),
+        attention=_attention(name, base, n_heads, dataset),
+        feedforward=_ff(name, base),
     )
 
 
@@ -167,25 +175,7 @@ def _dense_ff(base: Row) -> DenseFeedForward:
     return DenseFeedForward(d_ff=base["d_ff"])
 
 
-def _assemble(
-    base: Row,
-    params: int,
-    attention: AttentionConfig,
-    positions: PositionsConfig,
-    feedforward: FeedForwardConfig,
-) -> ModelConfig:
-    training = load_figures()["training"]
-    kind = "enwik8" if base["n_layers"] == training["n_layers"]["enwik8"] else "small"
-    kind = "large" if params > 200 else kind
-    # Table 7 has no memory, yet its large SwitchHead is priced as if it had one.
-    is_rope = isinstance(positions, RopePositions)
-    has_memory = not is_rope or (params > 200 and isinstance(attention, SwitchHeadAttention))
-    return ModelConfig(
-        d_model=training["d_model"][kind],
-        n_layers=base["n_layers"],
-        seq_len=base["T"],
-        context_multiple=2 if has_memory else 1,
-        positions=positions,
-        attention=attention,
-        feedforward=feedforward,
-    )
+def _context_multiple(name: str, params: int) -> int:
+    """Return the chunks of context; Table 7 has no memory, yet prices its large SwitchHead so."""
+    has_memory = not name.endswith("-rope") or (params > 200 and name.startswith("switchhead"))
+    return 2 if has_memory else 1

@@ -24,7 +24,7 @@ class Speed:
 
     Attributes:
         step_seconds: Median step time of each model that was trained, by the hash of what sets it.
-        seconds_per_mac: Median step time per forward MAC, by attention kind.
+        seconds_per_mac: Median step time per forward MAC, by family of models.
         n_runs: Runs measured.
         devices: Descriptions of the devices, each once.
         is_here: Whether this machine was measured; else others that share its runs.
@@ -72,14 +72,14 @@ def estimated_seconds(config: RunConfig, speed: Speed) -> float:
     """Estimate the training time of a run, validation left out.
 
     A model trained before takes as long as it did; another one goes by its MACs and the speed of
-    its kind of attention, or by the slowest kind seen.
+    its family, or by the slowest family seen.
     """
     n_steps = config.training.n_steps
     known = speed.step_seconds.get(_step_identity(config))
     if known is not None:
         return n_steps * known
     rates = speed.seconds_per_mac
-    rate = rates.get(config.model.attention.kind, max(rates.values()))
+    rate = rates.get(config.model.family, max(rates.values()))
     return n_steps * step_macs(config) * rate
 
 
@@ -126,15 +126,15 @@ def _kind_of(result: RunResult) -> DeviceKind:
 
 def _measure(finished: Sequence[tuple[RunRecord, RunResult]], *, is_here: bool) -> Speed:
     by_model: dict[str, list[float]] = {}
-    by_kind: dict[str, list[float]] = {}
+    by_family: dict[str, list[float]] = {}
     for run, result in finished:
         seconds = result.ms_per_step / 1e3
         by_model.setdefault(_step_identity(run.config), []).append(seconds)
-        kind = run.config.model.attention.kind
-        by_kind.setdefault(kind, []).append(seconds / step_macs(run.config))
+        family = run.config.model.family
+        by_family.setdefault(family, []).append(seconds / step_macs(run.config))
     return Speed(
         step_seconds=_medians(by_model),
-        seconds_per_mac=_medians(by_kind),
+        seconds_per_mac=_medians(by_family),
         n_runs=len(finished),
         devices=tuple(dict.fromkeys(result.device for _, result in finished)),
         is_here=is_here,

@@ -158,10 +158,13 @@ def test_bisection_agrees_with_trying_every_value(
     model = model_with(attention, feedforward, "xl")
     size = size_of(model, name)
     for limit in range(45):
-        found = largest_that_fits(size, model, lambda m, most=limit: size.value(m) <= most)
         largest = min(limit, size.largest(model) or limit)
         allowed = range(size.smallest(model), 1 + largest, size.step(model))
-        assert (None if found is None else size.value(found)) == max(allowed, default=None)
+        for near in (-3, 0, 7, limit, 90):  # where the search begins changes nothing
+            found = largest_that_fits(
+                size, model, lambda m, most=limit: size.value(m) <= most, near
+            )
+            assert (None if found is None else size.value(found)) == max(allowed, default=None)
 
 
 def test_steps_and_bounds() -> None:
