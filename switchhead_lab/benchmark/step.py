@@ -18,6 +18,7 @@ from switchhead_lab.model.executed import executed_attention, executed_feedforwa
 from switchhead_lab.model.router import RoutedChoice, Router
 from switchhead_lab.model.saved_tensors import saved_for_backward
 from switchhead_lab.model.transformer import Memory, Transformer, build_model
+from switchhead_lab.tracking.bench_record import step_id
 from switchhead_lab.training.compute_setup import ComputeSetup
 from switchhead_lab.training.scoring import build_scorer
 from switchhead_lab.training.step import StepRunner
@@ -52,6 +53,8 @@ class StepTime(StepSpeed):
 
     Attributes:
         model: Name in the sweep.
+        family: What its attention and feed-forward are.
+        step_id: Identity of the step; see `tracking.bench_record`.
         relative_time: Time over the first model's.
         saved_floats: Floats that autograd keeps for the backward pass of a micro-batch, parameters
             left out.
@@ -64,6 +67,8 @@ class StepTime(StepSpeed):
     """
 
     model: str
+    family: str
+    step_id: str
     relative_time: float
     saved_floats: int
     relative_saved_floats: float
@@ -288,6 +293,10 @@ def _step_time(
     return StepTime(
         **asdict(speed),
         model=name,
+        family=config.model.family,
+        step_id=step_id(
+            config.model, config.vocab_size, config.n_outputs, config.training.batch_size
+        ),
         relative_time=median / base[0],
         saved_floats=facts.saved_floats,
         relative_saved_floats=facts.saved_floats / base[1],

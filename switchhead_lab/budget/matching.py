@@ -6,8 +6,16 @@ parameters or the MACs of attention or of a layer) does not exceed the baseline'
 Source: SwitchHead (arXiv:2312.07987), Sec. 3 (parameter-matched) and Sec. 3.5 (MAC-matched).
 """
 
+from collections.abc import Iterable
+
 from switchhead_lab.budget.counter import CostCounter
-from switchhead_lab.budget.quantity import BudgetedQuantity, Scope, macs_of, parameters_of
+from switchhead_lab.budget.quantity import (
+    BudgetedQuantity,
+    MatchedQuantity,
+    Scope,
+    macs_of,
+    parameters_of,
+)
 from switchhead_lab.budget.refusal import (
     explain_bound,
     explain_excess,
@@ -22,7 +30,7 @@ from switchhead_lab.budget.sizes import (
 from switchhead_lab.config.architecture import AttentionConfig, ModelConfig
 from switchhead_lab.config.declared import DEFAULT_SIZE, DeclaredModel
 from switchhead_lab.config.sweep import Sweep
-from switchhead_lab.errors import MatchError
+from switchhead_lab.errors import MatchError, UnpricedError
 from switchhead_lab.variants.dense_attention import DenseAttention
 from switchhead_lab.variants.dense_feedforward import DenseFeedForward
 from switchhead_lab.variants.positions import PositionsConfig
@@ -46,13 +54,25 @@ def match_size(
     if not has_effect(size, model, budgeted):
         raise MatchError(explain_no_effect(size, model, budgeted))
     budget = budgeted.count(baseline)
-    matched = largest_that_fits(size, model, lambda m: budgeted.count(m) <= budget)
+    near = _estimate(size, model, budgeted, budget)
+    matched = largest_that_fits(size, model, lambda m: budgeted.count(m) <= budget, near)
     if matched is None:
         raise MatchError(explain_excess(size, model, budgeted, baseline))
     reason = explain_bound(size, matched, budgeted, baseline)
     if reason is not None:
         raise MatchError(reason)
     return matched
+
+
+def _estimate(size: ModelSize, model: ModelConfig, budgeted: BudgetedQuantity, budget: int) -> int:
+    """Return the value of a size at which a straight line through its first values has a budget."""
+    first = size.smallest(model)
+    second = first + max(size.step(model), size.executed_step(model))
+    largest = size.largest(model)
+    if largest is not None and second > largest:
+        return first
+    low, high = (budgeted.count(size.at(model, value)) for value in (first, second))
+    return first + (budget - low) * (second - first) // (high - low) if high > low else first
 
 
 def match_heads(baseline: ModelConfig, n_heads: int) -> ModelConfig:
@@ -167,6 +187,45 @@ def match_declared(sweep: Sweep, declared: DeclaredModel, counter: CostCounter) 
     if size.block == "feedforward":
         model = match_size(size, model, _quantity(sweep, "layer", counter), baseline)
     return model
+
+
+def matched_quantity(sweep: Sweep, model: ModelConfig, size: str) -> MatchedQuantity:
+    """Return what the budgeted size of a sweep's model was set by.
+
+    Args:
+        sweep: The sweep.
+        model: One of its models.
+        size: Label of the size that followed from the budget.
+    """
+    keeps_parameters = size in model.attention.keep_parameters_over
+    if keeps_parameters or sweep.matching == "parameter_matched":
+        return "parameters"
+    return "attention_macs" if _size(model, size).block == "attention" else "layer_macs"
+
+
+def sizes_by_convention(
+    sweep: Sweep, model: ModelConfig, size: str, counters: Iterable[CostCounter]
+) -> dict[str, int]:
+    """Return the values that the MACs of each convention would give the budgeted size of a model.
+
+    Args:
+        sweep: The sweep.
+        model: One of its models.
+        size: Label of the size that followed from the budget.
+        counters: Ways to count MACs; one that gives no model is left out.
+    """
+    matched = matched_quantity(sweep, model, size)
+    if matched == "parameters":
+        return {}
+    scope: Scope = "attention" if matched == "attention_macs" else "layer"
+    baseline, free, values = baseline_model(sweep), _size(model, size), {}
+    for counter in counters:
+        try:
+            found = match_size(free, model, macs_of(scope, counter), baseline)
+        except (MatchError, UnpricedError):
+            continue
+        values[counter.convention] = free.value(found)
+    return values
 
 
 def _quantity(sweep: Sweep, scope: Scope, counter: CostCounter) -> BudgetedQuantity:

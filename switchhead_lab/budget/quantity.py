@@ -13,6 +13,8 @@ from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.variants.base import Variant
 
 Scope = Literal["attention", "layer"]
+MatchedQuantity = Literal["parameters", "attention_macs", "layer_macs"]
+"""What a size of a model is set by, so that it meets the baseline's."""
 
 
 @dataclass(frozen=True)

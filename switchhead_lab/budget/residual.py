@@ -1,11 +1,15 @@
-"""What a matched model has more or less than the baseline."""
+"""What a matched model has more or less than the baseline, and whether that is too much."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from switchhead_lab.budget.counter import CostCounter
+from switchhead_lab.budget.model_costs import ModelCosts
 from switchhead_lab.budget.parameters import count_parameters
+from switchhead_lab.budget.quantity import MatchedQuantity
 from switchhead_lab.config.architecture import ModelConfig
+
+_TOLERATED_FRACTION = 0.01
 
 
 @dataclass(frozen=True)
@@ -62,3 +66,61 @@ def match_residual(
         attention_macs=difference(counter.attention_macs),
         layer_macs=difference(counter.layer_macs),
     )
+
+
+def budget_fraction(costs: ModelCosts, baseline: ModelCosts, matched: MatchedQuantity) -> float:
+    """Return what a model has more of its matched quantity than the baseline, over the baseline's.
+
+    Args:
+        costs: Costs of the model.
+        baseline: Costs of the baseline.
+        matched: What was matched; parameters are those of the whole model.
+    """
+    own, base = (_amount(each, matched) for each in (costs, baseline))
+    return own / base - 1.0
+
+
+def describe_off_budget(
+    matched: MatchedQuantity | None, fraction: float, convention: str
+) -> str | None:
+    """Return "2.1 % fewer parameters" for a model off its budget; None within one percent.
+
+    Args:
+        matched: What was matched; None for the baseline.
+        fraction: What the model has more of it, over the baseline's; see `budget_fraction`.
+        convention: What counts MACs.
+    """
+    if matched is None or abs(fraction) <= _TOLERATED_FRACTION:
+        return None
+    more = "more" if fraction > 0 else "fewer"
+    return f"{100 * abs(fraction):.1f} % {more} {describe_matched(matched, convention)}"
+
+
+def describe_matched(matched: MatchedQuantity, convention: str) -> str:
+    """Return what was matched in words; MACs with the convention that counts them."""
+    match matched:
+        case "parameters":
+            return "parameters"
+        case "attention_macs":
+            return f"attention MACs ({convention})"
+        case "layer_macs":
+            return f"attention and feed-forward MACs ({convention})"
+
+
+def describe_rule(matching: str, convention: str) -> str:
+    """Return a sweep's rule in words: "MAC-matched by the executed convention"."""
+    if matching == "mac_matched":
+        return f"MAC-matched by the {convention} convention"
+    return f"parameter-matched, costs by the {convention} convention"
+
+
+def _amount(costs: ModelCosts, matched: MatchedQuantity) -> int:
+    match matched:
+        case "parameters":
+            return costs.n_parameters
+        case "attention_macs":
+            return costs.macs
+        case "layer_macs":
+            macs = costs.layer_macs(costs.convention)
+            assert macs is not None, "models are matched by a convention that prices them"
+            return macs

@@ -37,6 +37,7 @@ def step(
     """Time the whole training step of a sweep's models, in turn in one process.
 
     Time and memory are compared with those of the first model: the paper's Table 5 on this machine.
+    The best model of a finished search is timed as well, and reports print these times.
     The bound is the time of all matmuls at the speed of the best square matmul.
 
     Example: lab bench step matched-params --size pocket
@@ -46,13 +47,14 @@ def step(
     from switchhead_lab.config.sweep_files import find_sweep
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.errors import ConfigError
-    from switchhead_lab.sweeping.plan import config_of, declared_variants, first_candidates
+    from switchhead_lab.sweeping.plan import config_of
+    from switchhead_lab.sweeping.timed_models import models_to_time
     from switchhead_lab.training.compute_setup import prepare_setup
     from switchhead_lab.views import bench as views
 
     workspace = find_workspace().on_device(device)
     declared = find_sweep(workspace.sweeps_dir, sweep).resolve(size, overrides or ())
-    variants = [*declared_variants(declared), *first_candidates(declared)]
+    variants = models_to_time(declared, workspace.runs_dir)
     configs = {v.title: config_of(declared, v, v.seeds[0]) for v in variants}
     wanted = [name.strip() for name in models.split(",") if name.strip()]
     unknown = [name for name in wanted if name not in configs]

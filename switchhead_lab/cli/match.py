@@ -42,8 +42,9 @@ def match(
 ) -> None:
     """Show every variant of a sweep, matched to the dense baseline: parameters, MACs and memory.
 
-    Nothing is trained. Costs are per attention layer and sequence; "difference" is to
-    the dense baseline. Notes below the table explain combinations without a model.
+    Nothing is trained. Costs are those of attention, of a layer and of the whole model;
+    "difference" is to the dense baseline. Notes below the tables warn of models that are off the
+    budget by more than 1 %, and explain combinations without a model.
 
     Example: lab match matched-params --size pocket
     """
@@ -52,7 +53,7 @@ def match(
     from switchhead_lab.sweeping.costing import find_counter
     from switchhead_lab.sweeping.match_rows import match_rows
     from switchhead_lab.sweeping.plan import all_variants, find_variant
-    from switchhead_lab.views.match import infeasible_lines, sweep_table
+    from switchhead_lab.views.match import match_lines, match_tables
 
     declaration = find_sweep(find_workspace().sweeps_dir, sweep).resolve(size, overrides or ())
     counter = find_counter(convention or declaration.convention)
@@ -66,8 +67,9 @@ def match(
     if as_json:
         typer.echo(to_json(rows))
         return
-    print_table(sweep_table(declaration, counter.convention, rows))
-    for line in infeasible_lines(rows):
+    for table in match_tables(declaration, counter.convention, rows):
+        print_table(table)
+    for line in match_lines(rows):
         typer.echo(line)
 
 

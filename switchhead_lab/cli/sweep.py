@@ -128,6 +128,7 @@ def show(
     from switchhead_lab.sweeping.overview import sweep_detail
     from switchhead_lab.tracking.record import list_runs
     from switchhead_lab.views import sweep as views
+    from switchhead_lab.views.match import match_lines
 
     workspace = find_workspace()
     declarations = [
@@ -140,7 +141,10 @@ def show(
         typer.echo(to_json([detail.plain() for detail in details]))
         return
     for detail in details:
-        print_table(views.model_table(detail))
+        for table in views.model_tables(detail):
+            print_table(table)
+        for line in match_lines(detail.models):
+            typer.echo(line)
         print_table(views.cost_table(detail))
         for line in views.time_left_lines(detail):
             typer.echo(line)

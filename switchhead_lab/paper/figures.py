@@ -9,6 +9,13 @@ from importlib import resources
 from typing import Any
 
 DATA_FILE = "switchhead.toml"
+# The paper's names of models by family.
+_NAMES = {
+    "dense": "transformer",
+    "SwitchHead": "switchhead",
+    "SwitchHead + sigma-MoE": "switchall",
+    "MoA": "moa",
+}
 _UNITS = {"": 0, "k": 3, "M": 6, "G": 9, "T": 12}
 Row = Mapping[str, Any]
 
@@ -24,6 +31,11 @@ def load_tables() -> list[dict[str, Any]]:
     """Return the tables of the paper as data."""
     tables: list[dict[str, Any]] = load_figures()["table"]
     return tables
+
+
+def name_of(family: str) -> str:
+    """Return the paper's name of a family of models; empty for one that it does not have."""
+    return _NAMES.get(family, "")
 
 
 def dataset_of(row: Row, table: Row) -> str:

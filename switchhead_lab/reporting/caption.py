@@ -1,14 +1,16 @@
 """The caption of a report: what was compared, on what, and what to keep in mind."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from switchhead_lab.budget.residual import describe_rule
 from switchhead_lab.config.search import describe_point, objectives_of
-from switchhead_lab.config.sweep import Convention, PaperRow
+from switchhead_lab.config.sweep import PaperRow
 from switchhead_lab.reporting.checks import (
     incomplete_lines,
     trivial_values,
     warning_lines,
 )
+from switchhead_lab.reporting.cost_table import matched_lines
 from switchhead_lab.reporting.report_data import ReportData
 from switchhead_lab.reporting.statistics import MISSING
 
@@ -18,58 +20,61 @@ def title(data: ReportData) -> str:
     sweep = data.record.sweep
     return (
         f"{sweep.name}, size {sweep.size}: {sweep.data.corpus}, "
-        f"MACs and memory by the {sweep.convention} convention"
+        f"{describe_rule(sweep.matching, sweep.convention)}"
     )
 
 
-def caption_lines(data: ReportData, notes: tuple[str, ...] = ()) -> list[str]:
+def caption_lines(data: ReportData, notes: Sequence[str] = (), times: str = "") -> list[str]:
     """Return the sentences of the caption; gaps and doubts come first.
 
     Args:
         data: What the report shows.
         notes: Further sentences, about how the records were chosen.
+        times: Sentence about step times.
     """
     return [
         *incomplete_lines(data),
         *warning_lines(data),
         *notes,
         *_facts(data),
-        *_reading(data),
+        *_reading(data, times),
     ]
 
 
-def paper_caption(paper: PaperRow, convention: Convention) -> str:
+def paper_caption(paper: PaperRow) -> str:
     """Return the sentence above the paper's figures."""
     size = "" if paper.params is None else f", {paper.params}M parameters"
-    ours = "" if convention == "published" else f" (ours in the {convention} convention)"
     return (
         f"Paper: arXiv:2312.07987, Table {paper.table}, {paper.dataset}{size}, "
         "as printed; another corpus, tokenizer, size and training budget than ours, so compare the "
-        "ratios to the dense baseline. Its MACs and memory are in the published "
-        f"convention{ours}."
+        "ratios to the dense baseline. MACs and memory are those of one attention layer and "
+        "sequence by the published convention, ours as well."
     )
 
 
 def _facts(data: ReportData) -> list[str]:
     sweep = data.record.sweep
     training = sweep.training
+    rule = describe_rule(sweep.matching, sweep.convention)
     n_tokens = training.n_steps * training.batch_size * sweep.model.seq_len
     return [
-        f"Sweep {sweep.name}, size {sweep.size}, {sweep.matching.replace('_', '-')}.",
+        f"Sweep {sweep.name}, size {sweep.size}, {rule}.",
+        *matched_lines(data),
         f"{sweep.data.describe()}; {training.n_steps:,} steps, {n_tokens:,} tokens read.",
         f"Device: {_devices(data)}.",
         *_trivial(data),
     ]
 
 
-def _reading(data: ReportData) -> list[str]:
+def _reading(data: ReportData, times: str) -> list[str]:
     convention, baseline = data.record.sweep.convention, data.baseline.name
     lines = [
-        f"MACs (multiply-accumulates, forward) and memory (floats saved for the backward pass) are "
-        f"per attention layer and sequence, {convention} convention. "
+        "Attention MACs (multiply-accumulates, forward) and memory (floats saved for the backward "
+        f"pass) are per attention layer and sequence, model MACs per token of the whole model, all "
+        f"by the {convention} convention; other conventions are in the table of costs. "
         f"Columns with / {baseline} are relative to the dense baseline.",
         "Mean ± sample standard deviation over n seeds; a single seed has no deviation.",
-        "ms/step is the median of each run's steps, measured in that run, and noisy.",
+        *filter(None, [times]),
         f"{MISSING}: not applicable (a dense model has no experts) or not available.",
     ]
     studies = data.record.sweep.all_studies

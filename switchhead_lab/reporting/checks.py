@@ -12,6 +12,7 @@ from switchhead_lab.config.search import (
     objectives_of,
     tuned_paths,
 )
+from switchhead_lab.reporting.cost_table import off_budget_lines
 from switchhead_lab.reporting.report_data import CandidateRow, ModelRow, ReportData
 from switchhead_lab.tracking.record import DIFF_FILE, RunRecord
 from switchhead_lab.tracking.sweep_record import SweepRecord, read_objective
@@ -50,6 +51,7 @@ def warning_lines(data: ReportData) -> list[str]:
         *_drift_warnings(data),
         *_device_warnings(data),
         *_model_warnings(data),
+        *off_budget_lines(data),
         *_tuning_warnings(data),
         *_search_warnings(data),
     ]
@@ -157,10 +159,7 @@ def _device_warnings(data: ReportData) -> Iterable[str]:
     if len({precision for _, precision in devices}) > 1:
         yield "WARNING: the runs differ in arithmetic, so small differences mean nothing."
     if len(devices) > 1:
-        yield (
-            "Note: the runs differ in device or arithmetic; ms/step is compared with the baseline "
-            "only where both agree."
-        )
+        yield ("Note: the runs differ in device or arithmetic, and so do the times of their steps.")
 
 
 def _model_warnings(data: ReportData) -> Iterable[str]:

@@ -10,7 +10,7 @@ from switchhead_lab.reporting.grids import Cell, Column, Grid
 from switchhead_lab.reporting.resources import Resources, paper_row, ratio_cell, source_of
 from switchhead_lab.reporting.statistics import MISSING
 from switchhead_lab.tracking.bench_record import STEP_MODES, read_gpu_runs, step_id
-from switchhead_lab.tracking.sweep_record import SweepRecord
+from switchhead_lab.tracking.sweep_record import ResolvedModel, SweepRecord
 
 _PARTS = ("steps", "compiled")
 
@@ -28,17 +28,17 @@ def read_gpu_resources(record: SweepRecord, reports_dir: Path) -> tuple[Resource
         RecordError: If a run's file is damaged or of another version.
     """
     runs = list(read_gpu_runs(reports_dir))
-    names = _names_by_step(record) if runs else {}
-    tables = (_resources(record.sweep, names, path, results) for path, results in runs)
+    models = _models_by_step(record) if runs else {}
+    tables = (_resources(record.sweep, models, path, results) for path, results in runs)
     return tuple(table for table in tables if table is not None)
 
 
 def _resources(
-    sweep: Sweep, names: dict[str, str], path: Path, results: dict[str, Any]
+    sweep: Sweep, models: dict[str, ResolvedModel], path: Path, results: dict[str, Any]
 ) -> Resources | None:
     """Return one run's table; None if it timed none of the models."""
     try:
-        steps = list(_steps_of(names, results))
+        steps = list(_steps_of(models, results))
         if not steps:
             return None
         grid, caption = _grid(sweep, steps), _caption(results)
@@ -50,29 +50,31 @@ def _resources(
 
 
 def _steps_of(
-    names: dict[str, str], results: dict[str, Any]
-) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    models: dict[str, ResolvedModel], results: dict[str, Any]
+) -> Iterator[tuple[ResolvedModel, str, dict[str, Any]]]:
     """Yield model, mode and figures of every timed step whose id has a name."""
     for part in results["parts"]:
         if part["name"] not in _PARTS:
             continue
         for case in part["cases"]:
             findings = case["findings"]
-            name = names.get(findings.get("step_id", ""))
-            if name is not None:
-                yield from ((name, mode, findings[mode]) for mode in STEP_MODES if mode in findings)
+            known = models.get(findings.get("step_id", ""))
+            if known is not None:
+                yield from (
+                    (known, mode, findings[mode]) for mode in STEP_MODES if mode in findings
+                )
 
 
-def _names_by_step(record: SweepRecord) -> dict[str, str]:
-    """Return the names of the declared models by the identity of their steps."""
+def _models_by_step(record: SweepRecord) -> dict[str, ResolvedModel]:
+    """Return the declared models by the identity of their steps."""
     sweep = record.sweep
     declared = {sweep.baseline.name, *(model.name for model in sweep.models)}
-    models = {known.name: known.model for known in record.models if known.name in declared}
+    models = {known.name: known for known in record.models if known.name in declared}
     sizes = (sweep.vocab_size, sweep.n_outputs, sweep.training.batch_size)
-    return {step_id(model, *sizes): name for name, model in models.items()}
+    return {step_id(known.model, *sizes): known for known in models.values()}
 
 
-def _grid(sweep: Sweep, steps: list[tuple[str, str, dict[str, Any]]]) -> Grid:
+def _grid(sweep: Sweep, steps: list[tuple[ResolvedModel, str, dict[str, Any]]]) -> Grid:
     columns = (
         Column("model", "model", is_text=True),
         Column("mode", "step", is_text=True),
@@ -84,10 +86,16 @@ def _grid(sweep: Sweep, steps: list[tuple[str, str, dict[str, Any]]]) -> Grid:
         Column("paper_relative_memory", "memory / dense: paper"),
         Column("micro_batch_size", "micro-batch"),
     )
-    base = {mode: step for model, mode, step in steps if model == sweep.baseline.name}
+    base = {mode: step for known, mode, step in steps if known.name == sweep.baseline.name}
     rows = tuple(
-        _cells(model, mode, step, base.get(mode), paper_row(sweep, model))
-        for model, mode, step in steps
+        _cells(
+            known.name,
+            mode,
+            step,
+            base.get(mode),
+            paper_row(sweep, known.name, known.model.family),
+        )
+        for known, mode, step in steps
     )
     return Grid("resources", columns, rows)
 

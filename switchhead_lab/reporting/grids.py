@@ -1,10 +1,17 @@
 """Tables as data: cells with the text to print, the number behind it and the runs behind that."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from switchhead_lab.budget.cost_axes import (
+    ATTENTION_MACS,
+    ATTENTION_MEMORY,
+    MODEL_MACS,
+    PARAMETERS,
+    CostAxis,
+    axis_of,
+)
 from switchhead_lab.number_text import short_count
 from switchhead_lab.reporting.quality import (
     MS_PER_STEP,
@@ -15,7 +22,8 @@ from switchhead_lab.reporting.quality import (
 from switchhead_lab.reporting.report_data import CandidateRow, ModelRow, ReportData
 from switchhead_lab.reporting.statistics import MISSING
 
-Count = Literal["n_parameters", "macs", "memory_floats"]
+NOT_DEFINED = "not defined"
+"""Text of a cost that a convention does not define."""
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 
@@ -103,9 +111,16 @@ class Grid:
         return records
 
 
-def model_grid(data: ReportData) -> Grid:
-    """Build the main table: every model beside the dense baseline."""
+def model_grid(data: ReportData, times: Mapping[str, float] | None = None) -> Grid:
+    """Build the main table: every model beside the dense baseline.
+
+    Args:
+        data: What the report shows.
+        times: Milliseconds of a training step by the name of the model, all timed in turn in one
+            process; models that were not are left out.
+    """
     dense, quality = data.baseline.name, data.quality
+    convention = data.record.sweep.convention
     columns = (
         Column("model", "model", is_text=True),
         Column("role", ""),
@@ -117,21 +132,25 @@ def model_grid(data: ReportData) -> Grid:
         Column(quality.validation.key, f"validation {quality.metric.heading}", is_mean=True),
         Column(quality.relative_key, quality.relative_heading(dense)),
         Column(quality.test.key, f"test {quality.metric.heading}", is_mean=True),
-        Column("macs", "MACs"),
-        Column("relative_macs", f"MACs / {dense}"),
-        Column("memory_floats", "memory (floats)"),
-        Column("relative_memory_floats", f"memory / {dense}"),
-        Column("ms_per_step", "ms/step", is_mean=True),
-        Column("relative_ms_per_step", f"ms/step / {dense}"),
-        Column("tokens_per_second", "tokens/s", is_mean=True),
+        Column("macs", f"attention MACs ({convention})"),
+        Column("relative_macs", f"attention MACs / {dense}"),
+        Column("relative_model_macs", f"model MACs / {dense}"),
+        Column("memory_floats", f"attention memory (floats, {convention})"),
+        Column("relative_memory_floats", f"attention memory / {dense}"),
+        Column("interleaved_ms_per_step", "ms/step, interleaved"),
+        Column("relative_interleaved_ms_per_step", f"ms/step / {dense}"),
+        # Of each run at its own moment, and so not comparable: in the CSV file only.
+        Column("ms_per_step", "", is_mean=True),
+        Column("tokens_per_second", "", is_mean=True),
     )
-    rows = tuple(_model_cells(row, data.baseline, quality) for row in data.models)
+    rows = tuple(_model_cells(row, data, times or {}) for row in data.models)
     return Grid("table", columns, rows)
 
 
 def candidate_grid(data: ReportData) -> Grid:
     """Build the table of the candidates of all studies, infeasible ones included."""
     studies, quality = data.record.sweep.all_studies, data.quality
+    convention = data.record.sweep.convention
     in_sizes = {column.key for column in _SIZE_COLUMNS}
     searched = dict.fromkeys(path for study in studies for path in study.space)
     paths = [path for path in searched if path not in in_sizes]
@@ -143,8 +162,9 @@ def candidate_grid(data: ReportData) -> Grid:
         *_SIZE_COLUMNS,
         Column("n_parameters", "parameters"),
         Column(quality.validation.key, f"validation {quality.metric.heading}"),
-        Column("macs", "MACs"),
-        Column("memory_floats", "memory (floats)"),
+        Column("macs", f"attention MACs ({convention})"),
+        Column("model_macs", "model MACs per token"),
+        Column("memory_floats", "attention memory (floats)"),
         *((Column("pareto", "Pareto set", is_text=True),) if has_pareto else ()),
         Column("state", "state", is_text=True),
         Column("reason", "reason", is_text=True),
@@ -152,7 +172,7 @@ def candidate_grid(data: ReportData) -> Grid:
     )
     rows = []
     for row in data.candidates:
-        cells = _candidate_cells(row, paths, quality)
+        cells = _candidate_cells(row, paths, data)
         rows.append(tuple(cells[column.key] for column in columns))
     return Grid("candidates", columns, tuple(rows))
 
@@ -166,32 +186,47 @@ _SIZE_COLUMNS = (
 )
 
 
-def _model_cells(row: ModelRow, baseline: ModelRow, quality: Quality) -> tuple[Cell, ...]:
+def _model_cells(row: ModelRow, data: ReportData, times: Mapping[str, float]) -> tuple[Cell, ...]:
+    baseline, quality, convention = data.baseline, data.quality, data.record.sweep.convention
+    macs, memory = (axis_of(kind, convention) for kind in (ATTENTION_MACS, ATTENTION_MEMORY))
     n_seeds, n_declared = len(row.finished), len(row.seeds)
     of = "" if row.is_complete else f" of {n_declared}"
     return (
         Cell(row.name, row.name),
         Cell(row.role, row.role),
         *_size_cells(row),
-        count_cell(row, "n_parameters"),
+        count_cell(row, axis_of(PARAMETERS, convention)),
         _difference_cell(row, baseline),
         Cell(f"{n_seeds}{of}", n_seeds, runs=_names(row)),
         Cell(str(n_declared), n_declared),
         mean_cell(row, quality.validation),
         quality_cell(row, baseline, quality),
         mean_cell(row, quality.test),
-        count_cell(row, "macs"),
-        ratio_cell(row, baseline, "macs"),
-        count_cell(row, "memory_floats"),
-        ratio_cell(row, baseline, "memory_floats"),
+        count_cell(row, macs),
+        ratio_cell(row, baseline, macs),
+        ratio_cell(row, baseline, axis_of(MODEL_MACS, convention)),
+        count_cell(row, memory),
+        ratio_cell(row, baseline, memory),
+        *_time_cells(row, baseline, times),
         mean_cell(row, MS_PER_STEP),
-        measured_ratio_cell(row, baseline, MS_PER_STEP),
         mean_cell(row, TOKENS_PER_SECOND),
     )
 
 
-def _candidate_cells(row: CandidateRow, paths: Sequence[str], quality: Quality) -> dict[str, Cell]:
+def _time_cells(row: ModelRow, baseline: ModelRow, times: Mapping[str, float]) -> list[Cell]:
+    """Return the cells of a model's interleaved step time, and of that over the baseline's."""
+    own, base = times.get(row.name), times.get(baseline.name)
+    if own is None:
+        return [Cell(MISSING), Cell(MISSING)]
+    time = Cell(f"{own:,.1f}", own, runs=_names(row))
+    if base is None:
+        return [time, Cell(MISSING)]
+    return [time, Cell(f"{100 * own / base:.1f}%", own / base, runs=_names(row, baseline))]
+
+
+def _candidate_cells(row: CandidateRow, paths: Sequence[str], data: ReportData) -> dict[str, Cell]:
     """Return the cells of a candidate by the key of their column."""
+    quality, convention = data.quality, data.record.sweep.convention
     runs = (row.run.member.run_name,) if row.run else ()
     run_name = runs[0] if runs else None
     value = None if row.quality is None else quality.metric.scale * row.quality
@@ -202,10 +237,11 @@ def _candidate_cells(row: CandidateRow, paths: Sequence[str], quality: Quality) 
         "trial": Cell(row.key, row.key, runs=runs),
         **{path: _searched_cell(row, path, runs) for path in paths},
         **sizes,
-        "n_parameters": count_cell(row, "n_parameters"),
+        "n_parameters": count_cell(row, axis_of(PARAMETERS, convention)),
         quality.validation.key: Cell(text, value, runs=runs if value is not None else ()),
-        "macs": count_cell(row, "macs"),
-        "memory_floats": count_cell(row, "memory_floats"),
+        "macs": count_cell(row, axis_of(ATTENTION_MACS, convention)),
+        "model_macs": count_cell(row, axis_of(MODEL_MACS, convention)),
+        "memory_floats": count_cell(row, axis_of(ATTENTION_MEMORY, convention)),
         "pareto": Cell("*" if row.is_pareto else "", row.is_pareto, runs=runs),
         "state": Cell(row.state, row.state, runs=runs),
         "reason": Cell(" ".join(row.reason.split()) or MISSING, row.reason or None, runs=runs),
@@ -229,25 +265,30 @@ def _size_cells(row: ModelRow | CandidateRow) -> list[Cell]:
     ]
 
 
-def count_cell(row: ModelRow | CandidateRow, count: Count) -> Cell:
-    """Make the cell of a count that follows from a row's configuration."""
+def count_cell(row: ModelRow | CandidateRow, axis: CostAxis) -> Cell:
+    """Make the cell of a cost that follows from a row's configuration."""
     if row.costs is None:
         return Cell(MISSING)
-    number = getattr(row.costs, count)
+    number = axis.read(row.costs)
+    if number is None:
+        return Cell(NOT_DEFINED)
     return Cell(short_count(number), number, runs=_names(row))
 
 
-def ratio_cell(row: ModelRow, baseline: ModelRow, count: Count) -> Cell:
-    """Make the cell of a count relative to the baseline's, in percent."""
+def ratio_cell(row: ModelRow, baseline: ModelRow, axis: CostAxis) -> Cell:
+    """Make the cell of a cost relative to the baseline's, in percent."""
     if row.costs is None or baseline.costs is None:
         return Cell(MISSING)
-    ratio = getattr(row.costs, count) / getattr(baseline.costs, count)
+    own, base = axis.read(row.costs), axis.read(baseline.costs)
+    if own is None or base is None:
+        return Cell(NOT_DEFINED)
+    ratio = own / base
     text, short = f"{100 * ratio:.1f}%", f"{100 * ratio:.0f}%"
     return Cell(text, ratio, runs=_names(row, baseline), short=short)
 
 
 def _difference_cell(row: ModelRow, baseline: ModelRow) -> Cell:
-    ratio = ratio_cell(row, baseline, "n_parameters")
+    ratio = ratio_cell(row, baseline, axis_of(PARAMETERS, ""))
     if not isinstance(ratio.value, float):
         return ratio
     difference = ratio.value - 1
@@ -269,16 +310,13 @@ def mean_cell(row: ModelRow, quantity: MeasuredQuantity) -> Cell:
     """Make the cell of a measured quantity over the seeds of a model."""
     statistics, decimals = row.statistics(quantity), quantity.decimals
     mean = statistics.mean
-    short = statistics.short_text(decimals)
-    if quantity.is_time and mean is not None:
-        short = f"{mean:,.{decimals}f}"
     return Cell(
         text=statistics.text(decimals),
         value=mean,
         std=statistics.std,
         values=statistics.values,
         runs=_names(row),
-        short=short,
+        short=statistics.short_text(decimals),
     )
 
 
@@ -304,21 +342,16 @@ def quality_cell(row: ModelRow, baseline: ModelRow, quality: Quality) -> Cell:
 def measured_ratio_cell(row: ModelRow, baseline: ModelRow, quantity: MeasuredQuantity) -> Cell:
     """Make the cell of a measured mean over the baseline's.
 
-    Times are compared only between runs of one device and arithmetic. A ratio of means over
-    fewer seeds than declared carries the mark of the side that lacks them.
+    A ratio of means over fewer seeds than declared carries the mark of the side that lacks them.
     """
     ours, theirs = row.statistics(quantity), baseline.statistics(quantity)
     if ours.mean is None or theirs.mean is None:
         return Cell(MISSING)
-    if quantity.is_time and len(row.devices() | baseline.devices()) > 1:
-        return Cell(MISSING)
     ratio = ours.mean / theirs.mean
     if math.isnan(ratio):  # both are infinite
         return Cell(MISSING)
-    text = f"{100 * ratio:.1f}%" if quantity.is_time else f"{ratio:.3f}{TIMES}"
-    short = f"{100 * ratio:.0f}%" if quantity.is_time else text
-    gap = _gap(row, baseline, quantity)
-    return Cell(f"{text}{gap}", ratio, runs=_names(row, baseline), short=short)
+    text, gap = f"{ratio:.3f}{TIMES}", _gap(row, baseline, quantity)
+    return Cell(f"{text}{gap}", ratio, runs=_names(row, baseline), short=text)
 
 
 def _gap(row: ModelRow, baseline: ModelRow, quantity: MeasuredQuantity) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from switchhead_lab.reporting.cost_table import COSTS_CAPTION
 from switchhead_lab.reporting.grids import Grid
 from switchhead_lab.reporting.quality import Quality
 from switchhead_lab.reporting.resources import Resources
@@ -17,6 +18,7 @@ class Page:
         title: Heading.
         caption: Sentences of the caption.
         table: The main table.
+        costs: Costs by every convention.
         paper: The paper's figures beside ours, or None.
         paper_caption: Sentence above it.
         candidates: The candidates of the search, or None.
@@ -28,12 +30,14 @@ class Page:
     title: str
     caption: Sequence[str]
     table: Grid
+    costs: Grid
     paper: Grid | None
     paper_caption: str
     candidates: Grid | None
     figures: tuple[str, ...]
     quality: Quality
     resources: tuple[Resources, ...] = ()
+    costs_title: str = "Costs by every convention"
     paper_title: str = "The paper's values beside ours"
     candidates_title: str = "Candidates of the search"
     resources_title: str = "Time and memory of a training step (Table 5)"
@@ -42,7 +46,7 @@ class Page:
     def grids(self) -> list[Grid]:
         """Every table of the page."""
         resources = [resources.grid for resources in self.resources]
-        grids = (self.table, self.paper, *resources, self.candidates)
+        grids = (self.table, self.costs, self.paper, *resources, self.candidates)
         return [grid for grid in grids if grid is not None]
 
 
@@ -54,6 +58,7 @@ def table_page(heading: str, grid: Grid, caption: Sequence[str]) -> str:
 def report_page(page: Page) -> str:
     """Write the whole report as Markdown."""
     parts = [f"# {page.title}\n", _list(page.caption), "## Comparison\n", to_markdown(page.table)]
+    parts += [f"## {page.costs_title}\n", f"{COSTS_CAPTION}\n", to_markdown(page.costs)]
     parts.append("## Trade-off\n")
     parts += [f"![{name.replace('-', ' ')}]({name}.png)\n" for name in page.figures]
     if page.paper is not None:

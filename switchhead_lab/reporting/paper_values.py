@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from switchhead_lab.budget.cost_axes import ATTENTION_MACS, ATTENTION_MEMORY, axis_of
 from switchhead_lab.config.sweep import PaperModel, PaperRow
 from switchhead_lab.errors import ConfigError
 from switchhead_lab.paper.figures import dataset_of, load_tables, parse_count
@@ -25,6 +26,8 @@ _DENSE_NAMES = ("transformer", "transformer-rope")
 _SWITCHHEAD_NAMES = ("switchhead", "switchhead-rope")
 # The paper's SwitchHead: value and output projections are experts. Only Table 6 has others.
 _EXPERT_PROJECTIONS = "VO"
+# What is printed beside the paper's figures is counted as they are.
+_MACS, _MEMORY = axis_of(ATTENTION_MACS, "published"), axis_of(ATTENTION_MEMORY, "published")
 
 
 @dataclass(frozen=True)
@@ -187,13 +190,13 @@ def _cells(
         _ratio(loss, dense_loss, 1, f".3f{TIMES}"),
         quality_cell(row, baseline, quality),
         Cell(figures.macs, macs) if figures and figures.macs else Cell(MISSING),
-        count_cell(row, "macs"),
+        count_cell(row, _MACS),
         _ratio(macs, dense_macs, 100, ".1f%"),
-        ratio_cell(row, baseline, "macs"),
+        ratio_cell(row, baseline, _MACS),
         Cell(figures.memory, memory) if figures and figures.memory else Cell(MISSING),
-        count_cell(row, "memory_floats"),
+        count_cell(row, _MEMORY),
         _ratio(memory, dense_memory, 100, ".1f%"),
-        ratio_cell(row, baseline, "memory_floats"),
+        ratio_cell(row, baseline, _MEMORY),
     )
 
 

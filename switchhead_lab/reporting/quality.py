@@ -15,16 +15,14 @@ class MeasuredQuantity:
         key: Name in CSV and provenance.
         read: Returns it from a result, in the unit of print.
         decimals: Decimals in tables.
-        is_time: Whether it is comparable on one device only.
     """
 
     key: str
     read: Callable[[RunResult], float]
     decimals: int
-    is_time: bool = False
 
 
-MS_PER_STEP = MeasuredQuantity("ms_per_step", lambda result: result.ms_per_step, 1, is_time=True)
+MS_PER_STEP = MeasuredQuantity("ms_per_step", lambda result: result.ms_per_step, 1)
 TOKENS_PER_SECOND = MeasuredQuantity(
     "tokens_per_second", lambda result: result.tokens_per_second, 0
 )

@@ -1,12 +1,14 @@
 """Writing the report of a sweep: tables, figures, one page and their provenance."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from switchhead_lab.budget.cost_axes import CostAxis, find_axis
 from switchhead_lab.reporting.caption import caption_lines, paper_caption, title
 from switchhead_lab.reporting.checks import incomplete_lines
+from switchhead_lab.reporting.cost_table import COSTS_CAPTION, cost_grid
 from switchhead_lab.reporting.gpu_resources import read_gpu_resources
 from switchhead_lab.reporting.grids import Grid, candidate_grid, model_grid
 from switchhead_lab.reporting.page import Page, report_page, table_page
@@ -14,29 +16,27 @@ from switchhead_lab.reporting.paper_values import find_comparison, paper_grid
 from switchhead_lab.reporting.plots import draw_tradeoff
 from switchhead_lab.reporting.quality import Quality
 from switchhead_lab.reporting.report_data import ReportData, read_report_data
-from switchhead_lab.reporting.resources import Resources, read_resources
+from switchhead_lab.reporting.resources import (
+    Resources,
+    StepTimes,
+    read_resources,
+    read_step_times,
+)
 from switchhead_lab.reporting.selection import Selection
 from switchhead_lab.reporting.sidecar import provenance_json
 from switchhead_lab.reporting.tables import to_csv, to_latex
-from switchhead_lab.reporting.tradeoff import CostName, tradeoff_points
+from switchhead_lab.reporting.tradeoff import tradeoff_points, undrawn_lines
 from switchhead_lab.tracking.atomic import make_directory, write_bytes
 
 PAGE_FILE = "report.md"
 PROVENANCE_FILE = "provenance.json"
-_FIGURES: dict[str, tuple[CostName, str]] = {
-    "macs": (
-        "macs",
-        "attention MACs per layer and sequence ({{unit}}MACs, {convention} convention)",
-    ),
-    "memory": (
-        "memory_floats",
-        "attention memory per layer and sequence ({{unit}}floats, {convention} convention)",
-    ),
-}
+DEFAULT_AXES = ("attention-macs", "model-macs", "attention-memory")
+"""Costs that figures show unless others are asked for, by the sweep's convention."""
 # Patterns of files that only some sweeps have; what an earlier report left would mislead.
 _OPTIONAL_FILES = (
     *("paper.md", "paper.csv", "candidates.md", "candidates.csv"),
     *("resources*.md", "resources*.csv"),
+    *("*-vs-*.png", "*-vs-*.svg"),
 )
 
 
@@ -50,6 +50,7 @@ class Report:
         title: Heading.
         caption: Sentences of the caption.
         table: The main table.
+        costs: Costs by every convention.
         paper: The paper's figures beside ours; None if the sweep echoes no table.
         paper_caption: Sentence above it.
         quality: The quality metric to report.
@@ -61,6 +62,7 @@ class Report:
     title: str
     caption: tuple[str, ...]
     table: Grid
+    costs: Grid
     paper: Grid | None
     paper_caption: str
     quality: Quality
@@ -73,29 +75,38 @@ class Report:
             "incomplete": list(self.incomplete),
             "caption": list(self.caption),
             "models": self.table.records(),
+            "costs": self.costs.records(),
             "paper": self.paper.records() if self.paper is not None else None,
             "files": [str(self.folder / name) for name in self.files],
         }
 
 
-def write_report(selection: Selection, runs_dir: Path, reports_dir: Path) -> Report:
+def write_report(
+    selection: Selection,
+    runs_dir: Path,
+    reports_dir: Path,
+    axes: Sequence[str] = DEFAULT_AXES,
+) -> Report:
     """Write the report of a sweep below `reports_dir`; equal records give equal bytes.
 
     Args:
         selection: The sweep record.
         runs_dir: Folder of all runs.
         reports_dir: Folder of all reports.
+        axes: Costs to draw a figure of each; see `find_axis`.
 
     Raises:
-        ConfigError: If the sweep echoes rows that the paper does not have.
+        ConfigError: If the sweep echoes rows that the paper does not have, or an axis has another
+            name.
         WorkspaceError: If the folder cannot be written.
     """
     data = read_report_data(selection.record, runs_dir)
     sweep = data.record.sweep
     own = read_resources(sweep, reports_dir)
     resources = (*([own] if own else []), *read_gpu_resources(data.record, reports_dir))
-    page = _page(data, selection.notes, resources)
-    files = _contents(data, page)
+    costs = [find_axis(axis, sweep.convention) for axis in axes]
+    page = _page(data, selection.notes, resources, read_step_times(data, reports_dir), costs)
+    files = _contents(data, page, costs)
     folder = make_directory(reports_dir / sweep.name / sweep.size)
     sources = [one.source for one in resources]
     provenance = provenance_json(data, page.grids, files, page.caption, sources)
@@ -106,6 +117,7 @@ def write_report(selection: Selection, runs_dir: Path, reports_dir: Path) -> Rep
         title=page.title,
         caption=tuple(page.caption),
         table=page.table,
+        costs=page.costs,
         paper=page.paper,
         paper_caption=page.paper_caption,
         quality=page.quality,
@@ -113,25 +125,32 @@ def write_report(selection: Selection, runs_dir: Path, reports_dir: Path) -> Rep
     )
 
 
-def _page(data: ReportData, notes: tuple[str, ...], resources: tuple[Resources, ...]) -> Page:
+def _page(
+    data: ReportData,
+    notes: tuple[str, ...],
+    resources: tuple[Resources, ...],
+    times: StepTimes,
+    axes: Sequence[CostAxis],
+) -> Page:
     sweep = data.record.sweep
     comparison = None
     if sweep.paper is not None:
         comparison = find_comparison(sweep.paper, [row.name for row in data.models])
     return Page(
         title=title(data),
-        caption=caption_lines(data, notes),
-        table=model_grid(data),
+        caption=caption_lines(data, [*notes, *undrawn_lines(data, axes)], times.caption),
+        table=model_grid(data, times.ms),
+        costs=cost_grid(data),
         paper=paper_grid(data, comparison) if comparison else None,
-        paper_caption=paper_caption(sweep.paper, sweep.convention) if sweep.paper else "",
+        paper_caption=paper_caption(sweep.paper) if sweep.paper else "",
         candidates=candidate_grid(data) if sweep.all_studies else None,
-        figures=tuple(_figure_name(data, key) for key in _FIGURES),
+        figures=tuple(_figure_name(data, axis) for axis in axes),
         quality=data.quality,
         resources=resources,
     )
 
 
-def _contents(data: ReportData, page: Page) -> dict[str, bytes]:
+def _contents(data: ReportData, page: Page, axes: Sequence[CostAxis]) -> dict[str, bytes]:
     """Return the contents of every file but the provenance, by name."""
     sweep = data.record.sweep
     label = f"{sweep.name}-{sweep.size}"
@@ -140,6 +159,8 @@ def _contents(data: ReportData, page: Page) -> dict[str, bytes]:
         "table.md": table_page(page.title, page.table, page.caption),
         "table.tex": to_latex(page.table, [f"{page.title}.", *page.caption], label),
         "table.csv": to_csv(page.table),
+        "costs.md": table_page(page.costs_title, page.costs, [COSTS_CAPTION]),
+        "costs.csv": to_csv(page.costs),
     }
     if page.paper is not None:
         texts["paper.md"] = table_page(page.paper_title, page.paper, [page.paper_caption])
@@ -152,20 +173,22 @@ def _contents(data: ReportData, page: Page) -> dict[str, bytes]:
         texts["candidates.md"] = table_page(page.candidates_title, page.candidates, page.caption)
         texts["candidates.csv"] = to_csv(page.candidates)
     files = {name: text.encode() for name, text in texts.items()}
-    for key, (cost, axis) in _FIGURES.items():
+    for axis in axes:
         drawn = draw_tradeoff(
-            tradeoff_points(data, cost),
+            tradeoff_points(data, axis),
             title=f"{sweep.data.corpus}, size {sweep.size}",
-            cost_label=axis.format(convention=sweep.convention),
+            cost_label=axis.label,
             loss_label=data.quality.drawn_heading,
         )
-        name = _figure_name(data, key)
+        name = _figure_name(data, axis)
         files |= {f"{name}.png": drawn.png, f"{name}.svg": drawn.svg}
     return files
 
 
-def _figure_name(data: ReportData, key: str) -> str:
-    return f"{data.quality.figure_prefix}-vs-{key}"
+def _figure_name(data: ReportData, axis: CostAxis) -> str:
+    is_own = axis.convention in ("", data.record.sweep.convention)
+    name = axis.kind.name if is_own else f"{axis.kind.name}-{axis.convention}"
+    return f"{data.quality.figure_prefix}-vs-{name}"
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:

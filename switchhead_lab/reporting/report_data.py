@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from switchhead_lab.budget.model_costs import ModelCosts
 from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.config.search import Point, Study, objectives_of
 from switchhead_lab.errors import LabError
@@ -14,8 +15,8 @@ from switchhead_lab.reporting.statistics import MISSING, Statistics
 from switchhead_lab.tracking.liveness import observed_state
 from switchhead_lab.tracking.record import RunRecord, RunResult, read_mlflow_link, read_run
 from switchhead_lab.tracking.sweep_record import (
-    Costs,
     InfeasibleCandidate,
+    ResolvedModel,
     Role,
     SweepMember,
     SweepRecord,
@@ -81,7 +82,7 @@ class ModelRow:
         role: "baseline", "declared" or "best".
         family: Model family, for figure legends and the paper's rows; empty if unknown.
         sizes: Its sizes: those of its runs, else those that the sweep resolved.
-        costs: Size and costs; None where the sizes are not known.
+        resolved: What the sweep recorded of it; None where the sizes are not known.
         seeds: Declared seeds.
         runs: Runs of the declared seeds, in that order; a seed never asked for has none.
         excluded_runs: Names of runs left out because their architecture is another one.
@@ -92,11 +93,16 @@ class ModelRow:
     role: Role
     family: str
     sizes: PrintedSizes
-    costs: Costs | None
+    resolved: ResolvedModel | None
     seeds: tuple[int, ...]
     runs: tuple[MemberRun, ...]
     excluded_runs: tuple[str, ...] = ()
     point: Point = field(default_factory=dict)
+
+    @property
+    def costs(self) -> ModelCosts | None:
+        """Size and costs; None where the sizes are not known."""
+        return None if self.resolved is None else self.resolved.costs
 
     @property
     def finished(self) -> list[MemberRun]:
@@ -142,7 +148,7 @@ class CandidateRow:
     point: Point
     trial_number: int | None
     sizes: PrintedSizes
-    costs: Costs | None
+    costs: ModelCosts | None
     quality: float | None
     state: str
     reason: str
@@ -243,7 +249,7 @@ def _model_row(record: SweepRecord, declared: _Declared, runs: Iterable[MemberRu
         role=declared.role,
         family=architecture.family if architecture else "",
         sizes=_sizes(architecture),
-        costs=record.costs_of(architecture) if architecture else None,
+        resolved=record.resolved(architecture) if architecture else None,
         seeds=tuple(declared.seeds),
         runs=tuple(same),
         excluded_runs=tuple(run.member.run_name for run in asked if run not in same),

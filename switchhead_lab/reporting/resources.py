@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import RecordError
 from switchhead_lab.number_text import short_count
-from switchhead_lab.paper.figures import load_tables
+from switchhead_lab.paper.figures import load_tables, name_of
 from switchhead_lab.reporting.grids import Cell, Column, Grid
+from switchhead_lab.reporting.report_data import ReportData
 from switchhead_lab.reporting.statistics import MISSING
-from switchhead_lab.tracking.bench_record import read_step_bench, step_bench_path
+from switchhead_lab.tracking.bench_record import read_step_bench, step_bench_path, step_id
 from switchhead_lab.tracking.sweep_record import sweep_id
 
 _TABLE = 5
@@ -53,6 +55,51 @@ def read_resources(sweep: Sweep, reports_dir: Path) -> Resources | None:
     return Resources("resources", grid, caption, source_of(path))
 
 
+@dataclass(frozen=True)
+class StepTimes:
+    """Times of the models of a report, taken in turn in one process.
+
+    Attributes:
+        ms: Median milliseconds of a training step by name of the model; without those not timed.
+        caption: Sentence about them.
+    """
+
+    ms: dict[str, float]
+    caption: str
+
+
+def read_step_times(data: ReportData, reports_dir: Path) -> StepTimes:
+    """Read the times of a report's models from the step bench of its sweep.
+
+    Models are found by what their step depends on, not by name: a bench of an earlier declaration
+    times those that are still the same.
+
+    Raises:
+        RecordError: If the bench's file is damaged.
+    """
+    sweep = data.record.sweep
+    bench = read_step_bench(reports_dir, sweep.name, sweep.size) or {"steps": []}
+    timed = {step.get("step_id"): step["ms"] for step in bench["steps"] if "ms" in step}
+    resolved = {row.name: row.resolved.model for row in data.models if row.resolved is not None}
+    ids = {name: _step_id(sweep, model) for name, model in resolved.items()}
+    ms = {name: timed[key] for name, key in ids.items() if key in timed}
+    caption = (
+        "ms/step is left out: each run was timed at a moment of its own, which compares nothing; "
+        f"`{_command(sweep)}` times the models in turn."
+    )
+    if ms:
+        caption = (
+            f"ms/step: median of {bench['n_rounds']} training steps of each model, in turn in one "
+            f"process on {bench['device']}, {bench['precision']} (`{_command(sweep)}`). "
+            "table.csv also has the times that runs took, which compare nothing."
+        )
+    return StepTimes(ms, caption)
+
+
+def _step_id(sweep: Sweep, model: ModelConfig) -> str:
+    return step_id(model, sweep.vocab_size, sweep.n_outputs, sweep.training.batch_size)
+
+
 def source_of(path: Path) -> dict[str, str]:
     """Return the entry for a file with timings in a report's provenance."""
     return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
@@ -70,7 +117,9 @@ def _grid(bench: dict[str, Any], sweep: Sweep) -> Grid:
         Column("times_bound", "time / product bound"),
         Column("routing_fraction", "routing"),
     )
-    rows = tuple(_cells(step, paper_row(sweep, step["model"])) for step in bench["steps"])
+    rows = tuple(
+        _cells(step, paper_row(sweep, step["model"], step["family"])) for step in bench["steps"]
+    )
     return Grid("resources", columns, rows)
 
 
@@ -100,26 +149,25 @@ def _paper_rows() -> list[dict[str, Any]]:
     return rows
 
 
-def paper_row(sweep: Sweep, name: str) -> dict[str, Any]:
-    """Return Table 5's row for a model of a sweep: the baseline's, SwitchHead's or MoA's.
+def paper_row(sweep: Sweep, name: str, family: str) -> dict[str, Any]:
+    """Return Table 5's row for a model of a sweep.
 
     Args:
         sweep: The sweep; its paper row determines the size.
-        name: Name of the model, or title of a candidate.
+        name: Name of the model; the paper's dense row is that of the baseline alone, since other
+            dense models have fewer heads.
+        family: What its attention and feed-forward are.
 
     Returns:
         The row as printed; empty where the paper has none.
     """
     params = sweep.paper.params if sweep.paper else None
     paper = {row["model"]: row for row in _paper_rows() if row["params"] == params}
+    dense = paper.get("transformer", {})
     if name == sweep.baseline.name:
-        return paper.get("transformer", {})
-    # The paper has no row of the kind "dense": declared ones have fewer heads than its own.
-    kinds: dict[str, str] = {model.name: model.kind for model in sweep.models}
-    for study in sweep.studies:
-        if name.startswith(f"{study.name} ") and isinstance(study.model, dict):
-            return paper.get(str(study.model.get("kind")), {})
-    return paper.get(kinds.get(name, ""), {})
+        return dense
+    row = paper.get(name_of(family), {})
+    return {} if row is dense else row
 
 
 def ratio_cell(value: float | None) -> Cell:

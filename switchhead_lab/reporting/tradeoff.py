@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
+from switchhead_lab.budget.cost_axes import CostAxis
 from switchhead_lab.config.search import key_of
 from switchhead_lab.reporting.quality import MeasuredQuantity
 from switchhead_lab.reporting.report_data import ModelRow, ReportData
 
 Kind = Literal["baseline", "declared", "best", "candidate"]
 PARETO_SET = "Pareto set"
-CostName = Literal["macs", "memory_floats"]
 
 # A point further above the median than this many times the median's distance to the best is shown
 # at the edge: one failed model must not flatten the others into a line.
@@ -28,7 +28,7 @@ class Point:
         label: Name beside the point; empty for candidates.
         kind: Its part in the comparison.
         family: What it is, for the legend; `PARETO_SET` for a candidate that its study marks.
-        cost: MACs or floats per attention layer and sequence.
+        cost: What the horizontal axis shows.
         loss: What the figure shows of how well it does, the mean over seeds; lower is better.
         std: Its sample standard deviation; None for one seed.
     """
@@ -41,27 +41,40 @@ class Point:
     std: float | None = None
 
 
-def tradeoff_points(data: ReportData, cost: CostName) -> list[Point]:
+def tradeoff_points(data: ReportData, axis: CostAxis) -> list[Point]:
     """Return the finished models and candidates as points, models first.
 
-    The best candidate of a study is left out: it is one of the best model's own runs.
+    The best candidate of a study is left out: it is one of the best model's own runs. So are
+    those whose cost the convention does not define; see `undrawn_lines`.
     """
     points = [
         point
         for row in data.models
-        if (point := _model_point(row, cost, data.quality.drawn)) is not None
+        if (point := _model_point(row, axis, data.quality.drawn)) is not None
     ]
     best = {(row.name, key_of(row.point)) for row in data.models if row.point and row.finished}
     for row in data.candidates:
         is_best = (row.study, key_of(row.point)) in best
-        if row.quality is None or row.costs is None or is_best:
+        cost = None if row.costs is None else axis.read(row.costs)
+        if row.quality is None or cost is None or is_best:
             continue
         result = row.run.result if row.run else None
         assert result is not None, "a candidate with a metric has a result"
         loss = data.quality.drawn.read(result)
         family = PARETO_SET if row.is_pareto else ""
-        points.append(Point("", "candidate", family, getattr(row.costs, cost), loss))
+        points.append(Point("", "candidate", family, cost, loss))
     return points
+
+
+def undrawn_lines(data: ReportData, axes: Sequence[CostAxis]) -> list[str]:
+    """Name the models that figures lack because a convention does not define their cost."""
+    return [
+        f"Note: {row.name} is not in the figure of {axis.kind.label}, which the {axis.convention} "
+        "convention does not define for it."
+        for axis in axes
+        for row in data.models
+        if row.costs is not None and axis.read(row.costs) is None
+    ]
 
 
 def loss_ceiling(points: Sequence[Point]) -> float | None:
@@ -80,10 +93,11 @@ def loss_ceiling(points: Sequence[Point]) -> float | None:
     return ceiling if max(point.loss for point in points) > ceiling else None
 
 
-def _model_point(row: ModelRow, cost: CostName, drawn: MeasuredQuantity) -> Point | None:
+def _model_point(row: ModelRow, axis: CostAxis, drawn: MeasuredQuantity) -> Point | None:
     statistics = row.statistics(drawn)
-    if statistics.mean is None or row.costs is None:
+    cost = None if row.costs is None else axis.read(row.costs)
+    if statistics.mean is None or cost is None:
         return None
     assert row.role != "candidate", "candidates are no models of the comparison"
-    label, cost_value = f"{row.name}{statistics.gap}", getattr(row.costs, cost)
-    return Point(label, row.role, row.family, cost_value, statistics.mean, statistics.std)
+    label = f"{row.name}{statistics.gap}"
+    return Point(label, row.role, row.family, cost, statistics.mean, statistics.std)

@@ -5,8 +5,9 @@ from typing import Any
 
 from switchhead_lab.budget.counter import CostCounter
 from switchhead_lab.budget.matching import baseline_model
-from switchhead_lab.budget.parameters import count_parameters
-from switchhead_lab.budget.residual import Difference
+from switchhead_lab.budget.model_costs import ModelCosts, count_costs
+from switchhead_lab.budget.residual import Difference, budget_fraction, describe_off_budget
+from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.sweeping.costing import find_counter
 from switchhead_lab.sweeping.plan import Infeasible, Variant
@@ -25,20 +26,37 @@ def match_rows(
         counter: Counts MACs and memory; by the sweep's convention if left out.
     """
     counter = counter or find_counter(sweep.convention)
+    baseline = _costs(sweep, baseline_model(sweep), counter)
     return [
         _infeasible_row(variant)
         if isinstance(variant, Infeasible)
-        else _variant_row(sweep, variant, counter)
+        else _variant_row(sweep, variant, _costs(sweep, variant.model, counter), baseline)
         for variant in variants
     ]
 
 
-def _variant_row(sweep: Sweep, variant: Variant, counter: CostCounter) -> Row:
-    model, residual = variant.model, variant.residual
+def _costs(sweep: Sweep, model: ModelConfig, counter: CostCounter) -> ModelCosts:
+    """Count a model's costs by every formula, and by the counter that matches."""
+    counters = {name: find_counter(name) for name in model.conventions}
+    counters[counter.convention] = counter
+    return count_costs(
+        model,
+        counters.values(),
+        sweep.vocab_size,
+        sweep.n_outputs,
+        convention=counter.convention,
+    )
+
+
+def _variant_row(sweep: Sweep, variant: Variant, costs: ModelCosts, baseline: ModelCosts) -> Row:
+    model, residual, convention = variant.model, variant.residual, costs.convention
+    matched = variant.matched_in(sweep)
+    fraction = budget_fraction(costs, baseline, matched) if matched else 0.0
+    per_token, base_per_token = (c.model_macs_per_token(convention) for c in (costs, baseline))
+    assert per_token is not None, "models are matched by a convention that prices them"
+    assert base_per_token is not None, "dense models are priced by every convention"
     attention, feedforward = model.attention, model.feedforward
     heads, sparse = attention.experts, feedforward.experts
-    macs, memory = counter.attention_macs(model), counter.attention_memory_floats(model)
-    base_memory = counter.attention_memory_floats(baseline_model(sweep))
     return {
         "model": variant.name,
         "role": variant.role,
@@ -51,17 +69,26 @@ def _variant_row(sweep: Sweep, variant: Variant, counter: CostCounter) -> Row:
         "d_expert": sparse.width if sparse else None,
         "matched_over": variant.matched_over,
         "matched_by": variant.matched_by,
-        "parameters": count_parameters(model, sweep.vocab_size, sweep.n_outputs).total,
+        "matched": matched,
+        "off_budget": describe_off_budget(matched, fraction, convention),
+        "parameters": costs.n_parameters,
         **_difference("parameters", residual.parameters),
-        "convention": counter.convention,
-        "attention_macs": macs,
+        "active_parameters": costs.n_active_parameters,
+        "active_parameters_ratio": costs.n_active_parameters / baseline.n_active_parameters,
+        "convention": convention,
+        "attention_macs": costs.macs,
         "attention_macs_ratio": 1.0 + residual.attention_macs.fraction,
         **_difference("attention_macs", residual.attention_macs),
-        "layer_macs": counter.layer_macs(model),
+        "layer_macs": costs.layer_macs(convention),
+        "layer_macs_ratio": 1.0 + residual.layer_macs.fraction,
         **_difference("layer_macs", residual.layer_macs),
-        "attention_memory_floats": memory,
-        "attention_memory_ratio": memory / base_memory,
+        "model_macs_per_token": per_token,
+        "model_macs_per_token_ratio": per_token / base_per_token,
+        "output_macs_per_token": costs.output_macs_per_token,
+        "attention_memory_floats": costs.memory_floats,
+        "attention_memory_ratio": costs.memory_floats / baseline.memory_floats,
         "initial_weights": variant.source,
+        "costs": costs.by_convention(),
         "searched": variant.point,
         "infeasible": None,
     }

@@ -9,9 +9,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from switchhead_lab.budget.counter import CostCounter
-from switchhead_lab.budget.matching import baseline_model, match_declared
-from switchhead_lab.budget.parameters import count_parameters
-from switchhead_lab.budget.quantity import Scope
+from switchhead_lab.budget.matching import (
+    baseline_model,
+    match_declared,
+    matched_quantity,
+    sizes_by_convention,
+)
+from switchhead_lab.budget.model_costs import count_costs
+from switchhead_lab.budget.quantity import MatchedQuantity, Scope
 from switchhead_lab.budget.residual import MatchResidual, match_residual
 from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.config.declared import DeclaredModel, declared_models
@@ -28,8 +33,8 @@ from switchhead_lab.config.search import (
 )
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import ConfigError, MatchError
-from switchhead_lab.sweeping.costing import find_counter
-from switchhead_lab.tracking.sweep_record import Costs, ResolvedModel, Role
+from switchhead_lab.sweeping.costing import all_counters, find_counter
+from switchhead_lab.tracking.sweep_record import ResolvedModel, Role
 
 # A space of more combinations is shown in part.
 _MOST_LISTED = 200
@@ -68,6 +73,11 @@ class Variant:
             return None
         in_attention = self.model.attention.size_field(self.matched_over) is not None
         return "attention" if in_attention else "layer"
+
+    def matched_in(self, sweep: Sweep) -> MatchedQuantity | None:
+        """Return what meets the baseline's budget; None for the baseline."""
+        free = self.matched_over
+        return None if free is None else matched_quantity(sweep, self.model, free)
 
     @property
     def title(self) -> str:
@@ -234,17 +244,20 @@ def config_of(
     return run_config(sweep, variant.model, seed, variant.training, start)
 
 
-def resolved_model(
-    sweep: Sweep, variant: Variant, counter: CostCounter | None = None
-) -> ResolvedModel:
-    """Return what the sweep's record says of a model: architecture and costs."""
-    counter, model = counter or find_counter(sweep.convention), variant.model
-    costs = Costs(
-        macs=counter.attention_macs(model),
-        memory_floats=counter.attention_memory_floats(model),
-        n_parameters=count_parameters(model, sweep.vocab_size, sweep.n_outputs).total,
+def resolved_model(sweep: Sweep, variant: Variant) -> ResolvedModel:
+    """Return what the sweep's record says of a model: architecture, costs and what was matched."""
+    model, free, counters = variant.model, variant.matched_over, all_counters()
+    costs = count_costs(
+        model, counters, sweep.vocab_size, sweep.n_outputs, convention=sweep.convention
     )
-    return ResolvedModel(name=variant.name, model=model, costs=costs)
+    return ResolvedModel(
+        name=variant.name,
+        model=model,
+        costs=costs,
+        matched=variant.matched_in(sweep),
+        matched_over=free,
+        sizes_by_convention=sizes_by_convention(sweep, model, free, counters) if free else {},
+    )
 
 
 def _baseline(

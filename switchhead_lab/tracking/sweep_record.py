@@ -10,6 +10,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from switchhead_lab.budget.model_costs import ModelCosts
+from switchhead_lab.budget.quantity import MatchedQuantity
 from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.config.identity import hash_of
 from switchhead_lab.config.names import EntryName
@@ -73,17 +75,6 @@ class StudyRecord(FrozenModel):
     """Candidates rejected before training."""
 
 
-class Costs(FrozenModel):
-    """Costs of one attention layer and one sequence, forward, as the sweep counted them."""
-
-    macs: int
-    """Multiply-accumulates."""
-    memory_floats: int
-    """Floats saved for the backward pass."""
-    n_parameters: int
-    """Parameters of the whole model."""
-
-
 class ResolvedModel(FrozenModel):
     """A model of the sweep as its budget resolved it."""
 
@@ -91,8 +82,14 @@ class ResolvedModel(FrozenModel):
     """Name in the sweep."""
     model: ModelConfig
     """Architecture."""
-    costs: Costs
-    """Its costs, by the sweep's convention."""
+    costs: ModelCosts
+    """Its costs, by every convention that prices it."""
+    matched: MatchedQuantity | None
+    """What meets the baseline's budget; None for the baseline."""
+    matched_over: str | None
+    """Label of the size that followed from the budget; None for the baseline."""
+    sizes_by_convention: dict[str, int] = {}
+    """What that size would be by each convention; empty unless MACs were matched."""
 
 
 class SweepRecord(FrozenModel):
@@ -111,9 +108,14 @@ class SweepRecord(FrozenModel):
     members: list[SweepMember] = []
     """Runs, in the order in which they were asked for."""
 
-    def costs_of(self, model: ModelConfig) -> Costs | None:
+    def resolved(self, model: ModelConfig) -> ResolvedModel | None:
+        """Return what is recorded of an architecture; None if the sweep never asked for it."""
+        return next((known for known in self.models if known.model == model), None)
+
+    def costs_of(self, model: ModelConfig) -> ModelCosts | None:
         """Return the recorded costs of an architecture; None if the sweep never asked for it."""
-        return next((known.costs for known in self.models if known.model == model), None)
+        known = self.resolved(model)
+        return None if known is None else known.costs
 
 
 def sweep_id(sweep: Sweep) -> str:
@@ -140,7 +142,7 @@ def describe_failures(record: SweepRecord) -> str:
     return "\n".join([counts, *lines])
 
 
-def read_objective(objective: StudyObjective, result: RunResult, costs: Costs) -> float:
+def read_objective(objective: StudyObjective, result: RunResult, costs: ModelCosts) -> float:
     """Return the value of an objective.
 
     Args:

@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from switchhead_lab.budget.costs import attention_macs, attention_memory_floats
-from switchhead_lab.budget.parameters import count_parameters
+from switchhead_lab.budget.counter import closed_form_counter
+from switchhead_lab.budget.model_costs import count_costs
 from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.config.files import near_miss
+from switchhead_lab.config.schema import RunConfig
+from switchhead_lab.config.sweep import Convention
 from switchhead_lab.config.sweep_files import recorded_name
 from switchhead_lab.config.workspace import find_workspace
 from switchhead_lab.errors import ConfigError, LabError
@@ -19,21 +21,40 @@ from switchhead_lab.tracking.run_summary import select_runs, summarise_run
 if TYPE_CHECKING:
     import pandas as pd
 
-CONVENTION = "published"
-"""Convention of the columns `attention_macs` and `attention_memory_floats`."""
+CONVENTION: Convention = "published"
+"""Convention of the columns of MACs and memory."""
 
 _BEFORE_METRICS = (
     *("run", "sweep", "size", "model", "seed", "corpus", "objective", "state", "reason"),
-    *("step", "n_steps", "n_parameters", "attention", "n_heads", "d_head", "n_experts", "top_k"),
+    *(
+        "step",
+        "n_steps",
+        "n_parameters",
+        "n_active_parameters",
+        "attention",
+        "n_heads",
+        "d_head",
+        "n_experts",
+        "top_k",
+    ),
     *("feedforward", "d_ff", "d_model", "n_layers", "seq_len"),
-    *("attention_macs", "attention_memory_floats"),
+    *("attention_macs", "attention_memory_floats", "model_macs_per_token"),
 )
 _AFTER_METRICS = ("ms_per_step", "started_at", "run_hash")
 _OF_SUMMARY = ("state", "step", "n_steps", "ms_per_step", "started_at", "run_hash")
 # Integers that a row may lack.
 _INTEGERS = (
-    *("seed", "step", "n_steps", "n_parameters", "n_heads", "d_head", "n_experts", "top_k"),
-    *("d_ff", "d_model", "n_layers", "seq_len", "attention_macs", "attention_memory_floats"),
+    *("seed", "step", "n_steps", "n_parameters", "n_active_parameters", "n_heads", "d_head"),
+    *(
+        "n_experts",
+        "top_k",
+        "d_ff",
+        "d_model",
+        "n_layers",
+        "seq_len",
+        "attention_macs",
+        "attention_memory_floats",
+    ),
 )
 _METRIC_PREFIXES = ("best_validation", "validation", "test")
 
@@ -55,8 +76,9 @@ def runs(**filters: Any) -> "pd.DataFrame":
     """Return the runs of the workspace as a table, one row each, by time of start.
 
     Sizes are those of the configuration, `attention_macs` and `attention_memory_floats` those of
-    one attention layer and sequence by the `published` convention; best values are over all
-    recorded validations, and `started_at` is in seconds since 1970.
+    one attention layer and sequence, `model_macs_per_token` those of the whole model, all by the
+    `published` convention; best values are over all recorded validations, and `started_at` is in
+    seconds since 1970.
 
     Args:
         filters: Values that columns must equal, e.g. `state="finished", n_heads=2`; None keeps
@@ -125,7 +147,7 @@ def _as_frame(rows: Iterable[Mapping[str, Any]], names: Iterable[str]) -> "pd.Da
 
     frame = pd.DataFrame(list(rows), columns=list(names))
     integers = [name for name in (*_INTEGERS, "trial_number") if name in frame]
-    floats = (*metric_columns(), "ms_per_step", "started_at")
+    floats = ("model_macs_per_token", *metric_columns(), "ms_per_step", "started_at")
     types = {**dict.fromkeys(integers, "Int64"), **dict.fromkeys(floats, "float64")}
     return frame.astype(types)
 
@@ -155,7 +177,6 @@ def _member_row(member: MemberRun) -> dict[str, Any]:
 
 def _row(record: RunRecord) -> dict[str, Any]:
     config, labels, summary = record.config, record.labels, summarise_run(record)
-    n_parameters = count_parameters(config.model, config.vocab_size, config.n_outputs).total
     return {
         "run": record.name,
         "sweep": labels.sweep,
@@ -165,8 +186,8 @@ def _row(record: RunRecord) -> dict[str, Any]:
         "corpus": config.data.corpus,
         "objective": config.objective.kind,
         "reason": record.status.reason,
-        "n_parameters": n_parameters,
         **_sizes(config.model),
+        **_costs(config),
         **_metrics(record),
         **{name: getattr(summary, name) for name in _OF_SUMMARY},
     }
@@ -174,7 +195,6 @@ def _row(record: RunRecord) -> dict[str, Any]:
 
 def _sizes(model: ModelConfig) -> dict[str, Any]:
     attention, feedforward = model.attention, model.feedforward
-    is_priced = CONVENTION in attention.conventions
     return {
         "attention": attention.kind,
         "n_heads": attention.n_heads,
@@ -186,10 +206,18 @@ def _sizes(model: ModelConfig) -> dict[str, Any]:
         "d_model": model.d_model,
         "n_layers": model.n_layers,
         "seq_len": model.seq_len,
-        "attention_macs": attention_macs(model, CONVENTION) if is_priced else None,
-        "attention_memory_floats": (
-            attention_memory_floats(model, CONVENTION) if is_priced else None
-        ),
+    }
+
+
+def _costs(config: RunConfig) -> dict[str, Any]:
+    counters = [closed_form_counter(CONVENTION)]
+    costs = count_costs(config.model, counters, config.vocab_size, config.n_outputs)
+    return {
+        "n_parameters": costs.n_parameters,
+        "n_active_parameters": costs.n_active_parameters,
+        "attention_macs": costs.attention_macs(CONVENTION),
+        "attention_memory_floats": costs.attention_saved_floats(CONVENTION),
+        "model_macs_per_token": costs.model_macs_per_token(CONVENTION),
     }
 
 

@@ -1,75 +1,103 @@
-"""The table of `lab match`: the models of a sweep with their budgets."""
+"""What `lab match` prints: the models of a sweep with their budgets, and what they cost."""
 
 from collections.abc import Iterator, Sequence
 
+from switchhead_lab.budget.residual import describe_rule
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.number_text import NOTHING, short_count
 from switchhead_lab.sweeping.match_rows import Row
 from switchhead_lab.terminal import Table
+from switchhead_lab.views.shared_columns import share_columns
 
-_COLUMNS = (
-    *("model", "role", "heads", "experts", "k", "d_head", "d_ff"),
-    *("parameters", "difference", "MACs", "difference"),
+_MODEL_COLUMNS = (*("model", "role", "H", "E", "k", "d_head", "d_ff", "params", "difference"),)
+# Costs in the table: heading, key, key of the same over the baseline's.
+_COSTS = (
+    ("attention", "attention_macs", "attention_macs_ratio"),
+    ("layer", "layer_macs", "layer_macs_ratio"),
+    ("model", "model_macs_per_token", "model_macs_per_token_ratio"),
+    ("memory", "attention_memory_floats", "attention_memory_ratio"),
+    ("active", "active_parameters", "active_parameters_ratio"),
 )
 
 
-def match_table(title: str, rows: Sequence[Row]) -> Table:
-    """Return the table of `match_rows`.
+def match_tables(sweep: Sweep, convention: str, rows: Sequence[Row]) -> list[Table]:
+    """Return the tables of `match_rows`: shapes with parameters, then costs.
 
-    MACs are those of attention. Where a model was matched over its feed-forward, and so by the
-    whole layer, the MACs of the layer replace memory: both would be too wide.
+    Args:
+        sweep: The sweep.
+        convention: What counts MACs and memory.
+        rows: Its models.
     """
-    shows_layer = any(row.get("matched_by") == "layer" for row in rows)
-    last = ("layer", "difference") if shows_layer else ("memory", "x dense")
-    cells = [_cells(row, shows_layer=shows_layer) for row in rows]
-    return Table(title, (*_COLUMNS, *last), cells, n_text_columns=2)
-
-
-def sweep_table(sweep: Sweep, convention: str, rows: Sequence[Row]) -> Table:
-    """Return the table of a sweep's models, with the rule and the convention in its title."""
-    title = (
-        f"{sweep.name}, size {sweep.size}: {sweep.matching.replace('_', '-')}, "
-        f"MACs and memory by the {convention} convention"
+    title = f"{sweep.name}, size {sweep.size}: {describe_rule(sweep.matching, convention)}"
+    models = Table(title, _MODEL_COLUMNS, [_cells(row) for row in rows], n_text_columns=2)
+    priced = [row for row in rows if row["infeasible"] is None]
+    costs = Table(
+        f"costs ({convention}): the baseline's, and the others' over them",
+        ("model", "H", "E", "k", *(heading for heading, _, _ in _COSTS)),
+        [_cost_cells(row) for row in priced],
     )
-    return match_table(title, rows)
+    return [share_columns(models), *([share_columns(costs)] if priced else [])]
 
 
-def infeasible_lines(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield why combinations have no model, each reason once."""
+def match_lines(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield what the tables mean, warnings, and why combinations have no model."""
+    output = next((row["output_macs_per_token"] for row in rows if row["infeasible"] is None), None)
+    if output is not None:
+        yield (
+            "attention, layer (with feed-forward), memory (of attention): one layer and sequence;"
+        )
+        yield (
+            f"model: MACs per token, {short_count(output)} of them the output layer's; active: "
+            "parameters a token meets"
+        )
+    yield from _off_budget_lines(rows)
     for reason in dict.fromkeys(row["infeasible"] for row in rows if row["infeasible"]):
         yield f"infeasible: {reason}"
 
 
-def _cells(row: Row, *, shows_layer: bool) -> list[str]:
-    head = [
+def _off_budget_lines(rows: Sequence[Row]) -> Iterator[str]:
+    """Warn of models more than one percent off their budget; candidates of a study once."""
+    off = [row for row in rows if row["infeasible"] is None and row["off_budget"]]
+    for row in off:
+        if row["role"] != "candidate":
+            yield f"WARNING: {row['model']} has {row['off_budget']} than the baseline"
+    for name in dict.fromkeys(row["model"] for row in off if row["role"] == "candidate"):
+        mine = [row for row in off if row["model"] == name]
+        n_all = sum(row["model"] == name and row["infeasible"] is None for row in rows)
+        yield (
+            f"WARNING: {len(mine)} of {n_all} candidates of {name} are more than 1 % off the "
+            f"budget; the first has {mine[0]['off_budget']}"
+        )
+
+
+def _shape_cells(row: Row) -> list[str]:
+    return [
+        NOTHING if row[key] is None else str(row[key]) for key in ("n_heads", "n_experts", "top_k")
+    ]
+
+
+def _cells(row: Row) -> list[str]:
+    if row["infeasible"] is not None:
+        return [row["model"], "infeasible", *_shape_cells(row), *[NOTHING] * 4]
+    d_expert, n_experts = row["d_expert"], row["feedforward_n_experts"]
+    return [
         row["model"],
         row["role"],
-        *(
-            NOTHING if row[key] is None else str(row[key])
-            for key in ("n_heads", "n_experts", "top_k")
-        ),
-    ]
-    if row["infeasible"] is not None:
-        return [*head, *[NOTHING] * 2, "infeasible", *[NOTHING] * 5]
-    d_expert, n_experts = row["d_expert"], row["feedforward_n_experts"]
-    layer = [short_count(row["layer_macs"]), _macs_difference(row, "layer_macs")]
-    memory = [
-        short_count(row["attention_memory_floats"]),
-        f"{row['attention_memory_ratio']:.3f}",
-    ]
-    return [
-        *head,
+        *_shape_cells(row),
         str(row["d_head"]),
         str(row["d_ff"]) if d_expert is None else f"{n_experts}x{d_expert}",
-        f"{row['parameters']:,}",
-        f"{row['parameters_difference']:+,} ({100 * row['parameters_difference_fraction']:+.3f} %)",
-        short_count(row["attention_macs"]),
-        _macs_difference(row, "attention_macs"),
-        *(layer if shows_layer else memory),
+        short_count(row["parameters"]),
+        f"{100 * row['parameters_difference_fraction']:+.3f} %",
     ]
 
 
-def _macs_difference(row: Row, name: str) -> str:
-    difference, fraction = row[f"{name}_difference"], row[f"{name}_difference_fraction"]
-    sign = "-" if difference < 0 else "+"
-    return f"{sign}{short_count(abs(difference))} ({100 * fraction:+.1f} %)"
+def _cost_cells(row: Row) -> list[str]:
+    is_baseline = row["role"] == "baseline"
+    return [
+        row["model"],
+        *_shape_cells(row),
+        *(
+            short_count(row[key]) if is_baseline else f"{100 * row[ratio]:.1f} %"
+            for _, key, ratio in _COSTS
+        ),
+    ]

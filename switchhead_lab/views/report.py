@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
+from switchhead_lab.reporting.cost_table import CONVENTIONS
 from switchhead_lab.reporting.grids import Grid
 from switchhead_lab.reporting.quality import Quality
 from switchhead_lab.reporting.report import Report
 from switchhead_lab.reporting.statistics import MISSING
 from switchhead_lab.terminal import Table
+from switchhead_lab.views.shared_columns import share_columns
 
 Layout = tuple[tuple[str, tuple[str, ...]], ...]
 """Headings, and the columns whose cells each shows, the second in brackets."""
@@ -24,9 +26,10 @@ def _table_layout(quality: Quality) -> Layout:
         (f"val {quality.short_heading}", (quality.validation.key,)),
         ("/ dense" if quality.metric.is_compared_by_ratio else "vs dense", (quality.relative_key,)),
         (f"test {quality.short_heading}", (quality.test.key,)),
-        ("MACs", ("macs", "relative_macs")),
+        ("attention MACs", ("macs", "relative_macs")),
+        ("model MACs", ("relative_model_macs",)),
         ("memory", ("memory_floats", "relative_memory_floats")),
-        ("ms/step", ("ms_per_step", "relative_ms_per_step")),
+        ("ms/step", ("interleaved_ms_per_step", "relative_interleaved_ms_per_step")),
     )
 
 
@@ -44,8 +47,26 @@ def _paper_layout(quality: Quality) -> Layout:
 
 
 def model_table(report: Report) -> Table:
-    """Return the main table."""
-    return _table(report.title, report.table, _table_layout(report.quality), 1)
+    """Return the main table; columns that are equal in all rows are in its title."""
+    table = _table(report.title, report.table, _table_layout(report.quality), 1)
+    return share_columns(table)
+
+
+def cost_table(grid: Grid) -> Table:
+    """Return the costs over the baseline's by every convention."""
+    layout: Layout = (
+        ("model", ("model",)),
+        *(
+            (f"{heading}\n{convention}", (f"relative_{key}_{convention}",))
+            for heading, key in (("attention", "attention_macs"), ("model", "model_macs"))
+            for convention in CONVENTIONS
+        ),
+        ("active\nparams", ("relative_active_parameters",)),
+    )
+    title = (
+        "MACs over the dense baseline's, of attention and of the whole model, by every convention"
+    )
+    return _table(title, grid, layout, 1)
 
 
 def paper_table(grid: Grid, quality: Quality) -> Table:

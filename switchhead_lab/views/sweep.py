@@ -9,7 +9,7 @@ from switchhead_lab.sweeping.estimate import DEVICE_KINDS, DeviceKind, Speed, Sp
 from switchhead_lab.sweeping.overview import SweepDetail, SweepOverview
 from switchhead_lab.terminal import Table
 from switchhead_lab.tracking.sweep_record import SweepRecord, sweep_id
-from switchhead_lab.views.match import match_table
+from switchhead_lab.views.match import match_tables
 
 # Ten columns in a terminal 150 wide; the JSON has whole sentences.
 _SUMMARY_WIDTH = 39
@@ -53,10 +53,9 @@ def _overview_cells(overview: SweepOverview) -> list[str]:
     ]
 
 
-def model_table(detail: SweepDetail) -> Table:
-    """Return the models of a sweep, matched."""
-    title = f"{_name(detail.sweep)}: models ({detail.sweep.convention} convention)"
-    return match_table(title, detail.models)
+def model_tables(detail: SweepDetail) -> list[Table]:
+    """Return the models of a sweep, matched, and what they cost."""
+    return match_tables(detail.sweep, detail.sweep.convention, detail.models)
 
 
 def cost_table(detail: SweepDetail) -> Table:
@@ -97,7 +96,7 @@ def basis_of_estimates(speeds: Speeds) -> list[str]:
     if speeds:
         lines.append(
             "estimates are rough: a model that was never trained goes by its MACs and the speed of "
-            "other models with its kind of attention, or the slowest kind, whatever their size"
+            "other models of its family, or the slowest family, whatever their size"
         )
     return lines
 

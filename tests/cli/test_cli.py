@@ -74,7 +74,7 @@ def test_match_prints_every_variant_and_its_budget(root: Path) -> None:
     feasible = [row for row in rows if row["infeasible"] is None]
     assert all(abs(row["parameters_difference_fraction"]) < 0.01 for row in feasible)
     table = lab("match", "tiny", cwd=root).stdout
-    assert f"{rows[0]['parameters']:,}" in table
+    assert f"{rows[0]['parameters'] / 1e3:.2f}k" in table
     assert "published convention" in table
 
 

@@ -104,7 +104,7 @@ def test_a_sweep_is_compared_by_accuracy(workspace) -> None:
     assert [member.state for member in record.members] == ["finished"] * 3
     selection = select_record(workspace.runs_dir, "lists", "tiny")
     report = write_report(selection, workspace.runs_dir, workspace.reports_dir)
-    assert {"error-vs-macs.png", "error-vs-memory.svg"} <= set(report.files)
+    assert {"error-vs-attention-macs.png", "error-vs-model-macs.svg"} <= set(report.files)
     assert any("always guessing the most frequent class" in line for line in report.caption)
     with (report.folder / "table.csv").open() as file:
         rows = list(csv.DictReader(file))

@@ -149,7 +149,7 @@ def test_a_search_maximises_its_metric_and_the_report_shows_it(opened, tiny_conf
     record = run_sweep(opened, parse(Sweep, tree, "test"), NoIndex(), lambda _text: None)
     report = write_report(Selection(record, ()), opened.runs_dir, opened.reports_dir)
     assert not report.incomplete
-    assert {"error-vs-macs.png", "error-vs-memory.svg"} <= set(report.files)
+    assert {"error-vs-attention-macs.png", "error-vs-model-macs.svg"} <= set(report.files)
     with (report.folder / "candidates.csv").open() as file:
         found = {
             row["run_name"]: row["validation_accuracy_percent"] for row in csv.DictReader(file)

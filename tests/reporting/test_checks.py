@@ -145,7 +145,7 @@ def test_other_device_and_arithmetic(make_writer):
     )
     lines = warning_lines(_data(writer))
     assert any("differ in arithmetic" in line for line in lines)
-    assert any("ms/step is compared with the baseline only" in line for line in lines)
+    assert any("the runs differ in device or arithmetic, and so do" in line for line in lines)
 
 
 def test_parameters_other_than_the_budget_says(make_writer):
@@ -165,7 +165,7 @@ def test_best_that_is_not_the_best(make_writer):
 
 
 def test_caption_names_what_was_compared(complete):
-    text = "\n".join(caption_lines(_data(complete), ("A note.",)))
+    text = "\n".join(caption_lines(_data(complete), ("A note.",), "Times are these."))
     for part in (
         "Sweep mini, size tiny",
         "Corpus sotu, byte tokenizer with 256 tokens",
@@ -173,7 +173,7 @@ def test_caption_names_what_was_compared(complete):
         "cpu (test) (fp32)",
         "512.2",
         "published convention",
-        "median of each run's steps",
+        "Times are these.",
         "chosen on validation perplexity",
         "A note.",
     ):

@@ -8,6 +8,7 @@ import pytest
 
 from switchhead_lab.reporting.report import write_report
 from switchhead_lab.reporting.selection import Selection
+from switchhead_lab.reporting.statistics import MISSING
 
 
 def _write(writer, folder="reports"):
@@ -112,12 +113,16 @@ def test_every_cell_names_its_runs_and_every_file_its_hash(complete):
     report = _write(complete)
     sidecar = _sidecar(report)
     finished = {row["model"] for row in _csv(report, "table.csv")}
-    assert {cell["table"] for cell in sidecar["cells"]} == {"table", "paper", "candidates"}
+    assert {cell["table"] for cell in sidecar["cells"]} == {
+        *("table", "costs", "paper", "candidates"),
+    }
     for cell in sidecar["cells"]:
         for run in cell["runs"]:
             assert (complete.runs_dir / run).is_dir()
             assert run in sidecar["runs"]
-        is_declared = cell["column"] in ("model", "role", "n_seeds_declared", "paper_model")
+        is_declared = cell["column"] in (
+            *("model", "role", "n_seeds_declared", "paper_model", "family", "matched"),
+        )
         is_paper = cell["column"].startswith("paper_")
         if cell["table"] != "candidates" and cell["value"] is not None and not is_paper:
             assert cell["runs"] or is_declared
@@ -163,20 +168,20 @@ def test_model_without_a_run_has_no_zero(make_writer):
     writer.forget("switchhead-declared", 0)
     report = _write(writer)
     row = _csv(report, "table.csv")[2]
-    for key in ("validation_perplexity_mean", "ms_per_step_mean", "relative_ms_per_step"):
+    for key in ("validation_perplexity_mean", "ms_per_step_mean", "interleaved_ms_per_step"):
         assert row[key] == ""
     assert "– [0 of 1 seeds]" in (report.folder / "table.md").read_text("utf-8")  # noqa: RUF001
 
 
-def test_times_of_different_devices_are_not_compared(make_writer):
-    writer = make_writer(studies=None)
-    for seed in range(3):
-        writer.add("dense", "baseline", writer.dense(), seed, 35.0)
-        writer.add("dense-h2", "declared", writer.head_matched(), seed, 36.0, device="gpu")
-    rows = _csv(_write(writer), "table.csv")
-    assert rows[1]["relative_ms_per_step"] == ""
-    assert rows[1]["ms_per_step_mean"] != ""
-    assert rows[0]["relative_ms_per_step"] == "1.0"
+def test_times_of_single_runs_are_not_compared(complete):
+    """Runs measured themselves at different moments: their times are in the CSV file alone."""
+    report = _write(complete)
+    assert not [key for key in _csv(report, "table.csv")[0] if "relative_ms" in key]
+    for row in _printed(report.table):
+        assert (row["ms/step, interleaved"], row["ms/step / dense"]) == (MISSING, MISSING)
+    page = (report.folder / "report.md").read_text(encoding="utf-8")
+    assert "ms/step is left out" in page
+    assert "`lab bench step mini --size tiny` times the models in turn" in page
 
 
 def test_optional_files_of_an_earlier_report_go(make_writer):
@@ -201,8 +206,10 @@ def test_page_shows_table_figures_paper_and_candidates(complete):
     text = (_write(complete).folder / "report.md").read_text(encoding="utf-8")
     for part in (
         "## Comparison",
-        "(perplexity-vs-macs.png)",
-        "(perplexity-vs-memory.png)",
+        "(perplexity-vs-attention-macs.png)",
+        "(perplexity-vs-model-macs.png)",
+        "(perplexity-vs-attention-memory.png)",
+        "## Costs by every convention",
         "Table 2, wikitext103, 47M parameters, as printed",
         "## Candidates of the search",
         r"worse than the median \| step 50",

@@ -8,7 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from switchhead_lab.cli.report import report
-from switchhead_lab.errors import RecordError
+from switchhead_lab.errors import ConfigError, RecordError
 
 app = typer.Typer()
 app.command()(report)
@@ -47,7 +47,29 @@ def test_json(home, complete):
     data = json.loads(result.output)
     assert data["models"][0]["validation_perplexity_mean"] == 35.5
     assert data["incomplete"] == []
-    assert len(data["files"]) == len(set(data["files"])) == 13
+    assert len(data["files"]) == len(set(data["files"])) == 17
+
+
+def test_figures_take_any_cost(home, complete):
+    complete.write()
+    result = _run("mini", "--axis", "active-parameters", "--axis", "layer-macs:executed")
+    assert result.exit_code == 0, result.exception
+    folder = home / "reports" / "mini" / "tiny"
+    assert {path.name for path in folder.glob("*-vs-*.png")} == {
+        "perplexity-vs-active-parameters.png",
+        "perplexity-vs-layer-macs-executed.png",
+    }
+    assert _run("mini").exit_code == 0
+    assert not (folder / "perplexity-vs-active-parameters.png").exists()
+
+
+def test_an_unknown_cost_is_refused(home, complete):
+    complete.write()
+    result = _run("mini", "--axis", "modle-macs")
+    assert isinstance(result.exception, ConfigError)
+    assert '"modle-macs" (did you mean "model-macs"?): use attention-macs, ' in str(
+        result.exception
+    )
 
 
 def test_strict_passes_a_complete_sweep_and_fails_another(home, complete):

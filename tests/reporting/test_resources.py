@@ -12,14 +12,18 @@ from switchhead_lab.errors import RecordError
 from switchhead_lab.reporting.report import write_report
 from switchhead_lab.reporting.resources import read_resources
 from switchhead_lab.reporting.selection import Selection
+from switchhead_lab.sweeping.timed_models import models_to_time
+from switchhead_lab.tracking.bench_record import step_id
 from switchhead_lab.tracking.sweep_record import sweep_id
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 
 
-def step(model: str, ms: float, kept: int) -> dict:
+def step(model: str, ms: float, kept: int, family: str = "dense", step_id: str = "") -> dict:
     return {
         "model": model,
+        "family": family,
+        "step_id": step_id,
         "ms": ms,
         "relative_time": ms / 200.0,
         "saved_floats": kept,
@@ -60,7 +64,11 @@ def test_bench_stands_beside_the_papers_table(complete) -> None:
     reports_dir = complete.runs_dir.parent / "reports"
     study = complete.sweep.studies[0].name
     names = [complete.sweep.baseline.name, f"{study} n_heads=2 n_experts=4 top_k=2", "dense-h2"]
-    steps = [step(n, 200.0 - 10 * i, 1000) for i, n in enumerate(names)]
+    families = ["dense", "SwitchHead", "dense"]
+    steps = [
+        step(name, 200.0 - 10 * i, 1000, family)
+        for i, (name, family) in enumerate(zip(names, families, strict=True))
+    ]
     path = write_bench(reports_dir, complete.sweep, steps)
     report = report_of(complete)
     with (report.folder / "resources.csv").open(encoding="utf-8") as file:
@@ -107,12 +115,54 @@ def test_a_bench_of_another_declaration_is_loud(complete) -> None:
     assert "WARNING: benched as mini-tiny-00000000, while this is" in page
 
 
-def test_every_kind_stands_beside_its_own_row_of_the_paper(tmp_path) -> None:
-    """Table 5 at 47M: MoA takes 0.87 of the dense time, SwitchHead 0.72."""
+def test_every_family_stands_beside_its_own_row_of_the_paper(tmp_path) -> None:
+    """Table 5 at 47M: MoA takes 0.87 of the dense time, SwitchHead 0.72; SwitchAll is not in it."""
     sweep = find_sweep(SWEEPS, "paper/table1-wikitext103").resolve()
-    kinds = {model.kind: model.name for model in sweep.models}
-    names = [sweep.baseline.name, kinds["moa"], kinds["switchhead"]]
-    write_bench(tmp_path, sweep, [step(name, 200.0, 1000) for name in names])
+    families = ["dense", "MoA", "SwitchHead", "SwitchHead + sigma-MoE", "dense"]
+    steps = [step(sweep.baseline.name, 200.0, 1000, families[0])]
+    steps += [step(f"model-{i}", 200.0, 1000, f) for i, f in enumerate(families[1:])]
+    write_bench(tmp_path, sweep, steps)
     grid = read_resources(sweep, tmp_path).grid
     times = [grid.cell(row, "paper_relative_time").value for row in grid.rows]
-    assert times == [1.0, 0.87, 0.72]
+    assert times == [1.0, 0.87, 0.72, None, None]
+
+
+def test_the_main_table_has_interleaved_times_of_the_same_models_alone(complete) -> None:
+    """By what a step depends on: the bench's names may be another declaration's."""
+    sweep, reports_dir = complete.sweep, complete.runs_dir.parent / "reports"
+
+    def id_of(model) -> str:
+        return step_id(model, sweep.vocab_size, sweep.n_outputs, sweep.training.batch_size)
+
+    ids = [id_of(complete.dense()), id_of(complete.switchhead(1, 4, 2)), "another"]
+    steps = [
+        step(name, ms, 1000, step_id=key)
+        for name, ms, key in zip(["a", "b", "dense-h2"], [200.0, 150.0, 1.0], ids, strict=True)
+    ]
+    write_bench(reports_dir, sweep, steps)
+    report = report_of(complete)
+    found = {
+        row["model"]: (row["interleaved_ms_per_step"], row["relative_interleaved_ms_per_step"])
+        for row in report.table.records()
+    }
+    assert found == {
+        "dense": (200.0, 1.0),
+        "dense-h2": (None, None),
+        "switchhead-declared": (None, None),
+        "switchhead": (150.0, 0.75),
+    }
+    page = (report.folder / "report.md").read_text(encoding="utf-8")
+    assert "median of 25 training steps of each model, in turn in one process on cpu (a" in page
+
+
+def test_the_best_of_a_finished_search_is_timed_as_well(complete) -> None:
+    sweep = complete.sweep
+    before = [variant.title for variant in models_to_time(sweep, complete.runs_dir)]
+    assert before == ["dense", "dense-h2", "switchhead-declared"]
+    complete.write()
+    found = models_to_time(sweep, complete.runs_dir)
+    assert [variant.title for variant in found] == [
+        *before,
+        "switchhead n_heads=1 n_experts=4 top_k=2",
+    ]
+    assert found[-1].model == complete.switchhead(1, 4, 2)

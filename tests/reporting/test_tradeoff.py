@@ -2,8 +2,17 @@ import math
 
 import pytest
 
+from switchhead_lab.budget.cost_axes import (
+    ATTENTION_MACS,
+    COST_KINDS,
+    MODEL_MACS,
+    CostAxis,
+    axis_of,
+)
 from switchhead_lab.reporting.report_data import read_report_data
-from switchhead_lab.reporting.tradeoff import Point, loss_ceiling, tradeoff_points
+from switchhead_lab.reporting.tradeoff import Point, loss_ceiling, tradeoff_points, undrawn_lines
+
+MACS = axis_of(ATTENTION_MACS, "published")
 
 
 def _points(*perplexities):
@@ -12,7 +21,7 @@ def _points(*perplexities):
 
 def test_points_of_a_complete_sweep(complete):
     data = read_report_data(complete.write(), complete.runs_dir)
-    points = tradeoff_points(data, "macs")
+    points = tradeoff_points(data, MACS)
     assert [(point.label, point.kind, point.family) for point in points] == [
         ("dense", "baseline", "dense"),
         ("dense-h2", "declared", "dense"),
@@ -29,8 +38,30 @@ def test_points_of_a_complete_sweep(complete):
 
 def test_cost_follows_the_name(complete):
     data = read_report_data(complete.write(), complete.runs_dir)
-    macs, memory = (tradeoff_points(data, name)[0].cost for name in ("macs", "memory_floats"))
-    assert (macs, memory) == (data.baseline.costs.macs, data.baseline.costs.memory_floats)
+    costs = data.baseline.costs
+    found = {
+        kind.name: tradeoff_points(data, axis_of(kind, "equations"))[0].cost for kind in COST_KINDS
+    }
+    assert found == {
+        "attention-macs": costs.attention["equations"].macs,
+        "layer-macs": costs.attention["equations"].macs + costs.feedforward["equations"].macs,
+        "model-macs": costs.model_macs("equations") / 32,
+        "attention-memory": costs.attention["equations"].saved_floats,
+        "model-memory": costs.model_saved_floats("equations"),
+        "parameters": costs.n_parameters,
+        "active-parameters": costs.n_active_parameters,
+    }
+
+
+def test_costs_that_a_convention_does_not_define_are_not_drawn(complete):
+    data = read_report_data(complete.write(), complete.runs_dir)
+    axis = CostAxis(MODEL_MACS, "counted by hand")
+    assert tradeoff_points(data, axis) == []
+    assert undrawn_lines(data, [MACS]) == []
+    assert undrawn_lines(data, [axis])[1] == (
+        "Note: dense-h2 is not in the figure of MACs of the whole model per token, which the "
+        "counted by hand convention does not define for it."
+    )
 
 
 def test_incomplete_model_says_so(make_writer):
@@ -38,7 +69,7 @@ def test_incomplete_model_says_so(make_writer):
     writer.fill_models()
     writer.forget("dense", 2)
     data = read_report_data(writer.write(), writer.runs_dir)
-    assert tradeoff_points(data, "macs")[0].label == "dense [2 of 3 seeds]"
+    assert tradeoff_points(data, MACS)[0].label == "dense [2 of 3 seeds]"
 
 
 def test_ceiling_only_for_outliers():

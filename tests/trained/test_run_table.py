@@ -4,6 +4,7 @@ from tiny_sweep import SWEEP
 
 import switchhead_lab
 from switchhead_lab.budget.costs import attention_macs
+from switchhead_lab.budget.counter import closed_form_counter
 from switchhead_lab.config.sweep_files import find_sweep
 from switchhead_lab.errors import ConfigError, RecordError
 from switchhead_lab.sweeping.executor import run_sweep
@@ -27,6 +28,10 @@ def test_every_run_has_a_row_with_its_figures(train) -> None:
     assert (row["n_heads"], row["n_experts"], row["top_k"]) == (2, 3, 2)
     assert row["n_parameters"] == sparse.record.result.n_parameters
     assert row["attention_macs"] == attention_macs(sparse.config.model, "published")
+    assert row["n_active_parameters"] < row["n_parameters"]
+    outputs = sparse.config.model.d_model * sparse.config.n_outputs
+    layer = closed_form_counter("published").layer_macs(sparse.config.model)
+    assert row["model_macs_per_token"] == outputs + row["n_layers"] * layer / row["seq_len"]
     losses = sparse.metrics["validation/loss_nats"]
     assert row["best_validation_loss_nats"] == losses.min()
     assert row["validation_perplexity"] == sparse.record.result.validation["perplexity"]

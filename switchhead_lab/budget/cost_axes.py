@@ -1,0 +1,137 @@
+"""Costs by name, each with the convention that counts it: axes of figures and columns of tables."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from switchhead_lab.budget.counter import CONVENTIONS
+from switchhead_lab.budget.model_costs import ModelCosts
+from switchhead_lab.config.files import near_miss
+from switchhead_lab.errors import ConfigError
+
+Unit = Literal["MACs", "floats", "parameters"]
+
+
+@dataclass(frozen=True)
+class CostKind:
+    """A cost of a model, whatever counts it.
+
+    Attributes:
+        name: Name on the command line and in names of files.
+        label: Name in print, with what it is counted for.
+        unit: What is counted.
+        read: Returns it by a convention; None where the convention does not define it.
+        has_convention: Whether conventions differ about it.
+    """
+
+    name: str
+    label: str
+    unit: Unit
+    read: Callable[[ModelCosts, str], float | None]
+    has_convention: bool = True
+
+
+ATTENTION_MACS = CostKind(
+    "attention-macs", "attention MACs per layer and sequence", "MACs", ModelCosts.attention_macs
+)
+LAYER_MACS = CostKind(
+    "layer-macs",
+    "attention and feed-forward MACs per layer and sequence",
+    "MACs",
+    ModelCosts.layer_macs,
+)
+MODEL_MACS = CostKind(
+    "model-macs", "MACs of the whole model per token", "MACs", ModelCosts.model_macs_per_token
+)
+ATTENTION_MEMORY = CostKind(
+    "attention-memory",
+    "attention memory per layer and sequence",
+    "floats",
+    ModelCosts.attention_saved_floats,
+)
+MODEL_MEMORY = CostKind(
+    "model-memory",
+    "memory of all attention and feed-forward blocks per sequence",
+    "floats",
+    ModelCosts.model_saved_floats,
+)
+PARAMETERS = CostKind(
+    "parameters",
+    "parameters",
+    "parameters",
+    lambda costs, _: costs.n_parameters,
+    has_convention=False,
+)
+ACTIVE_PARAMETERS = CostKind(
+    "active-parameters",
+    "active parameters per token",
+    "parameters",
+    lambda costs, _: costs.n_active_parameters,
+    has_convention=False,
+)
+COST_KINDS = (
+    *(ATTENTION_MACS, LAYER_MACS, MODEL_MACS, ATTENTION_MEMORY, MODEL_MEMORY),
+    *(PARAMETERS, ACTIVE_PARAMETERS),
+)
+
+
+@dataclass(frozen=True)
+class CostAxis:
+    """A cost by one convention.
+
+    Attributes:
+        kind: The cost.
+        convention: What counts it; empty for a cost without conventions.
+    """
+
+    kind: CostKind
+    convention: str
+
+    @property
+    def key(self) -> str:
+        """Name in CSV: "model_macs_executed"."""
+        return "_".join(filter(None, (self.kind.name.replace("-", "_"), self.convention)))
+
+    @property
+    def label(self) -> str:
+        """Name of an axis; `{unit}` in it stands for "k ", "M " or the like."""
+        kind, convention = self.kind, self.convention
+        if kind.unit == "parameters":
+            return f"{kind.label} ({{unit}}parameters)"
+        return f"{kind.label} ({{unit}}{kind.unit}, {convention} convention)"
+
+    def read(self, costs: ModelCosts) -> float | None:
+        """Return the cost of a model; None where the convention does not define it."""
+        return self.kind.read(costs, self.convention)
+
+
+def axis_of(kind: CostKind, convention: str) -> CostAxis:
+    """Return a cost by a convention, which costs without conventions leave out."""
+    return CostAxis(kind, convention if kind.has_convention else "")
+
+
+def find_axis(text: str, default_convention: str) -> CostAxis:
+    """Read the name of a cost, as in "model-macs" or "model-macs:executed".
+
+    Args:
+        text: Name, and a convention after a colon.
+        default_convention: Convention where none is given.
+
+    Raises:
+        ConfigError: If there is no such cost or convention, or the cost has no convention.
+    """
+    name, colon, convention = text.partition(":")
+    names = [kind.name for kind in COST_KINDS]
+    kind = next((kind for kind in COST_KINDS if kind.name == name), None)
+    if kind is None:
+        raise ConfigError(f'axis "{text}"{near_miss(name, names)}: use {", ".join(names)}')
+    if not colon:
+        return axis_of(kind, default_convention)
+    if not kind.has_convention:
+        raise ConfigError(f'axis "{text}": {name} are the same by every convention; use {name}')
+    if convention not in CONVENTIONS:
+        raise ConfigError(
+            f'axis "{text}"{near_miss(convention, CONVENTIONS)}: conventions: '
+            f"{', '.join(CONVENTIONS)}"
+        )
+    return CostAxis(kind, convention)
