@@ -157,7 +157,8 @@ def test_a_stopped_sweep_says_so_and_continues(
     root: Path, signal_number: signal.Signals, code: int
 ) -> None:
     command = [sys.executable, "-m", "switchhead_lab", "sweep", "tiny"]
-    arguments = ["--set", "training.n_steps=1500", "--set", "training.validate_every=1500"]
+    sizes = {"n_steps": 1500, "validate_every": 1500, "checkpoint_every": 50, "log_every": 50}
+    arguments = [x for key, value in sizes.items() for x in ("--set", f"training.{key}={value}")]
     process = subprocess.Popen(
         [*command, *arguments], cwd=root, stderr=subprocess.PIPE, text=True, start_new_session=True
     )

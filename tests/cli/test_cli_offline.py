@@ -1,5 +1,6 @@
 """Offline commands resolve no host names, so proxies and dead name servers cost nothing."""
 
+import json
 import os
 import subprocess
 import sys
@@ -16,7 +17,19 @@ def refuse(host, *arguments, **options):
     raise socket.gaierror("no name may be looked up")
 socket.getaddrinfo = socket.gethostbyname = refuse
 """
+RUN_ALL = """
+import json, sys
+from switchhead_lab.__main__ import main
+for command in json.loads(sys.argv[1]):
+    sys.argv = ["lab", *command]
+    try:
+        main()
+    except SystemExit as end:
+        if end.code:
+            sys.exit(f"{command}: exit code {end.code}")
+"""
 COMMANDS = [
+    ["data", "prepare", "words.txt", "--name", "words", "--tokenizer", "byte"],
     ["match", "tiny"],
     ["budget", "tiny"],
     ["sweep", "tiny"],
@@ -37,23 +50,20 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "words.txt").write_text("".join(f"river stone lamp {n % 7}\n" for n in range(900)))
     (root / "site").mkdir()
     (root / "site/sitecustomize.py").write_text(NO_NAMES)
-    lab(root, "data", "prepare", "words.txt", "--name", "words", "--tokenizer", "byte")
     return root
 
 
-def lab(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(root: Path, *commands: list[str]) -> None:
+    """Run commands one after another in a process that may resolve no name."""
     path = os.pathsep.join(filter(None, [str(root / "site"), os.environ.get("PYTHONPATH", "")]))
     environment = {**os.environ, "PYTHONPATH": path, "LOOKED_UP": str(root / "looked-up")}
-    command = [sys.executable, "-m", "switchhead_lab", *arguments]
-    return subprocess.run(
-        command, cwd=root, env=environment, capture_output=True, text=True, check=False
-    )
+    program = [sys.executable, "-c", RUN_ALL, json.dumps(commands)]
+    done = subprocess.run(program, cwd=root, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_no_host_name_is_resolved(root: Path) -> None:
-    for command in COMMANDS:
-        done = lab(root, *command)
-        assert done.returncode == 0, (command, done.stderr)
+    run(root, *COMMANDS)
     assert not (root / "looked-up").exists()
 
 
