@@ -38,6 +38,7 @@ SCALAR = {"sm": r"ld\.global\S*\.b16", "gfx": r"(?:global|buffer)_load_(?:ushort
 SPILL_LIMIT = 32
 SIZES = {"416x80": (416, 80), "1024x64": (1024, 64), "412x76": (412, 76)}
 UNALIGNED = "412x76"
+MAIN_TARGET = "sm_90"
 WITHOUT_MATMULS = ("sum", "relative_softmax", "relative_softmax_gradient", "largest_indices")
 N_GROUPS, TOP_K, BUCKET = 10, 2, 2048
 
@@ -176,9 +177,14 @@ def variants(kernel: Kernel) -> Iterator[Kernel]:
 
 
 def kernels(selection: str) -> Iterator[Kernel]:
-    """Yield all kernels, or the usual ones: all tiles at one size, and two at the others."""
+    """Yield all kernels, or the usual ones.
+
+    Usual are all tiles of one size on the main target and one tile of other sizes; on other targets
+    one tile of each kernel in bfloat16.
+    """
     for target in SHARED_LIMIT:
-        for dtype in ("bf16", "fp32"):
+        is_whole = selection == "all" or target == MAIN_TARGET
+        for dtype in ("bf16", "fp32") if is_whole else ("bf16",):
             yield from passes(target, dtype)
             for sizes in SIZES:
                 is_main = dtype == "bf16" and sizes == "416x80"
@@ -192,7 +198,7 @@ def kernels(selection: str) -> Iterator[Kernel]:
                         yield from variants(groups["forward"][2])
                     for group in groups.values():
                         if selection == "all" or (is_main and projection == "value"):
-                            yield from group
+                            yield from group if is_whole else group[:1]
                         elif projection == "output" and sizes != "1024x64":
                             yield group[-1]
 
