@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["__version__", "open_run", "runs", "sweep"]
 
-# Imported at first use: torch and pandas take seconds that no command should wait for.
+# Imported on first use: torch and pandas take seconds to import.
 _MODULES = {
     "open_run": "switchhead_lab.trained.run",
     "runs": "switchhead_lab.trained.table",

@@ -1,4 +1,4 @@
-"""The program `lab`; `python -m switchhead_lab` is the same."""
+"""Entry point of `lab` and `python -m switchhead_lab`."""
 
 import sys
 
@@ -6,7 +6,7 @@ from switchhead_lab.tracking.interruption import interruption
 
 
 def main() -> None:
-    """Take over signals before anything slow is imported, then run the application."""
+    """Install signal handlers before any slow import, then run the application."""
     interruption.install()
     try:
         from switchhead_lab.cli.app import main as run_application

@@ -3,11 +3,11 @@
 from typing import Literal
 
 FailureCause = Literal["", "non-finite", "out of memory", "other"]
-"""Kind of a failure; empty where there is none."""
+"""Kind of failure; empty if there is none."""
 
 
 class LabError(Exception):
-    """Root of every error that is the user's to mend; `lab` prints it and exits with 2."""
+    """Base class of errors the user can fix; `lab` prints them and exits with 2."""
 
 
 class ConfigError(LabError):
@@ -19,7 +19,7 @@ class UnpricedError(ConfigError):
 
 
 class ContractError(LabError):
-    """A variant does not do what every variant promises."""
+    """A variant breaks the contract of variants."""
 
 
 class WorkspaceError(LabError):
@@ -27,11 +27,11 @@ class WorkspaceError(LabError):
 
 
 class DataError(LabError):
-    """A corpus is missing, empty, unreadable or no longer what was prepared."""
+    """A corpus is missing, empty, unreadable or changed since it was prepared."""
 
 
 class MatchError(LabError):
-    """No model with the asked shape fits the baseline's budget."""
+    """No model of the requested shape fits the baseline's budget."""
 
 
 class RecordError(LabError):
@@ -43,18 +43,18 @@ class RunBusyError(RecordError):
 
 
 class DriftError(RecordError):
-    """A run would be resumed under different code, versions, threads or kernels."""
+    """Resuming would change the code, package versions, threads or kernels of a run."""
 
 
 class StorageError(LabError):
-    """A disk or database cannot take what has to be written; work goes on when it can."""
+    """A disk or database cannot be written for now; work can resume once it can."""
 
 
 class TrainingError(LabError):
     """A training run ended without a result (for example a non-finite loss).
 
     Attributes:
-        cause: Kind of the failure.
+        cause: Kind of failure.
     """
 
     def __init__(self, message: str, cause: FailureCause = "other") -> None:

@@ -1,4 +1,4 @@
-"""The base class of everything that is read from configuration files and records."""
+"""Base class of all configuration and record schemas."""
 
 from typing import Any
 
@@ -16,11 +16,11 @@ class FrozenModel(BaseModel):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_options: Any) -> None:
-        """Note every class in the order of definition, so that parts come before wholes."""
+        """Collect every class in definition order, so that nested ones are rebuilt first."""
         _classes.append(cls)
 
 
 def rebuild_schemas() -> None:
-    """Build the schemas of all classes anew, after a choice of classes has grown."""
+    """Rebuild the schemas of all classes, after new variants or objectives were registered."""
     for schema in list(_classes):
         schema.model_rebuild(force=True)

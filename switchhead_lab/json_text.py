@@ -1,4 +1,4 @@
-"""JSON for people and programs: numbers that JSON lacks, infinite or not a number, are null."""
+"""JSON output; infinity and NaN, which JSON lacks, become null."""
 
 import json
 import math
@@ -10,8 +10,8 @@ def to_json(data: Any, *, ensure_ascii: bool = True) -> str:
     """Return plain data as indented JSON.
 
     Args:
-        data: Mappings, sequences, texts, numbers, booleans and None.
-        ensure_ascii: Escape what is not ASCII.
+        data: Mappings, sequences, strings, numbers, booleans and None.
+        ensure_ascii: Escape non-ASCII characters.
     """
     return json.dumps(_finite(data), indent=2, ensure_ascii=ensure_ascii, allow_nan=False)
 

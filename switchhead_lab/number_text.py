@@ -1,16 +1,16 @@
-"""Numbers, times and dates as short texts."""
+"""Short formats for counts, durations and times."""
 
 from datetime import datetime
 
 NOTHING = "-"
-"""Text of a value that is not there."""
+"""Shown for a missing value."""
 
 
 _UNITS = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def short_count(count: float) -> str:
-    """Write a count with four significant digits and a unit, as the paper does: 170.4M, 2.358G."""
+    """Format a count like the paper, with four significant digits and a unit: 170.4M, 2.358G."""
     for factor, unit in _UNITS:
         if float(f"{count / factor:.4g}") >= 1:  # 999,960 is 1.000M, not 1000k
             return f"{count / factor:#.4g}{unit}"
@@ -18,7 +18,7 @@ def short_count(count: float) -> str:
 
 
 def short_time(seconds: float | None) -> str:
-    """Write a duration: 45 s, 12 min, 3.2 h, 18 d, 2.7 y; a question mark for an unknown one."""
+    """Format a duration: 45 s, 12 min, 3.2 h, 18 d, 2.7 y; "?" if unknown."""
     if seconds is None:
         return "?"
     if seconds < 90:
@@ -33,7 +33,7 @@ def short_time(seconds: float | None) -> str:
 
 
 def short_hours(hours: float | None) -> str:
-    """Write hours without their unit: <0.01, 0.25, 3.2, 412, 43.1k; "?" for unknown ones."""
+    """Format hours without a unit: <0.01, 0.25, 3.2, 412, 43.1k; "?" if unknown."""
     if hours is None:
         return "?"
     for factor, unit in ((1e6, "M"), (1e3, "k"), (1.0, "")):
@@ -44,5 +44,5 @@ def short_hours(hours: float | None) -> str:
 
 
 def local_time(seconds: float) -> str:
-    """Return a time, seconds since 1970, as the clock here shows it."""
+    """Format a Unix time in the local time zone."""
     return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")

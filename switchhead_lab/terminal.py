@@ -1,4 +1,4 @@
-"""The terminal: streams that accept any text, lines on stderr, tables, consoles without markup."""
+"""Terminal output: streams that accept any text, lines on stderr, tables, plain consoles."""
 
 import contextlib
 import io
@@ -18,13 +18,13 @@ _WIDEST = 2000
 
 @dataclass(frozen=True)
 class Table:
-    """A table as text.
+    """A table of strings.
 
     Attributes:
         title: Line above the table.
-        columns: Headings.
+        columns: Column headings.
         rows: Cells, one per column.
-        n_text_columns: Leading columns to align left; the others hold numbers, aligned right.
+        n_text_columns: Number of leading, left-aligned columns; the others are right-aligned.
     """
 
     title: str
@@ -34,10 +34,10 @@ class Table:
 
 
 def prepare_streams() -> None:
-    """Make stdout and stderr escape what their encoding lacks instead of raising.
+    """Make stdout and stderr escape characters they cannot encode instead of raising.
 
-    A stream closed before the process began is replaced by the null device, so that no other file
-    gets its descriptor.
+    A stream that was closed at start-up is replaced by the null device, so that no other file gets
+    its descriptor.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -49,18 +49,18 @@ def prepare_streams() -> None:
 
 
 def drop_output() -> None:
-    """Send what is left for stdout nowhere: it cannot be written where it should go."""
+    """Redirect stdout to the null device, after writing to it failed."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)
 
 
 def tell(text: str, style: Style = "plain") -> None:
-    """Write a line to stderr; a closed pipe is ignored, so that the work goes on.
+    """Write a line to stderr; a closed pipe is ignored, so that work continues.
 
     Args:
         text: The line.
-        style: How it looks on a terminal; files and pipes get plain text.
+        style: Style on a terminal; files and pipes get plain text.
     """
     if style != "plain" and sys.stderr.isatty():
         text = f"\x1b[{_ANSI_CODES[style]}m{text}\x1b[0m"
@@ -82,7 +82,7 @@ def plain_console(*, stderr: bool = False, width: int | None = None) -> "Console
 
 
 def print_table(table: Table) -> None:
-    """Print a table as wide as its contents: a cut figure would be worse than a wrapped line."""
+    """Print a table at full width: a wrapped line is better than a truncated number."""
     from rich import box
     from rich.table import Table as RichTable
 
@@ -93,6 +93,6 @@ def print_table(table: Table) -> None:
         )
     for row in table.rows:
         rich_table.add_row(*row)
-    needed = plain_console(width=_WIDEST).measure(rich_table).maximum
-    width = max(needed, plain_console().width) if sys.stdout.isatty() else needed
+    full_width = plain_console(width=_WIDEST).measure(rich_table).maximum
+    width = max(full_width, plain_console().width) if sys.stdout.isatty() else full_width
     plain_console(width=width).print(rich_table)

@@ -1,1 +1,1 @@
-"""Configuration: what a run is, where it comes from and which identity it has."""
+"""Configuration: schemas of runs, sweeps and workspaces, their files and identities."""

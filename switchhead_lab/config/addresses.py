@@ -1,6 +1,6 @@
 """Addresses of databases and servers: checked when lab.toml is read, and made absolute.
 
-SQLAlchemy is imported on use only, so that commands without a database start fast.
+SQLAlchemy is imported on first use, so that commands without a database start fast.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ def is_server(address: str) -> bool:
 
 
 def require_http_address(address: str) -> None:
-    """Refuse a misleading http address, with an error that does not quote it.
+    """Reject an invalid or ambiguous HTTP address, with an error that does not quote it.
 
     Raises:
         ValueError: If it has no host, an invalid port, or an "@" after the host.
@@ -31,11 +31,11 @@ def require_http_address(address: str) -> None:
     except ValueError:
         is_valid = False
     if not is_valid or "@" in parts.path + parts.query + parts.fragment:
-        raise ValueError(f"not a server's address like http://tracker:5000; {_ENCODE}")
+        raise ValueError(f"not a server address like http://tracker:5000; {_ENCODE}")
 
 
 def require_database_address(address: str) -> None:
-    """Refuse a database address that SQLAlchemy misreads, with an error that does not quote it.
+    """Reject a database address that SQLAlchemy misreads, with an error that does not quote it.
 
     Raises:
         ValueError: If it is not an address, or part of a password would be read as the host.
@@ -49,7 +49,7 @@ def require_database_address(address: str) -> None:
         url = make_url(address)
     except (ArgumentError, ValueError):
         raise ValueError(
-            "not a database's address like sqlite:///runs/lab.db or "
+            "not a database address like sqlite:///runs/lab.db or "
             f"postgresql+psycopg://user:password@host/name; {_ENCODE}"
         ) from None
     if "@" in f"{url.host or ''}{url.database or ''}":
@@ -61,7 +61,7 @@ def absolute_address(address: str, root: Path) -> str:
 
     Args:
         address: Address of a database.
-        root: Folder that relative paths start at; its name may hold any character.
+        root: Folder that paths are relative to; its name may hold any character.
     """
     from sqlalchemy import make_url
 
@@ -82,7 +82,7 @@ def file_address(path: Path) -> str:
 def _spell(url: "URL") -> str:
     text = url.render_as_string(hide_password=False)
     if text.startswith("sqlite:///") and "%" in text:
-        # With its driver named, MLflow does not create the folder of the undecoded path as well.
+        # Without an explicit driver, MLflow also creates the folder of the undecoded path.
         text = url.set(drivername="sqlite+pysqlite").render_as_string(hide_password=False)
     return text
 

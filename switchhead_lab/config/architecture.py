@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from switchhead_lab.frozen_model import FrozenModel
-from switchhead_lab.variants import builtin  # noqa: F401 (registers the lab's own)
+from switchhead_lab.variants import builtin  # noqa: F401 (registers the built-in ones)
 from switchhead_lab.variants.base import AttentionVariant, FeedForwardVariant, LayerSizes
 from switchhead_lab.variants.positions import PositionsConfig, TransformerXLPositions
 from switchhead_lab.variants.registry import any_of
@@ -16,7 +16,7 @@ Direction = Literal["causal", "bidirectional"]
 
 
 class ModelSizes(FrozenModel):
-    """What all models of a sweep share of their architecture."""
+    """Architecture fields that all models of a sweep share."""
 
     d_model: int = Field(ge=2, multiple_of=2)
     """Residual width; even, because the position table pairs sines with cosines."""
@@ -27,13 +27,13 @@ class ModelSizes(FrozenModel):
     context_multiple: int = Field(default=2, ge=1, le=16)
     """Chunks of context including the active one (the paper's C); 1 means no memory."""
     direction: Direction = Field(default="causal", exclude_if=lambda value: value == "causal")
-    """Which positions a token sees: those up to its own, or all of its sequence. Absent where
-    causal, so identities do not depend on it."""
+    """Positions that a token sees: up to its own, or its whole sequence. Omitted if causal, which
+    keeps older identities."""
     positions: PositionsConfig = TransformerXLPositions()
     """Position encoding."""
 
     @model_validator(mode="after")
-    def _memory_is_possible(self) -> Self:
+    def _memory_is_causal(self) -> Self:
         if self.direction == "bidirectional" and self.context_multiple > 1:
             raise ValueError(
                 f'context_multiple={self.context_multiple} but direction="bidirectional": memory '
@@ -48,12 +48,12 @@ class ModelSizes(FrozenModel):
 
     @property
     def layer(self) -> LayerSizes:
-        """What the parameters and costs of a block depend on besides its own fields."""
+        """The sizes around a block that its parameters and costs depend on."""
         return LayerSizes(self.d_model, self.seq_len, self.context_multiple, self.positions)
 
 
 class ModelConfig(ModelSizes):
-    """A Transformer without its vocabulary and outputs, which belong to data and objective."""
+    """A Transformer without vocabulary and output layer, which follow from data and objective."""
 
     attention: AttentionConfig
     """Attention variant."""
@@ -67,5 +67,5 @@ class ModelConfig(ModelSizes):
 
     @property
     def family(self) -> str:
-        """Name in figures: attention's, with the feed-forward's unless that is the ordinary one."""
+        """Name in figures: the attention's, plus the feed-forward's unless it is dense."""
         return " + ".join(filter(None, (self.attention.family, self.feedforward.family)))

@@ -1,4 +1,4 @@
-"""The schema of data: text cut into tokens, or examples that are generated."""
+"""The schema of data: tokenised text, or generated examples."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ class ByteTokenizer(FrozenModel):
 
 
 class CharTokenizer(FrozenModel):
-    """One token per character; the most frequent of the training split, the others unknown."""
+    """One token per character: the most frequent of the training split; others are unknown."""
 
     kind: Literal["char"] = "char"
     vocab_size: int = Field(default=256, ge=3, le=65_535)
@@ -44,20 +44,20 @@ TokenizerConfig = Annotated[
 
 
 class TextData(FrozenModel):
-    """Which text, cut into which tokens."""
+    """A text corpus and its tokenizer."""
 
     kind: Literal["text"] = Field(default="text", exclude_if=lambda _: True)
-    """The kind that is meant where none is given; never written, so identities do not need it."""
+    """Default kind; never written, which keeps older identities."""
     corpus: CorpusName = "sotu"
     """Name of a corpus (`lab data list`): lower-case letters, digits and underscores."""
     tokenizer: TokenizerConfig = SentencePieceTokenizer()
     """Tokenizer, trained on the training split only."""
     max_train_tokens: int = Field(default=0, ge=0, exclude_if=lambda limit: limit == 0)
-    """Use the first so many tokens of the training split, 0 for all; the paper takes the first
-    steps * T * batch_size of C4 and peS2o. Absent where 0, so identities do not depend on it."""
+    """Number of leading tokens of the training split to use, 0 for all; the paper uses the first
+    steps * T * batch_size of C4 and peS2o. Omitted if 0, which keeps older identities."""
 
     @model_validator(mode="after")
-    def _is_text(self) -> Self:
+    def _corpus_is_text(self) -> Self:
         if self.corpus in example_kinds():
             raise ValueError(
                 f'corpus="{self.corpus}" is the name of labelled examples, not of a text; use '
@@ -67,7 +67,7 @@ class TextData(FrozenModel):
 
     @property
     def vocab_size(self) -> int:
-        """Number of different tokens."""
+        """Number of distinct tokens."""
         return self.tokenizer.vocab_size
 
     @property
@@ -79,7 +79,7 @@ class TextData(FrozenModel):
         """None: text has no examples."""
 
     def describe(self) -> str:
-        """Say in a few words what is read."""
+        """Return a short description."""
         return (
             f"Corpus {self.corpus}, {self.tokenizer.kind} tokenizer with {self.vocab_size:,} tokens"
         )
@@ -89,10 +89,10 @@ class ExampleData(FrozenModel):
     """Labelled examples in three splits; subclasses add a literal `kind` and their own fields.
 
     Class attributes:
-        title: Name in print.
-        module: Module that makes the examples, with `generate_splits(data)`, which returns examples
-            by split, and `render_example(tokens, data)`, which writes one as text.
-        packages: Packages whose versions matter to the examples.
+        title: Display name.
+        module: Module that generates the examples, with `generate_splits(data)`, which returns them
+            by split, and `render_example(tokens, data)`, which formats one as text.
+        packages: Packages whose versions affect the examples.
     """
 
     title: ClassVar[str]
@@ -109,7 +109,7 @@ class ExampleData(FrozenModel):
 
     @property
     def corpus(self) -> str:
-        """Name under which the examples are kept and runs are named."""
+        """Name of the examples in paths and run names."""
         return self.kind
 
     @property
@@ -124,7 +124,7 @@ class ExampleData(FrozenModel):
     @property
     @abstractmethod
     def vocab_size(self) -> int:
-        """Number of different tokens, padding included."""
+        """Number of distinct tokens, padding included."""
 
     @property
     @abstractmethod
@@ -134,14 +134,14 @@ class ExampleData(FrozenModel):
     @property
     @abstractmethod
     def example_length(self) -> int:
-        """Most tokens of an example; the model's `seq_len` must hold them."""
+        """Maximum tokens of an example; the model's `seq_len` must be at least this."""
 
     @abstractmethod
     def describe(self) -> str:
-        """Say in a few words what is read."""
+        """Return a short description."""
 
     def token_meaning(self) -> dict[str, Any]:
-        """Return what the meaning of tokens depends on, for the digest of the examples."""
+        """Return the fields that define what tokens mean, for the digest of the examples."""
         return {}
 
 
@@ -151,7 +151,7 @@ Operator = Literal["MIN", "MAX", "MED", "SM"]
 class ListOpsData(ExampleData):
     """Generated ListOps examples: nested lists of digits under operators; the value is the class.
 
-    All splits are drawn from one distribution, and no example is in two of them.
+    All splits are drawn from one distribution, and no example is in two splits.
 
     Source: ListOps (Nangia and Bowman, arXiv:1804.06028), the task of SwitchHead
     (arXiv:2312.07987), Sec. 4.
@@ -164,13 +164,13 @@ class ListOpsData(ExampleData):
     operators: list[Operator] = Field(default=["MIN", "MAX", "MED", "SM"], min_length=1)
     """Operators to nest: minimum, maximum, median (rounded down), sum modulo 10."""
     max_depth: int = Field(default=5, ge=1, le=20)
-    """Deepest nesting of operators; every example has at least one."""
+    """Maximum nesting of operators; every example has at least one."""
     max_arguments: int = Field(default=5, ge=2, le=20)
-    """Most arguments of an operator; the fewest are two."""
+    """Maximum arguments of an operator; the minimum is two."""
     min_length: int = Field(default=4, ge=4)
-    """Fewest tokens of an example; an operator with two digits has four."""
+    """Minimum tokens of an example; an operator with two digits has four."""
     max_length: int = Field(default=50, ge=4, le=4096)
-    """Most tokens of an example; the model's `seq_len` must hold them."""
+    """Maximum tokens of an example; the model's `seq_len` must be at least this."""
     n_train: int = Field(default=50_000, ge=1)
     """Examples to train on."""
     n_validation: int = Field(default=1000, ge=1)
@@ -183,7 +183,7 @@ class ListOpsData(ExampleData):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if len(set(self.operators)) < len(self.operators):
-            raise ValueError(f"operators={self.operators} names one twice; give each once")
+            raise ValueError(f"operators={self.operators} has duplicates; list each once")
         if self.min_length > self.max_length:
             raise ValueError(
                 f"min_length={self.min_length} but max_length={self.max_length}; "
@@ -191,7 +191,7 @@ class ListOpsData(ExampleData):
             )
         if self.shortest(self.max_depth) > self.max_length:
             raise ValueError(
-                f"max_depth={self.max_depth} takes {self.shortest(self.max_depth)} tokens but "
+                f"max_depth={self.max_depth} needs {self.shortest(self.max_depth)} tokens but "
                 f"max_length={self.max_length}; use a max_depth in 1..{(self.max_length - 1) // 3} "
                 f"or a max_length of at least {self.shortest(self.max_depth)}"
             )
@@ -204,16 +204,16 @@ class ListOpsData(ExampleData):
         return self
 
     def shortest(self, depth: int) -> int:
-        """Return the fewest tokens of an expression of a depth, whatever the limits on length."""
+        """Return the minimum tokens of an expression of a depth, ignoring the length limits."""
         return 1 + 3 * depth
 
     def longest(self, depth: int) -> int:
-        """Return the most tokens of an expression of a depth, whatever the limits on length."""
+        """Return the maximum tokens of an expression of a depth, ignoring the length limits."""
         return 1 if depth == 0 else 2 + self.max_arguments * self.longest(depth - 1)
 
     @property
     def vocab_size(self) -> int:
-        """Number of different tokens: padding, ten digits, the closing bracket, the operators."""
+        """Number of distinct tokens: padding, ten digits, the closing bracket, the operators."""
         return 12 + len(self.operators)
 
     @property
@@ -223,7 +223,7 @@ class ListOpsData(ExampleData):
 
     @property
     def example_length(self) -> int:
-        """Most tokens of an example."""
+        """Maximum tokens of an example."""
         return self.max_length
 
     def token_meaning(self) -> dict[str, Any]:
@@ -231,7 +231,7 @@ class ListOpsData(ExampleData):
         return {"operators": self.operators}
 
     def describe(self) -> str:
-        """Say in a few words what is read."""
+        """Return a short description."""
         return (
             f"ListOps, {self.n_train:,} training examples of {self.min_length} to "
             f"{self.max_length} tokens, depth up to {self.max_depth}, operators "
@@ -243,9 +243,9 @@ _N_DIGIT_IMAGES = 1797
 
 
 class DigitsData(ExampleData):
-    """Handwritten digits that scikit-learn ships: 8x8 pixels, a token each, and ten classes.
+    """scikit-learn's handwritten digits: 8x8 pixels, one token each; ten classes.
 
-    No image is in two splits. Whether an image is in one, and in which, follows from the seed.
+    No image is in two splits; the seed decides which split, if any, an image is in.
     """
 
     title: ClassVar[str] = "digits"
@@ -267,14 +267,14 @@ class DigitsData(ExampleData):
         if self.n_examples > _N_DIGIT_IMAGES:
             raise ValueError(
                 f"n_train={self.n_train}, n_validation={self.n_validation} and n_test="
-                f"{self.n_test} are {self.n_examples} images, but there are {_N_DIGIT_IMAGES}; use "
-                "fewer"
+                f"{self.n_test} are {self.n_examples} images, but only {_N_DIGIT_IMAGES} exist; "
+                "use fewer"
             )
         return self
 
     @property
     def vocab_size(self) -> int:
-        """Number of different tokens: padding, 17 grey values."""
+        """Number of distinct tokens: padding, 17 grey values."""
         return 18
 
     @property
@@ -288,7 +288,7 @@ class DigitsData(ExampleData):
         return 64
 
     def describe(self) -> str:
-        """Say in a few words what is read."""
+        """Return a short description."""
         return f"Handwritten digits, {self.n_train:,} training images of 8x8 pixels"
 
 

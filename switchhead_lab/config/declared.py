@@ -1,6 +1,6 @@
 """Models as a sweep declares them: partial variants, whose open sizes follow from the budget.
 
-The classes are made from the registered variants, so that a variant's fields are written once.
+The classes are generated from the registered variants, so that no field is declared twice.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from switchhead_lab.config.files import near_miss
 from switchhead_lab.config.names import ModelName
 from switchhead_lab.config.schema import SEARCHABLE_TRAINING
 from switchhead_lab.frozen_model import FrozenModel
-from switchhead_lab.variants import builtin  # noqa: F401 (registers the lab's own)
+from switchhead_lab.variants import builtin  # noqa: F401 (registers the built-in ones)
 from switchhead_lab.variants.base import (
     AttentionVariant,
     Variant,
@@ -26,11 +26,11 @@ from switchhead_lab.variants.registry import OneOf, variants_of
 Seeds = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)]
 RunOrModel = Annotated[str, Field(min_length=1)]
 DEFAULT_SIZE = "d_head"
-"""Label of the size that follows from the budget where `match_over` is left out."""
+"""Label of the size that follows from the budget if `match_over` is omitted."""
 
 
 class PartialVariant(FrozenModel):
-    """A variant of which a size may be left out, because it follows from the budget."""
+    """A variant in which a size may be omitted, because it follows from the budget."""
 
     variant: ClassVar[type[Variant]]
 
@@ -39,7 +39,7 @@ class PartialVariant(FrozenModel):
 
     @property
     def sizes(self) -> dict[str, int | None]:
-        """The sizes that a budget may set, by label; None for an open one."""
+        """The sizes that a budget may set, by label; None if open."""
         return {
             field.label or field.name: getattr(self, field.name)
             for field in self.variant.sizes
@@ -47,7 +47,7 @@ class PartialVariant(FrozenModel):
         }
 
     def complete(self) -> Variant:
-        """Return the variant with some possible value of every open size.
+        """Return the variant with a valid placeholder for every open size.
 
         Raises:
             ValueError: If the given fields contradict each other.
@@ -57,7 +57,7 @@ class PartialVariant(FrozenModel):
             for name in self.variant.model_fields
             if getattr(self, name) is not None
         }
-        # A bound that is another size comes after that size.
+        # A size bounded by another one comes after it.
         for field in sorted(self.variant.sizes, key=lambda f: isinstance(f.smallest, str)):
             if field.name not in given:
                 smallest = field.smallest
@@ -70,7 +70,7 @@ class PartialVariant(FrozenModel):
 
 @cache
 def _partial(variant: type[Variant], base: Any) -> Any:
-    """Make the class of partial variants: its matchable sizes may be left out."""
+    """Return the partial class of a variant, in which matchable sizes are optional."""
     fields: dict[str, Any] = {}
     for name, field in variant.model_fields.items():
         size = variant.size_field(name)
@@ -94,7 +94,7 @@ def _optional(field: FieldInfo) -> tuple[Any, FieldInfo]:
 
 
 class PartialFeedForward(PartialVariant):
-    """A feed-forward block of which a size may follow from the budget."""
+    """A feed-forward block in which a size may follow from the budget."""
 
     @model_validator(mode="after")
     def _fields_agree(self) -> Self:
@@ -103,7 +103,7 @@ class PartialFeedForward(PartialVariant):
 
 
 def partial_feedforwards() -> Mapping[str, type[PartialFeedForward]]:
-    """Return the partial classes of the feed-forward variants but the baseline's own."""
+    """Return the partial classes of all feed-forward variants except the baseline's, by kind."""
     return {
         kind: _partial(variant, PartialFeedForward)
         for kind, variant in variants_of("feedforward").items()
@@ -114,9 +114,9 @@ def partial_feedforwards() -> Mapping[str, type[PartialFeedForward]]:
 class DeclaredModel(PartialVariant):
     """A declared model; subclasses have the fields of an attention variant.
 
-    Every size is given but the one that `match_over` names. Two things follow besides it: d_ff of
-    a dense feed-forward, which takes what attention leaves of the parameters, and d_head where
-    another feed-forward is matched and d_head was left out (attention is then matched first).
+    Every size is required except the one that `match_over` names. Two more may follow from the
+    budget: d_ff of a dense feed-forward, which absorbs the parameters that attention leaves, and
+    d_head if another feed-forward is matched and d_head is omitted (attention is matched first).
     """
 
     name: ModelName
@@ -124,21 +124,21 @@ class DeclaredModel(PartialVariant):
     seeds: Seeds = [0]
     """One run per seed."""
     match_over: str = Field(default=DEFAULT_SIZE, exclude_if=lambda label: label == DEFAULT_SIZE)
-    """The size that follows from the baseline's budget. Those of attention meet attention's budget;
-    those of the feed-forward meet that of attention and feed-forward together."""
+    """The size that follows from the baseline's budget. A size of attention matches the budget of
+    attention; a size of the feed-forward matches that of both blocks together."""
     feedforward: Annotated[PartialFeedForward, OneOf(partial_feedforwards)] | None = None
-    """Feed-forward in place of the dense one; leave out to keep that, matched."""
+    """Feed-forward instead of the dense one; omit to keep the dense one, matched."""
     positions: PositionsConfig | None = Field(default=None, exclude_if=lambda value: value is None)
-    """Position encoding in place of the sweep's."""
+    """Position encoding instead of the sweep's."""
     training: dict[str, int | float] = Field(default={}, exclude_if=lambda fields: not fields)
-    """Fields of training in place of the sweep's; reports name them."""
+    """Fields of training that override the sweep's; reports name them."""
     initial_weights: RunOrModel | None = Field(default=None, exclude_if=lambda name: name is None)
-    """Model of the sweep, which is trained first, or run, whose weights it starts from; of a model
-    the run of the same seed, or the only one."""
+    """Run or model of the sweep whose weights it starts from. A model is trained first; its run of
+    the same seed is used, or its only one."""
 
     @property
     def attention(self) -> AttentionVariant:
-        """The attention with some possible value of every open size."""
+        """The attention with a valid placeholder for every open size."""
         attention = self.complete()
         assert isinstance(attention, AttentionVariant)
         return attention
@@ -150,16 +150,16 @@ class DeclaredModel(PartialVariant):
 
     @property
     def open_in_attention(self) -> str | None:
-        """Label of the size of attention that follows; None if all are given."""
+        """Label of the attention size that follows from the budget; None if all are given."""
         return next((label for label, value in self.sizes.items() if value is None), None)
 
     @model_validator(mode="after")
-    def _training_keeps_tokens(self) -> Self:
+    def _training_fields_are_searchable(self) -> Self:
         for name in self.training:
             if name not in SEARCHABLE_TRAINING:
                 known = list(SEARCHABLE_TRAINING)
                 raise ValueError(
-                    f"training.{name}{near_miss(name, known)}: a model of a sweep may have its own "
+                    f"training.{name}{near_miss(name, known)}: a model of a sweep may override "
                     f"{', '.join(known)}"
                 )
         return self
@@ -179,7 +179,7 @@ class DeclaredModel(PartialVariant):
         if known[free] is not None:
             raise ValueError(
                 f'{free}={known[free]} but match_over="{free}": {free} follows from the budget; '
-                "leave it out, or name another size in match_over"
+                "remove it, or name another size in match_over"
             )
         may_follow = {free}
         if self.feedforward is None:

@@ -1,4 +1,4 @@
-"""Configuration files: TOML in, TOML out, overrides, and errors that name the mistake."""
+"""Configuration files: reading and writing TOML, overrides, and errors that name the mistake."""
 
 import copy
 import difflib
@@ -81,7 +81,7 @@ def _lenient_text(path: Path) -> str:
 
 
 def to_toml(config: BaseModel) -> str:
-    """Write a configuration as TOML that reads back to an equal one."""
+    """Return a configuration as TOML that parses to an equal one."""
     import tomli_w
 
     return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
@@ -93,7 +93,7 @@ def parse(schema: type[ModelT], values: Mapping[str, Any], source: str) -> Model
     Args:
         schema: Configuration class.
         values: Plain data, as read from TOML.
-        source: What to call the data in errors, usually a path.
+        source: Name of the data in errors, usually a path.
 
     Raises:
         ConfigError: One line per mistake: source, field, value, what is allowed.
@@ -117,10 +117,10 @@ def apply_overrides(
     Args:
         tree: Plain data, as read from TOML.
         overrides: Assignments as given to `--set`.
-        schema: Configuration class of the tree; says which fields hold text.
+        schema: Configuration class of the tree, which determines the text fields.
 
     Raises:
-        ConfigError: If an assignment has no `=` or descends into a value that is no table.
+        ConfigError: If an assignment has no `=` or descends into a value that is not a table.
     """
     result = copy.deepcopy(dict(tree))
     for assignment in overrides:
@@ -136,9 +136,9 @@ def apply_overrides(
 
 
 def merge_trees(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> Tree:
-    """Return `base` with the keys of `overlay` replacing its own, table by table.
+    """Return `base` updated with `overlay`, table by table.
 
-    A table whose `kind` differs from the base's replaces it whole, since its keys are other ones.
+    A table whose `kind` differs from the base's replaces it entirely, since its keys differ.
     """
     merged: Tree = {
         key: merge_trees(value, {}) if isinstance(value, Mapping) else value
@@ -175,7 +175,7 @@ def _assign(tree: Tree, keys: list[str], value: Any, assignment: str) -> None:
 
 
 def _entry_named(entries: list[Any], key: str, name: str, assignment: str) -> Any:
-    """Return the table of a list that has this name, as in `models.NAME.n_heads=2`.
+    """Return the table with this name from a list, as in `models.NAME.n_heads=2`.
 
     Raises:
         ConfigError: If there is none.
@@ -202,7 +202,7 @@ def _read_value(text: str) -> Any:
 
 
 def _require_plain(values: Mapping[str, Any], source: str) -> None:
-    """Refuse values that no field accepts but TOML or the command line can hold.
+    """Reject values that TOML or the command line can hold but no field accepts.
 
     Later code relies on it: merging recurses, identities hash finite numbers, and records are
     UTF-8.
@@ -224,7 +224,7 @@ def _require_plain(values: Mapping[str, Any], source: str) -> None:
         elif isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"{source}: {name} = {value}: use a finite number")
         elif isinstance(value, str) and not _is_utf8(value):
-            raise ConfigError(f"{source}: {name} = {value!a}: not UTF-8; use text that is")
+            raise ConfigError(f"{source}: {name} = {value!a}: not UTF-8; use UTF-8 text")
 
 
 def _is_utf8(text: str) -> bool:
@@ -259,5 +259,5 @@ def _explain(schema: type[BaseModel], details: Any) -> str:
         tags = details["ctx"].get("expected_tags", "one of the known kinds")
         given = f"kind {details['ctx']['tag']!r}" if "tag" in details["ctx"] else "no kind"
         return f"{location}: {given}; use {tags}, or name a plugin in lab.toml that has it"
-    shown = _shorten(mask_passwords(repr(value)))  # a cut address is not recognised
+    shown = _shorten(mask_passwords(repr(value)))  # before cutting an address
     return f"{location} = {shown}: {message[0].lower()}{message[1:]}"

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 
 def canonical_json(value: Any) -> str:
-    """Write plain data as JSON in the one form that is hashed: sorted keys, no spaces, ASCII."""
+    """Return plain data as canonical JSON, which is hashed: sorted keys, no spaces, ASCII."""
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
     )

@@ -9,7 +9,7 @@ from pydantic import Field
 from switchhead_lab.errors import ConfigError
 
 MAX_NAME_LENGTH = 40
-"""Characters; a run name of three such names, a seed and a hash fits the 255 of a file name."""
+"""Characters; three such names, a seed and a hash fit the 255 bytes of a file name."""
 _MODEL_NAME = r"^[a-z0-9][a-z0-9-]*$"
 _CORPUS_NAME = r"^[a-z0-9][a-z0-9_]*$"
 # Wider than `run_name` needs, so that records of earlier versions stay readable.
@@ -37,7 +37,7 @@ def require_model_name(name: str, source: str) -> str:
     if len(name) > MAX_NAME_LENGTH or not re.fullmatch(_MODEL_NAME, name):
         shown = name if len(name) <= MAX_NAME_LENGTH else f"{name[:MAX_NAME_LENGTH]}..."
         raise ConfigError(
-            f"{source} {shown!r}: not a name; use 1 to {MAX_NAME_LENGTH} lower-case letters, "
+            f"{source} {shown!r}: not a valid name; use 1 to {MAX_NAME_LENGTH} lower-case letters, "
             'digits and hyphens, beginning with a letter or digit, for example "my-model"'
         )
     return name

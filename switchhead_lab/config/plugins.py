@@ -1,4 +1,4 @@
-"""Plugins: a user's files or modules that register variants or objectives of their own."""
+"""Plugins: user files or modules that register variants or objectives."""
 
 import hashlib
 import importlib
@@ -22,7 +22,7 @@ class Plugin:
     """A loaded plugin.
 
     Attributes:
-        name: As lab.toml names it.
+        name: Name in lab.toml.
         module: Name of its module.
         source: Contents of its file.
     """
@@ -43,7 +43,7 @@ class Plugin:
 
 
 _loaded: dict[str, Plugin] = {}
-# Attribute of modules that were made from files.
+# Attribute of modules imported from files, as opposed to installed ones.
 _MARK = "__switchhead_lab_plugin__"
 
 
@@ -52,17 +52,18 @@ def load_plugins(
 ) -> None:
     """Import the plugins of a workspace, which registers their variants and objectives.
 
-    Their classes are checked, in milliseconds; what needs torch is left to `lab check-variant`.
+    Runs the contract checks of their classes, which take milliseconds; `lab check-variant` also
+    runs those that need torch.
 
     Args:
-        names: Paths of Python files, relative ones starting at `root`, or names of modules.
+        names: Paths of Python files, absolute or relative to `root`, or names of modules.
         root: The workspace folder.
-        settings_path: What names them, for errors.
-        checks: Whether variants whose classes break the contract are refused.
+        settings_path: File that lists them, for errors.
+        checks: Whether to reject variants whose classes break the contract.
 
     Raises:
-        ConfigError: If one cannot be imported, registers nothing or what it may not, or breaks the
-            contract.
+        ConfigError: If one cannot be imported, registers nothing or an invalid class, or breaks
+            the contract.
     """
     n_loaded = 0
     for name in names:
@@ -84,13 +85,13 @@ def plugins_of(config: RunConfig) -> list[Plugin]:
 
 
 def _load(name: str, root: Path) -> bool:
-    """Import a plugin; return False if it was imported before and has not changed."""
+    """Import a plugin; return False if it is loaded already and unchanged."""
     path = root / name if name.endswith(".py") else None
     module_name = _module_name(name)
     if module_name in _loaded:
         if path is None or _read(path) == _loaded[module_name].source:
             return False
-        _forget(module_name)
+        _unload(module_name)
     if path is not None:
         _require_free_name(path)
     try:
@@ -103,10 +104,10 @@ def _load(name: str, root: Path) -> bool:
                 "switchhead_lab.objectives.registry.register_objective"
             )
     except ConfigError:
-        _forget(module_name)
+        _unload(module_name)
         raise
-    except Exception as error:  # whatever a user's code raises
-        _forget(module_name)
+    except Exception as error:  # user code may raise anything
+        _unload(module_name)
         raise ConfigError(f"cannot be imported: {_describe(error, path)}") from None
     _loaded[module_name] = Plugin(name, module_name, _read(Path(module.__file__ or "")))
     return True
@@ -117,7 +118,7 @@ def _module_name(name: str) -> str:
 
 
 def _require_contract(module_name: str) -> None:
-    """Refuse a plugin with a variant whose class breaks the contract; forget it then."""
+    """Reject and unload a plugin with a variant whose class breaks the contract."""
     for variant in all_variants():
         if variant.__module__ != module_name:
             continue
@@ -126,20 +127,20 @@ def _require_contract(module_name: str) -> None:
         except ConfigError as error:
             broken = [str(error)]
         if broken:
-            _forget(module_name)
+            _unload(module_name)
             kind = kind_of(variant)
             raise ConfigError(
-                f"{variant.__name__} breaks what variants promise: {'; '.join(broken)}; fix it, "
+                f"{variant.__name__} breaks the contract of variants: {'; '.join(broken)}; fix it, "
                 f"and see all checks with `lab check-variant {kind}`"
             )
 
 
 def _require_free_name(path: Path) -> None:
-    """Refuse a file that is missing or whose module would hide another one."""
+    """Reject a missing file, or one whose module would shadow another."""
     _read(path)
     if not path.stem.isidentifier() or importlib.util.find_spec(path.stem) is not None:
         raise ConfigError(
-            f'"{path.stem}" is no name for a module, or that of another one; rename the file'
+            f'"{path.stem}" is not a valid module name, or another module has it; rename the file'
         )
 
 
@@ -149,17 +150,17 @@ def _import_file(path: Path) -> ModuleType:
     assert spec.loader is not None, "a path that ends in .py has a loader"
     module = importlib.util.module_from_spec(spec)
     setattr(module, _MARK, True)
-    sys.modules[path.stem] = module  # where `module = "name:Class"` of its variants is looked up
+    sys.modules[path.stem] = module  # so that `module = "name:Class"` resolves
     spec.loader.exec_module(module)
     return module
 
 
-def _forget(module_name: str) -> None:
+def _unload(module_name: str) -> None:
     """Undo the import of a plugin that failed or whose file has changed."""
     _loaded.pop(module_name, None)
     unregister(module_name)
     unregister_objectives(module_name)
-    if hasattr(sys.modules.get(module_name), _MARK):  # an installed module stays
+    if hasattr(sys.modules.get(module_name), _MARK):  # keep installed modules
         del sys.modules[module_name]
 
 
@@ -173,7 +174,7 @@ def _read(path: Path) -> bytes:
 
 
 def _describe(error: Exception, path: Path | None) -> str:
-    """Return an error with the line of the plugin that raised it, if it did."""
+    """Format an error, with the line of the plugin that raised it if known."""
     lines = []
     traceback = error.__traceback__
     while traceback is not None:

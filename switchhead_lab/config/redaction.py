@@ -8,11 +8,11 @@ from switchhead_lab.config.addresses import is_server
 
 MASK = "***"
 # Up to the last "@": passwords that should have been percent-encoded hold "@", "/", "?" and "#".
-# One slash where a library took the address for a path.
+# One slash if a library normalised the address as a path.
 _PASSWORD = r"(:/{{1,2}}[^\s:\"'<>]*):{any}*@"
 _ADDRESS_PASSWORD = re.compile(_PASSWORD.format(any=r"[^\s\"'<>]"))
 _WORD_PASSWORD = re.compile(_PASSWORD.format(any=r"[\s\S]"))
-# For a tracking server a user without password is a token.
+# On a tracking server, a user without a password is a token.
 _TOKEN = re.compile(r"(\bhttps?://)[^\s:/@?#]+@", re.IGNORECASE)
 _SECRET_NAME = r"(?:[\w.-]*(?:pass|pwd|secret|token|key|credential|auth|signature)[\w.-]*|sig)"
 _QUERY_SECRET = re.compile(rf"([?&;#]{_SECRET_NAME}=)[^&;\s\"'<>]+", re.IGNORECASE)
@@ -21,7 +21,7 @@ _MIN_LENGTH_ELSEWHERE = 4
 
 
 def mask_passwords(text: str, *addresses: str) -> str:
-    """Replace passwords and tokens by `***`.
+    """Replace passwords and tokens with `***`.
 
     Args:
         text: Any text: a message, a diff.

@@ -1,6 +1,6 @@
 """The schema of one training run.
 
-Every class is frozen and refuses unknown keys.
+Every class is frozen and rejects unknown keys.
 """
 
 from typing import Any, Literal, Self
@@ -22,8 +22,8 @@ SEARCHABLE_TRAINING = (
     "adam_beta1",
     "adam_beta2",
 )
-"""Fields of training that a search may set: those that change neither the tokens a model sees nor
-what it is measured on."""
+"""Fields of training that a search may set: they change neither the tokens that a model sees nor
+how it is evaluated."""
 
 
 class TrainingConfig(FrozenModel):
@@ -38,11 +38,11 @@ class TrainingConfig(FrozenModel):
     learning_rate: float = Field(gt=0.0, le=1e30)
     """Peak learning rate."""
     n_warmup_steps: int = Field(default=0, ge=0)
-    """Steps of linear warm-up before the cosine."""
+    """Steps of linear warm-up before the cosine decay."""
     final_lr_fraction: float = Field(default=0.0, ge=0.0, le=1.0)
     """Learning rate at the last step as a fraction of the peak."""
     clip_norm: float = Field(gt=0.0)
-    """Largest global gradient norm (the paper's kappa)."""
+    """Maximum global gradient norm (the paper's kappa)."""
     weight_decay: float = Field(default=0.0, ge=0.0)
     """AdamW's decoupled weight decay."""
     adam_beta1: float = Field(default=0.9, ge=0.0, lt=1.0)
@@ -52,21 +52,21 @@ class TrainingConfig(FrozenModel):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Matmul precision: "auto" is bf16 where the device has it, else fp32."""
     checkpoint_activations: bool = Field(default=False, exclude_if=lambda value: not value)
-    """Keep only what enters each block and compute the rest again in the backward pass: a third
-    more time for much less memory. Absent where false."""
+    """Activation checkpointing: save only the input of each block and recompute the rest in the
+    backward pass, a third more time for much less memory. Omitted if false."""
     compile_blocks: bool = Field(default=False, exclude_if=lambda value: not value)
-    """Compile each block with torch.compile, on GPUs only: a slow first step for faster ones.
-    Rounds differently from uncompiled blocks. Absent where false."""
+    """Compile each block with torch.compile, on GPUs only: a slow first step, faster later
+    ones. Rounds differently from uncompiled blocks. Omitted if false."""
     capture_step: bool = Field(default=False, exclude_if=lambda value: not value)
-    """Record the whole step as a CUDA graph and replay it: one launch instead of thousands, which
-    small models otherwise wait for. CUDA only, without `checkpoint_activations`. Absent where
+    """Capture the whole step as a CUDA graph and replay it: one launch instead of thousands, whose
+    overhead dominates in small models. CUDA only; excludes `checkpoint_activations`. Omitted if
     false."""
     validate_every: int = Field(ge=1)
-    """Steps between two passes over the validation split."""
+    """Steps between validations."""
     checkpoint_every: int = Field(ge=1)
-    """Steps between two checkpoints."""
+    """Steps between checkpoints."""
     log_every: int = Field(default=10, ge=1)
-    """Steps between two records of the training loss."""
+    """Steps between records of the training loss."""
 
     @model_validator(mode="before")
     @classmethod
@@ -84,8 +84,8 @@ class TrainingConfig(FrozenModel):
             )
         if self.capture_step and self.checkpoint_activations:
             raise ValueError(
-                "capture_step=true with checkpoint_activations=true: a graph cannot restore the "
-                "random state that recomputed blocks need; set one of them to false"
+                "capture_step=true with checkpoint_activations=true: a CUDA graph cannot restore "
+                "the RNG state that recomputed blocks need; set one of them to false"
             )
         if self.n_warmup_steps >= self.n_steps:
             raise ValueError(
@@ -98,8 +98,8 @@ class TrainingConfig(FrozenModel):
 class InitialWeights(FrozenModel):
     """The checkpoint that a run starts from: the last one of another run.
 
-    Users write the name of that run, or the start of its hash; `training.initial_weights` resolves
-    it, so that the identity of a run follows what it started from and not what that was called.
+    Users give the name of that run or a prefix of its hash; `training.initial_weights` resolves it,
+    so that the identity of a run depends on the weights and not on a name.
     """
 
     run: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -111,14 +111,14 @@ class InitialWeights(FrozenModel):
 
 
 class RunConfig(FrozenModel):
-    """One training run, complete: whatever can change its result is in here."""
+    """The complete configuration of one training run: everything that can change its result."""
 
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Seed of initialisation, dropout and the order of the batches."""
     objective: ObjectiveConfig = Field(
         default=DEFAULT_OBJECTIVE, exclude_if=lambda objective: objective == DEFAULT_OBJECTIVE
     )
-    """What is learned. Absent where it is language modelling, so identities do not need it."""
+    """Training objective. Omitted for language modelling, which keeps older identities."""
     data: DataConfig
     """Text and tokenizer, or generated examples."""
     model: ModelConfig
@@ -128,8 +128,8 @@ class RunConfig(FrozenModel):
     initial_weights: InitialWeights | None = Field(
         default=None, exclude_if=lambda source: source is None
     )
-    """Checkpoint to start from. Absent where weights are initialised from the seed, so identities
-    of such runs do not depend on it."""
+    """Checkpoint to start from; by default, weights are initialised from the seed. Omitted by
+    default, which keeps older identities."""
 
     @model_validator(mode="before")
     @classmethod
@@ -149,7 +149,7 @@ class RunConfig(FrozenModel):
 
     @property
     def task(self) -> Task:
-        """What the objective depends on besides its own fields."""
+        """Properties of data and model that the objective depends on."""
         return task_of(self.data, self.model)
 
     @property

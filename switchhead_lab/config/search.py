@@ -1,7 +1,7 @@
-"""The schema of searches: which fields of a model or of its training are chosen, and how.
+"""The schema of studies: search spaces over the fields of a model and its training.
 
-A study searches one model: a template, whose other fields are fixed and whose open size follows
-from the budget as in a declared model, or a model of the sweep by its name.
+A study searches one model: either a template with fixed fields and one open size that follows from
+the budget, as in a declared model, or a model of the sweep, given by name.
 """
 
 import itertools
@@ -31,31 +31,31 @@ PointKey = tuple[tuple[str, Value], ...]
 Sampler = Literal["tpe", "random", "grid", "nsga2"]
 Direction = Literal["minimize", "maximize"]
 COST_OBJECTIVES = ("macs", "parameters", "memory_floats")
-"""Costs that a study can minimise beside a metric, as its sweep counts them."""
+"""Costs that a study can minimise besides a metric, in its sweep's convention."""
 _LOSS_NAME = "validation/loss"
 _TRAINING, _FEEDFORWARD = "training.", "feedforward."
 
 
 class Range(FrozenModel):
-    """Numbers between two bounds, both included."""
+    """Numbers between two inclusive bounds."""
 
     low: int | float
     """Smallest value."""
     high: int | float
     """Largest value."""
     step: int | float | None = None
-    """Difference of neighbouring values; left out for every number between the bounds."""
+    """Difference between neighbouring values; omit to allow every number in between."""
     log: bool = False
-    """Sample the logarithm uniformly; for positive values without a step."""
+    """Sample the logarithm uniformly; needs positive values and no step."""
 
     @property
     def is_integral(self) -> bool:
-        """Whether its values are integers: bounds and step are."""
+        """Whether bounds and step, and so all values, are integers."""
         return all(isinstance(x, int) for x in (self.low, self.high, self.step or 1))
 
     @property
     def values(self) -> list[Value] | None:
-        """Its values in order; None if there is one between any two."""
+        """Its values in order; None if the range is continuous."""
         step = self.step or (1 if self.is_integral else None)
         if step is None:
             return None
@@ -65,14 +65,14 @@ class Range(FrozenModel):
     @model_validator(mode="after")
     def _is_a_range(self) -> Self:
         if not self.low < self.high:
-            raise ValueError(f"low={self.low} is not below high={self.high}: no value is left")
+            raise ValueError(f"low={self.low} is not below high={self.high}; swap or change them")
         if self.log and (self.low <= 0 or self.step is not None):
             raise ValueError("log=true needs a positive low and no step")
         if self.step is not None:
             n_steps = (self.high - self.low) / self.step if self.step > 0 else 0.5
             if abs(n_steps - round(n_steps)) > 1e-9:
                 raise ValueError(
-                    f"step={self.step} does not lead from low={self.low} to high={self.high}; use "
+                    f"step={self.step} does not reach high={self.high} from low={self.low}; use "
                     "a positive step that divides their difference"
                 )
         return self
@@ -83,8 +83,8 @@ FieldValues = Range | Choices
 Space = Annotated[dict[str, FieldValues], Field(min_length=1)]
 
 
-def default_study_name(study: Any) -> Any:
-    """Return a study as declared, with its default name if it has none."""
+def with_default_name(study: Any) -> Any:
+    """Return a declared study, with its default name if it has none."""
     model = study.get("model") if isinstance(study, dict) else None
     if isinstance(model, str):
         return {"name": f"{model}-searched", **study}
@@ -94,40 +94,40 @@ def default_study_name(study: Any) -> Any:
 
 
 class Study(FrozenModel):
-    """A search by Optuna for one model of the sweep."""
+    """An Optuna search over one model of the sweep."""
 
     name: ModelName
-    """Name in tables and run names; by default the model's kind, or its name and "-searched"."""
+    """Name in tables and run names; by default the model's kind, or its name plus "-searched"."""
     model: dict[str, Any] | str
-    """The model to search: `{ kind = "switchhead", ... }` with the fields that are fixed, written
-    as in `[[models]]`; or the name of the baseline or of a declared model."""
+    """The model to search: a template such as `{ kind = "switchhead", ... }` with the fixed fields,
+    as in `[[models]]`, or the name of the baseline or of a declared model."""
     space: Space
-    """Values of each searched field: a list, or low and high with step or log. Fields of attention
-    by their name, others as `feedforward.FIELD` and `training.FIELD`. Combinations that cannot be
-    matched are rejected before training."""
+    """Search space: for each field a list of values, or low and high with optional step or log.
+    Attention fields go by name, others as `feedforward.FIELD` and `training.FIELD`. Combinations
+    that cannot be matched are rejected before training."""
     first: list[Point] = []
     """Candidates to try before the sampler's own, in this order."""
     n_trials: int = Field(ge=1)
     """Distinct candidates to train, pruned ones included."""
     seeds: Seeds = [0]
-    """The search trains with the first seed; the best candidate is then trained with them all."""
+    """The search trains with the first seed; the best candidate is then trained with all."""
     objectives: list[str] = Field(default=[], max_length=2, exclude_if=lambda names: not names)
-    """What is optimised, one or two of the metrics of validation and of macs, parameters and
-    memory_floats; the metric of the sweep's objective if left out. Two have no pruning; the
-    candidate that is best by the first is then trained with all seeds."""
+    """What to optimise: one or two of the validation metrics and macs, parameters and
+    memory_floats; by default the headline metric of the sweep's objective. With two, there is no
+    pruning, and the best candidate by the first one is trained with all seeds."""
     sampler: Sampler = Field(default="tpe", exclude_if=lambda sampler: sampler == "tpe")
-    """How candidates are proposed."""
+    """Optuna sampler that proposes candidates."""
     sampler_seed: int = Field(default=0, ge=0, lt=2**31)
     """Seed of the sampler."""
     n_startup_trials: int = Field(default=4, ge=0)
-    """Trials at random before TPE models the results; also before the pruner acts."""
+    """Random trials before TPE models the results and before the pruner acts."""
     n_pruning_warmup_steps: int = Field(default=0, ge=0)
     """Training steps before a trial can be pruned by the median rule."""
 
     @model_validator(mode="before")
     @classmethod
     def _named_after_the_model(cls, values: Any) -> Any:
-        return default_study_name(values)
+        return with_default_name(values)
 
     @model_validator(mode="after")
     def _grid_is_finite(self) -> Self:
@@ -171,7 +171,7 @@ class StudyObjective:
 
     @property
     def direction(self) -> Direction:
-        """What is better."""
+        """Optuna's direction of optimisation."""
         is_low = self.metric is None or self.metric.lower_is_better
         return "minimize" if is_low else "maximize"
 
@@ -187,16 +187,16 @@ class StudyObjective:
 
     @property
     def label(self) -> str:
-        """Name in print."""
+        """Display name."""
         return self.name if self.metric is None else f"validation {self.metric.label}"
 
 
 def objectives_of(study: Study, objective: Objective) -> list[StudyObjective]:
-    """Return what a study optimises, the one that chooses first.
+    """Return the quantities that a study optimises; the first one chooses the best candidate.
 
     Args:
         study: The study.
-        objective: What its sweep learns, whose headline metric is the default.
+        objective: Objective of its sweep, whose headline metric is the default.
 
     Raises:
         ValueError: If there is no such metric or cost, or a cost comes first.
@@ -217,7 +217,7 @@ def objectives_of(study: Study, objective: Objective) -> list[StudyObjective]:
     if study.objectives[0] in COST_OBJECTIVES:
         raise ValueError(
             f'study "{study.name}": objectives begins with the cost "{study.objectives[0]}", but '
-            "the first one chooses the best candidate; begin with a metric of validation"
+            "the first one chooses the best candidate; begin with a validation metric"
         )
     return [StudyObjective(name, metrics.get(name)) for name in study.objectives]
 
@@ -228,7 +228,7 @@ def values_of(dimension: FieldValues) -> list[Value] | None:
 
 
 def contains(dimension: FieldValues, value: Value) -> bool:
-    """Tell whether a searched field may take a value."""
+    """Return whether a value is in the space of a searched field."""
     values = values_of(dimension)
     if values is None:
         assert isinstance(dimension, Range)
@@ -246,7 +246,7 @@ def grid_of(study: Study) -> Iterator[Point] | None:
 
 
 def random_points(study: Study) -> Iterator[Point]:
-    """Yield combinations of a study's space at random, without end; the same ones every time."""
+    """Yield endless random combinations of a study's space, determined by the sampler seed."""
     for number in itertools.count():
         numbers = random.Random(f"{study.sampler_seed}/{number}")
         yield {path: _draw(dimension, numbers) for path, dimension in study.space.items()}
@@ -263,12 +263,12 @@ def _draw(dimension: FieldValues, numbers: random.Random) -> Value:
 
 
 def key_of(point: Mapping[str, Value]) -> PointKey:
-    """Return what tells candidates of one study apart."""
+    """Return a hashable key that identifies a candidate within its study."""
     return tuple(sorted(point.items()))
 
 
 def describe_point(point: Mapping[str, Value]) -> str:
-    """Write a candidate, e.g. "n_heads=2 training.learning_rate=0.00213"."""
+    """Format a candidate, e.g. "n_heads=2 training.learning_rate=0.00213"."""
     return " ".join(
         f"{path}={value:.4g}" if isinstance(value, float) else f"{path}={value}"
         for path, value in point.items()
@@ -276,12 +276,12 @@ def describe_point(point: Mapping[str, Value]) -> str:
 
 
 def tuned_paths(space: Mapping[str, FieldValues]) -> list[str]:
-    """Return the fields of training among the searched ones."""
+    """Return the searched fields that belong to training."""
     return [path for path in space if path.startswith(_TRAINING)]
 
 
 def split_point(point: Mapping[str, Value]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the fields of the model, as in a declaration, and those of training."""
+    """Split a candidate into fields of the model, as in a declaration, and of training."""
     model: dict[str, Any] = {}
     training: dict[str, Any] = {}
     for path, value in point.items():
@@ -295,7 +295,7 @@ def split_point(point: Mapping[str, Value]) -> tuple[dict[str, Any], dict[str, A
 
 
 def require_searchable(name: str, space: Mapping[str, FieldValues], template: Any) -> None:
-    """Refuse a space whose fields or values the model and its training do not have.
+    """Reject a space with unknown fields or invalid values.
 
     Args:
         name: Name of the study, for the message.
@@ -304,16 +304,15 @@ def require_searchable(name: str, space: Mapping[str, FieldValues], template: An
             may be searched.
 
     Raises:
-        ValueError: If there is no such field, it is fixed or follows from the budget, or a value is
-            not one of its own.
+        ValueError: If a field is unknown, fixed or follows from the budget, or a value is invalid.
     """
     known = _searchable_fields(template)
     for path, dimension in space.items():
         field = known.get(path)
         if field is None:
             raise ValueError(
-                f'study "{name}": space.{path}{near_miss(path, list(known))}: no field that can '
-                f"be searched; fields: {', '.join(known)}"
+                f'study "{name}": space.{path}{near_miss(path, list(known))}: not a searchable '
+                f"field; fields: {', '.join(known)}"
             )
         _require_values(f'study "{name}": space.{path}', dimension, field)
 
@@ -324,13 +323,13 @@ def _searchable_fields(template: Mapping[str, Any] | None) -> dict[str, FieldInf
     }
     if template is None:
         return fields
-    followed = template.get("match_over", DEFAULT_SIZE)
-    attention = _fields_of("attention", template, followed)
-    feedforward = _fields_of("feedforward", template.get("feedforward") or {}, followed)
+    open_size = template.get("match_over", DEFAULT_SIZE)
+    attention = _fields_of("attention", template, open_size)
+    feedforward = _fields_of("feedforward", template.get("feedforward") or {}, open_size)
     return attention | {f"{_FEEDFORWARD}{name}": x for name, x in feedforward.items()} | fields
 
 
-def _fields_of(block: Block, given: Mapping[str, Any], followed: str) -> dict[str, FieldInfo]:
+def _fields_of(block: Block, given: Mapping[str, Any], open_size: str) -> dict[str, FieldInfo]:
     """Return the fields of a block that are neither fixed nor follow from the budget."""
     variant: type[Variant] | None = variants_of(block).get(str(given.get("kind")))
     if variant is None:
@@ -339,7 +338,7 @@ def _fields_of(block: Block, given: Mapping[str, Any], followed: str) -> dict[st
     return {
         name: field
         for name, field in variant.model_fields.items()
-        if name not in {"kind", *given} and labels.get(name) != followed
+        if name not in {"kind", *given} and labels.get(name) != open_size
     }
 
 

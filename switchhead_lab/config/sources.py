@@ -1,4 +1,4 @@
-"""Models of a sweep that start from trained weights: in which order they can be run."""
+"""Training order of sweep entries that start from each other's weights."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ KEY = "initial_weights"
 
 @dataclass(frozen=True)
 class Entry:
-    """What a sweep trains under one name: a model or the best of a study.
+    """What a sweep trains under one name: a model, or the best candidate of a study.
 
     Attributes:
         seeds: Seeds of its runs.
-        source: Whose weights it starts from: the name of another entry, or of a run; None if its
-            weights are initialised from the seed.
+        source: Name of the entry or run whose weights it starts from; None if its weights are
+            initialised from the seed.
     """
 
     seeds: Sequence[int]
@@ -21,14 +21,14 @@ class Entry:
 
 
 def depths_of(entries: Mapping[str, Entry]) -> dict[str, int]:
-    """Return, for each entry, how many other entries must be trained before it, one after another.
+    """Return for each entry the length of the chain of entries to train before it.
 
     Args:
         entries: Entries by name. A source that is no entry is a run outside the sweep.
 
     Raises:
-        ValueError: If entries start from each other in a circle, or one has a seed that its source
-            lacks while that has several.
+        ValueError: If entries start from each other in a cycle, or one has a seed that its source,
+            which has several, lacks.
     """
     for name, entry in entries.items():
         if entry.source is not None and entry.source in entries:
@@ -37,7 +37,7 @@ def depths_of(entries: Mapping[str, Entry]) -> dict[str, int]:
 
 
 def source_seed(seed: int, seeds_of_source: Sequence[int]) -> int:
-    """Return the seed of the source's run that a run starts from: its own, or the only one."""
+    """Return the seed of the source run to start from: the same one, or the source's only one."""
     return seeds_of_source[0] if len(seeds_of_source) == 1 else seed
 
 
@@ -47,8 +47,8 @@ def _chain(name: str, entries: Mapping[str, Entry]) -> list[str]:
     source = entries[name].source
     while source is not None and source in entries:
         if source == name or source in chain:
-            circle = " from ".join([name, *chain, source])
-            raise ValueError(f"{KEY}: {circle} is a circle; let one of them start from its seed")
+            cycle = " from ".join([name, *chain, source])
+            raise ValueError(f"{KEY}: {cycle} is a cycle; remove {KEY} from one of them")
         chain.append(source)
         source = entries[source].source
     return chain
@@ -58,7 +58,7 @@ def _require_seeds(name: str, entry: Entry, source: Entry) -> None:
     missing = [s for s in entry.seeds if source_seed(s, source.seeds) not in source.seeds]
     if missing:
         raise ValueError(
-            f'model "{name}" has seed {missing[0]}, but {entry.source}, whose weights it starts '
-            f"from, has seeds {', '.join(map(str, source.seeds))}; give that the seed too, or one "
-            "seed only"
+            f'model "{name}" has seed {missing[0]}, but its source {entry.source} '
+            f"has seeds {', '.join(map(str, source.seeds))}; add the seed there, or give it "
+            "one seed only"
         )

@@ -39,14 +39,14 @@ _TUNING_FACTOR = 4.0
 
 
 class SharedArchitecture(ModelSizes):
-    """What all models of a sweep share besides data and training."""
+    """Architecture and dropout shared by all models of a sweep."""
 
     p_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Dropout probability on the hidden feed-forward activations."""
 
 
 class Baseline(FrozenModel):
-    """The dense model whose budget every other model is given."""
+    """The dense model whose budget every other model is matched to."""
 
     name: ModelName = "dense"
     """Name in tables and run names."""
@@ -63,33 +63,33 @@ class Baseline(FrozenModel):
 
 
 class PaperModel(FrozenModel):
-    """A model of the paper, where a sweep's model does not correspond to the one of its kind."""
+    """The paper's counterpart of a sweep's model, if its kind does not determine it."""
 
     model: str
     """The paper's name of the model."""
     params: int | None = None
-    """Its size in millions, as printed, where that is not the size of the other rows."""
+    """Its printed size in millions, if it differs from that of the other rows."""
     n_heads: int | None = None
-    """Its heads, where rows differ by them."""
+    """Its heads, if rows differ in them."""
     experts: str = ""
     """Its projections with experts, as printed (Table 6)."""
 
 
 class PaperRow(FrozenModel):
-    """The comparison of the paper that this sweep echoes, shown beside our figures."""
+    """The comparison in the paper that this sweep reproduces, shown beside our results."""
 
     table: int = Field(ge=1, le=8)
     """Table number."""
     dataset: str
     """Data set of the rows."""
     params: int | None = Field(default=None, ge=1)
-    """Model size in millions, as printed; left out where the table prints none."""
+    """Model size in millions, as printed; omit if the table prints none."""
     models: dict[str, PaperModel] = Field(default={}, exclude_if=lambda models: not models)
-    """The paper's models by the sweep's names, for those that are not dense or plain SwitchHead."""
+    """The paper's models by the sweep's names, except dense and plain SwitchHead."""
 
 
 class Sweep(FrozenModel):
-    """One comparison at one size: a dense baseline and models given the same budget."""
+    """One comparison at one size: a dense baseline and models matched to its budget."""
 
     name: ModelName
     """Name of the sweep."""
@@ -104,7 +104,7 @@ class Sweep(FrozenModel):
     objective: ObjectiveConfig = Field(
         default=DEFAULT_OBJECTIVE, exclude_if=lambda objective: objective == DEFAULT_OBJECTIVE
     )
-    """What is learned; absent where it is language modelling."""
+    """Training objective; omitted for language modelling."""
     data: DataConfig
     """Text and tokenizer, or generated examples."""
     model: SharedArchitecture
@@ -114,21 +114,21 @@ class Sweep(FrozenModel):
     baseline: Baseline
     """The dense baseline."""
     models: list[Annotated[DeclaredModel, OneOf(declared_models)]] = []
-    """Further declared models."""
+    """Models matched to the baseline."""
     studies: list[Study] = []
-    """Searches; leave out for a sweep of declared models only."""
+    """Searches; omit for a sweep of declared models only."""
     tune: list[str] | Space = Field(default=[], exclude_if=lambda tuned: not tuned)
-    """Fields of training that every model, the baseline included, is tuned over by a study of its
-    own, all with as many trials: names, which are searched from a quarter to four times the sweep's
-    value, or values as in a study's space."""
+    """Fields of training to tune for every model, the baseline included, each in its own study and
+    with the same number of trials: names, searched from a quarter to four times the sweep's value,
+    or a search space as in a study."""
     n_tuning_trials: int = Field(default=5, ge=1, exclude_if=lambda number: number == 5)
-    """Candidates of each of these studies."""
+    """Trials of each tuning study."""
     paper: PaperRow | None = None
-    """Rows of the paper to print beside ours; leave out where the paper has none."""
+    """Rows of the paper to print beside ours; omit if the paper has none."""
 
     @property
     def task(self) -> Task:
-        """What the objective depends on besides its own fields."""
+        """Properties of data and model that the objective depends on."""
         return task_of(self.data, self.model)
 
     @property
@@ -148,7 +148,7 @@ class Sweep(FrozenModel):
 
     @property
     def tuned_space(self) -> dict[str, FieldValues]:
-        """Values of the fields that every model is tuned over; empty if none is."""
+        """Search space that every model is tuned over; empty without `tune`."""
         if isinstance(self.tune, dict):
             return self.tune
         return {path: self._around(path) for path in self.tune}
@@ -164,14 +164,14 @@ class Sweep(FrozenModel):
         value = getattr(self.training, path.partition(".")[2])
         if isinstance(value, int) or not value > 0.0:
             raise ValueError(
-                f"tune names {path}, whose value {value} has no range around it; give one, e.g. "
+                f"tune names {path}, whose value {value} gives no range; write one, e.g. "
                 f'tune = {{ "{path}" = [0, 10] }}'
             )
         return Range(low=value / _TUNING_FACTOR, high=value * _TUNING_FACTOR, log=True)
 
     @property
     def tuning(self) -> list[Study]:
-        """The study of each model that tunes it, named like the model; empty without `tune`."""
+        """The tuning study of each model, named after the model; empty without `tune`."""
         space = self.tuned_space
         if not space:
             return []
@@ -189,7 +189,7 @@ class Sweep(FrozenModel):
 
     @property
     def all_studies(self) -> list[Study]:
-        """The studies that tune its models, and its searches."""
+        """Tuning studies, then searches."""
         return [*self.tuning, *self.studies]
 
     def template_of(self, study: Study) -> dict[str, Any] | None:
@@ -235,8 +235,8 @@ class Sweep(FrozenModel):
             missing = [path for path in tuned if path not in study.space]
             if missing:
                 raise ValueError(
-                    f'study "{study.name}" does not search {missing[0]}, which tune gives every '
-                    "other model; add it to its space"
+                    f'study "{study.name}" does not search {missing[0]}, which every other '
+                    "model is tuned over; add it to the study's space"
                 )
         return self
 
@@ -274,10 +274,10 @@ class Sweep(FrozenModel):
 
 
 def _require_kind(study: Study) -> None:
-    """Refuse a template without a kind of attention, or whose source is no name.
+    """Check that the template of a study names a kind of attention and, if any, its source.
 
     Raises:
-        ValueError: If its model is such a table.
+        ValueError: If it does not.
     """
     if isinstance(study.model, str):
         return

@@ -1,4 +1,4 @@
-"""Sweep files: find them, resolve a size, and make the run configurations they declare."""
+"""Sweep files: find them, read them and resolve a size."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from switchhead_lab.config.files import apply_overrides, merge_trees, near_miss, parse, read_toml
-from switchhead_lab.config.search import default_study_name
+from switchhead_lab.config.search import with_default_name
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import ConfigError
 
@@ -54,8 +54,8 @@ class SweepFile:
 def read_sweep_file(path: Path) -> SweepFile:
     """Read a sweep file without resolving a size.
 
-    The key `base` names a file beside it whose keys it overrides, so that sweeps can share sizes
-    and training; `sizes.NAME = false` drops a size of the base.
+    The key `base` names a file in the same folder whose keys this file overrides, so that sweeps
+    can share sizes and training; `sizes.NAME = false` drops a size of the base.
 
     Raises:
         ConfigError: If a file cannot be read or no sizes are declared.
@@ -110,10 +110,10 @@ def _merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any
 
 
 def _with_names(studies: Any) -> Any:
-    """Return studies with the names that they have by default, by which they are merged and set."""
+    """Return studies with default names filled in, by which they are merged and overridden."""
     if not isinstance(studies, list):
         return studies
-    return [default_study_name(study) for study in studies]
+    return [with_default_name(study) for study in studies]
 
 
 def _are_named(studies: Any) -> bool:
@@ -123,7 +123,7 @@ def _are_named(studies: Any) -> bool:
 
 
 def _pop_text(tree: dict[str, Any], key: str, meaning: str, source: str) -> str:
-    """Remove and return a text key that the schema does not know; empty if missing."""
+    """Pop a string that is not in the schema; empty if missing."""
     value = tree.pop(key, "")
     if not isinstance(value, str) or "\0" in value:
         raise ConfigError(f"{source}{key} = {value!r}: write the name of {meaning} in quotes")
@@ -133,7 +133,7 @@ def _pop_text(tree: dict[str, Any], key: str, meaning: str, source: str) -> str:
 def list_sweep_files(sweeps_dir: Path) -> list[Path]:
     """Return every sweep file below a folder, in order of name.
 
-    Names with a leading `_` are bases; those with a leading `.` are copies by editors and systems.
+    Skips names with a leading `_`, which are bases, and with a leading `.`, such as editor copies.
     """
     return sorted(
         path
@@ -161,7 +161,7 @@ def find_sweep(sweeps_dir: Path, name: str) -> SweepFile:
     """Find a sweep by name (`matched-params`, `smoke/matched-params`) or by path to its file.
 
     Raises:
-        ConfigError: If there is none; the message lists the names that exist.
+        ConfigError: If there is none; the message lists the known names.
     """
     by_name = _files_by_name(sweeps_dir)
     path = _path_of(by_name, name)

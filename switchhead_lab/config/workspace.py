@@ -1,4 +1,4 @@
-"""The workspace: the folder that holds lab.toml, and where its data, runs and reports live."""
+"""The workspace: the folder that holds lab.toml, and its folders of data, runs and reports."""
 
 import contextlib
 import os
@@ -27,7 +27,7 @@ FolderPath = Annotated[str, Field(min_length=1, pattern=r"^[^\x00-\x1f]+$")]
 
 
 class WorkspaceSettings(FrozenModel):
-    """Contents of lab.toml. Relative paths start at the folder that holds it, `~` is the home."""
+    """Contents of lab.toml. Paths are relative to its folder; `~` is the home folder."""
 
     data_dir: FolderPath = "data"
     """Prepared corpora."""
@@ -42,15 +42,15 @@ class WorkspaceSettings(FrozenModel):
     study_storage: str = "sqlite:///runs/optuna.db"
     """Optuna storage: a SQLAlchemy URI."""
     default_corpus: CorpusName = "sotu"
-    """Corpus that `lab data prepare` takes when none is named."""
+    """Default corpus of `lab data prepare`."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where models are trained: "auto" takes cuda, then mps, then cpu."""
+    """Device to train on; "auto" picks cuda, then mps, then cpu."""
     plugins: list[str] = []
-    """Python files or modules that register variants of one's own."""
+    """Python files or modules that register variants or objectives."""
 
     @field_validator("tracking_uri")
     @classmethod
-    def _tracking_uri_is_clear(cls, address: str) -> str:
+    def _tracking_uri_is_valid(cls, address: str) -> str:
         if is_server(address):
             require_http_address(address)
         elif address != "none":
@@ -59,16 +59,16 @@ class WorkspaceSettings(FrozenModel):
 
     @field_validator("study_storage")
     @classmethod
-    def _study_storage_is_clear(cls, address: str) -> str:
+    def _study_storage_is_valid(cls, address: str) -> str:
         require_database_address(address)
         return address
 
     @model_validator(mode="after")
-    def _two_databases(self) -> Self:
+    def _databases_differ(self) -> Self:
         if self.tracking_uri == self.study_storage:
             raise ValueError(
-                "tracking_uri and study_storage name one database, but MLflow and Optuna each need "
-                "one of their own; give study_storage another"
+                "tracking_uri and study_storage name the same database, but MLflow and Optuna each "
+                "need their own; change study_storage"
             )
         return self
 
@@ -84,7 +84,7 @@ class Workspace:
         """Return the workspace with another device; an empty name keeps the current one.
 
         Raises:
-            ConfigError: If there is no such kind of device.
+            ConfigError: If the kind of device is unknown.
         """
         if not device:
             return self
@@ -146,7 +146,7 @@ def _expand_home(path: str) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         raise WorkspaceError(
-            f"{path}: the home folder is not known; set HOME or write the whole path"
+            f"{path}: the home folder is unknown; set HOME or write an absolute path"
         ) from None
 
 
@@ -161,14 +161,14 @@ def find_workspace(
     Args:
         start: Folder to start from, the current one by default.
         environment: Environment variables, the process's by default.
-        checks_plugins: Whether variants of plugins that break the contract are refused.
+        checks_plugins: Whether to reject plugins with variants that break the contract.
 
     Raises:
         WorkspaceError: If there is no lab.toml.
         ConfigError: If lab.toml or a plugin that it names is not valid.
     """
     environment = os.environ if environment is None else environment
-    # Even with LAB_HOME: libraries need a current folder.
+    # Resolved even with LAB_HOME, because libraries need a current folder.
     start = _absolute_path(start or Path())
     home = environment.get("LAB_HOME")
     if home:
@@ -201,11 +201,11 @@ def _absolute_path(path: Path) -> Path:
             found.lstat()
     except FileNotFoundError:
         raise WorkspaceError(
-            "the current folder does not exist any more; change into a workspace"
+            "the current folder no longer exists; change into a workspace"
         ) from None
     except UnicodeEncodeError:
         raise WorkspaceError(
-            f"{str(path.resolve())!a}: not UTF-8, as records are; rename it"
+            f"{str(path.resolve())!a}: not UTF-8, which records need; rename it"
         ) from None
     except OSError as error:
         raise WorkspaceError(

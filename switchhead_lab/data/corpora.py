@@ -227,7 +227,7 @@ def _resolve(path: Path) -> Path:
         ) from None
     shown = printable(str(resolved))
     if shown != str(resolved):
-        raise DataError(f"{shown}: not UTF-8, as records are; rename it")
+        raise DataError(f"{shown}: not UTF-8, which records need; rename it")
     return resolved
 
 

@@ -158,7 +158,7 @@ def test_a_counter_given_replaces_the_sweeps_convention() -> None:
     [
         (
             {**HEADS, "d_head": 76},
-            'd_head=76 but match_over="d_head": d_head follows from the budget; leave it out, or '
+            'd_head=76 but match_over="d_head": d_head follows from the budget; remove it, or '
             "name another size in match_over",
         ),
         (

@@ -89,7 +89,7 @@ def test_a_deleted_current_folder_is_an_error(root: Path, tmp_path: Path) -> Non
             check=False,
         )
         assert done.returncode == 2
-        assert done.stderr.startswith("error: the current folder does not exist any more")
+        assert done.stderr.startswith("error: the current folder no longer exists")
 
 
 def test_a_file_whose_name_is_not_utf8(root: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_file_whose_name_is_not_utf8(root: Path) -> None:
     done = lab("data", "prepare", name, "--name", "mine", cwd=root)
     assert done.returncode == 2
     assert done.stderr.startswith(b"error: ")
-    assert rb"/\xff.txt: not UTF-8, as records are; rename it" in done.stderr
+    assert rb"/\xff.txt: not UTF-8, which records need; rename it" in done.stderr
     missing = lab("train", os.fsdecode(b"\xfe.toml"), cwd=root)
     assert (missing.returncode, missing.stderr) == (2, b"error: \\udcfe.toml: no such file\n")
 
@@ -107,7 +107,7 @@ def test_a_workspace_whose_name_is_not_utf8(tmp_path: Path) -> None:
     root = tmp_path / os.fsdecode(b"\xff")
     root.mkdir()
     (root / "lab.toml").write_text("", encoding="utf-8")
-    with pytest.raises(WorkspaceError, match="not UTF-8, as records are; rename it"):
+    with pytest.raises(WorkspaceError, match="not UTF-8, which records need; rename it"):
         find_workspace(root, environment={})
 
 
@@ -119,7 +119,7 @@ def test_an_unknown_home_is_an_error(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("pwd.getpwuid", nobody)
     (tmp_path / "lab.toml").write_text('runs_dir = "~/runs"\n', encoding="utf-8")
     found = find_workspace(tmp_path, environment={})
-    with pytest.raises(WorkspaceError, match="~/runs: the home folder is not known; set HOME"):
+    with pytest.raises(WorkspaceError, match="~/runs: the home folder is unknown; set HOME"):
         found.runs_dir.exists()
 
 

@@ -68,7 +68,7 @@ def test_examples_are_generated_once_shown_and_listed(root: Path):
     ("arguments", "message"),
     [
         (["--operators", "MIN,ADD"], "operators.1 = 'ADD': input should be 'MIN', 'MAX', 'MED'"),
-        (["--max-length", "9"], "max_depth=5 takes 16 tokens but max_length=9"),
+        (["--max-length", "9"], "max_depth=5 needs 16 tokens but max_length=9"),
         (["--max-depth", "1", "--max-length", "4"], "only 400 were found"),
         (["--n-train", "5", "--show", "6"], "--show 6 but n_train=5"),
     ],

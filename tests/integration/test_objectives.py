@@ -45,7 +45,7 @@ def opened(workspace) -> Iterator[Workspace]:
     (workspace.root / "lab.toml").write_text(text)
     yield find_workspace(workspace.root, environment={})
     for module in list(plugins._loaded):
-        plugins._forget(module)
+        plugins._unload(module)
     rebuild_schemas()
 
 
@@ -180,6 +180,8 @@ def test_random_batches_of_the_benchmark_have_its_shape(tiny_config) -> None:
         ({"objective": {"fraction": 0.5}}, 'unknown key "objective.fraction"'),
     ],
 )
-def test_what_cannot_be_is_refused(tiny_config, change: dict[str, Any], message: str) -> None:
+def test_impossible_combinations_are_rejected(
+    tiny_config, change: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         masked(tiny_config(), **change)

@@ -38,7 +38,7 @@ GQA = {"kind": "my_grouped_query", "n_heads": 4, "n_groups": 2, "d_head": 4}
 def _forget_plugins() -> Iterator[None]:
     yield
     for module in list(plugins._loaded):
-        plugins._forget(module)
+        plugins._unload(module)
     rebuild_schemas()
 
 
@@ -144,7 +144,7 @@ def test_a_run_keeps_the_plugin_and_says_when_it_is_missing(opened, tiny_config)
     assert kept.read_bytes() == PLUGIN.read_bytes()
     assert [plugin["name"] for plugin in run.provenance["plugins"]] == ["my_variants.py"]
     assert "plugin my_variants.py" in run.provenance["sources"]
-    plugins._forget("my_variants")
+    plugins._unload("my_variants")
     rebuild_schemas()
     with pytest.raises(
         ConfigError, match="kind 'my_grouped_query'.*trained with a plugin, kept as"
@@ -210,7 +210,7 @@ def test_a_plugin_that_cannot_be_used_is_one_error(workspace, text: str, message
         (('SizeField("d_head")', 'SizeField("width")'), "sizes names no field: width"),
         (
             ('SizeField("n_heads", step="n_groups", smallest="n_groups")', 'SizeField("n_heads")'),
-            "GroupedQueryAttention breaks what variants promise: sizes take their values: "
+            "GroupedQueryAttention breaks the contract of variants: sizes take their values: "
             "n_heads=1 is refused: n_heads=1 is no multiple of n_groups=2",
         ),
         (

@@ -134,13 +134,13 @@ STUDY = {"model": {"kind": "switchhead"}, "space": {"n_heads": [1, 2]}, "n_trial
 @pytest.mark.parametrize(
     ("study", "message"),
     [
-        ({"space": {"n_head": [1]}}, 'space.n_head (did you mean "n_heads"?): no field'),
-        ({"space": {"d_head": [4]}}, "space.d_head.*: no field that can be searched"),
+        ({"space": {"n_head": [1]}}, 'space.n_head (did you mean "n_heads"?): not a searchable'),
+        ({"space": {"d_head": [4]}}, "space.d_head.*: not a searchable field"),
         ({"space": {}}, "at least 1 item"),
         ({"space": {"n_heads": []}}, "at least 1 item"),
         ({"space": {"n_heads": [0]}}, "space.n_heads has 0: Input should be greater"),
         ({"space": {"n_heads": {"low": 4, "high": 2}}}, "low=4 is not below high=2"),
-        ({"space": {"n_heads": {"low": 1, "high": 4, "step": 2}}}, "step=2 does not lead from"),
+        ({"space": {"n_heads": {"low": 1, "high": 4, "step": 2}}}, "step=2 does not reach high=4"),
         ({"space": {"n_heads": {"low": 1.0, "high": 2.5}}}, "the field takes integers"),
         ({"space": {"training.n_steps": [1]}}, "space.training.n_steps"),
         ({"space": {RATE: {"low": 0.0, "high": 1.0, "log": True}}}, "log=true needs a positive"),
@@ -148,9 +148,9 @@ STUDY = {"model": {"kind": "switchhead"}, "space": {"n_heads": [1, 2]}, "n_trial
         ({"space": {"gate": ["relu"]}}, "space.gate has 'relu'"),
         ({"model": {"kind": "switchead"}}, 'did you mean "switchhead"'),
         ({"model": "dense2"}, "no such model; models: dense"),
-        ({"model": "dense", "name": "other"}, "no field that can be searched"),
+        ({"model": "dense", "name": "other"}, "not a searchable field"),
         ({"objectives": ["validation/los"]}, 'did you mean "validation/loss"'),
-        ({"objectives": ["macs"]}, "begin with a metric of validation"),
+        ({"objectives": ["macs"]}, "begin with a validation metric"),
         ({"sampler": "cmaes"}, "sampler"),
     ],
 )
@@ -164,7 +164,7 @@ def test_bad_searches_are_refused(study: dict[str, object], message: str) -> Non
     ("changes", "message"),
     [
         ({"tune": ["training.rate"]}, "tune names training.rate"),
-        ({"tune": ["training.n_warmup_steps"]}, "has no range around it"),
+        ({"tune": ["training.n_warmup_steps"]}, "gives no range"),
         ({"tune": ["model.d_model"]}, "use fields of training"),
         ({"tune": [RATE], "studies": [STUDY]}, f"does not search {RATE}"),
     ],
@@ -187,5 +187,5 @@ def test_models_may_have_positions_and_training_of_their_own(workspace) -> None:
 
 
 def test_training_of_a_models_own_keeps_what_it_sees() -> None:
-    with pytest.raises(ConfigError, match="training.n_steps.*may have its own learning_rate"):
+    with pytest.raises(ConfigError, match="training.n_steps.*may override learning_rate"):
         declare(models=[{**SWITCHHEAD, "name": "s", "training": {"n_steps": 9}}])

@@ -164,14 +164,14 @@ def test_progress_counts_runs_that_start_from_weights(workspace) -> None:
 @pytest.mark.parametrize(
     ("models", "message"),
     [
-        ([{**AGAIN, "initial_weights": "again"}], "again from again is a circle"),
+        ([{**AGAIN, "initial_weights": "again"}], "again from again is a cycle"),
         (
             [{**AGAIN, "initial_weights": "further"}, FURTHER],
-            "again from further from again is a circle",
+            "again from further from again is a cycle",
         ),
         (
             [{**AGAIN, "seeds": [0, 7]}],
-            'model "again" has seed 7, but dense, whose weights it starts from, has seeds 0, 1',
+            'model "again" has seed 7, but its source dense has seeds 0, 1',
         ),
     ],
 )

@@ -50,7 +50,7 @@ def test_queries_are_kept_and_are_not_part_of_the_file() -> None:
         ("none", None),
     ],
 )
-def test_the_file_of_an_address(address: str, path: Path | None) -> None:
+def test_database_path_of_an_address(address: str, path: Path | None) -> None:
     assert database_path(address) == path
 
 
@@ -69,7 +69,7 @@ def test_a_database_in_memory_stays_there() -> None:
         "",
     ],
 )
-def test_an_address_that_would_be_misread_is_refused_unseen(
+def test_ambiguous_database_addresses_are_rejected_without_being_quoted(
     tmp_path: Path, key: str, address: str
 ) -> None:
     (tmp_path / "lab.toml").write_text(f'{key} = "{address}"\n', encoding="utf-8")
@@ -79,9 +79,11 @@ def test_an_address_that_would_be_misread_is_refused_unseen(
 
 
 @pytest.mark.parametrize("address", ["http://u:S3/cret@h:80", "http://tok/cret@h", "http://"])
-def test_a_server_that_would_be_misread_is_refused_unseen(tmp_path: Path, address: str) -> None:
+def test_ambiguous_server_addresses_are_rejected_without_being_quoted(
+    tmp_path: Path, address: str
+) -> None:
     (tmp_path / "lab.toml").write_text(f'tracking_uri = "{address}"\n', encoding="utf-8")
-    with pytest.raises(ConfigError, match="not a server's address like http") as error:
+    with pytest.raises(ConfigError, match="not a server address like http") as error:
         find_workspace(tmp_path, environment={})
     assert "cret" not in str(error.value)
 

@@ -17,7 +17,7 @@ def test_toml_round_trip_keeps_the_identity(tiny_config, tmp_path: Path) -> None
     assert identity(again) == identity(config)
 
 
-def test_identity_does_not_depend_on_what_is_left_to_defaults(tiny_config) -> None:
+def test_identity_does_not_depend_on_omitted_defaults(tiny_config) -> None:
     config = tiny_config()
     tree = config.model_dump(mode="json")
     del tree["training"]["micro_batch_size"], tree["model"]["positions"]
@@ -56,14 +56,14 @@ def test_config_is_frozen(tiny_config) -> None:
         ("data.tokenizer={kind='sentencepiece', vocab_size=20}", r"vocab_size = 20: .*300"),
     ],
 )
-def test_bad_values_are_named_with_what_is_allowed(tiny_config, assignment, message) -> None:
+def test_errors_name_the_bad_value_and_what_is_allowed(tiny_config, assignment, message) -> None:
     tree = apply_overrides(tiny_config().model_dump(mode="json"), [assignment])
     with pytest.raises(ConfigError, match=message) as error:
         parse(RunConfig, tree, "here.toml")
     assert str(error.value).startswith("here.toml: ")
 
 
-def test_top_k_above_n_experts_is_refused(tiny_config) -> None:
+def test_top_k_above_n_experts_is_rejected(tiny_config) -> None:
     tree = apply_overrides(
         tiny_config("switchhead").model_dump(mode="json"), ["model.attention.top_k=6"]
     )
@@ -71,14 +71,14 @@ def test_top_k_above_n_experts_is_refused(tiny_config) -> None:
         parse(RunConfig, tree, "test")
 
 
-def test_all_mistakes_are_told_at_once(tiny_config) -> None:
+def test_all_errors_are_reported_at_once(tiny_config) -> None:
     tree = apply_overrides(tiny_config().model_dump(mode="json"), ["seed=-1", "model.n_layers=0"])
     with pytest.raises(ConfigError) as error:
         parse(RunConfig, tree, "test")
     assert len(str(error.value).splitlines()) == 2
 
 
-def test_overrides_read_toml_values_and_leave_the_original_alone() -> None:
+def test_overrides_parse_toml_values_and_do_not_change_the_original() -> None:
     tree = {"a": {"b": 1}}
     changed = apply_overrides(tree, ["a.b=2.5", "a.c=[1, 2]", "d=word", "e.f=true"])
     assert changed == {"a": {"b": 2.5, "c": [1, 2]}, "d": "word", "e": {"f": True}}
@@ -86,12 +86,12 @@ def test_overrides_read_toml_values_and_leave_the_original_alone() -> None:
 
 
 @pytest.mark.parametrize("assignment", ["a.b", "=3", "a..b=3", "a.b.c=3"])
-def test_malformed_overrides_are_refused(assignment: str) -> None:
+def test_malformed_overrides_are_rejected(assignment: str) -> None:
     with pytest.raises(ConfigError, match="--set"):
         apply_overrides({"a": {"b": 1}}, [assignment])
 
 
-def test_merging_replaces_a_table_of_another_kind_whole() -> None:
+def test_merging_replaces_a_table_of_another_kind_entirely() -> None:
     base = {"t": {"kind": "sentencepiece", "vocab_size": 9}, "x": {"a": 1, "b": 2}}
     merged = merge_trees(base, {"t": {"kind": "byte"}, "x": {"b": 3}})
     assert merged == {"t": {"kind": "byte"}, "x": {"a": 1, "b": 3}}

@@ -1,4 +1,4 @@
-"""Any TOML value of any key gives a configuration or one clear error, never a traceback."""
+"""Any TOML value of any key gives a valid configuration or one clear error, never a traceback."""
 
 import tomllib
 from collections.abc import Callable
@@ -76,14 +76,14 @@ def test_any_value_of_any_key_of_a_workspace(tmp_path: Path, key: str) -> None:
     for value in VALUES:
         path.write_text(f"{key} = {value}\n", encoding="utf-8")
 
-        def look_at_everything() -> None:
+        def read_all_settings() -> None:
             found = find_workspace(tmp_path, environment={})
             for name in ("data_dir", "runs_dir", "reports_dir", "sweeps_dir"):
                 getattr(found, name).exists()
             assert found.tracking_uri
             assert found.study_storage
 
-        assert_clear(look_at_everything, tmp_path)
+        assert_clear(read_all_settings, tmp_path)
 
 
 @pytest.mark.parametrize("value", VALUES)
@@ -110,7 +110,7 @@ def test_any_value_of_an_override(tiny_config, place: str, value: str) -> None:
         ("base = '../{folder}/s.toml'\n[sizes.small]", "is its own base"),
     ],
 )
-def test_keys_that_are_read_before_the_schema(tmp_path: Path, text: str, message: str) -> None:
+def test_errors_of_keys_outside_the_schema(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "s.toml"
     path.write_text(text.replace("{folder}", tmp_path.name), encoding="utf-8")
     with pytest.raises(ConfigError) as error:
@@ -118,7 +118,7 @@ def test_keys_that_are_read_before_the_schema(tmp_path: Path, text: str, message
     assert message in str(error.value)
 
 
-def test_deep_tables_are_refused(tmp_path: Path) -> None:
+def test_deep_tables_are_rejected(tmp_path: Path) -> None:
     path = tmp_path / "s.toml"
     path.write_text(".".join("a" * 2000) + " = 1\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="nested too deeply; use at most 32 levels"):

@@ -24,7 +24,7 @@ def test_names_of_models_pass(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*PATHS, "A", "a b", "-a", "a_b", "ä", "a" * 250])
-def test_the_error_for_other_names_says_what_is_allowed(name: str) -> None:
+def test_errors_for_invalid_names_say_what_is_allowed(name: str) -> None:
     with pytest.raises(ConfigError, match="--name .*1 to 40 lower-case letters") as error:
         require_model_name(name, "--name")
     assert len(str(error.value)) < 250

@@ -1,4 +1,4 @@
-"""Objectives and what they need: impossible combinations are refused in one clear sentence."""
+"""Impossible combinations of objective, data and model are rejected with one clear error."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ TEXT = {"kind": "text", "corpus": "sotu"}
 def test_widths_follow_from_data_and_objective() -> None:
     config = parse(RunConfig, TREE, "test")
     assert (config.vocab_size, config.n_outputs) == (14, 10)
-    # A classifier may also look back only.
+    # A classifier may also be causal.
     causal = merge_trees(TREE, {"model": {"direction": "causal"}})
     assert parse(RunConfig, causal, "test").n_outputs == 10
 
@@ -65,19 +65,19 @@ def test_widths_follow_from_data_and_objective() -> None:
             {"model": {"seq_len": 16}},
             r"\"listops\" have up to 20 tokens but model.seq_len=16",
         ),
-        ({"data": {"operators": ["MIN", "MIN"]}}, "names one twice"),
+        ({"data": {"operators": ["MIN", "MIN"]}}, "has duplicates"),
         ({"data": {"operators": ["MIN", "AVG"]}}, r"data.operators.1 = 'AVG'"),
         ({"data": {"min_length": 30}}, "min_length=30 but max_length=20"),
         ({"data": {"kind": "images"}}, r"data: kind 'images'; use 'text', 'listops'"),
         ({"data": {"corpus": "sotu"}}, r"unknown key \"data.corpus\""),
     ],
 )
-def test_what_cannot_be_is_refused(change: dict[str, Any], message: str) -> None:
+def test_impossible_combinations_are_rejected(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         parse(RunConfig, merge_trees(TREE, change), "test")
 
 
-def test_empty_expert_projections_are_refused() -> None:
+def test_empty_expert_projections_are_rejected() -> None:
     attention = {
         "kind": "switchhead",
         "n_heads": 1,
@@ -90,8 +90,8 @@ def test_empty_expert_projections_are_refused() -> None:
         parse(RunConfig, merge_trees(TREE, {"model": {"attention": attention}}), "test")
 
 
-def test_fields_at_their_defaults_leave_the_identity_alone(tiny_config) -> None:
-    """Runs of earlier versions, which did not have these fields, stay the same runs."""
+def test_fields_at_their_defaults_do_not_change_the_identity(tiny_config) -> None:
+    """Runs recorded before these fields existed keep their identities."""
     config = tiny_config()
     assert identity(config)[:16] == "5408fe4e6ccd64d0"
     dump = config.model_dump(mode="json")

@@ -31,7 +31,7 @@ def test_secrets_of_unknown_addresses_are_masked(address: str, frame: str) -> No
 
 
 @pytest.mark.parametrize("address", [*ADDRESSES, "postgresql://lab:S3 cret'\"@127.0.0.1/x"])
-def test_whole_addresses_and_words_are_masked(address: str) -> None:
+def test_secrets_of_whole_addresses_and_words_are_masked(address: str) -> None:
     assert "cret" not in mask_address(address)
     assert "cret" not in mask_word(f"tracking_uri={address}")
     assert "127.0.0.1" in mask_address(address)
@@ -64,7 +64,7 @@ def test_secrets_of_known_addresses_are_masked_anywhere(address: str, text: str)
         "--- a/code.py\n+++ b/code.py\n@@ -1 +1 @@\n-key = 'a'\n+key = 'b'",
     ],
 )
-def test_text_without_secrets_is_left_alone(text: str) -> None:
+def test_text_without_secrets_is_unchanged(text: str) -> None:
     assert mask_passwords(text, "sqlite:///runs/x.db", "none") == text
 
 

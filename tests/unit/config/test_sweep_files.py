@@ -51,7 +51,7 @@ def test_every_size_of_every_shipped_sweep_is_valid(path: Path) -> None:
         assert file.resolve(size).size == size
 
 
-def test_default_size_and_extension(sweeps_dir: Path) -> None:
+def test_default_size_and_extended_size(sweeps_dir: Path) -> None:
     file = find_sweep(sweeps_dir, "group/tiny")
     assert file.resolve().training.n_steps == 10
     short = file.resolve("short")
@@ -73,25 +73,25 @@ def test_overrides_come_last(sweeps_dir: Path) -> None:
         ("nowhere.toml", "", "no such file"),
     ],
 )
-def test_unknown_names_are_answered_with_known_ones(sweeps_dir, name, size, message) -> None:
+def test_errors_for_unknown_names_suggest_known_ones(sweeps_dir, name, size, message) -> None:
     with pytest.raises(ConfigError, match=message):
         find_sweep(sweeps_dir, name).resolve(size)
 
 
-def test_a_file_without_sizes_is_refused(sweeps_dir: Path) -> None:
+def test_a_file_without_sizes_is_rejected(sweeps_dir: Path) -> None:
     (sweeps_dir / "none.toml").write_text('name = "none"\n', encoding="utf-8")
     with pytest.raises(ConfigError, match="declare at least one size"):
         find_sweep(sweeps_dir, "none")
 
 
-def test_a_first_candidate_outside_the_space_is_refused(sweeps_dir: Path) -> None:
+def test_a_first_candidate_outside_the_space_is_rejected(sweeps_dir: Path) -> None:
     space, first = "n_heads=[1], n_experts=[2], top_k=[1]", "n_heads=2, n_experts=2, top_k=1"
     fields = f'model={{kind="switchhead"}}, n_trials=1, space={{{space}}}, first=[{{{first}}}]'
     with pytest.raises(ConfigError, match="add it to space.n_heads"):
         find_sweep(sweeps_dir, "group/tiny").resolve("", [f"studies=[{{{fields}}}]"])
 
 
-def test_a_base_file_is_shared_and_its_sizes_can_be_left_out(sweeps_dir: Path) -> None:
+def test_a_base_file_is_shared_and_its_sizes_can_be_dropped(sweeps_dir: Path) -> None:
     derived = sweeps_dir / "group" / "derived.toml"
     derived.write_text(
         'base = "tiny.toml"\nname = "derived"\n[sizes]\nloop = false\n'
@@ -107,18 +107,18 @@ def test_a_base_file_is_shared_and_its_sizes_can_be_left_out(sweeps_dir: Path) -
         find_sweep(sweeps_dir, "group/derived")
 
 
-def test_a_mere_base_is_not_listed(sweeps_dir: Path) -> None:
+def test_a_base_file_is_not_listed(sweeps_dir: Path) -> None:
     (sweeps_dir / "group" / "tiny.toml").rename(sweeps_dir / "group" / "_tiny.toml")
     assert list_sweep_files(sweeps_dir) == []
 
 
-def test_moa_cannot_pick_more_heads_than_there_are(sweeps_dir: Path) -> None:
+def test_moa_cannot_pick_more_heads_than_experts(sweeps_dir: Path) -> None:
     models = ['models=[{kind="moa", name="moa", n_heads=3, n_experts=2}]']
     with pytest.raises(ConfigError, match=r"a token can pick 1\.\.2 heads"):
         find_sweep(sweeps_dir, "group/tiny").resolve("", models)
 
 
-def test_two_models_of_one_name_are_refused(sweeps_dir: Path) -> None:
+def test_duplicate_model_names_are_rejected(sweeps_dir: Path) -> None:
     models = ['models=[{kind="dense", name="dense", n_heads=2}]']
     with pytest.raises(ConfigError, match='two models are named "dense"'):
         find_sweep(sweeps_dir, "group/tiny").resolve("", models)

@@ -59,7 +59,7 @@ def test_the_store_names_what_made_it(data_dir: Path) -> None:
 
 
 def test_more_images_than_there_are_are_refused() -> None:
-    with pytest.raises(ValidationError, match="are 2597 images, but there are 1797; use fewer"):
+    with pytest.raises(ValidationError, match="are 2597 images, but only 1797 exist; use fewer"):
         DigitsData(kind="digits", n_train=2000)
 
 

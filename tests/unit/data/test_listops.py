@@ -277,11 +277,11 @@ def test_impossible_lengths_end_in_an_error():
     [
         (
             {"max_length": 9},
-            "max_depth=5 takes 16 tokens but max_length=9; use a max_depth in 1..2",
+            "max_depth=5 needs 16 tokens but max_length=9; use a max_depth in 1..2",
         ),
         ({"max_depth": 1, "min_length": 8}, "gives at most 7 tokens; use a min_length in 4..7"),
         ({"min_length": 51}, "min_length=51 but max_length=50"),
-        ({"operators": ["SM", "SM"]}, "names one twice"),
+        ({"operators": ["SM", "SM"]}, "has duplicates"),
         ({"operators": []}, "operators"),
         ({"operators": ["SUM"]}, "'MIN', 'MAX', 'MED' or 'SM'"),
         ({"max_length": 5000}, "4096"),
