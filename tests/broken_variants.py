@@ -29,7 +29,7 @@ class Layer(DenseMultiHeadAttention):
 
 
 def variant_with(layer: type[nn.Module]) -> type[Variant]:
-    """Return dense attention that is computed by another module."""
+    """Return dense attention computed by another module."""
 
     class Changed(DenseAttention):
         def build(self, *arguments):
@@ -43,7 +43,7 @@ class SeesTheFuture(Layer):
         return output_BTD + output_BTD.mean(dim=1, keepdim=True)
 
 
-class ReadsMemoryOtherwise(Layer):
+class ScalesOutputsWithMemory(Layer):
     def change(self, output_BTD, context_BSD):
         return output_BTD * (2.0 if context_BSD.shape[1] > output_BTD.shape[1] else 1.0)
 
@@ -133,7 +133,7 @@ class RoundsToThreeBits(Layer):
         return output_BTD.to(torch.float8_e5m2).to(torch.bfloat16)
 
 
-class TrainsOtherwise(Layer):
+class ScalesOutputsInTraining(Layer):
     def change(self, output_BTD, context_BSD):
         return output_BTD * (1.5 if self.training else 1.0)
 
@@ -148,13 +148,13 @@ class ReturnsATensor(DenseMultiHeadAttention):
         return super().forward(context_BSD, plan).output_BTD
 
 
-class NeverCounted(Layer):
+class HasAnUncountedOperation(Layer):
     def change(self, output_BTD, context_BSD):
         return output_BTD + 1e-3 * torch.erfinv(output_BTD)
 
 
-class ChecksPointsOtherwise(Layer):
-    """Its backward pass depends on whether the block is computed twice."""
+class ChangesWhenRecomputed(Layer):
+    """Its output changes when the block is recomputed."""
 
     n_passes = 0
 
@@ -195,7 +195,7 @@ class ClaimsToBeExact(DenseAttention):
     exact_conventions: ClassVar[tuple[str, ...]] = ("equations",)
 
 
-class CountsOneTokenMore(DenseFeedForward):
+class CountsOneExtraToken(DenseFeedForward):
     def forward_cost(self, layer, convention):
         return super().forward_cost(replace(layer, seq_len=layer.seq_len + 1), convention)
 
@@ -216,7 +216,7 @@ class PricesOneLength(DenseAttention):
         return super().forward_cost(replace(layer, seq_len=9), convention)
 
 
-class HasStrangeExperts(DenseAttention):
+class HasIndivisibleExperts(DenseAttention):
     @property
     def experts(self):
         return Experts(n_experts=7, n_chosen=1, width=self.d_head)
@@ -225,7 +225,7 @@ class HasStrangeExperts(DenseAttention):
         return ("value_weight",)
 
 
-class DoublesWhatItReads(DenseAttention):
+class DoublesItsHeadWidth(DenseAttention):
     @model_validator(mode="before")
     @classmethod
     def _double(cls, values):
@@ -266,42 +266,58 @@ class DropsNothing(DenseAttention):
 
 
 BROKEN = [
-    (DoublesWhatItReads, "configuration_survives_records", "another configuration"),
-    (CountsInFractions, "parameter_parts_are_counts", "query_weight has 120.0 parameters"),
-    (HasStrangeExperts, "expert_parts_belong_to_experts", "which 7 experts cannot share"),
-    (PricesInFractions, "formulas_price_every_sequence", "equations: "),
-    (PricesOneLength, "formulas_price_every_sequence", "at twice that"),
-    (NeedsEvenHeads, "sizes_take_their_values", "n_heads=1 is refused: n_heads=1: use an even"),
-    (HasALooseBound, "sizes_take_their_values", "n_heads=6 is allowed, although d_head=5"),
+    (DoublesItsHeadWidth, "configuration_round_trips", "another configuration"),
+    (
+        CountsInFractions,
+        "parameter_counts_are_positive_integers",
+        "query_weight has 120.0 parameters",
+    ),
+    (HasIndivisibleExperts, "expert_parts_divide_by_experts", "evenly among 7 experts"),
+    (PricesInFractions, "formulas_grow_with_sequence_length", "equations: "),
+    (PricesOneLength, "formulas_grow_with_sequence_length", "at twice that"),
+    (NeedsEvenHeads, "sizes_accept_their_values", "n_heads=1 is rejected: n_heads=1: use"),
+    (HasALooseBound, "sizes_accept_their_values", "n_heads=6 is accepted, .* maximum is d_head=5"),
     (HasAnIdleSize, "budget_grows_with_sizes", "no parameters or MACs depend on it"),
     (ShrinksWithHeads, "budget_grows_with_sizes", "parameters shrink with n_heads"),
     (variant_with(ReturnsAnotherType), "output_has_the_shape_of_its_input", "float64, inputs"),
     (variant_with(ReturnsATensor), "output_has_the_shape_of_its_input", "returns a Tensor, not a"),
     (variant_with(SeesTheFuture), "no_token_sees_a_later_one", "token 1 changes predictions"),
-    (variant_with(ReadsMemoryOtherwise), "memory_equals_a_longer_context", "differs from the end"),
+    (
+        variant_with(ScalesOutputsWithMemory),
+        "memory_equals_a_longer_context",
+        "differs from the end",
+    ),
     (variant_with(IgnoresMemory), "memory_equals_a_longer_context", "differs from the end"),
-    (variant_with(SeesPadding), "sequences_see_themselves_but_no_padding", "see the padding at 4"),
+    (variant_with(SeesPadding), "bidirectional_tokens_see_all_but_padding", "see the padding at 4"),
     (variant_with(SeesPadding), "padding_has_no_effect", "changes the outputs"),
     (variant_with(CountsPadding), "padding_has_no_effect", "auxiliary loss includes padding"),
-    (MoaWithHiddenRouter, "choices_are_those_of_its_routers", "choices \\[\\]"),
-    (variant_with(TrainsOtherwise), "training_differs_by_dropout_only", "differ without dropout"),
-    (DropsNothing, "training_differs_by_dropout_only", "p_dropout has no effect"),
-    (variant_with(RoundsToThreeBits), "bf16_is_near_and_chooses_alike", "2% is rounding"),
-    (UnderCounts, "parameters_are_those_counted", "value_weight has 120 .* counts 60"),
-    (variant_with(HasMoreParameters), "parameters_are_those_counted", "gain has 1 .* counts 0"),
+    (MoaWithHiddenRouter, "choices_of_all_routers_are_returned", "choices \\[\\]"),
+    (
+        variant_with(ScalesOutputsInTraining),
+        "training_differs_only_by_dropout",
+        "differ without dropout",
+    ),
+    (DropsNothing, "training_differs_only_by_dropout", "p_dropout has no effect"),
+    (variant_with(RoundsToThreeBits), "bf16_is_close_to_fp32", "rounding allows 2%"),
+    (UnderCounts, "parameters_match_their_counts", "value_weight has 120 .* counts 60"),
+    (variant_with(HasMoreParameters), "parameters_match_their_counts", "gain has 1 .* counts 0"),
     (variant_with(ForgetsToInitialise), "parameters_are_initialised", "is not initialised"),
     (variant_with(IgnoresTheGenerator), "parameters_are_initialised", "the generator alone"),
     (variant_with(IgnoresTheScale), "parameters_are_initialised", "in proportion to `scale`"),
     (HasAnIdleParameter, "gradients_reach_every_parameter", "attention.gain gets no gradient"),
     (variant_with(LearnsNoQuery), "gradients_reach_every_parameter", "query_weight is zero"),
-    (variant_with(KeepsState), "weights_are_all_its_state", "not all its state"),
-    (variant_with(IsRandom), "weights_are_all_its_state", "not all its state"),
+    (variant_with(KeepsState), "state_dict_is_complete", "not all its state"),
+    (variant_with(IsRandom), "state_dict_is_complete", "not all its state"),
     (variant_with(KeepsState), "equal_seeds_give_equal_bits", "differ"),
-    (variant_with(NeverCounted), "executed_costs_are_counted", "erfinv.* has no FLOP formula"),
+    (
+        variant_with(HasAnUncountedOperation),
+        "executed_costs_are_counted",
+        "erfinv.* has no FLOP formula",
+    ),
     (HidesItsPadding, "executed_costs_are_counted", "do not grow .* set executed_step"),
-    (CountsFlops, "formulas_agree_with_what_is_executed", "equations: .* MACs, executed"),
-    (CountsFewFloats, "formulas_agree_with_what_is_executed", "saved floats, executed"),
-    (ClaimsToBeExact, "formulas_agree_with_what_is_executed", "equations: .* MACs, executed"),
-    (CountsOneTokenMore, "formulas_agree_with_what_is_executed", "equations: 1"),
-    (variant_with(ChecksPointsOtherwise), "checkpointing_keeps_less", "other gradients"),
+    (CountsFlops, "formulas_agree_with_executed_costs", "equations: .* MACs, executed"),
+    (CountsFewFloats, "formulas_agree_with_executed_costs", "saved floats, executed"),
+    (ClaimsToBeExact, "formulas_agree_with_executed_costs", "equations: .* MACs, executed"),
+    (CountsOneExtraToken, "formulas_agree_with_executed_costs", "equations: 1"),
+    (variant_with(ChangesWhenRecomputed), "checkpointing_saves_less", "changes gradients"),
 ]

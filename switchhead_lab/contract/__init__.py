@@ -1,1 +1,1 @@
-"""The contract of attention and feed-forward variants, as checks that any variant can be put to."""
+"""The contract of attention and feed-forward variants, as checks that run on any variant."""

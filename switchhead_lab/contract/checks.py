@@ -1,7 +1,7 @@
-"""All checks of the contract, and their results for one variant.
+"""All checks of the contract, and their results for a variant.
 
-A check is a function of an example and of the positions around it. Its docstring is the promise; it
-raises `ContractError` where that is broken.
+A check is a function of an example and its position encoding. Its docstring is the promise; it
+raises `ContractError` if that is broken.
 """
 
 from dataclasses import dataclass
@@ -18,26 +18,26 @@ from switchhead_lab.variants.contract import (
 from switchhead_lab.variants.examples import describe, examples_of
 from switchhead_lab.variants.registry import kind_of
 
-_EXAMPLES_PROMISE = "Examples are offered, or follow from the fields."
+_EXAMPLES_PROMISE = "The variant has examples, or they can be derived from its fields."
 
 CHECKS: tuple[Check, ...] = (
     *CLASS_CHECKS,
     outputs.output_has_the_shape_of_its_input,
     outputs.no_token_sees_a_later_one,
     outputs.memory_equals_a_longer_context,
-    outputs.sequences_see_themselves_but_no_padding,
+    outputs.bidirectional_tokens_see_all_but_padding,
     outputs.padding_has_no_effect,
-    outputs.choices_are_those_of_its_routers,
-    outputs.training_differs_by_dropout_only,
-    outputs.bf16_is_near_and_chooses_alike,
-    parameters.parameters_are_those_counted,
+    outputs.choices_of_all_routers_are_returned,
+    outputs.training_differs_only_by_dropout,
+    outputs.bf16_is_close_to_fp32,
+    parameters.parameters_match_their_counts,
     parameters.parameters_are_initialised,
     parameters.gradients_reach_every_parameter,
-    parameters.weights_are_all_its_state,
+    parameters.state_dict_is_complete,
     parameters.equal_seeds_give_equal_bits,
     costs.executed_costs_are_counted,
-    costs.formulas_agree_with_what_is_executed,
-    costs.checkpointing_keeps_less,
+    costs.formulas_agree_with_executed_costs,
+    costs.checkpointing_saves_less,
 )
 
 
@@ -47,7 +47,7 @@ class Finding:
 
     Attributes:
         check: Name of the check.
-        promise: What it checks, in one sentence.
+        promise: The promise it checks, in one sentence.
         problem: What is wrong; empty if the promise is kept.
     """
 
@@ -88,7 +88,7 @@ def report_variant(variant: type[Variant]) -> VariantReport:
     """
     try:
         examples = [describe(example) for example in examples_of(variant)]
-    except Exception as error:  # whatever the variant's code raises
+    except Exception as error:  # variant code may raise anything
         examples, findings = [], [Finding("examples", _EXAMPLES_PROMISE, str(error))]
     else:
         findings = [

@@ -1,4 +1,4 @@
-"""Contract of a layer's costs: what is executed and kept, beside what the formulas say."""
+"""Contract of a layer's costs: executed MACs and saved floats, compared with the formulas."""
 
 import itertools
 import math
@@ -14,14 +14,14 @@ from switchhead_lab.variants.base import Variant
 from switchhead_lab.variants.contract import require
 from switchhead_lab.variants.positions import Positions
 
-# Of a formula to what is executed without memory: the papers' formulas leave some terms out.
+# Allowed ratio of formula to executed cost without memory: the papers' formulas omit some terms.
 _MACS_RATIOS, _FLOATS_RATIOS = (0.8, 1.25), (0.5, 2.0)
-# Steps of a size after which an effect on what is executed must have shown.
+# Steps of a size after which any effect on the executed cost has shown.
 _FAR = 64
 
 
-def checkpointing_keeps_less(variant: Variant, positions: Positions) -> None:
-    """Computing blocks again in the backward pass keeps less, and gradients stay the same."""
+def checkpointing_saves_less(variant: Variant, positions: Positions) -> None:
+    """Activation checkpointing saves fewer floats and does not change gradients."""
     floats, gradients = [], []
     for checkpoints in (False, True):
         model = build_model(model_around(variant, positions), V, 0)
@@ -31,15 +31,17 @@ def checkpointing_keeps_less(variant: Variant, positions: Positions) -> None:
         floats.append(sum(kept.values()))
         loss_of(output).backward()
         gradients.append([p.grad for p in model.parameters() if p.grad is not None])
-    require(floats[1] < floats[0], f"{floats[1]} floats are saved instead of {floats[0]}")
+    require(
+        floats[1] < floats[0], f"{floats[1]} floats saved with checkpointing, {floats[0]} without"
+    )
     require(
         all(torch.equal(a, b) for a, b in zip(*gradients, strict=True)),
-        "checkpointed blocks have other gradients",
+        "checkpointing changes gradients",
     )
 
 
 def executed_costs_are_counted(variant: Variant, positions: Positions) -> None:
-    """Every operation has a known cost, which grows with each size that has an effect on it."""
+    """Every operation has a FLOP formula; MACs grow with each size that affects them."""
     cost = _executed(model_around(variant, positions), variant)
     require(cost.macs > 0, "no multiply-accumulates are executed")
     for field in variant.sizes:
@@ -58,8 +60,8 @@ def executed_costs_are_counted(variant: Variant, positions: Positions) -> None:
         )
 
 
-def formulas_agree_with_what_is_executed(variant: Variant, positions: Positions) -> None:
-    """Formulas are near the executed costs without memory; exact ones equal the MACs with it."""
+def formulas_agree_with_executed_costs(variant: Variant, positions: Positions) -> None:
+    """Formulas are close to executed costs without memory; exact ones equal executed MACs."""
     aligned = variant.model_copy(
         update={f.name: f.executed_step for f in variant.sizes if f.executed_step > 1}
     )
@@ -80,7 +82,7 @@ def formulas_agree_with_what_is_executed(variant: Variant, positions: Positions)
             require(
                 least * counted <= formula <= most * counted,
                 f"{convention}: {formula} {unit}, executed {counted}; "
-                f"{least} to {most} of that is allowed",
+                f"allowed: {least} to {most} times that",
             )
 
 

@@ -1,4 +1,4 @@
-"""Small models around the examples of a variant, and what is fed to them.
+"""Small models around the examples of a variant, and their inputs.
 
 Letters: B batch, T chunk positions, V vocabulary.
 """
@@ -27,7 +27,7 @@ def model_around(variant: Variant, positions: Positions, **sizes: Any) -> ModelC
     Args:
         variant: Attention or feed-forward variant.
         positions: Position encoding.
-        sizes: Fields of the model to replace.
+        sizes: Fields of the model to override.
     """
     frame = ModelConfig(
         **{
@@ -51,12 +51,12 @@ def dropout_fields(variant: Variant) -> list[str]:
 
 
 def with_dropout(variant: VariantT, p_dropout: float) -> VariantT:
-    """Return a variant with one probability for all its kinds of dropout."""
+    """Return a variant with all its dropout probabilities set to one value."""
     return variant.model_copy(update=dict.fromkeys(dropout_fields(variant), p_dropout))
 
 
 def build_layer(variant: Variant, positions: Positions) -> Any:
-    """Build the module of a variant alone, not initialised."""
+    """Build only the module of a variant, uninitialised."""
     if variant.block == "attention":
         return variant.build(positions, D_MODEL)
     return variant.build(D_MODEL)
@@ -69,7 +69,7 @@ def bidirectional_model(variant: Variant, positions: Positions) -> Transformer:
 
 
 def random_tokens(seed: int = 0, length: int = T) -> Tensor:
-    """Return random tokens but the padding token 0, shape [B, length]."""
+    """Return random tokens without the padding token 0, shape [B, length]."""
     return torch.randint(1, V, (B, length), generator=torch.Generator().manual_seed(seed))
 
 

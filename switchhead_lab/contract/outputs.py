@@ -1,4 +1,4 @@
-"""Contract of a layer's outputs: what they depend on, and what they do not.
+"""Contract of a layer's outputs: what they may depend on.
 
 Letters: B batch, T chunk positions, V vocabulary.
 """
@@ -27,11 +27,11 @@ from switchhead_lab.variants.contract import D_MODEL, require
 from switchhead_lab.variants.positions import Positions
 
 _P_DROPOUT = 0.5
-_MOST_BF16_ERROR = 0.02
+_MAX_BF16_ERROR = 0.02
 
 
 def output_has_the_shape_of_its_input(variant: Variant, positions: Positions) -> None:
-    """Outputs have the shape and type of inputs; memory is as long as configured, not trained."""
+    """Outputs have the inputs' shape and dtype; memory has the configured length, no gradient."""
     done = _layer_output(variant, positions, torch.float32).output_BTD
     require(
         done.shape == (B, T, D_MODEL) and done.dtype == torch.float32,
@@ -45,12 +45,12 @@ def output_has_the_shape_of_its_input(variant: Variant, positions: Positions) ->
             memory = output.memory
         length = (context_multiple - 1) * T
         expected = [(B, length, D_MODEL)] * (N_LAYERS if length else 0)
-        require([m.shape for m in memory] == expected, "memory has another length than configured")
+        require([m.shape for m in memory] == expected, "memory does not have the configured length")
         require(not any(m.requires_grad for m in memory), "memory requires gradient")
 
 
 def no_token_sees_a_later_one(variant: Variant, positions: Positions) -> None:
-    """Changing a token changes the prediction there and none before, with and without memory."""
+    """Changing a token changes its prediction and none before it, with and without memory."""
     for context_multiple in (1, 2, 3):
         config = model_around(variant, positions, context_multiple=context_multiple)
         model, memory = build_model(config, V, 0).double(), Memory()
@@ -68,12 +68,12 @@ def no_token_sees_a_later_one(variant: Variant, positions: Positions) -> None:
             )
             require(
                 not bool(is_same_BT[:, changed].any()),
-                f"changing token {changed} does not change the prediction there",
+                f"changing token {changed} does not change its prediction",
             )
 
 
 def memory_equals_a_longer_context(variant: Variant, positions: Positions) -> None:
-    """A chunk with the memory of the one before gives what one pass over both gives."""
+    """A chunk with the previous one as memory has the outputs of one pass over both."""
     model = build_model(model_around(variant, positions, n_layers=1), V, 0).double()
     first, second = random_tokens(1), random_tokens(2)
     by_chunks = model(second, model(first).memory).logits_BTV
@@ -83,12 +83,10 @@ def memory_equals_a_longer_context(variant: Variant, positions: Positions) -> No
         "a chunk with memory differs from the end of one pass over both chunks by "
         f"{(by_chunks - at_once).abs().max().item():.2g}",
     )
-    require(
-        not torch.allclose(by_chunks, model(second).logits_BTV), "memory does not change anything"
-    )
+    require(not torch.allclose(by_chunks, model(second).logits_BTV), "memory has no effect")
 
 
-def sequences_see_themselves_but_no_padding(variant: Variant, positions: Positions) -> None:
+def bidirectional_tokens_see_all_but_padding(variant: Variant, positions: Positions) -> None:
     """Without a causal mask, every token sees its whole sequence and no padding."""
     model, before = bidirectional_model(variant, positions), padded_tokens()
     is_token_BT = before != 0
@@ -105,7 +103,7 @@ def sequences_see_themselves_but_no_padding(variant: Variant, positions: Positio
 
 
 def padding_has_no_effect(variant: Variant, positions: Positions) -> None:
-    """A padded sequence has the outputs, choices and auxiliary loss of the sequence alone."""
+    """Padding changes no outputs, choices or auxiliary loss of a sequence."""
     model, padded = bidirectional_model(variant, positions), padded_tokens()
     length = LENGTHS[-1]
     is_token = padded[-1:] != 0
@@ -124,22 +122,28 @@ def padding_has_no_effect(variant: Variant, positions: Positions) -> None:
         require(torch.allclose(losses[0], losses[1]), "the auxiliary loss includes padding")
 
 
-def choices_are_those_of_its_routers(variant: Variant, positions: Positions) -> None:
-    """Every router's choice is returned under its name, one row for each position it reads."""
+def choices_of_all_routers_are_returned(variant: Variant, positions: Positions) -> None:
+    """Every router's choices are returned under its name, one row per position it reads."""
     model = build_model(model_around(variant, positions), V, 0)
     choices = model(random_tokens(2), model(random_tokens(1)).memory).choices
     routers = {n.removesuffix(".weight") for n, _ in model.named_parameters() if "router" in n}
     require(set(choices) == routers, f"routers {sorted(routers)}, choices {sorted(choices)}")
     for name, choice in choices.items():
         rows, n_heads, n_chosen = choice.index_NHK.shape
-        require(rows in (B * T, 2 * B * T), f"{name} chose for {rows} of {B * T} positions")
-        require(choice.weight_NHK.shape == choice.index_NHK.shape, f"{name}: weights and choices")
-        require(choice.logits_NHE.shape[:2] == (rows, n_heads), f"{name}: logits and choices")
+        require(rows in (B * T, 2 * B * T), f"{name} has {rows} rows for {B * T} positions")
+        require(
+            choice.weight_NHK.shape == choice.index_NHK.shape,
+            f"{name}: shapes of weights and choices differ",
+        )
+        require(
+            choice.logits_NHE.shape[:2] == (rows, n_heads),
+            f"{name}: shapes of logits and choices differ",
+        )
         require(n_chosen <= choice.logits_NHE.shape[2], f"{name} chooses more experts than it has")
 
 
-def training_differs_by_dropout_only(variant: Variant, positions: Positions) -> None:
-    """Training and evaluation give the same bits without dropout, and differ with it."""
+def training_differs_only_by_dropout(variant: Variant, positions: Positions) -> None:
+    """Training and evaluation are bitwise equal without dropout, and differ with it."""
     tokens = random_tokens()
     without = with_dropout(variant, 0.0)
     plain = build_model(model_around(without, positions), V, 0)
@@ -159,31 +163,31 @@ def training_differs_by_dropout_only(variant: Variant, positions: Positions) -> 
         )
 
 
-def bf16_is_near_and_chooses_alike(variant: Variant, positions: Positions) -> None:
-    """Under autocast to bf16 its output is near that in fp32, and its choices are the same."""
-    # One layer: a rounded hidden state between layers may turn a near-tie of a router.
+def bf16_is_close_to_fp32(variant: Variant, positions: Positions) -> None:
+    """Outputs under bf16 autocast are close to those in fp32, and choices are equal."""
+    # Only one layer: rounding between layers may flip a near-tie of a router.
     exact = _layer_output(variant, positions, torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
         rounded = _layer_output(variant, positions, torch.bfloat16)
     error = (rounded.output_BTD.float() - exact.output_BTD).norm() / exact.output_BTD.norm()
     require(
-        error.item() < _MOST_BF16_ERROR,
-        f"the output in bf16 is {error.item():.1%} away; {_MOST_BF16_ERROR:.0%} is rounding",
+        error.item() < _MAX_BF16_ERROR,
+        f"the output in bf16 is off by {error.item():.1%}; rounding allows {_MAX_BF16_ERROR:.0%}",
     )
     for name, choice in exact.choices.items():
         require(
             torch.equal(choice.index_NHK, rounded.choices[name].index_NHK),
-            f"{name} chooses otherwise in bf16; route in float32",
+            f"{name} chooses other experts in bf16; route in float32",
         )
 
 
 def _layer_output(variant: Variant, positions: Positions, dtype: torch.dtype) -> SublayerOutput:
-    """Run the variant's layer alone on random inputs, with as much memory as chunk.
+    """Run only the variant's layer on random inputs, with memory as long as the chunk.
 
     Args:
         variant: Attention or feed-forward variant.
         positions: Position encoding.
-        dtype: Type in which products are computed.
+        dtype: Matmul precision.
     """
     config = model_around(variant, positions)
     layer = getattr(build_model(config, V, 0).blocks[0], variant.block)

@@ -25,7 +25,7 @@ _P_DROPOUT = 0.2
 
 
 def gradients_reach_every_parameter(variant: Variant, positions: Positions) -> None:
-    """Every parameter gets a gradient, which is finite and not zero; memory hands none on."""
+    """Every parameter gets a finite, nonzero gradient, also when memory is used."""
     model = build_model(model_around(variant, positions), V, 0)
     output = model(random_tokens(2), model(random_tokens(1)).memory)
     loss_of(output).backward()
@@ -36,7 +36,7 @@ def gradients_reach_every_parameter(variant: Variant, positions: Positions) -> N
         require(bool(parameter.grad.any()), f"the gradient of {name} is zero")
 
 
-def parameters_are_those_counted(variant: Variant, positions: Positions) -> None:
+def parameters_match_their_counts(variant: Variant, positions: Positions) -> None:
     """The module has the parameters that the class counts, name by name."""
     with torch.device("meta"):
         layer = build_layer(variant, positions)
@@ -50,7 +50,7 @@ def parameters_are_those_counted(variant: Variant, positions: Positions) -> None
 
 
 def parameters_are_initialised(variant: Variant, positions: Positions) -> None:
-    """Initialisation sets every parameter from its generator alone, random ones in proportion."""
+    """All parameters are initialised, from the generator alone; random ones scale with `scale`."""
 
     def initialised(seed: int, scale: float) -> Mapping[str, Tensor]:
         layer = build_layer(variant, positions)
@@ -73,18 +73,18 @@ def parameters_are_initialised(variant: Variant, positions: Positions) -> None:
         )
 
 
-def weights_are_all_its_state(variant: Variant, positions: Positions) -> None:
-    """A model given another's weights computes what that one does."""
+def state_dict_is_complete(variant: Variant, positions: Positions) -> None:
+    """A model that loads another's state dict computes the same outputs."""
     config, tokens = model_around(variant, positions), random_tokens()
     model, other = (build_model(config, V, seed) for seed in (0, 1))
     reference = model(tokens).logits_BTV
-    require(not torch.equal(other(tokens).logits_BTV, reference), "the seed changes nothing")
+    require(not torch.equal(other(tokens).logits_BTV, reference), "the seed has no effect")
     other.load_state_dict(model.state_dict())
-    require(torch.equal(other(tokens).logits_BTV, reference), "the weights are not all its state")
+    require(torch.equal(other(tokens).logits_BTV, reference), "the state dict is not all its state")
 
 
 def equal_seeds_give_equal_bits(variant: Variant, positions: Positions) -> None:
-    """One seed gives one model, with one output and gradient, to the last bit."""
+    """Equal seeds give bitwise equal outputs and gradients."""
     config = model_around(with_dropout(variant, _P_DROPOUT), positions)
     require(step_bits(config) == step_bits(config), "two steps from one seed differ")
 

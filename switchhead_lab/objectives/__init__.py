@@ -1,4 +1,4 @@
-"""Training objectives: fields, checks, metrics, and all that the lab asks of an objective.
+"""Training objectives: fields, validation, targets and metrics.
 
-Free of torch: an objective names the module that scores it, which is imported when it is built.
+Independent of torch: an objective names its scorer, imported when it is built.
 """

@@ -1,4 +1,4 @@
-"""What an objective is: its fields, and every answer that the lab needs about it."""
+"""Base class of objectives: fields, targets, metrics and random draws."""
 
 import hashlib
 import pkgutil
@@ -13,13 +13,13 @@ from switchhead_lab.objectives.metrics import LOSS, Metric, Totals
 
 @dataclass(frozen=True)
 class Task:
-    """What an objective depends on besides its own fields.
+    """Properties of data and model that an objective depends on.
 
     Attributes:
         data_kind: Kind of the data.
-        vocab_size: Different tokens of the data.
+        vocab_size: Distinct tokens of the data.
         n_classes: Classes of labelled examples; None for running text.
-        example_length: Most tokens of an example; None for running text.
+        example_length: Maximum tokens of an example; None for running text.
         direction: "causal" or "bidirectional" attention.
         seq_len: Length of the active chunk in tokens (T).
         context_multiple: Chunks of context including the active one (C).
@@ -36,18 +36,18 @@ class Task:
 
 @dataclass(frozen=True)
 class TrivialModel:
-    """A model that has learned nothing of the inputs, which every trained one must beat.
+    """A model that ignores the inputs, which every trained model must beat.
 
     Attributes:
-        name: What it is.
-        path: Keys to the headline metric of its validation split in the data's manifest.
+        name: Display name.
+        path: Keys in the data's manifest that lead to its headline metric on validation.
     """
 
     name: str
     path: tuple[str, ...]
 
     def value(self, manifest: Mapping[str, Any]) -> float | None:
-        """Return the headline metric of the model as recorded; None where it is not."""
+        """Return its headline metric from the manifest; None if not recorded."""
         found: Any = manifest
         for key in self.path:
             found = found.get(key) if isinstance(found, Mapping) else None
@@ -55,15 +55,15 @@ class TrivialModel:
 
 
 class Objective(FrozenModel):
-    """What is learned; subclasses add a literal `kind` and their own fields.
+    """A training objective; subclasses add a literal `kind` and their own fields.
 
     Class attributes:
         metrics: Metrics besides the loss, in the order of display.
-        headline: Metric that tables and figures show, that the pruner of a search compares and
-            that chooses its best candidate.
-        trivial: Model without learning to compare with; None where there is none.
-        carries_memory: Whether a chunk goes on from the one before.
-        predicts_next_token: Whether a model generates text token by token.
+        headline: Metric that tables and figures show, and by which searches prune and choose the
+            best candidate.
+        trivial: Trivial model to compare with; None if there is none.
+        carries_memory: Whether a chunk continues the previous one.
+        predicts_next_token: Whether a model can generate text token by token.
         n_extra_tokens: Tokens that the objective adds to those of the data, such as a mask.
         module: Scorer, as "package.module:Class"; see `switchhead_lab.training.scoring`.
     """
@@ -80,10 +80,10 @@ class Objective(FrozenModel):
 
     @abstractmethod
     def require_possible(self, task: Task) -> None:
-        """Refuse data or an architecture that cannot serve the objective.
+        """Reject data or an architecture that does not suit the objective.
 
         Raises:
-            ValueError: If there is no such training; the message says what there is.
+            ValueError: If it does not; the message says what to use.
         """
 
     @abstractmethod
@@ -105,7 +105,7 @@ class Objective(FrozenModel):
         return {name: value for name, value in values.items() if value is not None}
 
     def training_draw(self, seed: int, step: int) -> int:
-        """Return the seed of what the scorer draws at random for the batch of a step.
+        """Return the seed of the scorer's random draws for a training batch.
 
         Args:
             seed: Seed of the run.
@@ -114,12 +114,12 @@ class Objective(FrozenModel):
         return _draw(f"{self.kind}/training/{seed}/{step}")
 
     def evaluation_draw(self, number: int) -> int:
-        """Return the seed of what the scorer draws for a batch of a split that is scored.
+        """Return the seed of the scorer's random draws for an evaluation batch.
 
         It depends on neither run nor step, so that all models are compared on the same draws.
 
         Args:
-            number: Batches of the split before this one.
+            number: Index of the batch in its split.
         """
         return _draw(f"{self.kind}/evaluation/{number}")
 
@@ -129,7 +129,7 @@ class Objective(FrozenModel):
 
 
 def require_no_memory(kind: str, context_multiple: int) -> None:
-    """Refuse memory for an objective whose sequences do not follow each other.
+    """Reject memory for an objective whose sequences are independent.
 
     Raises:
         ValueError: If the model has memory.
@@ -137,7 +137,7 @@ def require_no_memory(kind: str, context_multiple: int) -> None:
     if context_multiple > 1:
         raise ValueError(
             f'model.context_multiple={context_multiple} but objective.kind="{kind}" has no memory: '
-            "its sequences do not follow each other; use model.context_multiple=1"
+            "its sequences are independent; use model.context_multiple=1"
         )
 
 

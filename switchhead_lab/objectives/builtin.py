@@ -1,4 +1,4 @@
-"""Imports the objectives that come with the lab, which registers them."""
+"""Imports the built-in objectives, which registers them."""
 
 from switchhead_lab.objectives import classification, language_model
 

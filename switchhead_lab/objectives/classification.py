@@ -20,10 +20,10 @@ class SequenceClassification(Objective):
 
     kind: Literal["classification"]
     pooling: Literal["mean", "first"] = "mean"
-    """Which outputs are pooled: the mean over all tokens of a sequence, or its first token's."""
+    """How outputs are pooled: mean over all tokens of a sequence, or its first token."""
 
     def require_possible(self, task: Task) -> None:
-        """Refuse data without classes, memory, and examples that are longer than a chunk."""
+        """Reject data without classes, memory, and examples longer than a chunk."""
         if task.n_classes is None or task.example_length is None:
             raise ValueError(
                 f'objective.kind="classification" but data.kind="{task.data_kind}" has no classes; '
@@ -43,6 +43,6 @@ class SequenceClassification(Objective):
         return task.n_classes
 
     def target_shape(self, batch_size: int, seq_len: int) -> tuple[int, ...]:
-        """Return a target for every sequence."""
+        """Return the shape of one target per sequence."""
         del seq_len
         return (batch_size,)

@@ -23,7 +23,7 @@ class LanguageModelling(Objective):
     kind: Literal["language_model"] = "language_model"
 
     def require_possible(self, task: Task) -> None:
-        """Refuse data without text and models that see what they predict."""
+        """Reject data without text, and models that see the tokens they predict."""
         if task.n_classes is not None:
             raise ValueError(
                 f'data.kind="{task.data_kind}" has classes and no text, but objective.kind='
@@ -36,9 +36,9 @@ class LanguageModelling(Objective):
             )
 
     def n_outputs(self, task: Task) -> int:
-        """Return the number of different tokens."""
+        """Return the number of distinct tokens."""
         return task.vocab_size
 
     def target_shape(self, batch_size: int, seq_len: int) -> tuple[int, ...]:
-        """Return a target for every position."""
+        """Return the shape of one target per position."""
         return (batch_size, seq_len)

@@ -1,4 +1,4 @@
-"""Metrics: names on disk and in print, units and directions, and how they follow from sums."""
+"""Metrics: names, units and directions, and how they are computed from sums."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Totals:
-    """What the targets of a split add up to.
+    """Sums over the targets of a split.
 
     Attributes:
         loss_nats: Loss in nats, summed over the targets.
         n_targets: Targets scored.
-        counts: Further sums, by the names that the objective's scorer gives them.
-        n_bytes: UTF-8 bytes of the split's text; None where that is unknown or there is no text.
+        counts: Other sums of the objective's scorer, by name.
+        n_bytes: UTF-8 bytes of the split's text; None if unknown or not text.
     """
 
     loss_nats: float
@@ -29,20 +29,20 @@ class Totals:
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure of a split.
+    """A measure of quality on a split.
 
     Attributes:
         name: Name in records, after the split: `validation/<name>` of points and
             `validation_<name>` of results.
-        label: Name in print.
-        short_label: Name where room is scarce.
-        value: Computes it; None where that is not possible.
-        unit: Unit in print; a metric in "%" is recorded as a fraction.
-        decimals: Decimals in print.
-        lower_is_better: Its direction.
+        label: Display name.
+        short_label: Display name in narrow columns.
+        value: Function that computes it; returns None if that is impossible.
+        unit: Printed unit; a metric in "%" is recorded as a fraction.
+        decimals: Printed decimals.
+        lower_is_better: Whether lower values are better.
         is_compared_by_ratio: Whether models are compared by ratios; else by differences.
-        complement: Name of 1 - value, which figures show where higher is better.
-        null: What null means in records, since JSON has finite numbers only.
+        complement: Name of 1 - value, which figures show if higher is better.
+        null: Meaning of null in records, since JSON has only finite numbers.
     """
 
     name: str
@@ -68,28 +68,24 @@ class Metric:
 
     @property
     def superlative(self) -> str:
-        """What the best value is among others."""
+        """Name of the best value: "lowest" or "highest"."""
         return "lowest" if self.lower_is_better else "highest"
 
     def text(self, value: float | None) -> str:
-        """Write a recorded value with its unit; a dash for None."""
+        """Format a recorded value with its unit; a dash for None."""
         if value is None:
             return "-"
         number = f"{self.scale * value:,.{self.decimals}f}"
         return f"{number} {self.unit}" if self.unit else number
 
     def is_better(self, value: float, other: float) -> bool:
-        """Whether a value is better than another one."""
+        """Return whether a value is better than another."""
         return value < other if self.lower_is_better else value > other
 
 
 def perplexity_of(loss_nats: float) -> float:
-    """Return exp of a mean loss in nats; infinite where that overflows."""
+    """Return exp of a mean loss in nats; infinite on overflow."""
     return math.exp(loss_nats) if loss_nats < 700 else math.inf
-
-
-def _perplexity(totals: Totals) -> float:
-    return perplexity_of(totals.mean_loss_nats)
 
 
 def _bits_per_byte(totals: Totals) -> float | None:
@@ -107,9 +103,9 @@ PERPLEXITY = Metric(
     lambda totals: perplexity_of(totals.mean_loss_nats),
     null=math.inf,
 )
-"""Exp of the mean loss; infinite where that overflows."""
+"""Exp of the mean loss; infinite on overflow."""
 BITS_PER_BYTE = Metric("bits_per_byte", "bits per byte", "bpb", _bits_per_byte, decimals=3)
-"""Code length of a text per byte, which does not depend on the tokenizer."""
+"""Bits per UTF-8 byte of text, comparable across tokenizers."""
 ACCURACY = Metric(
     "accuracy",
     "accuracy",
@@ -121,4 +117,4 @@ ACCURACY = Metric(
     is_compared_by_ratio=False,
     complement="error",
 )
-"""Fraction of the targets predicted right; the scorer counts them as "correct"."""
+"""Fraction of the targets predicted correctly; the scorer counts them as "correct"."""

@@ -1,4 +1,4 @@
-"""The objectives there are, by kind."""
+"""Registry of objectives by kind."""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -12,10 +12,10 @@ _known: dict[str, type[Objective]] = {}
 
 
 def register_objective(objective: type[ObjectiveT]) -> type[ObjectiveT]:
-    """Make an objective known under its kind; use it as a decorator.
+    """Register an objective under its kind; a class decorator.
 
     Raises:
-        ConfigError: If the class is no objective, lacks an answer, or its kind is taken.
+        ConfigError: If the class is not an objective, lacks an attribute, or its kind is taken.
     """
     _require_objective(objective)
     add_kind(_known, objective, "an objective")
@@ -28,7 +28,7 @@ def objectives() -> Mapping[str, type[Objective]]:
 
 
 def unregister_objectives(module: str) -> None:
-    """Forget the objectives that a module registered."""
+    """Remove the objectives that a module registered."""
     remove_kinds(_known, module)
 
 
@@ -53,13 +53,13 @@ def _require_objective(objective: type[Objective]) -> None:
     metrics, headline = objective.all_metrics(), objective.headline
     names = [metric.name for metric in metrics]
     if len(set(names)) < len(names):
-        raise ConfigError(f"{name}: two metrics have one name: {', '.join(names)}")
+        raise ConfigError(f"{name}: two metrics share a name: {', '.join(names)}")
     if headline not in metrics:
         raise ConfigError(
-            f'{name}: headline "{headline.name}" is none of its metrics; use {", ".join(names)}'
+            f'{name}: headline "{headline.name}" is not one of its metrics; use {", ".join(names)}'
         )
     if not headline.lower_is_better and not headline.complement:
         raise ConfigError(
-            f'{name}: higher is better for headline "{headline.name}", but figures show what is '
-            "better when lower; name 1 - value in its `complement`"
+            f'{name}: higher is better for headline "{headline.name}", but figures show '
+            "metrics where lower is better; name 1 - value in its `complement`"
         )

@@ -1,4 +1,4 @@
-"""Attention and feed-forward variants: fields, checks, and all that the lab asks of a variant.
+"""Attention and feed-forward variants: fields, validation, parameter counts and costs.
 
-Free of torch: a variant names the module that computes it, which is imported when it is built.
+Independent of torch: a variant names the module that computes it, imported when it is built.
 """

@@ -1,4 +1,4 @@
-"""What a variant is: the fields of one block, and every answer that the lab needs about it."""
+"""Base classes of variants: fields, sizes, parameter counts and costs of one block."""
 
 import pkgutil
 from abc import abstractmethod
@@ -18,7 +18,7 @@ PROJECTION_NAMES = {"q": "query", "k": "key", "v": "value", "o": "output"}
 
 @dataclass(frozen=True)
 class LayerSizes:
-    """What a block's parameters and costs depend on besides its own fields.
+    """The sizes around a block that its parameters and costs depend on.
 
     Attributes:
         d_model: Residual width (D).
@@ -51,9 +51,9 @@ class Experts:
     """Experts of a block.
 
     Attributes:
-        n_experts: Experts of each head, or of the block.
+        n_experts: Experts per head, or in the block.
         n_chosen: Experts chosen per token.
-        width: Width of each.
+        width: Width of each expert.
     """
 
     n_experts: int
@@ -63,16 +63,16 @@ class Experts:
 
 @dataclass(frozen=True)
 class SizeField:
-    """A field that sets the size of a block, and the values that it may take.
+    """A field that sets the size of a block, and its allowed values.
 
     Attributes:
         name: Name of the field.
-        label: Name in sweeps and messages, where that is another one.
-        step: Difference between two neighbouring values, or the field whose value that is.
-        smallest: Smallest value, or the field whose value that is.
-        largest: Field whose value is the largest allowed; empty where there is no largest.
+        label: Name in sweeps and messages, if it differs.
+        step: Difference between neighbouring values, or the field that holds it.
+        smallest: Smallest value, or the field that holds it.
+        largest: Field that holds the largest value; empty if unbounded.
         is_matchable: Whether a budget may set it.
-        executed_step: Difference after which the executed costs are sure to grow.
+        executed_step: Increase that is sure to raise the executed costs.
     """
 
     name: str
@@ -89,10 +89,10 @@ class Variant(FrozenModel):
 
     Class attributes:
         block: Which block of a layer it is.
-        family: Name in figures; empty for the ordinary feed-forward, which is not named.
+        family: Name in figures; empty for the dense feed-forward, which figures do not name.
         sizes: Fields that set its size.
         conventions: Accounting conventions that price it by formula.
-        exact_conventions: Those of them whose MACs are the executed ones wherever every size is a
+        exact_conventions: The conventions whose MACs equal the executed ones if every size is a
             multiple of its `executed_step`.
         module: Module that computes it, as "package.module:Class".
 
@@ -115,15 +115,15 @@ class Variant(FrozenModel):
 
     @abstractmethod
     def forward_cost(self, layer: LayerSizes, convention: str) -> Cost:
-        """Price one block for one sequence in training, by one of its conventions."""
+        """Return the cost of one block for one sequence in training, by one of its conventions."""
 
     def cost(self, layer: LayerSizes, convention: str, phase: Phase = "training") -> Cost:
-        """Price one block for one sequence.
+        """Return the cost of one block for one sequence.
 
         Args:
-            layer: Sizes around it.
+            layer: Sizes around the block.
             convention: Accounting convention.
-            phase: Nothing is saved for a backward pass in inference.
+            phase: In inference, nothing is saved for a backward pass.
 
         Raises:
             UnpricedError: If the convention does not price this variant.
@@ -137,7 +137,7 @@ class Variant(FrozenModel):
         return cost if phase == "training" else Cost(cost.macs, saved_floats=0)
 
     def active_parameters(self, layer: LayerSizes) -> int:
-        """Count the parameters that one token meets: those of its chosen experts, and the rest."""
+        """Count the parameters active per token: its chosen experts and all non-expert ones."""
         parts, experts = self.parameter_parts(layer), self.experts
         if experts is not None:
             for name in self.expert_parts():
@@ -145,7 +145,7 @@ class Variant(FrozenModel):
         return sum(parts.values())
 
     def approximate_macs(self, layer: LayerSizes) -> int:
-        """Return about how many MACs one sequence takes, for estimates of time."""
+        """Return an estimate of the MACs of one sequence, for time estimates."""
         if self.conventions:
             return self.forward_cost(layer, self.conventions[0]).macs
         return layer.seq_len * self.active_parameters(layer)
@@ -160,15 +160,15 @@ class Variant(FrozenModel):
         return ()
 
     def build(self, *arguments: Any) -> Any:
-        """Build the module that computes the block, from the variant and what it lies in."""
+        """Build the module that computes the block, from the variant and the given arguments."""
         return pkgutil.resolve_name(self.module)(self, *arguments)
 
     @classmethod
     def examples(cls) -> Sequence[Self]:
         """Return small configurations to check the contract with.
 
-        None by default: they are then derived from the fields (`examples.examples_of`). Offer some
-        where that cannot be done or leaves code untested.
+        None by default: they are then derived from the fields (`examples.examples_of`). Override
+        this if that is impossible or leaves code untested.
         """
         return ()
 
@@ -178,15 +178,15 @@ class Variant(FrozenModel):
         return next((field for field in cls.sizes if field.name == name), None)
 
     def smallest(self, field: SizeField) -> int:
-        """Return the smallest value of a size field, the others given."""
+        """Return the smallest value of a size field, given the other fields."""
         return self._value(field.smallest)
 
     def step(self, field: SizeField) -> int:
-        """Return the difference between two neighbouring values, the others given."""
+        """Return the difference between neighbouring values, given the other fields."""
         return self._value(field.step)
 
     def largest(self, field: SizeField) -> int | None:
-        """Return the largest value of a size field, the others given; None without a largest."""
+        """Return the largest value of a size field, given the other fields; None if unbounded."""
         return self._value(field.largest) if field.largest else None
 
     def _value(self, bound: int | str) -> int:
@@ -197,8 +197,8 @@ class AttentionVariant(Variant):
     """An attention layer; built from the variant, the positions and d_model.
 
     Class attributes:
-        keep_parameters_over: Sizes that follow from the baseline's parameters whatever the sweep
-            matches.
+        keep_parameters_over: Sizes matched to the baseline's parameters, regardless of what the
+            sweep matches.
     """
 
     block: ClassVar[Block] = "attention"
@@ -216,11 +216,11 @@ class FeedForwardVariant(Variant):
     @property
     @abstractmethod
     def width(self) -> int:
-        """Hidden width, that of all experts together."""
+        """Hidden width, summed over experts."""
 
 
 def require_top_k_within_experts(top_k: int, n_experts: int) -> None:
-    """Refuse a `top_k` that no token could choose.
+    """Check that a token can choose `top_k` experts.
 
     Raises:
         ValueError: If `top_k` exceeds `n_experts`.

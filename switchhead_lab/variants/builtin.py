@@ -1,4 +1,4 @@
-"""Imports the variants that come with the lab, which registers them."""
+"""Imports the built-in variants, which registers them."""
 
 from switchhead_lab.variants import (
     dense_attention,

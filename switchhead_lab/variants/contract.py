@@ -1,9 +1,9 @@
 """The contract of a variant's class: what the matcher, listings and records rely on.
 
-A check is a function of an example and of the positions around it. Its docstring is the promise;
-it raises `ContractError` where that is broken. None needs torch, and all of them together take
-milliseconds, so plugins are checked when they are loaded. The package `contract` has the checks of
-the module that computes the variant.
+A check is a function of an example and its position encoding. Its docstring is the promise; it
+raises `ContractError` if that is broken. The checks here need no torch and take milliseconds, so
+plugins are checked when they are loaded. The package `contract` checks the module that computes the
+variant.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from switchhead_lab.errors import ContractError
 from switchhead_lab.variants.base import LayerSizes, SizeField, Variant
 from switchhead_lab.variants.dense_attention import DenseAttention
-from switchhead_lab.variants.examples import describe, examples_of, reason_of
+from switchhead_lab.variants.examples import describe, examples_of, validation_message
 from switchhead_lab.variants.positions import Positions, RopePositions, TransformerXLPositions
 
 Check = Callable[[Variant, Positions], None]
@@ -26,7 +26,7 @@ def require(kept: bool, problem: str) -> None:
     """Raise unless a promise is kept.
 
     Raises:
-        ContractError: With the problem.
+        ContractError: If it is broken; the message is the problem.
     """
     if not kept:
         raise ContractError(problem)
@@ -36,7 +36,7 @@ def first_problem(check: Check, variant: type[Variant]) -> str:
     """Run a check on all examples of a variant with all positions.
 
     Returns:
-        What is wrong with the first example that fails, and which one it is; empty if none does.
+        The problem of the first example that fails, and that example; empty if none fails.
     """
     for example in examples_of(variant):
         for positions in POSITIONS:
@@ -44,7 +44,7 @@ def first_problem(check: Check, variant: type[Variant]) -> str:
                 check(example, positions)
             except ContractError as error:
                 problem = str(error)
-            except Exception as error:  # whatever the variant's code raises
+            except Exception as error:  # variant code may raise anything
                 problem = f"{type(error).__name__}: {error}"
             else:
                 continue
@@ -53,10 +53,10 @@ def first_problem(check: Check, variant: type[Variant]) -> str:
 
 
 def broken_class_promises(variant: type[Variant]) -> Iterator[str]:
-    """Yield what a variant's class breaks, one line for each check; without torch.
+    """Yield one line for each class check that a variant fails; needs no torch.
 
     Raises:
-        ConfigError: If there is no example to check with.
+        ConfigError: If there is no example to check.
     """
     for check in CLASS_CHECKS:
         problem = first_problem(check, variant)
@@ -65,17 +65,17 @@ def broken_class_promises(variant: type[Variant]) -> Iterator[str]:
 
 
 def check_name(check: Check) -> str:
-    """Return the name of a check as tables print it."""
+    """Return the display name of a check."""
     return check.__name__.replace("_", " ")
 
 
 def find_gaps(variant: type[Variant]) -> dict[str, str]:
-    """Return what a variant may lack without breaking its contract, by subject."""
+    """Return what a variant lacks without breaking its contract, by subject."""
     gaps = {}
     unpriced = [c for c in DenseAttention.conventions if c not in variant.conventions]
     if unpriced:
         gaps["formulas"] = (
-            f"none for {' and '.join(unpriced)}: a sweep in that convention refuses the variant"
+            f"none for {' and '.join(unpriced)}: a sweep in that convention rejects the variant"
         )
     undescribed = [
         name
@@ -87,47 +87,48 @@ def find_gaps(variant: type[Variant]) -> dict[str, str]:
     return gaps
 
 
-def configuration_survives_records(variant: Variant, _: Positions) -> None:
-    """Its configuration, written as plain data and read back, is equal."""
+def configuration_round_trips(variant: Variant, _: Positions) -> None:
+    """The configuration is equal after a round trip through plain data."""
     plain = variant.model_dump(mode="json", exclude_none=True)
     try:
         again = type(variant).model_validate(plain)
     except ValidationError as error:
-        raise ContractError(f"{plain} is not read back: {reason_of(error)}") from None
-    require(again == variant, f"{plain} is read back as another configuration")
+        raise ContractError(f"{plain} cannot be read back: {validation_message(error)}") from None
+    require(again == variant, f"{plain} reads back as another configuration")
 
 
-def parameter_parts_are_counts(variant: Variant, positions: Positions) -> None:
-    """Its parameter parts are whole, positive numbers."""
+def parameter_counts_are_positive_integers(variant: Variant, positions: Positions) -> None:
+    """Parameter counts are positive integers."""
     parts = variant.parameter_parts(_layer(positions))
     require(bool(parts), "no parameters")
     for name, count in parts.items():
         require(type(count) is int and count > 0, f"{name} has {count!r} parameters")
 
 
-def expert_parts_belong_to_experts(variant: Variant, positions: Positions) -> None:
-    """Parts made of experts exist and divide by their number; a token meets no more than all."""
+def expert_parts_divide_by_experts(variant: Variant, positions: Positions) -> None:
+    """Expert parts exist and divide evenly; active parameters do not exceed the total."""
     layer, experts = _layer(positions), variant.experts
     parts = variant.parameter_parts(layer)
     if experts is None:
-        require(not variant.expert_parts(), "has parts made of experts, but `experts` is None")
+        require(not variant.expert_parts(), "expert_parts() names parts, but `experts` is None")
         return
     require(
         1 <= experts.n_chosen <= experts.n_experts,
         f"{experts.n_chosen} of {experts.n_experts} experts are chosen",
     )
     for name in variant.expert_parts():
-        require(name in parts, f"{name} is made of experts, but is not among the parameter parts")
+        require(name in parts, f"expert_parts() names {name}, which is not a parameter part")
         require(
             parts[name] % experts.n_experts == 0,
-            f"{name} has {parts[name]} parameters, which {experts.n_experts} experts cannot share",
+            f"{name} has {parts[name]} parameters, which do not divide evenly among "
+            f"{experts.n_experts} experts",
         )
     active, total = variant.active_parameters(layer), sum(parts.values())
     require(0 < active <= total, f"{active} active parameters of {total}")
 
 
-def formulas_price_every_sequence(variant: Variant, positions: Positions) -> None:
-    """Each convention prices it in whole numbers, which grow with the length of the sequence."""
+def formulas_grow_with_sequence_length(variant: Variant, positions: Positions) -> None:
+    """Costs of each convention are integers that grow with the sequence length."""
     short, long = _layer(positions), _layer(positions, seq_len=2 * SEQ_LEN)
     unknown = [c for c in variant.exact_conventions if c not in variant.conventions]
     require(not unknown, f"exact_conventions names {unknown}, which conventions does not")
@@ -144,23 +145,24 @@ def formulas_price_every_sequence(variant: Variant, positions: Positions) -> Non
     require(variant.approximate_macs(short) > 0, "approximate_macs is not positive")
 
 
-def sizes_take_their_values(variant: Variant, _: Positions) -> None:
-    """Each size takes every value from its smallest on, in its steps, up to its largest only."""
+def sizes_accept_their_values(variant: Variant, _: Positions) -> None:
+    """Each size accepts the values from its smallest in its steps, and none above its largest."""
     for field in variant.sizes:
         for value in _values(variant, field):
-            problem = _refusal(variant, field, value)
-            require(not problem, f"{field.name}={value} is refused: {problem}")
+            problem = _rejection(variant, field, value)
+            require(not problem, f"{field.name}={value} is rejected: {problem}")
         largest = variant.largest(field)
         if largest is not None:
             beyond = largest + variant.step(field)
             require(
-                bool(_refusal(variant, field, beyond)),
-                f"{field.name}={beyond} is allowed, although {field.largest}={largest} is its most",
+                bool(_rejection(variant, field, beyond)),
+                f"{field.name}={beyond} is accepted, although its maximum is "
+                f"{field.largest}={largest}",
             )
 
 
 def budget_grows_with_sizes(variant: Variant, positions: Positions) -> None:
-    """No parameters or MACs are saved by a larger size, and some are added by a matchable one."""
+    """A larger size never lowers parameters or MACs; a matchable one raises some."""
     layer = _layer(positions)
     for field in variant.sizes:
         larger = [
@@ -179,11 +181,11 @@ def budget_grows_with_sizes(variant: Variant, positions: Positions) -> None:
 
 
 CLASS_CHECKS: tuple[Check, ...] = (
-    configuration_survives_records,
-    parameter_parts_are_counts,
-    expert_parts_belong_to_experts,
-    formulas_price_every_sequence,
-    sizes_take_their_values,
+    configuration_round_trips,
+    parameter_counts_are_positive_integers,
+    expert_parts_divide_by_experts,
+    formulas_grow_with_sequence_length,
+    sizes_accept_their_values,
     budget_grows_with_sizes,
 )
 
@@ -193,16 +195,16 @@ def _layer(positions: Positions, seq_len: int = SEQ_LEN) -> LayerSizes:
 
 
 def _values(variant: Variant, field: SizeField) -> list[int]:
-    """Return the first values that a size may take, the others given."""
+    """Return the first values that a size may take, given the other fields."""
     smallest, step, largest = variant.smallest(field), variant.step(field), variant.largest(field)
     values = [smallest + number * step for number in range(_N_VALUES)]
     return [value for value in values if largest is None or value <= largest]
 
 
-def _refusal(variant: Variant, field: SizeField, value: int) -> str:
-    """Return why a variant refuses a value of a size; empty if it does not."""
+def _rejection(variant: Variant, field: SizeField, value: int) -> str:
+    """Return why a variant rejects a value of a size; empty if it does not."""
     try:
         type(variant).model_validate({**variant.model_dump(), field.name: value})
     except ValidationError as error:
-        return reason_of(error)
+        return validation_message(error)
     return ""

@@ -40,7 +40,7 @@ class DenseAttention(AttentionVariant):
         }
 
     def forward_cost(self, layer: LayerSizes, convention: str) -> Cost:  # noqa: ARG002
-        """Price one layer for one sequence; text and tables of the paper agree.
+        """Return the cost of one layer for one sequence; the paper's text and tables agree.
 
         Source: SwitchHead (arXiv:2312.07987), Eq. 11 and 12.
         """

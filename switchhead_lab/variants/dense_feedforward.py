@@ -12,8 +12,8 @@ from switchhead_lab.variants.registry import register
 class DenseFeedForward(FeedForwardVariant):
     """Two-layer feed-forward block with ReLU and biases."""
 
-    family: ClassVar[str] = ""  # what models have unless they are said to have another
-    # What is executed grows with the width in steps of 64, since its matmuls are made even.
+    family: ClassVar[str] = ""  # the default, which figures do not name
+    # Matmul widths are padded, so executed costs grow in steps, of 64 at most.
     sizes: ClassVar[tuple[SizeField, ...]] = (SizeField("d_ff", label="d_ff", executed_step=64),)
     conventions: ClassVar[tuple[str, ...]] = ("equations", "published")
     exact_conventions: ClassVar[tuple[str, ...]] = ("equations", "published")
@@ -36,6 +36,6 @@ class DenseFeedForward(FeedForwardVariant):
         return {"up.weight": F * D, "up.bias": F, "down.weight": D * F, "down.bias": D}
 
     def forward_cost(self, layer: LayerSizes, convention: str) -> Cost:  # noqa: ARG002
-        """Price one block for one sequence; the paper has no formula for it."""
+        """Return the cost of one block for one sequence; the paper has no formula for it."""
         T, D, F = layer.seq_len, layer.d_model, self.d_ff
         return Cost(macs=2 * T * D * F, saved_floats=T * F)

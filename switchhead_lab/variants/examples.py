@@ -1,4 +1,4 @@
-"""Small configurations of a variant, with which its contract is checked."""
+"""Small configurations of a variant for checking its contract."""
 
 import math
 import typing
@@ -10,35 +10,35 @@ from pydantic.fields import FieldInfo
 from switchhead_lab.errors import ConfigError
 from switchhead_lab.variants.base import Variant
 
-# Odd, so that nothing is aligned by chance; more than one, so that indices can be mixed up.
+# Odd, so that nothing is aligned by chance; above one, so that swapped indices show.
 _SMALL_WIDTH, _SMALL_COUNT = 5, 2
 _SMALL_COEFFICIENT = 0.1
 
 
 def examples_of(variant: type[Variant]) -> list[Variant]:
-    """Return the examples that a variant offers, or else those that follow from its fields.
+    """Return a variant's own examples, or else examples derived from its fields.
 
-    Derived are: one with small sizes and every default; one for every other value of each boolean
-    or literal field, where the other fields allow it; one with all auxiliary losses, if it has any.
+    Derived examples: one with small sizes and all defaults; one for every other value of each
+    boolean or literal field, if valid; one with all auxiliary losses, if there are any.
 
     Args:
         variant: Class of the variant; it need not be registered.
 
     Raises:
-        ConfigError: If the class offers none and none follows from its fields.
+        ConfigError: If the class has none and none can be derived from its fields.
     """
-    offered: list[Variant] = list(variant.examples())
-    return offered or _derive(variant)
+    own: list[Variant] = list(variant.examples())
+    return own or _derive(variant)
 
 
 def describe(variant: Variant) -> str:
-    """Return the fields of an example that are not at their defaults, for messages."""
+    """Return the non-default fields of an example, for messages."""
     values = variant.model_dump(exclude_defaults=True, exclude={"kind"})
     return " ".join(f"{name}={value}" for name, value in values.items())
 
 
-def reason_of(error: ValidationError) -> str:
-    """Return the first reason why a configuration is refused, in the words of the variant."""
+def validation_message(error: ValidationError) -> str:
+    """Return the first message of a validation error, as the variant wrote it."""
     return error.errors()[0]["msg"].removeprefix("Value error, ")
 
 
@@ -51,41 +51,42 @@ def _derive(variant: type[Variant]) -> list[Variant]:
     lacking = [name for name, value in values.items() if value is None]
     if lacking:
         raise ConfigError(
-            f"no example value follows for {', '.join(lacking)}; define the class method examples()"
+            f"no example value can be derived for {', '.join(lacking)}; define the class method "
+            "examples()"
         )
     try:
-        usual = variant.model_validate(values)
+        base = variant.model_validate(values)
     except ValidationError as error:
         raise ConfigError(
-            f"no example follows from the fields, tried {values}: {reason_of(error)}; define the "
-            "class method examples()"
+            f"no example can be derived from the fields, tried {values}: "
+            f"{validation_message(error)}; define the class method examples()"
         ) from None
     others = [
         {name: choice}
         for name, field in variant.model_fields.items()
         if name != "kind"
         for choice in _choices(field)
-        if choice != getattr(usual, name)
+        if choice != getattr(base, name)
     ]
     losses = [name for name in variant.model_fields if name.endswith("_coefficient")]
     if losses:
         others.append(dict.fromkeys(losses, _SMALL_COEFFICIENT))
-    return [usual, *_possible(usual, others)]
+    return [base, *_valid(base, others)]
 
 
-def _possible(usual: Variant, changes: list[dict[str, Any]]) -> list[Variant]:
-    """Return the changed variants, without those whose fields contradict each other."""
+def _valid(base: Variant, changes: list[dict[str, Any]]) -> list[Variant]:
+    """Return the changed variants that are valid."""
     found = []
     for change in changes:
         try:
-            found.append(type(usual).model_validate({**usual.model_dump(), **change}))
+            found.append(type(base).model_validate({**base.model_dump(), **change}))
         except ValidationError:
             continue
     return found
 
 
 def _small_value(variant: type[Variant], name: str) -> Any:
-    """Return a small value of a field, above the smallest of a size; None if none follows."""
+    """Return a small value of a field, above the smallest of a size; None if unknown."""
     size, field = variant.size_field(name), variant.model_fields[name]
     if size is None:
         if field.annotation is int:
@@ -100,7 +101,7 @@ def _small_value(variant: type[Variant], name: str) -> Any:
 
 
 def _choices(field: FieldInfo) -> tuple[Any, ...]:
-    """Return all values of a boolean or literal field; nothing for others."""
+    """Return all values of a boolean or literal field; empty for others."""
     if field.annotation is bool:
         return (False, True)
     return (

@@ -18,12 +18,12 @@ class GroupedQueryAttention(AttentionVariant):
     """
 
     family: ClassVar[str] = "grouped-query"
-    # n_kv_heads is none of them: its values are the divisors of n_heads, which have no step.
+    # Without n_kv_heads: its values are the divisors of n_heads, which have no fixed step.
     sizes: ClassVar[tuple[SizeField, ...]] = (
         SizeField("n_heads", step="n_kv_heads", smallest="n_kv_heads"),
         SizeField("d_head"),
     )
-    # No table of the SwitchHead paper prints a grouped-query model, so "published" has no price.
+    # No table of the SwitchHead paper prints a grouped-query model, so "published" has no formula.
     conventions: ClassVar[tuple[str, ...]] = ("equations",)
     module: ClassVar[str] = (
         "switchhead_lab.model.attention.grouped_query:GroupedQueryMultiHeadAttention"
@@ -58,7 +58,7 @@ class GroupedQueryAttention(AttentionVariant):
         }
 
     def forward_cost(self, layer: LayerSizes, convention: str) -> Cost:  # noqa: ARG002
-        """Price one layer for one sequence.
+        """Return the cost of one layer for one sequence.
 
         Source: SwitchHead (arXiv:2312.07987), Eq. 11 and 12, with `n_kv_heads` projections of keys
         and values, priced like the single ones of Eq. 15. The paper itself has no grouped queries.

@@ -14,13 +14,13 @@ from switchhead_lab.variants.base import (
 )
 from switchhead_lab.variants.registry import register
 
-# The paper's tables price the gating like that of two chosen experts.
+# The paper's tables count the gating as if two experts were chosen.
 _PUBLISHED_K = 2
 
 
 @register
 class MoaAttention(AttentionVariant):
-    """Mixture of Attention Heads: each token picks heads; key and value projection are shared."""
+    """Mixture of Attention Heads: each token picks heads; they share key and value projections."""
 
     family: ClassVar[str] = "MoA"
     sizes: ClassVar[tuple[SizeField, ...]] = (
@@ -37,7 +37,7 @@ class MoaAttention(AttentionVariant):
     n_experts: int = Field(ge=1)
     """Heads to pick from: query and output projections (the paper's E)."""
     gate: Gate = "softmax"
-    """Weights of the picked heads: softmax over the picked (official), or sigmoid of each."""
+    """Weights of the picked heads: softmax over them (official code), or sigmoid of each."""
     cv_coefficient: float = Field(default=0.0, ge=0.0)
     """Weight of the squared coefficient of variation of the experts' importance."""
     switch_coefficient: float = Field(default=0.0, ge=0.0)
@@ -78,7 +78,7 @@ class MoaAttention(AttentionVariant):
         return ("query_weight", "output_weight")
 
     def forward_cost(self, layer: LayerSizes, convention: str) -> Cost:
-        """Price one layer for one sequence.
+        """Return the cost of one layer for one sequence.
 
         Source: SwitchHead (arXiv:2312.07987), Eq. 15, and what its tables print.
         """

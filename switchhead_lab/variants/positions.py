@@ -22,7 +22,7 @@ class TransformerXLPositions(FrozenModel):
     def parameter_parts(
         self, d_model: int, n_heads: int, d_head: int, *, has_bias: bool
     ) -> dict[str, int]:
-        """Count the parameters of one attention layer's positions by name.
+        """Count the position parameters of one attention layer by name.
 
         Args:
             d_model: Residual width.
@@ -48,7 +48,7 @@ class RopePositions(FrozenModel):
 
     kind: Literal["rope"] = "rope"
     rotate_fraction: float = Field(default=0.5, gt=0.0, le=1.0)
-    """Fraction of each head's channels that is rotated, its first ones."""
+    """Fraction of each head's channels to rotate, starting from the first."""
     base: float = Field(default=10_000.0, gt=1.0)
     """Base of the geometric series of wavelengths."""
 

@@ -1,4 +1,4 @@
-"""The variants there are, by block and kind."""
+"""Registry of variants by block and kind."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,10 +25,10 @@ _known: dict[Block, dict[str, type[Variant]]] = {"attention": {}, "feedforward":
 
 
 def register(variant: type[VariantT]) -> type[VariantT]:
-    """Make a variant known under its kind; use it as a decorator.
+    """Register a variant under its kind; a class decorator.
 
     Raises:
-        ConfigError: If the class is no variant, lacks an answer, or its kind is taken.
+        ConfigError: If the class is not a variant, lacks an attribute, or its kind is taken.
     """
     _require_variant(variant)
     add_kind(_known[variant.block], variant, variant.block)
@@ -62,23 +62,23 @@ def variants_of_kind(kind: str) -> list[type[Variant]]:
 
 
 def unregister(module: str) -> None:
-    """Forget the variants that a module registered."""
+    """Remove the variants that a module registered."""
     for known in _known.values():
         remove_kinds(known, module)
 
 
 def kind_of(schema: type[FrozenModel]) -> str:
-    """Return the kind that the configuration of a registered class names."""
+    """Return the kind of a configuration class."""
     return str(get_args(schema.model_fields["kind"].annotation)[0])
 
 
 def add_kind(known: dict[str, Any], schema: type[FrozenModel], what: str) -> None:
-    """Add a class to those known by kind; importing its module again replaces it.
+    """Register a class under its kind; importing its module again replaces it.
 
     Args:
         known: Classes of one base by kind.
         schema: The class.
-        what: What it is, for the error.
+        what: What the class is, for the error.
 
     Raises:
         ConfigError: If the class declares no kind, or another class has it.
@@ -89,7 +89,7 @@ def add_kind(known: dict[str, Any], schema: type[FrozenModel], what: str) -> Non
     other = known.get(kind)
     if other is not None and _origin(other) != _origin(schema):
         raise ConfigError(
-            f'{schema.__name__}: {what} of kind "{kind}" is registered already, by '
+            f'{schema.__name__}: {what} of kind "{kind}" is already registered, by '
             f"{_origin(other)}; choose another kind"
         )
     known[kind] = schema
@@ -106,8 +106,8 @@ class OneOf:
     """Annotation of a field that holds one of several classes; `kind` selects which.
 
     Attributes:
-        classes: Returns the classes by kind, whenever a schema is built.
-        default: Kind that is meant where none is given; empty where it must be given.
+        classes: Returns the classes by kind; called whenever a schema is built.
+        default: Kind if none is given; empty if it is required.
     """
 
     classes: Callable[[], Mapping[str, type[FrozenModel]]]
@@ -151,4 +151,4 @@ def _require_variant(variant: type[Variant]) -> None:
         raise ConfigError(f"{variant.__name__}: lacks {', '.join(lacking)}")
     unknown = [field.name for field in variant.sizes if field.name not in variant.model_fields]
     if unknown:
-        raise ConfigError(f"{variant.__name__}: sizes names no field: {', '.join(unknown)}")
+        raise ConfigError(f"{variant.__name__}: sizes names unknown fields: {', '.join(unknown)}")

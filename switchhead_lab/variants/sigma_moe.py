@@ -23,7 +23,7 @@ class SigmaMoeFeedForward(FeedForwardVariant):
     sizes: ClassVar[tuple[SizeField, ...]] = (
         SizeField("n_experts", label="feedforward.n_experts", smallest="top_k"),
         SizeField("top_k", label="feedforward.top_k", largest="n_experts", is_matchable=False),
-        # Any width: nothing else takes up what a coarser step would leave of the budget.
+        # Step 1: nothing else absorbs what a coarser step would leave of the budget.
         SizeField("d_expert", label="d_expert"),
     )
     conventions: ClassVar[tuple[str, ...]] = ("equations", "published")
@@ -38,13 +38,13 @@ class SigmaMoeFeedForward(FeedForwardVariant):
     top_k: int = Field(ge=1)
     """Experts chosen per token."""
     p_expert_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Probability with which an expert is left out of a token's choice in training."""
+    """Probability of dropping an expert from a token's choice in training."""
     entropy_coefficient: float = Field(default=0.0, ge=0.0)
     """Weight of the entropy of the batch-mean router distribution, which is maximised."""
 
     @property
     def width(self) -> int:
-        """Hidden width of all experts together."""
+        """Hidden width, summed over experts."""
         return self.n_experts * self.d_expert
 
     @model_validator(mode="after")
@@ -67,7 +67,7 @@ class SigmaMoeFeedForward(FeedForwardVariant):
         return ("up_weight", "down_weight")
 
     def forward_cost(self, layer: LayerSizes, convention: str) -> Cost:  # noqa: ARG002
-        """Price one block for one sequence, router included; the paper has no formula for it."""
+        """Return the cost of one block for one sequence, router included; not in the paper."""
         T, D = layer.seq_len, layer.d_model
         E, F, K = self.n_experts, self.d_expert, self.top_k
         return Cost(macs=T * (2 * K * D * F + E * D), saved_floats=T * (K * F + E))

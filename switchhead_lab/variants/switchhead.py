@@ -53,7 +53,7 @@ class SwitchHeadAttention(AttentionVariant):
     gate: Gate = "sigmoid"
     """Weights of the chosen experts: sigmoid of each, or softmax over the chosen."""
     p_expert_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Probability with which an expert is left out of a token's choice in training."""
+    """Probability of dropping an expert from a token's choice in training."""
 
     @model_validator(mode="after")
     def _top_k_within_experts(self) -> Self:
@@ -64,27 +64,27 @@ class SwitchHeadAttention(AttentionVariant):
     def _projections_make_sense(self) -> Self:
         names = self.expert_projections
         if len(set(names)) < len(names):
-            raise ValueError(f"expert_projections={names} names one twice; give each once")
+            raise ValueError(f"expert_projections={names} has duplicates; list each once")
         if self.shared_selection and self.n_routed_sides < 2:
             raise ValueError(
                 f"shared_selection has no effect with expert_projections={names}: only one side "
-                "is routed; leave it out"
+                "is routed; remove it"
             )
         return self
 
     @classmethod
     def examples(cls) -> Sequence[Self]:
-        """Return examples in which other projections have experts, and all experts are chosen."""
-        usual = cls(n_heads=2, d_head=5, n_experts=4, top_k=2)
-        every = usual.model_copy(
+        """Return examples that vary the expert projections, and one that chooses all experts."""
+        base = cls(n_heads=2, d_head=5, n_experts=4, top_k=2)
+        every = base.model_copy(
             update={"expert_projections": ["v", "k", "q", "o"], "shared_selection": True}
         )
-        one = usual.model_copy(update={"expert_projections": ["q"], "gate": "softmax"})
-        return usual, every, one, cls(n_heads=1, d_head=4, n_experts=3, top_k=3)
+        one = base.model_copy(update={"expert_projections": ["q"], "gate": "softmax"})
+        return base, every, one, cls(n_heads=1, d_head=4, n_experts=3, top_k=3)
 
     @property
     def n_routed_sides(self) -> int:
-        """Sides that have a choice of experts: source (v, k), destination (q, o), or both."""
+        """Sides that choose experts: source (v, k), destination (q, o), or both."""
         return sum(
             any(name in side for name in self.expert_projections)
             for side in (SOURCE_PROJECTIONS, DESTINATION_PROJECTIONS)
@@ -123,10 +123,10 @@ class SwitchHeadAttention(AttentionVariant):
         return tuple(f"{PROJECTION_NAMES[name]}_weight" for name in self.expert_projections)
 
     def forward_cost(self, layer: LayerSizes, convention: str) -> Cost:
-        """Price one layer for one sequence.
+        """Return the cost of one layer for one sequence.
 
-        Source: SwitchHead (arXiv:2312.07987), Eq. 13 and 14, and what its tables print: figures
-        that leave the factor C out of the position term and H out of the router's.
+        Source: SwitchHead (arXiv:2312.07987), Eq. 13 and 14, or its printed tables, which
+        omit the factor C in the position term and H in the router's.
         """
         T, C, D = layer.seq_len, layer.context_multiple, layer.d_model
         H, P, E, K = self.n_heads, self.d_head, self.n_experts, self.top_k

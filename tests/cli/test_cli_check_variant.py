@@ -36,7 +36,7 @@ def test_a_plugin_that_breaks_a_promise(workspace) -> None:
     (kind,) = [line.split('"')[1] for line in text.splitlines() if "kind: Literal" in line]
     shown = lab("check-variant", kind, cwd=workspace.root, code=1).stdout
     assert "broken: no token sees a later one: changing token 1 changes predictions" in shown
-    assert "promise: Changing a token changes the prediction there and none before" in shown
+    assert "promise: Changing a token changes its prediction and none before" in shown
     assert "missing: formulas: none for published" in shown
     (report,) = json.loads(lab("check-variant", kind, "--json", cwd=workspace.root, code=1).stdout)
     assert {f["check"] for f in report["findings"] if f["problem"]} >= {"no token sees a later one"}

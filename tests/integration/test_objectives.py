@@ -174,7 +174,7 @@ def test_random_batches_of_the_benchmark_have_its_shape(tiny_config) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model": {"direction": "causal"}}, "hidden tokens need both sides"),
+        ({"model": {"direction": "causal"}}, "masked tokens need both sides"),
         ({"objective": {"masked_fraction": 1.5}}, "objective.masked_fraction = 1.5"),
         ({"objective": {"kind": "masked"}}, "kind 'masked'.*'masked_language_model'"),
         ({"objective": {"fraction": 0.5}}, 'unknown key "objective.fraction"'),

@@ -204,14 +204,14 @@ def test_a_plugin_that_cannot_be_used_is_one_error(workspace, text: str, message
     [
         (
             ('Literal["my_grouped_query"] = "my_grouped_query"', 'Literal["moa"] = "moa"'),
-            "registered already",
+            "already registered",
         ),
         (("def parameter_parts", "def parts"), "lacks parameter_parts"),
-        (('SizeField("d_head")', 'SizeField("width")'), "sizes names no field: width"),
+        (('SizeField("d_head")', 'SizeField("width")'), "sizes names unknown fields: width"),
         (
             ('SizeField("n_heads", step="n_groups", smallest="n_groups")', 'SizeField("n_heads")'),
-            "GroupedQueryAttention breaks the contract of variants: sizes take their values: "
-            "n_heads=1 is refused: n_heads=1 is no multiple of n_groups=2",
+            "GroupedQueryAttention breaks the contract of variants: sizes accept their values: "
+            "n_heads=1 is rejected: n_heads=1 is not a multiple of n_groups=2",
         ),
         (
             ("GroupedQueryAttention(AttentionVariant)", "GroupedQueryAttention(object)"),
@@ -241,5 +241,5 @@ def test_a_kind_of_the_lab_s_own_cannot_be_replaced(workspace) -> None:
     text = PLUGIN.read_text().replace('"my_grouped_query"', '"moa"')
     text = text.replace("GroupedQueryAttention", "MoaAttention")
     (workspace.root / "my_variants.py").write_text(text)
-    with pytest.raises(ConfigError, match='kind "moa" is registered already'):
+    with pytest.raises(ConfigError, match='kind "moa" is already registered'):
         with_plugins(workspace, "my_variants.py")

@@ -1,4 +1,4 @@
-"""A user's plugin: masked language modelling, with masks that a step or a scored batch draws.
+"""A user's plugin: masked language modelling, with masks drawn per batch.
 
 Source: BERT (Devlin et al., arXiv:1810.04805). Differs in that every chosen token is masked.
 """
@@ -23,12 +23,12 @@ def _fraction_left(totals: Totals) -> float:
 
 
 DOUBT = Metric("doubt", "doubt", "doubt", _fraction_left, unit="%", is_compared_by_ratio=False)
-"""Mean probability that is not given to the hidden token."""
+"""Mean probability not assigned to the masked token."""
 
 
 @register_objective
 class MaskedLanguageModelling(Objective):
-    """Predict hidden tokens from both sides."""
+    """Predict masked tokens from both sides."""
 
     metrics: ClassVar[tuple[Metric, ...]] = (PERPLEXITY, ACCURACY, DOUBT)
     headline: ClassVar[Metric] = ACCURACY
@@ -37,42 +37,42 @@ class MaskedLanguageModelling(Objective):
 
     kind: Literal["masked_language_model"]
     masked_fraction: float = Field(default=0.25, gt=0.0, lt=1.0)
-    """Fraction of the tokens that are hidden."""
+    """Fraction of tokens to mask."""
 
     def require_possible(self, task: Task) -> None:
-        """Refuse memory and models that look back only."""
+        """Reject memory and causal models."""
         require_no_memory(self.kind, task.context_multiple)
         if task.direction != "bidirectional":
-            raise ValueError('hidden tokens need both sides; use model.direction="bidirectional"')
+            raise ValueError('masked tokens need both sides; use model.direction="bidirectional"')
 
     def n_outputs(self, task: Task) -> int:
-        """Return the number of different tokens; the mask is never predicted."""
+        """Return the number of distinct tokens; the mask is never predicted."""
         return task.vocab_size
 
     def target_shape(self, batch_size: int, seq_len: int) -> tuple[int, ...]:
-        """Return a target for every position."""
+        """Return the shape of one target per position."""
         return (batch_size, seq_len)
 
 
 class MaskedTokens(Scorer):
-    """Hides tokens of a batch and scores their predictions."""
+    """Masks tokens of a batch and scores their predictions."""
 
     config: MaskedLanguageModelling
 
     def prepare(self, batch: Batch, draw: int) -> Batch:
-        """Hide as many tokens of each row as the fraction says, at least one."""
+        """Mask the configured fraction of the tokens of each row, at least one."""
         inputs_BT = batch.inputs_BT
-        n_hidden = max(1, round(self.config.masked_fraction * inputs_BT.shape[1]))
+        n_masked = max(1, round(self.config.masked_fraction * inputs_BT.shape[1]))
         order_BT = np.random.default_rng(draw).random(inputs_BT.shape).argsort(axis=1)
-        is_hidden_BT = order_BT < n_hidden
+        is_masked_BT = order_BT < n_masked
         return Batch(
-            np.where(is_hidden_BT, self.task.vocab_size, inputs_BT),
-            np.where(is_hidden_BT, inputs_BT, IGNORE),
+            np.where(is_masked_BT, self.task.vocab_size, inputs_BT),
+            np.where(is_masked_BT, inputs_BT, IGNORE),
             batch.starts_stream,
         )
 
     def score(self, model: Transformer, inputs: Tensor, targets: Tensor, memory: Memory) -> Score:
-        """Score the predictions of the hidden tokens."""
+        """Score the predictions of the masked tokens."""
         output = model(inputs, memory)
         logits_NV, targets_N = output.logits_BTV.float().flatten(0, 1), targets.flatten()
         loss = F.cross_entropy(logits_NV, targets_N, ignore_index=IGNORE, reduction="sum")

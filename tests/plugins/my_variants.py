@@ -1,6 +1,6 @@
-"""A user's plugin: grouped-query attention, whose query heads share key and value heads.
+"""A user's plugin: grouped-query attention, in which query heads share key and value heads.
 
-Written as someone outside the package would; the lab's own is `variants/grouped_query.py`.
+Written as an outsider would; the built-in one is `variants/grouped_query.py`.
 
 Source: Ainslie et al., arXiv:2305.13245.
 """
@@ -38,7 +38,7 @@ class GroupedQueryAttention(AttentionVariant):
     n_heads: int = Field(ge=1)
     """Query heads."""
     n_groups: int = Field(ge=1)
-    """Key and value heads, each shared by as many query heads."""
+    """Key and value heads, each shared by the same number of query heads."""
     d_head: int = Field(ge=1)
     """Width of each head."""
 
@@ -46,7 +46,7 @@ class GroupedQueryAttention(AttentionVariant):
     def _groups_are_equal(self) -> Self:
         if self.n_heads % self.n_groups:
             raise ValueError(
-                f"n_heads={self.n_heads} is no multiple of n_groups={self.n_groups}; use one"
+                f"n_heads={self.n_heads} is not a multiple of n_groups={self.n_groups}; use one"
             )
         return self
 
@@ -62,7 +62,7 @@ class GroupedQueryAttention(AttentionVariant):
         }
 
     def forward_cost(self, layer: LayerSizes, convention: str) -> Cost:
-        """Price one layer for one sequence, as the paper prices its own attention."""
+        """Return the cost of one layer for one sequence, by the paper's conventions."""
         T, C, D = layer.seq_len, layer.context_multiple, layer.d_model
         H, G, P = self.n_heads, self.n_groups, self.d_head
         position = 2 * C * H * T * P * layer.positions.n_score_terms
@@ -94,7 +94,7 @@ class GroupedQueryLayer(nn.Module):
         self.positions.reset_parameters(scale, generator)
 
     def forward(self, context_BSD: Tensor, plan: SequencePlan) -> SublayerOutput:
-        """Attend from the last positions to those that the plan lets them see."""
+        """Attend from the last positions to those that the plan allows."""
         given, P = attention_input(context_BSD, plan.n_queries), self.config.d_head
         query = split_heads(F.linear(given.chunk_BTD, self.query_weight), P)
         key, value = (

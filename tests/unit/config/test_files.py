@@ -101,7 +101,7 @@ def test_merging_replaces_a_table_of_another_kind_entirely() -> None:
     ("contents", "message"),
     [(b"a = ", "not valid TOML"), (b"a = '\xff'", "not UTF-8"), (None, "no such file")],
 )
-def test_unreadable_files_are_named(tmp_path: Path, contents, message: str) -> None:
+def test_errors_name_unreadable_files(tmp_path: Path, contents, message: str) -> None:
     path = tmp_path / "broken.toml"
     if contents is not None:
         path.write_bytes(contents)

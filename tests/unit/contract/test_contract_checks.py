@@ -34,7 +34,7 @@ def test_every_check_can_fail() -> None:
 
 def test_one_mistake_breaks_one_promise() -> None:
     report = report_variant(UnderCounts)
-    assert [f.check for f in report.findings if f.problem] == ["parameters are those counted"]
+    assert [f.check for f in report.findings if f.problem] == ["parameters match their counts"]
     assert report.is_broken
     assert not report_variant(DenseAttention).is_broken
 
@@ -46,7 +46,7 @@ class HasFieldsOfItsOwn(DenseAttention):
     n_parts: int = Field(ge=1)
 
 
-class NeedsMuch(DenseAttention):
+class NeedsATable(DenseAttention):
     table: dict[str, int]
 
 
@@ -58,13 +58,13 @@ class NeedsEqualSizes(DenseAttention):
         return self
 
 
-class OffersExamples(NeedsEqualSizes):
+class HasItsOwnExamples(NeedsEqualSizes):
     @classmethod
     def examples(cls) -> Sequence[Self]:
         return (cls(n_heads=3, d_head=3),)
 
 
-def test_examples_follow_from_the_fields() -> None:
+def test_examples_are_derived_from_the_fields() -> None:
     usual = {"n_heads": 2, "d_head": 5, "rule": "first", "n_parts": 2}
     expected = [{}, {"rule": "second"}, {"is_wide": True}, {"loss_coefficient": 0.1}]
     assert examples_of(HasFieldsOfItsOwn) == [
@@ -74,14 +74,17 @@ def test_examples_follow_from_the_fields() -> None:
     assert examples_of(MoaAttention)[0] == MoaAttention(n_heads=2, d_head=8, n_experts=3)
 
 
-def test_an_offered_example_is_taken() -> None:
-    assert examples_of(OffersExamples) == [OffersExamples(n_heads=3, d_head=3)]
+def test_own_examples_take_precedence() -> None:
+    assert examples_of(HasItsOwnExamples) == [HasItsOwnExamples(n_heads=3, d_head=3)]
 
 
 @pytest.mark.parametrize(
     ("variant", "message"),
     [
-        (NeedsMuch, "no example value follows for table; define the class method examples()"),
+        (
+            NeedsATable,
+            "no example value can be derived for table; define the class method examples()",
+        ),
         (NeedsEqualSizes, "n_heads and d_head differ; define the class method examples()"),
     ],
 )
@@ -91,7 +94,7 @@ def test_a_variant_without_an_example_is_broken(variant: type[Variant], message:
     assert message in finding.problem
 
 
-def test_what_may_lack_is_no_broken_promise() -> None:
+def test_gaps_do_not_break_the_contract() -> None:
     class Unpriced(DenseAttention):
         conventions: ClassVar[tuple[str, ...]] = ("equations",)
         p_of_its_own: float = 0.0

@@ -7,7 +7,7 @@ from switchhead_lab.objectives.language_model import LanguageModelling
 from switchhead_lab.objectives.metrics import ACCURACY, PERPLEXITY, Totals
 
 
-def test_metrics_follow_from_the_sums() -> None:
+def test_metrics_are_computed_from_sums() -> None:
     totals = Totals(loss_nats=20.0, n_targets=10, n_bytes=40)
     assert LanguageModelling().measure(totals) == {
         "loss_nats": 2.0,
@@ -17,7 +17,7 @@ def test_metrics_follow_from_the_sums() -> None:
     assert ACCURACY.value(Totals(1.0, 8, {"correct": 6.0})) == 0.75
 
 
-def test_what_cannot_be_computed_is_left_out() -> None:
+def test_metrics_that_cannot_be_computed_are_omitted() -> None:
     assert "bits_per_byte" not in LanguageModelling().measure(Totals(20.0, 10))
 
 

@@ -1,4 +1,4 @@
-"""What may register as an objective, and the error of what may not."""
+"""Registering objectives, and errors for invalid ones."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -47,10 +47,10 @@ def test_an_objective_is_known_by_its_kind() -> None:
     assert objectives()["mine"] is again
 
 
-def test_a_taken_kind_is_refused() -> None:
+def test_a_taken_kind_is_rejected() -> None:
     register_objective(make_objective())
     with pytest.raises(
-        ConfigError, match='of kind "mine" is registered already, by .*mine; choose'
+        ConfigError, match='of kind "mine" is already registered, by .*mine; choose'
     ):
         register_objective(make_objective("other"))
 
@@ -58,8 +58,8 @@ def test_a_taken_kind_is_refused() -> None:
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
-        ({"headline": ACCURACY}, 'headline "accuracy" is none of its metrics; use loss_nats, perp'),
-        ({"metrics": (PERPLEXITY, LOSS)}, "two metrics have one name: loss_nats, perplexity, loss"),
+        ({"headline": ACCURACY}, 'headline "accuracy" is not one of its metrics; use loss_nats, p'),
+        ({"metrics": (PERPLEXITY, LOSS)}, "two metrics share a name: loss_nats, perplexity, loss_"),
         (
             {
                 "metrics": (replace(ACCURACY, complement=""),),
@@ -69,12 +69,12 @@ def test_a_taken_kind_is_refused() -> None:
         ),
     ],
 )
-def test_metrics_that_do_not_fit_are_refused(attributes: dict[str, Any], message: str) -> None:
+def test_inconsistent_metrics_are_rejected(attributes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         register_objective(make_objective(**attributes))
 
 
-def test_what_lacks_answers_is_refused() -> None:
+def test_incomplete_objectives_are_rejected() -> None:
     class Lacking(Objective):
         kind: Literal["lacking"]
 
