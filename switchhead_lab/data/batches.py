@@ -1,4 +1,4 @@
-"""Batches: which tokens a step reads, as a pure function of the step.
+"""Batches of running text, as a pure function of the step.
 
 Shape letters: B batch, T positions of a chunk.
 """
@@ -13,23 +13,23 @@ from numpy.typing import NDArray
 from switchhead_lab.errors import DataError
 
 IGNORE = -100
-"""Target of a position that no loss counts."""
+"""Target that the loss ignores."""
 
 PADDING = 0
-"""Token behind the end of an example that is shorter than its batch; running text has none."""
+"""Token that pads examples shorter than their batch; running text has no padding."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What a step reads and is to predict, for B rows.
+    """Inputs and targets of a step, in B rows.
 
-    Row r continues row r of the batch before, unless `starts_stream` is true; then any memory of
+    Row r continues row r of the previous batch, unless `starts_stream` is true; then any memory of
     earlier chunks must be dropped.
 
     Attributes:
         inputs_BT: Tokens, shape [B, T].
         targets: Tokens to predict, shape [B, T], or one class for each row, shape [B].
-        starts_stream: Whether the rows begin something new.
+        starts_stream: Whether the rows start new streams.
     """
 
     inputs_BT: NDArray[np.int64]
@@ -38,17 +38,17 @@ class Batch:
 
     @property
     def n_targets(self) -> int:
-        """Targets that count, those that are not `IGNORE`."""
+        """Number of targets that are not `IGNORE`."""
         return int((self.targets != IGNORE).sum())
 
 
 @dataclass(frozen=True)
 class TokenBatches:
-    """Endless batches of running text for training; nothing but the step is needed to resume.
+    """Endless batches of running text for training; the step alone is needed to resume.
 
     In an epoch the text, shifted cyclically, is cut into `batch_size` streams of equal length, each
     read in chunks of `seq_len`. Every epoch shifts by another amount, drawn from seed and epoch,
-    so that chunk borders and the few tokens left over differ.
+    so that chunk borders and dropped tokens differ.
 
     Args:
         tokens: Shape [n_tokens], any integer dtype.
@@ -104,7 +104,7 @@ def evaluation_token_batches(
     """Yield batches in which every token but the first is a target exactly once.
 
     The text is cut into at most `batch_size` streams of equal length, read in chunks of `seq_len`;
-    the last chunk may be narrower. The end of the last row is padded: input 0, target `IGNORE`.
+    the last chunk may be shorter. The end of the last row is padded: input 0, target `IGNORE`.
 
     Args:
         tokens: Shape [n_tokens], any integer dtype, at least two tokens.

@@ -34,22 +34,22 @@ class CorpusEntry(FrozenModel):
     name: str
     """Name of the corpus."""
     kind: Literal["file", "folder"]
-    """What the source is."""
+    """Kind of source."""
     source_path: str
     """Absolute path of the source."""
     source_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    """SHA-256 of the source when it was registered."""
+    """SHA-256 of the source at registration."""
     n_documents: int | None
     """Documents of all splits; null for a stream, which is counted when it is prepared."""
     n_bytes: int | None
     """UTF-8 bytes of all splits; null for a stream."""
     skip_bad_lines: bool = False
-    """Whether lines of JSONL files that hold no document are skipped."""
+    """Whether lines of JSONL files without a document are skipped."""
 
 
 @dataclass(frozen=True)
 class EmbeddedCorpus:
-    """A corpus that comes with an installed package."""
+    """A corpus shipped in an installed package."""
 
     name: str
     reader: Callable[[], Corpus]
@@ -72,7 +72,7 @@ class HubCorpus:
 
 @dataclass(frozen=True)
 class RegisteredCorpus:
-    """A user's text, or local files of a published corpus, that the workspace knows by name."""
+    """A user's text, or local files of a published corpus, registered in the workspace."""
 
     entry: CorpusEntry
 
@@ -85,7 +85,7 @@ class RegisteredCorpus:
         """Read the source.
 
         Raises:
-            DataError: If the source vanished or changed since it was registered.
+            DataError: If the source is gone or has changed since registration.
         """
         entry = self.entry
         path = Path(entry.source_path)
@@ -95,7 +95,7 @@ class RegisteredCorpus:
         if not is_there:
             raise DataError(
                 f'corpus "{entry.name}": its source {path} is gone; restore it, or register '
-                f"the text anew with {remedy}"
+                f"the text again with {remedy}"
             )
         corpus = read_local(entry.name, path, BadLines(skip=entry.skip_bad_lines))
         if corpus.source_sha256 != entry.source_sha256:
@@ -146,8 +146,8 @@ def is_registered(data_dir: Path, name: str) -> bool:
 def find_corpus(data_dir: Path, name: str) -> EmbeddedCorpus | HubCorpus | RegisteredCorpus:
     """Find a corpus by name, without reading its text.
 
-    The names of the paper's corpora refer to the local files registered for them, and for
-    their published files on the Hugging Face Hub where there are none.
+    The names of the paper's corpora refer to the local files registered for them, or else to their
+    published files on the Hugging Face Hub.
 
     Args:
         data_dir: The workspace's folder of prepared corpora.
@@ -172,20 +172,20 @@ def find_corpus(data_dir: Path, name: str) -> EmbeddedCorpus | HubCorpus | Regis
             return RegisteredCorpus(CorpusEntry.model_validate_json(path.read_bytes()))
     except ValidationError:
         raise DataError(
-            f"{path}: damaged; register the text anew with "
+            f"{path}: damaged; register the text again with "
             f"`lab data prepare PATH --name {name} --replace`"
         ) from None
 
 
 def inspect_source(path: Path, name: str, *, skip_bad_lines: bool = False) -> CorpusEntry:
-    """Validate a text and the name for it, and describe both.
+    """Validate a text and its name, and return the entry to register.
 
-    Of a corpus that is streamed, files and splits are validated here, lines when it is prepared.
+    In a streamed corpus, files and splits are validated here, lines when it is prepared.
 
     Args:
-        path: Text file, JSONL file or folder; the published files under a published name.
+        path: Text file, JSONL file or folder; for a published name, its published files.
         name: Name to register it under.
-        skip_bad_lines: Skip lines of JSONL files that hold no document.
+        skip_bad_lines: Skip lines of JSONL files without a document.
 
     Raises:
         DataError: If the name is reserved or malformed, or the text is unusable.
@@ -202,9 +202,7 @@ def inspect_source(path: Path, name: str, *, skip_bad_lines: bool = False) -> Co
     path = _resolve(path)
     corpus = read_local(name, path, BadLines(skip=skip_bad_lines))
     if skip_bad_lines and not consists_of_lines(name, path):
-        raise DataError(
-            f"{path}: not made of JSONL files, so --skip-bad-lines has no effect; leave it out"
-        )
+        raise DataError(f"{path}: no JSONL files, so --skip-bad-lines has no effect; remove it")
     return CorpusEntry(
         name=name,
         kind="file" if path.is_file() else "folder",
@@ -220,7 +218,7 @@ def _resolve(path: Path) -> Path:
     """Return an absolute path that corpus.json can hold."""
     try:
         resolved = path.expanduser().resolve()
-    # RuntimeError: an unknown home folder or a cycle of links.
+    # RuntimeError: an unknown home folder or a symlink cycle.
     except (OSError, RuntimeError, ValueError) as error:
         raise DataError(
             f"{printable(str(path))}: not a usable path: {reason_of(error)}; check it"
@@ -235,7 +233,7 @@ def write_entry(data_dir: Path, entry: CorpusEntry) -> None:
     """Record a registered corpus in the workspace.
 
     Raises:
-        StorageError: If the disk cannot take it.
+        StorageError: If the disk is full or fails.
         WorkspaceError: If the folder cannot be written.
     """
     folder = make_directory(data_dir / entry.name)

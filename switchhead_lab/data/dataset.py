@@ -29,20 +29,20 @@ class Dataset(Protocol):
 
     @property
     def digest(self) -> str:
-        """SHA-256 over all contents: equal contents, equal digest."""
+        """SHA-256 over all contents; equal contents have equal digests."""
 
     def describe(self) -> dict[str, Any]:
         """Return the manifest and the digest as plain data, for provenance."""
 
     def verify(self) -> None:
-        """Hash every file again.
+        """Check the hash of every file.
 
         Raises:
             DataError: If a file is missing or differs from the manifest.
         """
 
     def n_bytes(self, split: Split) -> int | None:
-        """Return the UTF-8 bytes of a split's text; None where the data are no text."""
+        """Return the UTF-8 bytes of a split's text; None if the data are not text."""
 
     def training_batches(self, batch_size: int, seq_len: int, seed: int) -> TrainingBatches:
         """Return the batches of the training split.
@@ -58,11 +58,11 @@ class Dataset(Protocol):
 def open_dataset(
     data_dir: Path, data: DataConfig, *, progress: Callable[[str], None] | None = None
 ) -> Dataset:
-    """Open prepared data, preparing them first where that was not done.
+    """Open prepared data, preparing them first if needed.
 
     Args:
         data_dir: The workspace's folder of prepared data.
-        data: Which data.
+        data: Configuration of the data.
         progress: Called with a short text at the start of each stage.
 
     Raises:
@@ -75,7 +75,7 @@ def open_dataset(
 
 
 def require_recorded_data(run: RunRecord, dataset: Dataset) -> None:
-    """Refuse data whose contents are not those that a run was begun on.
+    """Reject data whose contents differ from those that a run was started on.
 
     Raises:
         RecordError: If the digests differ.
@@ -83,7 +83,7 @@ def require_recorded_data(run: RunRecord, dataset: Dataset) -> None:
     known: dict[str, Any] = run.provenance.get("data_manifest") or {}
     if known.get("digest", dataset.digest) != dataset.digest:
         raise RecordError(
-            f'{run.directory}: trained on other contents of corpus "{run.config.data.corpus}" '
+            f'{run.directory}: trained on different contents of corpus "{run.config.data.corpus}" '
             f"(digest {known['digest'][:12]}, now {dataset.digest[:12]}); remove the run or "
             "prepare the new text under another name"
         )

@@ -1,4 +1,4 @@
-"""Handwritten digits of scikit-learn as sequences of pixels, read row by row.
+"""scikit-learn's handwritten digits as sequences of pixels, row by row.
 
 Source: the test part of "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak, UCI,
 1998), which scikit-learn ships: 1,797 images of 8x8 pixels with 17 grey values, 0 being white.
@@ -10,7 +10,7 @@ from random import Random
 from switchhead_lab.config.data import DigitsData
 from switchhead_lab.data.batches import PADDING
 from switchhead_lab.data.documents import Split
-from switchhead_lab.data.labelled import Example, deal_to_splits
+from switchhead_lab.data.labelled import Example, split_randomly
 
 FIRST_GREY = PADDING + 1
 """Token of a white pixel; darker ones follow."""
@@ -20,10 +20,10 @@ _INK = " ..::--==++**##@@"
 
 
 def generate_splits(data: DigitsData) -> dict[Split, list[Example]]:
-    """Deal the images to the splits, in an order drawn from the seed.
+    """Split the images at random, by the seed.
 
     Args:
-        data: Images of each split, and the seed.
+        data: Number of images per split, and the seed.
     """
     # Deferred: importing it takes a second.
     from sklearn.datasets import load_digits
@@ -33,11 +33,11 @@ def generate_splits(data: DigitsData) -> dict[Split, list[Example]]:
         Example(bytes(FIRST_GREY + int(grey) for grey in image), int(digit))
         for image, digit in zip(loaded.data, loaded.target, strict=True)
     ]
-    return deal_to_splits(examples, data.split_sizes(), Random(f"digits:{data.seed}").random)
+    return split_randomly(examples, data.split_sizes(), Random(f"digits:{data.seed}").random)
 
 
 def render_example(tokens: Sequence[int], data: DigitsData) -> str:
-    """Draw an image in characters, each row of pixels on a line of its own."""
+    """Format an image as characters, one line per row of pixels."""
     del data
     ink = "".join(_INK[token - FIRST_GREY] for token in tokens)
     rows = (ink[start : start + _WIDTH] for start in range(0, len(ink), _WIDTH))

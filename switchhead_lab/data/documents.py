@@ -1,4 +1,4 @@
-"""Documents, and how they are divided among train, validation and test."""
+"""Documents, and their division into train, validation and test."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ SPLIT_NAMES: dict[Split, tuple[str, ...]] = {
 """Names of each split in users' files and folders, the usual one first."""
 
 HELD_OUT_FRACTION = 0.05
-"""Share of a corpus's bytes that validation, and again test, holds at least."""
+"""Minimum share of a corpus's bytes in validation, and in test."""
 MIN_DOCUMENTS = 3
 
 
@@ -37,7 +37,7 @@ class Document:
 
 @dataclass(frozen=True)
 class DocumentStream:
-    """Documents that are read anew, one at a time, whenever they are iterated over."""
+    """Documents that each iteration reads from the source, one at a time."""
 
     read: Callable[[], Iterator[Document]]
 
@@ -50,14 +50,14 @@ class DocumentStream:
 class Corpus:
     """Documents per split, and the SHA-256 of the source they are read from.
 
-    Small corpora hold their documents as lists; large ones stream them, so that none is held.
+    Small corpora keep their documents in memory; large ones stream them.
 
     Attributes:
         name: Name of the corpus.
         source_sha256: SHA-256 of the source.
-        splits: Documents, which may be iterated over several times.
+        splits: Documents by split, which can be iterated over repeatedly.
         skipped_lines: Number of lines skipped so far, by file name.
-        remarks: Warnings about how the source was read, such as files left out.
+        remarks: Warnings about how the source was read, such as ignored files.
         origins: What each split is read from, for errors; empty for streams from the Hub.
     """
 
@@ -70,17 +70,17 @@ class Corpus:
 
     @property
     def n_documents(self) -> int | None:
-        """Documents of all splits, each part of a cut file being one; None for a stream."""
-        held = self._held_documents()
+        """Documents of all splits, counting each part of a cut file; None for a stream."""
+        held = self._documents_in_memory()
         return None if held is None else len(held)
 
     @property
     def n_bytes(self) -> int | None:
         """UTF-8 bytes of all splits; None for a stream."""
-        held = self._held_documents()
+        held = self._documents_in_memory()
         return None if held is None else sum(document.n_bytes for document in held)
 
-    def _held_documents(self) -> list[Document] | None:
+    def _documents_in_memory(self) -> list[Document] | None:
         held: list[Document] = []
         for documents in self.splits.values():
             if isinstance(documents, DocumentStream):
@@ -90,12 +90,12 @@ class Corpus:
 
 
 def corpus_of_documents(name: str, documents: Sequence[Document], source: str) -> Corpus:
-    """Make a corpus by dividing whole documents, as `assign_splits` does.
+    """Create a corpus by dividing whole documents with `assign_splits`.
 
     Args:
         name: Name of the corpus.
-        documents: At least three, with distinct ids, in the order to keep within a split.
-        source: What to call the source in errors, usually a path.
+        documents: At least three, with distinct ids; splits keep their order.
+        source: Name of the source in errors, usually a path.
 
     Raises:
         DataError: If there are too few documents or a split would hold none.
@@ -112,12 +112,12 @@ def assign_splits(sizes: Mapping[str, int], source: str) -> dict[str, Split]:
     """Assign whole documents to splits.
 
     Documents are ranked by the SHA-256 of their id. In that order they fill validation until it
-    holds 5 % of all bytes, then test likewise; the rest is train. So the division depends on no
+    holds 5 % of all bytes, then test to the same share; the rest is train. The division needs no
     seed, and adding a document moves few others.
 
     Args:
         sizes: UTF-8 bytes of each document by its id.
-        source: What to call the source in errors, usually a path.
+        source: Name of the source in errors, usually a path.
 
     Raises:
         DataError: If there are too few documents or a split would hold none.

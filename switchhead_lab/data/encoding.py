@@ -1,4 +1,4 @@
-"""Encoding: documents to a file of tokens, written as they are read."""
+"""Encodes documents into a token file, as they are read."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ REPORT_EVERY = 2**26
 
 @dataclass(frozen=True)
 class EncodedSplit:
-    """What was written of one split.
+    """Counts of one encoded split.
 
     Attributes:
         token_counts: Shape [V], occurrences of each id.
@@ -44,8 +44,8 @@ def training_texts(documents: Iterable[Document], *, is_limited: bool) -> Iterat
 
     Args:
         documents: The training split.
-        is_limited: Only the first tokens of the split are used; then the tokenizer sees the first
-            `MAX_TRAINING_BYTES` of it, so that the rest need not be read.
+        is_limited: Whether only the first tokens of the split are used; then only its first
+            `MAX_TRAINING_BYTES` are yielded, so that the rest need not be read.
     """
     n_bytes = 0
     for document in documents:
@@ -74,7 +74,7 @@ def write_tokens(
 
     Raises:
         DataError: If there is no document, fewer than `max_tokens` tokens, or an unusable text.
-        StorageError: If the disk cannot take the file.
+        StorageError: If the disk is full or fails.
         WorkspaceError: If the file cannot be written for another reason.
     """
     counts = np.zeros(tokenizer.vocab_size, dtype=np.int64)
@@ -109,10 +109,10 @@ def write_tokens(
 
 
 def encode_documents(documents: Iterable[Document], tokenizer: Tokenizer) -> tuple[TokenIds, int]:
-    """Return the tokens that `write_tokens` writes of whole documents, and their UTF-8 bytes.
+    """Return the tokens that `write_tokens` writes for whole documents, and their UTF-8 bytes.
 
     Raises:
-        DataError: If a text holds what the tokenizer reserves.
+        DataError: If a text holds a character that the tokenizer reserves.
     """
     parts = [part for document in documents for part in _encode(document, tokenizer, None)]
     return _joined(ids for ids, _ in parts), sum(n_bytes for _, n_bytes in parts)
@@ -122,7 +122,7 @@ def encode_text(text: str, tokenizer: Tokenizer) -> TokenIds:
     """Return the tokens of a text without an end of document, as they are within a document.
 
     Raises:
-        DataError: If the text holds what the tokenizer reserves.
+        DataError: If the text holds a character that the tokenizer reserves.
     """
     return _joined(tokenizer.encode(block) for block in _blocks(text))
 
@@ -142,7 +142,7 @@ def unigram_perplexity(train_counts: NDArray[np.int64], counts: NDArray[np.int64
 def _encode(
     document: Document, tokenizer: Tokenizer, room: int | None
 ) -> Iterator[tuple[TokenIds, int]]:
-    """Yield the ids of a document, at most `room` of them with its end, and bytes of their text."""
+    """Yield the ids of a document, at most `room` including its end, and bytes of their text."""
     for block in _blocks(document.text):
         try:
             ids = tokenizer.encode(block)

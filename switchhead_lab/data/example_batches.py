@@ -1,4 +1,4 @@
-"""Batches of labelled examples: which of them a step reads, as a pure function of the step.
+"""Batches of labelled examples, as a pure function of the step.
 
 Shape letters: B batch, T positions of a padded example.
 """
@@ -31,20 +31,20 @@ class LabelledExamples:
         return len(self.labels)
 
     def batch(self, rows: NDArray[np.int64] | slice, seq_len: int) -> Batch:
-        """Return some of the examples, padded with 0.
+        """Return a batch of examples, zero-padded.
 
         Args:
-            rows: Which examples (B of them).
+            rows: Indices of the examples (B of them).
             seq_len: Positions (T).
 
         Raises:
-            DataError: If the examples are longer.
+            DataError: If the examples are longer than `seq_len`.
         """
         max_length = self.tokens.shape[1]
         if seq_len < max_length:
             raise DataError(
                 f"examples have up to {max_length} tokens but seq_len={seq_len}; use a seq_len "
-                "of at least as many or shorter examples"
+                f"of at least {max_length} or shorter examples"
             )
         tokens = self.tokens[rows].astype(np.int64)
         return Batch(
@@ -56,15 +56,15 @@ class LabelledExamples:
 
 @dataclass(frozen=True)
 class ExampleBatches:
-    """Endless batches of shuffled examples for training; nothing but the step is needed to resume.
+    """Endless batches of shuffled examples for training; the step alone is needed to resume.
 
-    Every epoch has an order of its own, drawn from seed and epoch. The examples at its end that do
-    not fill a batch are left out; which those are, differs from epoch to epoch.
+    Every epoch has its own order, drawn from seed and epoch. Examples at its end that do not fill a
+    batch are dropped, different ones in each epoch.
 
     Args:
         examples: The training split.
-        batch_size: Examples of a batch (B).
-        seq_len: Positions (T), at least as many as the longest example has tokens.
+        batch_size: Examples per batch (B).
+        seq_len: Positions (T), at least the length of the longest example.
         seed: Seed of the orders.
 
     Raises:
@@ -79,9 +79,8 @@ class ExampleBatches:
     def __post_init__(self) -> None:
         if self.steps_per_epoch < 1:
             raise DataError(
-                f"the training split has {len(self.examples)} examples, but one batch of "
-                f"batch_size={self.batch_size} needs as many; use a larger n_train or a smaller "
-                "batch_size"
+                f"the training split has {len(self.examples)} examples, fewer than "
+                f"batch_size={self.batch_size}; use a larger n_train or a smaller batch_size"
             )
 
     @property
@@ -112,13 +111,13 @@ def evaluation_example_batches(
     Args:
         examples: A split.
         batch_size: Largest number of rows (B).
-        seq_len: Positions (T), at least as many as the longest example has tokens.
+        seq_len: Positions (T), at least the length of the longest example.
     """
     for start in range(0, len(examples), batch_size):
         yield examples.batch(slice(start, start + batch_size), seq_len)
 
 
-# All steps of an epoch read the same order: the cache spares a sort a step and changes no value.
+# All steps of an epoch share its order: the cache saves a sort per step.
 @lru_cache(maxsize=2)
 def _order(seed: int, epoch: int, n_examples: int) -> NDArray[np.int64]:
     """Return a permutation of the examples, shape [n_examples]."""
@@ -131,9 +130,9 @@ def _order(seed: int, epoch: int, n_examples: int) -> NDArray[np.int64]:
 
 
 def _splitmix64(index: NDArray[np.uint64], key: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return a different, well mixed number for each index.
+    """Return a distinct, well-mixed number for each index.
 
-    Source: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), its state being key + index * gamma.
+    Source: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), with state key + index * gamma.
     Every operation is invertible modulo 2**64, so there are no ties for a sort to break.
     """
     mixed = key + index * np.uint64(0x9E3779B97F4A7C15)

@@ -1,4 +1,4 @@
-"""Labelled examples on disk: made once, in one step, and checked by hash."""
+"""Labelled examples on disk: written once, atomically, and verified by hash."""
 
 import platform
 from collections.abc import Callable, Iterator
@@ -25,9 +25,9 @@ from switchhead_lab.data.example_batches import (
 from switchhead_lab.data.labelled import Example
 from switchhead_lab.data.store_files import (
     MANIFEST_FILE,
-    find_or_make,
-    is_whole,
-    made_whole,
+    created_atomically,
+    find_or_create,
+    has_expected_sizes,
     open_array,
     read_manifest,
     require_hashes,
@@ -37,7 +37,7 @@ from switchhead_lab.data.store_files import (
 from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.tracking.atomic import write_text
 
-_REMEDY = "run the command again, which generates it anew"
+_REMEDY = "run the command again to regenerate it"
 
 Progress = Callable[[str], None]
 
@@ -50,38 +50,38 @@ class ExampleSplitManifest(FrozenModel):
     labels_sha256: str
     """SHA-256 of the label file."""
     n_examples: int
-    """Examples."""
+    """Number of examples."""
     n_tokens: int
     """Tokens of all examples, without padding."""
     mean_length: float
-    """Tokens of an example on average."""
+    """Mean number of tokens per example."""
     majority_fraction: float
-    """Share of the class most frequent in train: the accuracy of always guessing it."""
+    """Share of the most frequent class in train: the accuracy of always guessing it."""
 
 
 class ExampleManifest(FrozenModel):
-    """Contents of manifest.json: what was generated and by what."""
+    """Contents of manifest.json: the generated examples and their generator."""
 
     schema_version: Literal[1] = 1
     """Version of this file's layout."""
     generator_version: Literal[1] = 1
-    """Version of the rule that examples are drawn by; stores of another one are made anew."""
+    """Version of the generator; stores of other versions are regenerated."""
     corpus: str
     """Name of the examples."""
     data: ExampleConfig
-    """What was asked for."""
+    """Configuration of the examples."""
     splits: dict[Split, ExampleSplitManifest]
     """Files by split."""
     train_class_counts: list[int]
     """Examples of each class in train, by class."""
     versions: dict[str, str]
-    """Versions of what made the examples."""
+    """Versions of Python and the packages that generated the examples."""
     created_at: str
     """Time of preparation, UTC, ISO 8601."""
 
     @property
     def majority_class(self) -> int:
-        """The class most frequent in train, the lowest of equals."""
+        """The most frequent class in train, the lowest on ties."""
         return _most_frequent(self.train_class_counts)
 
 
@@ -111,7 +111,7 @@ class ExampleStore:
         return {**self.manifest.model_dump(mode="json"), "digest": self.digest}
 
     def n_bytes(self, split: Split) -> None:
-        """Return None: examples are no text."""
+        """Return None: examples are not text."""
 
     def training_batches(self, batch_size: int, seq_len: int, seed: int) -> ExampleBatches:
         """Return the batches of the training split.
@@ -139,7 +139,7 @@ class ExampleStore:
         )
 
     def verify(self) -> None:
-        """Hash every file again.
+        """Check the hash of every file.
 
         Raises:
             DataError: If a file is missing or differs from the manifest; the message names it.
@@ -154,14 +154,14 @@ class ExampleStore:
 def prepare_examples(
     data_dir: Path, data: ExampleData, *, progress: Progress | None = None
 ) -> ExampleStore:
-    """Make examples, or return the store that holds them already.
+    """Generate examples, or return the store that already holds them.
 
-    A store appears in one step: an interruption leaves none. Processes that prepare the same
+    A store is created atomically: an interruption leaves none. Processes that prepare the same
     examples at the same time wait for the first.
 
     Args:
         data_dir: The workspace's folder of prepared data.
-        data: Which examples.
+        data: Configuration of the examples.
         progress: Called with a short text at the start of each stage.
 
     Raises:
@@ -172,18 +172,18 @@ def prepare_examples(
 
     def make() -> ExampleStore:
         target = folder / store_name(data)
-        with made_whole(target) as temporary:
+        with created_atomically(target) as temporary:
             manifest = _fill(temporary, data, report)
         return ExampleStore(target, manifest)
 
-    return find_or_make(folder, lambda: find_examples(data_dir, data), make)
+    return find_or_create(folder, lambda: find_examples(data_dir, data), make)
 
 
 def find_examples(data_dir: Path, data: ExampleData) -> ExampleStore | None:
     """Return the store of a configuration if it is complete, else None.
 
     Complete means: a readable manifest of this configuration, and files of the right sizes.
-    Contents are checked by `ExampleStore.verify`, since hashing takes time.
+    `ExampleStore.verify` checks the contents, which takes longer.
     """
     store = _read_store(data_dir / data.corpus / store_name(data))
     return store if store is not None and store.manifest.data == data else None
@@ -210,7 +210,7 @@ def _read_store(path: Path) -> ExampleStore | None:
     for split, part in manifest.splits.items():
         sizes[_token_path(path, split)] = part.n_examples * manifest.data.example_length
         sizes[_label_path(path, split)] = part.n_examples
-    return ExampleStore(path, manifest) if is_whole(sizes, _REMEDY) else None
+    return ExampleStore(path, manifest) if has_expected_sizes(sizes, _REMEDY) else None
 
 
 def _fill(folder: Path, data: ExampleData, report: Progress) -> ExampleManifest:

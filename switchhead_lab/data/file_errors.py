@@ -1,6 +1,6 @@
-"""Failed reads of data, as errors that name the file and say what to do.
+"""Errors for failed reads of data, with the file and a remedy.
 
-Failed writes are reported by `tracking.atomic`.
+`tracking.atomic` does the same for failed writes.
 """
 
 import zlib
@@ -12,7 +12,7 @@ from switchhead_lab.errors import DataError, reason_of
 
 CHECK_PATH = "check the path, its permissions and the disk"
 READ_ERRORS = (OSError, EOFError, zlib.error)
-"""What reading a file may raise; the last two are those of damaged .gz files."""
+"""Errors of reading a file; the last two come from damaged .gz files."""
 
 
 @contextmanager
@@ -20,7 +20,7 @@ def reading(path: Path, remedy: str = CHECK_PATH) -> Iterator[None]:
     """Turn a failed read in the block into a DataError.
 
     Args:
-        path: What is read; an error that names another file is reported for that one.
+        path: File or folder to read; an error that names another file is reported for that one.
         remedy: What to do.
 
     Raises:
@@ -34,7 +34,7 @@ def reading(path: Path, remedy: str = CHECK_PATH) -> Iterator[None]:
 
 def read_failure(path: Path, error: Exception, remedy: str) -> DataError:
     """Return the error for a file or folder that cannot be read."""
-    # Within a folder, the user needs the name of the file that failed.
+    # When reading a folder, name the file that failed.
     named = getattr(error, "filename", None)
     culprit = printable(str(named if isinstance(named, str) else path))
     return DataError(f"{culprit}: cannot be read: {reason_of(error)}; {remedy}")

@@ -1,4 +1,4 @@
-"""Text files as the documents that a corpus would make of them."""
+"""Reads text files as documents, by the rules of a corpus."""
 
 import io
 import sys
@@ -17,14 +17,14 @@ STDIN = "-"
 
 
 def read_documents(paths: Sequence[str], data: TextData) -> list[Document]:
-    """Read files as documents: one a text, one a line of a JSONL file.
+    """Read files as documents: one per text file, or one per line of a JSONL file.
 
-    Files of WikiText-103 are divided into articles where that is the corpus. So a file with the
-    text of a split gives the documents, and thus the tokens, that the split was prepared from.
+    If the corpus is WikiText-103, files are divided into articles. A file with the text of a split
+    thus gives the documents, and the tokens, that the split was prepared from.
 
     Args:
         paths: Files, plain or compressed as for `lab data prepare`; "-" for a text on stdin.
-        data: The corpus whose rules hold.
+        data: Corpus whose rules apply.
 
     Raises:
         DataError: If a file is a folder, missing, unreadable, binary, not UTF-8 or without text, or
@@ -34,7 +34,7 @@ def read_documents(paths: Sequence[str], data: TextData) -> list[Document]:
         raise DataError(f'"{STDIN}" is given {paths.count(STDIN)} times; stdin can be read once')
     documents = [document for path in paths for document in _read(path, data)]
     if not any(document.text.strip() for document in documents):
-        raise DataError(f"{', '.join(map(printable, paths))}: no text; give a file with some")
+        raise DataError(f"{', '.join(map(printable, paths))}: no text; give a file that has some")
     return documents
 
 

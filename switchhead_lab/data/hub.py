@@ -6,7 +6,7 @@ from typing import Literal
 
 from switchhead_lab.config.identity import hash_of
 from switchhead_lab.data.documents import SPLITS, Corpus, Document, DocumentStream, Split
-from switchhead_lab.data.jsonl import BadLines, deal_documents, documents_of_lines
+from switchhead_lab.data.jsonl import BadLines, documents_of_lines, halve_documents
 from switchhead_lab.data.published import ENWIK8_ORIGIN, PublishedName, articles
 from switchhead_lab.errors import DataError
 
@@ -15,10 +15,10 @@ ROOT = "hf://datasets"
 
 @dataclass(frozen=True)
 class HubSource:
-    """Where a corpus lies on the Hub.
+    """Location of a corpus on the Hub.
 
     Attributes:
-        builder: Form of the files: "text" for JSON lines, "parquet" for WikiText's lines.
+        builder: Format of the files: "text" for JSON lines, "parquet" for WikiText's lines.
         repository: Owner, name and, if pinned, revision of the data set.
         patterns: Files of each published split.
     """
@@ -53,9 +53,9 @@ SOURCES: dict[str, HubSource] = {
 
 
 def read_hub_corpus(name: PublishedName) -> Corpus:
-    """Stream a published corpus; nothing is fetched before its documents are asked for.
+    """Stream a published corpus; nothing is fetched before its documents are read.
 
-    The SHA-256 of the source is that of its addresses: the texts cannot be hashed beforehand.
+    The SHA-256 of the source covers only its addresses: texts cannot be hashed in advance.
 
     Raises:
         DataError: If the corpus is not on the Hub.
@@ -72,7 +72,7 @@ def read_hub_corpus(name: PublishedName) -> Corpus:
 
     streams = {split: DocumentStream(reader(split)) for split in source.patterns}
     if "test" not in streams:
-        streams |= deal_documents(streams["validation"])
+        streams |= halve_documents(streams["validation"])
     addresses = {split: _address(source, split) for split in source.patterns}
     return Corpus(name, hash_of({**addresses}), streams)
 
@@ -83,7 +83,7 @@ def _documents(name: str, split: Split) -> Iterator[Document]:
     rows = _rows(name, source.builder, address)
     if source.builder == "text":
         return documents_of_lines(rows, address, BadLines())
-    # There a blank line is "", in the published files it is " \n".
+    # The Hub has "" for a blank line, the published files " \n".
     return articles((row or " \n" for row in rows), f"{name}-{split}")
 
 
@@ -92,7 +92,7 @@ def _address(source: HubSource, split: Split) -> str:
 
 
 def _rows(name: str, builder: str, address: str) -> Iterator[str]:
-    """Yield the field "text" of each row; whatever goes wrong on the way is one DataError."""
+    """Yield the field "text" of each row; any failure becomes one DataError."""
     try:
         import datasets
         import huggingface_hub
@@ -104,7 +104,7 @@ def _rows(name: str, builder: str, address: str) -> Iterator[str]:
         )
         for row in rows:
             yield row["text"]
-    # The library lets errors of many others through: of HTTP, file systems, archives and formats.
+    # The library raises errors of many others: HTTP, file systems, archives and formats.
     except Exception as error:
         reason = (str(error).strip() or "no reason given").splitlines()[0]
         raise DataError(

@@ -38,7 +38,7 @@ SPLIT_PREFIX: dict[Split, re.Pattern[str]] = {
     for split, names in SPLIT_NAMES.items()
 }
 
-# Surely JSON lines; a file .json may be anything, such as metadata beside texts.
+# Certainly JSON lines; a .json file may be anything, such as metadata beside texts.
 _CERTAIN_LINES = ends_in(".jsonl", ".ndjson", ".jl")
 _DOCUMENTATION = re.compile(
     r"(readme|licen[cs]e|copying|notice|authors|change(log|s)|citation|contributing|dataset_?card)"
@@ -49,7 +49,7 @@ _DOCUMENTATION = re.compile(
 
 @dataclass(frozen=True)
 class BadLines:
-    """What to do with lines that hold no document, and how many were skipped.
+    """What to do with lines without a document, and how many were skipped.
 
     Attributes:
         skip: Count such lines instead of raising.
@@ -94,7 +94,7 @@ def consists_of_json_lines(folder: SourceFolder) -> bool:
 
 
 def read_jsonl_file(name: str, path: Path, bad_lines: BadLines) -> Corpus:
-    """Divide the lines of one JSONL file, as `documents.assign_splits` does.
+    """Divide the lines of one JSONL file with `documents.assign_splits`.
 
     Raises:
         DataError: If a line is unusable or the documents cannot be divided.
@@ -103,38 +103,39 @@ def read_jsonl_file(name: str, path: Path, bad_lines: BadLines) -> Corpus:
 
 
 def read_jsonl_folder(
-    name: str, folder: SourceFolder, bad_lines: BadLines, *, deals_test: bool = False
+    name: str, folder: SourceFolder, bad_lines: BadLines, *, halves_validation: bool = False
 ) -> Corpus:
     """Read a folder of JSONL files.
 
     Files named after splits are the splits, each in order of file name. If no file is named after
-    a split, the lines of all files are divided as `documents.assign_splits` does.
+    a split, `documents.assign_splits` divides the lines of all files.
 
     Args:
         name: Name of the corpus.
         folder: Its train*, validation* (or valid*, val*) and test* files are the splits, with or
             without the prefix c4-.
         bad_lines: What to do with unusable lines.
-        deals_test: The corpus is published without a test split; `deal_documents` makes one.
+        halves_validation: Whether to make the test split with `halve_documents`, for a corpus that
+            is published without one.
 
     Raises:
         DataError: If a split has no file, or a corpus without a test split has a test file.
     """
     files = folder.at_root(folder.lines)
     found = {split: _of_split(files, split) for split in SPLITS}
-    if not deals_test and not any(found.values()):
-        _refuse_split_below(folder)
+    if not halves_validation and not any(found.values()):
+        _reject_nested_split(folder)
         corpus = _divide(
             name, folder.path, {folder.name_of(file): file for file in folder.lines}, bad_lines
         )
         corpus.remarks.extend(folder.remarks(folder.lines, "text beside JSONL"))
         return corpus
-    if deals_test and found["test"]:
+    if halves_validation and found["test"]:
         raise DataError(
             f"{folder.path}: holds {found['test'][0].name}, but {name} is published without a test "
-            "split, and half of its validation documents are used for it; remove the file"
+            "split, so half of its validation documents serve as one; remove the file"
         )
-    needed: tuple[Split, ...] = ("train", "validation") if deals_test else SPLITS
+    needed: tuple[Split, ...] = ("train", "validation") if halves_validation else SPLITS
     for split in needed:
         if not found[split]:
             prefix = "c4-" if name == "c4" else ""
@@ -148,19 +149,19 @@ def read_jsonl_folder(
 
     streams: dict[Split, DocumentStream] = {s: DocumentStream(reader(s)) for s in needed}
     origins = {split: folder.origin(found[split]) for split in needed}
-    if deals_test:
-        streams |= deal_documents(streams["validation"])
+    if halves_validation:
+        streams |= halve_documents(streams["validation"])
         origins["test"] = origins["validation"]
     used = [file for split in needed for file in found[split]]
     remarks = folder.remarks(used, "not in a file of this folder named after a split")
     return Corpus(name, hash_files(used), streams, bad_lines.counts, remarks, origins)
 
 
-def deal_documents(held_out: DocumentStream) -> dict[Split, DocumentStream]:
-    """Deal held-out documents alternately: the first to validation, the second to test, and so on.
+def halve_documents(held_out: DocumentStream) -> dict[Split, DocumentStream]:
+    """Divide held-out documents alternately: first to validation, second to test, and so on.
 
-    The fixed rule for C4 and peS2o, which are published without test split. Halves would differ
-    in kind, since the validation shards of peS2o hold abstracts first and whole papers last.
+    The rule for C4 and peS2o, which are published without a test split. Contiguous halves would
+    differ in kind: the validation shards of peS2o hold abstracts first and whole papers last.
     """
     return {
         "validation": DocumentStream(lambda: itertools.islice(held_out, 0, None, 2)),
@@ -169,15 +170,15 @@ def deal_documents(held_out: DocumentStream) -> dict[Split, DocumentStream]:
 
 
 def read_jsonl(path: Path, bad_lines: BadLines, label: str = "") -> Iterator[Document]:
-    """Yield the documents of a JSONL file; their ids are its label and the number of the line.
+    """Yield the documents of a JSONL file, with its label and the line number as ids.
 
     Args:
         path: The file.
         bad_lines: What to do with unusable lines.
-        label: Distinguishes the file from others of the corpus; its name where empty.
+        label: Distinguishes the file from others of the corpus; its name if empty.
 
     Raises:
-        DataError: If the file is missing or damaged, or a line unusable and not to be skipped.
+        DataError: If the file is missing or damaged, or a line is unusable and not skipped.
     """
     return documents_of_lines(read_lines(path), printable(str(path)), bad_lines, label)
 
@@ -191,10 +192,10 @@ def documents_of_lines(
         lines: Lines of JSON.
         source: Path or address they come from.
         bad_lines: What to do with unusable lines.
-        label: Names the documents; the last part of `source` where empty.
+        label: Prefix of document ids; the last part of `source` if empty.
 
     Raises:
-        DataError: If a line is unusable and not to be skipped; the message says what is wrong.
+        DataError: If a line is unusable and not skipped; the message says what is wrong.
     """
     name = label or source.rsplit("/", 1)[-1]
     n_bad = 0
@@ -217,9 +218,9 @@ def documents_of_lines(
 
 
 def _divide(name: str, source: Path, files: dict[str, Path], bad_lines: BadLines) -> Corpus:
-    """Divide the lines of files, given by label, as `documents.assign_splits` does.
+    """Divide the lines of files, given by label, with `documents.assign_splits`.
 
-    The files are read once to learn the documents' lengths, then once per split; no text is held.
+    The files are read once to learn the documents' lengths, then once per split; no text is kept.
     """
 
     def read() -> Iterator[Document]:
@@ -241,15 +242,16 @@ def _divide(name: str, source: Path, files: dict[str, Path], bad_lines: BadLines
     )
 
 
-def _refuse_split_below(folder: SourceFolder) -> None:
-    """Refuse a split in a subfolder: dividing it by rule would mix its parts."""
+def _reject_nested_split(folder: SourceFolder) -> None:
+    """Reject a split in a subfolder: dividing it automatically would mix its parts."""
     for file in folder.lines:
         parents = file.relative_to(folder.path).parts[:-1]
         names = [file.name, *(f"{parent}." for parent in parents)]
         if any(prefix.match(name) for prefix in SPLIT_PREFIX.values() for name in names):
             raise DataError(
-                f"{folder.path}: {folder.name_of(file)} is named after a split but in a folder "
-                f"below; give {file.parent}, or one folder with train*, validation* and test* files"
+                f"{folder.path}: {folder.name_of(file)} is named after a split but in a "
+                f"subfolder; give {file.parent}, or one folder with train*, validation* and test* "
+                "files"
             )
 
 

@@ -20,8 +20,8 @@ def list_corpora(
 ) -> list[Row]:
     """Return one row per prepared store, and one per corpus that has none.
 
-    Values unknown before tokens are prepared are None, and so are those that generated examples
-    lack. An example counts as a document; its padding is not counted as tokens.
+    Values that are unknown before preparation, or undefined for generated examples, are None. An
+    example counts as a document; its padding is not counted as tokens.
 
     Args:
         data_dir: The workspace's folder of prepared corpora.

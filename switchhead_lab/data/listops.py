@@ -1,8 +1,8 @@
 """ListOps: expressions of nested operators over digits, drawn at random, and their values.
 
-Source: ListOps (Nangia and Bowman, arXiv:1804.06028). Differs from its generator, in which most
-expressions are shallow: depth is drawn first, evenly, then length, evenly among those that the
-depth allows, and then an expression of both.
+Source: ListOps (Nangia and Bowman, arXiv:1804.06028). Differs from the original generator, in
+which most expressions are shallow: depth is drawn uniformly, then length uniformly among those that
+the depth allows, and then an expression of both.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ from random import Random
 from switchhead_lab.config.data import ListOpsData, Operator
 from switchhead_lab.data.batches import PADDING
 from switchhead_lab.data.documents import Split
-from switchhead_lab.data.labelled import Draw, Example, deal_to_splits
+from switchhead_lab.data.labelled import Draw, Example, split_randomly
 from switchhead_lab.errors import DataError
 
 FIRST_DIGIT = 1
@@ -20,34 +20,34 @@ FIRST_OPERATOR = 12
 
 _N_DIGITS = 10
 _MAX_MISSES = 10_000
-"""Draws in a row without a new example that are taken to mean there is none left."""
+"""Consecutive draws without a new example after which none is assumed to be left."""
 
 
 def generate_splits(data: ListOpsData) -> dict[Split, list[Example]]:
-    """Draw distinct examples and deal them to the splits.
+    """Draw distinct examples and split them at random.
 
-    A duplicate is dropped and all is drawn anew. So short expressions, of which there are few, are
-    rarer than evenly drawn depths and lengths would have them; no split has more of them than
-    another, since the examples are dealt only when all have been drawn.
+    A duplicate is dropped, and depth and length are drawn again. Short expressions, of which few
+    exist, are therefore rarer than with uniform depths and lengths, but equally so in all splits,
+    since examples are split only after all are drawn.
 
     Args:
-        data: How many examples, of what shape, and the seed.
+        data: Number and shape of the examples, and the seed.
 
     Raises:
         DataError: If there are not enough distinct examples.
     """
     draw = Random(f"listops:{data.seed}").random
     examples = _draw_distinct(data, data.n_examples, draw)
-    return deal_to_splits(examples, data.split_sizes(), draw)
+    return split_randomly(examples, data.split_sizes(), draw)
 
 
 def render_example(tokens: Iterable[int], data: ListOpsData) -> str:
-    """Write an example as text; padding is left out."""
+    """Format an example as text, without padding."""
     return render(tokens, data.operators)
 
 
 def render(tokens: Iterable[int], operators: Sequence[Operator]) -> str:
-    """Write tokens as text, e.g. `[MAX 2 9 [MIN 4 7 ] 0 ]`; padding is left out.
+    """Format tokens as text without padding, e.g. `[MAX 2 9 [MIN 4 7 ] 0 ]`.
 
     Args:
         tokens: Tokens of one example.
@@ -86,11 +86,11 @@ def evaluate(tokens: Iterable[int], operators: Sequence[Operator]) -> int:
     else:
         if not opened and len(values[0]) == 1:
             return values[0][0]
-    raise DataError(f"tokens {row} are not one ListOps expression; generate the examples anew")
+    raise DataError(f"tokens {row} are not one ListOps expression; regenerate the examples")
 
 
 class _Node:
-    """An operator while its expression grows: how many digits it has, and which operators."""
+    """An operator of a growing expression: its number of digits and its operators."""
 
     __slots__ = ("children", "level", "n_digits")
 
@@ -129,19 +129,19 @@ def _draw_distinct(data: ListOpsData, n_wanted: int, draw: Draw) -> list[Example
 
 
 def _grow(data: ListOpsData, depth: int, length: int, draw: Draw) -> _Node:
-    """Return an expression of a depth that has a number of tokens, or as many as fit below it.
+    """Return an expression of a given depth and length, or the closest length below it.
 
-    It starts as a chain of operators down to the depth. Then it grows by chance: a digit becomes an
+    It starts as a chain of operators down to the depth. Then it grows at random: a digit becomes an
     operator with two digits, or an operator that may have more arguments gets another digit.
 
     Args:
-        data: How many arguments an operator may have.
+        data: Configuration, for the maximum number of arguments.
         depth: Depth of nesting.
-        length: Tokens to have, at least those of the chain.
+        length: Tokens to reach, at least those of the chain.
         draw: Source of numbers in [0, 1).
     """
     # Every nesting makes an operator with two arguments, every other step adds one: this share of
-    # nestings gives operators (2 + max_arguments) / 2 on average, unless length or depth forbids.
+    # nestings gives (2 + max_arguments) / 2 arguments on average, if length and depth allow it.
     max_arguments = data.max_arguments
     nested_fraction = 2 / max_arguments
     digits: list[_Node] = []
@@ -185,7 +185,7 @@ def _grow(data: ListOpsData, depth: int, length: int, draw: Draw) -> _Node:
 
 
 def _take(nodes: list[_Node], draw: Draw) -> _Node:
-    """Remove one at random, which leaves the others in another order."""
+    """Remove and return a random node; reorders the others."""
     place = int(draw() * len(nodes))
     nodes[place], nodes[-1] = nodes[-1], nodes[place]
     return nodes.pop()
@@ -194,7 +194,7 @@ def _take(nodes: list[_Node], draw: Draw) -> _Node:
 def _write(node: _Node, operators: Sequence[Operator], tokens: bytearray, draw: Draw) -> int:
     """Append an expression's tokens, drawing operators, digits and their order; return its value.
 
-    Takes the children out of the nodes.
+    Removes the children from the nodes.
     """
     choice = int(draw() * len(operators))
     tokens.append(FIRST_OPERATOR + choice)
@@ -232,6 +232,6 @@ def _too_few(data: ListOpsData, n_found: int, n_wanted: int) -> DataError:
     values = ", ".join(f"{name}={getattr(data, name)}" for name in names)
     return DataError(
         f"n_train={data.n_train}, n_validation={data.n_validation} and n_test={data.n_test} are "
-        f"{n_wanted} distinct ListOps examples, but only {n_found} were found with {values}; ask "
-        "for fewer, add operators, or raise max_length, max_depth or max_arguments"
+        f"{n_wanted} distinct ListOps examples, but only {n_found} were found with {values}; use "
+        "fewer, add operators, or raise max_length, max_depth or max_arguments"
     )

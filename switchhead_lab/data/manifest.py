@@ -13,7 +13,7 @@ class SplitManifest(FrozenModel):
     sha256: str
     """SHA-256 of the token file."""
     n_documents: int
-    """Documents, each of which ends with one end of document."""
+    """Documents, each followed by one end of document."""
     n_bytes: int
     """UTF-8 bytes of text."""
     n_tokens: int
@@ -21,10 +21,10 @@ class SplitManifest(FrozenModel):
 
 
 class UnigramPerplexity(FrozenModel):
-    """Perplexity of a model that knows the frequency of tokens only: what any model must beat.
+    """Perplexity of the unigram model, which every model must beat.
 
-    exp of the mean negative log-likelihood of the split's tokens, the probabilities being the train
-    split's counts plus one, normalised.
+    exp of the mean negative log-likelihood of the split's tokens, with add-one-smoothed frequencies
+    of the train split.
     """
 
     validation: float
@@ -49,7 +49,7 @@ class Manifest(FrozenModel):
     skipped_lines: dict[str, int] = {}
     """Number of skipped lines without a document, by file name."""
     warnings: list[str] = []
-    """Warnings of the preparation: files left out, unusual splits."""
+    """Warnings of the preparation: ignored files, unusual splits."""
     tokenizer_sha256: str
     """SHA-256 of the tokenizer file."""
     splits: dict[Split, SplitManifest]

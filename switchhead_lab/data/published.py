@@ -1,6 +1,6 @@
-"""The paper's corpora in the form they are published in, from local files.
+"""Reads the paper's corpora from local copies of their published files.
 
-wikitext103   wiki.train.tokens, wiki.valid.tokens and wiki.test.tokens; .raw likewise
+wikitext103   wiki.train.tokens, wiki.valid.tokens and wiki.test.tokens, or .raw
 c4            c4-train.*.json.gz and c4-validation.*.json.gz of the configuration "en"
 pes2o         train-*.json.gz and validation-*.json.gz of version 2
 enwik8        the first 100,000,000 bytes of an English Wikipedia dump
@@ -48,7 +48,7 @@ _HEADING = re.compile(r" = (?!= )\S(.*\S)? = $")
 
 
 def read_local(name: str, path: Path, bad_lines: BadLines) -> Corpus:
-    """Read a corpus from local files: a published one in its own form, any other as its files are.
+    """Read a corpus from local files: in its published form, or else by the type of its files.
 
     Args:
         name: Name of the corpus; those of `PUBLISHED` have their own forms.
@@ -69,7 +69,7 @@ def read_local(name: str, path: Path, bad_lines: BadLines) -> Corpus:
             return read_enwik8(name, path)
         if name in PUBLISHED:
             folder = list_folder(_need_folder(name, path))
-            return read_jsonl_folder(name, folder, bad_lines, deals_test=True)
+            return read_jsonl_folder(name, folder, bad_lines, halves_validation=True)
         return _read_own(name, path, bad_lines)
 
 
@@ -122,10 +122,10 @@ def read_wikitext(name: str, folder: Path) -> Corpus:
 
 
 def articles(lines: Iterable[str], source: str) -> Iterator[Document]:
-    r"""Yield the articles of WikiText; put together, they are the lines again.
+    r"""Yield the articles of WikiText; joined, they equal the input.
 
-    An article begins at a heading of the first level, ` = Title = `, between two blank lines. What
-    looks like one elsewhere is text.
+    An article begins at a level-1 heading, ` = Title = `, between two blank lines; elsewhere, such
+    a line is text.
 
     Args:
         lines: Lines with their ends; a blank one is " \n".
@@ -153,7 +153,8 @@ def read_enwik8(name: str, path: Path) -> Corpus:
 
     Args:
         name: Name of the corpus.
-        path: The file, or the folder that holds it as `enwik8`; a shorter file is cut likewise.
+        path: The file, or the folder that holds it as `enwik8`; a shorter file is cut in
+            the same proportions.
 
     Raises:
         DataError: If the file is missing, longer than enwik8, too short or not UTF-8.
@@ -214,10 +215,10 @@ def _describe_others(folder: Path, used: Iterable[Path]) -> list[str]:
     kept = set(used)
     with reading(folder):
         others = [printable(path.name) for path in folder.iterdir() if path not in kept]
-    return [f"left out (no part of the published corpus): {name_some(others)}"] if others else []
+    return [f"ignored (not part of the published corpus): {name_some(others)}"] if others else []
 
 
 def _need_folder(name: str, path: Path) -> Path:
     if not path.is_dir():
-        raise DataError(f"{path}: a file; {name} is a folder with a file or more for each split")
+        raise DataError(f"{path}: a file; {name} is a folder with at least one file per split")
     return path

@@ -1,4 +1,4 @@
-"""The files of a user's folder: texts, JSON lines, and those left out."""
+"""The files of a user's folder: texts, JSON lines and ignored entries."""
 
 import os
 import re
@@ -12,11 +12,11 @@ from switchhead_lab.errors import DataError
 
 TEXT_SUFFIXES = (".txt", ".md", ".text")
 LINE_SUFFIXES = (".jsonl", ".ndjson", ".jl", ".json")
-_MOST_NAMES = 4
+_MAX_NAMES = 4
 
 
 def ends_in(*suffixes: str) -> re.Pattern[str]:
-    """Return a pattern to search names for: one of the suffixes, plain or compressed, any case."""
+    """Return a pattern for names with one of the suffixes, plain or compressed, in any case."""
     return re.compile(rf"({'|'.join(map(re.escape, suffixes))})(\.gz|\.zst)?$", re.IGNORECASE)
 
 
@@ -32,13 +32,13 @@ class SourceFolder:
         path: The folder.
         texts: Visible text files.
         lines: Visible JSONL files.
-        left_out: Names of the other entries, by the reason to leave them out.
+        ignored: Names of the ignored entries, by reason.
     """
 
     path: Path
     texts: list[Path] = field(default_factory=list)
     lines: list[Path] = field(default_factory=list)
-    left_out: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    ignored: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def name_of(self, file: Path) -> str:
         """Return the path of a file within the folder."""
@@ -53,16 +53,16 @@ class SourceFolder:
         return f"{self.path}/{name_some(map(self.name_of, files))}"
 
     def remarks(self, used: Iterable[Path], reason: str) -> list[str]:
-        """Describe the files left out, one line per reason.
+        """Describe the ignored files, one line per reason.
 
         Args:
             used: Files that the corpus is read from.
-            reason: Why the other text and JSONL files are left out.
+            reason: Why the other text and JSONL files are ignored.
         """
         kept = set(used)
         unused = [self.name_of(file) for file in (*self.texts, *self.lines) if file not in kept]
-        reasons = {**self.left_out, **({reason: unused} if unused else {})}
-        return [f"left out ({why}): {name_some(names)}" for why, names in reasons.items()]
+        reasons = {**self.ignored, **({reason: unused} if unused else {})}
+        return [f"ignored ({why}): {name_some(names)}" for why, names in reasons.items()]
 
 
 def list_folder(path: Path) -> SourceFolder:
@@ -77,12 +77,12 @@ def list_folder(path: Path) -> SourceFolder:
             is_text = TEXT.search(file.name)
             if not is_text and not LINES.search(file.name):
                 suffixes = ", ".join((*TEXT_SUFFIXES, *LINE_SUFFIXES))
-                reason = f"neither text nor JSONL by suffix: {suffixes}, each also .gz or .zst"
-                folder.left_out[reason].append(folder.name_of(file))
+                reason = f"unsupported suffix; supported: {suffixes}, each also .gz or .zst"
+                folder.ignored[reason].append(folder.name_of(file))
             elif file.is_file():
                 (folder.texts if is_text else folder.lines).append(file)
             elif file.exists():
-                folder.left_out["not a regular file"].append(folder.name_of(file))
+                folder.ignored["not a regular file"].append(folder.name_of(file))
             else:
                 raise DataError(f"{file}: a dangling link; remove or fix it")
     for files in (folder.texts, folder.lines):
@@ -91,10 +91,10 @@ def list_folder(path: Path) -> SourceFolder:
 
 
 def name_some(names: Iterable[str]) -> str:
-    """Return the first few names and the number of the others."""
+    """Join the first few names and the number of the others."""
     ordered = sorted(names)
-    more = f" and {len(ordered) - _MOST_NAMES:,} more" if len(ordered) > _MOST_NAMES else ""
-    return f"{', '.join(ordered[:_MOST_NAMES])}{more}"
+    more = f" and {len(ordered) - _MAX_NAMES:,} more" if len(ordered) > _MAX_NAMES else ""
+    return f"{', '.join(ordered[:_MAX_NAMES])}{more}"
 
 
 def missing_split(folder: Path, split: str, expected: str) -> DataError:
@@ -113,7 +113,7 @@ def missing_split(folder: Path, split: str, expected: str) -> DataError:
 
 
 def _visible_files(folder: SourceFolder) -> Iterator[Path]:
-    """Yield visible files below a folder; record hidden entries and folder links as left out."""
+    """Yield visible files below a folder; record hidden entries and folder links as ignored."""
 
     def fail(error: OSError) -> None:
         raise error
@@ -125,11 +125,11 @@ def _visible_files(folder: SourceFolder) -> Iterator[Path]:
             is_hidden = name.startswith(".")
             if is_hidden or path.is_symlink():
                 reason = "hidden" if is_hidden else "a link to a folder"
-                folder.left_out[reason].append(f"{folder.name_of(path)}/")
+                folder.ignored[reason].append(f"{folder.name_of(path)}/")
                 subfolders.remove(name)
         for name in files:
             path = Path(parent, name)
             if name.startswith("."):
-                folder.left_out["hidden"].append(folder.name_of(path))
+                folder.ignored["hidden"].append(folder.name_of(path))
             else:
                 yield path

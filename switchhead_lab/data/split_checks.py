@@ -14,9 +14,9 @@ from switchhead_lab.errors import DataError
 MIN_TOKENS = 2
 """A model that reads one token predicts the next: fewer tokens leave nothing to score."""
 MOST_OF_TRAIN = 0.5
-"""Held-out splits larger than this share of train are out of proportion; 5 % is intended."""
+"""Held-out splits larger than this share of train give a warning; 5 % is intended."""
 FEW_TOKENS = 1000
-"""Perplexities over fewer held-out tokens say little."""
+"""Perplexities over fewer held-out tokens are too noisy."""
 MANY_UNKNOWN = 0.01
 """A larger share of unknown characters makes a text look much easier than it is."""
 
@@ -40,7 +40,7 @@ def require_text(corpus: Corpus) -> None:
 
 
 def require_targets(origins: Path | Mapping[Split, str], manifest: Manifest) -> None:
-    """Refuse tokens with a split that cannot be scored.
+    """Reject tokens with a split that cannot be scored.
 
     Args:
         origins: Folder of the prepared tokens, or what each split was read from.
@@ -85,7 +85,7 @@ def describe_splits(encoded: Mapping[Split, EncodedSplit], unknown: int | None) 
             )
         if split != "train" and n_tokens < FEW_TOKENS:
             lines.append(
-                f"the {split} split has only {n_tokens:,} tokens, too few to tell models apart; "
+                f"the {split} split has only {n_tokens:,} tokens, too few to compare models; "
                 f"give more text, for {FEW_TOKENS:,} tokens or more"
             )
         n_unknown = 0 if unknown is None else int(encoded[split].token_counts[unknown])
@@ -120,8 +120,8 @@ class CopyFinder:
         if not self._copies:
             return []
         return [
-            f"in train, although validation or test hold the same text: {name_some(self._copies)}; "
-            "models that memorise it score too well, so remove the copies"
+            f"in train, although validation or test holds the same text: "
+            f"{name_some(self._copies)}; memorising it inflates scores, so remove the copies"
         ]
 
 

@@ -1,4 +1,4 @@
-"""Stores of prepared data on disk: locked, written atomically, checked by hash."""
+"""Stores of prepared data on disk: locked, written atomically, verified by hash."""
 
 import hashlib
 import shutil
@@ -30,27 +30,27 @@ ManifestT = TypeVar("ManifestT", bound=FrozenModel)
 StoreT = TypeVar("StoreT")
 
 
-def find_or_make(
+def find_or_create(
     folder: Path, find: Callable[[], StoreT | None], make: Callable[[], StoreT]
 ) -> StoreT:
-    """Return the store that is there, or make it under the lock of its folder.
+    """Return the existing store, or create it under the lock of its folder.
 
     Processes that want the same store at the same time wait for the first.
 
     Args:
-        folder: The folder of stores; made where it is missing.
+        folder: The folder of stores; created if missing.
         find: Returns the store if it is complete, else None.
-        make: Makes the store, with `made_whole`.
+        make: Creates the store, with `created_atomically`.
 
     Raises:
-        StorageError: If the disk cannot take it.
+        StorageError: If the disk is full or fails.
         WorkspaceError: If it cannot be written for another reason.
     """
     store = find()
     if store is not None:
         return store
     with locked(make_directory(folder)):
-        remove_temporaries(folder, ".+")  # of processes that were killed
+        remove_temporaries(folder, ".+")  # of killed processes
         store = find()
         return make() if store is None else store
 
@@ -60,7 +60,7 @@ def locked(folder: Path) -> Iterator[Path]:
     """Lock a folder of stores against other writers.
 
     Raises:
-        StorageError: If the disk cannot take the lock file.
+        StorageError: If the disk is full or fails.
         WorkspaceError: If the lock file cannot be written for another reason.
     """
     lock = FileLock(folder / LOCK_FILE)
@@ -73,7 +73,7 @@ def locked(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def made_whole(target: Path) -> Iterator[Path]:
+def created_atomically(target: Path) -> Iterator[Path]:
     """Yield a temporary folder that becomes the store if the block succeeds and is removed if not.
 
     The caller holds the lock of the parent folder and has found no valid store.
@@ -82,7 +82,7 @@ def made_whole(target: Path) -> Iterator[Path]:
         target: Folder of the store.
 
     Raises:
-        StorageError: If the disk cannot take it.
+        StorageError: If the disk is full or fails.
         WorkspaceError: If it cannot be written for another reason.
     """
     temporary = make_directory(temporary_path(target))
@@ -99,10 +99,10 @@ def made_whole(target: Path) -> Iterator[Path]:
 
 
 def write_file(path: Path, contents: bytes) -> None:
-    """Write a file of a store that is being made.
+    """Write a file of a store under construction.
 
     Raises:
-        StorageError: If the disk cannot take it.
+        StorageError: If the disk is full or fails.
         WorkspaceError: If it cannot be written for another reason.
     """
     with reported(path, len(contents)):
@@ -113,7 +113,7 @@ def remove_stores(paths: Iterable[Path]) -> None:
     """Remove folders or files.
 
     Raises:
-        StorageError: If the disk refuses.
+        StorageError: If the disk fails.
         WorkspaceError: If one cannot be removed for another reason.
     """
     for path in paths:
@@ -139,7 +139,7 @@ def read_manifest(store: Path, kind: type[ManifestT], remedy: str) -> ManifestT 
         raise read_failure(path, error, f"fix that, or delete {store} and {remedy}") from None
 
 
-def is_whole(sizes: Mapping[Path, int | None], remedy: str) -> bool:
+def has_expected_sizes(sizes: Mapping[Path, int | None], remedy: str) -> bool:
     """Return whether every file exists and has its expected size.
 
     Args:
@@ -172,7 +172,7 @@ def open_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...], remedy: str
         found = path.stat().st_size
         if found != expected:
             raise DataError(
-                f"{path}: {found:,} bytes, but {MANIFEST_FILE} says {expected:,}; "
+                f"{path}: {found:,} bytes, but {MANIFEST_FILE} records {expected:,}; "
                 f"delete {path.parent} and {remedy}"
             )
         return np.memmap(path, dtype, "r", shape=shape)
@@ -193,7 +193,7 @@ def require_hashes(store: Path, expected: Mapping[Path, str], remedy: str) -> No
         found = sha256_of_file(path, remedy)
         if found != sha256:
             raise DataError(
-                f"{path}: SHA-256 is {found}, but {MANIFEST_FILE} says {sha256}; "
+                f"{path}: SHA-256 is {found}, but {MANIFEST_FILE} records {sha256}; "
                 f"delete {store} and {remedy}"
             )
 

@@ -1,4 +1,4 @@
-"""Exact text of files, decompressed and without byte order marks."""
+"""Reads the exact text of files, decompressed and without byte order marks."""
 
 import codecs
 import gzip
@@ -56,11 +56,11 @@ def decode_text(contents: bytes, path: Path, *, offset: int = 0) -> str:
                 f"{path}: not {wide.upper()} as its byte order mark says ({error.reason} at offset "
                 f"{error.start}); convert it to UTF-8"
             ) from None
-        _refuse_nul(text.find("\0"), path)
+        _reject_nul(text.find("\0"), path)
         return text
-    # Byte 0 ends a document in the byte tokenizer; it also tells UTF-16 and binary files apart.
+    # Byte 0 ends a document in the byte tokenizer; it also reveals UTF-16 and binary files.
     n_before = contents.find(0)
-    _refuse_nul(n_before + offset if n_before >= 0 else -1, path)
+    _reject_nul(n_before + offset if n_before >= 0 else -1, path)
     if not offset and contents.startswith(codecs.BOM_UTF8):
         offset = len(codecs.BOM_UTF8)
         contents = contents[offset:]
@@ -87,7 +87,7 @@ def read_lines(path: Path) -> Iterator[bytes]:
                 n_lines += 1
     except (*READ_ERRORS, UnicodeDecodeError) as error:
         raise DataError(
-            f"{path}: cannot be read after line {n_lines}: {reason_of(error)}; get the file anew"
+            f"{path}: cannot be read after line {n_lines}: {reason_of(error)}; get the file again"
         ) from None
 
 
@@ -121,7 +121,7 @@ def _utf8_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
     first = next(rest, b"")
     wide = _wide_encoding(first)
     if wide is None:
-        # A mark left in place would make the first line of JSON unreadable.
+        # With the mark, the first line would not be valid JSON.
         yield from filter(None, [first.removeprefix(codecs.BOM_UTF8)])
         yield from rest
         return
@@ -138,7 +138,7 @@ def _wide_encoding(contents: bytes) -> str | None:
     return next((name for mark, name in _WIDE_MARKS if contents.startswith(mark)), None)
 
 
-def _refuse_nul(offset: int, path: Path) -> None:
+def _reject_nul(offset: int, path: Path) -> None:
     if offset >= 0:
         raise DataError(
             f"{path}: binary, not text (NUL byte at offset {offset}); "

@@ -1,4 +1,4 @@
-"""A user's texts: one file that is cut, or a folder of whole documents."""
+"""User texts: one file that is cut into splits, or a folder of whole documents."""
 
 import hashlib
 import json
@@ -35,8 +35,9 @@ def read_text_folder(name: str, folder: SourceFolder) -> Corpus:
     """Read a folder of texts.
 
     A folder with train.txt, validation.txt (or valid.txt, val.txt) and test.txt keeps that
-    division, and so does one with subfolders of these names. Of any other folder every visible text
-    file below it is a document: .txt, .md and .text, plain or compressed (.gz, .zst), in any case.
+    division, as does one with subfolders of these names. In any other folder, every visible text
+    file at any depth is a document: .txt, .md and .text, plain or compressed (.gz, .zst), in any
+    case.
 
     Raises:
         DataError: If it holds no text, a text is unusable, or they cannot be divided.
@@ -86,7 +87,7 @@ def read_text_file(name: str, path: Path) -> Corpus:
         part = contents[start:stop].decode("utf-8")
         if not part.strip():
             raise DataError(
-                f"{path}: {split} would come out empty when the text is cut at line ends; give "
+                f"{path}: {split} would be empty after cutting the text at line ends; give "
                 "more or shorter lines, or a folder with train.txt, validation.txt and test.txt"
             )
         splits[split] = [Document(f"{printable(path.name)}:{split}", part)]
@@ -105,38 +106,38 @@ def _find_own_split(folder: SourceFolder) -> dict[Split, list[Path]]:
     folders: dict[Split, list[Path]] = {split: [] for split in SPLITS}
     for file in folder.texts:
         first, *others = file.relative_to(folder.path).parts
-        split = _split_called(first if others else TEXT.sub("", first))
+        split = _split_named(first if others else TEXT.sub("", first))
         if split is not None:
             (folders if others else files)[split].append(file)
     if any(_SPLIT_SUFFIX.search(file.name) for file in files["train"]) or all(files.values()):
         return _require_one_each(folder.path, files)
     n_folders = sum(map(bool, folders.values()))
     if not folders["train"] or n_folders < 2:
-        _refuse_split_below(folder)
+        _reject_nested_split(folder)
         return {}
     for split, found in folders.items():
         if not found:
             raise DataError(
                 f"{folder.path}: its folders are splits, but none is {SPLIT_NAMES[split][0]}; add "
-                "it, or rename the folder train to have whole documents divided by rule"
+                "it, or rename the folder train to have whole documents divided automatically"
             )
     return folders
 
 
-def _split_called(word: str) -> Split | None:
+def _split_named(word: str) -> Split | None:
     return next((split for split, names in SPLIT_NAMES.items() if word.lower() in names), None)
 
 
-def _refuse_split_below(folder: SourceFolder) -> None:
-    """Refuse a split in a subfolder: dividing it by rule would mix its parts."""
+def _reject_nested_split(folder: SourceFolder) -> None:
+    """Reject a split in a subfolder: dividing it automatically would mix its parts."""
     splits_in: dict[Path, set[Split | None]] = defaultdict(set)
     for file in folder.texts:
-        splits_in[file.parent].add(_split_called(TEXT.sub("", file.name)))
+        splits_in[file.parent].add(_split_named(TEXT.sub("", file.name)))
     for parent, found in splits_in.items():
         if found.issuperset(SPLITS):
             raise DataError(
                 f"{folder.path}: the files of a split are in {parent}; give that path, or rename "
-                "them to have whole documents divided by rule"
+                "them to have whole documents divided automatically"
             )
 
 
@@ -145,7 +146,8 @@ def _require_one_each(folder: Path, files: dict[Split, list[Path]]) -> dict[Spli
         if not found:
             raise DataError(
                 f"{folder}: holds {files['train'][0].name} but no {SPLIT_NAMES[split][0]}.txt; add "
-                f"it, or rename {files['train'][0].name} to have whole documents divided by rule"
+                f"it, or rename {files['train'][0].name} to have whole documents divided "
+                "automatically"
             )
         if len(found) > 1:
             names = " and ".join(sorted(file.name for file in found))
@@ -162,13 +164,14 @@ def _describe_suffix(path: Path) -> list[str]:
     if not path.suffix or TEXT.search(path.name):
         return []
     return [
-        f"read as plain text, markup and separators included, as the suffix {path.suffix} has no "
-        f"reader: {printable(path.name)}; convert it to .txt or .jsonl if that is not meant"
+        f"read as plain text, markup and separators included, since no reader handles the suffix "
+        f"{path.suffix}: {printable(path.name)}; convert it to .txt or .jsonl if that is not "
+        "intended"
     ]
 
 
 def _describe_json(documents: Iterable[Document]) -> list[str]:
-    """Name, in at most one line, the texts that look like JSON lines under another suffix."""
+    """Warn, in at most one line, about texts that look like JSON lines under another suffix."""
     names = [document.id for document in documents if _is_json_lines(document.text)]
     if not names:
         return []
@@ -193,5 +196,5 @@ def _is_json_lines(text: str) -> bool:
 
 
 def _found_instead(folder: SourceFolder) -> str:
-    found = [name for names in folder.left_out.values() for name in names]
+    found = [name for names in folder.ignored.values() for name in names]
     return f"; found {name_some(found)}" if found else ""

@@ -1,4 +1,4 @@
-"""Prepared tokens on disk: made once, in one step, and checked by hash."""
+"""Prepared tokens on disk: written once, atomically, and verified by hash."""
 
 import platform
 from collections.abc import Callable, Iterator
@@ -42,10 +42,10 @@ from switchhead_lab.data.split_checks import (
 )
 from switchhead_lab.data.store_files import (
     MANIFEST_FILE,
-    find_or_make,
-    is_whole,
+    created_atomically,
+    find_or_create,
+    has_expected_sizes,
     locked,
-    made_whole,
     open_array,
     read_manifest,
     remove_stores,
@@ -78,7 +78,7 @@ class TokenStore:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over the hashes of source, tokenizer and tokens: equal contents, equal digest."""
+        """SHA-256 over the hashes of source, tokenizer and tokens."""
         manifest = self.manifest
         return hash_of(
             {
@@ -123,12 +123,12 @@ class TokenStore:
         return open_array(_token_path(self.path, split), TOKEN_DTYPE, shape, _REMEDY)
 
     def tokenizer(self) -> Tokenizer:
-        """Load the tokenizer the tokens were made with."""
+        """Load the tokenizer that produced the tokens."""
         config = self.manifest.tokenizer
         return load_tokenizer(config, self.path / tokenizer_file_name(config))
 
     def verify(self) -> None:
-        """Hash every file again.
+        """Check the hash of every file.
 
         Raises:
             DataError: If a file is missing or differs from the manifest; the message names it.
@@ -147,10 +147,10 @@ def register(
 
     Args:
         data_dir: The workspace's folder of prepared corpora.
-        path: Text file, JSONL file or folder; the published files under a published name.
+        path: Text file, JSONL file or folder; for a published name, its published files.
         name: Name, as in `TextData.corpus`.
-        replace: Give a known name to this text and drop the tokens of the previous text.
-        skip_bad_lines: Skip lines of JSONL files that hold no document.
+        replace: Reassign a registered name to this text and drop the tokens of the old text.
+        skip_bad_lines: Skip lines of JSONL files without a document.
 
     Raises:
         DataError: If the name or the text is unusable, or the name has tokens of another text.
@@ -164,7 +164,7 @@ def register(
                 stores = [child for child in folder.iterdir() if child.is_dir()]
             if stores and not replace:
                 raise DataError(
-                    f'corpus "{name}" is registered already with another text: {old.source_path} '
+                    f'corpus "{name}" is already registered with another text: {old.source_path} '
                     f"(SHA-256 {old.source_sha256}), now {entry.source_path} (SHA-256 "
                     f"{entry.source_sha256}); choose another --name or add --replace"
                 )
@@ -175,9 +175,9 @@ def register(
 
 
 def prepare(data_dir: Path, data: TextData, *, progress: Progress | None = None) -> TokenStore:
-    """Tokenise a corpus, or return the store that holds its tokens already.
+    """Tokenise a corpus, or return the store that already holds its tokens.
 
-    A store appears in one step: an interruption leaves none. Processes that prepare the same
+    A store is created atomically: an interruption leaves none. Processes that prepare the same
     corpus at the same time wait for the first.
 
     Args:
@@ -194,21 +194,21 @@ def prepare(data_dir: Path, data: TextData, *, progress: Progress | None = None)
     def make() -> TokenStore:
         target = folder / store_name(data)
         if target.exists():
-            report(f"{target} is incomplete or outdated; preparing it anew")
+            report(f"{target} is incomplete or outdated; preparing it again")
         report(f"reading {data.corpus}")
         corpus = find_corpus(data_dir, data.corpus).read()
-        with made_whole(target) as temporary:
+        with created_atomically(target) as temporary:
             manifest = _fill(temporary, corpus, data, report)
         return TokenStore(target, manifest)
 
-    return find_or_make(folder, lambda: find_store(data_dir, data), make)
+    return find_or_create(folder, lambda: find_store(data_dir, data), make)
 
 
 def find_store(data_dir: Path, data: TextData) -> TokenStore | None:
     """Return the store of a corpus and tokenizer if it is complete, else None.
 
     Complete means: a readable manifest of this corpus, source and tokenizer, and files of the right
-    sizes. Contents are checked by `TokenStore.verify`, since hashing takes time.
+    sizes. `TokenStore.verify` checks the contents, which takes longer.
 
     Raises:
         DataError: If the corpus is unknown, the store cannot be read or a split has no target.
@@ -254,7 +254,7 @@ def _read_store(path: Path) -> TokenStore | None:
     sizes: dict[Path, int | None] = {path / tokenizer_file_name(manifest.tokenizer): None}
     for split, part in manifest.splits.items():
         sizes[_token_path(path, split)] = part.n_tokens * TOKEN_DTYPE.itemsize
-    return TokenStore(path, manifest) if is_whole(sizes, _REMEDY) else None
+    return TokenStore(path, manifest) if has_expected_sizes(sizes, _REMEDY) else None
 
 
 def _fill(folder: Path, corpus: Corpus, data: TextData, report: Progress) -> Manifest:
@@ -329,7 +329,7 @@ def _describe(
 
 @contextmanager
 def _named(subject: str) -> Iterator[None]:
-    """Prefix DataErrors of the block with what they are about."""
+    """Prefix DataErrors of the block with their subject."""
     prefix = f"{subject}: "
     try:
         yield

@@ -26,11 +26,11 @@ TokenIds = NDArray[np.uint16]
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 MAX_TRAINING_BYTES = 32 * 2**20
-"""SentencePiece is trained on at most this much text, since it needs some 40 bytes for each."""
+"""Maximum text to train SentencePiece on, which needs some 40 bytes of memory per byte."""
 
 
 class Tokenizer(Protocol):
-    """What the rest of the lab asks of a tokenizer."""
+    """The interface of all tokenizers."""
 
     @property
     def vocab_size(self) -> int:
@@ -44,7 +44,7 @@ class Tokenizer(Protocol):
 
     @property
     def unknown(self) -> int | None:
-        """Id of characters without a token of their own; None if every text has tokens."""
+        """Id of unknown characters; None if every text can be encoded."""
         ...
 
     def encode(self, text: str) -> TokenIds:
@@ -63,9 +63,9 @@ class Tokenizer(Protocol):
 class SentencePieces:
     """SentencePiece unigram model with byte fallback; decoding restores every text exactly.
 
-    Newlines are spelled as byte pieces and lines encoded one by one: over a long text the float32
-    scores of SentencePiece round, and the ids of a line would depend on what precedes it.
-    U+2581 is spelled so too: SentencePiece writes it for a space and could not tell the two apart.
+    Newlines are encoded as byte pieces and lines one by one: over a long text, SentencePiece's
+    float32 scores lose precision, and the ids of a line would depend on the text before it.
+    U+2581 is encoded as bytes too, because SentencePiece represents spaces by it.
     """
 
     unknown = None
@@ -131,7 +131,7 @@ class Utf8Bytes:
         return kept.decode("utf-8", errors="replace")
 
     def to_bytes(self) -> bytes:
-        """Return the kind alone: there is nothing to train."""
+        """Return only the kind, since nothing is trained."""
         return _to_json({"kind": "byte"})
 
 
@@ -184,11 +184,11 @@ def train_tokenizer(config: TokenizerConfig, texts: Iterable[str]) -> Tokenizer:
     """Train a tokenizer; the same texts give the same tokenizer, byte for byte.
 
     Args:
-        config: Kind and size.
+        config: Kind and vocabulary size.
         texts: The training documents, read once.
 
     Raises:
-        DataError: If the texts are too small for the size, or the size for the texts.
+        DataError: If the texts are too short, or have too many characters, for the size.
     """
     match config:
         case SentencePieceTokenizer():
@@ -199,7 +199,7 @@ def train_tokenizer(config: TokenizerConfig, texts: Iterable[str]) -> Tokenizer:
             counts = Counter[str]()
             for text in texts:
                 counts.update(text)
-            # Ties go to the lower code point, so that the order never depends on the texts' order.
+            # Ties go to the lower code point, so that ids do not depend on the order of the texts.
             ranked = sorted(counts, key=lambda character: (-counts[character], character))
             kept = ranked[: config.vocab_size - Characters.N_RESERVED]
             return Characters("".join(kept), config.vocab_size)
@@ -250,8 +250,7 @@ def _train_sentencepiece(vocab_size: int, texts: Iterable[str]) -> bytes:
     lines = _sample_lines(texts)
     if not lines:
         raise DataError(
-            "the train split has no line with text, but SentencePiece is trained on such lines; "
-            "give it some text"
+            "the train split has no line with text to train SentencePiece on; give it some text"
         )
     try:
         return interruptible(lambda: _run_trainer(vocab_size, lines))
@@ -277,7 +276,7 @@ def _run_trainer(vocab_size: int, lines: list[str]) -> bytes:
         bos_id=-1,
         pad_id=-1,
         max_sentence_length=2**30,
-        # Several threads sum expectations in another order and end in another model.
+        # Several threads would sum expectations in another order and train another model.
         num_threads=1,
         minloglevel=2,
     )
@@ -285,9 +284,9 @@ def _run_trainer(vocab_size: int, lines: list[str]) -> bytes:
 
 
 def _sample_lines(texts: Iterable[str]) -> list[str]:
-    """Return all lines that hold text, or every k-th where they exceed what training can use.
+    """Return all non-blank lines, or every k-th if they exceed `MAX_TRAINING_BYTES`.
 
-    k is the smallest power of two that suffices, so that one reading of a stream is enough.
+    k is the smallest power of two that suffices, so that one pass over a stream is enough.
     """
     kept: list[str] = []
     n_bytes, k = 0, 1
@@ -304,7 +303,7 @@ def _sample_lines(texts: Iterable[str]) -> list[str]:
 
 
 def _explain_training_failure(message: str, vocab_size: int) -> str:
-    """Turn SentencePiece's two size complaints into advice; both print the size that would do."""
+    """Turn SentencePiece's two errors about size into advice; both print a valid size."""
     too_small = re.search(r"set it to a value <= (\d+)", message)
     if too_small:
         largest = int(too_small[1])

@@ -73,7 +73,7 @@ def test_examples_are_generated_once_shown_and_listed(root: Path):
         (["--n-train", "5", "--show", "6"], "--show 6 but n_train=5"),
     ],
 )
-def test_mistakes_are_explained(root: Path, arguments: list[str], message: str):
+def test_user_errors_are_explained(root: Path, arguments: list[str], message: str):
     done = lab("listops", *arguments, cwd=root, code=2)
     assert message in done.stderr
     assert not list(root.glob("data/listops/*/manifest.json"))

@@ -289,7 +289,7 @@ def test_a_damaged_data_file_is_named_before_the_first_step(
     contents = bytearray(path.read_bytes())
     contents[10] ^= 1
     path.write_bytes(contents)
-    with pytest.raises(DataError, match=rf"{name}: SHA-256 is .*, but manifest.json says"):
+    with pytest.raises(DataError, match=rf"{name}: SHA-256 is .*, but manifest.json records"):
         train(workspace, config)
     assert not list(workspace.runs_dir.glob("*/metrics.jsonl"))
 
@@ -331,7 +331,7 @@ def test_a_corpus_that_changed_is_refused(workspace, tiny_config, write_corpus, 
     train(workspace, config)
     other = write_corpus(tmp_path / "other.txt", n_lines=1200)
     register(workspace.data_dir, other, "words", replace=True)
-    with pytest.raises(RecordError, match='trained on other contents of corpus "words"'):
+    with pytest.raises(RecordError, match='trained on different contents of corpus "words"'):
         train(workspace, config)
 
 

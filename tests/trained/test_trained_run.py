@@ -92,7 +92,7 @@ def test_other_data_under_the_same_name_are_refused(train, workspace, write_corp
     run = train()
     other = write_corpus(workspace.root / "other.txt", n_lines=1400)
     register(workspace.data_dir, other, "words", replace=True)
-    with pytest.raises(RecordError, match='trained on other contents of corpus "words"'):
+    with pytest.raises(RecordError, match='trained on different contents of corpus "words"'):
         run.dataset()
 
 

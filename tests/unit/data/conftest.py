@@ -1,4 +1,4 @@
-"""A tiny workspace: a folder of documents and a text file, with words of very unequal frequency."""
+"""Small test corpora: a folder of documents and a text file, with skewed word frequencies."""
 
 import gzip
 import json
@@ -26,7 +26,7 @@ def data_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Twelve documents of equal length, one of them in a folder below."""
+    """Twelve documents of equal length, one of them in a subfolder."""
     path = tmp_path / "letters"
     (path / "deep").mkdir(parents=True)
     for number in range(11):
@@ -44,7 +44,7 @@ def text_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def long_text() -> str:
-    """450 kB in words that the documents do not hold, so that their pieces have close rivals."""
+    """450 kB of words that are not in the documents, so that segmentations have close scores."""
     return "".join(make_text(seed, 200) for seed in range(100, 150))
 
 
@@ -66,7 +66,7 @@ def write_shards() -> Callable[..., Path]:
 
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
-    """Refuse every look-up of a name, and return the list of those tried."""
+    """Fail every DNS lookup, and return the list of attempts."""
     tried: list[tuple[object, ...]] = []
 
     def refuse(*arguments: object, **_options: object) -> None:

@@ -8,7 +8,7 @@ from switchhead_lab.errors import DataError
 
 
 def make_tokens(n_tokens: int) -> np.ndarray:
-    """Distinct ids, so that an id tells its position."""
+    """Return distinct ids, equal to their positions."""
     return np.arange(n_tokens, dtype=np.uint16)
 
 
@@ -57,7 +57,7 @@ def test_epochs_are_shifted_differently():
 
 
 def test_shift_is_pinned():
-    """A resumed run depends on these values: they may not change with the code or a library."""
+    """Resumed runs depend on these values: they must not change with the code or a library."""
     batches = TokenBatches(make_tokens(60_000), batch_size=2, seq_len=5, seed=7)
     first_of = [int(batches.at(e * batches.steps_per_epoch).inputs_BT[0, 0]) for e in range(3)]
     assert first_of == [15539, 3107, 3660]

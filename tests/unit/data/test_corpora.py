@@ -23,7 +23,7 @@ def test_embedded_corpus_is_known_everywhere(data_dir: Path):
     assert known_corpora(data_dir) == ["sotu", *PUBLISHED]
 
 
-def test_published_names_stand_for_local_files_before_the_hub(data_dir: Path, tmp_path: Path):
+def test_published_names_prefer_local_files_to_the_hub(data_dir: Path, tmp_path: Path):
     assert isinstance(find_corpus(data_dir, "enwik8"), HubCorpus)
     (tmp_path / "enwik8").write_text("x" * 100, encoding="utf-8")
     write_entry(data_dir, inspect_source(tmp_path, "enwik8"))
@@ -103,7 +103,7 @@ def test_damaged_entry_names_the_file(data_dir: Path):
 
 
 @pytest.mark.parametrize("name", ["Notes", "my-notes", "a b", "", "../up", "x" * 41])
-def test_malformed_names_are_refused(text_file: Path, name: str):
+def test_malformed_names_are_rejected(text_file: Path, name: str):
     with pytest.raises(DataError, match="is not a corpus name"):
         inspect_source(text_file, name)
 

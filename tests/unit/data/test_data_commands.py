@@ -11,7 +11,7 @@ from switchhead_lab.errors import ConfigError, DataError, LabError
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Run `lab data ...` in a workspace of its own; a user's mistake is raised."""
+    """Run `lab data ...` in a workspace of its own; a user error is raised."""
     (tmp_path / "lab.toml").write_text('default_corpus = "notes"\n', encoding="utf-8")
     monkeypatch.setenv("LAB_HOME", str(tmp_path))
 
@@ -30,7 +30,7 @@ def test_help_ends_with_an_example(lab, command: str):
     assert f"Example: lab data {command}" in lab(command, "--help")
 
 
-def test_prepare_tells_counts_and_whether_it_was_done_before(lab, text_file: Path, data_dir: Path):
+def test_prepare_reports_counts_and_existing_stores(lab, text_file: Path, data_dir: Path):
     arguments = ("prepare", str(text_file), "--name", "notes", "--tokenizer", "byte")
     first, second = lab(*arguments), lab(*arguments)
     place = text_file.parent / "data" / "notes" / "byte"
@@ -59,7 +59,7 @@ def test_list_shows_prepared_and_registered_corpora(lab, text_file: Path):
     [
         (["PATH"], ConfigError, "add --name NAME"),
         (["--skip-bad-lines"], ConfigError, "--skip-bad-lines without PATH has no effect"),
-        (["PATH", "--name", "notes", "--skip-bad-lines"], DataError, "not made of JSONL files"),
+        (["PATH", "--name", "notes", "--skip-bad-lines"], DataError, "no JSONL files, so"),
         (["--replace"], ConfigError, "--replace without PATH has no effect"),
         (["--name", "absent"], DataError, 'no corpus "absent"'),
         (["PATH", "--name", "notes", "--tokenizer", "bpe"], ConfigError, "bpe"),
@@ -70,14 +70,14 @@ def test_list_shows_prepared_and_registered_corpora(lab, text_file: Path):
         ),
     ],
 )
-def test_mistakes_are_explained(lab, text_file: Path, arguments, error, message):
+def test_user_errors_are_explained(lab, text_file: Path, arguments, error, message):
     given = [str(text_file) if argument == "PATH" else argument for argument in arguments]
     with pytest.raises(error, match=message):
         lab("prepare", *given)
     assert not (text_file.parent / "data").exists()
 
 
-def test_bad_lines_are_an_error_or_skipped_and_told(lab, write_shards, tmp_path: Path):
+def test_bad_lines_are_an_error_or_skipped_and_reported(lab, write_shards, tmp_path: Path):
     folder = write_shards(tmp_path / "mine", train=["a b\n" * 9, b"{", "c d\n"], test=["e"])
     arguments = ("prepare", str(folder), "--name", "mine", "--tokenizer", "byte")
     with pytest.raises(DataError, match="no file for the validation split"):
@@ -92,19 +92,17 @@ def test_bad_lines_are_an_error_or_skipped_and_told(lab, write_shards, tmp_path:
         lab(*arguments)
 
 
-def test_a_mended_file_needs_no_replace_while_nothing_is_prepared(
-    lab, write_shards, tmp_path: Path
-):
+def test_a_fixed_file_needs_no_replace_before_preparation(lab, write_shards, tmp_path: Path):
     parts = {"validation": ["f"], "test": ["e"]}
     arguments = ("prepare", str(tmp_path / "mine"), "--name", "mine", "--tokenizer", "byte")
     write_shards(tmp_path / "mine", train=[b"{"], **parts)
     with pytest.raises(DataError, match="line 1"):
         lab(*arguments)
-    write_shards(tmp_path / "mine", train=["mended"], **parts)
-    assert "  train: 1 documents, 6 bytes, 7 tokens\n" in lab(*arguments)
+    write_shards(tmp_path / "mine", train=["fixed"], **parts)
+    assert "  train: 1 documents, 5 bytes, 6 tokens\n" in lab(*arguments)
 
 
-def test_limit_names_the_store(lab, text_file: Path):
+def test_the_limit_is_in_the_name_of_the_store(lab, text_file: Path):
     arguments = ("prepare", str(text_file), "--name", "notes", "--tokenizer", "byte")
     output = lab(*arguments, "--max-train-tokens", "100")
     assert "/notes/byte-first-100\n" in output

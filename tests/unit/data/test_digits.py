@@ -24,7 +24,7 @@ def test_every_image_is_in_one_split_as_64_grey_values() -> None:
     assert sorted(digits) == list(range(WHOLE.n_classes))
 
 
-def test_the_split_follows_from_the_seed_alone() -> None:
+def test_the_split_depends_on_the_seed_only() -> None:
     assert generate_splits(WHOLE) == generate_splits(WHOLE)
     other = generate_splits(DigitsData(kind="digits", seed=1))
     assert other["test"] != generate_splits(WHOLE)["test"]
@@ -47,7 +47,7 @@ def test_an_image_is_drawn_row_by_row() -> None:
     assert [row.strip() for row in drawn] == ["@" * 8, *[""] * 6, "=" * 8]
 
 
-def test_the_store_names_what_made_it(data_dir: Path) -> None:
+def test_the_manifest_records_package_versions(data_dir: Path) -> None:
     data = DigitsData(kind="digits", n_train=30, n_validation=4, n_test=5)
     store = prepare_examples(data_dir, data)
     assert store.path.parent == data_dir / "digits"
@@ -58,11 +58,11 @@ def test_the_store_names_what_made_it(data_dir: Path) -> None:
     assert [other.path for other in list_example_stores(data_dir)] == [store.path]
 
 
-def test_more_images_than_there_are_are_refused() -> None:
+def test_more_images_than_exist_are_rejected() -> None:
     with pytest.raises(ValidationError, match="are 2597 images, but only 1797 exist; use fewer"):
         DigitsData(kind="digits", n_train=2000)
 
 
-def test_a_text_cannot_have_the_name() -> None:
+def test_a_text_corpus_cannot_be_named_digits() -> None:
     with pytest.raises(ValidationError, match='corpus="digits" is the name of labelled examples'):
         TextData(corpus="digits")

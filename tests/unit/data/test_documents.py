@@ -14,7 +14,7 @@ def ids_of(corpus):
     return {split: [document.id for document in corpus.splits[split]] for split in SPLITS}
 
 
-def test_whole_documents_go_by_rank_of_their_hash():
+def test_whole_documents_are_assigned_by_rank_of_their_hash():
     documents = [Document(f"d{number}", "x" * 100) for number in range(40)]
     ranked = sorted((d.id for d in documents), key=lambda i: hashlib.sha256(i.encode()).hexdigest())
     ids = ids_of(corpus_of_documents("c", documents, "here"))

@@ -14,7 +14,7 @@ BYTE = train_tokenizer(ByteTokenizer(), [])
 
 
 def documents(*texts: str):
-    """Documents that can be read once."""
+    """Return documents that can be iterated over once."""
     return (Document(f"d{number}", text) for number, text in enumerate(texts))
 
 
@@ -63,11 +63,11 @@ def test_split_without_documents_and_split_too_short_are_errors(tmp_path: Path):
         write_tokens(tmp_path / "train.bin", documents("a"), BYTE, max_tokens=3)
 
 
-def test_progress_is_told(tmp_path: Path, monkeypatch):
+def test_progress_is_reported(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(encoding, "REPORT_EVERY", 4)
-    told: list[str] = []
-    write_tokens(tmp_path / "train.bin", documents("a", "bc", "d"), BYTE, report=told.append)
-    assert told == ["encoded 5 tokens"]
+    reports: list[str] = []
+    write_tokens(tmp_path / "train.bin", documents("a", "bc", "d"), BYTE, report=reports.append)
+    assert reports == ["encoded 5 tokens"]
 
 
 def test_limited_training_reads_the_first_bytes_only(monkeypatch):

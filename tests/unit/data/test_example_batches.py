@@ -13,7 +13,7 @@ GOLDEN_ORDER = [1, 0, 6, 7, 4, 2, 3, 5]
 
 
 def make_examples(n_examples: int, max_length: int = 5) -> LabelledExamples:
-    """Examples that all differ: the first token of each is its number plus one."""
+    """Return distinct examples: the first token of each is its index plus one."""
     tokens = np.zeros((n_examples, max_length), dtype=np.uint8)
     tokens[:, 0] = np.arange(n_examples) + 1
     return LabelledExamples(tokens, (np.arange(n_examples) % 10).astype(np.uint8))
@@ -46,7 +46,7 @@ def test_a_batch_depends_on_the_step_only():
     assert [numbers_of(again.at(step)) for step in reversed(range(30))] == forwards[::-1]
 
 
-def test_every_epoch_has_each_example_once_in_an_order_of_its_own():
+def test_every_epoch_has_each_example_once_in_its_own_order():
     batches = ExampleBatches(make_examples(200), 8, 5, seed=0)
     epochs = [epoch_of(batches, epoch) for epoch in range(4)]
     assert all(sorted(epoch) == list(range(200)) for epoch in epochs)
@@ -57,7 +57,7 @@ def test_every_epoch_has_each_example_once_in_an_order_of_its_own():
     assert all(np.abs(np.diff(epoch)).mean() > 40 for epoch in epochs)
 
 
-def test_examples_that_fill_no_batch_are_left_out_by_turns():
+def test_dropped_examples_differ_between_epochs():
     batches = ExampleBatches(make_examples(10), 4, 5, seed=0)
     epochs = [epoch_of(batches, epoch) for epoch in range(12)]
     assert all(len(set(epoch)) == len(epoch) == 8 for epoch in epochs)
@@ -66,7 +66,7 @@ def test_examples_that_fill_no_batch_are_left_out_by_turns():
 
 
 def test_hash_is_splitmix64():
-    """The generator's published first values for the seed 1234567."""
+    """First published values of the generator for seed 1234567."""
     index = np.arange(1, 6, dtype=np.uint64)
     assert example_batches._splitmix64(index, np.array([1234567], np.uint64)).tolist() == [
         6457827717110365317,
@@ -86,13 +86,13 @@ def test_cached_orders_cannot_be_written():
         example_batches._order(0, 0, 4)[0] = 1
 
 
-def test_too_few_examples_are_refused():
+def test_too_few_examples_are_rejected():
     assert ExampleBatches(make_examples(4), 4, 5, seed=0).steps_per_epoch == 1
-    with pytest.raises(DataError, match=r"4 examples, but one batch of batch_size=5.*smaller"):
+    with pytest.raises(DataError, match=r"4 examples, fewer than batch_size=5.*smaller"):
         ExampleBatches(make_examples(4), 5, 5, seed=0)
 
 
-def test_too_long_examples_are_refused():
+def test_too_long_examples_are_rejected():
     message = "up to 5 tokens but seq_len=4"
     with pytest.raises(DataError, match=message):
         ExampleBatches(make_examples(4), 4, 4, seed=0).at(0)

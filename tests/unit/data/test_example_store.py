@@ -70,7 +70,7 @@ def test_manifest_follows_its_definitions(store: ExampleStore):
     assert described["splits"]["test"]["n_examples"] == 11
 
 
-def test_examples_are_no_text(store: ExampleStore):
+def test_examples_have_no_text_bytes(store: ExampleStore):
     assert store.n_bytes("test") is None
 
 
@@ -138,7 +138,7 @@ def test_another_process_has_the_same_digest(store: ExampleStore, tmp_path: Path
     assert done.stdout.strip() == store.digest
 
 
-def test_configurations_stand_side_by_side(store: ExampleStore, data_dir: Path):
+def test_stores_of_different_configurations_coexist(store: ExampleStore, data_dir: Path):
     other = prepare_examples(data_dir, DATA.model_copy(update={"n_test": 12}))
     assert other.path != store.path
     assert find_examples(data_dir, DATA) == store
@@ -146,8 +146,8 @@ def test_configurations_stand_side_by_side(store: ExampleStore, data_dir: Path):
     assert find_examples(data_dir, DATA.model_copy(update={"n_test": 13})) is None
 
 
-def test_a_store_of_another_configuration_does_not_count(store: ExampleStore, data_dir: Path):
-    """A folder that was renamed by hand."""
+def test_a_store_of_another_configuration_is_not_found(store: ExampleStore, data_dir: Path):
+    """For example, a folder that was renamed by hand."""
     other = DATA.model_copy(update={"seed": 1})
     store.path.rename(store.path.with_name(example_store.store_name(other)))
     assert find_examples(data_dir, other) is None
@@ -163,7 +163,7 @@ def test_verify_names_the_file_that_differs(store: ExampleStore, data_dir: Path,
     contents[0] ^= 1
     path.write_bytes(contents)
     assert find_examples(data_dir, DATA) is not None
-    with pytest.raises(DataError, match=rf"{name}: SHA-256 is .*manifest\.json says"):
+    with pytest.raises(DataError, match=rf"{name}: SHA-256 is .*manifest\.json records"):
         store.verify()
     path.unlink()
     with pytest.raises(DataError, match=rf"{name}: missing"):
@@ -180,7 +180,7 @@ def test_verify_names_the_file_that_differs(store: ExampleStore, data_dir: Path,
         ("validation-labels.bin", None),
     ],
 )
-def test_incomplete_store_is_not_valid_and_is_made_anew(
+def test_incomplete_store_is_not_found_and_is_rebuilt(
     store: ExampleStore, data_dir: Path, name: str, damage: bytes | None
 ):
     path = store.path / name
@@ -194,7 +194,7 @@ def test_incomplete_store_is_not_valid_and_is_made_anew(
     prepare_examples(data_dir, DATA).verify()
 
 
-def test_a_store_of_another_generator_is_made_anew(store: ExampleStore, data_dir: Path):
+def test_a_store_of_another_generator_version_is_not_found(store: ExampleStore, data_dir: Path):
     path = store.path / "manifest.json"
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace('"generator_version": 1', '"generator_version": 0'), "utf-8")
@@ -223,14 +223,14 @@ def test_leftovers_of_a_killed_preparation_are_removed(data_dir: Path):
     assert not stale.exists()
 
 
-def test_too_small_a_space_leaves_no_store(data_dir: Path):
+def test_too_few_distinct_examples_leave_no_store(data_dir: Path):
     data = DATA.model_copy(update={"max_depth": 1, "max_length": 4, "n_train": 400})
     with pytest.raises(DataError, match="only 400 were found"):
         prepare_examples(data_dir, data)
     assert list_example_stores(data_dir) == []
 
 
-def _prepare_and_tell(data_dir: Path, barrier, stages) -> None:
+def _prepare_and_report(data_dir: Path, barrier, stages) -> None:
     barrier.wait()
     prepare_examples(data_dir, DATA, progress=stages.put)
 
@@ -239,7 +239,7 @@ def test_two_processes_prepare_once(data_dir: Path):
     context = multiprocessing.get_context("spawn")
     barrier, stages = context.Barrier(2), context.Queue()
     processes = [
-        context.Process(target=_prepare_and_tell, args=(data_dir, barrier, stages))
+        context.Process(target=_prepare_and_report, args=(data_dir, barrier, stages))
         for _ in range(2)
     ]
     for process in processes:

@@ -29,7 +29,7 @@ needs_full = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full")
 
 @pytest.fixture
 def fill_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Make writes of files with a name fail as on a full disk."""
+    """Make writes to files of a given name fail as on a full disk."""
     opened = Path.open
 
     def fill(name: str) -> None:
@@ -90,7 +90,7 @@ def test_a_full_disk_error_says_how_many_bytes_tokens_need():
 
 
 @needs_full
-def test_lab_ends_with_2_on_a_full_disk(
+def test_lab_exits_with_2_on_a_full_disk(
     tmp_path: Path, text_file: Path, fill_disk, monkeypatch, capsys
 ):
     (tmp_path / "lab.toml").write_text("", encoding="utf-8")
@@ -174,7 +174,7 @@ def test_a_failure_names_the_file_within_a_folder_in_one_line(tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", ["train.bin", "tokenizer.json", "manifest.json"])
-def test_a_folder_in_place_of_a_prepared_file_is_one_data_error(
+def test_a_folder_instead_of_a_prepared_file_is_one_data_error(
     data_dir: Path, text_file: Path, name: str
 ):
     register(data_dir, text_file, "notes")
@@ -200,7 +200,7 @@ def test_token_and_example_files_are_checked_when_they_are_mapped(
         path.unlink()
         if damage != "missing":
             path.write_bytes(contents[:-2] if damage == "cut" else contents + b"\0\0")
-    expected = "No such file" if damage == "missing" else "manifest.json says"
+    expected = "No such file" if damage == "missing" else "manifest.json records"
     with pytest.raises(DataError, match=rf"train\.bin: .*{expected}.*`lab data prepare` again"):
         tokens.tokens("train")
     with pytest.raises(DataError, match=rf"train-labels\.bin: .*{expected}"):
@@ -215,7 +215,7 @@ def test_progress_names_a_store_that_is_rebuilt(data_dir: Path, text_file: Path)
     (store.path / "train.bin").write_bytes(b"cut")
     stages: list[str] = []
     assert prepare(data_dir, BYTES, progress=stages.append).digest == store.digest
-    assert stages[0] == f"{store.path} is incomplete or outdated; preparing it anew"
+    assert stages[0] == f"{store.path} is incomplete or outdated; preparing it again"
 
 
 def test_a_registration_that_cannot_be_read_is_one_data_error(data_dir: Path):

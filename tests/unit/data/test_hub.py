@@ -1,4 +1,4 @@
-"""The Hub's files, laid out locally: no test reaches a network."""
+"""The Hub's files in a local mirror: no test needs the network."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ def texts_of(corpus) -> dict[str, list[str]]:
 
 @pytest.fixture
 def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_network) -> Path:
-    """A folder that takes the place of the Hub, with two shards of each published split."""
+    """A folder that replaces the Hub, with two shards of each published split."""
     root = tmp_path / "hub"
     monkeypatch.setattr(hub, "ROOT", str(root))
     for name in ("c4", "pes2o"):
@@ -38,7 +38,7 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_network) -> Path:
 
 
 @pytest.mark.parametrize("name", ["c4", "pes2o"])
-def test_json_lines_are_streamed_in_order_and_dealt(mirror: Path, name, no_network):
+def test_json_lines_are_streamed_in_order_and_validation_is_halved(mirror: Path, name, no_network):
     assert texts_of(read_hub_corpus(name)) == {
         "train": [f"train {n}\n" for n in ("00", "01", "10", "11")],
         "validation": ["validation 00\n", "validation 10\n"],

@@ -105,7 +105,7 @@ def test_missing_split_says_what_was_found_and_expected(write_shards, tmp_path: 
     )
 
 
-def test_folder_of_texts_stays_one(folder: Path):
+def test_folder_of_texts_with_json_is_read_as_texts(folder: Path):
     (folder / "metadata.json").write_text("{}", encoding="utf-8")
     assert read_local("letters", folder, BadLines()).n_documents == 12
 

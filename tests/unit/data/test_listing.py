@@ -41,7 +41,7 @@ def test_generated_examples_have_a_row_once_they_are_prepared(data_dir: Path):
     assert {row["tokenizer"], row["bytes"], row["unigram perplexity"]} == {None}
 
 
-def test_a_damaged_corpus_hides_no_other(data_dir: Path, text_file: Path, capsys):
+def test_a_damaged_corpus_does_not_hide_others(data_dir: Path, text_file: Path, capsys):
     register(data_dir, text_file, "notes")
     (data_dir / "bad").mkdir()
     (data_dir / "bad" / "corpus.json").write_text("{", encoding="utf-8")
@@ -53,7 +53,7 @@ def test_a_damaged_corpus_hides_no_other(data_dir: Path, text_file: Path, capsys
     assert "bad/corpus.json: damaged" in warning
 
 
-def test_a_store_that_cannot_be_read_hides_no_other(data_dir: Path, text_file: Path, capsys):
+def test_an_unreadable_store_does_not_hide_others(data_dir: Path, text_file: Path, capsys):
     register(data_dir, text_file, "notes")
     (data_dir / "notes" / "byte" / "manifest.json").mkdir(parents=True)
     names = [row["corpus"] for row in list_corpora(data_dir)]

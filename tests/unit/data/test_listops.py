@@ -30,7 +30,7 @@ def examples(splits) -> list[Example]:
 
 
 def read(text: str, operators: Iterable[str] = OPERATORS) -> list[int]:
-    """Return the tokens of a text, by the rule that the configuration states."""
+    """Return the tokens of a text."""
     names = [None, *map(str, range(10)), "]", *(f"[{name}" for name in operators)]
     return [names.index(word) for word in text.split()]
 
@@ -67,7 +67,7 @@ def test_all_examples_of_the_default_stay_the_same(examples: list[Example]):
     )
 
 
-def test_only_the_stable_method_of_the_generator_is_used(monkeypatch: pytest.MonkeyPatch):
+def test_only_the_stable_method_of_random_is_used(monkeypatch: pytest.MonkeyPatch):
     class OnlyRandom:
         def __init__(self, seed: str) -> None:
             self.random = random.Random(seed).random
@@ -97,7 +97,7 @@ def test_values_computed_by_hand(text: str, value: int):
     assert render([*tokens, 0, 0], OPERATORS) == text
 
 
-def test_operators_have_the_order_of_the_configuration():
+def test_operator_tokens_follow_the_order_of_the_configuration():
     tokens = read("[SM 1 [MIN 3 2 ] ]", ["SM", "MIN"])
     assert tokens == [12, 2, 13, 4, 3, 11, 11]
     assert evaluate(tokens, ["SM", "MIN"]) == 3
@@ -122,7 +122,7 @@ def test_operators_have_the_order_of_the_configuration():
     ],
     ids=str,
 )
-def test_what_is_no_expression_is_refused(tokens: list[int]):
+def test_invalid_expressions_are_rejected(tokens: list[int]):
     with pytest.raises(DataError, match="not one ListOps expression"):
         evaluate(tokens, OPERATORS)
 
@@ -152,14 +152,14 @@ def test_no_example_occurs_twice(splits, examples: list[Example]):
     assert len({tokens for tokens, _ in examples}) == 52_000
 
 
-def test_lengths_depths_and_arguments_fill_their_ranges(examples: list[Example]):
+def test_lengths_depths_and_arguments_cover_their_ranges(examples: list[Example]):
     lengths = Counter(len(tokens) for tokens, _ in examples)
     assert sorted(lengths) == list(range(4, 51))
     assert min(lengths.values()) > 250
     described = [depths_and_arguments(tokens) for tokens, _ in examples]
     depths = Counter(depth for depth, _ in described)
     assert sorted(depths) == [1, 2, 3, 4, 5]
-    # Even but for depth 1, of which there are fewer distinct ones.
+    # Uniform, except that few distinct expressions of depth 1 exist.
     assert all(count / len(examples) > 0.2 for depth, count in depths.items() if depth > 1)
     assert depths[1] / len(examples) > 0.1
     arguments = Counter(count for _, counts in described for count in counts)
@@ -167,7 +167,7 @@ def test_lengths_depths_and_arguments_fill_their_ranges(examples: list[Example])
     assert min(arguments.values()) > 0.1 * arguments.total()
 
 
-def test_no_class_and_no_place_of_the_nesting_is_favoured(examples: list[Example]):
+def test_classes_and_positions_of_nesting_are_balanced(examples: list[Example]):
     classes = Counter(value for _, value in examples)
     assert sorted(classes) == list(range(10))
     assert max(classes.values()) / len(examples) < 0.15
@@ -179,7 +179,7 @@ def test_no_class_and_no_place_of_the_nesting_is_favoured(examples: list[Example
     assert min(places[place] for place in (1, 2)) > 0.25 * len(nested)
 
 
-def test_the_deepest_argument_stands_anywhere(examples: list[Example]):
+def test_the_deepest_argument_has_no_preferred_position(examples: list[Example]):
     first, n_pairs = 0, 0
     for tokens, _ in examples[:20_000]:
         level, deepest = 0, []
@@ -209,7 +209,7 @@ def shares(part: list[Example], key) -> dict[int, float]:
     ],
     ids=["class", "depth", "length", "operator"],
 )
-def test_splits_are_alike(splits, key):
+def test_splits_have_the_same_distribution(splits, key):
     expected = shares(splits["train"], key)
     for split in ("validation", "test"):
         found = shares(splits[split], key)
@@ -219,8 +219,8 @@ def test_splits_are_alike(splits, key):
             assert abs(found[name] - share) < 4 * deviation, (split, name)
 
 
-def test_scarce_examples_are_dealt_to_all_splits_alike():
-    """Of 400 expressions of four tokens all are wanted: they must not all come first."""
+def test_scarce_examples_are_spread_evenly_over_splits():
+    """All 400 expressions of four tokens are drawn: they must not all end up in the first split."""
     data = DEFAULT.model_copy(
         update={"max_depth": 1, "max_length": 5}
         | {"n_train": 2000, "n_validation": 1000, "n_test": 1000}
@@ -253,7 +253,7 @@ def test_another_configuration_has_other_examples(update):
 TINY = {"kind": "listops", "max_depth": 1, "max_length": 4, "n_validation": 50, "n_test": 50}
 
 
-def test_every_distinct_example_can_be_used_and_not_one_more():
+def test_all_distinct_examples_can_be_used_but_no_more():
     data = parse(ListOpsData, {**TINY, "n_train": 300}, "test")
     found = listops.generate_splits(data)
     assert len({tokens for part in found.values() for tokens, _ in part}) == 4 * 10 * 10
@@ -265,7 +265,7 @@ def test_every_distinct_example_can_be_used_and_not_one_more():
 
 
 def test_impossible_lengths_end_in_an_error():
-    """With two arguments an expression has 4, 7, 10, ... tokens."""
+    """With two arguments, an expression has 4, 7, 10, ... tokens."""
     values = {"max_arguments": 2, "max_depth": 2, "min_length": 8, "max_length": 9}
     data = parse(ListOpsData, {"kind": "listops", **values}, "test")
     with pytest.raises(DataError, match="only 0 were found with .*max_arguments=2"):
@@ -287,11 +287,11 @@ def test_impossible_lengths_end_in_an_error():
         ({"max_length": 5000}, "4096"),
     ],
 )
-def test_configurations_without_examples_are_refused(values, message: str):
+def test_configurations_without_examples_are_rejected(values, message: str):
     with pytest.raises(ConfigError, match=message):
         parse(ListOpsData, {"kind": "listops", **values}, "test")
 
 
-def test_no_text_has_the_name_of_the_task():
+def test_a_text_corpus_cannot_be_named_listops():
     with pytest.raises(ConfigError, match='use data.kind="listops"'):
         parse(TextData, {"corpus": "listops"}, "test")

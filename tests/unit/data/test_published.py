@@ -32,7 +32,7 @@ def wikitext(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def c4(tmp_path: Path) -> Path:
-    """Two train shards and two validation shards, named as C4's are."""
+    """Two train shards and two validation shards, with C4's file names."""
     folder = tmp_path / "en"
     folder.mkdir()
     for split, n_shards, n_all in (("train", 2, 1024), ("validation", 2, 8)):
@@ -64,7 +64,7 @@ def test_wikitext_has_a_document_per_article_and_its_own_split(wikitext: Path, n
     assert no_network == []
 
 
-def test_heading_stands_between_blank_lines():
+def test_headings_need_blank_lines_around_them():
     lines = [
         *(" \n", " = A = \n", " \n", " = not one = \n", " x \n", " \n", " = = B = = \n", " \n"),
         *(" \n", " = C = D = \n", " \n", " y"),
@@ -88,7 +88,7 @@ def test_raw_names_are_read_but_forms_are_not_mixed(wikitext: Path):
         read_local("wikitext103", wikitext, BadLines())
 
 
-def test_wikitext_without_validation_says_what_is_there(wikitext: Path):
+def test_wikitext_without_validation_names_the_files_found(wikitext: Path):
     (wikitext / "wiki.valid.tokens").unlink()
     with pytest.raises(
         DataError,
@@ -98,7 +98,7 @@ def test_wikitext_without_validation_says_what_is_there(wikitext: Path):
         read_local("wikitext103", wikitext, BadLines())
 
 
-def test_c4_deals_its_validation_documents(c4: Path, no_network):
+def test_c4_halves_its_validation_documents(c4: Path, no_network):
     assert texts_of(read_local("c4", c4, BadLines())) == {
         "train": [f"train {shard}{number}" for shard in (0, 1) for number in range(3)],
         "validation": ["validation 00", "validation 02", "validation 11"],

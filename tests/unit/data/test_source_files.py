@@ -32,7 +32,7 @@ def test_every_jsonl_suffix_is_recognised_in_any_case(tmp_path: Path, name: str)
         assert texts == {f"text {number:03} of {path.stem}" for number in range(60)}
 
 
-def test_documentation_beside_jsonl_is_left_out_with_a_warning(
+def test_documentation_beside_jsonl_is_ignored_with_a_warning(
     tmp_path: Path, data_dir: Path, capsys
 ):
     folder = tmp_path / "mine"
@@ -46,12 +46,12 @@ def test_documentation_beside_jsonl_is_left_out_with_a_warning(
     errors = capsys.readouterr().err
     for warning in store.manifest.warnings:
         assert f'warning: corpus "mine": {warning}\n' in errors
-    left_out = [warning for warning in store.manifest.warnings if warning.startswith("left out")]
-    assert left_out == [
-        "left out (hidden): ._data.jsonl, .git/",
-        "left out (neither text nor JSONL by suffix: .txt, .md, .text, .jsonl, .ndjson, .jl, "
-        ".json, each also .gz or .zst): plot.png",
-        "left out (text beside JSONL): LICENSE.md, README.md",
+    ignored = [warning for warning in store.manifest.warnings if warning.startswith("ignored")]
+    assert ignored == [
+        "ignored (hidden): ._data.jsonl, .git/",
+        "ignored (unsupported suffix; supported: .txt, .md, .text, .jsonl, .ndjson, .jl, .json, "
+        "each also .gz or .zst): plot.png",
+        "ignored (text beside JSONL): LICENSE.md, README.md",
     ]
 
 
@@ -66,7 +66,7 @@ def test_manifests_without_warnings_stay_readable(tmp_path: Path, data_dir: Path
     assert find_store(data_dir, data).digest == store.digest
 
 
-def test_texts_and_jsonl_in_one_folder_are_refused(folder: Path):
+def test_texts_and_jsonl_in_one_folder_are_rejected(folder: Path):
     write_jsonl(folder / "data.jsonl")
     with pytest.raises(
         DataError,
@@ -76,11 +76,11 @@ def test_texts_and_jsonl_in_one_folder_are_refused(folder: Path):
         read_local("letters", folder, BadLines())
 
 
-def test_json_beside_texts_is_left_out_with_a_remark(folder: Path):
+def test_json_beside_texts_is_ignored_with_a_remark(folder: Path):
     (folder / "metadata.json").write_text("{}", encoding="utf-8")
     corpus = read_local("letters", folder, BadLines())
     assert corpus.n_documents == 12
-    assert corpus.remarks == ["left out (JSON beside texts): metadata.json"]
+    assert corpus.remarks == ["ignored (JSON beside texts): metadata.json"]
 
 
 def test_lines_of_several_files_are_divided_together(tmp_path: Path):
@@ -101,14 +101,14 @@ def test_files_beside_a_jsonl_split_are_in_the_remarks(tmp_path: Path):
     assert remark.endswith("split): extra.jsonl, notes.txt")
 
 
-def test_a_jsonl_split_below_is_not_mixed(tmp_path: Path):
+def test_a_jsonl_split_in_a_subfolder_is_rejected(tmp_path: Path):
     for name in ("train-0.jsonl", "validation-0.jsonl", "test-0.jsonl"):
         write_jsonl(tmp_path / "data" / name)
     with pytest.raises(DataError, match=r"data/test-0\.jsonl is named after a split.*give .*/data"):
         read_local("mine", tmp_path, BadLines())
 
 
-def test_file_links_are_followed_folder_links_left_out_and_dangling_links_refused(
+def test_file_links_are_followed_folder_links_ignored_and_dangling_links_rejected(
     folder: Path, tmp_path: Path
 ):
     (tmp_path / "elsewhere.txt").write_text("Elsewhere.\n", encoding="utf-8")
@@ -116,16 +116,16 @@ def test_file_links_are_followed_folder_links_left_out_and_dangling_links_refuse
     (folder / "round").symlink_to(folder)
     corpus = read_local("letters", folder, BadLines())
     assert corpus.n_documents == 13
-    assert corpus.remarks == ["left out (a link to a folder): round/"]
+    assert corpus.remarks == ["ignored (a link to a folder): round/"]
     (tmp_path / "elsewhere.txt").unlink()
     with pytest.raises(DataError, match=r"linked\.txt: a dangling link"):
         read_local("letters", folder, BadLines())
 
 
-def test_special_files_are_left_out_or_refused(folder: Path, tmp_path: Path):
+def test_special_files_are_ignored_or_rejected(folder: Path, tmp_path: Path):
     os.mkfifo(folder / "pipe.txt")
     corpus = read_local("letters", folder, BadLines())
-    assert corpus.remarks == ["left out (not a regular file): pipe.txt"]
+    assert corpus.remarks == ["ignored (not a regular file): pipe.txt"]
     with pytest.raises(DataError, match=r"pipe\.txt: not a regular file"):
         read_local("letters", folder / "pipe.txt", BadLines())
 

@@ -23,7 +23,7 @@ TOKENIZERS = [ByteTokenizer(), CharTokenizer(vocab_size=9), SentencePieceTokeniz
 @pytest.mark.parametrize("tokenizer", TOKENIZERS, ids=lambda tokenizer: tokenizer.kind)
 @pytest.mark.parametrize("text", ["", " \n"])
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
-def test_a_split_without_text_is_refused_on_preparing(
+def test_a_split_without_text_is_rejected_on_preparation(
     write_shards, data_dir: Path, tmp_path: Path, split: str, text: str, tokenizer
 ):
     texts = {"train": ["a b c"] * 9, "validation": ["b"], "test": ["c"]} | {split: [text] * 4}
@@ -37,13 +37,13 @@ def test_a_split_without_text_is_refused_on_preparing(
     assert {path.name for path in (data_dir / "mine").iterdir()} == {"corpus.json", ".lock"}
 
 
-def test_a_limit_that_leaves_no_target_is_refused(data_dir: Path, text_file: Path):
+def test_a_limit_that_leaves_no_target_is_rejected(data_dir: Path, text_file: Path):
     register(data_dir, text_file, "mine")
     with pytest.raises(DataError, match=r"train split has 1 tokens .*raise max_train_tokens=1, or"):
         prepare(data_dir, BYTES.model_copy(update={"max_train_tokens": 1}))
 
 
-def test_unusable_tokens_of_earlier_versions_are_refused_when_opened(
+def test_unusable_tokens_of_earlier_versions_are_rejected_when_opened(
     data_dir: Path, text_file: Path
 ):
     register(data_dir, text_file, "mine")
@@ -106,7 +106,7 @@ def test_training_documents_that_are_also_held_out_give_a_warning(
     store = prepare(data_dir, BYTES)
     [warning] = [line for line in store.manifest.warnings if line.startswith("in train")]
     shard = "train-00000-of-00001.json.gz"
-    assert f"hold the same text: {shard}:2, {shard}:4; models" in warning
+    assert f"holds the same text: {shard}:2, {shard}:4; memorising" in warning
     assert warning in capsys.readouterr().err
     assert list(store.manifest.splits) == ["train", "validation", "test"]
 

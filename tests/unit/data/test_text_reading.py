@@ -57,7 +57,7 @@ def test_the_first_line_of_marked_jsonl_is_not_lost(tmp_path: Path, encoding: st
         ("ab".encode("utf-16-le"), r"binary, not text \(NUL byte at offset 1\)"),
     ],
 )
-def test_unusable_contents_are_named(tmp_path: Path, contents: bytes, message: str):
+def test_errors_name_unusable_contents(tmp_path: Path, contents: bytes, message: str):
     path = tmp_path / "a.txt"
     path.write_bytes(contents)
     with pytest.raises(DataError, match=rf"a\.txt: {message}"):
@@ -72,7 +72,7 @@ def test_the_error_for_jsonl_with_a_wrong_mark_names_the_line(tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", ["a.txt.gz", "a.txt.zst"])
-def test_damaged_archives_of_text_are_named(tmp_path: Path, name: str):
+def test_errors_name_damaged_archives_of_text(tmp_path: Path, name: str):
     path = tmp_path / name
     path.write_bytes(b"not compressed")
     with pytest.raises(DataError, match=rf"{name}: cannot be read: .+; check"):

@@ -49,7 +49,7 @@ def test_own_split_is_respected(folder: Path, validation: str):
     }
 
 
-def test_incomplete_or_double_own_split_is_an_error(folder: Path):
+def test_incomplete_or_ambiguous_own_split_is_an_error(folder: Path):
     (folder / "train.txt").write_text("a\n", encoding="utf-8")
     (folder / "test.txt").write_text("a\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"holds train\.txt but no validation\.txt"):
@@ -81,7 +81,7 @@ def test_single_file_keeps_every_byte_of_odd_newlines(tmp_path: Path):
 def test_file_with_too_few_lines_is_an_error(tmp_path: Path):
     path = tmp_path / "one.txt"
     path.write_text("one line only", encoding="utf-8")
-    with pytest.raises(DataError, match=r"one\.txt: train would come out empty"):
+    with pytest.raises(DataError, match=r"one\.txt: train would be empty"):
         read_source("one", path)
 
 
@@ -94,7 +94,7 @@ def test_file_with_too_few_lines_is_an_error(tmp_path: Path):
         (b"caf\xe9 noir", r"not UTF-8 \(byte 0xe9 at offset 3\)"),
     ],
 )
-def test_unusable_files_are_named(folder: Path, contents: bytes, message: str):
+def test_errors_name_unusable_files(folder: Path, contents: bytes, message: str):
     path = folder / "letter-03.txt"
     path.write_bytes(contents)
     for attempt in (lambda: read_text(path), lambda: read_source("letters", folder)):
@@ -126,7 +126,7 @@ def test_own_split_in_other_spellings_is_respected(folder: Path, train, validati
     assert any("letter-00.txt" in remark for remark in corpus.remarks)
 
 
-def test_a_split_that_is_incomplete_or_in_a_subfolder_is_refused(folder: Path):
+def test_a_split_that_is_incomplete_or_in_a_subfolder_is_rejected(folder: Path):
     for name in ("train", "test"):
         (folder / name).mkdir()
         (folder / name / "a.txt").write_text(f"{name}\n", encoding="utf-8")
@@ -142,7 +142,7 @@ def test_a_split_that_is_incomplete_or_in_a_subfolder_is_refused(folder: Path):
 
 @pytest.mark.parametrize("contents", ["", " \n\t\n", "\ufeff\n"])
 @pytest.mark.parametrize("name", ["train.txt", "validation.txt", "test.txt"])
-def test_an_empty_part_of_an_own_split_is_named(folder: Path, name: str, contents: str):
+def test_errors_name_an_empty_file_of_an_own_split(folder: Path, name: str, contents: str):
     for other in ("train.txt", "validation.txt", "test.txt"):
         (folder / other).write_text("a\n", encoding="utf-8")
     (folder / name).write_text(contents, encoding="utf-8")
@@ -164,7 +164,7 @@ def test_a_file_with_another_suffix_is_read_verbatim_with_a_remark(tmp_path: Pat
     path = tmp_path / name
     path.write_text("a,b\n" * 100, encoding="utf-8")
     [remark] = read_source("a", path).remarks
-    assert f"as the suffix {path.suffix} has no reader: {name}" in remark
+    assert f"since no reader handles the suffix {path.suffix}: {name}" in remark
     for plain in ("a.TXT", "plain"):
         assert read_source("a", path.rename(tmp_path / plain)).remarks == []
         path = tmp_path / plain

@@ -130,7 +130,7 @@ def test_verify_names_the_file_that_differs(registered: Path):
     contents[0] ^= 1
     path.write_bytes(contents)
     assert find_store(registered, BYTES) is not None
-    with pytest.raises(DataError, match=r"validation\.bin: SHA-256 is .*manifest\.json says"):
+    with pytest.raises(DataError, match=r"validation\.bin: SHA-256 is .*manifest\.json records"):
         store.verify()
     path.unlink()
     with pytest.raises(DataError, match=r"validation\.bin: missing"):
@@ -146,7 +146,7 @@ def test_verify_names_the_file_that_differs(registered: Path):
         ("tokenizer.json", None),
     ],
 )
-def test_incomplete_store_is_not_valid_and_is_made_anew(registered: Path, name, damage):
+def test_incomplete_store_is_not_found_and_is_rebuilt(registered: Path, name, damage):
     store = prepare(registered, BYTES)
     path = store.path / name
     if damage is None:
@@ -181,7 +181,7 @@ def test_leftovers_of_a_killed_preparation_are_removed(registered: Path):
     assert not stale.exists()
 
 
-def _prepare_and_tell(data_dir: Path, barrier, stages) -> None:
+def _prepare_and_report(data_dir: Path, barrier, stages) -> None:
     barrier.wait()
     prepare(data_dir, BYTES, progress=stages.put)
 
@@ -190,16 +190,16 @@ def test_two_processes_prepare_once(registered: Path):
     context = multiprocessing.get_context("spawn")
     barrier, stages = context.Barrier(2), context.Queue()
     processes = [
-        context.Process(target=_prepare_and_tell, args=(registered, barrier, stages))
+        context.Process(target=_prepare_and_report, args=(registered, barrier, stages))
         for _ in range(2)
     ]
     for process in processes:
         process.start()
-    heard = [stages.get(timeout=60) for _ in range(5)]
+    reports = [stages.get(timeout=60) for _ in range(5)]
     for process in processes:
         process.join(timeout=60)
     assert [process.exitcode for process in processes] == [0, 0]
-    assert heard.count("reading letters") == 1
+    assert reports.count("reading letters") == 1
     assert stages.empty()
     prepare(registered, BYTES).verify()
 
@@ -224,7 +224,7 @@ def test_registering_the_same_text_again_keeps_its_tokens(registered: Path, fold
 
 def test_another_text_needs_replace_which_drops_tokens(registered: Path, text_file: Path):
     old = prepare(registered, BYTES)
-    with pytest.raises(DataError, match=r"registered already.*add --replace"):
+    with pytest.raises(DataError, match=r"already registered.*add --replace"):
         register(registered, text_file, "letters")
     assert find_store(registered, BYTES) == old
     register(registered, text_file, "letters", replace=True)
@@ -232,7 +232,7 @@ def test_another_text_needs_replace_which_drops_tokens(registered: Path, text_fi
     assert prepare(registered, BYTES).manifest.source_sha256 != old.manifest.source_sha256
 
 
-def test_replace_mends_a_damaged_registration(registered: Path, folder: Path):
+def test_replace_repairs_a_damaged_registration(registered: Path, folder: Path):
     (registered / "letters" / "corpus.json").write_text("{", encoding="utf-8")
     with pytest.raises(DataError, match="damaged"):
         register(registered, folder, "letters")
@@ -240,14 +240,14 @@ def test_replace_mends_a_damaged_registration(registered: Path, folder: Path):
     assert find_corpus(registered, "letters").read().n_documents == 12
 
 
-def test_tokens_of_another_source_do_not_count(registered: Path, text_file: Path):
+def test_tokens_of_another_source_are_not_found(registered: Path, text_file: Path):
     prepare(registered, BYTES)
     entry = register(registered.parent / "other", text_file, "letters")
     token_store.write_entry(registered, entry)
     assert find_store(registered, BYTES) is None
 
 
-def test_unsuitable_corpus_is_named(registered: Path):
+def test_errors_name_an_unsuitable_corpus(registered: Path):
     large = SentencePieceTokenizer(vocab_size=30_000)
     with pytest.raises(DataError, match=r'^corpus "letters": the training text is too small'):
         prepare(registered, TextData(corpus="letters", tokenizer=large))
@@ -273,7 +273,7 @@ def test_limit_is_part_of_the_identity_only_where_given():
     assert TextData.model_validate(limited.model_dump()) == limited
 
 
-def test_stores_of_different_limits_stand_side_by_side(registered: Path):
+def test_stores_of_different_limits_coexist(registered: Path):
     whole = prepare(registered, BYTES)
     limited = prepare(registered, BYTES.model_copy(update={"max_train_tokens": 100}))
     assert (whole.path.name, limited.path.name) == ("byte", "byte-first-100")

@@ -96,7 +96,7 @@ def test_large_texts_are_thinned_evenly(monkeypatch: pytest.MonkeyPatch):
     assert tokenisation._sample_lines(iter(texts * 2))[:3] == [f"{n:09}" for n in (0, 8, 16)]
 
 
-def test_small_corpus_says_which_size_would_do(texts):
+def test_errors_for_a_small_corpus_name_the_largest_size(texts):
     with pytest.raises(DataError, match=r"too small for vocab_size=30000") as caught:
         train_tokenizer(SentencePieceTokenizer(vocab_size=30_000), texts)
     largest = int(str(caught.value).split("at most ")[1].split(",")[0])
@@ -109,13 +109,13 @@ def test_tiny_corpus_suggests_other_tokenizers():
         train_tokenizer(SentencePieceTokenizer(vocab_size=300), ["ab\n"])
 
 
-def test_many_characters_say_which_size_would_do():
+def test_errors_for_many_characters_name_the_smallest_size():
     text = "".join(f"{chr(0x4E00 + n)} {chr(0x4E00 + n)}a\n" for n in range(200))
     with pytest.raises(DataError, match=r"too many characters for vocab_size=300; use at least"):
         train_tokenizer(SentencePieceTokenizer(vocab_size=300), [text])
 
 
-def test_characters_go_by_frequency_and_others_are_unknown():
+def test_character_ids_follow_frequency_and_others_are_unknown():
     tokenizer = train_tokenizer(CharTokenizer(vocab_size=5), ["bbbaacd", "c"])
     assert tokenizer.encode("bacd").tolist() == [2, 3, 4, 0]
     assert tokenizer.decode([2, 3, 4, 0, 1]) == "bac\ufffd"
@@ -133,7 +133,7 @@ def test_byte_tokenizer_refuses_its_reserved_character():
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=tokenizer_id)
-def test_damaged_file_is_named(config, tmp_path: Path, capfd: pytest.CaptureFixture):
+def test_errors_name_a_damaged_file(config, tmp_path: Path, capfd: pytest.CaptureFixture):
     path = tmp_path / tokenizer_file_name(config)
     with pytest.raises(DataError, match=f"{path.name}: cannot be read"):
         load_tokenizer(config, path)
@@ -142,7 +142,7 @@ def test_damaged_file_is_named(config, tmp_path: Path, capfd: pytest.CaptureFixt
         load_tokenizer(config, path)
 
 
-def test_tokenizer_of_another_size_is_refused(texts, tmp_path: Path):
+def test_tokenizer_of_another_size_is_rejected(texts, tmp_path: Path):
     path = tmp_path / "tokenizer.model"
     path.write_bytes(train_tokenizer(PIECES, texts).to_bytes())
     with pytest.raises(DataError, match="not a sentencepiece-321 tokenizer"):
