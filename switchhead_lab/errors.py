@@ -15,7 +15,7 @@ class ConfigError(LabError):
 
 
 class UnpricedError(ConfigError):
-    """An accounting convention does not price a variant."""
+    """An accounting convention has no formula for a variant."""
 
 
 class ContractError(LabError):

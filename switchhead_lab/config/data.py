@@ -35,7 +35,7 @@ class CharTokenizer(FrozenModel):
 
     kind: Literal["char"] = "char"
     vocab_size: int = Field(default=256, ge=3, le=65_535)
-    """Number of tokens, of which two are reserved: unknown character and end of document."""
+    """Number of tokens, including two reserved ones: unknown character and end of document."""
 
 
 TokenizerConfig = Annotated[

@@ -24,7 +24,7 @@ def depths_of(entries: Mapping[str, Entry]) -> dict[str, int]:
     """Return for each entry the length of the chain of entries to train before it.
 
     Args:
-        entries: Entries by name. A source that is no entry is a run outside the sweep.
+        entries: Entries by name. A source that is not an entry is a run outside the sweep.
 
     Raises:
         ValueError: If entries start from each other in a cycle, or one has a seed that its source,

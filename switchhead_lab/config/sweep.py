@@ -242,7 +242,7 @@ class Sweep(FrozenModel):
 
     @model_validator(mode="after")
     def _convention_prices_every_model(self) -> Self:
-        if self.convention == "executed":  # counted, whatever the variant
+        if self.convention == "executed":  # counted, for any variant
             return self
         variants = [v for model in self.models for v in model.variants]
         variants += [v for study in self.studies for v in _variants_of(study)]

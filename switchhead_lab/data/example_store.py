@@ -43,7 +43,7 @@ Progress = Callable[[str], None]
 
 
 class ExampleSplitManifest(FrozenModel):
-    """The files of one split and what they hold."""
+    """The files of one split and their contents."""
 
     tokens_sha256: str
     """SHA-256 of the token file."""

@@ -8,7 +8,7 @@ from switchhead_lab.frozen_model import FrozenModel
 
 
 class SplitManifest(FrozenModel):
-    """One token file and what it holds."""
+    """One token file and its contents."""
 
     sha256: str
     """SHA-256 of the token file."""

@@ -1,4 +1,4 @@
-"""The paper's printed figures, read from the data file beside this module."""
+"""Reads the paper's printed figures from the data file in this package."""
 
 import re
 import tomllib
@@ -34,12 +34,12 @@ def load_tables() -> list[dict[str, Any]]:
 
 
 def name_of(family: str) -> str:
-    """Return the paper's name of a family of models; empty for one that it does not have."""
+    """Return the paper's name of a model family; empty if the paper has none."""
     return _NAMES.get(family, "")
 
 
 def dataset_of(row: Row, table: Row) -> str:
-    """Return the data set of a row, which some tables print once for all."""
+    """Return the data set of a row, or that of its table."""
     return str(row.get("dataset", table.get("dataset", "")))
 
 
@@ -54,7 +54,7 @@ def parse_count(text: str) -> float:
 
 
 def prints_as(value: float, printed: str) -> bool:
-    """Tell whether a value, rounded to the precision of a printed figure, gives that figure.
+    """Return whether a value, rounded to the precision of a printed figure, equals it.
 
     A half may go either way: the value is first rounded to one more digit.
 
@@ -71,5 +71,5 @@ def prints_as(value: float, printed: str) -> bool:
 def _split_count(text: str) -> tuple[Decimal, int]:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([kMGT]?)", text)
     if match is None:
-        raise ValueError(f"{text!r} is no count; write it like 170.4M")
+        raise ValueError(f"{text!r} is not a count; write it like 170.4M")
     return Decimal(match[1]), _UNITS[match[2]]

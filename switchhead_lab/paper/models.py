@@ -20,7 +20,7 @@ from switchhead_lab.variants.switchhead import SwitchHeadAttention
 _MOA_EXPERTS = {47: 10, 262: 16}
 _SIGMA_MOE_EXPERTS = {47: 16, 259: 32}
 _SIGMA_MOE_WIDTH, _SIGMA_MOE_TOP_K = 128, 4
-# Sizes that tables and hyper-parameters print differently for one model.
+# Models whose size differs between the tables and the hyper-parameters.
 _SIZE_OF_HYPERPARAMETERS = {("switchall", 262): 259, ("switchhead-rope", 244): 243}
 # A small SwitchAll's k is in a note: 2 on Wikitext 103, 3 elsewhere.
 _SWITCHALL_TOP_K = {"wikitext103": 2, "c4": 3, "pes2o": 3}
@@ -32,7 +32,7 @@ SENTENCEPIECE_VOCAB = 8000
 
 @dataclass(frozen=True)
 class PrintedModel:
-    """One row of a table with printed costs, and the model it is about.
+    """A table row with printed costs, and its model.
 
     Attributes:
         table: Number of the table.
@@ -94,7 +94,7 @@ def model_of(name: str, params: int, n_heads: int, dataset: str) -> ModelConfig:
     Args:
         name: The paper's name, e.g. "switchhead-rope".
         params: Printed size in millions.
-        n_heads: Attention heads; for MoA those that a token picks.
+        n_heads: Attention heads; for MoA, heads that a token picks.
         dataset: Data set, on which some hyper-parameters depend.
 
     Raises:
@@ -117,14 +117,14 @@ def model_of(name: str, params: int, n_heads: int, dataset: str) -> ModelConfig:
         context_multiple=_context_multiple(name, params),
         positions=RopePositions() if name.endswith("-rope") else TransformerXLPositions(),
         attention=_attention(name, base, n_heads, dataset),
-        feedforward=_ff(name, base),
+        feedforward=_feedforward(name, base),
     )
 
 
 def hyperparameters(name: str, params: int, *, n_heads: int = 0, dataset: str) -> Row:
-    """Return the row of Table 9 for a model; without heads, the one with the most.
+    """Return the row of Table 9 for a model; without `n_heads`, the one with the most heads.
 
-    A dense row that Table 9 lacks for the asked heads keeps n_heads * d_head.
+    A dense row that Table 9 lacks is derived from the widest, with the same n_heads * d_head.
 
     Raises:
         LookupError: If there is none.
@@ -132,7 +132,7 @@ def hyperparameters(name: str, params: int, *, n_heads: int = 0, dataset: str) -
     found = [
         row
         for block in load_figures()["hyperparameters"]
-        # RoPE models are in Table 9 once, for all data sets.
+        # Table 9 has RoPE models only once, for all data sets.
         if dataset in block["datasets"] or name.endswith("-rope")
         for row in block["rows"]
         if row["model"] == name and row["params"] == params
@@ -161,9 +161,9 @@ def _attention(name: str, base: Row, n_heads: int, dataset: str) -> AttentionCon
     )
 
 
-def _ff(name: str, base: Row) -> FeedForwardConfig:
+def _feedforward(name: str, base: Row) -> FeedForwardConfig:
     if name != "switchall":
-        return _dense_ff(base)
+        return _dense_feedforward(base)
     return SigmaMoeFeedForward(
         n_experts=_SIGMA_MOE_EXPERTS[base["params"]],
         d_expert=_SIGMA_MOE_WIDTH,
@@ -171,11 +171,11 @@ def _ff(name: str, base: Row) -> FeedForwardConfig:
     )
 
 
-def _dense_ff(base: Row) -> DenseFeedForward:
+def _dense_feedforward(base: Row) -> DenseFeedForward:
     return DenseFeedForward(d_ff=base["d_ff"])
 
 
 def _context_multiple(name: str, params: int) -> int:
-    """Return the chunks of context; Table 7 has no memory, yet prices its large SwitchHead so."""
+    """Return the chunks of context. Table 7 has no memory, but counts it for large SwitchHead."""
     has_memory = not name.endswith("-rope") or (params > 200 and name.startswith("switchhead"))
     return 2 if has_memory else 1

@@ -26,7 +26,7 @@ class TransformerXLPositions(FrozenModel):
 
         Args:
             d_model: Residual width.
-            n_heads: Heads with a position projection of their own.
+            n_heads: Heads with their own position projection.
             d_head: Width of each.
             has_bias: Whether there are biases for content and position, and a scale.
         """

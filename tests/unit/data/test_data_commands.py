@@ -11,7 +11,7 @@ from switchhead_lab.errors import ConfigError, DataError, LabError
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Run `lab data ...` in a workspace of its own; a user error is raised."""
+    """Run `lab data ...` in its own workspace; user errors are raised."""
     (tmp_path / "lab.toml").write_text('default_corpus = "notes"\n', encoding="utf-8")
     monkeypatch.setenv("LAB_HOME", str(tmp_path))
 

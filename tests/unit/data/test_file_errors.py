@@ -109,11 +109,11 @@ def test_lab_exits_with_2_on_a_full_disk(
 
 
 def unusable_paths(folder: Path) -> dict[str, Path]:
-    (folder / "circle").symlink_to(folder / "circle")
+    (folder / "cycle").symlink_to(folder / "cycle")
     return {
         "name too long": folder / ("x" * 300),
         "path too long": Path("/".join([str(folder), *["x" * 200] * 30])),
-        "circle of links": folder / "circle",
+        "link cycle": folder / "cycle",
         "unknown home": Path("~no_such_user/x"),
         "NUL": folder / "a\0b",
         "below a file": folder / "notes.txt" / "below",
@@ -126,7 +126,7 @@ def unusable_paths(folder: Path) -> dict[str, Path]:
     [
         "name too long",
         "path too long",
-        "circle of links",
+        "link cycle",
         "unknown home",
         "NUL",
         "below a file",
