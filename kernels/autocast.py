@@ -1,4 +1,4 @@
-"""Matmul precision under autocast and without."""
+"""Matmul precision, with and without autocast."""
 
 import contextlib
 from contextlib import AbstractContextManager
@@ -11,7 +11,7 @@ _WITHOUT_AUTOCAST = ("meta",)
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:
-    """Return the type in which autocast would compute matmuls of `x`."""
+    """Return the dtype in which autocast would compute matmuls of `x`."""
     kind = x.device.type
     if kind not in _WITHOUT_AUTOCAST and torch.is_autocast_enabled(kind):
         return torch.get_autocast_dtype(kind)
@@ -19,12 +19,12 @@ def compute_dtype(x: Tensor) -> torch.dtype:
 
 
 def in_compute_dtype(x: Tensor) -> Tensor:
-    """Cast to the type in which autocast would compute matmuls, once for all uses of `x`."""
+    """Return `x` in the dtype of its matmuls under autocast, cast once for all uses."""
     return x.to(compute_dtype(x))
 
 
 def without_autocast(x: Tensor) -> AbstractContextManager[object]:
-    """Return a context in which matmuls keep the types of their operands."""
+    """Return a context in which matmuls keep the dtypes of their operands."""
     kind = x.device.type
     if kind in _WITHOUT_AUTOCAST:
         return contextlib.nullcontext()

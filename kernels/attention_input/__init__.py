@@ -1,4 +1,4 @@
-"""The forms of an attention layer's input, whose gradients are added up in one pass."""
+"""An attention layer's input, exact and rounded, with a fused backward pass."""
 
 from switchhead_kernels.attention_input.op import AttentionInput, attention_input
 

@@ -1,11 +1,11 @@
-// Gradients by position added up in one pass.
+// One-pass sum of gradients by position.
 
 #include "vectors.h"
 
 namespace switchhead {
 namespace {
 
-// to = the sum of what the parts have for a position of a sequence.
+// to = the sum of all parts at one position of one sequence.
 template <typename T>
 void add_at(const float* exact, const float* exact_last, const T* rounded, const T* rounded_last, int64_t width,
             float* to) {
@@ -19,7 +19,7 @@ void add_at(const float* exact, const float* exact_last, const T* rounded, const
   });
 }
 
-// Sums of rows of all positions ([n_sequences, n_positions, width]) and of the last ones, each may be null.
+// Sums of rows of all positions ([n_sequences, n_positions, width]) and of the last; each may be null.
 template <typename T>
 void add_by_position(const float* exact, const float* exact_last, const T* rounded, const T* rounded_last,
                      int64_t n_sequences, int64_t n_positions, int64_t width, int64_t n_last, float* total,

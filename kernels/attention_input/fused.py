@@ -1,4 +1,4 @@
-"""The fused pass: gradients of memory and chunk and of the chunk alone, in two types, added up.
+"""The fused pass: the sum of gradients of the whole context and of the chunk, in two dtypes.
 
 Letters: B sequences, S positions of memory and chunk, T those of the chunk, D d_model.
 """
@@ -17,16 +17,16 @@ from switchhead_kernels.native.library import SUFFIXES
 def add_by_position(
     exact: Sequence[Tensor | None], rounded: Sequence[Tensor | None], shape: Sequence[int]
 ) -> Tensor | None:
-    """Add up tensors of all positions and tensors of the last T; None if there are none.
+    """Return the sum of tensors of all positions and of the last T; None if none are given.
 
     Args:
-        exact: One of all positions, shape [B, S, D], and one of the last, [B, T, D], of one dtype;
-            None for either that is not there.
+        exact: One of all positions, shape [B, S, D], and one of the last T, [B, T, D], same dtype;
+            either may be None.
         rounded: The same in another dtype, no finer.
         shape: B, S and D.
 
     Returns:
-        Shape [B, S, D], in the finest dtype that is there, float32 or finer.
+        Shape [B, S, D], in the finest given dtype, at least float32.
     """
     given = [part for part in (*exact, *rounded) if part is not None]
     if not given:

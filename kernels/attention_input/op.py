@@ -1,7 +1,7 @@
-"""What an attention layer reads: memory and chunk together and the chunk alone, exact and rounded.
+"""The input of an attention layer: memory and chunk, and the chunk alone, exact and rounded.
 
-They are made together because their gradients are then added up in one pass: apart, each gradient
-of the chunk would first be zero-padded over the memory.
+One operator makes all four, so that one pass adds up their gradients. Separately, each gradient of
+the chunk would first be zero-padded over the memory.
 
 Letters: B sequences, S positions of memory and chunk, T those of the chunk, D d_model.
 """
@@ -19,10 +19,10 @@ class AttentionInput(NamedTuple):
     """The normalised input of an attention layer.
 
     Attributes:
-        exact_context_BSD: Memory and chunk as they were given: what routers choose by.
-        exact_chunk_BTD: The last T positions of it.
-        context_BSD: Memory and chunk in the type of matmuls.
-        chunk_BTD: The last T positions of it.
+        exact_context_BSD: Memory and chunk as given; read by routers.
+        exact_chunk_BTD: Its last T positions.
+        context_BSD: Memory and chunk in the dtype of matmuls.
+        chunk_BTD: Its last T positions.
     """
 
     exact_context_BSD: Tensor
@@ -32,11 +32,11 @@ class AttentionInput(NamedTuple):
 
 
 def attention_input(context_BSD: Tensor, n_queries: int) -> AttentionInput:
-    """Return the forms of a layer's input.
+    """Return a layer's input, exact and rounded.
 
     Args:
         context_BSD: Normalised memory and chunk, shape [B, S, D].
-        n_queries: Positions T of the chunk, the last ones.
+        n_queries: Positions T of the chunk, the last of the context.
     """
     return AttentionInput(*_Forms.apply(context_BSD, n_queries, compute_dtype(context_BSD)))
 

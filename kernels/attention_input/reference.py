@@ -1,4 +1,4 @@
-"""The definition of the sum by position, by PyTorch's operators."""
+"""The definition of the sum by position, in PyTorch operators."""
 
 from collections.abc import Sequence
 

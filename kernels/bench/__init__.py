@@ -1,4 +1,4 @@
-"""Speed of expert matmuls: every backend beside a dense matmul of as many operations."""
+"""Speed of expert matmuls: every backend beside a dense matmul of the same MACs."""
 
 from switchhead_kernels.bench.peak import matmul_peak
 from switchhead_kernels.bench.problems import DTYPES, SHAPES, TOP_KS, Plan, Shape

@@ -1,4 +1,4 @@
-"""What is compared: the backends, other libraries, and a dense matmul of the same size.
+"""The candidates: the backends, other libraries, and a dense matmul of the same MACs.
 
 Letters: N tokens, X width in, Y width out, S slots.
 """
@@ -17,7 +17,7 @@ from switchhead_kernels.expert_matmul.op import Precision
 from switchhead_kernels.expert_matmul.slots import slots_of
 
 Matmul = Callable[[Problem, Inputs], Tensor]
-"""Computes a problem's output from its inputs, sorting of the choices included."""
+"""Computes a problem's output from its inputs, including the sorting of choices."""
 
 Matmuls = Mapping[str, Matmul]
 """Candidates by name."""
@@ -27,7 +27,7 @@ REFERENCE: Final = "reference"
 
 
 def has_device_sync(name: str, dtype: str) -> bool:
-    """Return whether a candidate reads sizes from the device, which no CUDA graph can capture."""
+    """Return whether a candidate syncs with the device, which no CUDA graph can capture."""
     # `F.grouped_mm` has a kernel for bf16 and falls back to a loop for other types.
     return name in ("sorted", "scattermoe") or (name == "grouped_mm" and dtype != "bf16")
 
@@ -37,7 +37,7 @@ class UnavailableError(RuntimeError):
 
 
 def all_matmuls() -> dict[str, Matmul]:
-    """Return every candidate that should give the problem's output, by name."""
+    """Return every candidate that computes the problem's output, by name."""
     backends: dict[str, Matmul] = {name: backend_matmul(name) for name in get_args(Backend)}
     return backends | {"grouped_mm": _on_cuda(grouped_mm), "scattermoe": _on_cuda(scattermoe)}
 
@@ -45,15 +45,15 @@ def all_matmuls() -> dict[str, Matmul]:
 def make_linear(
     problem: Problem, device: torch.device, *, casts: bool = True
 ) -> tuple[Callable[[], Tensor], Inputs]:
-    """Return a dense matmul of as many multiply-accumulates, and its tensors.
+    """Return a dense matmul with the problem's multiply-accumulates, and its tensors.
 
     A value projection is compared with D -> H * K * P, an output projection with H * K * P -> D.
 
     Args:
         problem: The problem to match.
         device: Where to compute.
-        casts: True for a float32 weight cast at every call, as experts' weights are (autocast
-            casts once a step); False for a weight that already has the rows' type.
+        casts: True to cast a float32 weight in every call, as for experts' weights (autocast casts
+            once a step); False for a weight already in the rows' dtype.
     """
     n_slots = problem.n_heads * problem.top_k
     is_widening = problem.rows_in == "token"
@@ -75,38 +75,38 @@ def make_linear(
 
 
 def backward_of(forward: Callable[[], Tensor], inputs: Inputs) -> Callable[[], object]:
-    """Return a call that runs forward and takes every gradient."""
+    """Return a call that runs the forward pass and computes every gradient."""
     wanted = inputs.differentiable
     return lambda: torch.autograd.grad(forward(), wanted, inputs.grad)
 
 
-def relative_error(product: Matmul, problem: Problem, inputs: Inputs, exact: list[Tensor]) -> float:
+def relative_error(matmul: Matmul, problem: Problem, inputs: Inputs, exact: list[Tensor]) -> float:
     """Return the largest relative error of output and gradients (Frobenius norms).
 
     Args:
-        product: The candidate.
+        matmul: The candidate.
         problem: The problem.
         inputs: Its tensors.
-        exact: What `output_and_gradients` of the definition gives for them in float64.
+        exact: `output_and_gradients` of the definition in float64.
     """
-    found = output_and_gradients(product, problem, inputs)
+    found = output_and_gradients(matmul, problem, inputs)
     pairs = zip(found, exact, strict=True)
     return max(relative_difference(ours, theirs) for ours, theirs in pairs)
 
 
 def relative_difference(found: Tensor, exact: Tensor) -> float:
-    """Return the distance from `exact` (float64), relative to it (Frobenius norms)."""
+    """Return the error relative to `exact` (float64; Frobenius norms)."""
     return float((found.double() - exact).norm() / exact.norm())
 
 
-def output_and_gradients(product: Matmul, problem: Problem, inputs: Inputs) -> list[Tensor]:
-    """Return the output, then the gradient of everything that has one."""
-    output = product(problem, inputs)
+def output_and_gradients(matmul: Matmul, problem: Problem, inputs: Inputs) -> list[Tensor]:
+    """Return the output, then the gradient of each differentiable input."""
+    output = matmul(problem, inputs)
     return [output.detach(), *torch.autograd.grad(output, inputs.differentiable, inputs.grad)]
 
 
 def grouped_mm(problem: Problem, inputs: Inputs) -> Tensor:
-    """PyTorch's product of groups, with gathering and summing around it."""
+    """`F.grouped_mm`, with a gather before and a sum after it."""
     routing = make_routing(inputs.index_NHK, problem.n_experts)
     slots = slots_of(problem.n_heads, problem.top_k, problem.rows_in, problem.rows_out)
     order = routing.order_S
@@ -119,7 +119,7 @@ def grouped_mm(problem: Problem, inputs: Inputs) -> Tensor:
 
 
 def scattermoe(problem: Problem, inputs: Inputs) -> Tensor:
-    """ScatterMoE's product; it cannot sum a head's experts alone, so that is done behind it."""
+    """ScatterMoE's matmul, with the sum over each head's experts after it, which it lacks."""
     library: Any = importlib.import_module("scattermoe.parallel_experts")
     slots = slots_of(problem.n_heads, problem.top_k, problem.rows_in, problem.rows_out)
     routing = make_routing(inputs.index_NHK, problem.n_experts)
@@ -158,10 +158,10 @@ def backend_matmul(
     return multiply
 
 
-def _on_cuda(product: Matmul) -> Matmul:
+def _on_cuda(matmul: Matmul) -> Matmul:
     def multiply(problem: Problem, inputs: Inputs) -> Tensor:
         if inputs.x.device.type != "cuda":
-            raise UnavailableError("is compared on CUDA only")
-        return product(problem, inputs)
+            raise UnavailableError("compared on CUDA only")
+        return matmul(problem, inputs)
 
     return multiply

@@ -1,10 +1,10 @@
-"""The speed of a large dense matmul, which no other work exceeds by much."""
+"""The speed of a large dense matmul: the practical peak of a device."""
 
 import torch
 
 from switchhead_kernels.bench.timing import Effort, interleave, warm_up
 
-# Large enough to fill the device; on a CPU the fastest may be one that fits its caches.
+# Large enough to fill a GPU; on a CPU one that fits the caches may be fastest.
 _SIZES = {"cpu": (512, 1024, 2048), "cuda": (4096, 8192)}
 _SIZES_ELSEWHERE = (2048, 4096)
 # Without a fast kernel for a type, devices fall back to one thousands of times slower.
@@ -17,10 +17,10 @@ def matmul_peak(
     """Return the best speed of square matmuls, in GFLOP/s.
 
     Args:
-        dtype: Type of both factors.
+        dtype: Dtype of both operands.
         device: Where they are multiplied.
-        sizes: Rows and columns to try, in rising order; by the kind of device if left out. Sizes
-            after the first that takes longer than half a second are skipped.
+        sizes: Rows and columns to try, ascending; by default those of the device type. Sizes after
+            the first that takes longer than half a second are skipped.
     """
     calls = {}
     for size in sizes or _SIZES.get(device.type, _SIZES_ELSEWHERE):

@@ -1,4 +1,4 @@
-"""What is timed: every projection with experts, at the shapes that models have.
+"""The timed problems: every projection with experts, at the shapes of models.
 
 Letters: N tokens, H heads, E experts per head, K chosen per token and head, X width in, Y width
 out.
@@ -46,12 +46,12 @@ class Plan:
 
     Attributes:
         shapes: Widths of models.
-        top_ks: Experts chosen per token and head, of the projections of attention.
-        dtypes: Names of types, keys of `DTYPES`.
+        top_ks: Experts chosen per token and head, for the projections of attention.
+        dtypes: Keys of `DTYPES`.
         projections: Which of "value", "output", "up" and "down".
         n_tokens: Tokens.
-        effort: How many rounds.
-        times_reference: Whether the definition is timed too, tens of times slower than the rest.
+        effort: Number of rounds.
+        times_reference: Whether to time the definition too, which is tens of times slower.
     """
 
     shapes: tuple[Shape, ...] = SHAPES
@@ -70,7 +70,7 @@ class Problem:
     Attributes:
         projection: "value", "output", "up" or "down".
         shape: Widths of the model.
-        dtype: Name of the type of rows and matmuls; weights are float32, as in training.
+        dtype: Key of `DTYPES`, of rows and matmuls; weights are float32, as in training.
         n_tokens: N.
         n_heads: H.
         n_experts: E.
@@ -79,7 +79,7 @@ class Problem:
         width_out: Y.
         rows_in: What a slot's input row belongs to.
         rows_out: What a slot's product is added to.
-        has_gate: Whether products are weighted.
+        has_gate: Whether products are gated.
     """
 
     projection: str
@@ -97,13 +97,13 @@ class Problem:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of the chosen experts, forward."""
+        """Multiply-accumulates of the chosen experts in the forward pass."""
         n_slots = self.n_tokens * self.n_heads * self.top_k
         return n_slots * self.width_in * self.width_out
 
 
 def problems_of(plan: Plan, shape: Shape, dtype: str) -> Iterator[Problem]:
-    """Yield the problems of one shape and type."""
+    """Yield the problems of one shape and dtype."""
     every = _all_problems(plan, shape, dtype)
     yield from (problem for problem in every if problem.projection in plan.projections)
 
@@ -122,19 +122,19 @@ def _all_problems(plan: Plan, shape: Shape, dtype: str) -> Iterator[Problem]:
 
 
 def groups_of(plan: Plan) -> list[tuple[Shape, str]]:
-    """Return every shape with every type."""
+    """Return every pair of shape and dtype."""
     return list(itertools.product(plan.shapes, plan.dtypes))
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Tensors of a problem; those that can have gradients ask for them.
+    """Tensors of a problem; differentiable ones require gradients.
 
     Attributes:
         x: Shape [N, X], [N, H, X] or [N, H, K, X].
         weight_HEXY: Shape [H, E, X, Y].
         index_NHK: Shape [N, H, K], int64.
-        gate_NHK: Shape [N, H, K], float32; None for a product without weights.
+        gate_NHK: Shape [N, H, K], float32; None without gates.
         grad: Gradient of the output, shape [N, Y], [N, H, Y] or [N, H, K, Y].
     """
 
@@ -146,24 +146,24 @@ class Inputs:
 
     @property
     def differentiable(self) -> list[Tensor]:
-        """What gradients are taken of."""
+        """The inputs that have gradients."""
         return [self.x, self.weight_HEXY, *([] if self.gate_NHK is None else [self.gate_NHK])]
 
     def first(self, n_tokens: int) -> "Inputs":
-        """Return the problem of the first tokens only."""
+        """Return the inputs of the first tokens only."""
         gate = None if self.gate_NHK is None else _leaf(self.gate_NHK[:n_tokens])
         x, index = _leaf(self.x[:n_tokens]), self.index_NHK[:n_tokens]
         return Inputs(x, self.weight_HEXY, index, gate, self.grad[:n_tokens])
 
     def in_float64(self) -> "Inputs":
-        """Return the same numbers in float64."""
+        """Return the same values in float64."""
         gate = None if self.gate_NHK is None else _leaf(self.gate_NHK.double())
         x, weight = _leaf(self.x.double()), _leaf(self.weight_HEXY.double())
         return Inputs(x, weight, self.index_NHK, gate, self.grad.double())
 
 
 def make_inputs(problem: Problem, device: torch.device) -> Inputs:
-    """Draw the tensors of a problem, the same at every call on one kind of device."""
+    """Draw the tensors of a problem: the same in every call on one device type."""
     N, H, E, K = problem.n_tokens, problem.n_heads, problem.n_experts, problem.top_k
     generator = seeded_generator(device)
     options = {"generator": generator, "device": generator.device}
@@ -184,7 +184,7 @@ def make_inputs(problem: Problem, device: torch.device) -> Inputs:
 
 
 def seeded_generator(device: torch.device) -> torch.Generator:
-    """Return a generator on the device for CUDA, where drawing is much faster, else on the CPU."""
+    """Return a generator: on the GPU for CUDA, where drawing is much faster, else on the CPU."""
     return torch.Generator(device if device.type == "cuda" else "cpu").manual_seed(0)
 
 

@@ -1,4 +1,4 @@
-"""The bench: check every candidate, then time those that are right, in turn."""
+"""The bench: checks every candidate, then times the correct ones in turn."""
 
 import statistics
 from collections.abc import Callable, Mapping
@@ -34,12 +34,12 @@ from switchhead_kernels.bench.problems import (
 from switchhead_kernels.bench.timing import interleave, warm_up
 
 Status = Literal["timed", "untimed", "wrong", "unavailable"]
-# Largest relative error that rounding explains; the kernels' tests ask for the same.
+# Largest relative error that rounding explains; the same as in the kernels' tests.
 TOLERANCE = {"fp32": 1e-5, "bf16": 2e-2, "fp16": 4e-3}
-# Errors are checked on fewer tokens: float64 is slow, and this many fill more than one tile.
+# Errors are checked on fewer tokens, since float64 is slow; these fill more than one tile.
 _N_CHECKED_TOKENS = 600
 # A forward pass multiplies once, its backward pass twice: for the rows and for the weights.
-_PRODUCTS = {"forward": 1, "forward_backward": 3}
+_N_MATMULS = {"forward": 1, "forward_backward": 3}
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Times:
     Attributes:
         median_ms: Median time of a call in milliseconds.
         n_rounds: Calls timed.
-        relative_time: That of the dense matmul of as many multiply-accumulates is 1.
-        gflops: Achieved speed in GFLOP/s; work on experts not chosen does not count.
+        relative_time: Relative to the dense matmul of the same multiply-accumulates.
+        gflops: Achieved speed in GFLOP/s; only work on chosen experts counts.
         peak_fraction: Achieved speed as a fraction of the best matmul's.
     """
 
@@ -63,14 +63,14 @@ class Times:
 
 @dataclass(frozen=True)
 class CandidateResult:
-    """What became of one candidate.
+    """The outcome of one candidate.
 
     Attributes:
-        name: Backend or library; "linear" is the dense matmul that the others are compared with,
-            "mm" the same matmul with its weight already cast.
-        status: Whether it is timed, and else why not.
-        reason: The same in words; empty where timed.
-        error: Largest relative error of output and gradients; None where there is none to tell.
+        name: Backend or library; "linear" is the dense matmul that others are compared with, "mm"
+            the same with its weight already cast.
+        status: "timed", or why not.
+        reason: The same in words; empty if timed.
+        error: Largest relative error of output and gradients; None if not checked.
         forward: Speed of the forward pass.
         forward_backward: Speed of forward and backward pass together.
     """
@@ -89,7 +89,7 @@ class ProblemResult:
 
     Attributes:
         problem: The problem.
-        macs: Its multiply-accumulates, forward.
+        macs: Its multiply-accumulates in the forward pass.
         candidates: The dense matmul first.
     """
 
@@ -100,10 +100,10 @@ class ProblemResult:
 
 @dataclass(frozen=True)
 class BenchResult:
-    """What a bench found.
+    """The results of a bench.
 
     Attributes:
-        peak_gflops: Speed of the best square matmul in GFLOP/s, by name of type.
+        peak_gflops: Speed of the best square matmul in GFLOP/s, by dtype name.
         problems: Every problem.
     """
 
@@ -117,7 +117,7 @@ Seconds = dict[str, list[float]]
 
 @dataclass(frozen=True)
 class _Measured:
-    """One problem as timed, by mode, before it is compared with the best matmul."""
+    """Times of one problem by mode, before the comparison with the best matmul."""
 
     problem: Problem
     checked: dict[str, CandidateResult]
@@ -128,7 +128,7 @@ def run_bench(
     plan: Plan,
     device: torch.device,
     *,
-    products: Matmuls | None = None,
+    matmuls: Matmuls | None = None,
     peak_gflops: Mapping[str, float] | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> BenchResult:
@@ -136,33 +136,33 @@ def run_bench(
 
     Args:
         plan: What to time.
-        device: Where.
-        products: Candidates by name; all there are if left out.
-        peak_gflops: Speed of the best square matmul by name of type; measured if left out.
-        progress: Called with a line at the start of every shape.
+        device: Where to time it.
+        matmuls: Candidates by name; by default all.
+        peak_gflops: Speed of the best square matmul in GFLOP/s by dtype name; by default measured.
+        progress: Called with one line at the start of every shape.
     """
-    products = all_matmuls() if products is None else products
+    matmuls = all_matmuls() if matmuls is None else matmuls
     measured: list[_Measured] = []
     peaks = dict(peak_gflops or dict.fromkeys(plan.dtypes, 0.0))
     groups = groups_of(plan)
     for number, (shape, dtype) in enumerate(groups, start=1):
         progress(f"{shape} {dtype}: {number} of {len(groups)}")
         if peak_gflops is None:
-            # Time and again, because another program may have slowed one of them.
+            # Measured again for every group: another process may slow one measurement.
             peaks[dtype] = max(peaks[dtype], matmul_peak(DTYPES[dtype], device))
         problems = problems_of(plan, shape, dtype)
-        measured += [_measure(problem, device, plan, products) for problem in problems]
+        measured += [_measure(problem, device, plan, matmuls) for problem in problems]
     return BenchResult(peaks, tuple(_result(one, peaks[one.problem.dtype]) for one in measured))
 
 
-def _measure(problem: Problem, device: torch.device, plan: Plan, products: Matmuls) -> _Measured:
+def _measure(problem: Problem, device: torch.device, plan: Plan, matmuls: Matmuls) -> _Measured:
     inputs = make_inputs(problem, device)
-    checked = _check(problem, inputs, products, times_reference=plan.times_reference)
+    checked = _check(problem, inputs, matmuls, times_reference=plan.times_reference)
     right = [name for name, result in checked.items() if result.status == "timed"]
     calls: dict[str, tuple[Callable[[], Tensor], Inputs]] = {LINEAR: make_linear(problem, device)}
     if device.type == "cuda":
         calls[MATMUL] = make_linear(problem, device, casts=False)
-    calls |= {name: (_call(products[name], problem, inputs), inputs) for name in right}
+    calls |= {name: (_call(matmuls[name], problem, inputs), inputs) for name in right}
     forward = {name: _without_gradient(call) for name, (call, _) in calls.items()}
     both = {name: backward_of(*pair) for name, pair in calls.items()}
     seconds = {
@@ -175,8 +175,8 @@ def _measure(problem: Problem, device: torch.device, plan: Plan, products: Matmu
 def _result(measured: _Measured, peak: float) -> ProblemResult:
     macs = measured.problem.macs
     times = {
-        mode: _speeds(measured.seconds[mode], macs * n_products, peak)
-        for mode, n_products in _PRODUCTS.items()
+        mode: _speeds(measured.seconds[mode], macs * n_matmuls, peak)
+        for mode, n_matmuls in _N_MATMULS.items()
     }
     dense = [name for name in (LINEAR, MATMUL) if name in measured.seconds["forward"]]
     candidates = [
@@ -193,34 +193,34 @@ def _result(measured: _Measured, peak: float) -> ProblemResult:
 
 
 def _check(
-    problem: Problem, inputs: Inputs, products: Matmuls, *, times_reference: bool
+    problem: Problem, inputs: Inputs, matmuls: Matmuls, *, times_reference: bool
 ) -> dict[str, CandidateResult]:
-    """Compare every candidate with the definition in float64; "timed" are those to be timed."""
+    """Compare every candidate with the definition in float64; status "timed" means to be timed."""
     few = inputs.first(_N_CHECKED_TOKENS)
     definition = all_matmuls()[REFERENCE]
     exact = output_and_gradients(definition, problem, few.in_float64())
     limit = TOLERANCE[problem.dtype]
     checked = {}
-    for name, product in products.items():
+    for name, matmul in matmuls.items():
         try:
-            error = relative_error(product, problem, few, exact)
+            error = relative_error(matmul, problem, few, exact)
         except (ImportError, RuntimeError, ValueError) as cause:
             checked[name] = CandidateResult(name, "unavailable", _first_line(cause))
             continue
-        # Written so that an error that is no number counts as wrong.
+        # A NaN error counts as wrong.
         if not error <= limit:
-            reason = f"relative error {error:.1e}, more than the {limit:.0e} of rounding"
+            reason = f"relative error {error:.1e}, above the {limit:.0e} that rounding explains"
             checked[name] = CandidateResult(name, "wrong", reason, error)
         elif name == REFERENCE and not times_reference:
-            reason = "the definition, tens of times slower; timed where asked for"
+            reason = "the definition, tens of times slower; timed on request"
             checked[name] = CandidateResult(name, "untimed", reason, error)
         else:
             checked[name] = CandidateResult(name, "timed", error=error)
     return checked
 
 
-def _call(product: Matmul, problem: Problem, inputs: Inputs) -> Callable[[], Tensor]:
-    return lambda: product(problem, inputs)
+def _call(matmul: Matmul, problem: Problem, inputs: Inputs) -> Callable[[], Tensor]:
+    return lambda: matmul(problem, inputs)
 
 
 def _without_gradient(call: Callable[[], Tensor]) -> Callable[[], object]:
@@ -242,7 +242,7 @@ def _time(
 
 
 def _speeds(seconds: Seconds, macs: int, peak: float) -> dict[str, Times]:
-    """Turn seconds per call into speeds; the dense matmul is the measure."""
+    """Convert seconds per call to speeds, relative to the dense matmul."""
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     return {
         name: Times(

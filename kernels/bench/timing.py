@@ -1,4 +1,4 @@
-"""Timing several candidates in one process, in turn, so that what slows the machine slows all."""
+"""Interleaved timing of candidates in one process, so that a slow machine slows all alike."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -7,22 +7,22 @@ from dataclasses import dataclass
 import torch
 
 Timed = Callable[[], float]
-"""Runs a candidate once and returns the seconds that it took."""
+"""Runs a candidate once and returns its seconds."""
 
-# First calls build, allocate and tune; slow ones need no more than one for that.
+# First calls build, allocate and tune; one is enough for slow candidates.
 _N_WARM_UP_CALLS, _WARM_UP_SECONDS = 3, 0.05
-# Launching a graph takes as long as a small product; several in one make up for that.
-_CALLS_OF_A_GRAPH = 10
+# A graph launch takes as long as a small matmul, so a graph holds several calls.
+_CALLS_PER_GRAPH = 10
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How long candidates are timed.
+    """How long to time candidates.
 
     Attributes:
-        fewest: Rounds that every candidate takes part in.
-        most: Rounds after which all are done.
-        seconds: A candidate that was timed for longer drops out after the fewest rounds.
+        fewest: Rounds of every candidate.
+        most: Most rounds of a candidate.
+        seconds: A candidate timed for longer stops after the fewest rounds.
     """
 
     fewest: int = 3
@@ -31,19 +31,19 @@ class Effort:
 
     @classmethod
     def exactly(cls, n_rounds: int) -> "Effort":
-        """Return the effort of so many rounds, however long they take."""
+        """Return an effort of exactly `n_rounds`, with no time limit."""
         return cls(n_rounds, n_rounds, float("inf"))
 
 
 def interleave(candidates: Mapping[str, Timed], effort: Effort) -> dict[str, list[float]]:
-    """Time candidates in turn, round after round; each round begins with another one.
+    """Time candidates in turn, round by round; each round starts with the next one.
 
     Args:
-        candidates: Warmed up before.
+        candidates: Already warmed up.
         effort: How many rounds.
 
     Returns:
-        Seconds of each candidate, one per round that it took part in.
+        Seconds of each candidate, one per timed round.
     """
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     names = list(candidates)
@@ -60,7 +60,7 @@ def stopwatch(
     device: torch.device,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Timed:
-    """Return a call with its time, the device's work included."""
+    """Wrap a call to return its seconds, including work on the device."""
 
     def timed() -> float:
         started = clock()
@@ -74,13 +74,13 @@ def stopwatch(
 def warm_up(
     call: Callable[[], object], device: torch.device, *, is_capturable: bool = True
 ) -> Timed:
-    """Run a call a few times and return it timed; on CUDA as a graph, free of Python overhead.
+    """Warm a call up and return it timed; on CUDA as a graph, without Python overhead.
 
     Args:
         call: What to time.
         device: Where it computes.
-        is_capturable: False for a call with a device sync, which is timed without a graph: a
-            failed capture can leave the allocator and random numbers unusable.
+        is_capturable: False for a call with a device sync, which is timed without a graph,
+            since a failed capture can leave the allocator and generators unusable.
     """
     timed = stopwatch(call, device)
     seconds = 0.0
@@ -93,18 +93,18 @@ def warm_up(
 
 
 def wait_for(device: torch.device) -> None:
-    """Wait until a device has done what it was given; a CPU always has."""
+    """Wait for all queued work of a device; nothing to wait for on a CPU."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
 
 
 def _graph_stopwatch(graph: torch.cuda.CUDAGraph, captured: Callable[[], object]) -> Timed:
-    """Return replays of a graph with their time.
+    """Return a timed replay of a graph.
 
     Args:
-        graph: What is replayed.
-        captured: The call that it recorded. A graph reads its inputs by address and does not own
-            them, so they must live as long as it does.
+        graph: The graph to replay.
+        captured: The captured call. A graph reads its inputs by address without owning them, so
+            they must outlive it.
     """
 
     def timed(_owner: Callable[[], object] = captured) -> float:
@@ -113,7 +113,7 @@ def _graph_stopwatch(graph: torch.cuda.CUDAGraph, captured: Callable[[], object]
         graph.replay()
         end.record()
         end.synchronize()
-        return start.elapsed_time(end) / 1e3 / _CALLS_OF_A_GRAPH
+        return start.elapsed_time(end) / 1e3 / _CALLS_PER_GRAPH
 
     return timed
 
@@ -121,7 +121,7 @@ def _graph_stopwatch(graph: torch.cuda.CUDAGraph, captured: Callable[[], object]
 def _capture(call: Callable[[], object]) -> torch.cuda.CUDAGraph:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        for _ in range(_CALLS_OF_A_GRAPH):
+        for _ in range(_CALLS_PER_GRAPH):
             call()
     graph.replay()
     wait_for(torch.device("cuda"))

@@ -33,12 +33,12 @@ class _Problem(ctypes.Structure):
 
 
 def supports(x: Tensor, weight: Tensor) -> bool:
-    """Tell whether the kernel knows these types, on the CPU."""
+    """Return whether the kernel supports these tensors: on the CPU, with their dtypes."""
     return x.device.type == "cpu" and (x.dtype, weight.dtype) in _SUFFIXES
 
 
 def bf16_matmuls() -> str:
-    """Return what computes bf16 products here: "amx", "avx512_bf16" or "float32"."""
+    """Return how this CPU computes bf16 matmuls: "amx", "avx512_bf16" or "float32"."""
     name: bytes = library.function("expert_matmul_bf16_products", (), ctypes.c_char_p)()
     return name.decode()
 
@@ -46,7 +46,7 @@ def bf16_matmuls() -> str:
 def forward(
     x_RX: Tensor, weight_GXY: Tensor, index_NHK: Tensor, gate_S: Tensor | None, slots: Slots
 ) -> Tensor:
-    """Return the summed products, shape [S / per_output, Y], in the type of `x`."""
+    """Return the summed products, shape [S / per_output, Y], in the dtype of `x`."""
     x_RX, weight_GXY = x_RX.contiguous(), weight_GXY.contiguous()
     out = x_RX.new_empty(index_NHK.numel() // slots.per_output, weight_GXY.shape[2])
     problem = _problem(weight_GXY, index_NHK, gate_S, slots)
@@ -75,7 +75,7 @@ def backward(
 def _problem(
     weight_GXY: Tensor, index_NHK: Tensor, gate_S: Tensor | None, slots: Slots
 ) -> tuple[_Problem, list[Tensor]]:
-    """Describe a problem; the tensors beside it must live as long as it does."""
+    """Return a problem's struct, and the tensors it points to, which must outlive it."""
     kept = [index_NHK.contiguous()]
     if gate_S is not None:
         kept.append(gate_S.float().contiguous())
@@ -95,4 +95,4 @@ def _call(name: str, problem: tuple[_Problem, list[Tensor]], *tensors: Tensor) -
     types = (ctypes.POINTER(_Problem), *([ctypes.c_void_p] * len(tensors)))
     function = library.function(f"expert_matmul_{name}_{suffix}", types, ctypes.c_bool)
     if not function(problem[0], *(tensor.data_ptr() for tensor in tensors)):
-        raise IndexError(f"an expert index is outside of 0..{problem[0].n_experts - 1}")
+        raise IndexError(f"an expert index is outside 0..{problem[0].n_experts - 1}")

@@ -1,7 +1,7 @@
 """The fused backends as one PyTorch operator with fake kernels, gradient and FLOP formulas.
 
-Registered key by key: `torch.library.custom_op` and `register_autograd` do the same but cost the
-host three times as much per call, which matters where matmuls take less than a millisecond.
+Registered key by key: `torch.library.custom_op` and `register_autograd` do the same but take
+the host three times as long per call, which matters where matmuls take less than a millisecond.
 
 Letters: N tokens, H heads, E experts per head, K chosen per token and head, X width in, Y width
 out, S slots, G groups, R rows of x, Q rows of the output.
@@ -28,7 +28,7 @@ _library.define(
 
 
 class _Inputs(NamedTuple):
-    """What the operator is given, in the order of its schema."""
+    """The operator's arguments, in the order of its schema."""
 
     x: Tensor
     weight_HEXY: Tensor
@@ -43,7 +43,7 @@ class _Inputs(NamedTuple):
     precision: str
 
     def call(self, name: str, *grad_QY: Tensor) -> Any:
-        """Call the backend's function with rows and slots in one dimension each."""
+        """Call the backend's function with rows and slots flattened to one dimension each."""
         slots = slots_of(*self.index_NHK.shape[1:], self.rows_in, self.rows_out)
         rows = (*grad_QY, self.x.flatten(0, -2), self.weight_HEXY.flatten(0, 1))
         gate_S = None if self.gate_NHK is None else self.gate_NHK.flatten()

@@ -1,11 +1,11 @@
-"""All experts at once: one matmul with every expert's weights, gates of the others being zero.
+"""All experts at once: one matmul with every expert's weights, zero gates if not chosen.
 
 Computes E / K times the products it keeps, yet beats gathering rows while experts are few.
-Spreading gates over channels and adding up experts are written as matmuls with 0/1 matrices: they
-are exact, and many times faster than broadcasting over rows as short as d_head.
+Matmuls with 0/1 matrices broadcast gates to channels and sum over experts: exact, and many times
+faster than a broadcast over rows as short as d_head.
 
 Letters: N tokens, H heads, E experts per head, K chosen per token and head, X width in, Y width
-out, M all heads, experts and their channels.
+out, M channels of all heads and experts.
 """
 
 import torch
@@ -69,7 +69,7 @@ def _slot_to_token(x_NHKX: Tensor, weight_HEXY: Tensor, index: Tensor, gate: Ten
 def _gates_per_channel(
     index_NHK: Tensor, gate_NHK: Tensor, n_experts: int, n_channels: int, like: Tensor
 ) -> Tensor:
-    """Return [N, M]: each expert's gate, repeated for its channels; zero where not chosen."""
+    """Return each expert's gate for each of its channels, zero where not chosen, [N, M]."""
     N, H, _ = index_NHK.shape
     gates_NHE = gate_NHK.new_zeros(N, H, n_experts).scatter(-1, index_NHK, gate_NHK)
     repeat = torch.eye(H * n_experts, dtype=like.dtype, device=like.device)
@@ -77,7 +77,7 @@ def _gates_per_channel(
 
 
 def _sum_over_experts(n_heads: int, n_experts: int, n_channels: int, like: Tensor) -> Tensor:
-    """Return the 0/1 matrix [M, H * channels] that adds up each head's experts."""
+    """Return the 0/1 matrix [M, H * channels] that sums over each head's experts."""
     width = n_heads * n_channels
     per_channel = torch.eye(width, dtype=like.dtype, device=like.device)
     by_head = per_channel.view(n_heads, 1, n_channels, width)

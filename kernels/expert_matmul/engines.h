@@ -1,5 +1,5 @@
-// How a block of rows, slots of one expert, is multiplied: in registers, or by matrix units where the
-// CPU has them.
+// Engines that multiply a block of one expert's rows: in registers, or with matrix units where the CPU
+// has them.
 #pragma once
 
 #include <type_traits>
@@ -10,7 +10,7 @@
 
 namespace switchhead {
 
-// Reads rows where they are, unless they have to be converted or padded to whole pairs.
+// Reads rows in place, unless they need conversion or padding to whole pairs.
 template <typename T>
 struct Registers {
   using Compute = std::conditional_t<sizeof(T) == 2 && !kHasBf16Products, float, T>;
@@ -20,7 +20,7 @@ struct Registers {
 
   static Panels panels(int64_t width) { return Panels(width); }
 
-  // `take(row, column, values)` gets the products of a row from a column on, an array of vectors.
+  // `take(row, column, values)` receives a row's products from `column` on, an array of vectors.
   template <typename Take>
   static void multiply(const Compute* const* rows, int64_t n, int64_t inner, const Panels& panels,
                        const Compute* packed, float*, Take take) {
@@ -36,13 +36,13 @@ struct Registers {
   static void release() {}
 };
 
-// Rows are copied beside each other and multiplied at once.
+// Copies rows into a contiguous block and multiplies them in one call.
 struct Units {
   using Compute = bf16;
   static constexpr int64_t kInner = kUnitInner;
   static constexpr bool kCopies = true;
   static constexpr int64_t kBlockRows = 128;
-  static constexpr int64_t kRowStep = 16;  // few sizes, because each is compiled once
+  static constexpr int64_t kRowStep = 16;  // few distinct sizes, since each is JIT-compiled
 
   static Panels panels(int64_t width) { return Panels(width, int64_t{1} << 30); }
 

@@ -1,14 +1,14 @@
-// Rows routed to experts on the CPU: gather, product, gate and sum in one pass over the tokens.
+// Expert matmul on CPUs: gather, matmul, gate and sum in one pass over the tokens.
 //
-// A tile of tokens (forward, input gradient) or an expert (weight gradient) is worked on by one
-// thread in a fixed order, so results do not depend on the number of threads.
+// One thread computes a tile of tokens (forward, input gradient) or an expert (weight gradient) in a
+// fixed order, so results do not depend on the number of threads.
 
 #include "weight_gradient.h"
 
 namespace switchhead {
 namespace {
 
-// Slots of one expert: where their rows are, and where their products go.
+// Slots of one expert: the rows they read and the rows they are added to.
 template <typename T, typename Engine>
 struct Block {
   static constexpr int64_t kBlockRows = Engine::kBlockRows;
@@ -17,11 +17,11 @@ struct Block {
   const C* left[kBlockRows];
   float* sum[kBlockRows];
   float gate[kBlockRows];
-  const T* input[kBlockRows];  // of the gate's gradient
+  const T* input[kBlockRows];  // for the gate's gradient
   vec dot[kBlockRows];
 };
 
-// What a thread needs to work on the tiles of one pass.
+// A thread's state for the tiles of one pass.
 template <typename Engine, typename T>
 struct TileWorker {
   static constexpr int64_t kBlockRows = Engine::kBlockRows;
@@ -29,7 +29,7 @@ struct TileWorker {
   const Problem& p;
   const TiledSlots& slots;
   const PackedWeights<Engine>& weights;
-  const T* from;           // rows that are multiplied
+  const T* from;           // rows to multiply
   int64_t width_from;      // their width
   Divider from_of;         // the row that a slot reads
   int64_t width_to, slots_per_to;
@@ -52,7 +52,7 @@ struct TileWorker {
     if (copies) copied = scratch<C>(kBlockRows * weights.inner);
   }
 
-  // Multiply the slots of a tile and add them up in rows of `to`; `finish` sees each block.
+  // Multiply the slots of a tile and add them to rows of `to`; calls `finish` for each block.
   template <bool WITH_DOTS, typename Finish>
   void run(int64_t tile, const T* input, T* to, Finish finish) {
     const int64_t first_row = slots.begin(tile) / slots_per_to, width = weights.panels.width();
@@ -86,7 +86,7 @@ struct TileWorker {
         b.left[r] = row;
       }
     }
-    if (Engine::n_products(weights.panels))  // multiplies whole steps of rows
+    if (Engine::n_products(weights.panels))  // reads whole steps of rows
       std::memset(static_cast<void*>(copied.get() + n * weights.inner), 0,
                   (round_up(n, 16) - n) * weights.inner * sizeof(C));
   }
@@ -131,7 +131,7 @@ void forward(const Problem& p, const TiledSlots& slots, const T* x, const W* w, 
   }
 }
 
-// Gradients of the inputs and, where there are gates, of the gates.
+// Gradients of the inputs and of the gates, if any.
 template <typename Engine, typename T, typename W>
 void input_gradient(const Problem& p, const TiledSlots& slots, const T* x, const W* w, const T* grad_out, T* grad_x,
                     float* grad_gate) {
@@ -189,7 +189,7 @@ bool backward_any(const Arguments& given, const T* x, const W* w, const T* grad_
 }  // namespace
 }  // namespace switchhead
 
-// Each returns whether every slot's expert exists; nothing is computed otherwise.
+// Each returns whether all expert indices are valid, and computes nothing otherwise.
 #define FOR_TYPES(SUFFIX, T, W)                                                                            \
   bool expert_matmul_forward_##SUFFIX(const switchhead::Arguments* p, const T* x, const W* w, T* out) {      \
     return switchhead::forward_any<T, W>(*p, x, w, out);                                                   \
@@ -203,7 +203,7 @@ extern "C" {
 FOR_TYPES(float32, float, float)
 FOR_TYPES(bfloat16, switchhead::bf16, switchhead::bf16)
 FOR_TYPES(bfloat16_float32, switchhead::bf16, float)
-// What products of bf16 are made of here: "amx", "avx512_bf16" or "float32".
+// How bf16 matmuls are computed here: "amx", "avx512_bf16" or "float32".
 const char* expert_matmul_bf16_products() {
   if (switchhead::has_matrix_units()) return "amx";
   return switchhead::kHasBf16Products ? "avx512_bf16" : "float32";

@@ -1,4 +1,4 @@
-// Products by matrix units (AMX): oneDNN's batch-reduce kernels, as PyTorch exports them.
+// Matmuls with matrix units (AMX): oneDNN's batch-reduce kernels, exported by PyTorch.
 #pragma once
 
 #include "vectors.h"
@@ -17,7 +17,7 @@ bool could_pack(c10::ScalarType dtype);
 
 namespace switchhead {
 
-// What the tile registers like their operands to be multiples of; the rest is zero.
+// Operands are zero-padded to multiples of these, the tile registers' sizes.
 constexpr int64_t kUnitInner = 32, kUnitOuter = 16;
 
 inline bool has_matrix_units() {

@@ -1,4 +1,4 @@
-"""One matmul for every expert projection, and the choice of its backend.
+"""The matmul of every expert projection, and the choice of its backend.
 
 The table of projections is in `slots.py`, the maths in `../README.md`.
 
@@ -19,7 +19,7 @@ from switchhead_kernels.native import build
 
 Backend = Literal["reference", "dense", "sorted", "cpu", "triton"]
 Precision = Literal["ieee", "tf32"]
-# All experts at once cost less than sorting while few of their products are thrown away.
+# While few products are wasted, computing all experts costs less than sorting.
 _DENSE_UP_TO, _DENSE_UP_TO_NARROW, _NARROW = 2.5, 5.0, 128
 
 
@@ -41,20 +41,20 @@ def expert_matmul(
 
     Args:
         x: Shape [N, X], [N, H, X] or [N, H, K, X] by `rows_in`, any float dtype.
-        weight_HEXY: Shape [H, E, X, Y], any float dtype; matmuls are computed in that of `x`.
+        weight_HEXY: Shape [H, E, X, Y], any float dtype; matmuls use that of `x`.
         routing: Experts chosen by each token and head.
-        gate_NHK: Shape [N, H, K], any float dtype: factor of each product; all 1 if left out.
+        gate_NHK: Shape [N, H, K], any float dtype: factor of each product; by default 1.
         rows_in: What a slot's input row belongs to.
         rows_out: What a slot's product is added to.
-        backend: "auto" takes `choose_backend`'s.
-        deterministic: Equal inputs give equal bits; only "triton" can be told not to.
-        precision: "tf32" rounds float32 inputs of matmuls to 10 bits; only "triton" has it.
+        backend: "auto" uses `choose_backend`.
+        deterministic: Equal inputs give equal bits; only "triton" supports False.
+        precision: "tf32" rounds float32 inputs of matmuls to 10 bits; only "triton" supports it.
 
     Returns:
         Shape [N, Y], [N, H, Y] or [N, H, K, Y] by `rows_out`, dtype of `x`.
 
     Raises:
-        ValueError: If the backend lacks what is asked of it.
+        ValueError: If the backend does not support these arguments.
     """
     if backend == "auto":
         backend = choose_backend(x, weight_HEXY, routing.index_NHK.shape[-1])
@@ -80,11 +80,11 @@ def expert_matmul(
 
 
 def choose_backend(x: Tensor, weight_HEXY: Tensor, top_k: int) -> Backend:
-    """Return the backend that "auto" takes.
+    """Return the backend that "auto" uses.
 
     On CUDA "triton", for float32, float16 and bfloat16. On the CPU "cpu", for float32 and bfloat16,
-    where it can be built. Else "dense" while few products are thrown away (E / K up to 2.5, or up
-    to 5 for widths up to 128), and "sorted" beyond. On the meta device, where only costs are
+    where it can be built. Else "dense" while few products are wasted (E / K up to 2.5, or up to 5
+    for widths up to 128), and "sorted" beyond. On the meta device, where only costs are
     counted, "sorted", which like the fused kernels computes chosen experts only.
 
     Args:

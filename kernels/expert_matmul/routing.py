@@ -1,4 +1,4 @@
-"""Routes: which rows go to which expert, in the order that kernels want them.
+"""Routing: which rows go to which expert, in the order that kernels read them.
 
 A slot is one choice: token n, head h, k-th of its experts. Slots are numbered in that order, and
 group g = h * E + e holds the slots of expert e of head h.
@@ -19,13 +19,13 @@ _MOST_GROUPS_OF_A_BYTE = 256
 class Routing:
     """Choices of experts; make one with `make_routing` and share it between projections.
 
-    What a backend asks for is computed once and kept in `made`, by name. (Not by `cached_property`:
-    until Python 3.12 that takes a lock, which torch.compile cannot trace.)
+    What backends read is computed once and cached in `made`, by name. (Before Python 3.12
+    `cached_property` takes a lock, which torch.compile cannot trace.)
 
     Attributes:
         index_NHK: Shape [N, H, K], int64 in [0, E): the chosen experts.
         n_experts: E.
-        made: What was computed.
+        made: The cache.
     """
 
     index_NHK: Tensor
@@ -46,7 +46,7 @@ class Routing:
 
     @property
     def order_S(self) -> Tensor:
-        """Slots sorted by group, in their own order within each, shape [S], int64."""
+        """Slots sorted by group, stably, shape [S], int64."""
         if "order_S" not in self.made:
             # A GPU's radix sort takes a pass for every few bits of its keys.
             keys_S = self.group_NHK.flatten()
@@ -57,7 +57,7 @@ class Routing:
 
     @property
     def offset_G1(self) -> Tensor:
-        """First place of each group in `order_S`, and the end of the last, shape [G + 1], int32."""
+        """Start of each group in `order_S`, and the end of the last, shape [G + 1], int32."""
         if "offset_G1" not in self.made:
             groups = torch.arange(
                 self.n_groups + 1, device=self.index_NHK.device, dtype=torch.int32
@@ -75,7 +75,7 @@ class Routing:
 
 
 def make_routing(index_NHK: Tensor, n_experts: int) -> Routing:
-    """Prepare choices of experts for `expert_matmul`; everything stays on the device.
+    """Prepare choices of experts for `expert_matmul`; without a device sync.
 
     Args:
         index_NHK: Shape [N, H, K], int64 in [0, n_experts), distinct along K.

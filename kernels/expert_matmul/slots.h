@@ -11,7 +11,7 @@
 
 namespace switchhead {
 
-// Division of slots by a number of slots, by a multiplication.
+// Division of slot numbers by a constant, as a multiplication.
 struct Divider {
   uint64_t reciprocal;  // 2^64 / divisor, rounded up; 0 for a divisor of 1
 
@@ -23,33 +23,33 @@ struct Divider {
   }
 };
 
-// What the caller gives.
+// The caller's arguments.
 struct Arguments {
   int64_t n_slots, n_groups, width_in, width_out;
   int64_t slots_per_input, slots_per_output, slots_per_token;
-  int64_t n_experts, top_k;  // of a head; slots of a token are ordered by head
+  int64_t n_experts, top_k;  // per head; slots of a token are ordered by head
   const int64_t* index;      // [n_slots]: the expert of each, in [0, n_experts)
   const float* gate;         // [n_slots] or null
   int64_t n_threads;
 };
 
 struct Problem : Arguments {
-  Divider input_of, output_of;  // rows of a slot
+  Divider input_of, output_of;  // slot to row
 
   explicit Problem(const Arguments& given)
       : Arguments(given), input_of(given.slots_per_input), output_of(given.slots_per_output) {}
   float gate_of(int64_t slot) const { return gate ? gate[slot] : 1.f; }
 };
 
-// The slots of each tile of tokens, sorted by group, stably. What is added up in which order does
-// not depend on how tokens are cut into tiles, only on the order of groups and slots.
+// The slots of each tile of tokens, stably sorted by group. The order of sums depends only on the order
+// of groups and slots, not on how tokens are cut into tiles.
 struct TiledSlots {
   static constexpr int64_t kMostTokens = 512, kFewestTokens = 64;
-  static constexpr int64_t kSumBytes = 256 << 10;  // of a tile, to stay in the second cache
+  static constexpr int64_t kSumBytes = 256 << 10;  // per tile, to fit the L2 cache
 
   int64_t per_tile, n_tiles;
   std::vector<int32_t> order, offset;
-  bool exist = true;  // an expert that does not would be written past the end of every buffer
+  bool exist = true;  // an invalid expert would write past the end of every buffer
 
   explicit TiledSlots(const Problem& p) {
     const int64_t n_tokens = p.n_slots / p.slots_per_token;
@@ -57,7 +57,7 @@ struct TiledSlots {
     const int64_t bytes_out = p.slots_per_token / p.slots_per_output * p.width_out;
     int64_t tokens = kSumBytes / (std::max(bytes_in, bytes_out) * static_cast<int64_t>(sizeof(float)));
     tokens = std::clamp(tokens, kFewestTokens, kMostTokens);
-    // As many tiles of one size for each thread, at least two.
+    // Equal tiles, the same number for each thread, at least two.
     const int64_t n_rounds = std::max<int64_t>(2, divide_up(n_tokens, tokens * p.n_threads));
     tokens = std::max(kFewestTokens, divide_up(n_tokens, n_rounds * p.n_threads));
     per_tile = tokens * p.slots_per_token;
@@ -85,7 +85,7 @@ struct TiledSlots {
   bool sort(const Problem& p, int64_t tile) {
     const int64_t from = begin(tile), to = end(p, tile);
     int32_t* bounds = offset.data() + tile * (p.n_groups + 1);
-    std::vector<int64_t> first_group(p.slots_per_token);  // of the head of each slot of a token
+    std::vector<int64_t> first_group(p.slots_per_token);  // of each slot's head, by slot of a token
     for (int64_t place = 0; place < p.slots_per_token; ++place) first_group[place] = place / p.top_k * p.n_experts;
     for (int64_t s = from, place = 0; s < to; ++s) {
       if (p.index[s] < 0 || p.index[s] >= p.n_experts) return false;

@@ -1,4 +1,4 @@
-"""Where the row of a slot comes from and where its product goes: one formulation for all backends.
+"""Which row a slot reads and which it is added to: one formulation for all backends.
 
 `out[s // per_output] += gate[s] * x[s // per_input] @ weight[group[s]]`
 
@@ -33,7 +33,7 @@ class Slots:
 
 
 def slots_of(n_heads: int, top_k: int, rows_in: str, rows_out: str) -> Slots:
-    """Return the map of a projection.
+    """Return how the slots of a projection map to rows.
 
     Args:
         n_heads: Heads H.

@@ -1,4 +1,4 @@
-"""Rows sorted by expert, one matmul for each: exact work on any device, in plain PyTorch.
+"""Rows sorted by expert, one matmul each: no wasted products, on any device, in plain PyTorch.
 
 Letters: S slots, G groups (experts of all heads), X width in, Y width out.
 """
@@ -42,7 +42,7 @@ def backward(
     weight = weight_GXY.to(x_RX.dtype)
     rows_SX = x_RX.index_select(0, order_S // slots.per_input)
     grads_SY = grad_QY.index_select(0, order_S // slots.per_output)
-    # Of a product before its gate: with it the gate's gradient is a dot product with the input.
+    # Ungated, so that the gate's gradient is a dot product with the input.
     through_SX = rows_SX.new_empty(rows_SX.shape)
     for group, part in _groups(offset_G1):
         torch.mm(grads_SY[part], weight[group].T, out=through_SX[part])
@@ -60,7 +60,7 @@ def backward(
 
 
 def _groups(offset_G1: Tensor) -> Iterator[tuple[int, slice]]:
-    """Yield the groups that have slots, with their places."""
+    """Yield the groups that have slots, with their ranges."""
     offsets = offset_G1.tolist()
     for group, (start, end) in enumerate(itertools.pairwise(offsets)):
         if end > start:
@@ -68,14 +68,14 @@ def _groups(offset_G1: Tensor) -> Iterator[tuple[int, slice]]:
 
 
 def _unsort(sorted_S: Tensor, order_S: Tensor) -> Tensor:
-    """Bring rows back into the order of slots: gathered by the inverse, which is deterministic."""
+    """Return rows in slot order, gathered by the inverse permutation, which is deterministic."""
     inverse_S = torch.empty_like(order_S)
     inverse_S[order_S] = torch.arange(len(order_S), device=order_S.device)
     return sorted_S.index_select(0, inverse_S)
 
 
 def _sum(product_SY: Tensor, gate_S: Tensor | None, per_row: int) -> Tensor:
-    """Add up the gated products of each row, in the gates' type (float32 or finer)."""
+    """Add up the gated products of each row, in the gates' dtype (float32 or finer)."""
     if gate_S is None and per_row == 1:
         return product_SY
     product_QLY = product_SY.unflatten(0, (-1, per_row))

@@ -1,7 +1,7 @@
 """The fused kernels for GPUs (`triton_forward.py`, `triton_backward.py`), or Triton's interpreter.
 
-No launch waits for the device: tiles are found there, and their number has a bound that the host
-knows.
+No launch syncs with the device: programs find their tiles there, and the host launches an upper
+bound of them.
 
 Letters: R rows of x, S slots, Q rows of the output, G groups, X width in, Y width out.
 """
@@ -28,17 +28,17 @@ def forward(
     deterministic: bool,
     precision: str,
 ) -> Tensor:
-    """Return the summed products, shape [S / per_output, Y], in the type of `x_RX`.
+    """Return the summed products, shape [S / per_output, Y], in the dtype of `x_RX`.
 
     Args:
         x_RX: Shape [R, X], float32, float16 or bfloat16.
-        weight_GXY: Shape [G, X, Y], any float dtype; matmuls are computed in that of `x_RX`.
+        weight_GXY: Shape [G, X, Y], any float dtype; matmuls use that of `x_RX`.
         order_S: Shape [S], int64: slots sorted by group.
-        offset_G1: Shape [G + 1], int32: ranges of the groups in it.
+        offset_G1: Shape [G + 1], int32: ranges of the groups in `order_S`.
         gate_S: Shape [S], any float dtype: factor of each product; None for 1.
         slots: Map of slots to rows.
         deterministic: Equal inputs give equal bits.
-        precision: "ieee" or "tf32", of float32 factors.
+        precision: "ieee" or "tf32", for float32 operands.
 
     Raises:
         ValueError: If Triton cannot run on these tensors.
@@ -67,8 +67,8 @@ def backward(
 
     Args:
         grad_QY: Shape [S / per_output, Y]: gradient of what `forward` returned.
-        x_RX: As given to `forward`, like all that follow.
-        weight_GXY: Its gradient has its type.
+        x_RX: As given to `forward`.
+        weight_GXY: As given to `forward`; its gradient has the same dtype.
         order_S: As given to `forward`.
         offset_G1: As given to `forward`.
         gate_S: As given to `forward`.
@@ -104,7 +104,7 @@ def _require_supported(x_RX: Tensor) -> None:
     if x_RX.device.type != ("cpu" if is_interpreted() else "cuda"):
         raise ValueError(
             f'backend="triton" cannot run on {x_RX.device.type}; use backend="auto", or set '
-            "TRITON_INTERPRET=1 before Python starts to have kernels interpreted on the CPU"
+            "TRITON_INTERPRET=1 before Python starts to interpret kernels on the CPU"
         )
     if x_RX.dtype not in _TYPES:
         raise ValueError(f'backend="triton" has no {x_RX.dtype} rows; use backend="sorted"')

@@ -18,7 +18,7 @@ from switchhead_kernels.expert_matmul.triton_sums import sum_parts
 @triton.jit
 def weight_gradient_kernel(
     wide_ptr,  # [rows, WIDE]: x or the gradient, whichever is wider
-    narrow_ptr,  # [rows, NARROW]: the other one
+    narrow_ptr,  # [rows, NARROW]: the other
     order_ptr,  # [S]
     offset_ptr,  # [G + 1]
     gate_ptr,  # [S] or None
@@ -84,7 +84,7 @@ def input_gradient(
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients of x and gates (float32 [S], empty without gates).
 
-    A product's dot with its row of x is its gate's gradient, whatever the gate is.
+    The dot of an ungated product with its row of x is the gate's gradient.
 
     Args:
         grad_QY: Shape [Q, Y], contiguous, dtype of `x_RX`.
@@ -92,7 +92,7 @@ def input_gradient(
         weight_GXY: Shape [G, X, Y]: what `as_factor` returned.
         routed: Slots and options.
         slots: Map of slots to rows.
-        config: Tile; chosen by the rule or the autotuner if left out.
+        config: Tile; by default chosen by the rule or the autotuner.
     """
     other = None if routed.gate_S is None else x_RX
     per = (slots.per_output, slots.per_input)
@@ -100,7 +100,7 @@ def input_gradient(
 
 
 def fitting_tiles(x_RX: Tensor, like_GXY: Tensor) -> tuple[triton.Config, ...]:
-    """Return the tiles that fit the gradient of weights, the rule's choice first.
+    """Return the tiles that fit the weight gradient, the rule's choice first.
 
     Args:
         x_RX: As given to `weight_gradient`.
@@ -124,7 +124,7 @@ def weight_gradient(
     slots: Slots,
     config: triton.Config | None = None,
 ) -> Tensor:
-    """Return the gradient of the weights, in their type; always without atomics.
+    """Return the gradient of the weights, in their dtype; always without atomics.
 
     Args:
         grad_QY: Shape [Q, Y], contiguous, dtype of `x_RX`.
@@ -132,7 +132,7 @@ def weight_gradient(
         like_GXY: Shape [G, X, Y], any float dtype: the weights.
         routed: Slots and options.
         slots: Map of slots to rows.
-        config: Tile; the rule's choice if left out.
+        config: Tile; by default the rule's choice.
     """
     G, X, Y = like_GXY.shape
     device, problem = x_RX.device, _problem_of(x_RX, like_GXY)
@@ -142,8 +142,8 @@ def weight_gradient(
     written = out_GXY
     if n_splits > 1:
         written = torch.empty((n_splits, G, X, Y), dtype=torch.float32, device=device)
-    # Rows, slots that read one, and stride in the output. A narrow tile's height would be wasted on
-    # the narrower of the two, so that is the tile's width.
+    # Rows, slots that read one, and stride in the output. A tile's height would be wasted on the
+    # narrower operand, which therefore gets its width.
     sides = [(grad_QY, slots.per_output, 1), (x_RX, slots.per_input, Y)]
     narrow, wide = sorted(sides, key=lambda side: side[0].shape[1])
     weight_gradient_kernel[(n_splits * tiles.n_programs(config, problem),)](

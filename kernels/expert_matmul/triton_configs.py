@@ -1,10 +1,10 @@
-"""Tile sizes of the Triton kernels: which there are, which fit, which one is taken.
+"""Tile sizes of the Triton kernels: all of them, those that fit, and the choice.
 
-Where bits have to repeat, a rule of sizes alone takes one: another tile may round another way, and
-a stopwatch never repeats. Otherwise Triton's autotuner measures them.
+Deterministic calls choose by a rule of sizes alone, since tiles may round differently and measured
+times never repeat. Otherwise Triton's autotuner measures them.
 
 A tile is M x N in steps of K, as of any matmul. For the matmuls of rows, M counts slots,
-N columns of the output and K columns of the input; for the gradient of weights, M counts columns
+N columns of the output and K columns of the input; for the weight gradient, M counts columns
 of the input, N columns of the output and K slots.
 """
 
@@ -19,12 +19,12 @@ from triton import Config
 
 # Programs that keep a large GPU busy: two for each of an H100's 132 multiprocessors.
 _ENOUGH_PROGRAMS = 264
-# Programs of the gradient of weights mostly wait for their rows; many of them wait together.
+# Programs of the weight gradient mostly wait for their rows, so more of them hide the latency.
 _ENOUGH_SPLIT_PROGRAMS = 1056
 # Narrower tiles leave tensor cores idle, so narrower problems pad to this.
 _NARROWEST = 64
 _MOST_SPLITS = 32
-# Devices with this much take factors of matmuls straight from there (wgmma).
+# Devices with this much read operands of matmuls directly from shared memory (wgmma).
 _SHARED_MEMORY_OF_WGMMA = 200_000
 
 
@@ -51,7 +51,7 @@ WEIGHT_GRADIENT_CONFIGS = (
     _config(128, 64, 64, 4, 3),
     _config(256, 64, 64, 8, 3),
 )
-# Exact float32 matmuls have no tensor core to keep their factors in.
+# Exact float32 matmuls keep their operands in registers, without tensor cores.
 FLOAT32_MATMUL_CONFIGS = (
     _config(16, 64, 32, 4, 4),
     _config(32, 64, 32, 4, 4),
@@ -63,22 +63,22 @@ FLOAT32_WEIGHT_GRADIENT_CONFIGS = (
     _config(64, 64, 16, 8, 3),
     _config(128, 64, 16, 8, 3),
 )
-# The interpreter pays per program and step, hardly for their size; tests want a few tiles each.
+# The interpreter's time depends on programs and steps, not their size; tests need a few tiles.
 _INTERPRETED = _config(32, 64, 32, 4, 1)
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What the choice of a tile may depend on.
+    """Everything the choice of a tile depends on.
 
     Attributes:
         height: Extent of M in one group; slots are counted by `bucket_of`.
         width: Extent of N.
         n_groups: Problems of this size that run together.
-        itemsize: Bytes of a factor.
-        shared_memory: Bytes that a program may have.
+        itemsize: Bytes of an operand's element.
+        shared_memory: Bytes available to a program.
         has_dots: Products are multiplied with other rows before they are stored.
-        is_weight_gradient: The product is the gradient of weights.
+        is_weight_gradient: The product is the weight gradient.
     """
 
     height: int
@@ -91,13 +91,13 @@ class Problem:
 
     @property
     def has_wgmma(self) -> bool:
-        """Whether factors are taken from shared memory, which leaves registers for sums."""
+        """Whether operands are read from shared memory, which frees registers for sums."""
         return self.shared_memory >= _SHARED_MEMORY_OF_WGMMA
 
     @property
     def has_tail(self) -> bool:
         """Whether a width just above a tile's may take a narrow second tile (`tail_of`)."""
-        # In the loop of the weights' gradient Triton 3.6.0 reads outside memory for a second one.
+        # In the weight gradient's loop, Triton 3.6.0 compiles a second tile to out-of-bounds reads.
         is_narrow = self.itemsize == 2 and (self.has_wgmma or is_interpreted())
         return is_narrow and not self.is_weight_gradient
 
@@ -112,8 +112,8 @@ class Problem:
 
 @triton.constexpr_function  # type: ignore[untyped-decorator]
 def tile_width(n_columns: int) -> int:
-    """Return the narrowest tile with so many columns: a power of two, at least 16."""
-    # `tl.dot` has no narrower factors.
+    """Return the narrowest tile of at least `n_columns` columns: a power of two, at least 16."""
+    # `tl.dot` has no narrower operands.
     return max(16, 1 << max(0, n_columns - 1).bit_length())
 
 
@@ -121,14 +121,14 @@ def tile_width(n_columns: int) -> int:
 def tail_of(width: int, block_n: int) -> int:
     """Return the columns of a second, narrow tile beside one of `block_n` columns; 0 for none.
 
-    A width just above a tile's, such as 76 or 132, would else take two tiles.
+    A width just above a tile's, such as 76 or 132, would otherwise take two tiles.
     """
     rest = width - block_n
     return tile_width(rest) if 0 < rest <= 32 else 0
 
 
 def is_interpreted() -> bool:
-    """Tell whether kernels run in Triton's interpreter, on the CPU."""
+    """Return whether kernels run in Triton's interpreter, on the CPU."""
     return bool(triton.knobs.runtime.interpret)
 
 
@@ -138,7 +138,7 @@ def bucket_of(n_slots: int, n_groups: int) -> int:
 
 
 def shared_memory_of(device: torch.device) -> int:
-    """Return the bytes of shared memory that a program may have; 0 under the interpreter."""
+    """Return the bytes of shared memory available to a program; 0 under the interpreter."""
     return 0 if is_interpreted() else _shared_memory(device.index or 0)
 
 
@@ -157,25 +157,25 @@ def matmul_tiles(problem: Problem) -> tuple[Config, ...]:
 
 @cache
 def weight_gradient_tiles(problem: Problem) -> tuple[Config, ...]:
-    """Return the tiles that fit the gradient of weights, the rule's choice first."""
+    """Return the tiles that fit the weight gradient, the rule's choice first."""
     configs = weight_gradient_configs(problem)
     if is_interpreted():
         return _chosen_first(configs, problem)
-    # Its slots are split until there are enough programs, so the largest tile can be taken.
+    # The largest tile always gives enough programs, since its slots are split.
     return (configs[-1], *configs[:-1])
 
 
 def matmul_configs(problem: Problem) -> list[Config]:
     """Return the tiles that fit matmuls of rows, smallest first; at least one.
 
-    Stages are reduced where shared memory asks for it.
+    Stages are reduced until they fit shared memory.
     """
     is_float32 = problem.itemsize == 4
     return _fitting(FLOAT32_MATMUL_CONFIGS if is_float32 else MATMUL_CONFIGS, problem)
 
 
 def weight_gradient_configs(problem: Problem) -> list[Config]:
-    """Return the tiles that fit the gradient of weights, like `matmul_configs`."""
+    """Return the tiles that fit the weight gradient, like `matmul_configs`."""
     is_float32 = problem.itemsize == 4
     configs = FLOAT32_WEIGHT_GRADIENT_CONFIGS if is_float32 else WEIGHT_GRADIENT_CONFIGS
     return _fitting(configs, problem)
@@ -199,7 +199,7 @@ def _staged(config: Config, problem: Problem) -> Config:
 
 
 def _suits(config: Config, problem: Problem) -> bool:
-    """Tell whether the problem fills a tile."""
+    """Return whether the problem fills a tile."""
     m, n, _ = config.kwargs.values()
     widest = max(_NARROWEST, triton.next_power_of_2(problem.width))
     if widest > 2 * _NARROWEST and problem.tail_of(widest // 2):
@@ -208,7 +208,7 @@ def _suits(config: Config, problem: Problem) -> bool:
 
 
 def _fits_registers(config: Config, problem: Problem) -> bool:
-    """Tell whether sums, rows to multiply them with, and factors fit; found by compiling."""
+    """Return whether sums, the rows of dots, and operands fit registers, as found by compiling."""
     m, n, _ = config.kwargs.values()
     cells = m * (n + problem.tail_of(n)) * (2 if problem.has_dots else 1)
     if problem.has_wgmma:
@@ -217,7 +217,7 @@ def _fits_registers(config: Config, problem: Problem) -> bool:
 
 
 def choose(configs: list[Config], problem: Problem) -> Config:
-    """Return the largest of fitting tiles that gives the GPU enough programs, else the smallest."""
+    """Return the largest tile that gives the GPU enough programs, else the smallest."""
     if is_interpreted():
         return _INTERPRETED
     enough = [config for config in configs if n_programs(config, problem) >= _ENOUGH_PROGRAMS]
@@ -230,7 +230,7 @@ def _chosen_first(configs: list[Config], problem: Problem) -> tuple[Config, ...]
 
 
 def n_programs(config: Config, problem: Problem) -> int:
-    """Return how many programs compute the problem, were its groups of equal size."""
+    """Return how many programs compute the problem if its groups are of equal size."""
     m, n, _ = config.kwargs.values()
     tiles = triton.cdiv(problem.height, m) * problem.n_blocks(n)
     return int(tiles * problem.n_groups)
@@ -238,10 +238,10 @@ def n_programs(config: Config, problem: Problem) -> int:
 
 @cache
 def n_splits(config: Config, problem: Problem, bucket: int) -> int:
-    """Return into how many partial sums the slots of a group are split: a power of two to 32.
+    """Return the number of partial sums per group: a power of two up to 32.
 
     Args:
-        config: Tile of the weights' gradient.
+        config: Tile of the weight gradient.
         problem: The gradient's sizes.
         bucket: Slots per group, by `bucket_of`.
     """

@@ -25,14 +25,14 @@ _NARROWEST_TILE = min(config.kwargs["BLOCK_N"] for config in MEASURED)
 
 @dataclass(frozen=True)
 class Routed:
-    """What all launches of a call share.
+    """The slots and options that all launches of a call share.
 
     Attributes:
         order_S: Shape [S], int64: slots sorted by group.
-        offset_G1: Shape [G + 1], int32: ranges of the groups in it.
+        offset_G1: Shape [G + 1], int32: ranges of the groups in `order_S`.
         gate_S: Shape [S], float32, by slot; None for 1.
-        deterministic: Equal inputs give equal bits: no atomics, and no tiles by stopwatch.
-        precision: "ieee" or "tf32", of float32 factors.
+        deterministic: Equal inputs give equal bits: no atomics, no autotuner.
+        precision: "ieee" or "tf32", for float32 operands.
     """
 
     order_S: Tensor
@@ -53,13 +53,13 @@ class Routed:
 
 
 def as_factor(weight_GXY: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return weights in the type of the rows, laid out for wide loads.
+    """Return weights in the dtype of the rows, laid out for wide loads.
 
-    Rows begin at multiples of 16 bytes; what is between them is zero.
+    Rows start at multiples of 16 bytes, zero-padded between them.
 
     Args:
         weight_GXY: Shape [G, X, Y], any float dtype.
-        dtype: Type of the rows they are multiplied with.
+        dtype: Dtype of the rows they are multiplied with.
 
     Returns:
         Shape [G, X, Y], rows contiguous.
@@ -85,11 +85,11 @@ def multiply_rows(
 
     Args:
         x_RI: Shape [R, I], contiguous.
-        weight_GIO: Shape [G, I, O]: what `as_factor` returned, or that transposed to it.
+        weight_GIO: Shape [G, I, O]: what `as_factor` returned, or its transpose.
         routed: Slots and options.
         per: Slots that read a row of x, and slots that are added to a row of the output.
         other: Shape [S / per[1], O], contiguous, or None.
-        config: Tile; chosen by the rule or the autotuner if left out.
+        config: Tile; by default chosen by the rule or the autotuner.
 
     Returns:
         Shape [S / per[1], O], dtype of `x_RI`; and shape [S], float32, empty without `other`.
@@ -123,7 +123,7 @@ def multiply_rows(
 
 
 def _config_of(problem: tiles.Problem, routed: Routed) -> triton.Config | None:
-    """Return the tile to take, or None to measure."""
+    """Return the rule's tile, or None for the autotuner to measure."""
     if not routed.deterministic and not tiles.is_interpreted():
         return None
     return tiles.matmul_tiles(problem)[0]
@@ -167,7 +167,7 @@ def _launch_matmuls(
     is_plain = weight_GIO.stride(2) == 1
 
     def grid(blocks: dict[str, Any]) -> tuple[int]:
-        # Each group fills its last tile partly, hence as many more as there are groups.
+        # The last tile of each group may be partly filled, hence one more per group.
         n_tiles = triton.cdiv(routed.n_slots, blocks["BLOCK_M"]) + n_groups
         return (n_tiles * problem.n_blocks(blocks["BLOCK_N"]),)
 

@@ -11,15 +11,15 @@ import triton.language as tl
 from switchhead_kernels.expert_matmul import triton_configs as tiles
 
 MEASURED = [*tiles.MATMUL_CONFIGS, *tiles.FLOAT32_MATMUL_CONFIGS]
-"""Tiles that the autotuner chooses among, as far as they fit."""
+"""Tiles that the autotuner chooses from, pruned to those that fit."""
 
 
 @triton.jit
 def _find_slots(tile, offset_ptr, order_ptr, N_GROUPS: tl.constexpr, BLOCK_M: tl.constexpr):
-    """Return the group of a tile, its slots, and which of them it has.
+    """Return the group of a tile, its slots, and the mask of those it has.
 
-    The grid has a tile too many for each group whose last tile is full; those get N_GROUPS or
-    more as their group.
+    The grid has one surplus tile per group whose last tile is full; surplus tiles get a group of
+    N_GROUPS or more.
     """
     groups = tl.arange(0, triton.next_power_of_2(N_GROUPS))
     is_group = groups < N_GROUPS
@@ -52,10 +52,10 @@ def _multiply(
     HAS_TAIL: tl.constexpr,
     BLOCK_K: tl.constexpr,
 ):
-    """Return x[row] @ weight[:, column] and the same for the columns of the tail, in float32."""
+    """Return x[row] @ weight[:, column] and the same for the tail's columns, in float32."""
     STRIDE_IN: tl.constexpr = 1 if TRANSPOSED else STRIDE
     STRIDE_OUT: tl.constexpr = STRIDE if TRANSPOSED else 1
-    # Whole steps need no mask along the input; one shorter step covers what they leave.
+    # Whole steps need no mask along the input; one shorter step covers the remainder.
     N_WHOLE: tl.constexpr = WIDTH_IN // BLOCK_K * BLOCK_K
     REST: tl.constexpr = WIDTH_IN - N_WHOLE
     sums = tl.zeros((row.shape[0], column.shape[0]), dtype=tl.float32)
@@ -144,20 +144,20 @@ def matmul_kernel(
     N_GROUPS: tl.constexpr,
     WIDTH_IN: tl.constexpr,
     WIDTH_OUT: tl.constexpr,
-    STRIDE: tl.constexpr,  # of the weights' rows; zeros beyond their width
+    STRIDE: tl.constexpr,  # of the weights' rows, zero-padded
     TRANSPOSED: tl.constexpr,
     PER_X: tl.constexpr,
-    PER_OUT: tl.constexpr,  # more than 1 are added up atomically
+    PER_OUT: tl.constexpr,  # above 1, added atomically
     PER_OTHER: tl.constexpr,
     PRECISION: tl.constexpr,
     UPCAST: tl.constexpr,  # the interpreter's tl.dot misreads bfloat16
-    HAS_TAIL: tl.constexpr,  # a width just above BLOCK_N takes a narrow second tile
+    HAS_TAIL: tl.constexpr,  # a narrow second tile covers a width just above BLOCK_N
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
 ):
     """Write gate[s] * x[s // PER_X] @ weight[group[s]], and its dot with other before the gate."""
-    # Tiles of the same rows of x are neighbours: those rows are still in the cache.
+    # Programs that read the same rows of x are neighbours, so that they hit the cache.
     TAIL: tl.constexpr = tiles.tail_of(WIDTH_OUT, BLOCK_N) if HAS_TAIL else 0
     BLOCKS: tl.constexpr = 1 if TAIL > 0 else (WIDTH_OUT + BLOCK_N - 1) // BLOCK_N
     block, tile = tl.program_id(0) % BLOCKS, tl.program_id(0) // BLOCKS
@@ -193,7 +193,7 @@ def matmul_kernel(
 
 
 def _clear(arguments: dict[str, Any], reset_only: bool = False) -> None:  # noqa: ARG001
-    """Undo what a measurement added up, or left where another tile size does not write."""
+    """Zero outputs that a measurement accumulated, or that other tile sizes leave unwritten."""
     if arguments["PER_OUT"] > 1:
         arguments["out_ptr"].zero_()
     if arguments["dot_ptr"] is not None:

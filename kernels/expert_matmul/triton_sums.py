@@ -1,10 +1,10 @@
-"""Sums of parts of rows, by Triton."""
+"""Row-wise sums of partial results, in Triton."""
 
 import triton
 import triton.language as tl
 from torch import Tensor
 
-_SUM_ELEMENTS = 1024  # of one program of `sum_kernel`
+_SUM_ELEMENTS = 1024  # per program of `sum_kernel`
 
 
 @triton.jit(do_not_specialize=["n_rows", "stride_part"])
@@ -42,8 +42,8 @@ def sum_parts(
         part: float32; part p of row r starts at element r * stride_row + p * stride_part.
         out_RC: Shape [rows, columns], any float dtype; overwritten.
         n_parts: Parts of a row.
-        stride_row: Elements from a row's first part to that of the next row.
-        stride_part: Elements from a part to the next one of its row.
+        stride_row: Elements between the first parts of successive rows.
+        stride_part: Elements between successive parts of a row.
     """
     n_rows, width = out_RC.shape
     if not out_RC.numel():

@@ -1,6 +1,6 @@
 // Gradient of the experts' weights: sums over slots of input rows times gated output gradients.
 //
-// A group is worked on by one thread, slots in their order, so that nothing depends on the number of
+// One thread computes a group, slot by slot in order, so results do not depend on the number of
 // threads.
 #pragma once
 
@@ -17,15 +17,15 @@ inline void collect(const Problem& p, const TiledSlots& slots, int64_t g, std::v
   }
 }
 
-// In registers: both operands are laid out slot by slot, the output gradient in panels.
+// In registers: both operands are packed slot by slot, the output gradient in panels.
 template <typename T>
 struct RegisterSums {
   using C = typename Registers<T>::Compute;
   static constexpr int64_t kPairs = kPair<C>;
-  static constexpr int64_t kLeftBytes = 512 << 10;  // to stay in the second cache
+  static constexpr int64_t kLeftBytes = 512 << 10;  // to fit the L2 cache
   const Problem& p;
   const T *x, *grad;
-  int64_t per_pass;  // slots added up in registers before memory
+  int64_t per_pass;  // slots accumulated in registers before a store
   Panels panels;
   std::unique_ptr<C[]> left, right;
   std::unique_ptr<float[]> sums;
@@ -69,7 +69,7 @@ struct RegisterSums {
     }
   }
 
-  // Lay out the slots of a step; the gate goes to the narrower side.
+  // Pack the slots of a step; the gate is applied to the narrower operand.
   void lay_out(const int32_t* slot, int64_t n, int64_t step) {
     const int64_t X = p.width_in, Y = p.width_out;
     const int64_t second = kPairs == 2 && n > 1 ? slot[1] : -1;
@@ -93,12 +93,12 @@ struct RegisterSums {
   static constexpr int64_t kMostColumns = 240;
 };
 
-// By matrix units: the narrower of input and output gradient is transposed, since that is slower.
+// With matrix units: transposes the narrower of input and output gradient, since transposing is slow.
 struct UnitSums {
   static constexpr int64_t kSlots = 256;
-  // Stride of the transposed operand; a power of two would map all its lines to a few cache sets.
+  // Stride of the transposed operand; a power of two would map its lines to few cache sets.
   static constexpr int64_t kStride = kSlots + 32;
-  static constexpr int64_t kTransposed = 16;  // rows at once, so that a line is written whole
+  static constexpr int64_t kTransposed = 16;  // rows at once, to write whole cache lines
   const Problem& p;
   const bf16 *x, *grad;
   bool input_is_left;

@@ -1,4 +1,4 @@
-"""Output layer and cross-entropy in one."""
+"""Fused output layer and cross-entropy."""
 
 from switchhead_kernels.linear_cross_entropy.op import linear_cross_entropy
 

@@ -1,7 +1,7 @@
-// Bias, softmax, loss and gradient of rows of logits: each is read once.
+// Bias, softmax, loss and gradient of rows of logits, reading each row once.
 //
-// Rows are worked on in chunks of a fixed size and sums over rows are added up in the order of
-// chunks, so results do not depend on the number of threads.
+// Rows are processed in chunks of fixed size, and sums over rows are added in the order of chunks, so
+// results do not depend on the number of threads.
 
 #include <algorithm>
 #include <cmath>
@@ -13,7 +13,7 @@ namespace {
 
 constexpr int64_t kChunkRows = 64;
 
-// logits[j] = row[j] + bias[j], where there is one; returns their maximum.
+// logits[j] = row[j] + bias[j] (bias may be null); returns their maximum.
 template <typename T>
 float add_bias(const T* row, const float* bias, int64_t width, float* logits) {
   vec found = splat(-INFINITY);
@@ -31,7 +31,7 @@ float add_bias(const T* row, const float* bias, int64_t width, float* logits) {
   return maximum;
 }
 
-// row[j] = exps[j] * scale, less 1 at the target; its exact values are added to `sums`.
+// row[j] = exps[j] * scale, minus 1 at the target; adds the unrounded values to `sums`.
 template <typename T>
 void write_gradient(const float* exps, int64_t width, float scale, int64_t target, T* row, float* sums) {
   for_vectors(width, [&](int64_t j, int64_t n) __attribute__((always_inline)) {
@@ -43,8 +43,8 @@ void write_gradient(const float* exps, int64_t width, float scale, int64_t targe
   sums[target] -= 1.f;
 }
 
-// Negative log-likelihoods of the targets, summed; with `column_sums`, logits become their gradient.
-// Negative if a target does not exist.
+// Summed negative log-likelihood of the targets; with `column_sums`, logits become their gradient.
+// Returns a negative number if a target is invalid.
 template <typename T>
 double cross_entropy(T* logits, const float* bias, int64_t n_rows, int64_t width, const int64_t* target,
                      int64_t ignore, float* column_sums, int64_t n_threads) {

@@ -1,4 +1,4 @@
-"""The definition of the cross-entropy and of its gradient, by PyTorch's operators."""
+"""The definition of the cross-entropy and its gradient, in PyTorch operators."""
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ def cross_entropy_(
     bias_V: Tensor | None = None,
     column_sums_V: Tensor | None = None,
 ) -> Tensor:
-    """Return the negative log-likelihoods of the targets, summed; see `fused.cross_entropy_`."""
+    """Return the summed negative log-likelihood of the targets; see `fused.cross_entropy_`."""
     fine = torch.promote_types(logits_NV.dtype, torch.float32)
     logits = logits_NV.to(fine)
     log_p = (logits if bias_V is None else logits + bias_V).log_softmax(dim=-1)

@@ -1,7 +1,7 @@
-// Linear layers of few outputs, routers above all: passes over rows that read each once.
+// Linear layers of few outputs, such as routers: passes that read each row once.
 //
-// Rows are worked on in chunks of a fixed size and sums over rows are added up in the order of
-// chunks, so results do not depend on the number of threads.
+// Rows are processed in chunks of fixed size, and sums over rows are added in the order of chunks, so
+// results do not depend on the number of threads.
 
 #include "parts.h"
 #include "products.h"
@@ -20,7 +20,7 @@ struct Layer {
   int64_t chunk_end(int64_t chunk) const { return std::min(n_rows, (chunk + 1) * kChunkRows); }
 };
 
-// A right operand, packed.
+// A packed right operand.
 struct Packed {
   Panels panels;
   int64_t inner;

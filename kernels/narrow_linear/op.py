@@ -1,7 +1,7 @@
-"""Linear layers of few outputs, such as routers, in one pass over the rows each way on the CPU.
+"""Linear layers of few outputs, such as routers, in one pass over the rows per direction on CPUs.
 
-Where the CPU kernels cannot be built, and on other devices, the same is computed by PyTorch's
-matmuls, which are slow where one side is narrow.
+Without CPU kernels and on other devices, PyTorch's matmuls are the fallback, which are slow where
+one side is narrow.
 
 Letters: N rows, D width, O outputs.
 """
@@ -14,7 +14,7 @@ from torch import Tensor
 from switchhead_kernels.narrow_linear import reference
 from switchhead_kernels.native import library
 
-# Above, PyTorch's matmul is at least as fast.
+# Beyond this, PyTorch's matmul is at least as fast.
 _MOST_OUTPUTS = 64
 
 

@@ -1,1 +1,1 @@
-"""Building, loading and calling the operators' C++; headers that they share."""
+"""Builds, loads and calls the operators' C++; holds their shared headers."""

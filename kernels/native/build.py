@@ -1,7 +1,7 @@
-"""Building the CPU kernels: on first use where there is a compiler, then kept.
+"""Builds the CPU kernels on first use, if there is a compiler, and caches them.
 
-A library is kept for each state of the sources, PyTorch, compiler options and kind of CPU, with the
-hash of its contents; one that was damaged is built anew.
+The cache has one library per version of the sources, PyTorch, compiler options and CPU, each with a
+hash of its contents; a damaged one is rebuilt.
 """
 
 import ctypes
@@ -18,10 +18,10 @@ from pathlib import Path
 import torch
 
 CACHE_VARIABLE = "SWITCHHEAD_KERNELS_CACHE"
-# Which instructions the compiler may use: "native", or less, such as "x86-64-v3" for AVX2.
+# The compiler's -march: "native", or less, such as "x86-64-v3" for AVX2.
 MARCH_VARIABLE = "SWITCHHEAD_KERNELS_MARCH"
 _SHARED_HEADERS = Path(__file__).parent
-_KERNELS = _SHARED_HEADERS.parent  # a folder for each operator, with its C++
+_KERNELS = _SHARED_HEADERS.parent  # one folder per operator, with its C++
 _SOURCES = sorted(_KERNELS.glob("*/*.cpp"))
 _HEADERS = sorted(_KERNELS.glob("*/*.h"))
 _FLAGS = (
@@ -37,13 +37,13 @@ class KernelUnavailableError(RuntimeError):
 
 @functools.cache
 def load() -> ctypes.CDLL:
-    """Load the kernels, building them where that was not done.
+    """Load the kernels; build them if necessary.
 
     Raises:
-        KernelUnavailableError: If there is none and none can be built.
+        KernelUnavailableError: If there is no library and none can be built.
     """
     if platform.system() != "Linux":
-        raise KernelUnavailableError("it is built on Linux only")
+        raise KernelUnavailableError("they are built on Linux only")
     library = library_path()
     if not _is_intact(library):
         _build(library)
@@ -56,9 +56,9 @@ def load() -> ctypes.CDLL:
 @functools.cache
 @torch.compiler.assume_constant_result
 def why_unavailable() -> str:
-    """Return why the kernels cannot be used here, empty if they can; built where needed.
+    """Return why the kernels cannot be used here, empty if they can; builds them if necessary.
 
-    The first time that it cannot, this is also said as a warning.
+    The first failure also warns.
     """
     try:
         load()
@@ -69,7 +69,7 @@ def why_unavailable() -> str:
 
 
 def library_path() -> Path:
-    """Return where the library of these sources, PyTorch and CPU is kept."""
+    """Return the path of the library for these sources, PyTorch and CPU."""
     digest = hashlib.sha256()
     for path in (*_SOURCES, *_HEADERS):
         name = path.relative_to(_KERNELS).as_posix()
@@ -80,11 +80,11 @@ def library_path() -> Path:
 
 
 def cache_dir() -> Path:
-    """Return the folder of built kernels: the environment's, else one in the user's cache.
+    """Return the cache folder: the environment variable's, else one in the user's cache.
 
     Raises:
-        KernelUnavailableError: If neither is known. Shared folders are no substitute: others could
-            place libraries there, which this process would load.
+        KernelUnavailableError: If neither is known. A shared folder is no fallback: other users
+            could place libraries there, which this process would load.
     """
     named = os.environ.get(CACHE_VARIABLE)
     if named:
@@ -101,7 +101,7 @@ def cache_dir() -> Path:
 
 
 def find_compiler() -> str | None:
-    """Return the C++ compiler: that of the environment, else g++ or clang++; None without one."""
+    """Return the C++ compiler: `CXX`, else g++ or clang++; None if there is none."""
     named = os.environ.get("CXX")
     candidates = [named] if named else ["g++", "clang++"]
     return next((path for name in candidates if (path := shutil.which(name))), None)
@@ -112,7 +112,7 @@ def _flags() -> tuple[str, ...]:
 
 
 def _build(library: Path) -> None:
-    """Compile beside the library's place and move it there whole, its hash last."""
+    """Compile to a temporary file, then move it into place, its hash last."""
     compiler = find_compiler()
     if compiler is None:
         raise KernelUnavailableError("no C++ compiler was found (CXX, g++, clang++)")
@@ -157,7 +157,7 @@ def _sha256(path: Path) -> str:
 
 
 def _cpu_flags() -> str:
-    """Return what the compiler may make use of: the CPU's instruction sets."""
+    """Return the CPU's instruction sets, which the compiler may use."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             lines = (line for line in file if line.startswith(("flags", "Features")))

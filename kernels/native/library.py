@@ -14,9 +14,9 @@ SUFFIXES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 
 
 def is_usable(*tensors: Tensor) -> bool:
-    """Tell whether kernels can work on these tensors: on the CPU, one after the other in memory.
+    """Return whether kernels support these tensors: on the CPU and contiguous.
 
-    They are built where that was not done; where they cannot be, that is said once.
+    Builds the kernels if necessary; warns once if they cannot be built.
     """
     return (
         all(x.device.type == "cpu" and x.is_contiguous() for x in tensors)
@@ -30,9 +30,9 @@ def function(name: str, arguments: Sequence[Any], result: Any = None) -> Callabl
     """Return a function of the library.
 
     Args:
-        name: Its name there.
+        name: Its name in the library.
         arguments: ctypes of its arguments.
-        result: ctype of what it returns; None for nothing.
+        result: ctype of its result; None for void.
     """
     found: Any = getattr(build.load(), name)
     found.argtypes, found.restype = arguments, result
@@ -40,12 +40,12 @@ def function(name: str, arguments: Sequence[Any], result: Any = None) -> Callabl
 
 
 def call(name: str, *arguments: Tensor | int | float | None, result: Any = None) -> Any:
-    """Call a function; tensors are passed as pointers, the number of threads is added.
+    """Call a function; tensors are passed as pointers, the number of threads is appended.
 
     Args:
         name: Its name in the library.
-        arguments: What it takes, save the number of threads.
-        result: ctype of what it returns; None for nothing.
+        arguments: Its arguments without the number of threads.
+        result: ctype of its result; None for void.
     """
     types = tuple(
         ctypes.c_float

@@ -1,4 +1,4 @@
-// Sums over rows that are worked on in chunks: a part for each, added up in their order.
+// Sums over rows processed in chunks: one partial sum per chunk, added in order.
 #pragma once
 
 #include <algorithm>
@@ -8,7 +8,7 @@
 
 namespace switchhead {
 
-// Add up the rows of `parts` ([n, width]) to `sums`, in order.
+// Add the rows of `parts` ([n, width]) to `sums`, in order.
 inline void add_parts(const std::vector<float>& parts, int64_t width, float* sums, int64_t n_threads) {
   constexpr int64_t kColumns = 256;
   const int64_t n = parts.size() / width;

@@ -1,7 +1,7 @@
-// Products of a few rows with a packed operand, in registers.
+// Matmuls of a few rows with a packed operand, in registers.
 //
 // The right operand is cut into panels of a few vectors of columns; within one, `pair` rows are
-// interleaved, as bf16 products want them: panel[row / pair][column][row % pair].
+// interleaved for bf16 dot products: panel[row / pair][column][row % pair].
 #pragma once
 
 #include <algorithm>
@@ -12,7 +12,7 @@
 
 namespace switchhead {
 
-// What products are computed in: bf16 where the CPU multiplies it, else float.
+// The type of operands: bf16 where the CPU multiplies it, else float.
 #if defined(__AVX512BF16__)
 constexpr bool kHasBf16Products = true;
 #else
@@ -22,7 +22,7 @@ constexpr bool kHasBf16Products = false;
 template <typename T>
 constexpr int64_t kPair = sizeof(T) == 2 ? 2 : 1;
 
-// Accumulators, one vector of each operand and the rest fit the registers.
+// Accumulators, one vector of each operand and temporaries fit the registers.
 constexpr int64_t kMostVectors = kVectorBytes == 64 ? 5 : 2;
 constexpr int64_t kMostRows = 8;
 constexpr int64_t rows_at_once(int64_t n_vectors) {
@@ -30,13 +30,13 @@ constexpr int64_t rows_at_once(int64_t n_vectors) {
   return n_vectors <= 3 ? 8 : n_vectors == 4 ? 6 : 5;
 }
 
-// Memory that is not initialised.
+// Uninitialised memory.
 template <typename T>
 std::unique_ptr<T[]> scratch(int64_t n) {
   return std::unique_ptr<T[]>(new T[static_cast<size_t>(n)]);
 }
 
-// How columns are cut into panels, as evenly as their vectors go.
+// Columns cut into panels of nearly equal numbers of vectors.
 struct Panels {
   int64_t n_vectors, n;
 
@@ -64,9 +64,9 @@ inline vec multiply_add(vec left, const bf16* right, vec sum) {
 }
 #endif
 
-// `take(r, sums)` gets, for R rows of V vectors, the sums over steps of rows[r][step * stride] times
-// panel[step]; the last rows may be there to fill up. A step is `kPair` inner positions, the stride is
-// in entries.
+// `take(r, sums)` receives, for R rows of V vectors, the sums over steps of rows[r][step * stride] times
+// panel[step]; trailing rows may be padding. A step is `kPair` inner positions, the stride is in
+// entries.
 template <int R, int V, typename T, typename Take>
 __attribute__((noinline)) void multiply_rows(const T* const* rows, int64_t n_rows, int64_t stride, const T* panel,
                                              int64_t n_steps, Take take) {
@@ -90,15 +90,15 @@ __attribute__((noinline)) void multiply_rows(const T* const* rows, int64_t n_row
   }
 }
 
-// Multiply rows [0, n) with a panel of `n_vectors`; `take(row, values)` gets each row's products, an
-// array of vectors.
+// Multiply rows [0, n) with a panel of `n_vectors`; `take(row, values)` receives each row's products,
+// an array of vectors.
 template <typename T, int V = 1, typename Take>
 void multiply_panel(const T* const* rows, int64_t n, int64_t stride, const T* panel, int64_t n_vectors,
                     int64_t n_steps, const Take& take) {
   if constexpr (V < kMostVectors) {
     if (n_vectors > V) return multiply_panel<T, V + 1>(rows, n, stride, panel, n_vectors, n_steps, take);
   }
-  // The rows that are left over are multiplied by half as many at once where that does.
+  // The last rows use a block of half the height if they fit it.
   constexpr int R = rows_at_once(V), HALF = (R + 1) / 2;
   int64_t first = 0;
   const auto take_at = [&](int64_t r, const vec (&sums)[V]) __attribute__((always_inline)) { take(first + r, sums); };
@@ -107,7 +107,7 @@ void multiply_panel(const T* const* rows, int64_t n, int64_t stride, const T* pa
   if (first < n) multiply_rows<HALF, V>(rows + first, n - first, stride, panel, n_steps, take_at);
 }
 
-// Entries of a row in bf16, in the upper half of each lane; rounded where they change.
+// Entries of a row as bf16, in the upper half of each lane; rounded if not bf16 already.
 template <bool SCALED, typename From>
 inline bits_vec upper_halves(const From* from, int64_t n, float scale) {
   const vec values = load_first(from, n);
@@ -121,7 +121,7 @@ __attribute__((always_inline)) inline void add_values(const vec (&values)[V], fl
   for (size_t v = 0; v < V; ++v) store(load(to + v * kLanes) + values[v], to + v * kLanes);
 }
 
-// Products with the first n entries of a row, summed lane by lane; n ends within the last vector.
+// Lane-wise sums of products with the first n entries of a row; n ends within the last vector.
 template <typename T, size_t V>
 __attribute__((always_inline)) inline vec dot(const vec (&values)[V], const T* row, int64_t n) {
   constexpr int64_t kWhole = V * kLanes;
@@ -134,7 +134,7 @@ __attribute__((always_inline)) inline vec dot(const vec (&values)[V], const T* r
   return total;
 }
 
-// Lay out two rows of an operand interleaved, scaled or not; without a second one it counts as zero.
+// Interleave two rows of an operand, optionally scaled; a missing second row counts as zero.
 template <bool SCALED, typename From>
 inline void put_pair(const From* first, const From* second, float scale, float second_scale, int64_t width, bf16* to) {
   auto* pairs = reinterpret_cast<float*>(to);
@@ -144,7 +144,7 @@ inline void put_pair(const From* first, const From* second, float scale, float s
     store_first(reinterpret_cast<vec>(bits), n, pairs + j);
   });
 }
-// In float there is nothing to interleave.
+// Float rows are not interleaved.
 template <bool SCALED, typename From>
 inline void put_pair(const From* first, const From*, float scale, float, int64_t width, float* to) {
   for_vectors(width, [&](int64_t j, int64_t n) __attribute__((always_inline)) {
@@ -176,7 +176,7 @@ void pack_transposed(const W* w, int64_t n, int64_t width_from, int64_t width, T
   }
 }
 
-// Pack w ([rows, columns], or its transpose) as a right operand, filled up with zeros to `inner` rows.
+// Pack w ([rows, columns], or its transpose) as a right operand, zero-padded to `inner` rows.
 template <typename T, typename W>
 void pack_right(const W* w, int64_t rows, int64_t columns, bool transpose, const Panels& panels, int64_t inner,
                 T* packed) {

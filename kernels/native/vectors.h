@@ -1,4 +1,4 @@
-// Vectors of floats as wide as the CPU has them, and bf16.
+// Vectors of floats, as wide as the CPU's, and bf16.
 #pragma once
 
 #include <cmath>
@@ -60,7 +60,7 @@ inline bf16 from_float<bf16>(float x) {
 
 // Each half in the lower half of a lane.
 inline bits_vec widened(half_vec halves) {
-#if defined(__AVX512F__)  // the compiler makes five instructions of a conversion, this is one
+#if defined(__AVX512F__)  // one instruction, where the compiler emits five
   return reinterpret_cast<bits_vec>(_mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(halves)));
 #else
   return __builtin_convertvector(halves, bits_vec);
@@ -96,7 +96,7 @@ inline void store(vec x, bf16* to) {
 #endif
 }
 
-// The first n > 0 entries, a whole vector where there are as many; the others are zero.
+// Load the first n > 0 entries, at most a vector; other lanes are zero.
 inline vec load_first(const float* from, int64_t n) {
   if (n >= kLanes) return load(from);
 #if defined(__AVX512F__)
@@ -119,7 +119,7 @@ inline vec load_first(const bf16* from, int64_t n) {
 #endif
 }
 
-// Write the first n > 0 entries, a whole vector where there are as many.
+// Store the first n > 0 entries, at most a vector.
 inline void store_first(vec x, int64_t n, float* to) {
   if (n >= kLanes) return store(x, to);
 #if defined(__AVX512F__)
@@ -140,7 +140,7 @@ inline void store_first(vec x, int64_t n, bf16* to) {
 #endif
 }
 
-// Call `work(j, n)` for each whole vector of a row, then for what is left: entries j to j + n.
+// Call `work(j, n)` for entries j to j + n: each whole vector of a row, then its tail.
 template <typename Work>
 __attribute__((always_inline)) inline void for_vectors(int64_t width, Work work) {
   int64_t j = 0;
@@ -179,7 +179,7 @@ inline float sum(vec x) {
   return total;
 }
 
-// x[j] = e^(x[j] - shift); returns their sum. A NaN among them makes it NaN.
+// x[j] = e^(x[j] - shift); returns their sum. NaN propagates.
 inline float exponentials(float* x, int64_t width, float shift) {
   vec total = {};
   int64_t j = 0;
@@ -201,7 +201,7 @@ inline void store_row(const From* from, int64_t n, T* to) {
 }
 
 #if defined(__AVX512F__)
-// Lanes of a and b by turns, from lane FIRST on.
+// Interleaved lanes of a and b, from lane FIRST on.
 template <int FIRST>
 inline vec zip(vec a, vec b) {
   constexpr int kB = 16;
@@ -213,13 +213,12 @@ inline vec zip(vec a, vec b) {
 }
 #endif
 
-// Write n_rows rows of kLanes lanes, be they floats or pairs of bf16, as columns: n_columns rows of the
-// result, `stride` apart.
+// Transpose n_rows rows of kLanes lanes (floats or pairs of bf16) into n_columns rows, `stride` apart.
 inline void transpose(const float* from, int64_t n_rows, int64_t n_columns, int64_t stride, float* to) {
 #if defined(__AVX512F__)
   vec rows[kLanes], zipped[kLanes];
   for (int64_t r = 0; r < kLanes; ++r) rows[r] = load(from + r * kLanes);
-  // A row's number gives one bit to the lane's number each time.
+  // Each round moves one bit from the row number to the lane number.
 #pragma GCC unroll 4
   for (int64_t bit = 1; bit < kLanes; bit *= 2) {
 #pragma GCC unroll 8

@@ -1,4 +1,4 @@
-"""The fused softmax on CUDA devices, by Triton, as PyTorch operators that torch.compile knows.
+"""The fused softmax for CUDA devices, in Triton, as PyTorch operators for torch.compile.
 
 Letters: X heads and sequences together, T query positions, S key positions, R distances.
 """
@@ -23,23 +23,24 @@ def relative_softmax(
     """Turn scores by content and by distance into attention weights, in place.
 
     Args:
-        content_XTS: Shape [X, T, S], contiguous, any float dtype of Triton; overwritten.
+        content_XTS: Shape [X, T, S], contiguous, any float dtype that Triton supports;
+            overwritten.
         by_distance_XTR: Shape [X, T, R], contiguous, same dtype.
         mask: As in `fused.relative_softmax_`.
-        n_sequences: B; map x is of sequence x mod B.
+        n_sequences: B; map x belongs to sequence x mod B.
     """
-    # Deferred, like all imports of Triton: machines without a GPU do without it.
+    # Deferred, like all imports of Triton: machines without a GPU do not need it.
     from switchhead_kernels.relative_attention import triton_softmax
 
     triton_softmax.relative_softmax(content_XTS, by_distance_XTR, mask, n_sequences)
 
 
 def relative_softmax_gradient(grad_XTS: Tensor, weight_XTS: Tensor, width: int) -> Tensor:
-    """Turn the gradient of attention weights into that of scores, in place; return by distance.
+    """Turn the gradient of attention weights into that of scores in place; return that by distance.
 
     Args:
         grad_XTS: Shape [X, T, S], contiguous; overwritten.
-        weight_XTS: Same shape and dtype: what `relative_softmax` made.
+        weight_XTS: Same shape and dtype: what `relative_softmax` wrote.
         width: Columns R of the scores by distance.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The fused passes: softmax over content and relative scores, its gradient, and transposition.
+"""The fused passes: softmax over content and relative scores, its gradient, and a transposition.
 
 Functions whose names end in an underscore overwrite their first argument.
 
@@ -17,7 +17,7 @@ from switchhead_kernels.relative_attention.custom_op import (
 
 
 def has_relative_softmax(x: Tensor) -> bool:
-    """Tell whether `relative_softmax_` can work on tensors like this one."""
+    """Return whether `relative_softmax_` supports tensors like `x`."""
     return x.dtype in SUFFIXES and (x.device.type == "cuda" or library.is_usable(x))
 
 
@@ -33,7 +33,7 @@ def relative_softmax_(
         content_XTS: Shape [X, T, S], contiguous, float32 or bfloat16, on CPU or GPU.
         by_distance_XTR: Shape [X, T, R], R > S, contiguous, same dtype.
         mask: Added to the scores, same dtype: shape [T, S], or [B, 1, S] or [B, T, S]; None for 0.
-        n_sequences: B; map x is of sequence x mod B.
+        n_sequences: B; map x belongs to sequence x mod B.
     """
     if content_XTS.device.type == "cuda":
         relative_softmax_op(content_XTS, by_distance_XTR, mask, n_sequences)
@@ -53,7 +53,7 @@ def relative_softmax_gradient_(grad_XTS: Tensor, weight_XTS: Tensor, width: int)
 
     Args:
         grad_XTS: Shape [X, T, S], contiguous, float32 or bfloat16, on CPU or GPU.
-        weight_XTS: Same shape and dtype: what `relative_softmax_` made.
+        weight_XTS: Same shape and dtype: what `relative_softmax_` wrote.
         width: Columns R of the scores by distance.
 
     Returns:
@@ -68,7 +68,7 @@ def relative_softmax_gradient_(grad_XTS: Tensor, weight_XTS: Tensor, width: int)
 
 
 def channels_last(x_HBPS: Tensor) -> Tensor:
-    """Return a tensor in the order in memory that the gradient of a projection to heads reads.
+    """Return a tensor in the memory layout that the gradient of a projection to heads reads.
 
     Args:
         x_HBPS: Shape [H, B, P, S]: by head, sequence, channel and position.

@@ -1,8 +1,8 @@
 """Attention with content and relative-position scores, and its gradient.
 
-Written as one function with its own gradient because the general one would copy: here scores by
-distance become scores by key without moving, no gradient is padded and added up, and no matmul
-reads the large matrix transposed.
+One function with its own gradient, to avoid the copies of autograd's: scores by distance become
+scores by key as a view, no gradient is padded and summed, and no matmul reads the large matrix
+transposed.
 
 Letters: B batch, T query positions, S key positions, H heads, P d_head, R distances, X heads and
 sequences together (H * B).
@@ -40,7 +40,7 @@ def attend_relative(
 
     Args:
         content_query_HBTP: Shape [H, B, T, P].
-        position_query_HBTP: Shape [H, B, T, P]; None where they are the content queries.
+        position_query_HBTP: Shape [H, B, T, P]; None for the content queries.
         key_HBSP: Shape [H, B, S, P], S >= T; the queries are the last T positions.
         value_HBSP: Shape [H, B, S, P].
         position_key_HRP: Shape [H, R, P]: the projected table of distances, from -(S - 1) on.
@@ -56,7 +56,7 @@ def attend_relative(
 
 
 class _RelativeAttention(torch.autograd.Function):
-    """The forward pass keeps the attention weights; scores are made in place."""
+    """The forward pass saves the attention weights; scores are overwritten in place."""
 
     @staticmethod
     def forward(
@@ -120,8 +120,8 @@ class _RelativeAttention(torch.autograd.Function):
 def _sum_over_queries(query_HYP: Tensor, by_distance_HYR: Tensor, n_sequences: int) -> Tensor:
     """Return `query^T by_distance` of each head, [H, P, R].
 
-    Few heads make few matmuls with a very long sum each, which leaves most of a GPU idle; there
-    the sums of groups of sequences are computed apart.
+    Few heads make few matmuls, each with a very long sum, which leaves most of a GPU idle. There
+    groups of sequences are summed separately.
     """
     H, Y = query_HYP.shape[:2]
     n_parts = 1
@@ -133,7 +133,7 @@ def _sum_over_queries(query_HYP: Tensor, by_distance_HYR: Tensor, n_sequences: i
         x.reshape(H * n_parts, Y // n_parts, -1) for x in (query_HYP, by_distance_HYR)
     )
     parts = torch.bmm(query.transpose(1, 2), by_distance)
-    # Promoted first: autocast and low precision must not round the sums.
+    # Promoted first, so that neither autocast nor low precision rounds the sums.
     fine = torch.promote_types(parts.dtype, torch.float32)
     return parts.unflatten(0, (H, n_parts)).sum(dim=1, dtype=fine).to(parts.dtype)
 
@@ -154,7 +154,7 @@ def _weigh(
 
 
 def _weigh_gradient(grad_XTS: Tensor, weight_XTS: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """Return the gradients of scores, by key and by distance; the first argument is used up."""
+    """Return the gradients of scores, by key and by distance; the first argument is overwritten."""
     if has_relative_softmax(grad_XTS):
         return grad_XTS, relative_softmax_gradient_(grad_XTS, weight_XTS, width)
     return reference.weigh_gradient(grad_XTS, weight_XTS, width)

@@ -1,4 +1,4 @@
-"""The definition of the attention weights and of their gradient, by PyTorch's operators.
+"""The definition of the attention weights and their gradient, in PyTorch operators.
 
 Letters: B sequences, T query positions, S key positions, P d_head, R distances, X heads and
 sequences together (H * B).
@@ -19,7 +19,7 @@ def weigh(
     scores_XTS = shift_to_keys(by_distance_XTR, key_XPS.shape[2])
     scores_XTS.baddbmm_(query_XTP, key_XPS)
     _add_mask(scores_XTS, mask, n_sequences)
-    # CUDA's autocast would return float32; the backward pass needs matching types.
+    # CUDA's autocast would return float32; the backward pass needs matching dtypes.
     return torch.softmax(scores_XTS, dim=-1, dtype=scores_XTS.dtype)
 
 
@@ -60,7 +60,7 @@ def _add_mask(scores_XTS: Tensor, mask: Tensor | None, n_sequences: int) -> None
 
 
 def _unshift(by_key_XTS: Tensor, width: int) -> Tensor:
-    """Write what `shift_to_keys` reads, zero elsewhere; shape [X, T, R]."""
+    """Return the inverse of `shift_to_keys`, zero elsewhere; shape [X, T, R]."""
     X, T, S = by_key_XTS.shape
     by_distance = by_key_XTS.new_empty(X, T, width)
     flat = by_distance.view(X, T * width)

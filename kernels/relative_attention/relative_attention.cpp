@@ -1,5 +1,5 @@
-// Softmax over scores by content and by distance, and its gradient, one pass each; gradients of keys
-// and values turned for the projections.
+// Softmax over scores by content and by distance, and its gradient, in one pass each; transposes
+// gradients of keys and values for the projections.
 //
 // Query i of T is at position S - T + i, so its key j is at distance column T - 1 - i + j of R.
 
@@ -14,7 +14,7 @@ namespace {
 
 constexpr float kNothing = -INFINITY;
 
-// What is added to the scores of a row, 0 or -inf; its sequences and queries may share rows.
+// Mask added to the scores of a row, 0 or -inf; sequences and queries may share rows.
 template <typename T>
 struct Mask {
   const T* values;
@@ -27,7 +27,7 @@ struct Mask {
   int64_t width;
 };
 
-// Where the mask hides a key its score may be anything, even NaN.
+// Masked scores may be anything, even NaN.
 inline vec masked(vec score, vec mask) { return mask == kNothing ? splat(kNothing) : score + mask; }
 
 // scores[j] = content[j] + by_distance[j] + mask[j]; returns their maximum.
@@ -59,7 +59,7 @@ void softmax_row(float* scores, int64_t n, float maximum, T* weight) {
   });
 }
 
-// weight: scores by content in [X, T, S], attention weights out.
+// weight: in, scores by content [X, T, S]; out, attention weights.
 template <typename T>
 void relative_softmax(T* weight, const T* by_distance, const Mask<T>& mask, int64_t n_maps, int64_t n_queries,
                       int64_t n_keys, int64_t width, int64_t n_threads) {
@@ -86,7 +86,7 @@ float dot(const T* a, const T* b, int64_t n) {
   return sum(total);
 }
 
-// grad: of the weights in, of the scores out, also by distance: [X, T, R], zero elsewhere.
+// grad: in, of the weights; out, of the scores; also written by distance: [X, T, R], zero elsewhere.
 template <typename T>
 void relative_softmax_gradient(T* grad, const T* weight, T* by_distance, int64_t n_maps, int64_t n_queries,
                                int64_t n_keys, int64_t width, int64_t n_threads) {

@@ -1,4 +1,4 @@
-"""The Triton kernels of `custom_op`: a program for each row of keys.
+"""The Triton kernels of `custom_op`: one program per row of keys.
 
 Letters: X heads and sequences together, T query positions, S key positions, R distances.
 """
@@ -8,8 +8,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-# Of a row of keys: more warps would leave each with less than a load.
-_KEYS_OF_A_WARP, _MOST_WARPS = 256, 8
+# With fewer keys per warp, each would have less than one load.
+_KEYS_PER_WARP, _MOST_WARPS = 256, 8
 
 
 @triton.jit(do_not_specialize=["n_sequences", "mask_stride"])
@@ -18,7 +18,7 @@ def relative_softmax_kernel(
     by_distance_ptr,  # [X, T, R]
     mask_ptr,  # rows of S, or None
     n_sequences,
-    mask_stride,  # elements from a sequence's mask to the next one's
+    mask_stride,  # elements between the masks of successive sequences
     T: tl.constexpr,
     S: tl.constexpr,
     R: tl.constexpr,
@@ -41,7 +41,7 @@ def relative_softmax_kernel(
         mask_cell = (x % n_sequences) * mask_stride + mask_row * S + key
         added = tl.load(mask_ptr + mask_cell, mask=is_key, other=0.0).to(tl.float32)
         score += added
-        # What is masked may be anything, NaN too.
+        # Masked scores may be anything, even NaN.
         is_seen &= added != float("-inf")
     score = tl.where(is_seen, score, float("-inf"))
     weight = tl.exp(score - tl.max(score, axis=0))
@@ -88,7 +88,7 @@ def relative_softmax_gradient_kernel(
     BLOCK_S: tl.constexpr,
     BLOCK_R: tl.constexpr,
 ):
-    """Write the gradient of scores over that of weights, and by distance, zero elsewhere."""
+    """Turn the gradient of weights into that of scores, in place and by distance (else zero)."""
     row = tl.program_id(0).to(tl.int64)
     t = row % T
     key = tl.arange(0, BLOCK_S)
@@ -136,4 +136,4 @@ def relative_softmax_gradient(
 
 
 def _n_warps(n_keys: int) -> int:
-    return max(1, min(_MOST_WARPS, n_keys // _KEYS_OF_A_WARP))
+    return max(1, min(_MOST_WARPS, n_keys // _KEYS_PER_WARP))

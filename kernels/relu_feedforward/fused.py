@@ -1,4 +1,4 @@
-"""The fused passes: bias, ReLU and dropout; their gradient; weights in another type.
+"""The fused passes: bias, ReLU and dropout; their gradient; weights in another dtype.
 
 Functions whose names end in an underscore overwrite their first argument.
 
@@ -16,12 +16,12 @@ from switchhead_kernels.relu_feedforward import reference
 def relu_dropout_(
     hidden_NF: Tensor, p: float, seed: int = 0, bias_F: Tensor | None = None
 ) -> Tensor:
-    """Add a bias, set to zero what is negative and the rest with probability `p`; return the input.
+    """Apply bias, ReLU and dropout in place; return the input.
 
     Args:
         hidden_NF: Shape [N, F], any float dtype.
-        p: Probability, 0 <= p < 1, met to within 1 / 131072. What is kept is not scaled.
-        seed: Of the draws, in 0..2^63 - 1: equal seeds drop equal places.
+        p: Dropout probability, 0 <= p < 1, accurate to 1 / 131072. Kept elements are not scaled.
+        seed: Seed of the draws, in 0..2^63 - 1: equal seeds drop equal elements.
         bias_F: Shape [F], float32 or finer; None for 0.
     """
     threshold = round(p * reference.N_LEVELS)
@@ -33,11 +33,11 @@ def relu_dropout_(
 
 
 def relu_gradient_(grad_NF: Tensor, hidden_NF: Tensor) -> Tensor:
-    """Set the gradient to zero where the hidden channel is; return its sums over rows.
+    """Zero the gradient where the hidden channel is zero; return its sums over rows.
 
     Args:
         grad_NF: Shape [N, F], any float dtype.
-        hidden_NF: Same shape and dtype: what `relu_dropout_` made.
+        hidden_NF: Same shape and dtype: what `relu_dropout_` wrote.
 
     Returns:
         Shape [F], float32 or finer.
@@ -54,13 +54,13 @@ def relu_gradient_(grad_NF: Tensor, hidden_NF: Tensor) -> Tensor:
 def convert_rows(
     weight: Tensor, dtype: torch.dtype, width: int | None = None, scale: float = 1.0
 ) -> Tensor:
-    """Return a matrix scaled and in another type, its rows filled up with zeros.
+    """Return a matrix scaled and in another dtype, its rows zero-padded.
 
     Args:
         weight: Shape [N, F], any float dtype.
-        dtype: Type of the result.
-        width: Width of the result's rows, at least F; F if left out.
-        scale: Factor of every entry, applied before rounding.
+        dtype: Dtype of the result.
+        width: Width of the result's rows, at least F; by default F.
+        scale: Factor of every element, applied before rounding.
     """
     n_rows, n_columns = weight.shape
     width = n_columns if width is None else width

@@ -1,8 +1,8 @@
 """Two linear layers with ReLU and dropout between them, and their gradient.
 
-Written as one function because the general gradient would pass over the hidden activations and the
-weights several times more: here weights are rounded, scaled and widened in one pass, and ReLU,
-dropout and the bias's gradient take one each.
+One function, because autograd would pass over the hidden activations and the weights several times
+more: here one pass rounds, scales and pads the weights, and one pass per direction applies ReLU,
+dropout and the bias or its gradient.
 
 Letters: N tokens, D d_model, F d_ff, W d_ff padded to a multiple of 16.
 """
@@ -15,7 +15,7 @@ from torch import Tensor
 from switchhead_kernels.autocast import compute_dtype, without_autocast
 from switchhead_kernels.relu_feedforward.fused import convert_rows, relu_dropout_, relu_gradient_
 
-# Matmuls of even widths are much faster than those of widths that a matcher finds, such as 2053.
+# Matmuls are much faster at multiples of 16 than at widths that matching gives, such as 2053.
 WIDTH_MULTIPLE = 16
 
 
@@ -42,7 +42,7 @@ def relu_feedforward(
     Returns:
         Shape [N, D].
     """
-    # Drawn from the library's generator, so that it follows the seed of the step.
+    # Drawn from PyTorch's generator, so that it depends on the seed of the step.
     seed = int(torch.randint(2**63 - 1, ())) if p_dropout > 0.0 and x_ND.device.type == "cpu" else 0
     out: Tensor = _ReluFeedForward.apply(
         x_ND, up_weight_FD, up_bias_F, down_weight_DF, down_bias_D, p_dropout, seed
@@ -63,7 +63,7 @@ class _ReluFeedForward(torch.autograd.Function):
         seed: int,
     ) -> Tensor:
         dtype, n_more = compute_dtype(x_ND), -up_weight_FD.shape[0] % WIDTH_MULTIPLE
-        # What dropout keeps is scaled up where that is cheapest: in the weights that it meets.
+        # Dropout's scale is applied where that is cheapest: to the weights after it.
         scale = 1.0 / (1.0 - p_dropout)
         x_ND = x_ND.to(dtype)
         up_WD, up_bias_W = _converted(up_weight_FD, dtype), up_bias_F
@@ -72,7 +72,7 @@ class _ReluFeedForward(torch.autograd.Function):
             up_bias_W = torch.cat([up_bias_F, up_bias_F.new_zeros(n_more)])
         down_DW = _converted(down_weight_DF, dtype, n_more, scale)
         with without_autocast(x_ND):
-            # The bias is added on the way: the library's matmul would first copy it to every row.
+            # The fused pass adds the bias, which a matmul would first copy to every row.
             hidden_NW = torch.mm(x_ND, up_WD.T)
             relu_dropout_(hidden_NW, p_dropout, seed, up_bias_W)
             output_ND = torch.addmm(_converted(down_bias_D, dtype), hidden_NW, down_DW.T)
@@ -107,7 +107,7 @@ class _ReluFeedForward(torch.autograd.Function):
 
 
 def _converted(x: Tensor, dtype: torch.dtype, n_more: int = 0, scale: float = 1.0) -> Tensor:
-    """Return a vector or matrix in another type, scaled and widened; itself where it is that."""
+    """Return a vector or matrix in another dtype, scaled and padded; itself if nothing changes."""
     if x.dtype == dtype and not n_more and scale == 1.0:
         return x
     if x.dim() == 1:

@@ -1,4 +1,4 @@
-"""The definition of the fused passes, by PyTorch's operators; arguments as in `fused`.
+"""The definition of the fused passes, in PyTorch operators; arguments as in `fused`.
 
 Letters: N rows, F hidden channels.
 """
@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Dropout decides by 16 bits.
+# Dropout compares 16-bit draws.
 N_LEVELS = 1 << 16
 
 
 def relu_dropout_(hidden_NF: Tensor, threshold: int, seed: int, bias_F: Tensor | None) -> Tensor:
-    """Add a bias, set to zero what is negative and what draws a level below the threshold."""
+    """Apply bias, ReLU and dropout in place: draws below the threshold are dropped."""
     if bias_F is not None:
         hidden_NF.copy_(hidden_NF + bias_F)
     hidden_NF.clamp_min_(0.0)
@@ -24,8 +24,8 @@ def relu_dropout_(hidden_NF: Tensor, threshold: int, seed: int, bias_F: Tensor |
 def _levels(like: Tensor, seed: int) -> Tensor:
     """Return a number in 0..65535 for each element.
 
-    On a CPU that of the CPU kernels, a quarter of one of SplitMix64's outputs each (Steele et al.,
-    "Fast splittable pseudorandom number generators", 2014); elsewhere the device's own.
+    On a CPU the numbers of the CPU kernels: each a quarter of a SplitMix64 output (Steele et al.,
+    "Fast splittable pseudorandom number generators", 2014). Elsewhere the device's own.
     """
     if like.device.type != "cpu":
         return torch.randint(N_LEVELS, like.shape, dtype=torch.int32, device=like.device)
@@ -40,14 +40,14 @@ def _levels(like: Tensor, seed: int) -> Tensor:
 
 
 def relu_gradient_(grad_NF: Tensor, hidden_NF: Tensor) -> Tensor:
-    """Set the gradient to zero where the hidden channel is; return its sums over rows."""
+    """Zero the gradient where the hidden channel is zero; return its sums over rows."""
     fine = torch.promote_types(grad_NF.dtype, torch.float32)
     grad_NF.masked_fill_(hidden_NF == 0.0, 0.0)
     return grad_NF.sum(dim=0, dtype=fine)
 
 
 def convert_rows(weight: Tensor, converted: Tensor, scale: float) -> Tensor:
-    """Write a matrix scaled, its rows zero-padded, into `converted`; return that."""
+    """Write a matrix, scaled and its rows zero-padded, into `converted`; return `converted`."""
     n_columns = weight.shape[1]
     converted[:, :n_columns] = weight * scale
     converted[:, n_columns:].zero_()

@@ -1,7 +1,7 @@
-// Bias, ReLU and dropout, their gradient, and weights in another type: one pass each.
+// Bias, ReLU and dropout, their gradient, and conversion of weights, in one pass each.
 //
-// Rows are worked on in chunks of a fixed size and sums over rows are added up in the order of
-// chunks, so results do not depend on the number of threads.
+// Rows are processed in chunks of fixed size, and sums over rows are added in the order of chunks, so
+// results do not depend on the number of threads.
 
 #include <algorithm>
 
@@ -12,7 +12,7 @@ namespace {
 
 constexpr int64_t kChunkRows = 64;
 
-// The number of a draw: SplitMix64's output at this place of its sequence.
+// SplitMix64's output number `place`.
 inline uint64_t draw(uint64_t seed, uint64_t place) {
   uint64_t z = seed + (place + 1) * 0x9e3779b97f4a7c15u;
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -21,13 +21,13 @@ inline uint64_t draw(uint64_t seed, uint64_t place) {
 }
 
 // x = max(x + bias, 0), or 0 where its 16 bits of a draw are below the threshold. Four elements share a
-// draw; the bias is one for each column, or null.
+// draw; the bias has one entry per column, or is null.
 template <typename T>
 void relu_dropout(T* x, const float* bias, int64_t n_rows, int64_t width, int64_t seed, int64_t threshold,
                   int64_t n_threads) {
   constexpr int64_t kPart = 1 << 12, kPerDraw = 4;
   const int64_t n = n_rows * width;
-  const bool is_whole = !bias || width % kLanes == 0;  // no vector lies across two rows
+  const bool is_whole = !bias || width % kLanes == 0;  // no vector spans two rows
 #pragma omp parallel for num_threads(n_threads) schedule(static)
   for (int64_t first = 0; first < n; first += kPart) {
     const int64_t n_part = std::min(kPart, n - first);
@@ -38,7 +38,7 @@ void relu_dropout(T* x, const float* bias, int64_t n_rows, int64_t width, int64_
     int64_t i = 0, column = first % width;
     for (; is_whole && i + kLanes <= n_part; i += kLanes, ++level) {
       const vec value = bias ? load(part + i) + load(bias + column) : load(part + i);
-      const vec kept = value <= 0.f ? vec{} : value;  // NaN is not hidden
+      const vec kept = value <= 0.f ? vec{} : value;  // keeps NaN
       store(__builtin_convertvector(*level, int_vec) < static_cast<int32_t>(threshold) ? vec{} : kept, part + i);
       column += kLanes;
       if (column >= width) column -= width;
@@ -51,7 +51,7 @@ void relu_dropout(T* x, const float* bias, int64_t n_rows, int64_t width, int64_
   }
 }
 
-// grad = 0 where x is 0; the sums of its columns.
+// grad = 0 where x is 0; adds its column sums to `column_sums`.
 template <typename T>
 void relu_gradient(const T* x, T* grad, int64_t n_rows, int64_t width, float* column_sums, int64_t n_threads) {
   const int64_t n_chunks = divide_up(n_rows, kChunkRows);
@@ -73,7 +73,7 @@ void relu_gradient(const T* x, T* grad, int64_t n_rows, int64_t width, float* co
   add_parts(parts, width, column_sums, n_threads);
 }
 
-// to[i] = from[i] * scale, rows filled up with zeros to `width_to`.
+// to[i] = from[i] * scale, rows zero-padded to `width_to`.
 template <typename T>
 void convert_rows(const float* from, int64_t n_rows, int64_t width, int64_t width_to, float scale, T* to,
                   int64_t n_threads) {

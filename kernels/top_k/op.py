@@ -1,6 +1,6 @@
 """The largest scores of each row: fused on CPUs and CUDA, else by sorting.
 
-Letters: E scores of a row.
+Letters: E scores per row.
 """
 
 import torch
@@ -10,7 +10,7 @@ from switchhead_kernels.native import library
 from switchhead_kernels.top_k import reference
 from switchhead_kernels.top_k.custom_op import largest_indices_op
 
-_MOST_CHOICES = 128  # of `largest_indices` in top_k.cpp
+_MOST_CHOICES = 128  # as in `largest_indices` of top_k.cpp
 
 
 def largest_indices(scores: Tensor, k: int) -> Tensor:
@@ -20,7 +20,7 @@ def largest_indices(scores: Tensor, k: int) -> Tensor:
 
     Args:
         scores: Shape [..., E], any float dtype.
-        k: How many, at most E.
+        k: Number of indices per row, at most E.
     """
     scores = scores.detach()
     n_experts = scores.shape[-1]

@@ -1,4 +1,4 @@
-"""The definition: a stable sort, whose order on ties is defined, unlike that of topk."""
+"""The definition: a stable sort, which unlike `torch.topk` defines the order of ties."""
 
 from torch import Tensor
 

@@ -1,4 +1,4 @@
-// The largest entries of rows that are short, such as the scores of experts.
+// The largest entries of short rows, such as scores of experts.
 
 #include <algorithm>
 
@@ -7,7 +7,7 @@
 namespace switchhead {
 namespace {
 
-// A number of the same order as x, NaN above all and -0 as 0; of equals the lower index is larger.
+// An integer in the order of x, NaN largest and -0 equal to 0; on ties the lower index is larger.
 inline int64_t rank_of(float x, int64_t index) {
   const float value = x + 0.f;
   int32_t bits;
@@ -16,13 +16,13 @@ inline int64_t rank_of(float x, int64_t index) {
   return static_cast<int64_t>(ordered) << 32 | (UINT32_MAX - index);
 }
 
-// The indices of a row's k largest, largest first, ties to the lower index; of at most MOST entries,
-// so that they fit registers.
+// The indices of a row's k largest entries, largest first, ties to the lower index. Rows have at most
+// MOST entries, which fit registers.
 template <int MOST>
 void choose_largest(const float* row, int64_t width, int64_t k, int64_t* index) {
   float scores[std::max<int64_t>(MOST, kLanes)];
   for_vectors(width, [&](int64_t e, int64_t n) { store(load_first(row + e, n), scores + e); });
-  int64_t ranks[MOST];  // no two are equal
+  int64_t ranks[MOST];  // all distinct
   for (int64_t e = 0; e < MOST; ++e) ranks[e] = e < width ? rank_of(scores[e], e) : INT64_MIN;
   for (int64_t c = 0; c < k; ++c) {
     int64_t best = INT64_MIN;

@@ -1,6 +1,6 @@
 """The Triton kernel of `custom_op`.
 
-Letters: E scores of a row, K of them chosen.
+Letters: E scores per row, K of them chosen.
 """
 
 import torch
@@ -30,7 +30,7 @@ def largest_indices_kernel(
     cell = row.to(tl.int64)[:, None] * E + column
     # Adding zero makes -0.0 equal to 0.0.
     score = tl.load(score_ptr + cell, mask=is_row[:, None] & is_score, other=0.0) + 0.0
-    # Integers in the order of the floats, so that every comparison has an answer, with NaN too.
+    # Integers in the order of the floats: a total order, NaN included.
     bits = score.to(tl.int32, bitcast=True)
     key = tl.where(score == score, bits ^ ((bits >> 31) & 0x7FFFFFFF), HIGHEST)
     key = tl.where(is_score, key, LOWEST)

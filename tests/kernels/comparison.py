@@ -1,18 +1,18 @@
-"""What the tests of kernels compare with, and how close they have to come."""
+"""Comparisons and tolerances shared by kernel tests."""
 
 import torch
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 2e-6, torch.bfloat16: 1e-2}
-"""RMS-relative, of passes that round once."""
+"""RMS-relative errors of passes that round once."""
 PROJECTIONS = {
     "value": ("token", "head"),
     "output": ("head", "token"),
     "up": ("token", "slot"),
     "down": ("slot", "token"),
 }
-"""What rows in and out belong to."""
+"""What input and output rows belong to, by projection."""
 SHARED_MEMORY = {"A100": 166912, "H100": 232448, "L4": 101376, "MI300": 65536}
-"""Bytes that a program may have (CUDA C programming guide; CDNA 3 ISA)."""
+"""Bytes of shared memory per program (CUDA C programming guide; CDNA 3 ISA)."""
 
 
 def randn(*shape: int, dtype: torch.dtype) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The forms of a layer's input, and the sum of their gradients."""
+"""A layer's input, exact and rounded, and the sum of its gradients."""
 
 import itertools
 
@@ -15,7 +15,7 @@ B, S, D = 2, 7, 5
 @pytest.mark.parametrize("n_queries", [3, S])
 @pytest.mark.parametrize("used", [(0,), (3,), (0, 1, 2, 3)])
 @pytest.mark.parametrize("kind", ["float64", "float32", "autocast"])
-def test_forms_and_their_gradient(n_queries: int, used: tuple[int, ...], kind: str) -> None:
+def test_values_and_their_gradient(n_queries: int, used: tuple[int, ...], kind: str) -> None:
     dtype = torch.float64 if kind == "float64" else torch.float32
     generator = torch.Generator().manual_seed(0)
     context = torch.randn(B, S, D, generator=generator, dtype=dtype).requires_grad_()

@@ -1,4 +1,4 @@
-"""The bench of expert matmuls: right backends are timed, wrong and missing ones are named."""
+"""The bench of expert matmuls: correct backends are timed, wrong and missing ones reported."""
 
 import gc
 import weakref
@@ -20,8 +20,8 @@ PLAN = Plan(
 )
 
 
-def candidates_of(products=None, plan: Plan = PLAN) -> dict[str, dict[str, object]]:
-    result = run_bench(plan, CPU, products=products)
+def candidates_of(matmuls=None, plan: Plan = PLAN) -> dict[str, dict[str, object]]:
+    result = run_bench(plan, CPU, matmuls=matmuls)
     assert result.peak_gflops["fp32"] > 0
     return {
         problem.problem.projection: {c.name: c for c in problem.candidates}
@@ -29,7 +29,7 @@ def candidates_of(products=None, plan: Plan = PLAN) -> dict[str, dict[str, objec
     }
 
 
-def test_every_backend_is_timed_or_says_why_not() -> None:
+def test_every_backend_is_timed_or_has_a_reason() -> None:
     by_projection = candidates_of()
     assert set(by_projection) == {"value", "output", "up", "down"}
     for candidates in by_projection.values():
@@ -59,14 +59,14 @@ def test_a_backend_with_a_wrong_gradient_is_not_timed() -> None:
     right = all_matmuls()["dense"]
 
     def wrong(problem, inputs):
-        """Give the right output, but no gradient of x."""
+        """Return the right output, but no gradient of x."""
         return right(problem, replace(inputs, x=inputs.x.detach())) + 0.0 * inputs.x.sum()
 
     for candidates in candidates_of({"wrong": wrong}).values():
         assert candidates["wrong"].status == "wrong"
 
 
-def test_the_definition_is_checked_and_timed_where_asked_for() -> None:
+def test_the_definition_is_checked_and_timed_on_request() -> None:
     reference = {"reference": all_matmuls()["reference"]}
     skipped = candidates_of(reference)["value"]["reference"]
     assert (skipped.status, skipped.forward) == ("untimed", None)
@@ -81,7 +81,7 @@ def test_grouped_mm_computes_every_projection() -> None:
         assert candidates["grouped_mm"].status == "timed"
 
 
-def test_a_library_that_is_missing_is_named() -> None:
+def test_a_missing_library_is_reported() -> None:
     def missing(problem, inputs):
         raise ModuleNotFoundError("No module named 'scattermoe'")
 
@@ -95,7 +95,7 @@ def test_times_come_from_the_clock() -> None:
     assert interleave({"a": timed}, Effort.exactly(2)) == {"a": [2.5, 0.25]}
 
 
-def test_slow_candidates_drop_out_after_the_fewest_rounds() -> None:
+def test_slow_candidates_stop_after_the_fewest_rounds() -> None:
     effort = Effort(fewest=2, most=6, seconds=1.0)
     seconds = interleave({"slow": lambda: 5.0, "fast": lambda: 0.01}, effort)
     assert (len(seconds["slow"]), len(seconds["fast"])) == (2, 6)
@@ -125,8 +125,8 @@ def test_gflops_count_the_chosen_experts() -> None:
             assert candidate.forward.gflops == pytest.approx(expected)
 
 
-def test_a_captured_call_lives_as_long_as_its_replays() -> None:
-    """A graph reads its inputs by address; it does not own them."""
+def test_a_captured_call_outlives_its_replays() -> None:
+    """A graph reads its inputs by address without owning them."""
 
     def call(x: torch.Tensor = torch.ones(1)) -> torch.Tensor:  # noqa: B008
         return x + 1

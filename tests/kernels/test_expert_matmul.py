@@ -15,7 +15,7 @@ from switchhead_kernels.expert_matmul import (
 )
 from switchhead_kernels.native import build
 
-# RMS-relative; float64 leaves rounding only, bf16 has 8 bits of mantissa and sums over many terms.
+# RMS-relative; float64 has rounding errors only, bf16 an 8-bit mantissa and sums of many terms.
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 2e-2}
 
 
@@ -41,8 +41,8 @@ CASES = {
     "one-takes-all": Case(700, 2, 5, 41, 76, 1, one_takes_all=True),
 }
 BACKENDS = ("reference", "dense", "sorted", "cpu")
-# C++ has a kernel for each type. The plain backends have one path: exact in float64, and gates
-# finer than rows in bfloat16.
+# C++ has one kernel per dtype. The plain backends have one path, tested exactly in float64 and in
+# bfloat16, where gates are finer than rows.
 COMPARED = [
     *itertools.product(["cpu"], [torch.float32, torch.bfloat16], CASES),
     *itertools.product(["dense", "sorted"], [torch.float64], CASES),
@@ -77,7 +77,7 @@ def multiply(projection: str, x, weight, index, gate, backend: str) -> torch.Ten
 
 
 def compare(backend: str, projection: str, case: str, dtype, *, weight_dtype=None) -> None:
-    """Compare output and every gradient with the definition in float64, on the same numbers."""
+    """Compare output and every gradient with the definition in float64, on the same values."""
     x, weight, index, gate = routed(case, projection, dtype)
     if weight_dtype is not None:
         weight = weight.detach().to(weight_dtype).requires_grad_()
@@ -140,7 +140,7 @@ def test_rows_need_not_be_contiguous(backend: str) -> None:
 
 
 def everything(n_threads: int, dtype: torch.dtype) -> list[torch.Tensor]:
-    """Return output and gradients of a problem of several tiles, at a number of threads."""
+    """Return output and gradients of a problem with several tiles, computed by `n_threads`."""
     before = torch.get_num_threads()
     torch.set_num_threads(n_threads)
     try:
@@ -161,7 +161,7 @@ def test_cpu_kernel_gives_the_same_bits_at_any_number_of_threads(dtype) -> None:
 
 @pytest.mark.parametrize("projection", PROJECTIONS)
 def test_definition_is_the_sum_over_slots(projection: str) -> None:
-    """One slot at a time, written out."""
+    """Against a loop over slots."""
     x, weight, index, gate = routed("usual", projection, torch.float64)
     N, H, K = index.shape
     rows_in, rows_out = PROJECTIONS[projection]
@@ -180,7 +180,7 @@ def test_definition_is_the_sum_over_slots(projection: str) -> None:
 
 @pytest.mark.parametrize("projection", PROJECTIONS)
 def test_gradcheck(projection: str) -> None:
-    """Of the backend whose gradient is written by hand in every type."""
+    """For the backend whose gradient is written by hand in every dtype."""
     x, weight, index, gate = routed("usual", projection, torch.float64)
     x, gate = (t[:3].detach().requires_grad_() for t in (x, gate))
 
@@ -202,8 +202,8 @@ def test_unused_experts_get_no_gradient(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", ["sorted", "cpu"])
-def test_op_is_registered_whole(backend: str) -> None:
-    """Schema, fake kernel and autograd agree with what is computed."""
+def test_op_registration_is_complete(backend: str) -> None:
+    """Schema, fake kernel and autograd agree with the computation."""
     x, weight, index, gate = routed("usual", "value", torch.float32)
     routing = make_routing(index, weight.shape[1])
     by_order = (routing.order_S, routing.offset_G1) if backend == "sorted" else (None, None)
@@ -245,7 +245,7 @@ def test_routing_sorts_slots_stably_by_expert_of_a_head() -> None:
         ({"backend": "cpu", "dtype": torch.float64}, 'use backend="sorted"'),
     ],
 )
-def test_what_a_backend_lacks_is_refused(options: dict, message: str) -> None:
+def test_unsupported_options_are_refused(options: dict, message: str) -> None:
     dtype = options.pop("dtype", torch.float32)
     x, weight, index, gate = routed("usual", "up", dtype)
     rows = {"rows_in": "token", "rows_out": "slot", **options}
@@ -270,7 +270,7 @@ def test_auto_follows_its_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     assert chosen(rows, 5, 412, 1) == "sorted"
 
 
-def test_an_expert_that_does_not_exist_is_an_error() -> None:
+def test_an_invalid_expert_index_is_an_error() -> None:
     x, weight, index, gate = routed("usual", "value", torch.float32)
-    with pytest.raises(IndexError, match=r"an expert index is outside of 0\.\.3"):
+    with pytest.raises(IndexError, match=r"an expert index is outside 0\.\.3"):
         multiply("value", x, weight, index + 3, gate, "cpu")

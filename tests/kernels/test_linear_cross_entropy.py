@@ -12,10 +12,10 @@ from switchhead_kernels.linear_cross_entropy.fused import cross_entropy_
 N, D, V, IGNORE = 23, 6, 11, -100
 
 
-@pytest.fixture(params=[4, 1000], ids=["pieces", "whole"])
-def _rows_of_a_piece(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(params=[4, 1000], ids=["chunks", "whole"])
+def _rows_per_chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_FEWEST_ROWS", request.param)
-    monkeypatch.setitem(module._PIECE_LOGITS, "cpu", 1)
+    monkeypatch.setitem(module._CHUNK_LOGITS, "cpu", 1)
 
 
 def problem(dtype: torch.dtype) -> list[torch.Tensor]:
@@ -32,7 +32,7 @@ def by_library(hidden, weight, bias, target) -> torch.Tensor:
     return F.cross_entropy(logits, target, ignore_index=IGNORE, reduction="sum")
 
 
-@pytest.mark.usefixtures("_rows_of_a_piece")
+@pytest.mark.usefixtures("_rows_per_chunk")
 def test_loss_and_gradients_are_those_of_logits_and_cross_entropy() -> None:
     *inputs, target = problem(torch.float64)
     ours, theirs = linear_cross_entropy(*inputs, target, IGNORE), by_library(*inputs, target)
@@ -42,7 +42,7 @@ def test_loss_and_gradients_are_those_of_logits_and_cross_entropy() -> None:
         torch.testing.assert_close(a, b)
 
 
-@pytest.mark.usefixtures("_rows_of_a_piece")
+@pytest.mark.usefixtures("_rows_per_chunk")
 def test_gradcheck() -> None:
     *inputs, target = problem(torch.float64)
     assert torch.autograd.gradcheck(
@@ -50,8 +50,8 @@ def test_gradcheck() -> None:
     )
 
 
-@pytest.mark.usefixtures("_rows_of_a_piece")
-def test_under_autocast_products_are_bf16_and_losses_float32() -> None:
+@pytest.mark.usefixtures("_rows_per_chunk")
+def test_under_autocast_matmuls_are_bf16_and_losses_float32() -> None:
     *inputs, target = problem(torch.float32)
     exact = by_library(*inputs, target)
     with torch.autocast("cpu", torch.bfloat16):
@@ -62,8 +62,8 @@ def test_under_autocast_products_are_bf16_and_losses_float32() -> None:
         assert grad.dtype == x.dtype
 
 
-@pytest.mark.usefixtures("_rows_of_a_piece")
-def test_without_gradient_nothing_is_kept() -> None:
+@pytest.mark.usefixtures("_rows_per_chunk")
+def test_nothing_is_saved_without_gradients() -> None:
     *inputs, target = problem(torch.float32)
     with torch.no_grad():
         loss = linear_cross_entropy(*inputs, target, IGNORE)
@@ -71,8 +71,8 @@ def test_without_gradient_nothing_is_kept() -> None:
     torch.testing.assert_close(loss, by_library(*inputs, target).detach())
 
 
-@pytest.mark.usefixtures("_rows_of_a_piece")
-def test_nothing_to_score_is_no_loss_and_no_gradient() -> None:
+@pytest.mark.usefixtures("_rows_per_chunk")
+def test_no_scored_rows_give_zero_loss_and_gradient() -> None:
     *inputs, target = problem(torch.float32)
     loss = linear_cross_entropy(*inputs, torch.full_like(target, IGNORE), IGNORE)
     assert loss == 0
@@ -108,13 +108,13 @@ def test_cross_entropy_and_its_gradient(
 
 
 @pytest.mark.usefixtures("by_kernels")
-def test_a_target_outside_of_the_vocabulary_is_an_error() -> None:
+def test_a_target_outside_the_vocabulary_is_an_error() -> None:
     with pytest.raises((IndexError, RuntimeError), match="out of|outside"):
         cross_entropy_(torch.zeros(2, 3), torch.tensor([0, 3]), IGNORE)
 
 
 @pytest.mark.usefixtures("by_kernels")
-def test_large_logits_do_not_overflow_and_nan_is_not_hidden() -> None:
+def test_large_logits_do_not_overflow_and_nan_propagates() -> None:
     logits = torch.tensor([[1e4, -1e4, 0.0] * 9])
     assert cross_entropy_(logits.clone(), torch.tensor([1]), IGNORE) == pytest.approx(
         2e4 + torch.tensor(9.0).log().item()

@@ -1,4 +1,4 @@
-"""Linear layers of few outputs against products of matrices in float64."""
+"""Linear layers of few outputs against matmuls in float64."""
 
 import pytest
 import torch
@@ -31,7 +31,7 @@ SIZES = [
 ]
 
 
-# C++ is in float32 alone.
+# C++ supports float32 only.
 @pytest.mark.parametrize(
     ("N", "D", "O", "dtype"),
     [*((*sizes, torch.float32) for sizes in SIZES), (127, 37, 3, torch.float64)],
@@ -49,7 +49,7 @@ def test_value_and_gradients(N: int, D: int, O: int, dtype: torch.dtype) -> None
 
 
 @pytest.mark.parametrize("which", range(3))
-def test_operands_that_are_not_one_row_after_the_other(which: int) -> None:
+def test_non_contiguous_operands(which: int) -> None:
     given = problem(50, 24, 6)
     expected = results(*given)
     given[which] = given[which].T.contiguous().T

@@ -1,4 +1,4 @@
-"""The CPU kernel is built once, kept, mended where damaged, and done without where it must be."""
+"""The CPU kernels: built once, cached, rebuilt if damaged, optional without a compiler."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ for backend in sys.argv[1:]:
 
 
 def run(cache: Path, *backends: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Use the backends in a process of their own, with a cache of its own."""
+    """Run the backends in a separate process with a separate cache."""
     variables = {**os.environ, build.CACHE_VARIABLE: str(cache), **environment}
     return subprocess.run(
         [sys.executable, "-c", PROGRAM, *backends],
@@ -43,7 +43,7 @@ def built_files(cache: Path) -> list[Path]:
     return sorted(cache.iterdir())
 
 
-def test_built_on_first_use_and_then_kept(tmp_path: Path) -> None:
+def test_built_on_first_use_and_then_cached(tmp_path: Path) -> None:
     first = run(tmp_path, "cpu", "reference")
     assert first.returncode == 0, first.stderr
     assert len(set(first.stdout.split())) == 1
@@ -56,7 +56,7 @@ def test_built_on_first_use_and_then_kept(tmp_path: Path) -> None:
 
 @pytest.fixture
 def copied(tmp_path: Path) -> tuple[Path, str]:
-    """A cache with this machine's library, and a "compiler" that writes that library anew."""
+    """A cache with this machine's library, and a "compiler" that copies that library."""
     good = build.library_path()
     build.load()
     compiler = tmp_path / "copies"
@@ -74,7 +74,7 @@ def copied(tmp_path: Path) -> tuple[Path, str]:
 
 
 @pytest.mark.parametrize("damage", ["none", "cut", "changed", "hash lost"])
-def test_a_damaged_library_is_built_anew(copied: tuple[Path, str], damage: str) -> None:
+def test_a_damaged_library_is_rebuilt(copied: tuple[Path, str], damage: str) -> None:
     cache, compiler = copied
     library = next(path for path in built_files(cache) if path.suffix == ".so")
     contents = library.read_bytes()
@@ -93,7 +93,7 @@ def test_a_damaged_library_is_built_anew(copied: tuple[Path, str], damage: str) 
     assert n_builds.exists() == (damage != "none")
 
 
-def test_without_a_compiler_it_is_slower_and_says_so_once(tmp_path: Path) -> None:
+def test_without_a_compiler_it_warns_once(tmp_path: Path) -> None:
     done = run(tmp_path, "auto", "auto", "reference", CXX="/no/such/compiler")
     assert done.returncode == 0, done.stderr
     assert len(set(done.stdout.split())) == 1
@@ -118,7 +118,7 @@ def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     assert "no fused CPU kernels" in done.stderr
 
 
-def test_asked_for_by_name_it_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cpu_backend_by_name_must_be_available(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> None:
         raise KernelUnavailableError("no C++ compiler was found")
 

@@ -1,4 +1,4 @@
-"""The CPU kernels on other CPUs than this one: narrower vectors, and matrix units by a stand-in."""
+"""The CPU kernels as on other CPUs: narrower vectors, and a stand-in for matrix units."""
 
 import os
 import shutil
@@ -61,7 +61,7 @@ by_channel = torch.randn(2, 3, 21, 37)
 assert torch.equal(channels_last(by_channel), by_channel.transpose(2, 3))
 assert torch.equal(largest_indices(logits, 2), logits.topk(2).indices)
 """
-# What oneDNN's products by matrix units are, by their definition: for CPUs that have none.
+# The definition of oneDNN's matmuls with matrix units, for CPUs without them.
 STAND_IN = """
 #include <cstdint>
 #include <cstring>
@@ -90,38 +90,38 @@ void brgemm(int64_t M, int64_t N, int64_t K, int64_t ld_a, int64_t ld_b, int64_t
 }
 """
 
-# What of x86 needs which capability; CPUs of other makes have but one variant.
+# Capabilities that x86 variants need; other CPUs have one variant.
 NEEDED = {"x86-64": "avx", "x86-64-v3": "avx2", "x86-64-v4": "avx512_vl"}
 CAPABILITIES = torch.cpu.get_capabilities()
 MARCHES = [march for march, needed in NEEDED.items() if CAPABILITIES.get(needed)]
 
 
 def run(cache: Path, **environment: str) -> tuple[str, float, float, float]:
-    """Return what multiplies bf16, the worst errors in float32 and in bf16 and that of passes."""
+    """Return how bf16 is multiplied, and the largest errors in float32, in bf16 and of passes."""
     variables = {**os.environ, build.CACHE_VARIABLE: str(cache), **environment}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=variables, check=False
     )
     assert done.returncode == 0, done.stderr
-    products, *errors = done.stdout.split()
-    return products, *map(float, errors)
+    bf16_matmuls, *errors = done.stdout.split()
+    return bf16_matmuls, *map(float, errors)
 
 
 @pytest.mark.parametrize("march", [*MARCHES, "native"])
-def test_vectors_and_matrix_units_of_every_cpu_give_the_same(tmp_path: Path, march: str) -> None:
-    # What this CPU has is built already.
+def test_vectors_and_matrix_units_of_every_cpu_agree(tmp_path: Path, march: str) -> None:
+    # This CPU's own variant is built already.
     cache = build.cache_dir() if march == "native" else tmp_path
-    products, float32, bf16, passes = run(cache, **{build.MARCH_VARIABLE: march})
+    bf16_matmuls, float32, bf16, passes = run(cache, **{build.MARCH_VARIABLE: march})
     if march != "native" and not CAPABILITIES.get("amx_bf16"):
-        assert products == "float32"
+        assert bf16_matmuls == "float32"
     assert float32 < 1e-6
     assert bf16 < 5e-3
     assert passes < 1e-6
     if march not in (*MARCHES[:1], "native"):
         return
     units = {"LD_PRELOAD": str(built_stand_in(tmp_path)), build.MARCH_VARIABLE: march}
-    products, float32, bf16, _ = run(cache, **units)
-    assert products == "amx"
+    bf16_matmuls, float32, bf16, _ = run(cache, **units)
+    assert bf16_matmuls == "amx"
     assert float32 < 1e-6
     assert bf16 < 5e-3
 

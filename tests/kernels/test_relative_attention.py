@@ -1,4 +1,4 @@
-"""The fused passes of attention against the same written out, query by query."""
+"""The fused passes of attention against a loop over queries."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ H, B = 2, 3
 
 
 def masks(kind: str, n_queries: int, n_keys: int, dtype: torch.dtype) -> torch.Tensor | None:
-    """Return what is added to the scores: 0 or -inf; every query sees a key."""
+    """Return a mask, 0 or -inf, in which every query sees a key."""
     hidden = float("-inf")
     future = torch.full((n_queries, n_keys), hidden).triu_(n_keys - n_queries + 1)
     padding = torch.zeros(B, 1, n_keys)
@@ -27,7 +27,7 @@ def masks(kind: str, n_queries: int, n_keys: int, dtype: torch.dtype) -> torch.T
 
 
 def by_hand(content, by_distance, mask) -> torch.Tensor:
-    """Weights in float64; query i's key j is at distance column T - 1 - i + j."""
+    """Return weights in float64; query i's key j is at distance column T - 1 - i + j."""
     X, T, S = content.shape
     weights = torch.zeros(X, T, S, dtype=torch.float64)
     for x in range(X):
@@ -44,7 +44,7 @@ def by_hand(content, by_distance, mask) -> torch.Tensor:
 
 def problem(kind: str, T: int, S: int, dtype: torch.dtype) -> list[torch.Tensor | None]:
     generator = torch.Generator().manual_seed(0)
-    # Without a mask every distance occurs, to T - 1 on; a causal table ends with 1.
+    # Without a mask distances up to T - 1 occur; a causal table ends with 1.
     width = S + T if kind in ("none", "padding") else S + 1
     content = 2 * torch.randn(H * B, T, S, generator=generator)
     by_distance = 2 * torch.randn(H * B, T, width, generator=generator)
@@ -56,7 +56,7 @@ def problem(kind: str, T: int, S: int, dtype: torch.dtype) -> list[torch.Tensor 
 @pytest.mark.parametrize("kind", ["none", "future", "padding", "both"])
 def test_weights(kind: str, shape: tuple[int, int], dtype: torch.dtype) -> None:
     if kind in ("padding", "both") and shape == (1, 1):
-        return  # nothing would be left to see
+        return  # no key would be visible
     content, by_distance, mask = problem(kind, *shape, dtype)
     expected = by_hand(content, by_distance, mask)
     ours = relative_softmax_(content, by_distance, mask, B)
@@ -65,8 +65,8 @@ def test_weights(kind: str, shape: tuple[int, int], dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize(("n_queries", "n_keys"), [(7, 19), (9, 64)])
-def test_what_the_mask_hides_may_be_anything(n_queries: int, n_keys: int) -> None:
-    """Read by whole vectors and one by one."""
+def test_masked_scores_may_be_anything(n_queries: int, n_keys: int) -> None:
+    """In whole vectors and in the tail."""
     content, by_distance, mask = problem("future", n_queries, n_keys, torch.float32)
     expected = by_hand(content, by_distance, mask)
     content[:, 0, -1] = float("nan")
@@ -95,7 +95,7 @@ def test_gradient_by_key_and_by_distance(kind: str, dtype: torch.dtype) -> None:
     assert torch.equal(moved, expected)
 
 
-def test_it_is_for_cpus_and_their_types() -> None:
+def test_supported_devices_and_dtypes() -> None:
     assert has_relative_softmax(torch.zeros(1, 2, 3))
     assert not has_relative_softmax(torch.zeros(1, 2, 3, dtype=torch.float64))
     assert not has_relative_softmax(torch.zeros(1, 2, 3, device="meta"))

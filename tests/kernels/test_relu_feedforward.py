@@ -23,7 +23,7 @@ def problem(d_ff: int, dtype: torch.dtype) -> list[torch.Tensor]:
 
 
 def by_operators(x, up, up_bias, down, down_bias, p: float) -> torch.Tensor:
-    """Dropout with the same draws, scaled as usual."""
+    """Apply dropout with the same draws, scaled as usual."""
     hidden = F.linear(x, up, up_bias).relu()
     if p:
         width = len(up_bias) + -len(up_bias) % WIDTH_MULTIPLE
@@ -55,7 +55,7 @@ def test_value_and_gradients(d_ff: int, p: float, dtype: torch.dtype, tolerance:
 
 
 @pytest.mark.parametrize("p", [0.0, 0.4])
-def test_under_autocast_products_are_bf16_and_gradients_float32(p: float) -> None:
+def test_under_autocast_matmuls_are_bf16_and_gradients_float32(p: float) -> None:
     inputs = problem(37, torch.float32)
     results = []
     for function in (relu_feedforward, by_operators):
@@ -95,7 +95,7 @@ def test_relu_without_dropout(dtype: torch.dtype) -> None:
 
 
 def splitmix64(seed: int) -> Iterator[int]:
-    """Return the outputs of the generator, written from its definition."""
+    """Yield the outputs of the generator, from its definition."""
     mask = 2**64 - 1
     while True:
         seed = (seed + 0x9E3779B97F4A7C15) & mask
@@ -107,8 +107,8 @@ def splitmix64(seed: int) -> Iterator[int]:
 @pytest.mark.usefixtures("by_kernels")
 @pytest.mark.parametrize("seed", [0, 2**63 - 1])
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
-def test_dropout_is_that_of_the_generator(dtype: torch.dtype, seed: int) -> None:
-    """At any type, by the kernels or not: results must not depend on where they are computed."""
+def test_dropout_draws_from_splitmix64(dtype: torch.dtype, seed: int) -> None:
+    """In any dtype, with kernels or without: masks must be the same."""
     p, hidden = 0.3, randn(101, 43, dtype=dtype)
     draws = itertools.islice(splitmix64(seed), -(-hidden.numel() // 4))
     levels = [z >> 16 * part & 0xFFFF for z in draws for part in range(4)][: hidden.numel()]
@@ -148,10 +148,10 @@ def drawn(p: float, seed: int = 7, n: int = 200_001) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
-def test_share_and_independence(p: float) -> None:
+def test_dropped_fraction_and_independence(p: float) -> None:
     dropped = drawn(p).double()
     assert abs(dropped.mean().item() - p) < 4 * (p * (1 - p) / len(dropped)) ** 0.5 + 1e-5
-    # Neighbours share a draw.
+    # Neighbouring elements share a draw.
     by_draw = dropped[: len(dropped) // 4 * 4].view(-1, 4)
     for other in range(1, 4):
         both = (by_draw[:, 0] * by_draw[:, other]).mean().item()
@@ -161,7 +161,7 @@ def test_share_and_independence(p: float) -> None:
 def test_equal_seeds_give_equal_masks_and_others_do_not() -> None:
     assert torch.equal(drawn(0.3), drawn(0.3))
     assert not torch.equal(drawn(0.3), drawn(0.3, seed=8))
-    # Neighbouring seeds are as good as any.
+    # Neighbouring seeds must be independent too.
     both = (drawn(0.5, seed=1) & drawn(0.5, seed=2)).double().mean().item()
     assert abs(both - 0.25) < 0.005
 

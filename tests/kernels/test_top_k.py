@@ -1,4 +1,4 @@
-"""The largest scores of rows against a sort, whether the CPU kernels are there or not."""
+"""The largest scores of rows against a sort, with and without the CPU kernels."""
 
 import pytest
 import torch

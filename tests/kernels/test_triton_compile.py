@@ -1,10 +1,10 @@
-"""What the compiler makes of the Triton kernels, for GPUs that are not there.
+"""Resource usage of the Triton kernels, compiled for GPUs that need not be present.
 
-Compares with `triton_baseline.csv`. To record that anew, after a change meant to change it:
+Compares with `triton_baseline.csv`. To record it again after an intended change:
 `SWITCHHEAD_RECORD_TRITON=1 pytest -m slow tests/kernels/test_triton_compile.py`.
 
-Kernels compile in a child process without the interpreter: `python test_triton_compile.py usual`
-by hand prints the table.
+Kernels compile in a child process without the interpreter; `python test_triton_compile.py usual`
+prints the table.
 """
 
 import csv
@@ -34,7 +34,7 @@ WIDE = {
     "gfx": r"(?:global|buffer)_load_dwordx4",
 }
 SCALAR = {"sm": r"ld\.global\S*\.b16", "gfx": r"(?:global|buffer)_load_(?:ushort|short)"}
-# ptxas itself rather stores a few values than have a warp less; at 255 registers it has no choice.
+# ptxas prefers a few spills to one warp less; at 255 registers it has no choice.
 SPILL_LIMIT = 32
 SIZES = {"416x80": (416, 80), "1024x64": (1024, 64), "412x76": (412, 76)}
 UNALIGNED = "412x76"
@@ -44,7 +44,7 @@ N_GROUPS, TOP_K, BUCKET = 10, 2, 2048
 
 
 class Kernel(NamedTuple):
-    """A kernel with all that the compiler has to know."""
+    """A kernel with everything the compiler needs."""
 
     name: str
     target: str
@@ -62,7 +62,7 @@ MEASURED = ("registers", "spill", "shared", "tensor_cores", "wgmma", "wide_loads
 RECORDED = ("registers", "spill", "shared")
 
 
-def products(target: str, dtype: str, sizes: str, projection: str) -> Iterator[Kernel]:
+def matmuls(target: str, dtype: str, sizes: str, projection: str) -> Iterator[Kernel]:
     from switchhead_kernels.expert_matmul import triton_configs, triton_matmul
 
     width_in, width_out = SIZES[sizes] if projection == "value" else SIZES[sizes][::-1]
@@ -163,7 +163,7 @@ def passes(target: str, dtype: str) -> Iterator[Kernel]:
 
 
 def variants(kernel: Kernel) -> Iterator[Kernel]:
-    """Yield a forward kernel with each option that its tables leave out."""
+    """Yield a forward kernel with each option that the tables omit."""
     added = {**kernel.constants, "PER_OUT": 2 * TOP_K}
     exact = {**kernel.types, "out_ptr": "*fp32"}
     yield kernel._replace(name="forward_atomic", types=exact, constants=added)
@@ -173,7 +173,7 @@ def variants(kernel: Kernel) -> Iterator[Kernel]:
     singles = {name: text and text.replace("bf16", "fp32") for name, text in kernel.types.items()}
     rounded = {**kernel.constants, "PRECISION": "tf32", "HAS_TAIL": False}
     tf32 = kernel._replace(name="forward_tf32", dtype="fp32", types=singles, constants=rounded)
-    yield tf32._replace(config=next(products(kernel.target, "fp32", "416x80", "value")).config)
+    yield tf32._replace(config=next(matmuls(kernel.target, "fp32", "416x80", "value")).config)
 
 
 def kernels(selection: str) -> Iterator[Kernel]:
@@ -192,7 +192,7 @@ def kernels(selection: str) -> Iterator[Kernel]:
                 for projection in ("value", "output"):
                     key = (target, dtype, sizes, projection)
                     groups: dict[str, list[Kernel]] = {}
-                    for kernel in (*products(*key), *weight_gradients(*key)):
+                    for kernel in (*matmuls(*key), *weight_gradients(*key)):
                         groups.setdefault(kernel.name, []).append(kernel)
                     if is_main and projection == "value":
                         yield from variants(groups["forward"][2])
@@ -247,7 +247,7 @@ def measure(compiled: Any, kernel: Kernel) -> dict[str, Any]:
 
 
 def nvidia_usage(compiled: Any) -> tuple[int, int]:
-    """Return registers of a thread and bytes that it spills, which are on its stack."""
+    """Return registers per thread, and spilled bytes, which are on its stack."""
     import triton
 
     tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
@@ -284,7 +284,7 @@ def read_baseline() -> tuple[str, dict[tuple[str, ...], dict[str, str]]]:
 
 @pytest.fixture(scope="module", params=["usual", pytest.param("all", marks=pytest.mark.slow)])
 def table(request: pytest.FixtureRequest, tmp_path_factory: Any) -> list[dict[str, str]]:
-    """Compile kernels; numbers are still texts."""
+    """Return the usage of compiled kernels; numbers are strings."""
     environment = {name: text for name, text in os.environ.items() if name != "TRITON_INTERPRET"}
     environment["TRITON_CACHE_DIR"] = str(tmp_path_factory.mktemp("triton"))
     environment["OMP_NUM_THREADS"] = "1"
@@ -319,7 +319,7 @@ def test_registers_are_hardly_spilled(table: list[dict[str, str]]) -> None:
         assert not int(row["spill"]) or int(row["registers"]) < 255, row
 
 
-def test_products_run_on_tensor_cores(table: list[dict[str, str]]) -> None:
+def test_matmuls_run_on_tensor_cores(table: list[dict[str, str]]) -> None:
     for row in table:
         is_exact = row["dtype"] == "fp32" and row["kernel"] != "forward_tf32"
         if is_exact or row["kernel"] in WITHOUT_MATMULS:
@@ -334,19 +334,19 @@ def test_rows_are_loaded_whole(table: list[dict[str, str]]) -> None:
     for row in table:
         if row["kernel"] in WITHOUT_MATMULS:
             continue
-        # A short last step of gfx942 is shared by so many threads that each loads one element.
+        # On gfx942 so many threads share a short last step that each loads one element.
         if row["target"] != "gfx942":
             assert not int(row["scalar_loads"]), row
-        # 512 threads of gfx942 share so small a tile of float32 that each loads 8 bytes.
+        # On gfx942 512 threads share so small a float32 tile that each loads 8 bytes.
         is_shared = row["target"] == "gfx942" and row["dtype"] == "fp32"
         if row["sizes"] != UNALIGNED and not is_shared:
             assert int(row["wide_loads"]), row
 
 
-def test_usage_is_as_recorded(table: list[dict[str, str]]) -> None:
+def test_usage_matches_the_baseline(table: list[dict[str, str]]) -> None:
     recorded_by, baseline = read_baseline()
-    # constraints.txt pins the compiler; another one may use other registers.
-    assert recorded_by == version(), f"record {BASELINE.name} anew with {RECORD}=1"
+    # constraints.txt pins the compiler; other versions may use other registers.
+    assert recorded_by == version(), f"record {BASELINE.name} again with {RECORD}=1"
     for row in table:
         before = baseline.get(key_of(row))
         assert before, f"{row} is not in {BASELINE.name}; record it with {RECORD}=1"

@@ -1,4 +1,4 @@
-"""Which tiles are taken; no kernel runs, and no driver is asked."""
+"""The choice of tiles; runs no kernel and needs no driver."""
 
 import itertools
 from dataclasses import replace
@@ -26,7 +26,7 @@ def test_some_tile_always_fits() -> None:
             assert tiles.choose(configs, problem) in configs
             for config in configs:
                 assert staged_bytes(config, itemsize) <= memory, (problem, config)
-                assert config.kwargs["BLOCK_K"] >= 16  # the compiler's least
+                assert config.kwargs["BLOCK_K"] >= 16  # the compiler's minimum
 
 
 def tile(height: int, width: int, n_groups: int, memory: int = H100) -> tuple[int, ...]:
@@ -41,7 +41,7 @@ def test_tiles_grow_with_the_problem() -> None:
     assert tile(16384, 1024, 10, A100) == (128, 64, 64)
 
 
-def test_a_batch_of_another_size_changes_nothing() -> None:
+def test_similar_batch_sizes_get_the_same_tile() -> None:
     assert {tiles.bucket_of(n_slots, 10) for n_slots in (10250, 16384, 20480)} == {2048}
     assert tiles.bucket_of(0, 10) == 1
 
@@ -55,7 +55,7 @@ def test_splits_fill_the_gpu_and_are_never_empty() -> None:
     assert tiles.n_splits(config, few, 1) == 1
 
 
-def test_widths_just_above_a_tile_take_a_narrow_tile_beside_it() -> None:
+def test_widths_just_above_a_tile_get_a_narrow_second_tile() -> None:
     problems = {width: tiles.Problem(16384, width, 10, 2, H100) for width in WIDTHS}
     covered = {width: (x.tail_of(64), x.n_blocks(64)) for width, x in problems.items()}
     assert covered == {64: (0, 1), 65: (16, 1), 80: (16, 1), 81: (32, 1), 96: (32, 1), 97: (0, 2)}

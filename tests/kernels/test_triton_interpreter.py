@@ -1,7 +1,7 @@
 """The Triton kernels against the definition, run by Triton's interpreter on the CPU.
 
-The interpreter has to be on before triton is imported, and reading out of bounds ends its process:
-so this file runs itself as a child, `python test_triton_interpreter.py CHECK` by hand.
+The interpreter must be enabled before triton is imported, and out-of-bounds reads kill its process.
+So this file runs itself as a child: `python test_triton_interpreter.py CHECK`.
 """
 
 import itertools
@@ -20,9 +20,9 @@ from torch import Tensor
 
 # RMS-relative; measured up to 1.7e-7, 3.0e-4 and 3.5e-3. float32: the order of sums. float16 and
 # bfloat16: inputs are exact and sums float32, so results are rounded once, to 11 and 8 bits, and
-# for the gradient of weights the gated factor too; the interpreter truncates to bfloat16.
+# for the weight gradient the gated operand too; the interpreter truncates to bfloat16.
 TOLERANCE = {torch.float32: 1e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3}
-# The order of sums again, 1.7e-7: gates and their gradients are float32 whatever the rows are.
+# The order of sums again, 1.7e-7: gates and their gradients are float32 for any rows.
 GATE_TOLERANCE = 1e-6
 
 GUARD = 64  # elements before and after each buffer
@@ -37,7 +37,7 @@ class Case(NamedTuple):
     width_in: int
     width_out: int
     top_k: int
-    chosen: int = 0  # experts that are ever chosen, 0 for all
+    chosen: int = 0  # experts that may be chosen, 0 for all
     weight_type: torch.dtype | None = None
 
 
@@ -53,7 +53,7 @@ LARGE = Case(5, 2, 3, 412, 76, 2)
 
 
 class Problem(NamedTuple):
-    """Arguments of a projection and the exact results, all by the backend's shapes."""
+    """Arguments of a projection and the exact results, in the backend's shapes."""
 
     x_RX: Tensor
     weight_GXY: Tensor
@@ -99,7 +99,7 @@ def make_problem(case: Case, projection: str, dtype: torch.dtype, *, gated: bool
 
 
 def guarded(values: Tensor) -> Tensor:
-    """Copy into the middle of a buffer of values that nobody may read."""
+    """Copy values into a buffer, between guards that no kernel may read."""
     fill = float("nan") if values.is_floating_point() else 2**30
     flat = torch.full((values.numel() + 2 * GUARD,), fill, dtype=values.dtype)
     middle = flat[GUARD:-GUARD].view(values.shape)
@@ -108,7 +108,7 @@ def guarded(values: Tensor) -> Tensor:
 
 @contextmanager
 def watched_allocations() -> Iterator[None]:
-    """Give kernels buffers full of NaN between guards, and look at the guards afterwards."""
+    """Allocate buffers full of NaN between guards, and check the guards afterwards."""
     buffers = []
 
     def empty(shape: Any, *, dtype: torch.dtype, device: Any) -> Tensor:
@@ -125,7 +125,7 @@ def watched_allocations() -> Iterator[None]:
     assert buffers, "the kernels allocate elsewhere"
     for flat in buffers:
         assert flat[:GUARD].isnan().all(), "something was written before a buffer"
-        assert flat[-GUARD:].isnan().all(), "something was written behind a buffer"
+        assert flat[-GUARD:].isnan().all(), "something was written after a buffer"
 
 
 def run(problem: Problem, *, deterministic: bool = True) -> dict[str, Tensor]:
@@ -152,7 +152,7 @@ def compare(name: str, problem: Problem, results: dict[str, Tensor]) -> None:
         assert ours.numel() == exact.numel(), f"{name} {what}: {tuple(ours.shape)}"
         errors[what] = rms_relative(ours, exact)
         tolerance = GATE_TOLERANCE if what == "grad_gate" else TOLERANCE[dtype]
-        # Not ">", which NaN passes.
+        # `<=` rather than `not >`, so that NaN fails.
         assert errors[what] <= tolerance, f"{name} {what}: error {errors[what]:.1e}"
     is_empty_G = problem.offset_G1.diff() == 0
     assert not results["grad_weight"][is_empty_G].any(), f"{name}: gradient of unused weights"
@@ -185,7 +185,7 @@ def check_bfloat16() -> None:
 
 
 def check_options() -> None:
-    """No gates, repeated bits, atomics, rows that are not contiguous, no tokens."""
+    """No gates, equal bits, atomics, non-contiguous rows, no tokens."""
     for projection in PROJECTIONS:
         problem = make_problem(CASES["usual"], projection, torch.float32, gated=False)
         results = run(problem)
@@ -231,7 +231,7 @@ def check_no_tokens() -> None:
 
 
 def check_operator() -> None:
-    """As callers have it: `expert_matmul` and its gradients."""
+    """The public operator: `expert_matmul` and its gradients."""
     from switchhead_kernels.expert_matmul import expert_matmul, make_routing
 
     generator = torch.Generator().manual_seed(0)
@@ -249,7 +249,7 @@ def check_operator() -> None:
 
 
 def check_measured() -> None:
-    """The autotuner: measuring leaves no trace in sums and dots."""
+    """The autotuner: measurements leave nothing in sums and dots."""
     from switchhead_kernels.expert_matmul import triton_configs, triton_forward
 
     measured = []
@@ -262,7 +262,7 @@ def check_measured() -> None:
 
     kernel = triton_forward.measured_matmul_kernel
     for dtype in (torch.float32, torch.float16):
-        # Last is fastest, a wide tile: dots of narrower ones must not stay behind.
+        # The last, wide tile is fastest: dots of narrower tiles must not remain.
         problem = make_problem(Case(40, 2, 2, 100, 140, 2), "output", dtype)
         with (
             mock.patch.object(kernel, "_do_bench", bench),
@@ -352,7 +352,7 @@ def test_kernels_agree_with_the_definition(check: str) -> None:
     assert child.returncode == 0, f"exit {child.returncode}\n{child.stdout}\n{child.stderr}"
 
 
-def test_tensors_of_the_cpu_are_refused_without_the_interpreter() -> None:
+def test_cpu_tensors_are_refused_without_the_interpreter() -> None:
     from switchhead_kernels.expert_matmul import triton_backend
 
     problem = make_problem(CASES["one-token"], "value", torch.float32)

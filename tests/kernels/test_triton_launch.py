@@ -1,4 +1,4 @@
-"""The host around the Triton kernels, on CUDA tensors without data; kernels do not run."""
+"""Host code of the Triton kernels, on fake CUDA tensors; kernels do not run."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -30,7 +30,7 @@ SIZES = {"usual": (33, 2, 5, 412, 76, 2), "huge": (2**19, 2, 8, 4096, 2048, 2)}
 
 
 class NotRun:
-    """Stands in for a kernel: looks at grid and arguments.
+    """A stand-in for a kernel that checks grid and arguments.
 
     Args:
         configs: Tiles that an autotuner would add to the arguments.
@@ -98,7 +98,7 @@ def test_launches_stay_on_the_device_and_return_what_the_operator_declares(
 
 
 @pytest.mark.parametrize("name", CAPTURED)
-def test_what_the_bench_captures_does_not_wait_for_the_device(kernels, name: str) -> None:
+def test_captured_candidates_do_not_sync_with_the_device(kernels, name: str) -> None:
     N, H, E, X, Y, K = 64, 2, 4, 32, 16, 2
     problem = Problem("value", Shape(X, Y), "bf16", N, H, E, K, X, Y, "token", "head")
     inputs = Inputs(

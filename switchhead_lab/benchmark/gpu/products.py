@@ -33,15 +33,15 @@ def cases(context: Context) -> list[Case]:
 
 def _measure(dtype: str, shape: Shape, top_k: int, context: Context) -> Iterator[Findings]:
     plan = Plan((shape,), (top_k,), (dtype,), n_tokens=n_tokens(context), effort=effort(context))
-    products = all_matmuls()
+    matmuls = all_matmuls()
     if context.is_dry_run:
         # Takes minutes in the interpreter; the kernels have a part of their own.
-        del products["triton"]
+        del matmuls["triton"]
     peaks = {dtype: best_matmul(dtype, context)}
     yield {"peak_gflops": peaks}
     problems: list[Findings] = []
     for projection in plan.projections:
         one = replace(plan, projections=(projection,))
-        bench = run_bench(one, context.device, products=products, peak_gflops=peaks)
+        bench = run_bench(one, context.device, matmuls=matmuls, peak_gflops=peaks)
         problems += map(asdict, bench.problems)
         yield {"problems": problems}
