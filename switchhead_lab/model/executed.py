@@ -1,8 +1,8 @@
-"""The `executed` convention: costs counted from the layer that is really trained.
+"""The `executed` convention: costs counted on the layer that is trained.
 
 The layer runs on the meta device, with its memory, for one sequence. Multiply-accumulates come from
 PyTorch's FLOP counter, floats saved for the backward pass from its saved-tensor hooks. An operation
-that is neither counted nor known to multiply nothing is an error, never a zero.
+without a FLOP formula that is not known to be free of matmuls is an error, never a zero.
 """
 
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ from switchhead_lab.errors import UnpricedError
 from switchhead_lab.model.saved_tensors import saved_for_backward
 from switchhead_lab.model.sequence_plan import SequencePlan, plan_sequences
 
-# Views, element-wise arithmetic, reductions, sorts and copies: no products of matrices.
-_WITHOUT_PRODUCT_NAMES = (
+# Views, element-wise arithmetic, reductions, sorts and copies: no matmuls.
+_WITHOUT_MATMUL_NAMES = (
     "_log_softmax _safe_softmax _softmax _to_copy _unsafe_view add add_ alias amax any arange "
     "as_strided bernoulli bernoulli_ bitwise_and bitwise_not cat clamp clamp_min clamp_min_ "
     "clone constant_pad_nd copy_ cos detach div div_ empty empty_like entr eq exp expand eye "
@@ -29,20 +29,20 @@ _WITHOUT_PRODUCT_NAMES = (
     "searchsorted select sigmoid sin slice sort split split_with_sizes sqrt squeeze stack sub "
     "sum t transpose tril triu_ unbind unsqueeze var view where zero_ zeros zeros_like "
 )
-_WITHOUT_PRODUCTS = frozenset(_WITHOUT_PRODUCT_NAMES.split())
+_WITHOUT_MATMULS = frozenset(_WITHOUT_MATMUL_NAMES.split())
 
 
-def _batched_product_flops(_: Any, left_shape: Any, right_shape: Any, *__: Any, **___: Any) -> int:
+def _batched_matmul_flops(_: Any, left_shape: Any, right_shape: Any, *__: Any, **___: Any) -> int:
     batch, rows, inner = left_shape
     return int(2 * batch * rows * inner * right_shape[-1])
 
 
-# PyTorch counts the product that makes a new tensor, not the one that adds to a given one.
-_FORMULAS = {torch.ops.aten.baddbmm_: _batched_product_flops}
+# PyTorch counts the matmul that returns a new tensor, not the one that adds to a given one.
+_FORMULAS = {torch.ops.aten.baddbmm_: _batched_matmul_flops}
 
 
 class UncountedOperationError(UnpricedError):
-    """An operation has neither a FLOP formula nor a place among those without products."""
+    """An operation has no FLOP formula and is not listed as free of matmuls."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class ExecutedCost:
 
     Attributes:
         macs: Multiply-accumulates.
-        memory_floats: Floats saved for the backward pass, parameters and input left out.
+        memory_floats: Floats saved for the backward pass, without parameters and input.
     """
 
     macs: int
@@ -62,7 +62,7 @@ def executed_attention(model: ModelConfig) -> ExecutedCost:
     """Count one attention layer with its memory, as the model trains it.
 
     Raises:
-        UncountedOperationError: If the layer runs an operation that nothing is known about.
+        UncountedOperationError: If the layer runs an operation of unknown cost.
     """
     with torch.device("meta"):
         layer = model.attention.build(model.positions, model.d_model)
@@ -75,7 +75,7 @@ def executed_feedforward(model: ModelConfig) -> ExecutedCost:
     """Count one feed-forward block, as the model trains it.
 
     Raises:
-        UncountedOperationError: If the block runs an operation that nothing is known about.
+        UncountedOperationError: If the block runs an operation of unknown cost.
     """
     with torch.device("meta"):
         block = model.feedforward.build(model.d_model)
@@ -90,7 +90,7 @@ def _plan(model: ModelConfig, n_keys: int) -> SequencePlan:
 
 def _count(layer: nn.Module, x: Tensor, plan: SequencePlan) -> ExecutedCost:
     counter = FlopCounterMode(display=False, custom_mapping=_FORMULAS)
-    # The plan belongs to the whole model: its table and mask are kept once, not by each layer.
+    # The plan belongs to the whole model, which saves its table and mask once, not per layer.
     known = [x, *layer.parameters(), plan.table, *([] if plan.mask is None else [plan.mask])]
     with saved_for_backward(known) as kept, counter, _RefuseUncounted():
         layer(x, plan)
@@ -106,9 +106,9 @@ class _RefuseUncounted(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         packet = func._overloadpacket
         is_counted = packet in flop_registry or packet in _FORMULAS
-        if not is_counted and packet.__name__ not in _WITHOUT_PRODUCTS:
+        if not is_counted and packet.__name__ not in _WITHOUT_MATMULS:
             raise UncountedOperationError(
                 f"{func}: has no FLOP formula; register one, or add it to the operations "
-                "without products"
+                "without matmuls"
             )
         return func(*args, **(kwargs or {}))

@@ -66,7 +66,7 @@ class SigmaMoeBlock(nn.Module):
         self.router = Router(d_model, 1, E, config.top_k, p_dropout=config.p_expert_dropout)
 
     def reset_parameters(self, scale: float, generator: torch.Generator) -> None:
-        """Initialise every parameter; W2's fan-in is that of all experts together."""
+        """Initialise every parameter; W2's fan-in counts all experts."""
         _, E, D, width = self.up_weight.shape
         init_normal(self.up_weight, D, scale, generator)
         init_normal(self.down_weight, E * width, scale, generator)
@@ -100,11 +100,11 @@ class SigmaMoeBlock(nn.Module):
 def batch_entropy(choice: RoutingDecision, is_token_BT: Tensor | None = None) -> Tensor:
     """Return the entropy in nats of the batch-mean of softmax(router logits).
 
-    Source: sigma-MoE (arXiv:2310.10837), Eq. 20: maximised, so that all experts are used.
+    Source: sigma-MoE (arXiv:2310.10837), Eq. 20; maximised for even use of experts.
 
     Args:
         choice: Choices of one head.
-        is_token_BT: False for padding, which is left out; None where there is none.
+        is_token_BT: False for padding, which is ignored; None without padding.
     """
     log_p_NE = choice.logits_NHE[:, 0].log_softmax(dim=-1)
     if is_token_BT is None:

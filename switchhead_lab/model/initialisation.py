@@ -1,6 +1,6 @@
 """Initialisation: one policy for every variant.
 
-Weights are normal with std 1/sqrt(fan_in), inside the blocks times sqrt(2 / n_layers).
+Weights are normal with std 1/sqrt(fan_in), times sqrt(2 / n_layers) inside the blocks.
 Biases are zero.
 
 Source: SwitchHead (arXiv:2312.07987), experiment code.
@@ -25,9 +25,9 @@ def init_normal(weight: Tensor, fan_in: int, scale: float, generator: torch.Gene
 
 @torch.no_grad()
 def init_router(weight: Tensor, scale: float, generator: torch.Generator) -> None:
-    """Fill a router [rows, D] so that every row has the same norm and the overall std is kept.
+    """Fill a router [rows, D] with rows of equal norm and the usual overall std.
 
-    Equal norms give every expert the same chance at the start.
+    Equal norms give experts equal chances at initialisation.
     """
     init_normal(weight, weight.shape[-1], scale, generator)
     std = weight.std()

@@ -1,6 +1,6 @@
 """Position encodings, each with the attention core that uses it.
 
-Heads come first in every tensor: one position matmul per head is then one large matmul, not one
+Heads come first in every tensor, so that position scores take one large matmul per head, not one
 per head and sequence.
 
 Letters: B batch, T query positions, S key positions (memory + chunk), H heads, P d_head, D d_model,
@@ -59,7 +59,7 @@ class XLPositions(nn.Module):
             query_HBTP: Shape [H, B, T, P], not scaled.
             key_HBSP: Shape [H, B, S, P].
             value_HBSP: Shape [H, B, S, P].
-            plan: Which keys are seen, and the distances to them.
+            plan: Mask, and distances to the keys.
 
         Returns:
             Shape [H, B, T, P].
@@ -93,7 +93,7 @@ class RotaryPositions(nn.Module):
     """RoPE: queries and keys rotated by their position; the score scale is 1 / sqrt(P).
 
     Rotates the first `rotate_fraction` of each head's channels (rounded down to an even number n),
-    in pairs of channel c and c + n / 2.
+    in pairs of channels c and c + n / 2.
 
     Source: RoFormer (arXiv:2104.09864), as in SwitchHead (arXiv:2312.07987), Sec. 3.6.
     """
@@ -103,7 +103,7 @@ class RotaryPositions(nn.Module):
         self.n_rotated = n_rotated_channels(config, d_head)
 
     def reset_parameters(self, scale: float, generator: torch.Generator) -> None:
-        """Do nothing: there are no parameters."""
+        """Do nothing: RoPE has no parameters."""
 
     def attend(
         self, query_HBTP: Tensor, key_HBSP: Tensor, value_HBSP: Tensor, plan: SequencePlan
@@ -133,9 +133,9 @@ def build_positions(
     """Build the position encoding of an attention layer.
 
     Args:
-        config: Which encoding.
+        config: The encoding.
         d_model: Residual width.
-        n_heads: Heads with a position projection of their own.
+        n_heads: Heads with their own position projection.
         d_head: Width of each head.
         has_bias: Whether Transformer-XL positions have the dense baseline's learned terms.
     """
@@ -151,9 +151,9 @@ def build_positions(
 def attend_scaled(
     query_HBTP: Tensor, key_HBSP: Tensor, value_HBSP: Tensor, plan: SequencePlan
 ) -> Tensor:
-    """Attend with scores `q . k / sqrt(P)`: by the library's fused attention where that is fastest.
+    """Attend with scores `q . k / sqrt(P)`: by PyTorch's fused attention where that is fastest.
 
-    Its gradient on a CPU takes three times as long as plain matmuls where keys are few.
+    With few keys, its gradient on a CPU takes three times as long as plain matmuls.
     """
     if query_HBTP.device.type == "cpu" and plan.n_keys <= _MOST_KEYS_OF_PLAIN_MATMULS:
         return _attend_by_matmuls(query_HBTP, key_HBSP, value_HBSP, plan.mask)

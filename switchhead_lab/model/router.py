@@ -1,4 +1,4 @@
-"""Routers: which experts each token takes, and with which weight.
+"""Routers: the experts that each token chooses, and their weights.
 
 Letters: N tokens, D d_model, H heads, E experts per head, K chosen per token.
 """
@@ -22,9 +22,9 @@ class RoutingDecision:
     """The experts chosen by every token and head.
 
     Attributes:
-        index_NHK: Shape [N, H, K], int64 in [0, E), by falling score.
+        index_NHK: Shape [N, H, K], int64 in [0, E), in descending order of score.
         weight_NHK: Shape [N, H, K], float32 in [0, 1].
-        logits_NHE: Shape [N, H, E], float32: what the choice was made from, dropout left out.
+        logits_NHE: Shape [N, H, E], float32: the router logits, before expert dropout.
     """
 
     index_NHK: Tensor
@@ -45,9 +45,9 @@ class RoutingDecision:
         return RoutingDecision(cut(self.index_NHK), cut(self.weight_NHK), cut(self.logits_NHE))
 
     def at_tokens(self, is_token_BT: Tensor | None) -> "RoutingDecision":
-        """Return the choice with padding left out; itself where there is none.
+        """Return the choice without padding; itself if there is no padding.
 
-        Reads the number of tokens, a device sync: do not use it within a training step.
+        Syncs with the device for the number of tokens: do not use it in a training step.
 
         Args:
             is_token_BT: False for padding, one entry for each row of the choice.
@@ -59,13 +59,13 @@ class RoutingDecision:
 
 
 class RoutedChoice(NamedTuple):
-    """A choice with its bookkeeping, for the projections of one layer.
+    """A choice with its routing, for the projections of one layer.
 
-    Layers return only the choice: a compiled block cannot return the bookkeeping.
+    Layers return only the choice: a compiled block cannot return the routing.
 
     Attributes:
-        choice: The experts chosen.
-        routing: The choice in the form that `expert_matmul` takes, shared by all projections.
+        choice: The chosen experts.
+        routing: The choice as `expert_matmul` takes it, shared by all projections.
     """
 
     choice: RoutingDecision
@@ -104,7 +104,7 @@ class Router(nn.Module):
 
     def forward(self, x_ND: Tensor) -> RoutedChoice:
         """Choose experts for each row of `x_ND` (shape [N, D], any float dtype)."""
-        # float32 whatever the autocast: a rounded score can change which experts are chosen.
+        # float32 even under autocast: a rounded score can change the choice of experts.
         with without_autocast(x_ND):
             logits_NX = narrow_linear(x_ND.to(self.weight.dtype), self.weight)
         logits_NHE = logits_NX.view(-1, self.n_heads, self.n_experts)
@@ -118,11 +118,11 @@ class Router(nn.Module):
 
 
 def mean_over_tokens(x: Tensor, is_token_BT: Tensor | None) -> Tensor:
-    """Return the mean over the rows of tokens, padding left out, without a device sync.
+    """Return the mean over rows, ignoring padding, without a device sync.
 
     Args:
         x: Shape [N, ...], any float dtype.
-        is_token_BT: False for padding, one entry for each row; None where there is none.
+        is_token_BT: False for padding, one entry per row; None without padding.
     """
     if is_token_BT is None:
         return x.mean(dim=0)
@@ -130,7 +130,7 @@ def mean_over_tokens(x: Tensor, is_token_BT: Tensor | None) -> Tensor:
 
 
 def sum_over_tokens(x: Tensor, is_token_BT: Tensor | None) -> Tensor:
-    """Return the sum over the rows of tokens; arguments as in `mean_over_tokens`."""
+    """Return the sum over rows, ignoring padding; arguments as in `mean_over_tokens`."""
     if is_token_BT is None:
         return x.sum(dim=0)
     is_padding = ~is_token_BT.view(-1, *(1 for _ in x.shape[1:]))
@@ -138,8 +138,8 @@ def sum_over_tokens(x: Tensor, is_token_BT: Tensor | None) -> Tensor:
 
 
 def weigh(chosen_NHK: Tensor, gate: Gate) -> Tensor:
-    """Turn the chosen logits into weights; an expert that dropout left out has weight zero."""
+    """Turn the chosen logits into weights; dropped experts have weight zero."""
     if gate == "sigmoid":
         return torch.sigmoid(chosen_NHK)
-    # All -inf (every expert dropped) would be 0 / 0; such a token takes nothing.
+    # All -inf (every expert dropped) would give 0 / 0; such a token has weights of zero.
     return torch.softmax(chosen_NHK, dim=-1).nan_to_num(0.0)

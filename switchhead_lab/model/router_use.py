@@ -1,4 +1,4 @@
-"""How experts are used: counted from returned choices, never kept on modules.
+"""Use of experts, counted from returned choices; modules keep no counts.
 
 Letters: N tokens, H heads, E experts per head, K chosen per token.
 """
@@ -22,10 +22,10 @@ class RouterUse:
     """How often the experts of each router were chosen.
 
     Attributes:
-        counts_HE: Choices by router, shape [H, E], int64.
-        together_HEE: By attention layer with a value and an output router: how often a token's
-            value expert (first) and output expert (second) were chosen together, [H, E, E], int64.
-        n_tokens: Tokens counted by router.
+        counts_HE: Choices, by router, shape [H, E], int64.
+        together_HEE: How often a token's value expert (first) and output expert (second) were
+            chosen together, by attention layer with both routers, [H, E, E], int64.
+        n_tokens: Tokens counted, by router.
     """
 
     counts_HE: Mapping[str, Tensor]
@@ -43,7 +43,7 @@ class RouterUse:
     def metrics(self) -> dict[str, float]:
         """Return means over layers and heads, by kind of router.
 
-        `router/KIND/use_entropy` is the entropy of the experts' use over its largest value, log E:
+        `router/KIND/use_entropy` is the entropy of the experts' use, divided by its maximum, log E:
         1 for even use, 0 for a single expert. `router/KIND/dead_experts` is the fraction of
         experts never chosen.
         """
@@ -57,7 +57,7 @@ class RouterUse:
         return {name: statistics.fmean(numbers) for name, numbers in values.items()}
 
     def as_data(self) -> dict[str, Any]:
-        """Return everything as plain data, by router and layer."""
+        """Return the counts as plain data, by router and layer."""
         return {
             "n_tokens": dict(self.n_tokens),
             "counts": {name: counts.tolist() for name, counts in self.counts_HE.items()},
@@ -84,7 +84,7 @@ def count_use(choices: Mapping[str, RoutingDecision], batch_size: int) -> Router
         source = f"{layer}.{VALUE_ROUTER}"
         if router == OUTPUT_ROUTER and source in choices:
             value_NHE = chosen[source]
-            # Only memory, which has no padding, gives the source side more positions.
+            # Only memory gives the source side more positions, and memory has no padding.
             if len(value_NHE) > len(output_NHE):
                 n_positions = len(output_NHE) // batch_size
                 value_NHE = _is_chosen(choices[source].last_positions(batch_size, n_positions))
@@ -98,7 +98,7 @@ def count_use(choices: Mapping[str, RoutingDecision], batch_size: int) -> Router
 
 
 def use_entropy(counts_E: Tensor) -> float:
-    """Return the entropy of a use distribution over log E; 1 where there is only one expert."""
+    """Return the entropy of a use distribution divided by log E; 1 for a single expert."""
     if len(counts_E) == 1:
         return 1.0
     share_E = counts_E.double() / counts_E.sum().clamp_min(1)
@@ -106,7 +106,7 @@ def use_entropy(counts_E: Tensor) -> float:
 
 
 def _is_chosen(choice: RoutingDecision) -> Tensor:
-    """Return [N, H, E]: 1 where an expert was chosen (float64, so that sums are exact)."""
+    """Return 1 where an expert was chosen, [N, H, E], float64 for exact sums."""
     chosen = torch.zeros_like(choice.logits_NHE, dtype=torch.float64)
     return chosen.scatter(-1, choice.index_NHK, 1.0)
 

@@ -1,4 +1,4 @@
-"""Floats that autograd keeps for the backward pass."""
+"""Counts the floats that autograd saves for the backward pass."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ def saved_for_backward(known: Iterable[Tensor]) -> Iterator[dict[int, int]]:
     """Collect the floats that autograd saves, by storage.
 
     Args:
-        known: Tensors that are there anyway, such as parameters: not counted.
+        known: Tensors that exist anyway, such as parameters; not counted.
     """
     excluded = {_storage(tensor) for tensor in known}
     kept: dict[int, int] = {}
@@ -21,9 +21,9 @@ def saved_for_backward(known: Iterable[Tensor]) -> Iterator[dict[int, int]]:
     def pack(tensor: Tensor) -> Tensor:
         key = _storage(tensor)
         if tensor.is_floating_point() and key not in excluded:
-            # A view keeps its whole storage, an expanded one no more than that.
+            # The size of the storage: a view keeps all of it alive, an expanded tensor no more.
             kept[key] = tensor.untyped_storage().nbytes() // tensor.element_size()
-            # Held to the end, so that no storage is taken for one that was freed before.
+            # Kept alive, so that no later storage reuses the address of a freed one.
             held.append(tensor.detach())
         return tensor
 

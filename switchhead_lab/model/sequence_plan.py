@@ -1,4 +1,4 @@
-"""What all layers of a forward pass share: which positions see which, and how far apart they are.
+"""The plan that all layers of a forward pass share: mask and position table.
 
 Letters: B batch, T query positions, S key positions (memory + chunk), D d_model, R rows of the
 table of distances, N rotated channels.
@@ -25,13 +25,13 @@ class SequencePlan:
     Attributes:
         n_queries: T.
         n_keys: S.
-        is_plainly_causal: Whether the mask says no more than that queries, of which there are as
-            many as keys, see no later key; a kernel may then do without it.
-        mask: What is added to the scores, 0 or -inf, shape [T, S], or [B, 1, S] or [B, T, S] where
-            sequences have padding; None where every query sees every key.
+        is_plainly_causal: True for plain causal masking with T == S, for which kernels need no
+            mask.
+        mask: Added to the scores, 0 or -inf, shape [T, S], or [B, 1, S] or [B, T, S] with padding;
+            None if every query sees every key.
         table: Transformer-XL: sines and cosines of distances, shape [R, D]. RoPE: cosines and
             sines of positions, shape [2, S, N / 2].
-        is_token_BT: False for padding, shape [B, T]; None where there is none.
+        is_token_BT: False for padding, shape [B, T]; None without padding.
     """
 
     n_queries: int
@@ -57,9 +57,9 @@ def plan_sequences(
         model: Architecture.
         n_queries: Query positions T.
         n_keys: Key positions S, T <= S.
-        dtype: Type in which products are computed.
-        device: Where they are.
-        is_token_BT: False for padding, shape [B, T] with T = S; None where there is none.
+        dtype: Dtype of matmuls.
+        device: Device of mask and table.
+        is_token_BT: False for padding, shape [B, T] with T = S; None without padding.
     """
     is_causal = model.direction == "causal"
     mask, table = _constants(
@@ -73,7 +73,7 @@ def plan_sequences(
         device,
     )
     if is_token_BT is not None:
-        assert n_queries == n_keys, "padding and memory do not go together"
+        assert n_queries == n_keys, "padding and memory exclude each other"
         padding = torch.zeros(is_token_BT.shape, dtype=dtype, device=device)
         padding_B1S = padding.masked_fill(~is_token_BT, float("-inf"))[:, None]
         mask = padding_B1S if mask is None else padding_B1S + mask
@@ -87,7 +87,7 @@ def plan_sequences(
     )
 
 
-# Unbounded: a captured step reads its table and mask at the same addresses at every replay.
+# Unbounded: a captured step reads table and mask at the same addresses in every replay.
 @cache
 def _constants(
     positions: PositionsConfig,
@@ -99,9 +99,9 @@ def _constants(
     dtype: torch.dtype,
     device: torch.device,
 ) -> tuple[Tensor | None, Tensor]:
-    """Return mask and table, which depend on shapes only; made once, not at every step.
+    """Return mask and table, which depend only on shapes and are therefore cached.
 
-    Validation and training share them, so they are made as tensors that gradients can refer to.
+    Validation and training share them, so they must not be inference tensors.
     """
     with torch.inference_mode(mode=False), torch.no_grad():
         mask = future_mask(n_queries, n_keys, dtype, device) if direction == "causal" else None
@@ -116,7 +116,7 @@ def _constants(
 
 
 def future_mask(n_queries: int, n_keys: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return [T, S]: -inf where the key lies after the query, else 0."""
+    """Return [T, S]: -inf where the key is after the query, else 0."""
     mask = torch.full((n_queries, n_keys), float("-inf"), dtype=dtype, device=device)
     return mask.triu_(n_keys - n_queries + 1)
 
@@ -126,19 +126,19 @@ def relative_position_table(
 ) -> Tensor:
     """Return the sinusoidal table of the distances key minus query, from -(S - 1) on.
 
-    It ends with 1 for a causal model and with T for a bidirectional one, and on a GPU at the next
-    multiple of 8 distances. Those last distances do not occur; the first of them gives the table a
-    width at which scores by distance are read as scores by key without a copy
+    The table ends with distance 1 for a causal model and T for a bidirectional one; on a GPU it is
+    extended to a multiple of 8 distances. These last distances do not occur. The first of them
+    gives the table a width at which scores by distance can be viewed as scores by key
     (`switchhead_kernels.relative_attention.shift_to_keys`).
 
     Source: Transformer-XL (arXiv:1901.02860), Sec. 3.3; sine on even, cosine on odd channels.
 
     Returns:
-        Shape [S + 1, D] or [S + T, D], more on a GPU, float32.
+        Shape [S + 1, D] or [S + T, D], on a GPU with more rows, float32.
     """
     last = 1 if direction == "causal" else n_queries
     if device.type == "cuda":
-        # Matmuls with an odd number of distances would leave fast kernels unused.
+        # Matmuls with an odd number of distances would not use fast kernels.
         last += -(n_keys + last) % _DISTANCES_MULTIPLE
     distance = torch.arange(-(n_keys - 1), last + 1, dtype=torch.float32, device=device)
     channel = torch.arange(0, d_model, 2, dtype=torch.float32, device=device)

@@ -1,4 +1,4 @@
-"""What an attention or feed-forward layer returns: nothing is kept on modules."""
+"""The return value of attention and feed-forward layers; modules keep no state of a pass."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,8 +14,8 @@ class SublayerOutput:
 
     Attributes:
         output_BTD: Shape [B, T, D].
-        choices: Choices of experts by the name of their router, for statistics.
-        auxiliary_loss: Scalar to add to the training loss; None where the layer has none.
+        choices: Choices of experts by router name, for statistics.
+        auxiliary_loss: Scalar to add to the training loss, or None.
     """
 
     output_BTD: Tensor

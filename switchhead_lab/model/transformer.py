@@ -20,18 +20,18 @@ from switchhead_lab.model.sequence_plan import SequencePlan, plan_sequences
 from switchhead_lab.model.sublayer import SublayerOutput
 
 Memory = tuple[Tensor, ...]
-"""Hidden states [B, M, D] that enter each layer, oldest first, without gradient."""
+"""Past inputs of each layer, [B, M, D], oldest first, without gradient."""
 
 
 @dataclass(frozen=True)
 class ModelOutput:
-    """What a forward pass returns.
+    """The result of a forward pass.
 
     Attributes:
-        hidden_BTD: Shape [B, T, D]: what the output layer reads.
+        hidden_BTD: Shape [B, T, D]: the output layer's input.
         output: The output layer.
         memory: Memory for the next chunk, one tensor per layer; empty without memory.
-        auxiliary_loss: Scalar to add to the training loss; None where no layer has one.
+        auxiliary_loss: Scalar to add to the training loss; None if no layer has one.
         choices: Choices of experts by router, e.g. "blocks.0.attention.value_router", including
             those of padding.
     """
@@ -44,7 +44,7 @@ class ModelOutput:
 
     @cached_property
     def logits_BTV(self) -> Tensor:
-        """Predictions at every position, shape [B, T, V]; computed when they are asked for."""
+        """Predictions at every position, shape [B, T, V]; computed on access."""
         logits: Tensor = self.output(self.hidden_BTD)
         return logits
 
@@ -62,7 +62,7 @@ class Block(nn.Module):
     def forward(
         self, x_BTD: Tensor, memory_BMD: Tensor | None, plan: SequencePlan
     ) -> SublayerOutput:
-        """Transform a chunk, seeing the memory in front of it."""
+        """Transform a chunk, attending to the memory before it."""
         context = x_BTD if memory_BMD is None else torch.cat([memory_BMD, x_BTD], dim=1)
         attention = self.attention(self.attention_norm(context), plan)
         x_BTD = _add_residual(x_BTD, attention.output_BTD)
@@ -82,7 +82,7 @@ class Block(nn.Module):
 def _add_residual(x: Tensor, change: Tensor) -> Tensor:
     """Return `x + change`.
 
-    A GPU adds tensors of two types several times more slowly than it converts and adds them.
+    On a GPU, adding tensors of two dtypes is several times slower than a cast and an addition.
     """
     if x.device.type == "cuda":
         change = change.to(torch.promote_types(x.dtype, change.dtype))
@@ -90,9 +90,9 @@ def _add_residual(x: Tensor, change: Tensor) -> Tensor:
 
 
 class Transformer(nn.Module):
-    """Transformer over tokens, with memory of earlier chunks where the configuration has it.
+    """Transformer over tokens, with memory of earlier chunks if the configuration has it.
 
-    Set `checkpoint_activations` to compute each block again in the backward pass, for memory.
+    Set `checkpoint_activations` to recompute each block in the backward pass, which saves memory.
 
     Source: SwitchHead (arXiv:2312.07987), Sec. 2 and A.5: embedding scaled by sqrt(D), final
     LayerNorm, untied output layer with bias.
@@ -110,7 +110,7 @@ class Transformer(nn.Module):
         self.output = nn.Linear(config.d_model, vocab_size if n_outputs is None else n_outputs)
 
     def compile_blocks(self, backend: str = "inductor") -> None:
-        """Have torch.compile compile each block at its first use; names of parameters stay.
+        """Compile each block with torch.compile at its first use; parameter names do not change.
 
         Args:
             backend: A backend of torch.compile.
@@ -120,7 +120,7 @@ class Transformer(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self, seed: int) -> None:
-        """Initialise every parameter from a seed, on the CPU so that devices agree."""
+        """Initialise every parameter from a seed, on the CPU so that all devices get the same."""
         generator = torch.Generator().manual_seed(seed)
         d_model = self.embedding.embedding_dim
         init_normal(self.embedding.weight, d_model, 1.0, generator)
@@ -139,8 +139,8 @@ class Transformer(nn.Module):
 
         Args:
             tokens_BT: Shape [B, T], int64 in [0, vocab_size).
-            memory: What the chunk before returned; empty at the start of a stream.
-            is_token_BT: False for padding, which no token sees; None where there is none.
+            memory: `ModelOutput.memory` of the previous chunk; empty at the start of a stream.
+            is_token_BT: False for padding, which no token sees; None without padding.
         """
         x_BTD = self.embedding(tokens_BT) * self.embedding_scale
         plan = self._plan(x_BTD, memory, is_token_BT)
@@ -188,7 +188,7 @@ class Transformer(nn.Module):
 
 
 def sum_losses(losses: Iterable[Tensor | None]) -> Tensor | None:
-    """Add up the auxiliary losses that there are; None if there are none."""
+    """Return the sum of the auxiliary losses that are not None; None if all are."""
     present = [loss for loss in losses if loss is not None]
     return torch.stack(present).sum() if present else None
 
@@ -202,7 +202,7 @@ def build_model(
         config: Architecture.
         vocab_size: Number of tokens.
         seed: Seed of the initialisation.
-        n_outputs: Width of the output layer; as many as there are tokens if left out.
+        n_outputs: Width of the output layer; by default vocab_size.
     """
     model = Transformer(config, vocab_size, n_outputs)
     model.reset_parameters(seed)

@@ -1,7 +1,7 @@
 """The layers as loops over tokens, heads and experts in float64, written from the equations.
 
-The keys that one query sees are stacked, so that its scores are one line; nothing else is
-vectorised. Distances and angles are computed here, not read from the tables that layers use.
+Only the keys that one query sees are stacked, for its scores; nothing else is vectorised. Distances
+and angles are computed here, not read from the layers' tables.
 
 Letters: T query positions, S key positions (memory + chunk), D d_model, P d_head, E experts,
 C rotated channels.
@@ -25,7 +25,7 @@ BASE = 10_000.0
 
 @dataclass(frozen=True)
 class Example:
-    """One sequence: its S positions, and which keys each of its T queries sees."""
+    """One sequence: its S positions, and the keys that each of its T queries sees."""
 
     context_SD: Tensor
     seen: Sequence[list[int]]
@@ -38,12 +38,12 @@ class Example:
 
 
 def causal(n_queries: int, n_keys: int) -> list[list[int]]:
-    """Let every query see the keys up to its own position."""
+    """Return the visible keys per query: up to its own position."""
     return [list(range(i + 1)) for i in range(n_keys - n_queries, n_keys)]
 
 
 def unpadded(is_token_T: Tensor) -> list[list[int]]:
-    """Let every query see every key that is no padding."""
+    """Return the visible keys per query: all except padding."""
     tokens = is_token_T.nonzero().flatten().tolist()
     return [tokens] * len(is_token_T)
 
@@ -52,8 +52,8 @@ def exact_table(positions: PositionsConfig, plan: SequencePlan, width: int) -> T
     """Return the plan's table in float64.
 
     Args:
-        positions: Which table it is.
-        plan: Gives the rows; with Transformer-XL positions row r is distance r - (S - 1).
+        positions: The kind of table.
+        plan: Plan with the rows; with Transformer-XL positions row r is distance r - (S - 1).
         width: d_model with Transformer-XL positions, d_head with RoPE.
     """
     if isinstance(positions, TransformerXLPositions):
@@ -75,7 +75,7 @@ def position_vector(distance: int, d_model: int) -> Tensor:
 
 
 def rotation_angles(position: int, d_head: int) -> list[float]:
-    """Return the angle of each pair of rotated channels: those of the first half, in pairs."""
+    """Return the angle of each pair of rotated channels, by the channel of the first half."""
     C = 2 * (d_head // 4)
     return [position * BASE ** (-2 * c / C) for c in range(C // 2)]
 
@@ -93,7 +93,7 @@ def rotation(position: int, d_head: int) -> Tensor:
 
 
 def placed(layer: nn.Module, x: Tensor, position: int) -> Tensor:
-    """Return a query or key as its position makes it: rotated, where positions are rotations."""
+    """Return a query or key at its position: rotated with RoPE, else unchanged."""
     if isinstance(layer.positions, XLPositions):
         return x
     return rotation(position, len(x)) @ x
@@ -115,7 +115,7 @@ def scores(layer, head: int, query: Tensor, i: int, keys: Tensor, seen: list[int
 def attend(
     layer, head: int, query: Tensor, i: int, keys: list[Tensor], values: list[Tensor], seen
 ) -> Tensor:
-    """Return the weighted values that one query sees; `keys` are placed."""
+    """Return one query's weighted sum of values; `keys` are already `placed`."""
     seen_keys = torch.stack([keys[j] for j in seen])
     seen_values = torch.stack([values[j] for j in seen])
     query_scores = scores(layer, head, placed(layer, query, i), i, seen_keys, seen)

@@ -1,4 +1,4 @@
-"""Plans for layers that are tested on their own."""
+"""Sequence plans for tests of single layers."""
 
 import torch
 

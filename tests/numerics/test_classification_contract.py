@@ -1,6 +1,6 @@
 """Every variant as a classifier of padded sequences: the objective, and outputs of another width.
 
-What the variants themselves promise of padding is in `switchhead_lab/contract/`.
+The variants' own promises about padding are in `switchhead_lab/contract/`.
 """
 
 import re
@@ -67,7 +67,7 @@ def test_padding_does_not_change_a_sequence(case: str) -> None:
     torch.testing.assert_close(-without_mask, alone, check_dtype=False)
 
 
-def test_auxiliary_losses_and_choices_leave_padding_out(case: str) -> None:
+def test_auxiliary_losses_and_choices_ignore_padding(case: str) -> None:
     model = build(case).double()
     short, padded = sequences(lengths=(6,), width=6), sequences(lengths=(6,))
     alone, with_padding = score(model, short), score(model, padded)
@@ -95,7 +95,7 @@ def test_parameters_equal_the_closed_form(case: str) -> None:
 
 
 def test_bf16_is_near_fp32(case: str) -> None:
-    """One layer: between layers a rounded hidden state may turn a near-tie of a router."""
+    """One layer: with more, a rounded hidden state may flip a near-tie of a router."""
     config = classifier_config(case).model_copy(update={"n_layers": 1})
     model = build_model(config, V, 0, N_CLASSES)
     exact = score(model, sequences()).loss_nats_sum

@@ -1,4 +1,4 @@
-"""Compiled blocks compute what uncompiled ones do, each as one graph."""
+"""Compiled blocks compute the same as uncompiled ones, each as one graph."""
 
 import pytest
 import torch
@@ -15,13 +15,13 @@ from switchhead_lab.variants.positions import Positions
 from switchhead_lab.variants.registry import all_variants
 from switchhead_lab.variants.switchhead import SwitchHeadAttention
 
-# Compiling takes long: one example of each variant, and one in which all projections have experts.
+# Compilation is slow: one example per variant, and one in which all projections have experts.
 EXAMPLES = [
     *(examples_of(v)[0] for v in all_variants() if v is not DenseFeedForward),
     examples_of(SwitchHeadAttention)[1],
 ]
 CASES = [(example, POSITIONS[n % len(POSITIONS)]) for n, example in enumerate(EXAMPLES)]
-# Products are the same; only the gradient's order of sums may differ.
+# Matmuls are the same; only the order of sums in gradients may differ.
 TOLERANCE = 1e-5
 
 
@@ -40,7 +40,7 @@ def losses_and_gradients(
     model = build_model(model_around(example, positions), V, 0)
     if compiled:
         for block in model.blocks:
-            # What `compile_blocks` does; a break is an error here.
+            # As in `compile_blocks`, but graph breaks are errors.
             block.compile(backend="aot_eager", dynamic=False, fullgraph=True)
     first = model(random_tokens())
     second = model(random_tokens(), first.memory)
@@ -52,17 +52,19 @@ def losses_and_gradients(
 
 
 @pytest.mark.parametrize(("example", "positions"), CASES, ids=map(name_of, EXAMPLES))
-@pytest.mark.filterwarnings("ignore")  # the compiler's own, about itself
-def test_same_outputs_and_gradients_and_no_break(example: Variant, positions: Positions) -> None:
+@pytest.mark.filterwarnings("ignore")  # the compiler's own warnings
+def test_same_outputs_and_gradients_without_graph_breaks(
+    example: Variant, positions: Positions
+) -> None:
     compiled = losses_and_gradients(example, positions, compiled=True)
-    # One graph for each shape, whatever the number of layers.
+    # One graph per shape, for any number of layers.
     assert counters["stats"]["unique_graphs"] == 2
     plain = losses_and_gradients(example, positions, compiled=False)
     for ours, theirs in zip(compiled, plain, strict=True):
         assert (ours - theirs).abs().max() <= TOLERANCE * theirs.abs().max()
 
 
-def test_names_of_parameters_stay() -> None:
+def test_parameter_names_do_not_change() -> None:
     model = build_model(model_around(*CASES[-1]), V, 0)
     names = list(model.state_dict())
     model.compile_blocks(backend="eager")

@@ -50,7 +50,7 @@ ATTENTION: dict[str, AttentionConfig] = {
         for subset in SUBSETS
     },
 }
-# What tells the code paths apart; the subsets of projections do so at the small sizes above.
+# One case per code path; subsets of projections are covered at the small sizes above.
 KINDS = ["dense", "switchhead", "all-experts", "shared", "experts-vkqo", "moa"]
 POSITIONS = {"xl": TransformerXLPositions(), "rope": RopePositions()}
 
@@ -74,13 +74,13 @@ def random_context(*shape: int, generator: torch.Generator) -> Tensor:
 
 
 def exactly(plan: SequencePlan, config: AttentionConfig, positions: str, d_model: int):
-    """Return the plan with its float32 table in float64; the table is compared on the way.
+    """Check the plan's float32 table and return the plan with a float64 table.
 
-    What is left between layer and loop is then float64 arithmetic.
+    Layer and loop then differ only by float64 arithmetic.
     """
     width = d_model if positions == "xl" else config.d_head
     table = exact_table(POSITIONS[positions], plan, width)
-    # The angle is rounded, the more the longer: up to S radians, with 24 bits.
+    # Angles are up to S radians, rounded to 24 bits, so the error grows with S.
     torch.testing.assert_close(plan.table, table, rtol=0, atol=2**-22 * plan.n_keys)
     return replace(plan, table=table)
 
@@ -126,7 +126,7 @@ def test_attention_equals_the_loop(case: str, positions: str) -> None:
 def test_attention_equals_the_loop_at_the_papers_widths(
     case: str, positions: str, d_head: int
 ) -> None:
-    """None of these widths is a multiple of 16, nor are the lengths."""
+    """Neither these widths nor the lengths are multiples of 16."""
     config = ATTENTION[case].model_copy(update={"d_head": d_head})
     check_attention(config, positions, d_model=14, n_queries=63, n_keys=95)
 
@@ -137,7 +137,7 @@ def test_attention_equals_the_loop_at_the_papers_widths(
 def test_attention_in_both_directions_equals_the_loop(
     case: str, positions: str, is_padded: bool
 ) -> None:
-    """Every query sees every key that is no padding, wherever the padding is."""
+    """Every query sees every key except padding, at any position."""
     generator = torch.Generator().manual_seed(3)
     config = ATTENTION[case]
     layer = random_layer(config, positions, D, generator)
@@ -161,13 +161,13 @@ def test_attention_in_both_directions_equals_the_loop(
     theirs = loop(layer, config, [Example(x, unpadded(is_token)) for x, is_token in pairs])
     inputs = [context, *layer.parameters()]
     gradients = compare(ours[is_token_BT], theirs[is_token_BT], inputs, generator)
-    assert not gradients[0][~is_token_BT].any()  # the content of padding has no influence
+    assert not gradients[0][~is_token_BT].any()  # padding's content has no effect
 
 
 def send_all_to(router: Router, experts: list[int]) -> None:
     """Make all tokens choose these experts of the first head, by the context's constant channel.
 
-    The scores of the chosen keep their size: a saturated gate would have no gradient to compare.
+    The chosen scores are not scaled up: a saturated gate would have no gradient to compare.
     """
     with torch.no_grad():
         router.weight[: router.n_experts, 0] = -100.0
@@ -213,7 +213,7 @@ def test_a_head_whose_tokens_all_choose_the_same_experts(case: str, positions: s
     assert len(output.choices) == len(routers)
     for choice in output.choices.values():
         assert choice.index_NHK[:, 0].unique().tolist() == experts
-        if choice.index_NHK.shape[1] > 1:  # MoA's router has no other head
+        if choice.index_NHK.shape[1] > 1:  # MoA's router has a single head
             assert choice.index_NHK[:, 1].unique().tolist() == list(range(config.n_experts))
     theirs = loop(layer, config, [Example(x, causal(T, S)) for x in context])
     inputs = [context, *layer.parameters()]

@@ -104,7 +104,7 @@ def test_feedforward() -> None:
     odd = model_with(
         DenseAttention(n_heads=1, d_head=2), rope=True, feedforward=DenseFeedForward(d_ff=F + 1)
     )
-    # Hidden channels are padded to a multiple of 16, and that is what is computed.
+    # Hidden channels are padded to a multiple of 16, which counts as executed.
     assert executed_feedforward(odd).macs == 2 * T * D * (F + 16)
     sigma_moe = SigmaMoeFeedForward(n_experts=4, d_expert=5, top_k=2)
     sparse = model_with(DenseAttention(n_heads=1, d_head=2), rope=True, feedforward=sigma_moe)
@@ -113,10 +113,8 @@ def test_feedforward() -> None:
 
 @pytest.mark.parametrize("context_multiple", [1, 2])
 @pytest.mark.parametrize("case", CASES)
-def test_whole_models_multiply_in_their_layers_and_the_output_layer_alone(
-    case: str, context_multiple: int
-) -> None:
-    """Nothing else has a matmul; the loss, norms and the embedding have none."""
+def test_only_layers_and_the_output_layer_have_matmuls(case: str, context_multiple: int) -> None:
+    """Nothing else has a matmul: not the loss, the norms or the embedding."""
     config = config_of(case, context_multiple=context_multiple)
     with torch.device("meta"):
         model = Transformer(config, V)
@@ -131,23 +129,23 @@ def test_whole_models_multiply_in_their_layers_and_the_output_layer_alone(
     assert costs.output_macs_per_token == config.d_model * V
 
 
-def test_floats_kept_by_a_layer_that_is_easy_to_follow() -> None:
-    """ReLU's output is kept by ReLU and by the second layer, once; the input is the caller's."""
+def test_saved_floats_of_a_simple_layer() -> None:
+    """ReLU and the second layer share ReLU's output; the input is the caller's."""
     model = model_with(DenseAttention(n_heads=1, d_head=2), rope=True)
     assert executed_feedforward(model).memory_floats == T * F
 
 
-def test_floats_kept_by_dense_attention_grow_with_the_maps() -> None:
+def test_saved_floats_of_dense_attention_grow_with_the_maps() -> None:
     def floats(n_heads: int) -> int:
         attention = DenseAttention(n_heads=n_heads, d_head=12 // n_heads)
         return executed_attention(model_with(attention, rope=False)).memory_floats
 
-    # Four more heads of the same total width keep one more map each, and little else.
+    # Four more heads at the same total width save one more map each, and little else.
     assert floats(6) - floats(2) >= 4 * T * S
 
 
 class Expanding(nn.Module):
-    """Keeps a row that is expanded over the positions, which takes no more room than the row."""
+    """Saves a row expanded over positions, which takes no more memory than the row."""
 
     def forward(self, x: torch.Tensor, _plan: object) -> torch.Tensor:
         return x * x.mean(dim=1, keepdim=True).expand_as(x)
@@ -158,8 +156,8 @@ def test_an_expanded_tensor_is_counted_once() -> None:
     assert executed._count(Expanding(), x, NO_PLAN).memory_floats == 4
 
 
-class Strange(nn.Module):
-    """A layer whose product no formula covers."""
+class Uncounted(nn.Module):
+    """A layer with a matmul that has no FLOP formula."""
 
     def forward(self, x: torch.Tensor, _plan: object) -> torch.Tensor:
         return torch.cdist(x, x)
@@ -168,4 +166,4 @@ class Strange(nn.Module):
 def test_an_unknown_operation_is_an_error_and_not_a_zero() -> None:
     x = torch.empty(1, 3, 4, device="meta", requires_grad=True)
     with pytest.raises(UncountedOperationError, match="no FLOP formula; register one"):
-        executed._count(Strange(), x, NO_PLAN)
+        executed._count(Uncounted(), x, NO_PLAN)

@@ -53,7 +53,7 @@ def test_with_a_key_head_for_each_query_head_it_is_dense(positions: Positions) -
         GroupedQueryAttention(n_heads=H, n_kv_heads=H, d_head=P),
     )
     layers = [layer_of(config, positions) for config in (dense, grouped)]
-    # The weights are the same from the same seed on.
+    # The same seed gives the same weights.
     for ours, theirs in zip(*(layer.named_parameters() for layer in layers), strict=True):
         assert ours[0] == theirs[0]
         assert torch.equal(ours[1], theirs[1])
@@ -115,8 +115,8 @@ def test_what_sharing_saves_goes_to_wider_heads() -> None:
         feedforward=DenseFeedForward(d_ff=64),
     )
     grouped = GroupedQueryAttention(n_heads=4, n_kv_heads=2, d_head=1)
-    # 5 projections of 4 heads against 3 of 4 and 2 of 2, and two biases of 4 heads: per d_head
-    # 488 parameters against 392, so that 7 fit where 6 were.
+    # 5 projections of 4 heads against 3 of 4 and 2 of 2, and two biases of 4 heads: 488 against 392
+    # parameters per unit of d_head, so d_head grows from 6 to 7.
     assert match_parameters(baseline, grouped).attention.d_head == 7
     more_heads = match_parameters(baseline, grouped.model_copy(update={"d_head": 3}), "n_heads")
     assert more_heads.attention.n_heads % 2 == 0

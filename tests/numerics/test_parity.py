@@ -1,4 +1,4 @@
-"""Outputs and all gradients of the paper's experiment code, in float32."""
+"""Parity with the paper's experiment code: outputs and all gradients, in float32."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,7 @@ class Vectors:
         self.unused.discard(key)
 
     def run(self, layer: torch.nn.Module, name: str, attention=None, positions=None) -> None:
-        """Compare output and input gradient of a layer on the input of this name."""
+        """Compare output and input gradient of a layer on the named input."""
         x = self.tensor(f"in.{name}").requires_grad_()
         n_keys, d_model = x.shape[1:]
         n_queries = self.meta.get("seq_len", n_keys)
@@ -48,7 +48,7 @@ class Vectors:
         self.compare(f"grad_in.{name}", x.grad)
 
     def load(self, layer: torch.nn.Module, names: dict[str, str]) -> None:
-        """Copy parameters of their names into ours; layouts differ by a reshape only."""
+        """Copy the reference's parameters into ours; layouts differ only by a reshape."""
         parameters = dict(layer.named_parameters())
         assert set(parameters) == set(names)
         with torch.no_grad():
@@ -70,7 +70,7 @@ def test_dense_xl() -> None:
     H, P, D = (vectors.meta[key] for key in ("n_heads", "d_head", "d_model"))
     config = DenseAttention(n_heads=H, d_head=P)
     layer = config.build(TransformerXLPositions(), D)
-    # Key and value are interleaved per head in one matrix of theirs.
+    # The reference interleaves keys and values per head in one matrix.
     key_value = vectors.tensor("param.data_to_kv.weight").view(H, 2, P, D)
     for number, name in enumerate(("key", "value")):
         vectors.values[f"param.{name}"] = key_value[:, number].numpy()

@@ -1,4 +1,4 @@
-"""One seed gives the same bits in another process."""
+"""Equal seeds give equal bits in another process."""
 
 from variant_cases import CASES, config_of, digest_of, digests_elsewhere
 

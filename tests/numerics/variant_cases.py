@@ -1,4 +1,4 @@
-"""Models with every example of every registered variant, for tests that are no check of one."""
+"""Models with every example of every registered variant, for tests outside the contract."""
 
 import hashlib
 import os
@@ -33,7 +33,7 @@ CASES = [*_MODELS, SWITCHALL]
 
 
 def config_of(case: str, *, p_dropout: float = 0.0, **sizes: object) -> ModelConfig:
-    """Return a small model, with one probability for all dropout of the variants under test."""
+    """Return a small model, with `p_dropout` for all dropout of the variants under test."""
     if case == SWITCHALL:
         blocks = {"attention": "switchhead", "feedforward": "sigma_moe"}
         chosen = {b: examples_of(variants_of(b)[kind])[0] for b, kind in blocks.items()}
@@ -53,13 +53,13 @@ def digest_of(data: bytes) -> str:
 
 
 def digests_elsewhere(module: str) -> list[str]:
-    """Return what `digest` of a test module gives for every case in another process."""
+    """Return `digest` of a test module for every case, computed in another process."""
     program = (
         "import sys; sys.path.insert(0, sys.argv[1]); import importlib; "
         f"print(*map(importlib.import_module({module!r}).digest, sys.argv[2:]))"
     )
     command = [sys.executable, "-W", "ignore", "-c", program, str(Path(__file__).parent), *CASES]
-    # Whatever depends on the hashes of texts, such as the order of a set, is then different.
+    # Changes everything that depends on string hashes, such as the order of sets.
     environment = {**os.environ, "PYTHONHASHSEED": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     return done.stdout.split()

@@ -23,8 +23,8 @@ from switchhead_lab.variants.positions import PositionsConfig
 class DenseMultiHeadAttention(nn.Module):
     """Multi-head attention: `y = sum_h softmax(scores_h) V_h W_O,h`.
 
-    The scores are those of the position encoding; with Transformer-XL positions it has the learned
-    terms u, v and scale.
+    The position encoding computes the scores; Transformer-XL positions have the learned terms u, v
+    and scale.
 
     Source: baseline of SwitchHead (arXiv:2312.07987).
     """
@@ -49,11 +49,11 @@ class DenseMultiHeadAttention(nn.Module):
         init_normal(self.output_weight, self.output_weight.shape[1], scale, generator)
 
     def forward(self, context_BSD: Tensor, plan: SequencePlan) -> SublayerOutput:
-        """Attend from the last T positions to those that the plan lets them see.
+        """Attend from the last T positions to the keys that the plan allows.
 
         Args:
             context_BSD: Shape [B, S, D], normalised memory and chunk.
-            plan: Queries, keys and what lies between them.
+            plan: Queries, keys, mask and position table.
         """
         given = attention_input(context_BSD, plan.n_queries)
         mixed_HBTP = self.positions.attend(

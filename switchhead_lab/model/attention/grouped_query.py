@@ -31,6 +31,6 @@ class GroupedQueryMultiHeadAttention(DenseMultiHeadAttention):
         self.value_weight = nn.Parameter(torch.empty(width, d_model))
 
     def _keys_or_values(self, context_BSD: Tensor, weight: Tensor) -> Tensor:
-        """Give each query head the key or value of its group, [H, B, S, P]."""
+        """Project to the key or value of each query head's group, [H, B, S, P]."""
         by_group = super()._keys_or_values(context_BSD, weight)
         return by_group.repeat_interleave(self.n_sharing, dim=0)

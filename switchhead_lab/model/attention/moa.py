@@ -1,7 +1,7 @@
 """Mixture of Attention Heads: tokens pick heads; key and value projections are shared.
 
 Letters: B batch, T query positions, S key positions (memory + chunk), D d_model, H picked heads,
-P d_head, E heads to pick from, N tokens (B * T).
+P d_head, E heads in all, N tokens (B * T).
 """
 
 import torch
@@ -27,7 +27,7 @@ from switchhead_lab.variants.positions import PositionsConfig
 class MoaMultiHeadAttention(nn.Module):
     """MoA: `y = sum_{e in picked} w[e] (softmax(q_e K^T) V) W_O[e]`, one K and one V.
 
-    Weights are a softmax over the picked heads (official) or a sigmoid of each.
+    Weights are a softmax over the picked heads (official code) or a sigmoid of each.
 
     Source: Mixture of Attention Heads (arXiv:2210.05144), compared in Table 1 of SwitchHead
     (arXiv:2312.07987). Symbols: `query_weight` W_Q, `output_weight` W_O, `router` W_g.
@@ -55,11 +55,11 @@ class MoaMultiHeadAttention(nn.Module):
         self.router.reset_parameters(scale, generator)
 
     def forward(self, context_BSD: Tensor, plan: SequencePlan) -> SublayerOutput:
-        """Attend from the last T positions to those that the plan lets them see.
+        """Attend from the last T positions to the keys that the plan allows.
 
         Args:
             context_BSD: Shape [B, S, D], normalised memory and chunk.
-            plan: Queries, keys and what lies between them.
+            plan: Queries, keys, mask and position table.
         """
         B, T, H = context_BSD.shape[0], plan.n_queries, self.config.n_heads
         given = attention_input(context_BSD, T)
@@ -112,7 +112,7 @@ def cv_loss(choice: RoutingDecision, is_token_BT: Tensor | None = None) -> Tenso
 
     Args:
         choice: Choices of one head.
-        is_token_BT: False for padding, which is left out; None where there is none.
+        is_token_BT: False for padding, which is ignored; None without padding.
     """
     N, _, E = choice.logits_NHE.shape
     weight_NE = choice.weight_NHK.new_zeros(N, E).scatter(
@@ -125,11 +125,11 @@ def cv_loss(choice: RoutingDecision, is_token_BT: Tensor | None = None) -> Tenso
 def switch_loss(choice: RoutingDecision, is_token_BT: Tensor | None = None) -> Tensor:
     """Return E times the sum over experts of fraction of picks times mean probability.
 
-    Source: Switch Transformers (arXiv:2101.03961), Eq. 4, with the picks of all K in the fraction.
+    Source: Switch Transformers (arXiv:2101.03961), Eq. 4, where the fraction counts all K picks.
 
     Args:
         choice: Choices of one head.
-        is_token_BT: False for padding, which is left out; None where there is none.
+        is_token_BT: False for padding, which is ignored; None without padding.
     """
     logits_NE = choice.logits_NHE[:, 0]
     E = logits_NE.shape[-1]
@@ -146,6 +146,6 @@ def z_loss(choice: RoutingDecision, is_token_BT: Tensor | None = None) -> Tensor
 
     Args:
         choice: Choices of one head.
-        is_token_BT: False for padding, which is left out; None where there is none.
+        is_token_BT: False for padding, which is ignored; None without padding.
     """
     return mean_over_tokens(choice.logits_NHE[:, 0].logsumexp(dim=-1).square(), is_token_BT)

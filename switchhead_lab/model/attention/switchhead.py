@@ -1,6 +1,6 @@
 """SwitchHead attention: projections with experts, one attention map per head.
 
-Letters: B batch, T query positions, S key positions (memory + chunk), L either of them, D d_model,
+Letters: B batch, T query positions, S key positions (memory + chunk), L either one, D d_model,
 H heads, P d_head, E experts per head, K chosen per token, N tokens (B * L).
 """
 
@@ -78,11 +78,11 @@ class SwitchHeadMultiHeadAttention(nn.Module):
                 router.reset_parameters(scale, generator)
 
     def forward(self, context_BSD: Tensor, plan: SequencePlan) -> SublayerOutput:
-        """Attend from the last T positions to those that the plan lets them see.
+        """Attend from the last T positions to the keys that the plan allows.
 
         Args:
             context_BSD: Shape [B, S, D], normalised memory and chunk.
-            plan: Queries, keys and what lies between them.
+            plan: Queries, keys, mask and position table.
         """
         given = attention_input(context_BSD, plan.n_queries)
         source, destination = self._choose(given)
@@ -114,7 +114,7 @@ class SwitchHeadMultiHeadAttention(nn.Module):
     def _to_heads(
         self, name: str, weight: Tensor, x_BLD: Tensor, routed: RoutedChoice | None
     ) -> Tensor:
-        """Project [B, L, D] to [H, B, L, P], with experts where the projection has them."""
+        """Project [B, L, D] to [H, B, L, P], with experts if the projection has them."""
         if name not in self.config.expert_projections:
             return split_heads(F.linear(x_BLD, weight), self.config.d_head)
         assert routed is not None, "a projection with experts has a router on its side"
@@ -129,7 +129,7 @@ class SwitchHeadMultiHeadAttention(nn.Module):
         return rows_NHP.unflatten(0, x_BLD.shape[:2]).movedim(-2, 0)
 
     def _from_heads(self, x_HBTP: Tensor, routed: RoutedChoice | None) -> Tensor:
-        """Project [H, B, T, P] to [B, T, D], with experts where the projection has them."""
+        """Project [H, B, T, P] to [B, T, D], with experts if the projection has them."""
         weight = self.output_weight
         if "o" not in self.config.expert_projections:
             return F.linear(merge_heads(x_HBTP), weight)

@@ -4,8 +4,8 @@ from switchhead_lab.model.feedforward import DenseFeedForwardBlock
 from switchhead_lab.variants.dense_feedforward import DenseFeedForward
 
 
-def test_a_feed_forward_block_keeps_its_mean() -> None:
-    """What is kept is scaled up in the weights, so dropout changes no expectation."""
+def test_dropout_does_not_change_the_mean_of_a_feed_forward_block() -> None:
+    """Dropout's scale is in the weights, so dropout does not change the mean."""
     block = DenseFeedForwardBlock(DenseFeedForward(d_ff=4000, p_dropout=0.25), 2)
     block.reset_parameters(1.0, torch.Generator().manual_seed(0))
     with torch.no_grad():

@@ -48,7 +48,7 @@ def test_rope_scores_depend_on_the_distance_only() -> None:
     assert not torch.allclose(score(7, 3), score(7, 4))
 
 
-def test_rope_leaves_the_other_channels_alone() -> None:
+def test_rope_does_not_change_the_other_channels() -> None:
     x = torch.randn(1, 1, 3, 10, generator=torch.Generator().manual_seed(0))
     rotated = RotaryPositions(RopePositions(), d_head=10)._rotate(x, rotation(10)[:, 5:8])
     assert torch.equal(rotated[..., 4:], x[..., 4:])  # 5 channels, rounded down to pairs
@@ -56,7 +56,7 @@ def test_rope_leaves_the_other_channels_alone() -> None:
 
 
 @pytest.mark.parametrize("kind", ["causal", "memory", "bidirectional", "padded"])
-def test_plain_products_and_the_fused_attention_agree(
+def test_plain_matmuls_and_fused_attention_agree(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     H, B, T, P = 2, 3, 5, 4

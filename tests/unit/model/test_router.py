@@ -50,7 +50,7 @@ def test_gradient_reaches_only_the_chosen() -> None:
     assert torch.equal(touched, expected)
 
 
-def test_expert_dropout_leaves_experts_out_in_training_only() -> None:
+def test_expert_dropout_drops_experts_in_training_only() -> None:
     made = router(p_dropout=0.5)
     plain = made.eval()(rows(400)).choice
     assert torch.equal(plain.index_NHK, router()(rows(400)).choice.index_NHK)
@@ -61,7 +61,7 @@ def test_expert_dropout_leaves_experts_out_in_training_only() -> None:
     assert torch.equal(dropped.logits_NHE, plain.logits_NHE)
 
 
-def test_with_every_expert_dropped_nothing_is_weighed_and_nothing_is_nan() -> None:
+def test_with_every_expert_dropped_weights_are_zero_and_not_nan() -> None:
     for gate in ("sigmoid", "softmax"):
         made = router(p_dropout=0.999, gate=gate).train()
         torch.manual_seed(0)
