@@ -1,4 +1,4 @@
-"""Costs by name, each with the convention that counts it: axes of figures and columns of tables."""
+"""Costs by name and convention: axes of figures and columns of tables."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ Unit = Literal["MACs", "floats", "parameters"]
 
 @dataclass(frozen=True)
 class CostKind:
-    """A cost of a model, whatever counts it.
+    """A cost of a model, independent of the convention.
 
     Attributes:
-        name: Name on the command line and in names of files.
-        label: Name in print, with what it is counted for.
-        unit: What is counted.
-        read: Returns it by a convention; None where the convention does not define it.
-        has_convention: Whether conventions differ about it.
+        name: Name on the command line and in file names.
+        label: Name in print, with what it refers to.
+        unit: Unit of the count.
+        read: Returns the cost by a convention; None if the convention does not define it.
+        has_convention: Whether it depends on the convention.
     """
 
     name: str
@@ -81,7 +81,7 @@ class CostAxis:
 
     Attributes:
         kind: The cost.
-        convention: What counts it; empty for a cost without conventions.
+        convention: The convention; empty for a cost without conventions.
     """
 
     kind: CostKind
@@ -94,31 +94,31 @@ class CostAxis:
 
     @property
     def label(self) -> str:
-        """Name of an axis; `{unit}` in it stands for "k ", "M " or the like."""
+        """Label of an axis; `{unit}` stands for "k ", "M " or the like."""
         kind, convention = self.kind, self.convention
         if kind.unit == "parameters":
             return f"{kind.label} ({{unit}}parameters)"
         return f"{kind.label} ({{unit}}{kind.unit}, {convention} convention)"
 
     def read(self, costs: ModelCosts) -> float | None:
-        """Return the cost of a model; None where the convention does not define it."""
+        """Return the cost of a model; None if the convention does not define it."""
         return self.kind.read(costs, self.convention)
 
 
 def axis_of(kind: CostKind, convention: str) -> CostAxis:
-    """Return a cost by a convention, which costs without conventions leave out."""
+    """Return the axis of a cost, which ignores the convention if the cost has none."""
     return CostAxis(kind, convention if kind.has_convention else "")
 
 
 def find_axis(text: str, default_convention: str) -> CostAxis:
-    """Read the name of a cost, as in "model-macs" or "model-macs:executed".
+    """Parse the name of a cost, such as "model-macs" or "model-macs:executed".
 
     Args:
-        text: Name, and a convention after a colon.
-        default_convention: Convention where none is given.
+        text: Name, optionally with a convention after a colon.
+        default_convention: Convention if none is given.
 
     Raises:
-        ConfigError: If there is no such cost or convention, or the cost has no convention.
+        ConfigError: If the cost or convention does not exist, or the cost has no conventions.
     """
     name, colon, convention = text.partition(":")
     names = [kind.name for kind in COST_KINDS]

@@ -1,9 +1,9 @@
 """MACs and memory of a model's blocks, in named conventions.
 
-All figures are per layer, for one sequence, forward: multiply-accumulates, and floats saved for the
-backward pass. `equations` are the formulas in the paper's text; `published` are those that
-reproduce the figures in its tables. They differ, so no figure goes without its convention. The
-formulas themselves belong to the variants.
+Figures are per layer and sequence, forward: multiply-accumulates, and floats saved for the backward
+pass. `equations` are the formulas in the paper's text; `published` are those that reproduce the
+figures in its tables. They differ, so every figure names its convention. The variants define the
+formulas.
 """
 
 from switchhead_lab.config.architecture import ModelConfig
@@ -25,9 +25,9 @@ def feedforward_macs(model: ModelConfig, convention: str) -> int:
 
 
 def forward_macs_per_token(model: ModelConfig, n_outputs: int) -> float:
-    """Count the multiply-accumulates of the whole model per token, forward.
+    """Return the multiply-accumulates of the whole model per token, forward.
 
-    Meant for estimates of time, not for tables.
+    For estimates of time, not for tables.
     """
     layer = model.layer
     macs = model.attention.approximate_macs(layer) + model.feedforward.approximate_macs(layer)

@@ -1,4 +1,4 @@
-"""One convention's way to count the costs of a layer, as matching and accounting need it."""
+"""The cost counter of a convention, used by matching and accounting."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ class CostCounter:
     """Counts costs of one layer for one sequence, forward.
 
     Attributes:
-        convention: Its name: "equations", "published", or that of a way to measure.
-        attention: Prices attention; raises `UnpricedError` where the convention cannot.
-        feedforward: Prices the feed-forward block; likewise.
+        convention: Name of the convention: "equations", "published" or "executed".
+        attention: Counts attention; raises `UnpricedError` if the convention does not define it.
+        feedforward: The same for the feed-forward block.
     """
 
     convention: str
@@ -43,7 +43,7 @@ class CostCounter:
 
 
 def closed_form_counter(convention: Convention) -> CostCounter:
-    """Return the counter of a convention that is a formula."""
+    """Return the counter of a closed-form convention."""
     return CostCounter(
         convention=convention,
         attention=lambda model: model.attention.cost(model.layer, convention),

@@ -1,7 +1,7 @@
-"""Give every model the dense baseline's budget before anything trains.
+"""Matches every model to the dense baseline's budget before training.
 
-One solver serves every rule: the largest value of one free size at which a quantity (the
-parameters or the MACs of attention or of a layer) does not exceed the baseline's.
+One solver serves every rule: it finds the largest value of one free size at which a quantity (the
+parameters or MACs of attention or of a layer) does not exceed the baseline's.
 
 Source: SwitchHead (arXiv:2312.07987), Sec. 3 (parameter-matched) and Sec. 3.5 (MAC-matched).
 """
@@ -43,13 +43,13 @@ def match_size(
 
     Args:
         size: The free size.
-        model: Everything else; its own value of the size is replaced.
-        budgeted: What the model may have no more of than the baseline.
+        model: All other sizes; its value of the free size is replaced.
+        budgeted: The quantity that must not exceed the baseline's.
         baseline: The dense baseline.
 
     Raises:
-        MatchError: If the quantity does not depend on the size; if it is exceeded at the smallest
-            value; or if another size keeps the value far from the budget.
+        MatchError: If the quantity does not depend on the size, exceeds the budget at the smallest
+            value, or stays far below it because another size limits the value.
     """
     if not has_effect(size, model, budgeted):
         raise MatchError(explain_no_effect(size, model, budgeted))
@@ -65,7 +65,7 @@ def match_size(
 
 
 def _estimate(size: ModelSize, model: ModelConfig, budgeted: BudgetedQuantity, budget: int) -> int:
-    """Return the value of a size at which a straight line through its first values has a budget."""
+    """Estimate the value of a size that meets the budget, by linear extrapolation."""
     first = size.smallest(model)
     second = first + max(size.step(model), size.executed_step(model))
     largest = size.largest(model)
@@ -79,7 +79,7 @@ def match_heads(baseline: ModelConfig, n_heads: int) -> ModelConfig:
     """Return the dense model with `n_heads` heads and the baseline's parameters.
 
     d_head becomes the largest width at which attention has no more parameters than the baseline's;
-    what is left goes to d_ff.
+    d_ff takes the rest of the budget.
 
     Raises:
         MatchError: If no head width of at least 1 fits.
@@ -93,10 +93,10 @@ def match_parameters(
     size: str = DEFAULT_SIZE,
     positions: PositionsConfig | None = None,
 ) -> ModelConfig:
-    """Return the model with this attention, given the baseline's parameters.
+    """Return the model with this attention and the baseline's parameters.
 
     The free size takes the largest value at which attention has no more parameters than the
-    baseline's (for d_head of SwitchHead and MoA a multiple of 4); what is left goes to d_ff.
+    baseline's (for d_head of SwitchHead and MoA a multiple of 4); d_ff takes the rest.
 
     Source: SwitchHead (arXiv:2312.07987), Sec. 3; reproduces the d_head of its Table 9.
 
@@ -104,7 +104,7 @@ def match_parameters(
         baseline: The dense baseline.
         attention: Heads, experts and options; its value of the free size is replaced.
         size: Label of the free size of attention.
-        positions: Position encoding; the baseline's if left out.
+        positions: Position encoding; by default the baseline's.
 
     Raises:
         MatchError: If there is no such model.
@@ -121,7 +121,7 @@ def match_macs(
     size: str = DEFAULT_SIZE,
     positions: PositionsConfig | None = None,
 ) -> ModelConfig:
-    """Return the model with this attention, given the baseline's attention MACs.
+    """Return the model with this attention and the baseline's attention MACs.
 
     The free size takes the largest value at which attention costs no more MACs than the
     baseline's; the feed-forward block stays the baseline's, so parameters grow.
@@ -133,7 +133,7 @@ def match_macs(
         attention: Heads, experts and options; its value of the free size is replaced.
         counter: Counts MACs.
         size: Label of the free size of attention.
-        positions: Position encoding; the baseline's if left out.
+        positions: Position encoding; by default the baseline's.
 
     Raises:
         MatchError: If there is no such model.
@@ -160,8 +160,8 @@ def baseline_model(sweep: Sweep) -> ModelConfig:
 def match_declared(sweep: Sweep, declared: DeclaredModel, counter: CostCounter) -> ModelConfig:
     """Return the model that a sweep declares, under its matching rule.
 
-    First attention is matched over its free size, if it has one; then a sigma-MoE takes the
-    feed-forward's place, if one is declared, and is matched if it has a free size.
+    First attention is matched over its free size, if any. Then a declared sigma-MoE replaces the
+    feed-forward block and is matched over its free size, if any.
 
     Args:
         sweep: The sweep.
@@ -169,7 +169,7 @@ def match_declared(sweep: Sweep, declared: DeclaredModel, counter: CostCounter) 
         counter: Counts MACs.
 
     Raises:
-        MatchError: If there is none.
+        MatchError: If there is no such model.
     """
     baseline = baseline_model(sweep)
     positions = declared.positions
@@ -190,12 +190,12 @@ def match_declared(sweep: Sweep, declared: DeclaredModel, counter: CostCounter) 
 
 
 def matched_quantity(sweep: Sweep, model: ModelConfig, size: str) -> MatchedQuantity:
-    """Return what the budgeted size of a sweep's model was set by.
+    """Return the quantity that a model's budgeted size was matched by.
 
     Args:
         sweep: The sweep.
         model: One of its models.
-        size: Label of the size that followed from the budget.
+        size: Label of the matched size.
     """
     keeps_parameters = size in model.attention.keep_parameters_over
     if keeps_parameters or sweep.matching == "parameter_matched":
@@ -206,13 +206,13 @@ def matched_quantity(sweep: Sweep, model: ModelConfig, size: str) -> MatchedQuan
 def sizes_by_convention(
     sweep: Sweep, model: ModelConfig, size: str, counters: Iterable[CostCounter]
 ) -> dict[str, int]:
-    """Return the values that the MACs of each convention would give the budgeted size of a model.
+    """Return the value of a model's matched size under the MACs of each convention.
 
     Args:
         sweep: The sweep.
         model: One of its models.
-        size: Label of the size that followed from the budget.
-        counters: Ways to count MACs; one that gives no model is left out.
+        size: Label of the matched size.
+        counters: Counters of MACs; those that give no model are skipped.
     """
     matched = matched_quantity(sweep, model, size)
     if matched == "parameters":

@@ -1,10 +1,10 @@
-"""What a whole model costs, in every convention that prices it.
+"""Costs of a whole model, in every convention that defines them.
 
-Attention and feed-forward block are priced apart, for one layer and one sequence. The paper prices
-attention only; for feed-forward blocks `equations` and `published` count the MACs of their matmuls
-(the router's included) and the floats between them. A model's MACs add the output layer, d_model
-times the number of outputs for each token; the embedding is a lookup and multiplies nothing.
-Norms, biases, activation functions, residuals and the loss are left out, of MACs and of memory.
+Attention and feed-forward block are counted separately, for one layer and one sequence. The paper
+counts attention only; for feed-forward blocks `equations` and `published` count the MACs of their
+matmuls (including the router's) and the floats between them. A model's MACs add the output layer,
+d_model times the number of outputs per token; the embedding is a lookup without MACs. MACs and
+memory exclude norms, biases, activation functions, residuals and the loss.
 """
 
 from collections.abc import Callable, Iterable
@@ -29,11 +29,11 @@ class BlockCosts(FrozenModel):
 class ModelCosts(FrozenModel):
     """Size and costs of a model.
 
-    What a convention does not define is None, never zero.
+    Costs that a convention does not define are None, never zero.
     """
 
     convention: str
-    """The convention that its sweep matches by and searches minimise; empty outside of sweeps."""
+    """The convention of the sweep's matching and searches; empty outside of sweeps."""
     n_layers: int
     """Layers."""
     seq_len: int
@@ -41,13 +41,13 @@ class ModelCosts(FrozenModel):
     n_parameters: int
     """Parameters of the whole model."""
     n_active_parameters: int
-    """Parameters that one token meets: chosen experts, its embedding row, the rest."""
+    """Parameters used by one token: chosen experts, its embedding row, the rest."""
     output_macs_per_token: int
     """Multiply-accumulates of the output layer (the logits) per token."""
     attention: dict[str, BlockCosts]
-    """Costs of one attention layer by convention, for those that price it."""
+    """Costs of one attention layer by convention, if defined."""
     feedforward: dict[str, BlockCosts]
-    """Costs of one feed-forward block by convention, for those that price it."""
+    """Costs of one feed-forward block by convention, if defined."""
 
     @property
     def macs(self) -> int:
@@ -61,7 +61,7 @@ class ModelCosts(FrozenModel):
 
     @property
     def conventions(self) -> list[str]:
-        """Conventions that price the whole model."""
+        """Conventions that define the costs of both blocks."""
         return [name for name in self.attention if name in self.feedforward]
 
     def attention_macs(self, convention: str) -> int | None:
@@ -81,7 +81,7 @@ class ModelCosts(FrozenModel):
         return self.n_layers * layer + self.seq_len * self.output_macs_per_token
 
     def model_macs_per_token(self, convention: str) -> float | None:
-        """Return the MACs of all layers and the output layer over the tokens of a sequence."""
+        """Return the MACs of all layers and the output layer per token of a sequence."""
         macs = self.model_macs(convention)
         return None if macs is None else macs / self.seq_len
 
@@ -100,7 +100,7 @@ class ModelCosts(FrozenModel):
         return None if layer is None else self.n_layers * layer
 
     def by_convention(self) -> dict[str, dict[str, float | None]]:
-        """Return every cost as plain data, by convention."""
+        """Return all costs as plain data, by convention."""
         return {
             name: {
                 "attention_macs_per_layer": self.attention_macs(name),
@@ -128,14 +128,14 @@ def count_costs(
     *,
     convention: str = "",
 ) -> ModelCosts:
-    """Count the costs of a model in every convention that prices it.
+    """Count the costs of a model in every convention that defines them.
 
     Args:
         model: Architecture.
-        counters: Ways to count; a block that one cannot price is left out of its costs.
+        counters: Counters by convention; blocks that a convention does not define are skipped.
         vocab_size: Number of tokens.
-        n_outputs: Width of the output layer; as many as there are tokens if left out.
-        convention: The convention that its sweep matches by; empty outside of sweeps.
+        n_outputs: Width of the output layer; by default vocab_size.
+        convention: The convention of the sweep's matching; empty outside of sweeps.
     """
     n_outputs = vocab_size if n_outputs is None else n_outputs
     attention: dict[str, BlockCosts] = {}

@@ -1,7 +1,7 @@
 """Closed-form parameter counts, part by part.
 
-Parts are named like the parameters of the built model with the layer number left out
-(`blocks.attention.query_weight` sums over all layers), so the two can be compared one by one.
+Parts are named like the parameters of the built model, without the layer number
+(`blocks.attention.query_weight` sums over all layers), so that they can be compared one by one.
 
 Letters: D d_model, V vocab_size, C n_outputs.
 """
@@ -17,7 +17,7 @@ class ParameterCount:
     """Parameters of a model.
 
     Attributes:
-        parts: Parameters by name of the part, all layers together.
+        parts: Parameters by part, all layers together.
     """
 
     parts: Mapping[str, int]
@@ -43,7 +43,7 @@ def count_parameters(
     Args:
         model: Architecture.
         vocab_size: Number of tokens.
-        n_outputs: Width of the output layer; as many as there are tokens if left out.
+        n_outputs: Width of the output layer; by default vocab_size.
     """
     D, V = model.d_model, vocab_size
     C = vocab_size if n_outputs is None else n_outputs
@@ -65,12 +65,12 @@ def count_parameters(
 
 
 def active_parameters(model: ModelConfig, vocab_size: int, n_outputs: int | None = None) -> int:
-    """Count the parameters that one token meets: chosen experts, its embedding row, the rest.
+    """Count the parameters used by one token: chosen experts, its embedding row, the rest.
 
     Args:
         model: Architecture.
         vocab_size: Number of tokens.
-        n_outputs: Width of the output layer; as many as there are tokens if left out.
+        n_outputs: Width of the output layer; by default vocab_size.
     """
     layer = model.layer
     idle = sum(

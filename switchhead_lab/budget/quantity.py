@@ -1,7 +1,7 @@
-"""The budgeted quantity, of which a model may not have more than the baseline: parameters or MACs.
+"""The budgeted quantity, parameters or MACs, in which no model may exceed the baseline.
 
-Models of a sweep have equally many layers, and the same embedding and output layer, so those who
-match in a layer match as a whole.
+Models of a sweep have the same number of layers, embedding and output layer, so models that match
+in one layer match as a whole.
 """
 
 from collections.abc import Callable
@@ -14,17 +14,17 @@ from switchhead_lab.variants.base import Variant
 
 Scope = Literal["attention", "layer"]
 MatchedQuantity = Literal["parameters", "attention_macs", "layer_macs"]
-"""What a size of a model is set by, so that it meets the baseline's."""
+"""The quantity that a model's size is matched by."""
 
 
 @dataclass(frozen=True)
 class BudgetedQuantity:
-    """Something to count in a layer.
+    """A quantity counted in one layer.
 
     Attributes:
-        scope: Whether it is that of attention, or of attention and feed-forward block together.
-        unit: What it is, for messages.
-        count: Counts it.
+        scope: Whether of attention, or of attention and feed-forward block together.
+        unit: Its name in messages.
+        count: Returns it for a model.
     """
 
     scope: Scope
@@ -33,7 +33,7 @@ class BudgetedQuantity:
 
     @property
     def subject(self) -> str:
-        """Return whose it is, with the verb."""
+        """Subject and verb of messages about it."""
         return "attention has" if self.scope == "attention" else "attention and feed-forward have"
 
 

@@ -1,4 +1,4 @@
-"""Why a model cannot be given the baseline's budget, and what could be."""
+"""Messages for models that cannot meet the baseline's budget, with sizes that would."""
 
 import itertools
 from collections.abc import Callable, Iterable
@@ -13,20 +13,20 @@ from switchhead_lab.budget.sizes import (
 )
 from switchhead_lab.config.architecture import ModelConfig
 
-# More would hide the first.
+# More proposals would bury the first.
 _MAX_PROPOSALS = 3
 
 
 def explain_excess(
     size: ModelSize, model: ModelConfig, budgeted: BudgetedQuantity, baseline: ModelConfig
 ) -> str:
-    """Say that a model exceeds the budget at every value of its free size, and what would fit.
+    """Explain that a model exceeds the budget at every value of its free size, and what would fit.
 
     Args:
         size: The free size.
-        model: Everything else; exceeds the budget even at the smallest value.
-        budgeted: What is limited.
-        baseline: The model whose budget it is.
+        model: All other sizes; exceeds the budget even at the smallest value.
+        budgeted: The limited quantity.
+        baseline: The model whose budget applies.
     """
     budget = budgeted.count(baseline)
     others = [other for other in _sizes(model, budgeted) if other != size]
@@ -51,7 +51,7 @@ def explain_excess(
 
 
 def explain_no_effect(size: ModelSize, model: ModelConfig, budgeted: BudgetedQuantity) -> str:
-    """Say that a quantity does not depend on a size, and on which of its block it does."""
+    """Explain that a quantity does not depend on a size, and name the sizes that it depends on."""
     names = [
         other.label
         for other in matchable_sizes_of(model)
@@ -66,16 +66,16 @@ def explain_no_effect(size: ModelSize, model: ModelConfig, budgeted: BudgetedQua
 def explain_bound(
     size: ModelSize, model: ModelConfig, budgeted: BudgetedQuantity, baseline: ModelConfig
 ) -> str | None:
-    """Say that a size is held back by another one with budget to spare, and what would do.
+    """Explain that another size limits a size below the budget, and which value would do.
 
     Args:
-        size: The free size, which has the largest value that fits and that the other allows.
+        size: The free size, at the largest value that fits and that the other size allows.
         model: The model.
-        budgeted: What is limited.
-        baseline: The model whose budget it is.
+        budgeted: The limited quantity.
+        baseline: The model whose budget applies.
 
     Returns:
-        The explanation; None where a larger value of the other would not let it grow.
+        The explanation; None if a larger value of the other size would not let it grow.
     """
     ceiling, budget = size.ceiling(model), budgeted.count(baseline)
     if ceiling is None or size.value(model) < ceiling.value(model):
@@ -115,10 +115,10 @@ def _sizes(model: ModelConfig, budgeted: BudgetedQuantity) -> list[ModelSize]:
 def _proposals(
     others: list[ModelSize], model: ModelConfig, fits: Callable[[ModelConfig], bool]
 ) -> list[str]:
-    """Return the largest value that fits of each size.
+    """Return the largest value of each size that fits.
 
-    The others stay as they are; or, where changing one size is never enough, as few of them as
-    possible are at their smallest.
+    The other sizes do not change; if changing one size is never enough, as few others as possible
+    are reduced to their smallest.
     """
     for n_fixed in range(len(others)):
         found = []
@@ -137,7 +137,8 @@ def _proposals(
 
 
 def _at_smallest(sizes: Iterable[ModelSize], model: ModelConfig) -> ModelConfig:
-    for size in sorted(sizes, key=lambda size: size.has_floor(model)):  # which is to be set first
+    # Sizes that are floors of others come first.
+    for size in sorted(sizes, key=lambda size: size.has_floor(model)):
         model = size.at_smallest(model)
     return model
 
@@ -147,7 +148,7 @@ def _values(sizes: Iterable[ModelSize], model: ModelConfig) -> str:
 
 
 def _enough_d_head(needed: int, budgeted: BudgetedQuantity, baseline: ModelConfig) -> int:
-    """Return the smallest d_head of a baseline that has as much as is needed."""
+    """Return the smallest d_head of a baseline whose budget is at least `needed`."""
     width = find_size(baseline, "d_head")
     assert width is not None, "a dense baseline has heads"
     too_narrow = largest_that_fits(width, baseline, lambda base: budgeted.count(base) < needed)

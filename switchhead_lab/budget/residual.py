@@ -1,4 +1,4 @@
-"""What a matched model has more or less than the baseline, and whether that is too much."""
+"""The residual of matching: how far a model is from the baseline, and whether that is too far."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ _TOLERATED_FRACTION = 0.01
 
 @dataclass(frozen=True)
 class Difference:
-    """What a model has more (or, negative, less) of something than the baseline.
+    """A difference to the baseline; negative if the model has less.
 
     Attributes:
         absolute: The difference.
-        fraction: The same over what the baseline has.
+        fraction: The difference relative to the baseline.
     """
 
     absolute: int
@@ -32,7 +32,7 @@ class MatchResidual:
     Attributes:
         parameters: Of the whole model.
         attention_macs: Of one attention layer, one sequence, in the counter's convention.
-        layer_macs: Of attention and feed-forward block together, likewise.
+        layer_macs: The same for attention and feed-forward block together.
     """
 
     parameters: Difference
@@ -54,7 +54,7 @@ def match_residual(
         baseline: The dense baseline.
         counter: Counts MACs.
         vocab_size: Number of tokens.
-        n_outputs: Width of the output layer; as many as there are tokens if left out.
+        n_outputs: Width of the output layer; by default vocab_size.
     """
 
     def difference(count: Callable[[ModelConfig], int]) -> Difference:
@@ -69,12 +69,12 @@ def match_residual(
 
 
 def budget_fraction(costs: ModelCosts, baseline: ModelCosts, matched: MatchedQuantity) -> float:
-    """Return what a model has more of its matched quantity than the baseline, over the baseline's.
+    """Return a model's excess of its matched quantity, relative to the baseline.
 
     Args:
         costs: Costs of the model.
         baseline: Costs of the baseline.
-        matched: What was matched; parameters are those of the whole model.
+        matched: The matched quantity; parameters are those of the whole model.
     """
     own, base = (_amount(each, matched) for each in (costs, baseline))
     return own / base - 1.0
@@ -86,9 +86,9 @@ def describe_off_budget(
     """Return "2.1 % fewer parameters" for a model off its budget; None within one percent.
 
     Args:
-        matched: What was matched; None for the baseline.
-        fraction: What the model has more of it, over the baseline's; see `budget_fraction`.
-        convention: What counts MACs.
+        matched: The matched quantity; None for the baseline.
+        fraction: The model's excess; see `budget_fraction`.
+        convention: Convention of MACs.
     """
     if matched is None or abs(fraction) <= _TOLERATED_FRACTION:
         return None
@@ -97,7 +97,7 @@ def describe_off_budget(
 
 
 def describe_matched(matched: MatchedQuantity, convention: str) -> str:
-    """Return what was matched in words; MACs with the convention that counts them."""
+    """Return the matched quantity in words; MACs with their convention."""
     match matched:
         case "parameters":
             return "parameters"
@@ -122,5 +122,5 @@ def _amount(costs: ModelCosts, matched: MatchedQuantity) -> int:
             return costs.macs
         case "layer_macs":
             macs = costs.layer_macs(costs.convention)
-            assert macs is not None, "models are matched by a convention that prices them"
+            assert macs is not None, "the matching convention defines the model's costs"
             return macs

@@ -1,4 +1,4 @@
-"""The sizes of a model that a budget can set, and the values that each may take."""
+"""The sizes of a model that a budget can set, and their allowed values."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ class ModelSize:
 
     Attributes:
         label: Name in sweeps and messages.
-        block: Where it belongs.
+        block: The block it belongs to.
         name: Name of the field.
     """
 
@@ -26,20 +26,20 @@ class ModelSize:
         return int(getattr(self._variant(model), self.name))
 
     def at(self, model: ModelConfig, value: int) -> ModelConfig:
-        """Return the model with another value, which must be one that it may take."""
+        """Return the model with another value, which must be allowed."""
         variant = self._variant(model).model_copy(update={self.name: value})
         return model.model_copy(update={self.block: variant})
 
     def step(self, model: ModelConfig) -> int:
-        """Return the difference between two neighbouring values."""
+        """Return the step between allowed values."""
         return self._variant(model).step(self._field(model))
 
     def executed_step(self, model: ModelConfig) -> int:
-        """Return a difference after which the executed costs are sure to grow."""
+        """Return an increase that always raises the executed costs."""
         return self._field(model).executed_step
 
     def smallest(self, model: ModelConfig) -> int:
-        """Return the smallest value, the other sizes given."""
+        """Return the smallest value, given the other sizes."""
         return self._variant(model).smallest(self._field(model))
 
     def at_smallest(self, model: ModelConfig) -> ModelConfig:
@@ -47,15 +47,15 @@ class ModelSize:
         return self.at(model, self.smallest(model))
 
     def largest(self, model: ModelConfig) -> int | None:
-        """Return the largest value, the other sizes given; None without a largest."""
+        """Return the largest value, given the other sizes; None if unbounded."""
         return self._variant(model).largest(self._field(model))
 
     def has_floor(self, model: ModelConfig) -> bool:
-        """Whether its smallest value is that of another size."""
+        """Whether another size sets its smallest value."""
         return isinstance(self._field(model).smallest, str)
 
     def ceiling(self, model: ModelConfig) -> "ModelSize | None":
-        """Return the size whose value is its largest, if there is one."""
+        """Return the size that sets its largest value, if any."""
         name = self._field(model).largest
         return next((s for s in sizes_of(model) if (s.block, s.name) == (self.block, name)), None)
 
@@ -69,7 +69,7 @@ class ModelSize:
 
 
 def sizes_of(model: ModelConfig) -> list[ModelSize]:
-    """Return all sizes of a model, those of attention first."""
+    """Return all sizes of a model, attention's first."""
     variants: tuple[Variant, ...] = (model.attention, model.feedforward)
     return [
         ModelSize(field.label or field.name, variant.block, field.name)
@@ -94,11 +94,11 @@ def largest_that_fits(
     """Return the model with the largest value of a size at which it fits, by bisection.
 
     Args:
-        size: What to vary.
-        model: Everything else; its own value of the size does not matter.
-        fits: Whether a model fits; if one does, all with smaller values must. Where the size has no
-            largest value, some value must be too large.
-        near: Value to search around, which saves calls of `fits`; it changes no result.
+        size: The size to vary.
+        model: All other sizes; its value of the varied size is ignored.
+        fits: Whether a model fits; must be monotonic: if a value fits, so do all smaller ones. If
+            the size is unbounded, some value must be too large.
+        near: Starting value, which saves calls of `fits` and does not change the result.
 
     Returns:
         The model; None if it does not fit even at the smallest value.

@@ -1,4 +1,4 @@
-"""Parameters, part by part, and costs of a model, side by side."""
+"""A model's parameters by part and its costs by convention."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -42,6 +42,6 @@ def summarise_budget(
     vocab_size: int,
     n_outputs: int | None = None,
 ) -> BudgetSummary:
-    """Count everything about a model in some conventions, as far as they price it."""
+    """Count a model's parameters and costs in the given conventions, where defined."""
     costs = count_costs(model, counters, vocab_size=vocab_size, n_outputs=n_outputs)
     return BudgetSummary(count_parameters(model, vocab_size, n_outputs), costs)

@@ -1,4 +1,4 @@
-"""Names of costs as users write them."""
+"""Parsing of cost names."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def test_the_sweeps_convention_unless_another_is_named() -> None:
         ("layer-macs:", "conventions: equations, published, executed"),
     ],
 )
-def test_others_are_refused_with_what_there_is(text: str, expected: str) -> None:
+def test_unknown_names_are_refused_with_the_known_ones(text: str, expected: str) -> None:
     with pytest.raises(ConfigError, match=expected):
         find_axis(text, "published")
 

@@ -1,4 +1,4 @@
-"""MACs and memory by hand, convention by convention."""
+"""MACs and memory against hand counts, by convention."""
 
 import pytest
 

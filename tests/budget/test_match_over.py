@@ -1,4 +1,4 @@
-"""`match_over` in a sweep: which size follows, and which declarations are refused."""
+"""`match_over` in a sweep: the matched size, and declarations that are refused."""
 
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ def sweep_with(matching: str = "parameter_matched", **model: Any) -> Sweep:
 
 
 def matched(matching: str = "parameter_matched", **model: Any) -> tuple[ModelConfig, ModelConfig]:
-    """Return the baseline and the model, which must be one that can be built."""
+    """Return the baseline and the model, which must be buildable."""
     sweep = sweep_with(matching, **model)
     found = match_declared(sweep, sweep.models[0], find_counter(sweep.convention))
     assert ModelConfig.model_validate(found.model_dump()) == found
@@ -119,7 +119,7 @@ def test_a_sigma_moe_is_matched_by_the_whole_layer(free, attention, d_head, matc
 
 
 def test_the_papers_switchall_meets_the_baselines_parameters_over_d_expert() -> None:
-    """The paper has 128 and up to 1.2 % fewer parameters."""
+    """The paper has d_expert 128 and up to 1.2 % fewer parameters."""
     baseline, found = matched(match_over="d_expert", feedforward=without(MOE, "d_expert"), **HEADS)
     assert found.attention.d_head == 76
     assert found.feedforward.d_expert == 129
@@ -129,7 +129,7 @@ def test_the_papers_switchall_meets_the_baselines_parameters_over_d_expert() -> 
 @pytest.mark.parametrize("matching", MATCHING)
 @pytest.mark.parametrize("d_head", [40, 100])
 def test_d_ff_alone_can_follow(d_head: int, matching: str) -> None:
-    """Attention is as it was given, below the baseline's budget or above."""
+    """Attention keeps its declared sizes, below or above the baseline's budget."""
     baseline, found = matched(matching, match_over="d_ff", d_head=d_head, **HEADS)
     assert found.attention.d_head == d_head
     larger = find_size(found, "d_ff").at(found, found.feedforward.d_ff + 1)
@@ -137,7 +137,7 @@ def test_d_ff_alone_can_follow(d_head: int, matching: str) -> None:
     assert count(found) <= count(baseline) < count(larger)
 
 
-def test_a_counter_given_replaces_the_sweeps_convention() -> None:
+def test_a_given_counter_replaces_the_sweeps_convention() -> None:
     sweep = sweep_with("mac_matched", n_heads=3, n_experts=5, top_k=3)
     (declared,) = sweep.models
     d_head = {
@@ -149,7 +149,7 @@ def test_a_counter_given_replaces_the_sweeps_convention() -> None:
         == d_head["published"]
         == 112
     )
-    # Position terms of the memory, and products of experts that were not chosen.
+    # Position terms of the memory, and matmuls of experts that were not chosen.
     assert d_head["executed"] < d_head["equations"] < d_head["published"]
 
 
@@ -219,14 +219,14 @@ def test_a_counter_given_replaces_the_sweeps_convention() -> None:
         ({"kind": "moa", "n_heads": 3, "n_experts": 2}, "a token can pick 1..2 heads"),
     ],
 )
-def test_a_declaration_that_makes_no_sense_is_refused_in_one_sentence(model, message) -> None:
+def test_an_invalid_declaration_is_refused_in_one_sentence(model, message) -> None:
     with pytest.raises(ConfigError) as raised:
         sweep_with(**model)
     assert message in str(raised.value)
     assert len(str(raised.value).splitlines()) == 1
 
 
-def test_a_model_that_cannot_be_matched_is_named_with_what_would_work() -> None:
+def test_a_refusal_names_the_model_and_what_would_fit() -> None:
     sweep = sweep_with(match_over="n_experts", n_heads=2, top_k=4, d_head=200)
     with pytest.raises(MatchError) as raised:
         declared_variants(sweep)
@@ -269,8 +269,8 @@ def test_a_model_that_cannot_be_matched_is_named_with_what_would_work() -> None:
     ],
     ids=["dense", "moa", "switchhead"],
 )
-def test_without_match_over_a_model_dumps_as_before_it_existed(model, dumped) -> None:
-    """So the identities of sweeps that do not use it stay the same."""
+def test_a_model_without_match_over_dumps_no_match_over(model, dumped) -> None:
+    """So that the identities of sweeps without it do not change."""
     assert sweep_with(**model).models[0].model_dump(mode="json") == {
         "name": "model",
         "seeds": [0],
@@ -294,7 +294,7 @@ def test_a_recorded_sweep_reads_back(model) -> None:
 
 
 @pytest.mark.parametrize("path", list_sweep_files(SWEEPS), ids=lambda path: path.stem)
-def test_shipped_sweeps_say_nothing_of_what_follows(path: Path) -> None:
+def test_shipped_sweeps_omit_matched_sizes(path: Path) -> None:
     file = find_sweep(SWEEPS, str(path))
     for size in file.sizes:
         for model in file.resolve(size).models:

@@ -127,7 +127,7 @@ def test_matched_attention_is_the_widest_that_fits(n_heads: int) -> None:
 
 @pytest.mark.parametrize("n_heads", [1, 2, 3, 5, 7])
 def test_a_head_matched_model_has_the_baselines_parameters(n_heads: int) -> None:
-    """Short of what one unit of d_ff takes in each layer, whatever its heads."""
+    """Up to one unit of d_ff per layer, for any number of heads."""
     baseline = dense(47, 10, 41, 2053, 256, 16)
     model = match_heads(baseline, n_heads)
     assert model.attention.n_heads == n_heads

@@ -1,4 +1,4 @@
-"""Costs of a whole model by hand, on a model small enough to follow."""
+"""Costs of a whole model against hand counts, on a small model."""
 
 import pytest
 
@@ -44,7 +44,7 @@ def test_a_dense_model() -> None:
         assert costs.layer_macs(convention) == attention + feedforward == 2304
         assert costs.model_macs(convention) == L * 2304 + T * D * V == 8512
         assert costs.model_macs_per_token(convention) == 8512 / T == 2128
-        # Queries, keys, values and what the output projection reads; scores and their softmax.
+        # Queries, keys, values and the output projection's input; scores and their softmax.
         assert costs.attention_saved_floats(convention) == 2 * (4 * T * 4 + 2 * T * T) == 192
         assert costs.layer_saved_floats(convention) == 192 + T * 16 == 256
         assert costs.model_saved_floats(convention) == L * 256
@@ -68,13 +68,13 @@ def test_sparse_feed_forward_shows_in_layer_model_and_active_parameters_only() -
         assert layers[0] - layers[1] == saved
         models = [c.model_macs_per_token(convention) for c in (switchhead, switchall)]
         assert models[0] - models[1] == L * saved / T
-    # Three of four experts rest, each with 4 x 8 weights up and down.
+    # Three of four experts are idle, each with 4 x 8 weights up and down.
     assert switchall.n_parameters - switchall.n_active_parameters - 49 * D == L * (
         3 * 2 * 4 * 8 + 2 * 2 * 4 * 8
     )
 
 
-def test_what_a_convention_does_not_define_is_no_number() -> None:
+def test_undefined_costs_are_none() -> None:
     costs = costs_of(GroupedQueryAttention(n_heads=2, n_kv_heads=1, d_head=4))
     assert costs.conventions == ["equations"]
     assert costs.attention_macs("published") is None
@@ -105,7 +105,7 @@ def test_outputs_may_be_fewer_than_tokens() -> None:
 
 
 @pytest.mark.parametrize("top_k", [1, 2])
-def test_costs_survive_records(top_k: int) -> None:
+def test_costs_round_trip_through_records(top_k: int) -> None:
     costs = costs_of(SwitchHeadAttention(n_heads=1, d_head=4, n_experts=3, top_k=top_k))
     assert ModelCosts.model_validate_json(costs.model_dump_json()) == costs
 

@@ -1,4 +1,4 @@
-"""The sweeps of the paper's tables declare the models that the tables are about."""
+"""The sweeps of the paper's tables declare the models of those tables."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Closed-form counts against the built model, part by part, for every sweep that ships."""
+"""Closed-form counts against the built model, part by part, for every shipped sweep."""
 
 import re
 from collections import Counter
@@ -41,6 +41,6 @@ def test_closed_form_equals_the_built_model(path: Path) -> None:
             assert count.total == sum(parts.values())
             assert count.embedding == vocab_size * variant.model.d_model
             if sweep.matching == "parameter_matched":
-                # The paper's SwitchAll has the experts it has; its size is not matched further.
+                # The paper's SwitchAll is not matched to the baseline beyond its printed experts.
                 is_dense_ff = isinstance(variant.model.feedforward, DenseFeedForward)
                 assert abs(variant.residual.parameters.fraction) < (0.005 if is_dense_ff else 0.012)

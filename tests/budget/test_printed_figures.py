@@ -1,4 +1,4 @@
-"""Every cost that the paper prints, against the `published` convention and the built models."""
+"""Every printed cost of the paper, against the `published` convention and the built models."""
 
 import pytest
 import torch
@@ -28,8 +28,8 @@ def test_the_built_model_has_the_printed_size(printed: PrintedModel) -> None:
         built = Transformer(printed.model, printed.vocab_size)
     total = sum(parameter.numel() for parameter in built.parameters())
     assert total == count_parameters(printed.model, printed.vocab_size).total
-    # The 262M SwitchAll has 259M parameters, and the 244M RoPE SwitchHead 243M; the tables call
-    # them by the size of their dense baseline.
+    # The 262M SwitchAll has 259M parameters, and the 244M RoPE SwitchHead 243M; the tables
+    # print the size of their dense baseline.
     sizes = {printed.row["params"]}
     if printed.row["model"] == "switchall":
         sizes |= {259} if printed.row["params"] == 262 else set()

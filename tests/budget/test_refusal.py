@@ -1,4 +1,4 @@
-"""What cannot be matched is refused, and whatever the refusal proposes can be."""
+"""Models that cannot be matched are refused, and the proposed sizes can be matched."""
 
 import re
 from collections.abc import Callable
@@ -99,7 +99,7 @@ def changed(model: ModelConfig, values: dict[str, int]) -> ModelConfig:
 
 
 @pytest.mark.parametrize(("name", "attention", "feedforward", "budgeted"), CASES)
-def test_what_a_refusal_proposes_works_and_no_more_would(
+def test_proposals_of_a_refusal_fit_and_larger_ones_do_not(
     name, attention, feedforward, budgeted
 ) -> None:
     baseline = baseline_with(n_heads=4, d_head=8)
@@ -135,7 +135,7 @@ def test_a_refusal_in_macs_proposes_fewer_heads_or_a_smaller_top_k() -> None:
 
 
 def test_a_refusal_in_executed_macs_proposes_what_that_convention_charges() -> None:
-    """All experts are computed, so that fewer chosen ones would not help."""
+    """All experts are computed, so choosing fewer would not help."""
     baseline = baseline_with(n_heads=4, d_head=8)
     model = baseline.model_copy(update={"attention": switchhead(4, 8, 4)})
     budgeted = macs_of("attention", find_counter("executed"))
@@ -146,7 +146,7 @@ def test_a_refusal_in_executed_macs_proposes_what_that_convention_charges() -> N
 @pytest.mark.parametrize(
     ("attention", "n_heads", "d_head"), [(switchhead(9, 30, 20), 2, 4), (moa(20, 90), 1, 9)]
 )
-def test_where_one_change_is_not_enough_two_are_proposed(attention, n_heads, d_head) -> None:
+def test_two_changes_are_proposed_if_one_is_not_enough(attention, n_heads, d_head) -> None:
     baseline = baseline_with(n_heads, d_head)
     model = baseline.model_copy(update={"attention": attention})
     message = refusal_of("d_head", model, PARAMETERS, baseline)
@@ -155,11 +155,11 @@ def test_where_one_change_is_not_enough_two_are_proposed(attention, n_heads, d_h
     for name, value, fixed in proposals:
         assert fixed
         found = match("d_head", changed(model, fixed | {name: value}), PARAMETERS, baseline)
-        # Still a model that can be built.
+        # Still a buildable model.
         assert ModelConfig.model_validate(found.model_dump()) == found
 
 
-def test_where_no_shape_fits_a_wider_baseline_is_named() -> None:
+def test_a_wider_baseline_is_named_if_no_shape_fits() -> None:
     baseline = baseline_with(n_heads=1, d_head=1)
     model = baseline.model_copy(update={"attention": switchhead(2, 4, 2)})
     message = refusal_of("d_head", model, PARAMETERS, baseline)
@@ -208,7 +208,7 @@ def test_a_size_without_effect_is_refused(name, attention, budgeted, message) ->
 
 @pytest.mark.parametrize("n_experts", [1, 2, 5])
 @pytest.mark.parametrize("counter", [lambda: PUBLISHED, lambda: find_counter("executed")])
-def test_a_moa_with_too_few_heads_to_pick_is_told_how_many(
+def test_a_moa_with_too_few_heads_is_refused_with_the_number_needed(
     n_experts: int, counter: Callable
 ) -> None:
     baseline = baseline_with(n_heads=8, d_head=16)

@@ -1,4 +1,4 @@
-"""The solver: its value is the largest that fits, for every size, variant and convention."""
+"""The solver finds the largest value that fits, for every size, variant and convention."""
 
 import itertools
 from functools import cache
@@ -33,7 +33,7 @@ FEEDFORWARD = {
     "sigma-moe": SigmaMoeFeedForward(n_experts=6, d_expert=7, top_k=2),
 }
 POSITIONS = {"xl": TransformerXLPositions(), "rope": RopePositions()}
-# Where the budget does not depend on the size, by the definition of the quantity.
+# Sizes without effect on the quantity, by its definition.
 WITHOUT_EFFECT = {
     ("moa", "n_heads", "parameters"),
     ("moa", "n_experts", "equations"),
@@ -160,7 +160,7 @@ def test_bisection_agrees_with_trying_every_value(
     for limit in range(45):
         largest = min(limit, size.largest(model) or limit)
         allowed = range(size.smallest(model), 1 + largest, size.step(model))
-        for near in (-3, 0, 7, limit, 90):  # where the search begins changes nothing
+        for near in (-3, 0, 7, limit, 90):  # the starting value does not change the result
             found = largest_that_fits(
                 size, model, lambda m, most=limit: size.value(m) <= most, near
             )

@@ -46,7 +46,7 @@ def model_with(attention, feedforward=None) -> ModelConfig:
     ],
     ids=["dense", "switchhead", "moa", "sigma-moe"],
 )
-def test_active_parameters_leave_idle_experts_and_other_tokens_out(model, idle: int) -> None:
+def test_active_parameters_exclude_idle_experts_and_other_tokens(model, idle: int) -> None:
     total = count_parameters(model, V).total
     assert active_parameters(model, V) == total - L * idle - (V - 1) * D
 
