@@ -1,4 +1,4 @@
-"""The cost counter of any convention, measured ones included (free of torch until it is asked)."""
+"""Cost counters of all conventions; torch is imported only to count `executed` costs."""
 
 from collections.abc import Callable
 from functools import cache
@@ -36,7 +36,7 @@ def all_counters() -> list[CostCounter]:
 
 @cache
 def _executed_counter() -> CostCounter:
-    """Return the counter that runs layers on the meta device, each of them once."""
+    """Return the counter that runs layers on the meta device, each layer once (cached)."""
     from switchhead_lab.model.executed import ExecutedCost, executed_attention, executed_feedforward
 
     known: dict[str, Cost] = {}
@@ -44,7 +44,7 @@ def _executed_counter() -> CostCounter:
     def counted(
         model: ModelConfig, other_block: str, count: Callable[[ModelConfig], ExecutedCost]
     ) -> Cost:
-        # What is left out has no part in the block's cost: d_ff varies while attention stays.
+        # Other fields do not affect the block's cost: d_ff varies while attention does not change.
         key = model.model_dump_json(exclude={"n_layers", other_block})
         if key not in known:
             executed = count(model)

@@ -1,6 +1,6 @@
-"""How long a sweep will take, judged by finished runs (free of torch).
+"""Estimates of a sweep's duration from finished runs (free of torch).
 
-Runs on a CPU and on a GPU are judged apart; anything that measures step times can make a `Speed`.
+CPU and GPU runs are estimated separately; any measurement of step times can make a `Speed`.
 """
 
 import socket
@@ -23,11 +23,11 @@ class Speed:
     """Measured training speed of one kind of device.
 
     Attributes:
-        step_seconds: Median step time of each model that was trained, by the hash of what sets it.
+        step_seconds: Median step time of each trained model, by the hash of what it depends on.
         seconds_per_mac: Median step time per forward MAC, by family of models.
         n_runs: Runs measured.
         devices: Descriptions of the devices, each once.
-        is_here: Whether this machine was measured; else others that share its runs.
+        is_here: Whether this machine was measured; else others that share the runs folder.
         largest_n_parameters: Size of the largest model measured.
     """
 
@@ -40,13 +40,13 @@ class Speed:
 
 
 Speeds = Mapping[DeviceKind, Speed]
-"""What was measured; a kind of device without finished runs is absent."""
+"""Speeds by kind of device; kinds without finished runs are absent."""
 
 
 def measured_speeds(runs: Sequence[RunRecord]) -> Speeds:
-    """Return the speed seen in finished runs on each kind of device.
+    """Return the measured speed of each kind of device with finished runs.
 
-    Runs of other machines, on a shared disk, count for a kind that this machine never ran on.
+    For kinds that this machine has no runs on, runs of other machines on a shared disk count.
     """
     host = socket.gethostname()
     speeds: dict[DeviceKind, Speed] = {}
@@ -61,7 +61,7 @@ def measured_speeds(runs: Sequence[RunRecord]) -> Speeds:
 
 
 def speed_here(speeds: Speeds) -> Speed | None:
-    """Return the speed of this machine, by its GPU if that was used; None where it ran nothing."""
+    """Return the speed of this machine, of its GPU if it has runs; None without runs here."""
     for kind in reversed(DEVICE_KINDS):
         if kind in speeds and speeds[kind].is_here:
             return speeds[kind]
@@ -69,10 +69,10 @@ def speed_here(speeds: Speeds) -> Speed | None:
 
 
 def estimated_seconds(config: RunConfig, speed: Speed) -> float:
-    """Estimate the training time of a run, validation left out.
+    """Estimate the training time of a run in seconds, without validation.
 
-    A model trained before takes as long as it did; another one goes by its MACs and the speed of
-    its family, or by the slowest family seen.
+    A model trained before takes as long as it did; other models are estimated by MACs and the speed
+    of their family, or of the slowest family measured.
     """
     n_steps = config.training.n_steps
     known = speed.step_seconds.get(_step_identity(config))
@@ -89,18 +89,18 @@ def step_macs(config: RunConfig) -> float:
 
 
 def training_macs(config: RunConfig) -> float:
-    """Return the MACs of a whole training: a backward pass costs twice a forward one."""
+    """Return the MACs of a whole training run: the backward pass costs twice the forward pass."""
     return 3.0 * config.training.n_steps * step_macs(config)
 
 
 def is_done(config: RunConfig, runs: Sequence[RunRecord], *, has_source: bool = False) -> bool:
-    """Tell whether a configuration has a result, or was pruned by a search.
+    """Return whether a configuration has a result, or was pruned by a search.
 
     Args:
         config: The configuration, without a checkpoint to start from.
         runs: All runs.
-        has_source: Whether it starts from a checkpoint; from which one is not compared, because
-            that is unknown until its own run is finished.
+        has_source: Whether it starts from a checkpoint. Which one is not compared, since that is
+            unknown until the source has finished.
     """
     run_hash = identity(config)
     return any(
@@ -111,7 +111,7 @@ def is_done(config: RunConfig, runs: Sequence[RunRecord], *, has_source: bool = 
 
 
 def _hash_without_start(run: RunRecord, has_source: bool) -> str | None:
-    """Return a run's identity but for what it starts from; None if that is of the other kind."""
+    """Return a run's identity without its start; None if `has_source` does not apply to it."""
     if has_source != (run.config.initial_weights is not None):
         return None
     if not has_source:
@@ -120,7 +120,7 @@ def _hash_without_start(run: RunRecord, has_source: bool) -> str | None:
 
 
 def _kind_of(result: RunResult) -> DeviceKind:
-    """Tell the kind from a device's description, which starts with PyTorch's name of its type."""
+    """Return the kind of a device from its description, which starts with PyTorch's device type."""
     return "cpu" if result.device.partition(" ")[0] == "cpu" else "gpu"
 
 

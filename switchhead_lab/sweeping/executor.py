@@ -1,6 +1,6 @@
-"""Execute a sweep: declared models first, then the search, then its best candidate with all seeds.
+"""Executes a sweep: declared models, then the search, then its best candidate with all seeds.
 
-Everything done is on disk before the next begins, so the same call continues an interrupted sweep.
+Each step is on disk before the next begins, so the same call continues an interrupted sweep.
 """
 
 import contextlib
@@ -60,12 +60,12 @@ from switchhead_lab.training.run import execute_run
 
 Say = Callable[[str], None]
 
-# A run that failed for these causes is tried again from its checkpoint, twice.
+# Runs that failed for these causes are retried twice from their checkpoint.
 _RETRIED: tuple[FailureCause, ...] = ("out of memory",)
 _N_ATTEMPTS = 3
 _BUSY_POLL_SECONDS = 2.0
-# Combinations without a model in a row after which a search gives up.
-_MOST_LOOKED_AT = 1000
+# A search gives up after this many infeasible combinations in a row.
+_MOST_EXAMINED = 1000
 
 
 def run_sweep(
@@ -76,29 +76,29 @@ def run_sweep(
     *,
     allows_drift: bool = False,
 ) -> SweepRecord:
-    """Run what is left of a sweep and return its record.
+    """Run the remaining runs of a sweep and return its record.
 
-    A run that fails is recorded and the sweep goes on; failed declared models are tried again by
-    the next call. A run that another process is training is waited for.
+    A failed run is recorded and the sweep continues; the next call retries failed declared models.
+    If another process is training a run, the sweep waits for it.
 
     Args:
-        workspace: Where data, runs and studies live.
+        workspace: Folders of data, runs and studies.
         sweep: Resolved declaration.
         index: Index that mirrors the runs under one parent.
-        say: Takes one line for each thing done.
+        say: Called with one line per event.
         allows_drift: Continue runs under other code, versions, threads or kernels.
 
     Raises:
-        StorageError: If a disk or database refuses; the same call continues.
+        StorageError: If a disk or database fails; the same call continues.
         RecordError: If another process is running this sweep.
         DataError: If the corpus cannot be prepared or does not fill one batch.
         MatchError: If a declared model cannot be matched.
-        ConfigError: If a model names a source of weights that is unknown or does not fit.
+        ConfigError: If a model's source of weights is unknown or does not fit.
     """
     variants = declared_variants(sweep)
     starts = Starts(sweep, variants, workspace.runs_dir)
     dataset = open_dataset(workspace.data_dir, sweep.data, progress=say)
-    # All models have the same batches: one that is not filled would fail each of them in turn.
+    # All models have the same batches, so an unfilled batch would fail each of them in turn.
     dataset.training_batches(sweep.training.batch_size, sweep.model.seq_len, seed=0)
     starts.require_possible(variants, dataset.describe())
     directory = SweepDir.of(workspace.runs_dir, sweep)
@@ -109,7 +109,7 @@ def run_sweep(
 
 
 class _SweepRun:
-    """One pass over a sweep; the record on disk follows every step."""
+    """One pass over a sweep; every step updates the record on disk."""
 
     def __init__(
         self,
@@ -126,9 +126,9 @@ class _SweepRun:
         self._parent_id: str | None = None
 
     def run(self, variants: Sequence[Variant]) -> SweepRecord:
-        """Run everything that has no result yet; however that ends, record and index say so."""
+        """Run everything without a result; record and index note how it ended."""
         with interruption.deferred():
-            # On disk before it is in MLflow, where a sweep without a record would stay for ever.
+            # On disk before MLflow, where a sweep without a record would stay forever.
             self._keeper.write()
             directory = self._keeper.directory.path
             self._parent_id = self._index.start_sweep(self._keeper.record, directory)
@@ -144,11 +144,11 @@ class _SweepRun:
     def _run_all(self, variants: Sequence[Variant]) -> None:
         for variant in variants:
             self._keeper.note_model(variant)
-        # Storages that cannot be opened are better known before hours of training than after.
+        # Fails before hours of training if a storage cannot be opened.
         tuning = {config.name: (config, self._open(config)) for config in self._sweep.tuning}
         searches = [(config, self._open(config)) for config in self._sweep.studies]
         depths = depths_of(self._sweep.entries)
-        # What starts from the weights of another model comes after that.
+        # Models that start from another model's weights come after it.
         for depth in range(max(depths.values()) + 1):
             models = [variant for variant in variants if depths[variant.name] == depth]
             self._train_declared([v for v in models if v.name not in tuning])
@@ -161,14 +161,14 @@ class _SweepRun:
 
     def _train_declared(self, variants: Sequence[Variant]) -> None:
         asked = [(variant, seed) for variant in variants for seed in variant.seeds]
-        # Runs that another process is training come last: they may be finished by then.
+        # Runs that another process is training come last; they may be finished by then.
         for variant, seed in sorted(asked, key=lambda one: self._is_busy(*one)):
-            with self._saying_what_has_no_source(f"{variant.name}, seed {seed}"):
+            with self._skipping_without_source(f"{variant.name}, seed {seed}"):
                 self._train(variant, seed)
 
     @contextlib.contextmanager
-    def _saying_what_has_no_source(self, what: str) -> Iterator[None]:
-        """Go on where a source of weights failed: reports show what is missing."""
+    def _skipping_without_source(self, what: str) -> Iterator[None]:
+        """Skip a model whose source of weights failed; reports show the gap."""
         try:
             yield
         except SourceNotTrainedError as error:
@@ -179,8 +179,8 @@ class _SweepRun:
         return open_study(storage, self._sweep, config, self._workspace.runs_dir)
 
     def _search(self, config: Study, study: SearchStudy, role: Role) -> None:
-        """Train the candidates of a study, then the best of them with every seed."""
-        with self._saying_what_has_no_source(config.name):
+        """Train the candidates of a study, then the best one with every seed."""
+        with self._skipping_without_source(config.name):
             for seed in config.seeds:
                 self._start(config.name, seed)
             self._search_from_source(config, study, role)
@@ -194,7 +194,7 @@ class _SweepRun:
 
         def untried(tried: set[PointKey]) -> Point | None:
             candidates = itertools.islice(
-                candidate_variants(self._sweep, config), len(tried) + _MOST_LOOKED_AT
+                candidate_variants(self._sweep, config), len(tried) + _MOST_EXAMINED
             )
             others = (c for c in candidates if key_of(c.point) not in tried)
             fitting = map(self._starts.fitting, others)
@@ -232,13 +232,13 @@ class _SweepRun:
             study.prune(proposal)
         else:
             costs = self._keeper.record.costs_of(variant.model)
-            assert costs is not None, "noted before it was trained"
+            assert costs is not None, "costs are recorded before training"
             objectives = objectives_of(config, self._sweep.objective)
             values = [read_objective(one, run.result, costs) for one in objectives]
             study.finish(proposal, values)
 
     def _train_best(self, config: Study, point: Point, role: Role) -> None:
-        """Train the best candidate with every seed, so that it is compared like the others."""
+        """Train the best candidate with every seed, like the declared models."""
         best = candidate_variant(self._sweep, config, point)
         assert isinstance(best, Variant), "a trained candidate has a model"
         best = replace(best, role=role, seeds=tuple(config.seeds))
@@ -262,7 +262,7 @@ class _SweepRun:
         trial_number: int | None = None,
         hooks: Sequence[Hook] = (),
     ) -> tuple[SweepMember, RunRecord | None]:
-        """Train one run and note what became of it; None for a run that failed."""
+        """Train one run and record its outcome; None for a failed run."""
         config = self._config(variant, seed)
         self._keeper.note_model(variant)
         member = SweepMember(
@@ -281,7 +281,7 @@ class _SweepRun:
                 ended, run = self._attempt(member, config, self._labels(variant), hooks)
                 if run is not None or ended.cause not in _RETRIED:
                     break
-                self._say(f"{member.run_name}: trying again after {ended.cause}")
+                self._say(f"{member.run_name}: retrying after {ended.cause}")
             return self._keeper.note(ended), run
 
     def _attempt(
@@ -289,8 +289,8 @@ class _SweepRun:
     ) -> tuple[SweepMember, RunRecord | None]:
         """Train one run once; wait first if another process is training it.
 
-        Errors that concern this run alone make it a failed member; all others stop the sweep. Call
-        it with signals deferred: they are allowed only where they end the attempt.
+        Errors of this run alone make it a failed member; all others stop the sweep. Call with
+        signals deferred: they are allowed only where they end the attempt.
         """
         try:
             with interruption.allowed():
@@ -304,13 +304,13 @@ class _SweepRun:
             update = {"state": "failed", "reason": str(error), "cause": cause}
             return member.model_copy(update=update), None
         except (KeyboardInterrupt, LabError) as error:
-            # Storage, data, device or workspace: every other run would fail the same way.
+            # Errors of storage, data, device or workspace would fail every other run too.
             self._note_end(member, "interrupted", str(error))
             raise
         except Exception as error:
             self._note_end(member, "failed", f"{type(error).__name__}: {error}")
             raise
-        # An equal configuration may have been trained under another name; that run is the member.
+        # If an equal configuration was trained under another name, that run is the member.
         update = {"run_name": run.name, "state": observed_state(run), "reason": run.status.reason}
         return member.model_copy(update=update), run
 
@@ -336,19 +336,19 @@ class _SweepRun:
     def _is_busy(self, variant: Variant, seed: int) -> bool:
         try:
             run_hash = identity(self._config(variant, seed))
-        except RecordError:  # said when it is that run's turn
+        except RecordError:  # reported when that run is trained
             return False
         return is_owned(self._workspace.runs_dir, run_hash)
 
     def _config(self, variant: Variant, seed: int) -> RunConfig:
-        """Return the configuration of a run, with the checkpoint that it starts from, if any."""
+        """Return the configuration of a run, with its initial checkpoint, if any."""
         return config_of(self._sweep, variant, seed, self._start(variant.name, seed))
 
     def _start(self, name: str, seed: int) -> InitialWeights | None:
         return self._starts.find(name, seed, self._keeper.record.members)
 
     def _note_end(self, member: SweepMember, state: RunState, reason: str) -> None:
-        """Record how a run ended; one that left a result is finished."""
+        """Record how a run ended; a run with a result is finished."""
         if (self._keeper.directory.run_dir(member) / RESULT_FILE).is_file():
             state, reason = "finished", ""
         self._keeper.note(member.model_copy(update={"state": state, "reason": reason}))

@@ -1,4 +1,4 @@
-"""What a sweep compares, as plain data: a row for each model (free of torch)."""
+"""The models of a sweep as plain data, one row each (free of torch)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,12 +18,12 @@ Row = dict[str, Any]
 def match_rows(
     sweep: Sweep, variants: Sequence[Variant | Infeasible], counter: CostCounter | None = None
 ) -> list[Row]:
-    """Return one row of plain data for each variant: shape, budget, and distance to the baseline.
+    """Return one row of plain data per variant: shape, budget, and difference to the baseline.
 
     Args:
         sweep: The sweep.
         variants: Its models, matched with the same counter.
-        counter: Counts MACs and memory; by the sweep's convention if left out.
+        counter: Counts MACs and memory; by default the sweep's convention.
     """
     counter = counter or find_counter(sweep.convention)
     baseline = _costs(sweep, baseline_model(sweep), counter)
@@ -36,7 +36,7 @@ def match_rows(
 
 
 def _costs(sweep: Sweep, model: ModelConfig, counter: CostCounter) -> ModelCosts:
-    """Count a model's costs by every formula, and by the counter that matches."""
+    """Count a model's costs by every closed-form convention and by the matching counter."""
     counters = {name: find_counter(name) for name in model.conventions}
     counters[counter.convention] = counter
     return count_costs(
@@ -53,8 +53,8 @@ def _variant_row(sweep: Sweep, variant: Variant, costs: ModelCosts, baseline: Mo
     matched = variant.matched_in(sweep)
     fraction = budget_fraction(costs, baseline, matched) if matched else 0.0
     per_token, base_per_token = (c.model_macs_per_token(convention) for c in (costs, baseline))
-    assert per_token is not None, "models are matched by a convention that prices them"
-    assert base_per_token is not None, "dense models are priced by every convention"
+    assert per_token is not None, "the matching convention defines the model's costs"
+    assert base_per_token is not None, "every convention defines the costs of dense models"
     attention, feedforward = model.attention, model.feedforward
     heads, sparse = attention.experts, feedforward.experts
     return {

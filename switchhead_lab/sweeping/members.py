@@ -1,4 +1,4 @@
-"""The record of a sweep while it runs: every change is on disk before the next step."""
+"""Keeps the record of a running sweep: every change is on disk before the next step."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ class RecordKeeper:
 
     Args:
         directory: The sweep's directory.
-        record: The record to go on with.
+        record: The record to continue.
     """
 
     def __init__(self, directory: SweepDir, record: SweepRecord) -> None:
@@ -42,7 +42,7 @@ class RecordKeeper:
         self.directory.write(self.record)
 
     def note(self, member: SweepMember) -> SweepMember:
-        """Put a member into the record, replacing what was known of it."""
+        """Add a member to the record, replacing an earlier entry."""
 
         def is_same(other: SweepMember) -> bool:
             return (other.role, other.run_hash) == (member.role, member.run_hash)
@@ -58,7 +58,7 @@ class RecordKeeper:
         self._update(members=[member for member in self.record.members if is_kept(member)])
 
     def note_infeasible(self, proposal: Proposal, infeasible: Infeasible) -> None:
-        """Record that a candidate of a study has no model."""
+        """Record that a candidate of a study is infeasible."""
         study = self.record.studies[infeasible.name]
         entry = InfeasibleCandidate(
             trial_number=proposal.number, point=infeasible.point, reason=infeasible.reason
@@ -68,12 +68,12 @@ class RecordKeeper:
         self._update(studies={**self.record.studies, infeasible.name: updated})
 
     def note_n_feasible(self, study: str, number: int) -> None:
-        """Record how many combinations of a study's space have a model that fits its source."""
+        """Record the number of feasible combinations in a study's search space."""
         updated = self.record.studies[study].model_copy(update={"n_feasible": number})
         self._update(studies={**self.record.studies, study: updated})
 
     def note_model(self, variant: Variant) -> None:
-        """Record an architecture with its costs, so that reports need not match it again."""
+        """Record an architecture with its costs, so that reports need no matching."""
         if self.record.costs_of(variant.model) is None:
             resolved = resolved_model(self.record.sweep, variant)
             self._update(models=[*self.record.models, resolved])
@@ -86,16 +86,16 @@ class RecordKeeper:
 def continued_record(
     sweep: Sweep, known: SweepRecord | None, variants: Sequence[Variant], starts: Starts
 ) -> SweepRecord:
-    """Return the sweep's record under its present declaration.
+    """Return the sweep's record under its current declaration.
 
-    Members are carried over where that still asks for them: declared models by their
-    configurations, candidates while their study is the same.
+    Members that are still declared are kept: declared models by configuration, candidates while
+    their study is unchanged.
 
     Args:
         sweep: The sweep.
-        known: Its record so far; None if it was never run.
+        known: Its record so far; None if never run.
         variants: Its baseline and declared models, matched.
-        starts: What its runs start from.
+        starts: The checkpoints that its runs start from.
     """
     now = time.time()
     known = known or SweepRecord(sweep=sweep, started_at=now, updated_at=now)
@@ -120,24 +120,24 @@ def continued_record(
 def _known_hashes(
     sweep: Sweep, variant: Variant, starts: Starts, members: Sequence[SweepMember]
 ) -> set[str]:
-    """Return the identities of a model's runs, as far as what they start from is trained."""
+    """Return the identities of a model's runs whose sources are trained."""
     hashes = set()
     for seed in variant.seeds:
         try:
             start = starts.find(variant.name, seed, members)
-        except RecordError:  # said when it is that run's turn
+        except RecordError:  # reported when that run is trained
             continue
         hashes.add(identity(config_of(sweep, variant, seed, start)))
     return hashes
 
 
 def _study_record(sweep: Sweep, study: Study, known: SweepRecord) -> StudyRecord:
-    """Return the record of a study, as known while it is the same."""
+    """Return the record of a study, the known one if the study is unchanged."""
     name, before = study_name(sweep, study), known.studies.get(study.name)
     if before is not None and before.storage_name == name:
         return before
     n_feasible = None
-    # Those of a study with a source must also fit its weights, which may not be trained yet.
+    # With a source, candidates must also fit its weights, which may not be trained yet.
     if grid_of(study) is not None and sweep.entries[study.name].source is None:
         candidates = candidate_variants(sweep, study)
         n_feasible = sum(isinstance(candidate, Variant) for candidate in candidates)

@@ -1,4 +1,4 @@
-"""What the sweeps of a workspace compare and cost: each in short, or one in detail (no torch)."""
+"""Models and costs of a workspace's sweeps: an overview, or one sweep in detail (no torch)."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -16,23 +16,22 @@ from switchhead_lab.tracking.record import RunRecord, warn_of_damage
 
 @dataclass(frozen=True)
 class SweepOverview:
-    """What a sweep compares at one size, what it costs and what of it has been run.
+    """Models, costs and progress of a sweep at one size.
 
     Attributes:
-        sweep: Name to run it by.
+        sweep: Name of the sweep.
         size: Name of the size.
-        is_default_size: Whether that size is taken when none is named.
-        table: Table of the paper that it echoes; None for a comparison of our own.
-        paper_dataset: Data set of the rows that it echoes; None for a comparison of our own.
-        paper_params: Size of the models in those rows, in millions as printed; None likewise.
+        is_default_size: Whether it is the default size.
+        table: Table of the paper that it reproduces; None for our own comparisons.
+        paper_dataset: Data set of the reproduced rows, or None.
+        paper_params: Printed size of the models in those rows, in millions, or None.
         n_models: Models, a search counting as one.
-        n_runs: Runs, a search counted to its end.
+        n_runs: Runs, with every trial of a search.
         n_done: Runs that finished or were pruned.
         macs: MACs of all runs, forward and backward.
-        cpu_hours: Estimated time of all runs on a CPU; None where nothing was measured.
-        gpu_hours: Estimated time of all runs on a GPU; None where nothing was measured.
-        seconds_left: Estimated time of what is not done, on this machine; None where nothing was
-            measured.
+        cpu_hours: Estimated time of all runs on a CPU; None if not measured.
+        gpu_hours: Estimated time of all runs on a GPU; None if not measured.
+        seconds_left: Estimated time of the remaining runs on this machine; None if not measured.
         summary: One sentence.
     """
 
@@ -58,14 +57,13 @@ def sweep_overviews(
     speeds: Speeds,
     on_damage: Callable[[LabError], None] = warn_of_damage,
 ) -> Iterator[SweepOverview]:
-    """Yield every sweep of a workspace at every size, in order of name.
+    """Yield every sweep of a workspace at every size, sorted by name.
 
     Args:
-        workspace: Where the sweeps are.
-        runs: What has been run.
-        speeds: What estimates of time rest on.
-        on_damage: Called with the error of each file or size that cannot be used; the others are
-            yielded all the same.
+        workspace: The workspace.
+        runs: All runs.
+        speeds: Basis of time estimates.
+        on_damage: Called with the error of each unusable file or size, which is skipped.
     """
     for path in list_sweep_files(workspace.sweeps_dir):
         try:
@@ -106,11 +104,11 @@ def _overview(
 
 @dataclass(frozen=True)
 class SweepDetail:
-    """What a sweep would run, model by model.
+    """The models and costs of one sweep.
 
     Attributes:
         sweep: The declaration at one size.
-        models: One row for each model and combination of the search space; see `match_rows`.
+        models: One row per model and combination of the search space; see `match_rows`.
         costs: Cost of each declared model and of the search.
     """
 
@@ -120,7 +118,7 @@ class SweepDetail:
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimated time of what is not done, on this machine; None where nothing was measured."""
+        """Estimated time of the remaining runs on this machine; None if not measured."""
         return _sum_of_known(cost.seconds_left for cost in self.costs)
 
     def plain(self) -> Row:
@@ -145,7 +143,7 @@ class SweepDetail:
 
 
 def sweep_detail(sweep: Sweep, runs: Sequence[RunRecord], speeds: Speeds) -> SweepDetail:
-    """Return what a sweep would run and cost.
+    """Return the models and costs of a sweep.
 
     Raises:
         MatchError: If a declared model cannot be matched.
@@ -155,6 +153,6 @@ def sweep_detail(sweep: Sweep, runs: Sequence[RunRecord], speeds: Speeds) -> Swe
 
 
 def _sum_of_known(values: Iterable[float | None]) -> float | None:
-    """Return the sum of the values that are known; None if none is."""
+    """Return the sum of the known values; None if all are unknown."""
     known = [value for value in values if value is not None]
     return sum(known) if known else None

@@ -1,4 +1,4 @@
-"""What the parts of a sweep, its models and searches, cost and what of them is done (no torch)."""
+"""Costs and progress of a sweep's parts, its models and searches (no torch)."""
 
 import statistics
 from collections.abc import Sequence
@@ -25,12 +25,12 @@ class PartCost:
 
     Attributes:
         name: Name of the model.
-        n_runs: Runs, all seeds; for a search every trial to its end and the best's other seeds.
+        n_runs: Runs of all seeds; for a search every trial and the best's other seeds.
         n_done: Runs that finished or were pruned.
         run_macs: MACs of one run, forward and backward.
-        run_seconds: Estimated time of one run on this machine; None where nothing was measured.
-        run_cpu_seconds: Estimated time of one run on a CPU; None where nothing was measured.
-        run_gpu_seconds: Estimated time of one run on a GPU; None where nothing was measured.
+        run_seconds: Estimated time of one run on this machine; None if not measured.
+        run_cpu_seconds: Estimated time of one run on a CPU; None if not measured.
+        run_gpu_seconds: Estimated time of one run on a GPU; None if not measured.
     """
 
     name: str
@@ -43,7 +43,7 @@ class PartCost:
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimated time of what is not done, on this machine."""
+        """Estimated time of the remaining runs on this machine."""
         if self.run_seconds is None:
             return None
         return self.run_seconds * (self.n_runs - self.n_done)
@@ -60,7 +60,7 @@ class PartCost:
 
 
 def part_costs(sweep: Sweep, runs: Sequence[RunRecord], speeds: Speeds) -> list[PartCost]:
-    """Return the cost of every part of a sweep, judged by finished runs."""
+    """Return the cost of every part of a sweep, estimated from finished runs."""
     costs = [
         _part_cost(variant, [config_of(sweep, variant, s) for s in variant.seeds], runs, speeds)
         for variant in declared_variants(sweep)
@@ -90,7 +90,7 @@ def _mean_seconds(configs: Sequence[RunConfig], speed: Speed | None) -> float | 
 
 
 def _study_cost(sweep: Sweep, study: Study, runs: Sequence[RunRecord], speeds: Speeds) -> PartCost:
-    """Price a search by its first feasible candidates."""
+    """Return the cost of a search, estimated from its first feasible candidates."""
     feasible = [v for v in listed_candidates(sweep, study) if isinstance(v, Variant)]
     configs = [config_of(sweep, variant, study.seeds[0]) for variant in feasible]
     if not configs:

@@ -1,4 +1,4 @@
-"""What a sweep will run: every declared model, matched, as run configurations (free of torch)."""
+"""The plan of a sweep: its models, matched, and their run configurations (free of torch)."""
 
 import itertools
 import json
@@ -36,23 +36,24 @@ from switchhead_lab.errors import ConfigError, MatchError
 from switchhead_lab.sweeping.costing import all_counters, find_counter
 from switchhead_lab.tracking.sweep_record import ResolvedModel, Role
 
-# A space of more combinations is shown in part.
+# Larger search spaces are listed in part.
 _MOST_LISTED = 200
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One model of a sweep with its budget resolved.
+    """One matched model of a sweep.
 
     Attributes:
         name: Name in the sweep.
-        role: Why it is in the sweep.
+        role: Its role in the sweep.
         model: Resolved architecture.
-        training: How it is trained: as the sweep says but for what was searched.
+        training: Training options: the sweep's, with searched fields replaced.
         seeds: One run per seed.
-        residual: What it has more or less than the baseline.
-        matched_over: The size that followed from the budget; None for the baseline.
-        source: Whose weights it starts from: a model of the sweep, or a run; None for its seed.
+        residual: Its difference to the baseline.
+        matched_over: The matched size; None for the baseline.
+        source: The model of the sweep, or run, whose weights it starts from; None to initialise
+            from the seed.
         point: Values of the searched fields; empty without a search.
     """
 
@@ -68,20 +69,20 @@ class Variant:
 
     @property
     def matched_by(self) -> Scope | None:
-        """What meets the baseline's budget: attention, or the layer; None for the baseline."""
+        """The scope matched to the baseline's: attention, or the layer; None for the baseline."""
         if self.matched_over is None:
             return None
         in_attention = self.model.attention.size_field(self.matched_over) is not None
         return "attention" if in_attention else "layer"
 
     def matched_in(self, sweep: Sweep) -> MatchedQuantity | None:
-        """Return what meets the baseline's budget; None for the baseline."""
+        """Return the quantity matched to the baseline's budget; None for the baseline."""
         free = self.matched_over
         return None if free is None else matched_quantity(sweep, self.model, free)
 
     @property
     def title(self) -> str:
-        """Name that also tells the candidates of one study apart."""
+        """Name, unique also among the candidates of one study."""
         return " ".join(filter(None, (self.name, describe_point(self.point))))
 
 
@@ -105,7 +106,7 @@ def declared_variants(sweep: Sweep, counter: CostCounter | None = None) -> list[
 
     Args:
         sweep: The sweep.
-        counter: Counts MACs; by the sweep's convention if left out.
+        counter: Counts MACs; by default the sweep's convention.
 
     Raises:
         MatchError: If a declared model cannot be matched.
@@ -144,9 +145,9 @@ def candidate_variant(
 def candidate_variants(
     sweep: Sweep, study: Study, counter: CostCounter | None = None
 ) -> Iterator[Variant | Infeasible]:
-    """Yield the combinations of a search space, those to be tried first before the others.
+    """Yield all combinations of a search space, those to try first at the start.
 
-    All of them, or without end where a range is continuous.
+    Never ends if a range is continuous.
     """
     seen = set()
     for point in itertools.chain(study.first, grid_of(study) or random_points(study)):
@@ -158,9 +159,9 @@ def candidate_variants(
 def listed_candidates(
     sweep: Sweep, study: Study, counter: CostCounter | None = None
 ) -> list[Variant | Infeasible]:
-    """Return the first combinations of a search space for listings, one for each model.
+    """Return the first combinations of a search space for listings, one per model.
 
-    Of combinations that differ in training only the first is listed.
+    Of combinations that differ only in training options, the first is listed.
     """
     drawn = itertools.islice(candidate_variants(sweep, study, counter), _MOST_LISTED)
     by_model: dict[str, Variant | Infeasible] = {}
@@ -183,7 +184,7 @@ def all_variants(sweep: Sweep, counter: CostCounter | None = None) -> list[Varia
 
     Args:
         sweep: The sweep.
-        counter: Counts MACs; by the sweep's convention if left out.
+        counter: Counts MACs; by default the sweep's convention.
 
     Raises:
         MatchError: If a declared model cannot be matched.
@@ -193,10 +194,10 @@ def all_variants(sweep: Sweep, counter: CostCounter | None = None) -> list[Varia
 
 
 def find_variant(variants: Sequence[Variant | Infeasible], name: str) -> Variant:
-    """Return the variant of a title, or of a name that only one of them has.
+    """Return the variant with a title, or with a name that is unique.
 
     Raises:
-        ConfigError: If there is none, or several; the message gives the titles to choose from.
+        ConfigError: If there is none, or several; the message lists the titles.
     """
     feasible = [variant for variant in variants if isinstance(variant, Variant)]
     found = [v for v in feasible if v.title == name] or [v for v in feasible if v.name == name]
@@ -214,14 +215,14 @@ def run_config(
     training: TrainingConfig | None = None,
     start: InitialWeights | None = None,
 ) -> RunConfig:
-    """Return the configuration of one run: only model, seed and what was searched differ.
+    """Return the configuration of one run; only model, seed and searched fields differ.
 
     Args:
         sweep: The sweep.
         model: Resolved architecture.
         seed: Seed of the run.
-        training: How it is trained; as the sweep says if left out.
-        start: The checkpoint that it starts from; None for its seed.
+        training: Training options; by default the sweep's.
+        start: The checkpoint to start from; None to initialise from the seed.
     """
     return RunConfig(
         seed=seed,
@@ -238,14 +239,14 @@ def config_of(
 ) -> RunConfig:
     """Return the configuration of a variant's run with a seed.
 
-    Where the variant has a source, that configuration is complete only with the checkpoint to start
-    from, which is known once the source was trained.
+    If the variant has a source, the configuration is complete only with the checkpoint to start
+    from, which is known once the source is trained.
     """
     return run_config(sweep, variant.model, seed, variant.training, start)
 
 
 def resolved_model(sweep: Sweep, variant: Variant) -> ResolvedModel:
-    """Return what the sweep's record says of a model: architecture, costs and what was matched."""
+    """Return a model's entry in the sweep record: architecture, costs and matched quantity."""
     model, free, counters = variant.model, variant.matched_over, all_counters()
     costs = count_costs(
         model, counters, sweep.vocab_size, sweep.n_outputs, convention=sweep.convention
@@ -282,13 +283,13 @@ def _changed(training: TrainingConfig, fields: Mapping[str, Any]) -> TrainingCon
 
 
 def _declared(fields: Mapping[str, Any], name: str, seeds: Sequence[int]) -> DeclaredModel:
-    """Return a declaration, as a sweep file would have it."""
+    """Return a declaration with the fields of a sweep file."""
     values = {**fields, "name": name, "seeds": list(seeds)}
     return declared_models()[fields["kind"]].model_validate(values)
 
 
 def _reason_of(error: ValidationError) -> str:
-    """Return the first reason why a combination is no declaration."""
+    """Return the first reason why a combination is not a valid declaration."""
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"]))
     raised = first.get("ctx", {}).get("error")

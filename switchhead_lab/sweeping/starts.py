@@ -1,4 +1,4 @@
-"""The checkpoints that runs of a sweep start from, where a model names another as its source."""
+"""The checkpoints that runs of a sweep start from, for models with a source of weights."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ class SourceNotTrainedError(RecordError):
 
 
 class Starts:
-    """What the runs of a sweep start from.
+    """Finds the checkpoints that the runs of a sweep start from.
 
     Args:
         sweep: The sweep.
@@ -46,9 +46,9 @@ class Starts:
             self._runs[source], self._weights[source] = self._outside(source)
 
     def require_possible(self, variants: Sequence[Variant], manifest: Mapping[str, Any]) -> None:
-        """Check, before anything is trained, that weights of sources fit the models.
+        """Check before training that the weights of sources fit the models.
 
-        A source that is the best of a search is known only later.
+        The best candidate of a search, as a source, is known only later.
 
         Args:
             variants: The baseline and the declared models.
@@ -64,13 +64,13 @@ class Starts:
                 raise ConfigError(f'sweep {self._sweep.name}, model "{variant.name}": {reason}')
 
     def fitting(self, candidate: Variant | Infeasible) -> Variant | Infeasible:
-        """Return a candidate of a search, infeasible where its source's weights do not fit it."""
+        """Return a candidate of a search, infeasible if its source's weights do not fit."""
         if isinstance(candidate, Variant) and (reason := self._misfit(candidate)):
             return Infeasible(candidate.name, candidate.point, reason)
         return candidate
 
     def find(self, name: str, seed: int, members: Sequence[SweepMember]) -> InitialWeights | None:
-        """Return the checkpoint that a run starts from; None where that is its seed.
+        """Return the checkpoint that a run starts from; None to initialise from the seed.
 
         Args:
             name: Name of the model or study.
@@ -78,8 +78,8 @@ class Starts:
             members: Runs of the sweep so far.
 
         Raises:
-            SourceNotTrainedError: If the source is a model of the sweep that is not trained.
-            RecordError: If its run or checkpoint is gone or damaged.
+            SourceNotTrainedError: If the source is an untrained model of the sweep.
+            RecordError: If its run or checkpoint is missing or damaged.
         """
         source = self._entries[name].source
         if source is None or source in self._weights:
@@ -109,9 +109,9 @@ class Starts:
             ) from None
 
     def _misfit(self, variant: Variant) -> str:
-        """Say which weights of its source do not fit a model; empty if they do, or none is known.
+        """Return which weights of its source do not fit a model; empty if all fit or are unknown.
 
-        The source's own architecture is that of its runs once it was searched for.
+        If the source is searched for, the architecture of its runs counts.
         """
         source = self._entries[variant.name].source
         theirs: RunConfig | None = None

@@ -1,9 +1,8 @@
-"""The Optuna study of a sweep: propose a candidate, take its result.
+"""The Optuna study of a sweep: proposes candidates and records their results.
 
-Candidates are proposed one at a time, each a function of the trials before it. A trial that was
-interrupted stays open with what it reported and is proposed again first, so a study that is stopped
-and continued, anywhere and any number of times, proposes, prunes and chooses what an undisturbed
-one would.
+Each candidate is a function of the trials before it. An interrupted trial stays open with its
+reports and is proposed again first. So a study that is stopped and continued, anywhere and any
+number of times, proposes, prunes and chooses the same as an uninterrupted one.
 """
 
 import hashlib
@@ -43,8 +42,8 @@ from switchhead_lab.sweeping.study_storage import (
     connect_storage,
     create_storage,
     on_storage,
-    patiently,
     reason_of,
+    retry_while_locked,
 )
 from switchhead_lab.tracking.atomic import make_directory
 from switchhead_lab.tracking.record import MetricPoint
@@ -57,7 +56,7 @@ _MAX_REJECTED_IN_A_ROW = 10
 
 @dataclass(frozen=True)
 class Proposal:
-    """A candidate that a study wants to know about.
+    """A candidate to train.
 
     Attributes:
         number: Number of the trial.
@@ -71,12 +70,12 @@ class Proposal:
 class SearchStudy:
     """A study on its storage; open it once per process, under the sweep's lock.
 
-    Every method raises `StorageError` where the storage refuses; nothing is lost by that.
+    Every method raises `StorageError` if the storage fails; no state is lost.
 
     Args:
         study: The study on its storage.
         config: Its declaration.
-        objectives: What it optimises, the one that chooses first.
+        objectives: What it optimises; the first one chooses the best.
     """
 
     def __init__(
@@ -87,19 +86,19 @@ class SearchStudy:
     @property
     @on_storage
     def n_tried(self) -> int:
-        """Distinct candidates that were trained, pruned and failed ones included."""
+        """Number of distinct trained candidates, including pruned and failed ones."""
         return len(self._tried())
 
     @on_storage
     def propose(self, untried: Callable[[set[PointKey]], Point | None]) -> Proposal | None:
-        """Return the candidate that was interrupted, or ask for the next one.
+        """Return the interrupted candidate, or the next one.
 
         Args:
             untried: Returns a feasible candidate outside the given set, None if all were tried;
-                taken where the sampler keeps proposing what is known or infeasible.
+                used when the sampler keeps proposing known or infeasible candidates.
 
         Returns:
-            None when `n_trials` candidates were tried or none is left.
+            The candidate; None if `n_trials` candidates were tried or none is left.
         """
         trials = self._trials()
         if trials and not trials[-1].state.is_finished():
@@ -109,7 +108,7 @@ class SearchStudy:
         if len(tried) >= self._config.n_trials or left is None:
             return None
         point, notes = self._next_point(trials, left)
-        # In one step: a trial without parameters could not be continued.
+        # Atomic: a trial without parameters could not be continued.
         self._study.add_trial(
             optuna.create_trial(
                 state=TrialState.RUNNING,
@@ -122,14 +121,14 @@ class SearchStudy:
 
     @on_storage
     def known_result(self, proposal: Proposal) -> FrozenTrial | None:
-        """Return the trial that trained the same candidate before, if any."""
+        """Return the earlier trial of the same candidate, if any."""
         return next(
             (t for t in self._trained() if key_of(t.params) == key_of(proposal.point)), None
         )
 
     @on_storage
     def reject_infeasible(self, proposal: Proposal, reason: str) -> None:
-        """Record that a candidate has no model; it does not count as tried."""
+        """Record that a candidate is infeasible; it does not count as tried."""
         trial = self._handle(proposal)
         trial.set_user_attr(_INFEASIBLE, reason)
         _set_budget(trial, 1.0)
@@ -137,17 +136,17 @@ class SearchStudy:
 
     @on_storage
     def repeat(self, proposal: Proposal, known: FrozenTrial) -> None:
-        """Answer a candidate that was trained before with its known result."""
+        """Record the known result of a candidate that was trained before."""
         trial = self._handle(proposal)
         trial.set_user_attr(_REPEATS, known.number)
         _set_budget(trial, 0.0)
-        # A pruned trial's value is its last report, which cannot be told.
+        # A pruned trial's value is its last report; `tell` rejects values of pruned trials.
         values = known.values if known.state == TrialState.COMPLETE else None
         self._study.tell(proposal.number, values, state=known.state)
 
     @on_storage
     def begin(self, proposal: Proposal, run_name: str) -> "PruningHook":
-        """Note that a candidate is being trained; return the hook that may prune it."""
+        """Record that a candidate is being trained; return the hook that may prune it."""
         trial = self._handle(proposal)
         trial.set_user_attr(_RUN_NAME, run_name)
         _set_budget(trial, 0.0)
@@ -161,18 +160,18 @@ class SearchStudy:
 
     @on_storage
     def prune(self, proposal: Proposal) -> None:
-        """Record that training was stopped early by the pruner."""
+        """Record that the pruner stopped training."""
         self._study.tell(proposal.number, state=TrialState.PRUNED)
 
     @on_storage
     def fail(self, proposal: Proposal, reason: str) -> None:
-        """Record that training failed for good; the study goes on."""
+        """Record that training failed permanently; the study continues."""
         self._handle(proposal).set_user_attr("failure", reason)
         self._study.tell(proposal.number, state=TrialState.FAIL)
 
     @on_storage
     def best_point(self) -> Point | None:
-        """Return the finished candidate that is best by the first objective, if any finished."""
+        """Return the best finished candidate by the first objective; None if none finished."""
         finished = [t for t in self._trained() if t.state == TrialState.COMPLETE]
         if not finished:
             return None
@@ -181,10 +180,10 @@ class SearchStudy:
         return dict(best.params)
 
     def _next_point(self, trials: list[FrozenTrial], left: Point) -> tuple[Point, dict[str, Any]]:
-        """Choose a candidate from the trials before it, all of which are finished.
+        """Return the next candidate, given the trials before it, all finished.
 
         Returns:
-            The candidate, and what its sampler notes about it.
+            The candidate, and the sampler's system attributes of it.
         """
         proposed = {key_of(trial.params) for trial in trials}
         in_order = [*self._config.first]
@@ -195,7 +194,7 @@ class SearchStudy:
                 return point, {}
         if _n_rejected_last(trials) >= _MAX_REJECTED_IN_A_ROW:
             return left, {}
-        # In memory, so that a kill leaves nothing of it, and trials are numbered as here.
+        # In memory, so that a kill leaves no trace and trial numbers agree.
         replica = optuna.create_study(
             sampler=_sampler(self._config, len(trials)), directions=_directions(self._objectives)
         )
@@ -204,7 +203,7 @@ class SearchStudy:
         return dict(asked.params), dict(replica.get_trials(deepcopy=False)[-1].system_attrs)
 
     def _handle(self, proposal: Proposal) -> optuna.Trial:
-        """Return a writable handle of an open trial, even if another process began it."""
+        """Return a writable handle of an open trial, even one that another process began."""
         return optuna.Trial(self._study, self._stored(proposal)._trial_id)
 
     def _stored(self, proposal: Proposal) -> FrozenTrial:
@@ -223,12 +222,12 @@ class SearchStudy:
 
 
 class PruningHook:
-    """Training hook that reports the metric and applies Optuna's median rule.
+    """Training hook that reports the metric and applies Optuna's median pruner.
 
     Args:
         study: The study.
         trial: The open trial.
-        objective: What the study optimises first: a metric.
+        objective: The study's first objective, a metric.
         reported: Values by step from earlier attempts, possibly beyond their last checkpoint.
     """
 
@@ -244,11 +243,11 @@ class PruningHook:
 
     @on_storage
     def observe(self, point: MetricPoint) -> Prune | None:
-        """Report a validation; answer with `Prune` where the median rule says so."""
+        """Report a validation; return `Prune` if the median pruner prunes."""
         metric = self._objective.metric
         assert metric is not None, "the first objective is a metric"
         value = point.metrics.get(f"validation/{metric.name}")
-        # Optuna prunes by one objective only.
+        # Optuna prunes single-objective studies only.
         if value is None or len(self._study.directions) > 1:
             return None
         if point.step not in self._reported:
@@ -263,17 +262,17 @@ class PruningHook:
         )
 
     def _is_worse_than_the_median(self, step: int) -> bool:
-        """Ask the rule as of a step: a repeated step must not see the ones after it."""
+        """Apply the pruner as of `step`: a repeated step must not see later reports."""
         seen = {s: value for s, value in self._reported.items() if s <= step}
         as_of_step = optuna.create_trial(state=TrialState.RUNNING, intermediate_values=seen)
         return self._study.pruner.prune(self._study, as_of_step)
 
 
 def study_name(sweep: Sweep, config: Study) -> str:
-    """Return the study's name; it changes with everything that changes what a trial means.
+    """Return the study's name, which depends on everything that affects a trial's result.
 
-    The number of trials and the seeds beyond the first are left out: raising them continues the
-    same study. The metric that is optimised by default is left out for language models.
+    It excludes the number of trials and the seeds after the first, so that raising them continues
+    the study, and for language models the default metric.
     """
     meaning = config.model_dump(mode="json", exclude={"n_trials", "first"})
     meaning["seeds"] = meaning["seeds"][:1]
@@ -306,8 +305,7 @@ def open_study(storage_uri: str, sweep: Sweep, config: Study, lock_dir: Path) ->
         storage_uri: SQLAlchemy URI of Optuna's storage.
         sweep: The sweep.
         config: Its study.
-        lock_dir: Folder for the lock under which the schema is made: processes that make it at
-            the same time would break it.
+        lock_dir: Folder of the lock for creating the schema, which concurrent creation would break.
 
     Raises:
         RecordError: If the storage cannot be opened.
@@ -332,10 +330,10 @@ def open_study(storage_uri: str, sweep: Sweep, config: Study, lock_dir: Path) ->
 
     try:
         with FileLock(lock_dir / ".optuna-schema.lock"):
-            return SearchStudy(patiently(open_or_create), config, objectives)
+            return SearchStudy(retry_while_locked(open_or_create), config, objectives)
     except LabError:
         raise
-    except Exception as error:  # SQLAlchemy's many kinds
+    except Exception as error:  # SQLAlchemy raises many types
         raise RecordError(
             f"study storage {mask_address(storage_uri)}: cannot be opened: "
             f"{reason_of(error, storage_uri)}; check study_storage in lab.toml"
@@ -343,7 +341,7 @@ def open_study(storage_uri: str, sweep: Sweep, config: Study, lock_dir: Path) ->
 
 
 def sampler_seed(config: Study, number: int) -> int:
-    """Return the sampler's seed for a trial: one of its own for every number, always the same."""
+    """Return the sampler's seed for a trial, a fixed function of its number."""
     digest = hashlib.sha256(f"{config.sampler_seed}/{number}".encode()).digest()
     return int.from_bytes(digest[:4], "big")
 
@@ -356,7 +354,7 @@ def _sampler(config: Study, number: int) -> optuna.samplers.BaseSampler:
         case "nsga2":
             size = max(2, config.n_startup_trials)
             return optuna.samplers.NSGAIISampler(seed=seed, population_size=size)
-        case "random" | "grid":  # a grid is taken in order
+        case "random" | "grid":  # a grid is tried in order
             return optuna.samplers.RandomSampler(seed=seed)
 
 
@@ -365,13 +363,13 @@ def _directions(objectives: Sequence[StudyObjective]) -> list[Direction]:
 
 
 def _set_budget(trial: optuna.Trial, value: float) -> None:
-    """Tell the sampler whether a candidate can have the budget: above 0 it cannot."""
+    """Set the sampler's constraint: above 0, the candidate cannot meet the budget."""
     if "budget" not in trial.constraints:
         trial.set_constraint("budget", value)
 
 
 def _n_rejected_last(trials: list[FrozenTrial]) -> int:
-    """Count the trials at the end that were infeasible or known."""
+    """Count the infeasible or known trials at the end."""
     n_rejected = 0
     for trial in reversed(trials):
         if not {_INFEASIBLE, _REPEATS} & set(trial.user_attrs):

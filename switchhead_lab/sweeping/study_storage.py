@@ -1,4 +1,4 @@
-"""Optuna's storage: made in one step, waited for while another program holds it."""
+"""Optuna's storage: created atomically, with waits while another process locks it."""
 
 import functools
 import time
@@ -14,8 +14,8 @@ from switchhead_lab.errors import RecordError, StorageError
 from switchhead_lab.tracking.database_file import create_database, has_rows
 
 WAIT_SECONDS = 60.0
-"""How long to wait for another program that holds a SQLite storage."""
-# SQLite waits in native code, where no signal is handled: it waits often, and not for long.
+"""Longest wait for a SQLite storage that another process has locked."""
+# SQLite waits in native code, where signals are not handled, so its waits are short and repeated.
 _STATEMENT_SECONDS = 1.0
 _PAUSE_SECONDS = 0.05
 ParametersT = ParamSpec("ParametersT")
@@ -23,11 +23,11 @@ ResultT = TypeVar("ResultT")
 
 
 def create_storage(storage_uri: str) -> None:
-    """Create the schema of a SQLite storage in one step, unless there is one.
+    """Create the schema of a SQLite storage atomically, unless it exists.
 
     Raises:
-        RecordError: If an interrupted creation left a part of it.
-        WorkspaceError: If the file is no database.
+        RecordError: If an interrupted creation left a partial schema.
+        WorkspaceError: If the file is not a database.
     """
     path = database_path(storage_uri)
     if path is None:
@@ -37,14 +37,14 @@ def create_storage(storage_uri: str) -> None:
         optuna.storages.RDBStorage(uri).engine.dispose()
 
     create_database(path, build)
-    # Optuna writes these last, and before any study.
+    # Optuna writes these last, before any study.
     if path.is_file() and not (
         has_rows(path, "version_info") and has_rows(path, "alembic_version")
     ):
         raise RecordError(
-            f"study storage {path}: half-made, its creation was interrupted, or another program's; "
+            f"study storage {path}: half-made (its creation was interrupted) or another program's; "
             f"move it aside (mv {path.name} {path.name}.broken) and run the sweep again, which "
-            "makes it anew; finished runs are not trained again"
+            "creates a new one; finished runs are not trained again"
         )
 
 
@@ -55,15 +55,15 @@ def connect_storage(uri: str) -> optuna.storages.RDBStorage:
     return optuna.storages.RDBStorage(uri, engine_kwargs=arguments)
 
 
-def patiently(
+def retry_while_locked(
     action: Callable[ParametersT, ResultT],
     *arguments: ParametersT.args,
     **options: ParametersT.kwargs,
 ) -> ResultT:
-    """Call an action that may be repeated until no other program holds the storage.
+    """Retry an action until no other process locks the storage.
 
     Raises:
-        Exception: What the action raises, at the latest after `WAIT_SECONDS` of waiting.
+        Exception: What the action raises, after at most `WAIT_SECONDS` of waiting.
     """
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
@@ -76,21 +76,21 @@ def patiently(
 
 
 def on_storage(action: Callable[ParametersT, ResultT]) -> Callable[ParametersT, ResultT]:
-    """Have a function that uses the storage wait for it, and say in one line where it refuses."""
+    """Decorate a function that uses the storage: wait for locks; raise one-line `StorageError`s."""
 
     @functools.wraps(action)
     def call(*arguments: ParametersT.args, **options: ParametersT.kwargs) -> ResultT:
         try:
-            return patiently(action, *arguments, **options)
+            return retry_while_locked(action, *arguments, **options)
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
             raise StorageError(
-                f"study_storage of lab.toml refuses: {reason_of(error)}. Nothing is lost: give the "
-                "same command again when the storage answers"
+                f"study_storage of lab.toml fails: {reason_of(error)}; nothing is lost, run the "
+                "same command again when the storage is available"
             ) from error
 
     return call
 
 
 def reason_of(error: Exception, *addresses: str) -> str:
-    """Return the first line of what a storage's error says, without secrets."""
+    """Return the first line of a storage error, without secrets."""
     return mask_passwords(str(error.__cause__ or error), *addresses).strip().partition("\n")[0]

@@ -1,4 +1,4 @@
-"""Which models of a sweep are timed side by side (free of torch)."""
+"""The models of a sweep to time in turn (free of torch)."""
 
 from pathlib import Path
 
@@ -15,9 +15,9 @@ from switchhead_lab.tracking.sweep_dir import SweepDir
 
 
 def models_to_time(sweep: Sweep, runs_dir: Path) -> list[Variant]:
-    """Return the declared models, the candidates tried first, and the best of finished searches.
+    """Return the declared models, the first candidates, and the best of finished searches.
 
-    Each is returned once; the baseline is the first. A damaged sweep record is warned of.
+    No model appears twice; the baseline is first. Warns of a damaged sweep record.
 
     Args:
         sweep: The sweep.

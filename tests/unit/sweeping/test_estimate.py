@@ -41,14 +41,14 @@ def test_a_model_trained_before_takes_as_long_as_it_did(run, tiny_config) -> Non
     assert estimated_seconds(longer, speed) == pytest.approx(2.0)
 
 
-def test_another_model_goes_by_its_macs(run, tiny_config) -> None:
+def test_other_models_are_estimated_by_macs(run, tiny_config) -> None:
     speed = measured_speeds([run])["cpu"]
     other = tiny_config("switchhead", n_steps=100)
     expected = 2.0 * step_macs(other) / step_macs(run.config)
     assert estimated_seconds(other, speed) == pytest.approx(expected)
 
 
-def test_kinds_of_device_are_judged_apart(run) -> None:
+def test_kinds_of_device_are_estimated_separately(run) -> None:
     on_gpu = measured_as(run, device=GPU, ms_per_step=1.0)
     speeds = measured_speeds([run, on_gpu])
     assert estimated_seconds(run.config, speeds["cpu"]) == pytest.approx(6 * 0.020)
@@ -58,7 +58,7 @@ def test_kinds_of_device_are_judged_apart(run) -> None:
     assert set(measured_speeds([on_gpu])) == {"gpu"}
 
 
-def test_this_machine_goes_before_others_that_share_its_runs(run) -> None:
+def test_this_machine_takes_precedence_over_others(run) -> None:
     other = elsewhere(measured_as(run, ms_per_step=500.0, n_parameters=10**9))
     both = measured_speeds([other, run])["cpu"]
     assert (both.is_here, both.n_runs) == (True, 1)
@@ -69,7 +69,7 @@ def test_this_machine_goes_before_others_that_share_its_runs(run) -> None:
     assert only_other.largest_n_parameters == 10**9
 
 
-def test_the_speed_here_is_that_of_the_gpu_where_this_machine_used_one(run) -> None:
+def test_the_speed_here_is_the_gpus_if_this_machine_used_one(run) -> None:
     on_gpu = measured_as(run, device=GPU)
     speeds = measured_speeds([run, on_gpu])
     assert speed_here(speeds) is speeds["gpu"]
@@ -78,7 +78,7 @@ def test_the_speed_here_is_that_of_the_gpu_where_this_machine_used_one(run) -> N
     assert speed_here(measured_speeds([elsewhere(run)])) is None
 
 
-def test_unfinished_runs_say_nothing(run) -> None:
+def test_unfinished_runs_do_not_count(run) -> None:
     assert not measured_speeds([replace(run, result=None)])
     assert not measured_speeds([])
     assert speed_here({}) is None

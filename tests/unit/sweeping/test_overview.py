@@ -64,11 +64,11 @@ def sweep_file(workspace) -> SweepFile:
     return find_sweep(workspace.sweeps_dir, "tiny")
 
 
-def test_hours_are_those_of_all_runs_and_times_those_of_this_machine(sweep_file) -> None:
+def test_hours_cover_all_runs_and_times_are_this_machines(sweep_file) -> None:
     sweep = sweep_file.resolve("ours")
     speeds = {"cpu": speed(1e-6, is_here=True), "gpu": speed(1e-9, is_here=False)}
     dense, two_heads = part_costs(sweep, [], speeds)
-    # A run's MACs are forward and backward, three times the forward ones that were measured.
+    # A run's MACs, forward and backward, are three times the measured forward MACs.
     seconds = dense.run_macs / 3 * 1e-6
     assert (dense.n_runs, two_heads.n_runs) == (2, 1)
     assert dense.run_seconds == dense.run_cpu_seconds == pytest.approx(seconds)
@@ -96,7 +96,7 @@ def test_a_search_counts_the_other_seeds_of_its_best(sweep_file) -> None:
     assert search.cpu_hours == pytest.approx(3 * search.run_cpu_seconds / 3600)
 
 
-def test_a_search_without_a_possible_model_costs_nothing(sweep_file) -> None:
+def test_a_search_without_a_feasible_model_costs_nothing(sweep_file) -> None:
     speeds = {"cpu": speed(1e-6, is_here=True)}
     detail = sweep_detail(sweep_file.resolve("impossible"), [], speeds)
     assert detail.costs[-1].n_runs == 0

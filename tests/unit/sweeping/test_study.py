@@ -1,6 +1,6 @@
-"""A study that is stopped anywhere proposes, prunes and chooses what an undisturbed one would.
+"""A study stopped anywhere proposes, prunes and chooses the same as an uninterrupted one.
 
-Training is simulated: curves are functions of the candidate, and a stopped candidate goes on from
+Training is simulated: curves are functions of the candidate, and a stopped candidate resumes from
 its latest checkpoint, as real runs do.
 """
 
@@ -73,7 +73,7 @@ def is_tried(shape, tried) -> bool:
 
 
 def perplexity(shape, step: int) -> float:
-    """A falling curve of its own for each candidate; curves cross."""
+    """Return a falling curve, different for each candidate; curves cross."""
     digest = hashlib.sha256(repr(shape).encode()).digest()
     level, speed = digest[0] / 25.6, 1 + digest[1] / 64
     return 20 + level + 40 / (1 + speed * step / 10)
@@ -85,7 +85,7 @@ class StoppedError(Exception):
 
 @dataclass
 class World:
-    """What is on disk: the study's storage, and the checkpoint of every candidate."""
+    """The state on disk: the study's storage, and the checkpoint of every candidate."""
 
     config: Study
     storage: optuna.storages.BaseStorage = field(default_factory=optuna.storages.InMemoryStorage)
@@ -104,8 +104,8 @@ class World:
         )
         return SearchStudy(study, self.config, objectives_of(self.config, LanguageModelling()))
 
-    def go_on(self, may_stop) -> None:
-        """Run what is left; `may_stop(where)` raises `StoppedError` somewhere."""
+    def resume(self, may_stop) -> None:
+        """Run the remaining trials; `may_stop(where)` raises `StoppedError` somewhere."""
         study = self.open()
 
         def untried(tried):
@@ -151,7 +151,7 @@ class World:
                 self.checkpoints[shape] = step
         return perplexity(shape, N_STEPS)
 
-    def essence(self):
+    def outcome(self):
         trials = self.open()._study.get_trials()
         return (
             [(t.number, t.state, t.params, t.value, t.intermediate_values) for t in trials],
@@ -161,7 +161,7 @@ class World:
 
 
 def stopping(generator: random.Random, n_stops: int, n_points: int):
-    """Return a `may_stop` that stops at random places, and the list of those left."""
+    """Return a `may_stop` that stops at random places, and the list of remaining stops."""
     places = sorted(generator.sample(range(n_points), n_stops))
     count = 0
 
@@ -181,8 +181,8 @@ def _quiet() -> None:
 
 
 @pytest.mark.parametrize("block", range(10))
-def test_stops_change_nothing(block: int) -> None:
-    """200 sampler seeds, each stopped up to twelve times, between any two things it does."""
+def test_stops_do_not_change_the_study(block: int) -> None:
+    """200 sampler seeds, each stopped up to twelve times, between any two actions."""
     for seed in range(20 * block, 20 * (block + 1)):
         whole = World(config_of(seed))
         n_points = 0
@@ -191,25 +191,25 @@ def test_stops_change_nothing(block: int) -> None:
             nonlocal n_points
             n_points += 1
 
-        whole.go_on(count)
+        whole.resume(count)
         generator = random.Random(seed)
         stopped = World(config_of(seed))
         may_stop, places = stopping(generator, 1 + seed % 12, n_points)
         while True:
             try:
-                stopped.go_on(may_stop)
+                stopped.resume(may_stop)
                 break
             except StoppedError:
                 continue
         assert not places
-        assert stopped.essence() == whole.essence(), f"sampler seed {seed}"
+        assert stopped.outcome() == whole.outcome(), f"sampler seed {seed}"
 
 
 def test_the_simulation_prunes_rejects_and_differs_between_seeds() -> None:
-    """What the comparison above would miss if it never happened."""
+    """Otherwise the comparison above would not test these events."""
     worlds = [World(config_of(seed)) for seed in range(12)]
     for world in worlds:
-        world.go_on(lambda where: None)
+        world.resume(lambda where: None)
     endings = [ending for world in worlds for ending in world.finished.values()]
     assert "pruned" in endings
     assert any(ending != "pruned" for ending in endings)
@@ -221,17 +221,17 @@ def test_the_simulation_prunes_rejects_and_differs_between_seeds() -> None:
 
 def test_first_candidates_come_first_and_a_later_one_next() -> None:
     world = World(config_of(0, n_trials=2))
-    world.go_on(lambda where: None)
+    world.resume(lambda where: None)
     assert world.trained == [(2, 4, 2), (4, 2, 2)]
     first = [{"n_heads": h, "n_experts": e, "top_k": k} for h, e, k in [(2, 4, 2), (1, 5, 4)]]
     world.config = config_of(0, n_trials=3, first=first)
-    world.go_on(lambda where: None)
+    world.resume(lambda where: None)
     assert world.trained[2] == (1, 5, 4)
 
 
 def test_every_combination_is_tried_once_where_trials_allow() -> None:
     world = World(config_of(3, n_trials=1000))
-    world.go_on(lambda where: None)
+    world.resume(lambda where: None)
     assert sorted(world.trained) == sorted(shape for shape in SHAPES if is_feasible(shape))
 
 
@@ -241,13 +241,13 @@ def test_a_failed_candidate_counts_and_is_not_proposed_again() -> None:
     proposal = study.propose(lambda tried: FIRST)
     study.begin(proposal, "run")
     study.fail(proposal, "non-finite")
-    world.go_on(lambda where: None)
+    world.resume(lambda where: None)
     assert shape_of(proposal.point) not in world.trained
     assert len(world.trained) == 2
 
 
-def test_a_storage_that_refuses_stops_without_losing_anything(tmp_path, monkeypatch) -> None:
-    """Another program holds the database; the same study goes on when it lets go."""
+def test_a_failing_storage_stops_without_losing_anything(tmp_path, monkeypatch) -> None:
+    """Another process locks the database; the study continues after it unlocks."""
     monkeypatch.setattr(study_storage, "WAIT_SECONDS", 0.1)
     path = tmp_path / "optuna.db"
     world = World(config_of(0, n_trials=2), storage=connect_storage(f"sqlite:///{path}"))
@@ -256,21 +256,21 @@ def test_a_storage_that_refuses_stops_without_losing_anything(tmp_path, monkeypa
     hook = study.begin(proposal, "run")
     with sqlite3.connect(path) as other:
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(StorageError, match="study_storage of lab.toml refuses: .*locked"):
+        with pytest.raises(StorageError, match="study_storage of lab.toml fails: .*locked"):
             hook.observe(MetricPoint(10, 10, 0.0, {METRIC: 30.0}))
-    world.go_on(lambda where: None)
+    world.resume(lambda where: None)
     assert world.trained[0] == shape_of(proposal.point)
     assert len(world.trained) == 2
 
 
-def test_a_storage_that_is_free_again_in_time_is_waited_for(tmp_path) -> None:
+def test_a_storage_unlocked_in_time_is_waited_for(tmp_path) -> None:
     path = tmp_path / "optuna.db"
     world = World(config_of(0, n_trials=2), storage=connect_storage(f"sqlite:///{path}"))
     study = world.open()
     proposal = study.propose(lambda tried: FIRST)
     other = sqlite3.connect(path, check_same_thread=False)
     other.execute("BEGIN EXCLUSIVE")
-    # Longer than a single statement waits.
+    # Longer than the wait of a single statement.
     release = threading.Timer(study_storage._STATEMENT_SECONDS + 0.5, other.rollback)
     release.start()
     hook = study.begin(proposal, "run")

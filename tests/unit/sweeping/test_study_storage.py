@@ -45,9 +45,7 @@ def open_in(folder: Path) -> SearchStudy:
 
 
 @pytest.mark.parametrize("number", [0, 26, 48, 60, 90])
-def test_a_kill_while_the_storage_is_made_leaves_one_that_works(
-    tmp_path: Path, number: int
-) -> None:
+def test_a_kill_during_creation_leaves_a_usable_storage(tmp_path: Path, number: int) -> None:
     run_until_statement(lambda: open_in(tmp_path), number)
     path = tmp_path / "optuna.db"
     was_renamed = not is_empty(path)
@@ -56,7 +54,7 @@ def test_a_kill_while_the_storage_is_made_leaves_one_that_works(
     assert not list(tmp_path.glob(".*.new*"))
 
 
-def test_a_half_made_storage_is_recognised(tmp_path: Path) -> None:
+def test_a_half_made_storage_is_detected(tmp_path: Path) -> None:
     path = tmp_path / "optuna.db"
     run_until_statement(lambda: optuna.storages.RDBStorage(f"sqlite:///{path}"), 25)
     before = path.read_bytes()
@@ -65,7 +63,7 @@ def test_a_half_made_storage_is_recognised(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_a_file_that_is_no_storage_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_storage_is_reported(tmp_path: Path) -> None:
     (tmp_path / "optuna.db").write_bytes(b"this is no database" * 100)
     with pytest.raises(WorkspaceError, match=r"optuna\.db: cannot be used: .*not a database"):
         open_in(tmp_path)
