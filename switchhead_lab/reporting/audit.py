@@ -1,6 +1,6 @@
-"""The audit: the paper's printed figures against what its own formulas and models give.
+"""The audit: the paper's printed figures compared with its own formulas and models.
 
-Every statement is computed from the data file of printed figures, the budget and the matcher.
+Everything is computed from the data file of printed figures, the budget and the matcher.
 """
 
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ from switchhead_lab.variants.switchhead import SwitchHeadAttention
 
 @dataclass(frozen=True)
 class CostLine:
-    """A printed cost and what the conventions give.
+    """A printed cost and its values by the conventions.
 
     Attributes:
         label: Table, data set, size and model.
@@ -49,12 +49,12 @@ class CostLine:
 
     @property
     def published_agrees(self) -> bool:
-        """Whether `published` gives the printed figure."""
+        """Whether `published` reproduces the printed figure."""
         return prints_as(self.published, self.printed)
 
     @property
     def equations_agree(self) -> bool:
-        """Whether the paper's own formulas give the printed figure."""
+        """Whether the paper's own formulas reproduce the printed figure."""
         return prints_as(self.equations, self.printed)
 
 
@@ -66,7 +66,7 @@ class SizeLine:
         label: Table, data set, size and model.
         printed: Millions of parameters, as printed.
         n_parameters: Parameters of the model with the printed shape.
-        explanation: Where the printed size may come from; empty where it agrees.
+        explanation: Possible origin of the printed size; empty if it agrees.
     """
 
     label: str
@@ -82,7 +82,7 @@ class SizeLine:
 
 @dataclass(frozen=True)
 class MatchLine:
-    """A row of Table 9 and what the matching rule gives from its dense baseline.
+    """A row of Table 9 and the widths that the matching rule gives for its dense baseline.
 
     Attributes:
         label: Data set, size and model.
@@ -131,7 +131,7 @@ def cost_lines() -> Iterator[CostLine]:
 
 
 def size_lines() -> Iterator[SizeLine]:
-    """Yield every printed model size, once for each model, with the size of the model."""
+    """Yield every printed model size with the model's own, once per model."""
     seen = set()
     for printed in printed_models():
         key = (printed.row["model"], printed.row["params"], printed.row["n_heads"], printed.dataset)
@@ -177,7 +177,7 @@ def disagreements() -> Iterator[Disagreement]:
 
 
 def without_memory(printed: PrintedModel) -> tuple[int, int] | None:
-    """Return MACs and memory of a model priced with a memory that its table denies; else None."""
+    """Return MACs and memory of a model without the memory its table prices it with; else None."""
     is_priced_with_memory = printed.table == 7 and printed.model.context_multiple > 1
     if not is_priced_with_memory:
         return None
@@ -196,7 +196,7 @@ def _mac_matched_sizes() -> Iterator[SizeLine]:
 
 
 def _size_line(label: str, row: Row, model: ModelConfig, vocab_size: int) -> SizeLine:
-    """Compare a printed size with its model; where they differ, look for where it comes from."""
+    """Compare a printed size with its model; if they differ, look for its origin."""
     line = SizeLine(label, row["params"], count_parameters(model, vocab_size).total)
     if line.agrees:
         return line
@@ -224,9 +224,9 @@ def _size_at(model: ModelConfig, d_head: int, vocab_size: int) -> int:
 
 
 def _canonical_name(row: Row) -> str:
-    """Return what a row is about, the same in every table; empty where it does not say.
+    """Return a row's model under the same name in every table; empty if it is not given.
 
-    Dense rows without heads (Tables 4 and 8) are the baseline with the most heads.
+    Dense rows without heads (Tables 4 and 8) are the baseline, with the most heads.
     """
     name, heads = str(row["model"]), row.get("n_heads")
     if name.startswith("transformer"):
@@ -240,7 +240,7 @@ def _size(row: Row) -> int:
 
 
 def _differ(first: Row, second: Row, quantity: str) -> bool:
-    """Tell whether two rows print different values; more digits of one value are no difference."""
+    """Return whether two rows print different values; different precision does not count."""
     if quantity not in first or quantity not in second:
         return False
     a, b = first[quantity], second[quantity]

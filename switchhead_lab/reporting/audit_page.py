@@ -1,4 +1,4 @@
-"""The audit as a page: what agrees, what does not, and by how much."""
+"""The page of the audit: agreements and differences, with their sizes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,7 +33,7 @@ def write_audit(reports_dir: Path) -> tuple[Path, str]:
 
 
 def audit_page() -> str:
-    """Return the audit as Markdown; every figure in it is computed or read from the data file."""
+    """Return the audit as Markdown; every figure is computed or read from the data file."""
     costs, sizes, matches = list(cost_lines()), list(size_lines()), list(match_lines())
     return "\n".join(
         [

@@ -1,4 +1,4 @@
-"""The caption of a report: what was compared, on what, and what to keep in mind."""
+"""The caption of a report: setup, data, units and caveats."""
 
 from collections.abc import Iterator, Sequence
 
@@ -25,11 +25,11 @@ def title(data: ReportData) -> str:
 
 
 def caption_lines(data: ReportData, notes: Sequence[str] = (), times: str = "") -> list[str]:
-    """Return the sentences of the caption; gaps and doubts come first.
+    """Return the sentences of the caption; gaps and warnings come first.
 
     Args:
-        data: What the report shows.
-        notes: Further sentences, about how the records were chosen.
+        data: The report's data.
+        notes: Notes on the selection of records.
         times: Sentence about step times.
     """
     return [
@@ -90,7 +90,7 @@ def _reading(data: ReportData, times: str) -> list[str]:
 
 
 def _tuned(data: ReportData) -> list[str]:
-    """Say which fields of training every model was tuned over, and what became of them."""
+    """Return the training fields that every model was tuned over, with the chosen values."""
     sweep = data.record.sweep
     space = sweep.tuned_space
     if not space:
@@ -108,7 +108,7 @@ def _tuned(data: ReportData) -> list[str]:
 
 
 def _trivial(data: ReportData) -> Iterator[str]:
-    """Say how well a model does that has learned nothing of the inputs."""
+    """Yield the metric of the trivial model, which ignores the inputs."""
     objective = data.record.sweep.objective
     metric, trivial = objective.headline, objective.trivial
     if trivial is not None:

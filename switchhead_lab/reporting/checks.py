@@ -1,4 +1,4 @@
-"""What a reader must know before trusting a report: gaps and doubts, one sentence each."""
+"""Gaps and warnings that a reader of a report must know, one sentence each."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ _RESOLVED = ("finished", "pruned", "failed")
 
 
 def incomplete_lines(data: ReportData) -> list[str]:
-    """Say which runs the sweep still lacks; empty for a complete sweep."""
+    """Return the missing runs of a sweep; empty if complete."""
     lines = [
         f"INCOMPLETE: {row.name} has {len(row.finished)} of {len(row.seeds)} seeds "
         f"({'; '.join(_gaps(row))})."
@@ -44,7 +44,7 @@ def incomplete_lines(data: ReportData) -> list[str]:
 
 
 def warning_lines(data: ReportData) -> list[str]:
-    """Say what makes the runs of a report less comparable than they look."""
+    """Return warnings about what makes the runs of a report less comparable."""
     return [
         *_data_warnings(data),
         *_code_warnings(data),
@@ -58,12 +58,12 @@ def warning_lines(data: ReportData) -> list[str]:
 
 
 def _drift_warnings(data: ReportData) -> Iterable[str]:
-    """Name runs that were continued under other conditions than they were begun."""
+    """Yield runs that were continued under other conditions than they started with."""
     for record in data.records:
         drift = record.provenance.get("drift") or []
         if drift:
             yield (
-                f"WARNING: {record.name} was continued under other conditions than it was begun "
+                f"WARNING: {record.name} was continued under other conditions than it started "
                 f"({'; '.join(drift)}); its figures belong to neither."
             )
 
@@ -78,7 +78,7 @@ def trivial_values(data: ReportData) -> list[float]:
 
 
 def commit_of(record: RunRecord) -> str | None:
-    """Return the commit a run was made at, where its provenance names one."""
+    """Return the commit of a run, if its provenance has one."""
     git = record.provenance.get("git")
     commit = git.get("commit") if isinstance(git, dict) else None
     return str(commit) if commit else None
@@ -93,13 +93,13 @@ def is_dirty(record: RunRecord) -> bool:
 
 
 def _is_unknown(record: RunRecord) -> bool:
-    """Whether git named the commit of a run, but was stopped before it looked at the files."""
+    """Whether git found the commit of a run but not whether there were uncommitted changes."""
     git = record.provenance.get("git")
     return isinstance(git, dict) and git.get("dirty", False) is None
 
 
 def data_digest(record: RunRecord) -> str | None:
-    """Return the digest of the tokens a run saw, where its provenance tells it."""
+    """Return the digest of a run's tokens, if its provenance has one."""
     digest = _manifest(record).get("digest")
     return str(digest) if digest else None
 
@@ -121,7 +121,7 @@ def _gaps(row: ModelRow) -> Iterable[str]:
 
 
 def _n_expected_candidates(study: Study, record: SweepRecord) -> int:
-    """Return how many candidates the search can train: as declared, or all there are."""
+    """Return the number of candidates to train: as declared, or all feasible ones if fewer."""
     known = record.studies.get(study.name)
     n_feasible = None if known is None else known.n_feasible
     return study.n_trials if n_feasible is None else min(study.n_trials, n_feasible)
@@ -169,7 +169,7 @@ def _model_warnings(data: ReportData) -> Iterable[str]:
     for row in data.models:
         if row.excluded_runs:
             yield (
-                f"WARNING: {row.name}: left out for having another architecture: "
+                f"WARNING: {row.name}: runs excluded for a different architecture: "
                 f"{', '.join(row.excluded_runs)}."
             )
         mean = row.statistics(data.quality.validation).mean
@@ -185,18 +185,18 @@ def _model_warnings(data: ReportData) -> Iterable[str]:
 
 
 def _tuning_warnings(data: ReportData) -> Iterable[str]:
-    """Say where one model had a choice of its training, or a start, that the others did not."""
+    """Yield models whose training was tuned, or which started, differently from the others."""
     sweep = data.record.sweep
     sources = {name: entry.source for name, entry in sweep.entries.items() if entry.source}
     for name, source in sources.items():
         yield (
             f"WARNING: {name} starts from the weights of {source}, so it has the training of "
-            f"{source} besides its own."
+            f"{source} in addition to its own."
         )
     for model in sweep.models:
         if model.training:
             own = describe_point({f"training.{name}": x for name, x in model.training.items()})
-            yield f"WARNING: {model.name} was trained otherwise than the other models: {own}."
+            yield f"WARNING: {model.name} was trained differently from the other models: {own}."
     for study in sweep.studies:
         alone = [path for path in tuned_paths(study.space) if path not in sweep.tuned_space]
         if alone:
@@ -224,7 +224,7 @@ def _search_warnings(data: ReportData) -> Iterable[str]:
 
 
 def _best_candidate(objective: StudyObjective, rows: Sequence[CandidateRow]) -> CandidateRow | None:
-    """Return the finished candidate that is best by an objective."""
+    """Return the best finished candidate by an objective."""
     values = {
         number: objective.sign * read_objective(objective, row.run.result, row.costs)
         for number, row in enumerate(rows)

@@ -1,4 +1,4 @@
-"""Costs of every model over the baseline's, by all conventions side by side."""
+"""Costs of every model relative to the baseline, by all conventions side by side."""
 
 from switchhead_lab.budget.cost_axes import (
     ACTIVE_PARAMETERS,
@@ -21,26 +21,25 @@ from switchhead_lab.reporting.grids import Cell, Column, Grid, count_cell, ratio
 from switchhead_lab.reporting.report_data import ModelRow, ReportData
 from switchhead_lab.reporting.statistics import MISSING
 
-# In the order of the table: the paper's figures first, what is really computed last.
+# In table order: the paper's figures first, executed costs last.
 CONVENTIONS = ("published", "equations", "executed")
 _PRINTED: tuple[tuple[CostKind, str], ...] = (
     (ATTENTION_MACS, "attention MACs"),
     (MODEL_MACS, "model MACs"),
 )
-# In the CSV file only.
-_FURTHER = (LAYER_MACS, ATTENTION_MEMORY, MODEL_MEMORY)
+_CSV_ONLY = (LAYER_MACS, ATTENTION_MEMORY, MODEL_MEMORY)
 COSTS_CAPTION = (
-    "MACs over those of the dense baseline, by each convention: of one attention layer and "
+    "MACs relative to the dense baseline, by each convention: of one attention layer and "
     "sequence, and of the whole model per token (attention and feed-forward blocks of all layers "
     "and the output layer; the embedding is a lookup). `published` reproduces the paper's tables, "
-    "`equations` are the formulas in its text, `executed` is counted from the layers that are "
-    "trained. The paper prices no feed-forward block: the first two count its matmuls. Active "
-    "parameters are those that one token meets. costs.csv has the counts, and memory."
+    "`equations` are the formulas in its text, `executed` is counted on the layers that are "
+    "trained. The paper counts no feed-forward block; the first two count its matmuls. Active "
+    "parameters are those used by one token. costs.csv also has the counts, and memory."
 )
 
 
 def cost_grid(data: ReportData) -> Grid:
-    """Build the table of costs: ratios in print, counts as well in the CSV file."""
+    """Build the table of costs: ratios in print, ratios and counts in the CSV file."""
     baseline = data.baseline
     columns = [
         Column("model", "model", is_text=True),
@@ -58,7 +57,7 @@ def cost_grid(data: ReportData) -> Grid:
         Column(f"relative_{active.key}", f"active parameters / {baseline.name}"),
     ]
     printed = [axis for _, _, axis in ratios]
-    further = [axis_of(kind, c) for kind in _FURTHER for c in CONVENTIONS]
+    further = [axis_of(kind, c) for kind in _CSV_ONLY for c in CONVENTIONS]
     columns += [Column(axis.key, "") for axis in (*printed, *further)]
     columns += [Column(f"relative_{axis.key}", "") for axis in further]
     rows = tuple(_cells(row, baseline, printed, active, further) for row in data.models)
@@ -66,7 +65,7 @@ def cost_grid(data: ReportData) -> Grid:
 
 
 def matched_lines(data: ReportData) -> list[str]:
-    """Say what other conventions would have matched, for models whose MACs were matched."""
+    """Return the sizes that other conventions would have matched, for MAC-matched models."""
     own = data.record.sweep.convention
     lines = []
     for row in data.models:
@@ -87,7 +86,7 @@ def matched_lines(data: ReportData) -> list[str]:
 
 
 def off_budget_lines(data: ReportData) -> list[str]:
-    """Warn of models that are off the budget they were given by more than one percent."""
+    """Return warnings about models more than one percent off their budget."""
     lines, base = [], data.baseline.costs
     for row in data.models:
         matched = _matched(row)

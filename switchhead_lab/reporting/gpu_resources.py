@@ -1,4 +1,4 @@
-"""Table 5 from recorded runs of the GPU command, beside the paper's."""
+"""Table 5 from recorded runs of the GPU command, beside the paper's values."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +16,9 @@ _PARTS = ("steps", "compiled")
 
 
 def read_gpu_resources(record: SweepRecord, reports_dir: Path) -> tuple[Resources, ...]:
-    """Read the steps of a sweep's models in recorded runs, one table for each card.
+    """Read the timed steps of a sweep's models from recorded runs, one table per card.
 
-    Steps are matched by architecture, vocabulary and batch, so timings of another sweep count too.
+    Steps are found by architecture, vocabulary and batch, so timings of other sweeps count too.
 
     Args:
         record: The sweep's record; candidates of its searches have no rows.

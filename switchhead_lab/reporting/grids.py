@@ -1,4 +1,4 @@
-"""Tables as data: cells with the text to print, the number behind it and the runs behind that."""
+"""Tables as data: cells with their printed text, exact value and source runs."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ from switchhead_lab.reporting.report_data import CandidateRow, ModelRow, ReportD
 from switchhead_lab.reporting.statistics import MISSING
 
 NOT_DEFINED = "not defined"
-"""Text of a cost that a convention does not define."""
+"""Cell text of a cost that a convention does not define."""
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 
@@ -32,12 +32,12 @@ class Cell:
     """One cell of a table.
 
     Attributes:
-        text: What is printed.
-        value: The number (or word) behind it at full precision; None where there is none.
+        text: Printed text.
+        value: The number at full precision, or a word; None without one.
         std: Sample standard deviation of a mean over seeds.
-        values: What the mean is taken over, one per run.
+        values: The values behind a mean, one per run.
         runs: Names of the runs behind the value, in the order of `values`.
-        short: What is printed where room is scarce; `text` if empty.
+        short: Printed text in narrow tables; `text` if empty.
     """
 
     text: str
@@ -54,8 +54,8 @@ class Column:
 
     Attributes:
         key: Name in CSV and provenance.
-        heading: Name in print; empty for a column that only the CSV file holds.
-        is_text: Whether it holds words, aligned left.
+        heading: Name in print; empty for columns of the CSV file only.
+        is_text: Whether it holds words, left-aligned.
         is_mean: Whether the CSV file gives mean and standard deviation.
     """
 
@@ -115,9 +115,9 @@ def model_grid(data: ReportData, times: Mapping[str, float] | None = None) -> Gr
     """Build the main table: every model beside the dense baseline.
 
     Args:
-        data: What the report shows.
-        times: Milliseconds of a training step by the name of the model, all timed in turn in one
-            process; models that were not are left out.
+        data: The report's data.
+        times: Milliseconds of a training step by model, all timed in turn in one process; models
+            that were not timed are missing.
     """
     dense, quality = data.baseline.name, data.quality
     convention = data.record.sweep.convention
@@ -139,7 +139,7 @@ def model_grid(data: ReportData, times: Mapping[str, float] | None = None) -> Gr
         Column("relative_memory_floats", f"attention memory / {dense}"),
         Column("interleaved_ms_per_step", "ms/step, interleaved"),
         Column("relative_interleaved_ms_per_step", f"ms/step / {dense}"),
-        # Of each run at its own moment, and so not comparable: in the CSV file only.
+        # Each run's own time, not comparable between runs: in the CSV file only.
         Column("ms_per_step", "", is_mean=True),
         Column("tokens_per_second", "", is_mean=True),
     )
@@ -214,7 +214,7 @@ def _model_cells(row: ModelRow, data: ReportData, times: Mapping[str, float]) ->
 
 
 def _time_cells(row: ModelRow, baseline: ModelRow, times: Mapping[str, float]) -> list[Cell]:
-    """Return the cells of a model's interleaved step time, and of that over the baseline's."""
+    """Return the cells of a model's interleaved step time, and of its ratio to the baseline."""
     own, base = times.get(row.name), times.get(baseline.name)
     if own is None:
         return [Cell(MISSING), Cell(MISSING)]
@@ -225,7 +225,7 @@ def _time_cells(row: ModelRow, baseline: ModelRow, times: Mapping[str, float]) -
 
 
 def _candidate_cells(row: CandidateRow, paths: Sequence[str], data: ReportData) -> dict[str, Cell]:
-    """Return the cells of a candidate by the key of their column."""
+    """Return the cells of a candidate by column key."""
     quality, convention = data.quality, data.record.sweep.convention
     runs = (row.run.member.run_name,) if row.run else ()
     run_name = runs[0] if runs else None
@@ -266,7 +266,7 @@ def _size_cells(row: ModelRow | CandidateRow) -> list[Cell]:
 
 
 def count_cell(row: ModelRow | CandidateRow, axis: CostAxis) -> Cell:
-    """Make the cell of a cost that follows from a row's configuration."""
+    """Make the cell of a row's cost."""
     if row.costs is None:
         return Cell(MISSING)
     number = axis.read(row.costs)
@@ -296,7 +296,7 @@ def _difference_cell(row: ModelRow, baseline: ModelRow) -> Cell:
 
 
 def _names(*rows: ModelRow | CandidateRow) -> tuple[str, ...]:
-    """Return the runs behind the configuration and results of rows, each once."""
+    """Return the names of the runs behind rows, without duplicates."""
     runs = [
         run.member.run_name
         for row in rows
@@ -321,7 +321,7 @@ def mean_cell(row: ModelRow, quantity: MeasuredQuantity) -> Cell:
 
 
 def quality_cell(row: ModelRow, baseline: ModelRow, quality: Quality) -> Cell:
-    """Make the cell that compares how well a model does with the baseline."""
+    """Make the cell that compares a model's quality metric with the baseline."""
     if quality.metric.is_compared_by_ratio:
         return measured_ratio_cell(row, baseline, quality.validation)
     ours, theirs = row.statistics(quality.validation), baseline.statistics(quality.validation)
@@ -340,9 +340,9 @@ def quality_cell(row: ModelRow, baseline: ModelRow, quality: Quality) -> Cell:
 
 
 def measured_ratio_cell(row: ModelRow, baseline: ModelRow, quantity: MeasuredQuantity) -> Cell:
-    """Make the cell of a measured mean over the baseline's.
+    """Make the cell of a measured mean relative to the baseline.
 
-    A ratio of means over fewer seeds than declared carries the mark of the side that lacks them.
+    If either mean has fewer seeds than declared, the cell marks that side.
     """
     ours, theirs = row.statistics(quantity), baseline.statistics(quantity)
     if ours.mean is None or theirs.mean is None:
@@ -355,7 +355,7 @@ def measured_ratio_cell(row: ModelRow, baseline: ModelRow, quantity: MeasuredQua
 
 
 def _gap(row: ModelRow, baseline: ModelRow, quantity: MeasuredQuantity) -> str:
-    """Return the mark of the side of a comparison that lacks seeds."""
+    """Return the mark of missing seeds in a comparison."""
     ours, theirs = row.statistics(quantity), baseline.statistics(quantity)
     return ours.gap or (
         theirs.gap and f" [{baseline.name} {theirs.n} of {theirs.n_expected} seeds]"

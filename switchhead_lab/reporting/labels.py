@@ -1,4 +1,4 @@
-"""Placing text labels around points so that nothing is covered."""
+"""Places text labels around points without covering anything."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 _N_DIRECTIONS = 16
 _RINGS = (1.0, 1.6, 2.4, 3.6, 5.0, 7.0, 9.5)
 _N_LINE_PIECES = 12
-# Pixels kept free around a label.
+# Margin around a label in pixels.
 _PADDING = 2.0
 # Relative costs of a pixel outside the axes, over another label, over a point or line, and of a
 # pixel of distance.
@@ -19,7 +19,7 @@ _DISTANCE_PENALTY = 3.0
 
 @dataclass(frozen=True)
 class Box:
-    """An upright rectangle, in pixels."""
+    """An axis-aligned rectangle, in pixels."""
 
     left: float
     bottom: float
@@ -53,7 +53,7 @@ class Box:
 
 
 def line_box(start: tuple[float, float], end: tuple[float, float], half_width: float) -> Box:
-    """Return the rectangle around a level or upright line."""
+    """Return the rectangle around a horizontal or vertical line."""
     return Box(
         min(start[0], end[0]) - half_width,
         min(start[1], end[1]) - half_width,
@@ -74,8 +74,8 @@ def place_labels(
     Args:
         anchors: Points to label, in pixels.
         sizes: Width and height of each label.
-        obstacles: What labels should not cover.
-        frame: Where labels should stay.
+        obstacles: Rectangles that labels should not cover.
+        frame: Rectangle that labels should stay in.
         gap: Smallest distance between a label and its point.
 
     Returns:
@@ -84,7 +84,7 @@ def place_labels(
     placed: list[Box] = []
     lines: list[Box] = []
     for anchor, size in zip(anchors, sizes, strict=True):
-        # Ties go to the earlier choice, which is the nearer one and starts at the right.
+        # Ties go to the earlier choice: the nearest, then the one to the right.
         choices = _choices(anchor, size, gap)
         costs = [_cost(box, anchor, (obstacles, placed, lines), frame) for box in choices]
         chosen = choices[costs.index(min(costs))]
@@ -111,7 +111,7 @@ def _cost(
     taken: tuple[Sequence[Box], Sequence[Box], Sequence[Box]],
     frame: Box,
 ) -> float:
-    """Weigh a choice: what it covers, its line to the point crossing labels, its distance."""
+    """Return the cost of a choice: covered area, label crossings of its line, and distance."""
     obstacles, labels, lines = taken
     padded = box.padded(_PADDING)
     covered = sum(padded.overlap(other) for other in (*obstacles, *lines))

@@ -1,4 +1,4 @@
-"""The report as a page of Markdown."""
+"""The report as a Markdown page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Page:
         candidates: The candidates of the search, or None.
         figures: Names of the figures, without suffix.
         quality: The quality metric to report.
-        resources: Time and memory of training steps, a table for each machine.
+        resources: Time and memory of training steps, one table per machine.
     """
 
     title: str

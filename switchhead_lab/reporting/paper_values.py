@@ -1,4 +1,4 @@
-"""The paper's printed figures beside ours, read from the package's own data file."""
+"""The paper's printed figures beside ours, from the package's data file."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -24,9 +24,9 @@ from switchhead_lab.reporting.statistics import MISSING
 
 _DENSE_NAMES = ("transformer", "transformer-rope")
 _SWITCHHEAD_NAMES = ("switchhead", "switchhead-rope")
-# The paper's SwitchHead: value and output projections are experts. Only Table 6 has others.
+# The paper's SwitchHead has experts for values and outputs; only Table 6 has others.
 _EXPERT_PROJECTIONS = "VO"
-# What is printed beside the paper's figures is counted as they are.
+# Our costs beside the paper's use the convention of its tables.
 _MACS, _MEMORY = axis_of(ATTENTION_MACS, "published"), axis_of(ATTENTION_MEMORY, "published")
 
 
@@ -36,10 +36,10 @@ class PaperFigures:
 
     Attributes:
         model: The paper's name of the model.
-        n_heads: Attention heads; None where the table does not print them.
-        loss: Perplexity, or bits per character; None where not printed.
-        macs: Multiply-accumulates as printed, e.g. "170.4M"; empty where not printed.
-        memory: Floats as printed; empty where not printed.
+        n_heads: Attention heads; None if not printed.
+        loss: Perplexity, or bits per character; None if not printed.
+        macs: Multiply-accumulates as printed, e.g. "170.4M"; empty if not printed.
+        memory: Floats as printed; empty if not printed.
     """
 
     model: str
@@ -56,14 +56,14 @@ class PaperFigures:
 
 @dataclass(frozen=True)
 class PaperComparison:
-    """The rows of the paper that a sweep echoes.
+    """The rows of the paper that a sweep reproduces.
 
     Attributes:
         metric: "perplexity" or "bits/character".
         dense: Dense baseline, the transformer with the most heads.
         head_matched: Transformer with the fewest heads; None if there is only one.
         switchhead: SwitchHead; None if the table has none.
-        named: Rows of models that the sweep names, by our name.
+        named: Rows that the sweep names explicitly, by our model name.
     """
 
     metric: str
@@ -82,14 +82,14 @@ class PaperComparison:
 
 
 def find_comparison(wanted: PaperRow, names: Collection[str] = ()) -> PaperComparison:
-    """Find the rows of the paper that a sweep echoes.
+    """Find the rows of the paper that a sweep reproduces.
 
     Args:
         wanted: Table, data set and size, and the rows named for models.
-        names: Models of the sweep; rows named for others are not looked for.
+        names: Models of the sweep; rows named for other models are ignored.
 
     Raises:
-        ConfigError: If the table holds no rows of that data set and size.
+        ConfigError: If the table has no rows of that data set and size.
     """
     table = next(table for table in load_tables() if table["id"] == wanted.table)
     rows = [
@@ -120,7 +120,7 @@ def find_comparison(wanted: PaperRow, names: Collection[str] = ()) -> PaperCompa
 
 
 def _named(table: dict[str, Any], wanted: PaperRow, ours: str, theirs: PaperModel) -> PaperFigures:
-    """Find the one row that a sweep names for a model of ours."""
+    """Find the row that a sweep names for one of our models."""
     params = wanted.params if theirs.params is None else theirs.params
     for row in table["rows"]:
         key = (row["model"], dataset_of(row, table), row.get("params"), row.get("experts", ""))

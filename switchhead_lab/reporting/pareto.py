@@ -1,4 +1,4 @@
-"""The Pareto front of a trade-off between two quantities, both better when smaller."""
+"""The Pareto front of two quantities, lower is better for both."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, flo
         points: Pairs of cost and loss; equal pairs count once.
 
     Returns:
-        The front by rising cost, so its losses fall strictly.
+        The front in ascending order of cost and strictly descending order of loss.
     """
     front: list[tuple[float, float]] = []
     for cost, loss in sorted(set(points)):

@@ -22,13 +22,13 @@ _SIZE_INCHES = (5.6, 4.0)
 _SCALES = ((1e12, "T "), (1e9, "G "), (1e6, "M "), (1e3, "k "))
 _LABEL_SIZE = 8.5
 _PIXELS_PER_POINT = DPI / 72
-# Points (1/72 inch) from its point at which a label needs a line to it.
+# Distance in points (1/72 inch) from which a label gets a line to its point.
 _LEADER_FROM = 14
-# Points between a label and the middle of its point.
+# Distance in points between a label and the centre of its point.
 _LABEL_GAP = 7
 _FRONT_COLOUR = "#8a8a8a"
 _STYLE: dict[Any, Any] = {
-    # Comes with matplotlib, so that a figure is the same bytes on every machine.
+    # Ships with matplotlib, so that figures have the same bytes on every machine.
     "font.family": "STIXGeneral",
     "mathtext.fontset": "stix",
     "font.size": 10,
@@ -53,7 +53,7 @@ _STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class _Look:
-    """How points of one kind are drawn; colours of Okabe and Ito, told apart by shape as well."""
+    """How points of one kind are drawn: Okabe-Ito colours, and a distinct shape."""
 
     name: str
     marker: str
@@ -64,7 +64,7 @@ class _Look:
 _BASELINE = _Look("dense baseline", "s", "#000000", 7.0)
 _CANDIDATE = _Look("candidate of the search", "o", "#b07aa1", 4.0)
 _PARETO_CANDIDATE = _Look("candidate in the Pareto set", "o", "#5b2a68", 6.0)
-# Declared models, by family; others take the next of the rest.
+# Declared models, by family; other families use the remaining looks in turn.
 _KNOWN_FAMILIES = {
     "dense": _Look("head-matched dense", "D", "#0072B2", 6.0),
     "SwitchHead": _Look("SwitchHead", "o", "#D55E00", 7.0),
@@ -76,7 +76,7 @@ _Looks = dict[tuple[Kind, str], _Look]
 
 
 def _looks(points: Sequence[Point]) -> _Looks:
-    """Return how the points of each kind and family are drawn, in the order of the legend."""
+    """Return the look of each kind and family of points, in legend order."""
     looks: _Looks = {}
     more = itertools.cycle(_MORE_LOOKS)
     order: tuple[Kind, ...] = ("baseline", "declared", "best", "candidate")
@@ -106,16 +106,16 @@ class Figures:
 
 
 def draw_tradeoff(points: Sequence[Point], title: str, cost_label: str, loss_label: str) -> Figures:
-    """Draw how well models do against a cost, with the Pareto front.
+    """Draw the models' quality metric against a cost, with the Pareto front.
 
     Args:
-        points: What to draw; the same points give the same bytes.
+        points: Points to draw; equal points give equal bytes.
         title: Heading of the figure.
         cost_label: Name of the horizontal axis; `{unit}` in it becomes "k ", "M " or the like.
         loss_label: Name of the vertical axis; lower is better.
     """
     with mpl.rc_context():
-        mpl.rcdefaults()  # whatever style its user prefers
+        mpl.rcdefaults()  # ignore the user's style
         mpl.rcParams.update(_STYLE)
         figure = Figure(figsize=_SIZE_INCHES, dpi=DPI, layout="constrained")
         axes = figure.subplots()
@@ -129,7 +129,7 @@ def draw_tradeoff(points: Sequence[Point], title: str, cost_label: str, loss_lab
         _draw_front(axes, corners)
         _draw_points(axes, points, looks, scale, ceiling)
         _add_legend(figure, points, looks, ceiling)
-        figure.draw_without_rendering()  # labels can be measured only once the layout is done
+        figure.draw_without_rendering()  # labels can be measured only after the layout
         figure.set_layout_engine("none")
         _add_labels(axes, points, looks, scale, corners)
         return Figures(_save(figure, "png"), _save(figure, "svg"))
@@ -148,7 +148,7 @@ def _scale(points: Sequence[Point]) -> tuple[float, str]:
 
 
 def _set_limits(axes: Axes, points: Sequence[Point], scale: float, ceiling: float | None) -> None:
-    """Leave room around the points for their labels; costs and losses are never negative."""
+    """Set limits with room for labels; costs and losses are never negative."""
     if not any(math.isfinite(point.loss) for point in points):
         reason = "no finite loss" if points else "no finished run"
         axes.text(0.5, 0.5, reason, ha="center", transform=axes.transAxes)
@@ -170,9 +170,9 @@ def _set_limits(axes: Axes, points: Sequence[Point], scale: float, ceiling: floa
 
 
 def _front_corners(axes: Axes, points: Sequence[Point], scale: float) -> list[tuple[float, float]]:
-    """Return the corners of the front's stairs, to the right edge; empty for a lone point.
+    """Return the corners of the front's steps, to the right edge; empty for a single point.
 
-    Stairs, because between two points of the front nothing better is known.
+    Steps, because between two points of the front nothing better is known.
     """
     if len(points) < 2:
         return []
@@ -217,7 +217,7 @@ def _draw_points(
 
 
 def _position(axes: Axes, point: Point, scale: float) -> tuple[float, float]:
-    """Return where a point is drawn: an outlier just below the upper edge."""
+    """Return the position of a point; outliers are drawn just below the upper edge."""
     bottom, top = axes.get_ylim()
     return point.cost / scale, min(point.loss, top - 0.05 * (top - bottom))
 
@@ -258,7 +258,7 @@ def _add_labels(
     scale: float,
     corners: Sequence[tuple[float, float]],
 ) -> None:
-    """Write the models' names where they cover neither points nor each other."""
+    """Label the models without covering points or other labels."""
     top = axes.get_ylim()[1]
     texts, anchors, obstacles = [], [], []
     for point in points:
@@ -283,7 +283,7 @@ def _add_labels(
 
 
 def _drawn_box(axes: Axes, point: Point, size: float, x: float, y: float) -> Box:
-    """Return what a point at (x, y), in pixels, covers with its error bar."""
+    """Return the rectangle of a point at (x, y), in pixels, with its error bar."""
     reach = size * _PIXELS_PER_POINT / 2
     per_unit = axes.bbox.height / (axes.get_ylim()[1] - axes.get_ylim()[0])
     up = max(reach, (point.std or 0.0) * per_unit)
@@ -298,7 +298,7 @@ def _text_size(axes: Axes, text: str) -> tuple[float, float]:
 
 
 def _write_label(axes: Axes, text: str, anchor: tuple[float, float], box: Box) -> None:
-    """Write a label in its box, with a line to its point where that is not next to it."""
+    """Write a label in its box, with a line to its point if they are apart."""
     is_far = box.distance_to(*anchor) > _LEADER_FROM * _PIXELS_PER_POINT
     leader = {"arrowstyle": "-", "color": _FRONT_COLOUR, "linewidth": 0.6}
     to_data = axes.transData.inverted()

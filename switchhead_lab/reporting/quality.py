@@ -1,4 +1,4 @@
-"""Measured quantities of finished runs, among them how well a model does by its objective."""
+"""Measured quantities of finished runs, including the objective's quality metric."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ class MeasuredQuantity:
 
     Attributes:
         key: Name in CSV and provenance.
-        read: Returns it from a result, in the unit of print.
+        read: Returns the quantity from a result, in its printed unit.
         decimals: Decimals in tables.
     """
 
@@ -46,7 +46,7 @@ class Quality:
 
     @property
     def drawn(self) -> MeasuredQuantity:
-        """What figures show of the validation split; lower is better."""
+        """Quantity of the validation split that figures show; lower is better."""
         metric = self.metric
         if metric.lower_is_better:
             return self.validation
@@ -58,7 +58,7 @@ class Quality:
 
     @property
     def drawn_heading(self) -> str:
-        """Its name."""
+        """Heading of `drawn`."""
         metric = self.metric
         if metric.lower_is_better:
             return f"validation {metric.heading}"
@@ -73,7 +73,7 @@ class Quality:
 
     @property
     def short_heading(self) -> str:
-        """Name of the metric where room is scarce."""
+        """Name of the metric in narrow tables."""
         metric = self.metric
         return f"{metric.short_label} {metric.unit}" if metric.unit else metric.short_label
 
@@ -92,7 +92,7 @@ class Quality:
         return f"validation {metric.heading}, {difference} {baseline}"
 
     def text(self, value: float | None, missing: str) -> str:
-        """Write a recorded value without its unit, which headings have."""
+        """Format a recorded value without its unit, which headings have."""
         if value is None:
             return missing
         return f"{self.metric.scale * value:,.{self.metric.decimals}f}"

@@ -1,4 +1,4 @@
-"""Writing the report of a sweep: tables, figures, one page and their provenance."""
+"""Writes the report of a sweep: tables, figures, a page and their provenance."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,8 +31,8 @@ from switchhead_lab.tracking.atomic import make_directory, write_bytes
 PAGE_FILE = "report.md"
 PROVENANCE_FILE = "provenance.json"
 DEFAULT_AXES = ("attention-macs", "model-macs", "attention-memory")
-"""Costs that figures show unless others are asked for, by the sweep's convention."""
-# Patterns of files that only some sweeps have; what an earlier report left would mislead.
+"""Default costs of figures, by the sweep's convention."""
+# Patterns of optional files: stale ones of an earlier report would mislead.
 _OPTIONAL_FILES = (
     *("paper.md", "paper.csv", "candidates.md", "candidates.csv"),
     *("resources*.md", "resources*.csv"),
@@ -45,16 +45,16 @@ class Report:
     """A report as written.
 
     Attributes:
-        folder: Where it lies.
+        folder: Its folder.
         files: Names of its files, the page first.
         title: Heading.
         caption: Sentences of the caption.
         table: The main table.
         costs: Costs by every convention.
-        paper: The paper's figures beside ours; None if the sweep echoes no table.
+        paper: The paper's figures beside ours; None if the sweep reproduces no table.
         paper_caption: Sentence above it.
         quality: The quality metric to report.
-        incomplete: What the sweep still lacks, one sentence each.
+        incomplete: The missing runs of the sweep, one sentence each.
     """
 
     folder: Path
@@ -93,11 +93,10 @@ def write_report(
         selection: The sweep record.
         runs_dir: Folder of all runs.
         reports_dir: Folder of all reports.
-        axes: Costs to draw a figure of each; see `find_axis`.
+        axes: Costs to draw, one figure each; see `find_axis`.
 
     Raises:
-        ConfigError: If the sweep echoes rows that the paper does not have, or an axis has another
-            name.
+        ConfigError: If the sweep names rows that the paper does not have, or an axis is unknown.
         WorkspaceError: If the folder cannot be written.
     """
     data = read_report_data(selection.record, runs_dir)
@@ -151,7 +150,7 @@ def _page(
 
 
 def _contents(data: ReportData, page: Page, axes: Sequence[CostAxis]) -> dict[str, bytes]:
-    """Return the contents of every file but the provenance, by name."""
+    """Return the contents of all files except the provenance, by name."""
     sweep = data.record.sweep
     label = f"{sweep.name}-{sweep.size}"
     texts = {

@@ -1,4 +1,4 @@
-"""From a sweep record and its run directories to the rows of a report."""
+"""Reads a sweep record and its run directories into the rows of a report."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,14 +26,14 @@ from switchhead_lab.tracking.sweep_record import (
 
 @dataclass(frozen=True)
 class PrintedSizes:
-    """Sizes of a model that tables print, as far as they are known.
+    """Sizes of a model that tables print; None if unknown.
 
     Attributes:
         n_heads: Attention heads.
         n_experts: Experts of each head; None for a dense model.
         top_k: Experts chosen per token; None for a dense model.
-        d_head: Width of each head; None where it is not known.
-        d_ff: Feed-forward width; None where it is not known.
+        d_head: Width of each head; None if unknown.
+        d_ff: Feed-forward width; None if unknown.
     """
 
     n_heads: int | None = None
@@ -45,13 +45,13 @@ class PrintedSizes:
 
 @dataclass(frozen=True)
 class MemberRun:
-    """A run that the sweep asked for, and what its directory says.
+    """A run of the sweep, as read from its directory.
 
     Attributes:
-        member: Entry of the sweep record.
+        member: Its entry in the sweep record.
         run: The run as read; None if its directory is missing or unusable.
         state: State of the run, "missing" or "damaged".
-        reason: Why there is no result, where that is known.
+        reason: Why there is no result, if known.
     """
 
     member: SweepMember
@@ -66,7 +66,7 @@ class MemberRun:
 
     @property
     def mlflow_run_id(self) -> str | None:
-        """Id of the run in MLflow, where its directory names one."""
+        """Id of the run in MLflow, if its directory has one."""
         if self.run is None:
             return None
         link = read_mlflow_link(self.run.directory)
@@ -81,11 +81,11 @@ class ModelRow:
         name: Name in the sweep.
         role: "baseline", "declared" or "best".
         family: Model family, for figure legends and the paper's rows; empty if unknown.
-        sizes: Its sizes: those of its runs, else those that the sweep resolved.
-        resolved: What the sweep recorded of it; None where the sizes are not known.
+        sizes: Sizes of its runs, else those that the sweep resolved.
+        resolved: Its entry in the sweep record; None if its sizes are unknown.
         seeds: Declared seeds.
-        runs: Runs of the declared seeds, in that order; a seed never asked for has none.
-        excluded_runs: Names of runs left out because their architecture is another one.
+        runs: Runs of the declared seeds, in that order; seeds that never started have none.
+        excluded_runs: Names of runs excluded for a different architecture.
         point: Values of the searched fields; empty for a model that was not searched.
     """
 
@@ -101,7 +101,7 @@ class ModelRow:
 
     @property
     def costs(self) -> ModelCosts | None:
-        """Size and costs; None where the sizes are not known."""
+        """Size and costs; None if the sizes are unknown."""
         return None if self.resolved is None else self.resolved.costs
 
     @property
@@ -133,15 +133,14 @@ class CandidateRow:
     Attributes:
         study: Name of the study.
         point: Values of the searched fields.
-        trial_number: Number of the Optuna trial, None where the record has none.
+        trial_number: Number of the Optuna trial; None if the record has none.
         sizes: Its sizes.
-        costs: Size and costs; None where the sizes are not known.
+        costs: Size and costs; None if the sizes are unknown.
         quality: Headline metric of the validation split; None unless it finished.
         state: State of its run, or "infeasible".
         reason: Why there is no result.
         run: Its run; None for an infeasible candidate.
-        is_pareto: Whether no finished candidate is better in one objective and no worse in the
-            other; for studies with two objectives.
+        is_pareto: Whether it is in the Pareto set, for studies with two objectives.
     """
 
     study: str
@@ -157,7 +156,7 @@ class CandidateRow:
 
     @property
     def key(self) -> str:
-        """What the candidate is called in tables."""
+        """Name of the candidate in tables."""
         if self.trial_number is not None:
             return str(self.trial_number)
         return self.run.member.run_name if self.run else MISSING
@@ -165,11 +164,11 @@ class CandidateRow:
 
 @dataclass(frozen=True)
 class ReportData:
-    """Everything a report shows, before it is written down.
+    """The data behind a report.
 
     Attributes:
         record: The sweep record.
-        models: Baseline first, declared models in their order, the best of each search last.
+        models: The baseline, declared models in order, then the best of each search.
         candidates: Candidates of each study by trial number.
     """
 
@@ -189,7 +188,7 @@ class ReportData:
 
     @property
     def runs(self) -> list[MemberRun]:
-        """Every run behind the report, once each, by name."""
+        """Every run behind the report, without duplicates, sorted by name."""
         runs = {run.member.run_name: run for row in self.models for run in row.runs}
         for row in self.candidates:
             if row.run is not None:
@@ -198,12 +197,12 @@ class ReportData:
 
     @property
     def records(self) -> list[RunRecord]:
-        """The readable ones among them."""
+        """Records of the readable runs."""
         return [run.run for run in self.runs if run.run is not None]
 
 
 def read_report_data(record: SweepRecord, runs_dir: Path) -> ReportData:
-    """Read the runs of a sweep into rows; a run that is missing or unusable says so in its row."""
+    """Read the runs of a sweep into rows, including missing and unusable runs."""
     rows = []
     for declared in _declared_models(record):
         members = [
@@ -218,7 +217,7 @@ def read_report_data(record: SweepRecord, runs_dir: Path) -> ReportData:
 
 @dataclass(frozen=True)
 class _Declared:
-    """A model that a sweep asks for; the architecture of a search's best is not declared."""
+    """A model of a sweep; the architecture of a search's best is not declared."""
 
     name: str
     role: Role
@@ -237,10 +236,10 @@ def _declared_models(record: SweepRecord) -> Iterator[_Declared]:
 
 
 def _model_row(record: SweepRecord, declared: _Declared, runs: Iterable[MemberRun]) -> ModelRow:
-    """Gather the runs of one model; a later run replaces an earlier one of its seed."""
+    """Return the row of one model; a later run replaces an earlier one of the same seed."""
     by_seed = {run.member.seed: run for run in runs}
     asked = [by_seed[seed] for seed in declared.seeds if seed in by_seed]
-    # What was trained counts, even if today's matching rule would choose another architecture.
+    # The trained architecture counts, even if matching would give another one now.
     trained = [run.run.config.model for run in asked if run.run is not None]
     architecture = trained[-1] if trained else declared.architecture
     same = [run for run in asked if run.run is None or run.run.config.model == architecture]
@@ -274,7 +273,7 @@ def _candidate_rows(record: SweepRecord, runs_dir: Path) -> Iterator[CandidateRo
 def _with_pareto_set(
     study: Study, objective: Objective, rows: Sequence[CandidateRow]
 ) -> list[CandidateRow]:
-    """Mark the candidates of a study with two objectives that none of the others dominates."""
+    """Mark the Pareto set of a study with two objectives."""
     objectives = objectives_of(study, objective)
     if len(objectives) < 2:
         return list(rows)
@@ -323,14 +322,14 @@ def _infeasible_row(study: str, candidate: InfeasibleCandidate) -> CandidateRow:
 
 
 def _read_member(runs_dir: Path, member: SweepMember) -> MemberRun:
-    """Read the directory of a member; what keeps it from a result becomes its state and reason."""
+    """Read the directory of a member; problems become its state and reason."""
     directory = runs_dir / member.run_name
     if not directory.is_dir():
         return MemberRun(member, None, "missing", "no run directory")
     try:
         run = read_run(directory)
     except LabError as error:
-        # Without the folder, so that a report reads the same wherever the runs lie.
+        # Without the folder, so that reports do not depend on where runs are stored.
         return MemberRun(member, None, "damaged", str(error).replace(f"{runs_dir}/", ""))
     if run.run_hash != member.run_hash:
         return MemberRun(member, None, "damaged", "the directory holds another configuration")

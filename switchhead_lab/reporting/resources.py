@@ -1,4 +1,4 @@
-"""Table 5: time and memory of a training step as benched on a machine, beside the paper's."""
+"""Table 5: time and memory of a training step on this machine, beside the paper's."""
 
 import hashlib
 from dataclasses import dataclass
@@ -24,10 +24,10 @@ class Resources:
     """Timed training steps as a table.
 
     Attributes:
-        name: Name of its files, without suffix; begins with "resources".
+        name: Name of its files, without suffix; starts with "resources".
         grid: The table.
         caption: Sentence above it.
-        source: Name of the file with the timings and the SHA-256 of its contents.
+        source: Name and SHA-256 of the file with the timings.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Resources:
 
 
 def read_resources(sweep: Sweep, reports_dir: Path) -> Resources | None:
-    """Read the step bench of a sweep on this machine; None if it was never benched.
+    """Read the step bench of a sweep on this machine; None if there is none.
 
     Raises:
         RecordError: If the bench's file is damaged or of another version.
@@ -57,10 +57,10 @@ def read_resources(sweep: Sweep, reports_dir: Path) -> Resources | None:
 
 @dataclass(frozen=True)
 class StepTimes:
-    """Times of the models of a report, taken in turn in one process.
+    """Step times of a report's models, timed in turn in one process.
 
     Attributes:
-        ms: Median milliseconds of a training step by name of the model; without those not timed.
+        ms: Median milliseconds of a training step by model, for timed models.
         caption: Sentence about them.
     """
 
@@ -69,10 +69,10 @@ class StepTimes:
 
 
 def read_step_times(data: ReportData, reports_dir: Path) -> StepTimes:
-    """Read the times of a report's models from the step bench of its sweep.
+    """Read the step times of a report's models from the step bench of its sweep.
 
-    Models are found by what their step depends on, not by name: a bench of an earlier declaration
-    times those that are still the same.
+    Models are found by everything their step depends on, not by name, so a bench of an earlier
+    declaration still counts for unchanged models.
 
     Raises:
         RecordError: If the bench's file is damaged.
@@ -84,14 +84,14 @@ def read_step_times(data: ReportData, reports_dir: Path) -> StepTimes:
     ids = {name: _step_id(sweep, model) for name, model in resolved.items()}
     ms = {name: timed[key] for name, key in ids.items() if key in timed}
     caption = (
-        "ms/step is left out: each run was timed at a moment of its own, which compares nothing; "
+        "ms/step is omitted: runs were timed separately, so their times are not comparable; "
         f"`{_command(sweep)}` times the models in turn."
     )
     if ms:
         caption = (
             f"ms/step: median of {bench['n_rounds']} training steps of each model, in turn in one "
             f"process on {bench['device']}, {bench['precision']} (`{_command(sweep)}`). "
-            "table.csv also has the times that runs took, which compare nothing."
+            "table.csv also has each run's own step time, which is not comparable between runs."
         )
     return StepTimes(ms, caption)
 
@@ -101,7 +101,7 @@ def _step_id(sweep: Sweep, model: ModelConfig) -> str:
 
 
 def source_of(path: Path) -> dict[str, str]:
-    """Return the entry for a file with timings in a report's provenance."""
+    """Return the provenance entry of a file with timings."""
     return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
@@ -111,10 +111,10 @@ def _grid(bench: dict[str, Any], sweep: Sweep) -> Grid:
         Column("ms_per_step", "ms/step"),
         Column("relative_time", "time / first"),
         Column("paper_relative_time", "time / dense: paper"),
-        Column("saved_floats", "floats kept"),
+        Column("saved_floats", "floats saved"),
         Column("relative_saved_floats", "floats saved / first"),
         Column("paper_relative_memory", "memory / dense: paper"),
-        Column("times_bound", "time / product bound"),
+        Column("times_bound", "time / matmul bound"),
         Column("routing_fraction", "routing"),
     )
     rows = tuple(
@@ -133,10 +133,10 @@ def _caption(bench: dict[str, Any], sweep: Sweep) -> str:
     return (
         f"{warning}Median of {bench['n_rounds']} whole training steps of each model, in turn in "
         f"one process on {bench['device']}, {bench['precision']}; floats saved for the backward "
-        "pass of a micro-batch, all layers, parameters left out. The product bound is the time of "
-        f"all products at {bench['peak_gflops']:,.0f} GFLOP/s, the speed of the best square one "
-        f"here. Routing is timed on its own. The paper's ratios are those of Table {_TABLE}, "
-        "measured on GPUs, memory being that allocated."
+        "pass of a micro-batch, all layers, without parameters. The matmul bound is the time of "
+        f"all matmuls at {bench['peak_gflops']:,.0f} GFLOP/s, the speed of the best square matmul "
+        f"here. Routing is timed separately. The paper's ratios are those of Table {_TABLE}, "
+        "measured on GPUs, with allocated memory."
     )
 
 
@@ -154,12 +154,12 @@ def paper_row(sweep: Sweep, name: str, family: str) -> dict[str, Any]:
 
     Args:
         sweep: The sweep; its paper row determines the size.
-        name: Name of the model; the paper's dense row is that of the baseline alone, since other
+        name: Name of the model; the paper's dense row belongs to the baseline only, since other
             dense models have fewer heads.
-        family: What its attention and feed-forward are.
+        family: Family of its attention and feed-forward block.
 
     Returns:
-        The row as printed; empty where the paper has none.
+        The row as printed; empty if the paper has none.
     """
     params = sweep.paper.params if sweep.paper else None
     paper = {row["model"]: row for row in _paper_rows() if row["params"] == params}

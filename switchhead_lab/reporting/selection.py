@@ -1,4 +1,4 @@
-"""Choosing the sweep record that a report is about."""
+"""Selects the sweep record of a report."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from switchhead_lab.tracking.sweep_record import SweepRecord, sweep_id
 
 @dataclass(frozen=True)
 class Selection:
-    """A sweep record and what must be said about its choice.
+    """A sweep record and notes on its selection.
 
     Attributes:
         record: The record.
@@ -23,15 +23,15 @@ class Selection:
 
 
 def select_record(runs_dir: Path, sweep: str = "", size: str = "") -> Selection:
-    """Choose the most recently changed record of a sweep.
+    """Return the most recently changed record of a sweep.
 
     Args:
         runs_dir: Folder of all runs.
-        sweep: Name of the sweep; empty takes the most recently changed one.
-        size: Name of the size; empty takes the most recently changed one.
+        sweep: Name of the sweep; empty for the most recently changed one.
+        size: Name of the size; empty for the most recently changed one.
 
     Raises:
-        RecordError: If there is no such record; the message says how to make one.
+        RecordError: If there is no such record.
     """
     records = list(list_sweep_records(runs_dir))
     if not records:
@@ -60,7 +60,7 @@ def select_record(runs_dir: Path, sweep: str = "", size: str = "") -> Selection:
 
 
 def _notes(found: list[SweepRecord]) -> tuple[str, ...]:
-    """Say that other declarations of the same name and size were run, if so."""
+    """Return a note if other declarations of the same name and size were run."""
     chosen = found[0].sweep
     others = [
         sweep_id(record.sweep)

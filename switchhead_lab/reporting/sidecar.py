@@ -1,4 +1,4 @@
-"""The provenance of a report: for every cell the runs behind it, for every file its hash."""
+"""The provenance of a report: the runs behind every cell and the hash of every file."""
 
 import hashlib
 import importlib.metadata
@@ -23,14 +23,14 @@ def provenance_json(
     caption: Sequence[str],
     sources: Sequence[Mapping[str, str]] = (),
 ) -> str:
-    """Write where every number of a report comes from.
+    """Return the provenance of a report as JSON.
 
     Args:
-        data: What the report shows.
+        data: The report's data.
         grids: Its tables.
         files: Contents of the report's other files by name.
         caption: Sentences of the caption.
-        sources: Files besides runs that numbers come from, each with its hash.
+        sources: Other files that numbers come from, each with its hash.
     """
     sweep = data.record.sweep
     records = data.records

@@ -1,4 +1,4 @@
-"""Means over seeds that never hide how many seeds there are."""
+"""Means over seeds, always with the number of seeds."""
 
 import math
 import statistics
@@ -14,7 +14,7 @@ class Statistics:
 
     Attributes:
         values: One value per finished seed, in the order of the seeds.
-        n_expected: Seeds the sweep declares.
+        n_expected: Number of declared seeds.
     """
 
     values: tuple[float, ...]
@@ -22,7 +22,7 @@ class Statistics:
 
     @property
     def n(self) -> int:
-        """Finished seeds."""
+        """Number of finished seeds."""
         return len(self.values)
 
     @property
@@ -43,16 +43,16 @@ class Statistics:
 
     @property
     def gap(self) -> str:
-        """` [n of N seeds]` where seeds are missing, else nothing."""
+        """` [n of N seeds]` if seeds are missing, else empty."""
         return "" if self.is_complete else f" [{self.n} of {self.n_expected} seeds]"
 
     def text(self, decimals: int) -> str:
-        """Write `mean ± std (n=N)`, a lone value as it is, and a mark where seeds are missing."""
+        """Format as `mean ± std (n=N)`, or a single value, with a mark of missing seeds."""
         n = f" (n={self.n})" if self.n > 1 else ""
         return f"{self.short_text(decimals).removesuffix(self.gap)}{n}{self.gap}"
 
     def short_text(self, decimals: int) -> str:
-        """Write the same without n, for tables that have it in a column of its own."""
+        """Format without n, for tables with a column of it."""
         if self.mean is None:
             return f"{MISSING}{self.gap}"
         if self.std is None:
@@ -62,7 +62,7 @@ class Statistics:
 
 
 def _decimals_showing(spread: float) -> int:
-    """Return the decimals at which a spread does not round to zero, within reason."""
+    """Return the decimals at which a spread does not round to zero, up to a limit."""
     if spread <= 0:
         return 0
     return min(max(0, math.ceil(-math.log10(spread))), _LARGEST_DECIMALS)

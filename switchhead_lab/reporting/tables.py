@@ -25,27 +25,27 @@ _LATEX = {
 
 
 def escape_latex(text: str) -> str:
-    """Write text so that LaTeX prints it as it is."""
+    """Return text with LaTeX's special characters escaped."""
     return "".join(_LATEX.get(character, character) for character in text)
 
 
 def to_markdown(grid: Grid) -> str:
-    """Write a table as GitHub's Markdown."""
+    """Return a table as GitHub Markdown."""
     alignment = ["left" if grid.columns[number].is_text else "right" for number in grid.printed]
     cells = [[text.replace("|", r"\|") for text in row] for row in grid.texts()]
-    # Words throughout: pandas and tabulate must not read, round or re-align what is printed.
+    # Strings only, so that pandas and tabulate neither parse, round nor realign them.
     table = pd.DataFrame(cells, columns=grid.headings(), dtype=object)
     text = table.to_markdown(index=False, disable_numparse=True, colalign=alignment)
     return f"{text}\n"
 
 
 def to_csv(grid: Grid) -> str:
-    """Write the numbers of a table at full precision; a missing value is an empty field."""
+    """Return the numbers of a table as CSV, at full precision; missing values are empty fields."""
     return pd.DataFrame(grid.records(), dtype=object).to_csv(index=False, lineterminator="\n")
 
 
 def to_latex(grid: Grid, caption: Sequence[str], label: str) -> str:
-    """Write a table as a LaTeX float; it needs the packages booktabs and graphicx.
+    """Return a table as a LaTeX float, which needs the packages booktabs and graphicx.
 
     Args:
         grid: The table.

@@ -1,4 +1,4 @@
-"""The points of a trade-off figure: what each model costs and how well it predicts."""
+"""The points of a trade-off figure: cost and quality metric of each model."""
 
 import math
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from switchhead_lab.reporting.report_data import ModelRow, ReportData
 Kind = Literal["baseline", "declared", "best", "candidate"]
 PARETO_SET = "Pareto set"
 
-# A point further above the median than this many times the median's distance to the best is shown
-# at the edge: one failed model must not flatten the others into a line.
+# Outliers, further above the median than this multiple of the median's distance to the best, are
+# drawn at the edge, so that one failed model does not flatten the others into a line.
 _OUTLIER_SPREADS = 5.0
 _SMALLEST_SPREAD_FRACTION = 0.03
 
@@ -25,11 +25,11 @@ class Point:
     """One point of a trade-off figure.
 
     Attributes:
-        label: Name beside the point; empty for candidates.
-        kind: Its part in the comparison.
-        family: What it is, for the legend; `PARETO_SET` for a candidate that its study marks.
-        cost: What the horizontal axis shows.
-        loss: What the figure shows of how well it does, the mean over seeds; lower is better.
+        label: Label of the point; empty for candidates.
+        kind: Its role in the comparison.
+        family: Name in the legend; `PARETO_SET` for candidates in the Pareto set.
+        cost: Value on the horizontal axis.
+        loss: Value on the vertical axis, the mean over seeds; lower is better.
         std: Its sample standard deviation; None for one seed.
     """
 
@@ -44,8 +44,8 @@ class Point:
 def tradeoff_points(data: ReportData, axis: CostAxis) -> list[Point]:
     """Return the finished models and candidates as points, models first.
 
-    The best candidate of a study is left out: it is one of the best model's own runs. So are
-    those whose cost the convention does not define; see `undrawn_lines`.
+    The best candidate of a study is omitted, since it is one of the best model's own runs. So are
+    models whose cost the convention does not define; see `undrawn_lines`.
     """
     points = [
         point
@@ -67,7 +67,7 @@ def tradeoff_points(data: ReportData, axis: CostAxis) -> list[Point]:
 
 
 def undrawn_lines(data: ReportData, axes: Sequence[CostAxis]) -> list[str]:
-    """Name the models that figures lack because a convention does not define their cost."""
+    """Return notes on models omitted from figures because their cost is not defined."""
     return [
         f"Note: {row.name} is not in the figure of {axis.kind.label}, which the {axis.convention} "
         "convention does not define for it."
@@ -80,7 +80,7 @@ def undrawn_lines(data: ReportData, axes: Sequence[CostAxis]) -> list[str]:
 def loss_ceiling(points: Sequence[Point]) -> float | None:
     """Return the loss above which points are outliers; None if there are none.
 
-    Infinite losses always are.
+    Infinite losses are always outliers.
     """
     values = [point.loss for point in points if math.isfinite(point.loss)]
     if not values:
@@ -98,6 +98,6 @@ def _model_point(row: ModelRow, axis: CostAxis, drawn: MeasuredQuantity) -> Poin
     cost = None if row.costs is None else axis.read(row.costs)
     if statistics.mean is None or cost is None:
         return None
-    assert row.role != "candidate", "candidates are no models of the comparison"
+    assert row.role != "candidate", "candidates are not models of the comparison"
     label = f"{row.name}{statistics.gap}"
     return Point(label, row.role, row.family, cost, statistics.mean, statistics.std)

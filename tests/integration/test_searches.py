@@ -183,7 +183,7 @@ def test_models_may_have_positions_and_training_of_their_own(workspace) -> None:
     assert (rope.model.positions.kind, rope.training.learning_rate) == ("rope", 1e-3)
     assert (other.model.positions.kind, other.training.learning_rate) == ("transformer_xl", 3e-3)
     warnings = warning_lines(read_report_data(record, workspace.runs_dir))
-    assert any("rope was trained otherwise" in line and "0.001" in line for line in warnings)
+    assert any("rope was trained differently" in line and "0.001" in line for line in warnings)
 
 
 def test_training_of_a_models_own_keeps_what_it_sees() -> None:

@@ -1,4 +1,4 @@
-"""A small frozen set of records, written with the real writers."""
+"""A small fixed set of records, written with the real writers."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -155,7 +155,7 @@ class RecordWriter:
         return run.path
 
     def forget(self, name: str, seed: int) -> None:
-        """Take a run out of the record, as if the sweep had not come to it yet."""
+        """Remove a run from the record, as if the sweep had not reached it yet."""
         self.members = [m for m in self.members if (m.model, m.seed) != (name, seed)]
 
     def record(self, updated_at: float = 2.0) -> SweepRecord:
@@ -176,7 +176,7 @@ class RecordWriter:
         )
 
     def resolved(self) -> Iterator[ResolvedModel]:
-        """Yield every model that the sweep may ask for, as the executor records it."""
+        """Yield every model of the sweep, as the executor records it."""
         for variant in declared_variants(self.sweep):
             yield resolved_model(self.sweep, variant)
         for study in self.sweep.studies:
@@ -240,7 +240,7 @@ class RecordWriter:
 
 @pytest.fixture
 def make_writer(tmp_path: Path) -> Callable[..., RecordWriter]:
-    """Make writers of records in tmp_path; keyword arguments replace keys of the declaration."""
+    """Return a factory of record writers in tmp_path; keywords replace keys of the declaration."""
 
     def make(**changes: Any) -> RecordWriter:
         values = {key: value for key, value in (SWEEP | changes).items() if value is not None}

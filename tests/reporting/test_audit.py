@@ -1,4 +1,4 @@
-"""The audit finds what is known to disagree, computes it, and says so on its page."""
+"""The audit finds and computes known disagreements, and its page shows them."""
 
 import pytest
 
@@ -65,7 +65,7 @@ def test_tables_that_disagree() -> None:
     assert ("c4 47M transformer, ppl", "Table 2: 22.71", "Table 3: 22.63") in found
     assert ("c4 262M transformer, ppl", "Table 2: 16.28", "Table 3: 16.58") in found
     assert ("c4 45M transformer-rope, ppl", "Table 7: 23.79", "Table 8: 23.76") in found
-    # 170.4M and 170M, 453.4M and 453M are one value with more and fewer digits.
+    # 170.4M and 170M, 453.4M and 453M are equal at the printed precision.
     assert not any("macs" in model or "mem" in model for model, *_ in found)
 
 

@@ -18,7 +18,7 @@ def _data(writer):
     return read_report_data(writer.write(), writer.runs_dir)
 
 
-def test_complete_sweep_has_no_gaps_and_no_doubts(complete):
+def test_complete_sweep_has_no_gaps_and_no_warnings(complete):
     data = _data(complete)
     assert incomplete_lines(data) == []
     assert warning_lines(data) == []
@@ -31,7 +31,7 @@ def test_missing_seed(complete):
     ]
 
 
-def test_failed_run_is_told_with_its_reason(make_writer):
+def test_failed_run_is_reported_with_its_reason(make_writer):
     writer = make_writer(studies=None, models=[SWITCHHEAD])
     for seed in range(3):
         writer.add("dense", "baseline", writer.dense(), seed, 35.0)
@@ -47,7 +47,7 @@ def test_search_that_has_not_started(make_writer):
     writer.fill_models()
     lines = incomplete_lines(_data(writer))
     assert "switchhead has 0 of 2 seeds" in lines[0]
-    # The space holds four combinations, three are asked for.
+    # The space has four combinations; the study declares three.
     assert lines[1] == "INCOMPLETE: the search of switchhead tried 0 of 3 candidates."
 
 
@@ -80,7 +80,7 @@ def test_failed_candidate_is_an_outcome_and_noted(make_writer):
     assert "Note: candidates of switchhead that failed: trial 7." in warning_lines(data)
 
 
-def test_different_data_and_commits_are_doubts(complete):
+def test_different_data_and_commits_are_warned_of(complete):
     complete.sweep = complete.sweep.model_copy(
         update={"baseline": complete.sweep.baseline.model_copy(update={"seeds": [0, 1, 2, 3]})}
     )
@@ -118,7 +118,7 @@ def test_runs_that_git_could_not_judge_are_counted(make_writer):
     assert not any("were made with uncommitted" in line for line in lines)
 
 
-def test_untrained_model_is_called_untrained(make_writer):
+def test_untrained_model_is_warned_of(make_writer):
     writer = make_writer()
     provenance = {"data_manifest": MANIFEST}
     writer.add("dense", "baseline", writer.dense(), 0, 36.5, provenance=provenance)
@@ -129,7 +129,7 @@ def test_untrained_model_is_called_untrained(make_writer):
 
 
 @pytest.mark.parametrize("provenance", [{}, {"data_manifest": None}, {"data_manifest": {"a": 1}}])
-def test_missing_provenance_is_said_not_raised(make_writer, provenance):
+def test_missing_provenance_is_reported_not_raised(make_writer, provenance):
     writer = make_writer()
     writer.add("dense", "baseline", writer.dense(), 0, 35.0, provenance=provenance)
     data = _data(writer)

@@ -1,4 +1,4 @@
-"""Costs by every convention side by side, by hand; and who is off the budget."""
+"""Costs by every convention against hand counts, and warnings about budgets."""
 
 import pytest
 
@@ -83,7 +83,7 @@ def test_every_convention_is_a_column_in_print(complete) -> None:
     ]
 
 
-def test_what_a_convention_does_not_define_says_so(make_writer) -> None:
+def test_undefined_costs_are_marked(make_writer) -> None:
     frame = frame_of(make_writer(convention="equations", models=[GROUPED], studies=None))
     cells = cells_of(frame, "grouped")
     for kind in (ATTENTION_MACS, MODEL_MACS):
@@ -94,7 +94,7 @@ def test_what_a_convention_does_not_define_says_so(make_writer) -> None:
         assert cells[f"relative_{name}_executed"].text.endswith("%")
 
 
-def test_feed_forward_experts_show_in_the_whole_model_alone(make_writer) -> None:
+def test_feed_forward_experts_show_in_the_whole_model_only(make_writer) -> None:
     plain = {key: value for key, value in SWITCHALL.items() if key != "feedforward"}
     models = [SWITCHALL, plain | {"name": "plain", "match_over": "d_head"}]
     frame = frame_of(make_writer(models=models, studies=None))
@@ -108,7 +108,7 @@ def test_feed_forward_experts_show_in_the_whole_model_alone(make_writer) -> None
 
 
 def test_models_off_the_budget_are_warned_of(make_writer) -> None:
-    """One percent is the limit: 48 experts of a width that goes in whole channels are below it."""
+    """48 experts whose width changes in whole channels are more than 1 % below the budget."""
     coarse = SWITCHALL | {"feedforward": {"kind": "sigma_moe", "n_experts": 48, "top_k": 1}}
     frame = frame_of(make_writer(models=[coarse], studies=None))
     costs, base = frame.models[1].costs, frame.baseline.costs
@@ -119,12 +119,12 @@ def test_models_off_the_budget_are_warned_of(make_writer) -> None:
     assert off_budget_lines(frame_of(make_writer(studies=None))) == []
 
 
-def test_other_conventions_would_have_matched_otherwise(make_writer) -> None:
+def test_other_conventions_would_have_matched_other_sizes(make_writer) -> None:
     frame = frame_of(make_writer(matching="mac_matched", convention="executed", studies=None))
     row = next(row for row in frame.models if row.name == "switchhead-declared")
     sizes = row.resolved.sizes_by_convention
     assert sizes["executed"] == row.sizes.d_head < sizes["published"]
-    # A head-matched model keeps its parameters, whatever is matched.
+    # A head-matched model keeps its parameters in any sweep.
     assert frame.models[1].resolved.matched == "parameters"
     assert matched_lines(frame) == [
         f"switchhead-declared is MAC-matched by the executed convention, with d_head "

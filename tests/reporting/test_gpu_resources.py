@@ -1,4 +1,4 @@
-"""Table 5 in a report from recorded GPU runs: only of the same models, with card and versions."""
+"""Table 5 in a report from recorded GPU runs: same models only, with card and versions."""
 
 import csv
 import json
@@ -31,7 +31,7 @@ def record_of(sweep: Sweep) -> SweepRecord:
     return SweepRecord(sweep=sweep, models=models, started_at=1.0, updated_at=1.0)
 
 
-def test_steps_stand_beside_the_papers_rows(tmp_path: Path) -> None:
+def test_steps_are_beside_the_papers_rows(tmp_path: Path) -> None:
     write_run(tmp_path)
     (found,) = read_gpu_resources(table5("small"), tmp_path)
     assert found.name == "resources-test-card"
@@ -76,7 +76,7 @@ def test_a_run_of_an_older_version_is_named(tmp_path: Path) -> None:
 
 
 def test_a_report_has_a_table_for_each_card(complete) -> None:
-    """Steps of this very sweep, on two cards."""
+    """Steps of the same sweep, on two cards."""
     reports_dir, sweep = complete.runs_dir.parent / "reports", complete.sweep
     sizes = (sweep.vocab_size, sweep.n_outputs, sweep.training.batch_size)
     wanted = step_id(baseline_model(sweep), *sizes)

@@ -21,12 +21,12 @@ def test_parse_count(text, count):
 
 
 @pytest.mark.parametrize("text", ["", "M", "1.M", "-1M", "1 M", "1m", "1.2.3G"])
-def test_parse_count_refuses_what_is_no_count(text):
+def test_parse_count_refuses_invalid_counts(text):
     with pytest.raises(ValueError, match="no count"):
         parse_count(text)
 
 
-def test_rows_are_told_apart_by_heads():
+def test_rows_are_distinguished_by_heads():
     paper = find_comparison(PaperRow(table=2, dataset="wikitext103", params=47))
     assert (paper.dense.n_heads, paper.dense.loss) == (10, 12.32)
     assert (paper.head_matched.n_heads, paper.head_matched.loss) == (2, 12.73)
@@ -60,7 +60,7 @@ def test_unknown_rows_are_an_error_that_lists_the_known(table):
         find_comparison(PaperRow(table=table, dataset="wikitext104", params=47))
 
 
-def test_ratios_stand_beside_ours(complete):
+def test_the_papers_ratios_are_beside_ours(complete):
     record = complete.write()
     data = read_report_data(record, complete.runs_dir)
     grid = paper_grid(data, find_comparison(record.sweep.paper))
@@ -99,6 +99,6 @@ def test_every_row_that_a_paper_sweep_names_is_printed(path: Path) -> None:
         names = [model.name for model in sweep.models]
         paper = find_comparison(sweep.paper, names)
         assert paper.dense is not None
-        # MoA, SwitchAll and the like have rows of their own.
+        # MoA, SwitchAll and others have their own rows.
         plain = {model.name for model in sweep.models if model.kind != "moa"}
         assert set(names) - plain <= set(paper.named)

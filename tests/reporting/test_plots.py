@@ -39,7 +39,7 @@ def test_other_points_give_another_figure():
     )
 
 
-def test_files_are_what_they_are_called_and_hold_no_time():
+def test_files_have_the_named_format_and_no_timestamp():
     figures = draw_tradeoff(POINTS, "title", LABEL, LOSS)
     assert figures.png.startswith(b"\x89PNG")
     assert b"tIME" not in figures.png
@@ -86,7 +86,7 @@ def test_outlier_is_named_with_its_value():
     assert b"bad, 5,000" in figures.svg
 
 
-def test_the_legend_calls_models_by_what_they_are():
+def test_the_legend_names_model_families():
     families = ("dense", "SwitchHead", "MoA", "grouped-query", "SwitchHead + sigma-MoE")
     points = [
         Point(f"m{i}", "declared", name, 1e8 + i, 30.0 + i) for i, name in enumerate(families)

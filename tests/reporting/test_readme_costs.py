@@ -1,4 +1,4 @@
-"""The costs that the README prints are those of its models, by the conventions that it names."""
+"""The costs in the README are those of its models, by the named conventions."""
 
 import re
 from pathlib import Path

@@ -146,7 +146,7 @@ def test_cell_holds_each_runs_value(complete):
     assert sidecar["data_digests"] == ["d" * 64]
 
 
-def test_missing_seed_is_loud_everywhere(complete):
+def test_missing_seed_is_marked_everywhere(complete):
     complete.forget("dense", 2)
     report = _write(complete)
     assert len(report.incomplete) == 1
@@ -162,7 +162,7 @@ def test_missing_seed_is_loud_everywhere(complete):
     assert (row["n_seeds"], row["n_seeds_declared"]) == ("2", "3")
 
 
-def test_model_without_a_run_has_no_zero(make_writer):
+def test_model_without_a_run_is_missing_not_zero(make_writer):
     writer = make_writer()
     writer.fill_models()
     writer.forget("switchhead-declared", 0)
@@ -173,18 +173,18 @@ def test_model_without_a_run_has_no_zero(make_writer):
     assert "– [0 of 1 seeds]" in (report.folder / "table.md").read_text("utf-8")  # noqa: RUF001
 
 
-def test_times_of_single_runs_are_not_compared(complete):
-    """Runs measured themselves at different moments: their times are in the CSV file alone."""
+def test_step_times_of_separate_runs_are_not_compared(complete):
+    """Runs were timed separately, so their times are in the CSV file only."""
     report = _write(complete)
     assert not [key for key in _csv(report, "table.csv")[0] if "relative_ms" in key]
     for row in _printed(report.table):
         assert (row["ms/step, interleaved"], row["ms/step / dense"]) == (MISSING, MISSING)
     page = (report.folder / "report.md").read_text(encoding="utf-8")
-    assert "ms/step is left out" in page
+    assert "ms/step is omitted" in page
     assert "`lab bench step mini --size tiny` times the models in turn" in page
 
 
-def test_optional_files_of_an_earlier_report_go(make_writer):
+def test_stale_optional_files_are_removed(make_writer):
     writer = make_writer()
     writer.fill_models()
     assert "paper.md" in _write(writer).files
@@ -196,7 +196,7 @@ def test_optional_files_of_an_earlier_report_go(make_writer):
     assert names == set(report.files)
 
 
-def test_report_of_a_sweep_that_only_just_began(make_writer):
+def test_report_of_a_sweep_that_has_just_started(make_writer):
     report = _write(make_writer())
     assert len(report.incomplete) == 5
     assert "none yet" in (report.folder / "report.md").read_text(encoding="utf-8")

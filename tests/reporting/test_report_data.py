@@ -66,7 +66,7 @@ def test_missing_directory(complete):
     assert (run.state, run.result) == ("missing", None)
 
 
-def test_damaged_directory_is_told_without_its_path(complete):
+def test_damaged_directory_is_reported_without_its_path(complete):
     record = complete.write()
     name = complete.members[0].run_name
     (complete.runs_dir / name / "result.json").write_text("{", encoding="utf-8")
@@ -84,7 +84,7 @@ def test_another_configuration_in_the_directory_is_not_used(complete):
     assert [run.member.seed for run in data.baseline.finished] == [1, 2]
 
 
-def test_runs_of_another_architecture_are_left_out(make_writer):
+def test_runs_of_a_different_architecture_are_excluded(make_writer):
     writer = make_writer()
     writer.add("switchhead", "best", writer.switchhead(2, 2, 2), 0, 30.0)
     writer.add("switchhead", "best", writer.switchhead(1, 2, 2), 1, 40.0)
@@ -106,7 +106,7 @@ def test_candidates_come_by_trial_with_state_and_reason(complete):
     assert data.candidates[2].reason == "no d_head of 4 fits"
 
 
-def test_mlflow_id_is_read_and_never_needed(complete):
+def test_mlflow_id_is_optional(complete):
     record = complete.write()
     first, second = (complete.runs_dir / member.run_name for member in complete.members[:2])
     (first / "mlflow.json").write_text(json.dumps({"run_id": "abc"}), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Table 5 in a report: from the step bench on disk, and only where there is one."""
+"""Table 5 in a report: from the step bench on disk, if there is one."""
 
 import csv
 import hashlib
@@ -60,7 +60,7 @@ def test_no_bench_no_table(complete) -> None:
     assert "Table 5" not in (report.folder / "report.md").read_text(encoding="utf-8")
 
 
-def test_bench_stands_beside_the_papers_table(complete) -> None:
+def test_bench_is_beside_the_papers_table(complete) -> None:
     reports_dir = complete.runs_dir.parent / "reports"
     study = complete.sweep.studies[0].name
     names = [complete.sweep.baseline.name, f"{study} n_heads=2 n_experts=4 top_k=2", "dense-h2"]
@@ -76,7 +76,7 @@ def test_bench_stands_beside_the_papers_table(complete) -> None:
     assert (dense["ms_per_step"], dense["paper_relative_time"]) == ("200.0", "1.0")
     # Printed in Table 5 for the 47M models.
     assert (searched["paper_relative_time"], searched["paper_relative_memory"]) == ("0.72", "0.65")
-    # Dense like the baseline, but of fewer heads than the paper's.
+    # Dense like the baseline, but with fewer heads than the paper's.
     assert other["paper_relative_time"] == ""
     page = (report.folder / "report.md").read_text(encoding="utf-8")
     assert "Median of 25 whole training steps" in page
@@ -87,7 +87,7 @@ def test_bench_stands_beside_the_papers_table(complete) -> None:
     assert sidecar["sources"] == [{"file": path.name, "sha256": digest}]
 
 
-def test_a_table_of_an_earlier_bench_does_not_stay(complete) -> None:
+def test_a_stale_bench_table_is_removed(complete) -> None:
     reports_dir = complete.runs_dir.parent / "reports"
     path = write_bench(reports_dir, complete.sweep, [step("dense", 200.0, 1000)])
     assert "resources.csv" in report_of(complete).files
@@ -108,15 +108,15 @@ def test_a_bench_of_an_older_version_is_named(complete) -> None:
         report_of(complete)
 
 
-def test_a_bench_of_another_declaration_is_loud(complete) -> None:
+def test_a_bench_of_another_declaration_is_warned_of(complete) -> None:
     reports_dir, steps = complete.runs_dir.parent / "reports", [step("dense", 200.0, 1000)]
     write_bench(reports_dir, complete.sweep, steps, sweep_id="mini-tiny-00000000")
     page = (report_of(complete).folder / "report.md").read_text(encoding="utf-8")
     assert "WARNING: benched as mini-tiny-00000000, while this is" in page
 
 
-def test_every_family_stands_beside_its_own_row_of_the_paper(tmp_path) -> None:
-    """Table 5 at 47M: MoA takes 0.87 of the dense time, SwitchHead 0.72; SwitchAll is not in it."""
+def test_every_family_is_beside_its_own_row_of_the_paper(tmp_path) -> None:
+    """Table 5 at 47M: MoA takes 0.87 of the dense time, SwitchHead 0.72; it has no SwitchAll."""
     sweep = find_sweep(SWEEPS, "paper/table1-wikitext103").resolve()
     families = ["dense", "MoA", "SwitchHead", "SwitchHead + sigma-MoE", "dense"]
     steps = [step(sweep.baseline.name, 200.0, 1000, families[0])]
@@ -127,8 +127,8 @@ def test_every_family_stands_beside_its_own_row_of_the_paper(tmp_path) -> None:
     assert times == [1.0, 0.87, 0.72, None, None]
 
 
-def test_the_main_table_has_interleaved_times_of_the_same_models_alone(complete) -> None:
-    """By what a step depends on: the bench's names may be another declaration's."""
+def test_the_main_table_has_interleaved_times_of_the_same_models_only(complete) -> None:
+    """Found by what a step depends on: the bench's names may come from another declaration."""
     sweep, reports_dir = complete.sweep, complete.runs_dir.parent / "reports"
 
     def id_of(model) -> str:

@@ -13,7 +13,7 @@ def test_default_is_the_most_recently_changed(make_writer):
     assert select_record(writer.runs_dir, "mini").record.sweep.name == "mini"
 
 
-def test_latest_of_several_declarations_is_taken_and_said(make_writer):
+def test_latest_of_several_declarations_is_selected_with_a_note(make_writer):
     old = make_writer()
     old.write(updated_at=5.0)
     training = {**old.sweep.training.model_dump(), "learning_rate": 2e-3}
@@ -24,7 +24,7 @@ def test_latest_of_several_declarations_is_taken_and_said(make_writer):
     assert "several declarations" in selection.notes[0]
 
 
-def test_other_sizes_are_no_other_declarations(make_writer):
+def test_other_sizes_are_not_other_declarations(make_writer):
     make_writer().write(updated_at=5.0)
     writer = make_writer(size="large")
     writer.write(updated_at=9.0)
@@ -32,12 +32,12 @@ def test_other_sizes_are_no_other_declarations(make_writer):
     assert (selection.record.sweep.size, selection.notes) == ("large", ())
 
 
-def test_no_record_says_how_to_make_one(tmp_path):
+def test_no_record_is_an_error_with_the_command_to_run(tmp_path):
     with pytest.raises(RecordError, match="lab sweep matched-params"):
         select_record(tmp_path / "runs")
 
 
-def test_unknown_sweep_and_size_name_what_is_meant(make_writer):
+def test_unknown_sweep_and_size_suggest_known_ones(make_writer):
     writer = make_writer()
     writer.write()
     with pytest.raises(RecordError, match=r'did you mean "mini"\?.*lab sweep mimi'):

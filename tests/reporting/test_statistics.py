@@ -31,7 +31,7 @@ def test_one_value_has_no_std_and_no_plus_minus():
         ((1234.5,), 1, "1,234.50", "1,234.50"),
     ],
 )
-def test_text_says_how_many_seeds_there_are(values, n_expected, text, short):
+def test_text_has_the_number_of_seeds(values, n_expected, text, short):
     statistics = Statistics(values, n_expected)
     assert statistics.text(2) == text
     assert statistics.short_text(2) == short

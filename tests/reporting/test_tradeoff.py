@@ -27,7 +27,7 @@ def test_points_of_a_complete_sweep(complete):
         ("dense-h2", "declared", "dense"),
         ("switchhead-declared", "declared", "SwitchHead"),
         ("switchhead", "best", "SwitchHead"),
-        # The candidate of the best model's shape is one of its runs; the pruned one has no result.
+        # The candidate with the best model's shape is one of its runs; a pruned one has no result.
         ("", "candidate", ""),
     ]
     assert points[0].loss == pytest.approx(35.5)
@@ -64,7 +64,7 @@ def test_costs_that_a_convention_does_not_define_are_not_drawn(complete):
     )
 
 
-def test_incomplete_model_says_so(make_writer):
+def test_incomplete_model_is_marked(make_writer):
     writer = make_writer()
     writer.fill_models()
     writer.forget("dense", 2)
