@@ -1,1 +1,1 @@
-"""What commands print: results as tables and lines of text, one module per command."""
+"""Output of commands: results as tables and lines of text, one module per command."""

@@ -1,4 +1,4 @@
-"""What `lab bench` prints: the tables of the recorded pages, and the machine's best."""
+"""Output of `lab bench`: the tables of the recorded pages, and the best square matmul."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 
 
 def step_table(sweep: "Sweep", bench: "StepBench") -> Table:
-    """Return one row for each model."""
+    """Return the step times of models, one row each."""
     headings, rows = pages.step_table(bench)
     return Table(f"{sweep.name}, size {sweep.size}: training step", headings, rows)
 
 
 def step_lines(bench: "StepBench", setup: "ComputeSetup", reports_dir: Path) -> Iterator[str]:
-    """Yield the machine with its best square matmul, and where the page is."""
+    """Yield the machine, its best square matmul, and the path of the page."""
     yield f"{setup.description}, {setup.precision}; best square matmul"
     yield f"{bench.peak_gflops:,.0f} GFLOP/s; written to {bench_dir(reports_dir)}"
 
 
 def kernel_table(bench: "BenchResult", setup: "ComputeSetup") -> Table:
-    """Return one row for each timed candidate of each problem."""
+    """Return the times of candidates, one row per problem and timed candidate."""
     headings, rows = pages.kernel_table(bench)
     return Table(f"expert matmuls on {setup.description}", headings, rows, n_text_columns=5)
 
 
 def kernel_lines(bench: "BenchResult", reports_dir: Path) -> Iterator[str]:
-    """Yield why candidates were not timed, the best square matmuls, and where the page is."""
+    """Yield why candidates were not timed, the best square matmuls, and the path of the page."""
     for remark in pages.kernel_remarks(bench):
         yield f"not timed: {remark}"
     peaks = ", ".join(f"{name} {peak:,.0f}" for name, peak in bench.peak_gflops.items())

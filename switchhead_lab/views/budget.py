@@ -1,4 +1,4 @@
-"""The tables of `lab budget`: parameters and costs of models side by side."""
+"""Output of `lab budget`: parameters and costs of models side by side."""
 
 from collections.abc import Collection, Mapping
 
@@ -8,7 +8,7 @@ from switchhead_lab.terminal import Table
 from switchhead_lab.views.shared_columns import share_columns
 
 Summaries = Mapping[str, BudgetSummary]
-"""Budgets by name of the model."""
+"""Budgets by model name."""
 
 
 def parameter_table(summaries: Summaries) -> Table:
@@ -26,7 +26,7 @@ def parameter_table(summaries: Summaries) -> Table:
 
 
 def part_table(summaries: Summaries) -> Table:
-    """Return the parameters of each part, a column for each model."""
+    """Return the parameters of each part, one column per model."""
     counts = [summary.parameters.parts for summary in summaries.values()]
     parts = dict.fromkeys(part for count in counts for part in count)
     rows = [[part, *(f"{count.get(part, 0):,}" for count in counts)] for part in parts]
@@ -34,7 +34,7 @@ def part_table(summaries: Summaries) -> Table:
 
 
 def cost_table(summaries: Summaries, conventions: Collection[str]) -> Table:
-    """Return the costs of each model in each of some conventions; equal columns in the title."""
+    """Return the costs of models by convention; columns equal in all rows go to the title."""
     rows = [
         [
             name,

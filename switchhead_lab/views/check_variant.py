@@ -1,4 +1,4 @@
-"""What `lab check-variant` prints: the result of each check, and why promises are broken."""
+"""Output of `lab check-variant`: the result of each check, and why promises are broken."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ def report_table(report: "VariantReport") -> Table:
 
 
 def report_lines(report: "VariantReport") -> Iterator[str]:
-    """Yield what is broken and what is missing, and an empty line."""
+    """Yield broken promises and missing parts, then an empty line."""
     for finding in report.findings:
         if finding.problem:
             yield f"broken: {finding.check}: {finding.problem}\n  promise: {finding.promise}"

@@ -1,4 +1,4 @@
-"""What `lab data` prints: the listing of corpora, and what was prepared."""
+"""Output of `lab data`: the listing of corpora, and summaries of prepared data."""
 
 from collections.abc import Iterator, Sequence
 from importlib import import_module
@@ -12,7 +12,7 @@ from switchhead_lab.terminal import Table
 
 
 def corpus_table(data_dir: Path, rows: Sequence[Row]) -> Table:
-    """Return the table of `list_corpora`."""
+    """Return the listing of corpora from rows of `list_corpora`."""
     cells = [[_cell(value) for value in row.values()] for row in rows]
     return Table(f"Corpora in {data_dir}", list(rows[0]), cells, n_text_columns=2)
 
@@ -24,7 +24,7 @@ def _cell(value: object) -> str:
 
 
 def store_lines(manifest: Manifest) -> Iterator[str]:
-    """Yield the sizes of the splits of prepared tokens, and the lines that were skipped."""
+    """Yield the sizes of the splits of prepared tokens, and counts of skipped lines."""
     for split, part in manifest.splits.items():
         yield (
             f"  {split}: {part.n_documents:,} documents, {part.n_bytes:,} bytes, "
@@ -35,7 +35,7 @@ def store_lines(manifest: Manifest) -> Iterator[str]:
 
 
 def example_lines(store: ExampleStore, n_shown: int) -> Iterator[str]:
-    """Yield the sizes of the splits of labelled examples, and some examples to train on."""
+    """Yield the sizes of the splits of labelled examples, and some training examples."""
     manifest = store.manifest
     for split, part in manifest.splits.items():
         yield (

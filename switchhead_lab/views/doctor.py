@@ -1,4 +1,4 @@
-"""The table of `lab doctor`."""
+"""Output of `lab doctor`."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -10,6 +10,6 @@ if TYPE_CHECKING:
 
 
 def finding_table(findings: "Sequence[Finding]") -> Table:
-    """Return what was found about the machine and the workspace, with advice."""
+    """Return the findings about machine and workspace, with advice."""
     rows = [[finding.subject, finding.finding, finding.advice] for finding in findings]
     return Table("this machine and workspace", ("", "", "advice"), rows, n_text_columns=3)

@@ -1,4 +1,4 @@
-"""What `lab match` prints: the models of a sweep with their budgets, and what they cost."""
+"""Output of `lab match`: the models of a sweep with their budgets and costs."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,7 +10,7 @@ from switchhead_lab.terminal import Table
 from switchhead_lab.views.shared_columns import share_columns
 
 _MODEL_COLUMNS = (*("model", "role", "H", "E", "k", "d_head", "d_ff", "params", "difference"),)
-# Costs in the table: heading, key, key of the same over the baseline's.
+# Costs in the table: heading, key, key of the ratio to the baseline.
 _COSTS = (
     ("attention", "attention_macs", "attention_macs_ratio"),
     ("layer", "layer_macs", "layer_macs_ratio"),
@@ -25,14 +25,14 @@ def match_tables(sweep: Sweep, convention: str, rows: Sequence[Row]) -> list[Tab
 
     Args:
         sweep: The sweep.
-        convention: What counts MACs and memory.
-        rows: Its models.
+        convention: Convention of MACs and memory.
+        rows: Its models, from `match_rows`.
     """
     title = f"{sweep.name}, size {sweep.size}: {describe_rule(sweep.matching, convention)}"
     models = Table(title, _MODEL_COLUMNS, [_cells(row) for row in rows], n_text_columns=2)
     priced = [row for row in rows if row["infeasible"] is None]
     costs = Table(
-        f"costs ({convention}): the baseline's, and the others' over them",
+        f"costs ({convention}): the baseline's, others relative to it",
         ("model", "H", "E", "k", *(heading for heading, _, _ in _COSTS)),
         [_cost_cells(row) for row in priced],
     )
@@ -40,7 +40,7 @@ def match_tables(sweep: Sweep, convention: str, rows: Sequence[Row]) -> list[Tab
 
 
 def match_lines(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield what the tables mean, warnings, and why combinations have no model."""
+    """Yield the legend of the tables, warnings, and reasons for infeasible combinations."""
     output = next((row["output_macs_per_token"] for row in rows if row["infeasible"] is None), None)
     if output is not None:
         yield (
@@ -48,7 +48,7 @@ def match_lines(rows: Sequence[Row]) -> Iterator[str]:
         )
         yield (
             f"model: MACs per token, {short_count(output)} of them the output layer's; active: "
-            "parameters a token meets"
+            "parameters used by one token"
         )
     yield from _off_budget_lines(rows)
     for reason in dict.fromkeys(row["infeasible"] for row in rows if row["infeasible"]):
@@ -56,7 +56,7 @@ def match_lines(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _off_budget_lines(rows: Sequence[Row]) -> Iterator[str]:
-    """Warn of models more than one percent off their budget; candidates of a study once."""
+    """Yield warnings about models more than 1 % off their budget, one per study."""
     off = [row for row in rows if row["infeasible"] is None and row["off_budget"]]
     for row in off:
         if row["role"] != "candidate":

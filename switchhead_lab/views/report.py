@@ -1,4 +1,4 @@
-"""What `lab report` prints: the tables of a report, narrow enough for a terminal."""
+"""Output of `lab report`: the tables of a report, narrow enough for a terminal."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,7 +11,7 @@ from switchhead_lab.terminal import Table
 from switchhead_lab.views.shared_columns import share_columns
 
 Layout = tuple[tuple[str, tuple[str, ...]], ...]
-"""Headings, and the columns whose cells each shows, the second in brackets."""
+"""Headings, each with the columns that it shows, the second in brackets."""
 
 
 def _table_layout(quality: Quality) -> Layout:
@@ -47,13 +47,13 @@ def _paper_layout(quality: Quality) -> Layout:
 
 
 def model_table(report: Report) -> Table:
-    """Return the main table; columns that are equal in all rows are in its title."""
+    """Return the main table; columns equal in all rows go to the title."""
     table = _table(report.title, report.table, _table_layout(report.quality), 1)
     return share_columns(table)
 
 
 def cost_table(grid: Grid) -> Table:
-    """Return the costs over the baseline's by every convention."""
+    """Return the costs relative to the baseline by every convention."""
     layout: Layout = (
         ("model", ("model",)),
         *(
@@ -63,9 +63,7 @@ def cost_table(grid: Grid) -> Table:
         ),
         ("active\nparams", ("relative_active_parameters",)),
     )
-    title = (
-        "MACs over the dense baseline's, of attention and of the whole model, by every convention"
-    )
+    title = "MACs of attention and whole model relative to the dense baseline, by every convention"
     return _table(title, grid, layout, 1)
 
 
@@ -75,7 +73,7 @@ def paper_table(grid: Grid, quality: Quality) -> Table:
 
 
 def file_lines(report: Report) -> Iterator[str]:
-    """Yield where the report is."""
+    """Yield the folder and files of the report."""
     yield f"\nwritten to {report.folder}:"
     for name in report.files:
         yield f"  {name}"

@@ -1,4 +1,4 @@
-"""What `lab runs` and `lab train` print: lines of a listing, one run, two runs side by side."""
+"""Output of `lab runs` and `lab train`: a listing, one run, two runs side by side."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -40,7 +40,7 @@ def _state(summary: RunSummary) -> str:
 
 
 def _headline(summary: RunSummary, split: ScoredSplit) -> str:
-    """Return the headline metric of a split with its name, as `ppl 31.20`; a dash without one."""
+    """Return the headline metric of a split, such as `ppl 31.20`; a dash if there is none."""
     metric = summary.headline
     value = summary.metrics[f"{split}_{metric.name}"]
     return NOTHING if value is None else f"{metric.short_label} {metric.text(value)}"

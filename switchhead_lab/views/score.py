@@ -1,4 +1,4 @@
-"""The table of `lab score`."""
+"""Output of `lab score`."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def score_table(run_name: str, score: "TextScore") -> Table:
-    """Return the likelihood of a text in several units, and the sizes of the text."""
+    """Return the likelihood of a text in several units, and its sizes."""
     rows = [
         ("nats in total", f"{score.total_nats:,.2f}"),
         ("nats per token", f"{score.nats_per_token:.6f}"),

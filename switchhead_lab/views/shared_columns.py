@@ -1,4 +1,4 @@
-"""Tables without the columns that say the same in every row."""
+"""Moves columns equal in all rows from a table into its title."""
 
 import textwrap
 from dataclasses import replace
@@ -9,11 +9,11 @@ _WIDTH = 80
 
 
 def share_columns(table: Table, n_kept: int = 1) -> Table:
-    """Move columns that are equal in all rows from a table of several rows into its title.
+    """Return the table with columns equal in all rows moved into its title, if it has several rows.
 
     Args:
         table: The table.
-        n_kept: Leading columns that stay, whatever they hold.
+        n_kept: Leading columns that always stay.
     """
     if len(table.rows) < 2:
         return table

@@ -1,4 +1,4 @@
-"""What `lab sweep` prints: runs by state, the list of sweeps, one sweep in detail."""
+"""Output of `lab sweep`: runs by state, the list of sweeps, one sweep in detail."""
 
 import textwrap
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,7 @@ from switchhead_lab.terminal import Table
 from switchhead_lab.tracking.sweep_record import SweepRecord, sweep_id
 from switchhead_lab.views.match import match_tables
 
-# Ten columns in a terminal 150 wide; the JSON has whole sentences.
+# Ten columns in 150 characters; the JSON output has whole sentences.
 _SUMMARY_WIDTH = 39
 _OVERVIEW_COLUMNS = (
     *("sweep", "size", "compares", "table", "models", "done"),
@@ -21,7 +21,7 @@ _COST_COLUMNS = ("model", "runs", "done", "MACs a run", "CPU h", "GPU h", "time 
 
 
 def outcome_lines(sweep: Sweep, record: SweepRecord) -> Iterator[str]:
-    """Yield how many runs of a sweep are in which state, and what to do next."""
+    """Yield the runs of a sweep by state, and the next command."""
     states = [member.state for member in record.members]
     counts = ", ".join(f"{states.count(s)} {s}" for s in sorted(set(states), key=states.index))
     yield f"sweep {sweep_id(sweep)}: {counts}"
@@ -29,7 +29,7 @@ def outcome_lines(sweep: Sweep, record: SweepRecord) -> Iterator[str]:
 
 
 def overview_table(overviews: Iterable[SweepOverview]) -> Table:
-    """Return the list of sweeps, each at each size."""
+    """Return the list of sweeps at every size."""
     rows = [_overview_cells(overview) for overview in overviews]
     return Table("sweeps (* default size)", _OVERVIEW_COLUMNS, rows, n_text_columns=4)
 
@@ -54,12 +54,12 @@ def _overview_cells(overview: SweepOverview) -> list[str]:
 
 
 def model_tables(detail: SweepDetail) -> list[Table]:
-    """Return the models of a sweep, matched, and what they cost."""
+    """Return the matched models of a sweep with their costs."""
     return match_tables(detail.sweep, detail.sweep.convention, detail.models)
 
 
 def cost_table(detail: SweepDetail) -> Table:
-    """Return what the models and searches of a sweep cost."""
+    """Return the costs of a sweep's models and searches."""
     rows = [
         [
             cost.name,
@@ -78,10 +78,10 @@ def cost_table(detail: SweepDetail) -> Table:
 
 
 def time_left_lines(detail: SweepDetail) -> Iterator[str]:
-    """Yield how long the rest of a sweep takes here, where that is known."""
+    """Yield the estimated time left of a sweep on this machine, if known."""
     if detail.seconds_left is not None:
         left = f"about {short_time(detail.seconds_left)} left on this machine"
-        yield f"{left}, search without pruning, validation not counted"
+        yield f"{left}, without validation and pruning"
 
 
 def _name(sweep: Sweep) -> str:
@@ -89,14 +89,14 @@ def _name(sweep: Sweep) -> str:
 
 
 def basis_of_estimates(speeds: Speeds) -> list[str]:
-    """Say in words, one line each, what estimates of time rest on."""
+    """Return the basis of time estimates, one line each."""
     lines = [_basis(kind, speeds.get(kind)) for kind in DEVICE_KINDS]
     if speed_here(speeds) is None:
         lines.append("times are unknown: no run has finished on this machine yet")
     if speeds:
         lines.append(
-            "estimates are rough: a model that was never trained goes by its MACs and the speed of "
-            "other models of its family, or the slowest family, whatever their size"
+            "estimates are rough: for models never trained, they use MACs and the speed of other "
+            "models of the family, or of the slowest family, of any size"
         )
     return lines
 
