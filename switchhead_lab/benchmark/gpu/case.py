@@ -9,7 +9,7 @@ import torch
 from switchhead_lab.training.compute_setup import ComputeSetup, prepare_setup
 
 Findings = dict[str, Any]
-"""Plain data that a case found."""
+"""Findings of a case as plain data."""
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def _measure(timed: TimedModel, context: Context) -> Iterator[Findings]:
     yield timed.origin
     torch.compiler.reset()
     model = build_training_model(config)
-    # Code generation for a CPU takes minutes, so a dry run leaves it out.
+    # Code generation for a CPU takes minutes, so a dry run skips it.
     model.compile_blocks("aot_eager" if context.is_dry_run else "inductor")
     started = time.monotonic()
     yield {"compiled": time_step(model, config, context, captures=False)}

@@ -20,7 +20,7 @@ _ROPE = ("model.positions.kind=rope", "model.context_multiple=1")
 _ROPE_SEQ_LEN = {"pocket": 256, "small": 512, "large": 1024}
 _DRY = ("training.batch_size=2", "model.n_layers=1", "model.seq_len=8")
 
-# Sizes of the paper's kinds; other registered kinds are checked with their first example.
+# Sizes for the paper's kinds; other registered kinds are checked at their first example.
 _SIZES = {
     "dense": {"kind": "dense", "n_heads": 4, "d_head": 16},
     "switchhead": {"kind": "switchhead", "n_heads": 2, "d_head": 20, "n_experts": 4, "top_k": 2},

@@ -12,7 +12,7 @@ Status = Literal[
 ]
 
 ENDED: frozenset[str] = frozenset({"done", "wrong", "failed", "crashed", "timeout", "skipped"})
-"""Statuses of a case that is over."""
+"""Statuses of a case that has ended."""
 
 RUNNING: frozenset[str] = frozenset({"started", "partial"})
 """Statuses of a case that its worker is running, or was when it died."""
@@ -27,7 +27,7 @@ class Event:
         case: Name of the case; empty for the part as a whole.
         status: What happened.
         seconds: Time since the case started.
-        reason: Why it did not end well; empty where it did.
+        reason: Why the case failed or was skipped; empty otherwise.
         findings: Everything found so far.
         at: Seconds since the epoch.
     """

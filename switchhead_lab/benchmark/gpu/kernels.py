@@ -41,11 +41,11 @@ _FAR_ROWS, _FAR_WIDTH, _CHECKED_ROWS = 2**21 + 128, 1024, 128
 
 @dataclass(frozen=True)
 class Mode:
-    """How a product is computed.
+    """How a matmul is computed.
 
     Attributes:
         dtype: Key of `DTYPES`.
-        precision: Rounding of float32 factors.
+        precision: Rounding of float32 operands.
         deterministic: False to use atomics and the autotuner.
     """
 

@@ -12,12 +12,12 @@ _SIZES_DRY = (64,)
 
 
 def n_tokens(context: Context) -> int:
-    """Return the number of tokens in every timed product."""
+    """Return the number of tokens in every timed matmul."""
     return _N_TOKENS_DRY if context.is_dry_run else _N_TOKENS
 
 
 def effort(context: Context) -> Effort:
-    """Return how long each product is timed."""
+    """Return how long each matmul is timed."""
     return _EFFORT_DRY if context.is_dry_run else _EFFORT
 
 

@@ -20,11 +20,11 @@ def collect_results(journal: Journal, provenance: Provenance, *, is_dry_run: boo
 
     Args:
         journal: Its events.
-        provenance: Where its code comes from.
+        provenance: Provenance of its code.
         is_dry_run: Whether it was a dry run, whose timings mean nothing.
 
     Returns:
-        Plain data: the machine, where the code comes from, and every part with its cases.
+        Plain data: the machine, the provenance of the code, and every part with its cases.
     """
     parts = [_part(part, journal) for part in PARTS]
     machine = {case["name"]: case["findings"] for case in parts[0]["cases"]}

@@ -1,4 +1,4 @@
-"""Results as Markdown tables, and as the short summary that ends the command's output."""
+"""Results as Markdown tables, and the summary at the end of the command's output."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -35,7 +35,7 @@ def page(results: Results) -> str:
 
 
 def summary(results: Results) -> list[str]:
-    """Return the lines that end the command's output: steps first, then parts, then failures."""
+    """Return the last lines of the command's output: steps, then parts, then failures."""
     lines = [title(results), ""]
     for name, table in SHORT_TABLES.items():
         part = next(part for part in results["parts"] if part["name"] == name)
@@ -84,7 +84,7 @@ def _machine_lines(results: Results) -> list[str]:
 
 
 def state(part: dict[str, Any]) -> str:
-    """Return how much of a part was done, and why not all of it."""
+    """Return how many cases of a part are done, and why not all."""
     if part["status"] == "skipped":
         return f"skipped: {part['reason'] or 'not asked for'}"
     state = f"{part['n_done']} of {len(part['cases'])} cases done in {part['seconds']:.0f} s"
@@ -92,7 +92,7 @@ def state(part: dict[str, Any]) -> str:
 
 
 def failures(part: dict[str, Any]) -> list[str]:
-    """Return a line for each case of a part that did not end well."""
+    """Return one line per failed case of a part."""
     return [
         f"{part['name']}, {case['name']}: {case['status']}: {case['reason']}"
         for case in part["cases"]

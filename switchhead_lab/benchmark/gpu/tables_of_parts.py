@@ -1,4 +1,4 @@
-"""The tables of each part: headings and rows from the findings of its cases."""
+"""The tables of each part, from the findings of its cases."""
 
 import math
 from collections.abc import Iterator
