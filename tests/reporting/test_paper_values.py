@@ -22,7 +22,7 @@ def test_parse_count(text, count):
 
 @pytest.mark.parametrize("text", ["", "M", "1.M", "-1M", "1 M", "1m", "1.2.3G"])
 def test_parse_count_refuses_invalid_counts(text):
-    with pytest.raises(ValueError, match="no count"):
+    with pytest.raises(ValueError, match="not a count"):
         parse_count(text)
 
 
