@@ -1,7 +1,7 @@
 """A training step recorded once and replayed as one launch: a CUDA graph of the whole step.
 
-A step of a small model has more than a thousand kernels of a few microseconds, which take longer to
-launch from Python than to run.
+A step of a small model launches more than a thousand kernels of a few microseconds each; launching
+them from Python takes longer than running them.
 """
 
 import gc
@@ -35,7 +35,7 @@ class TakenStep(NamedTuple):
 
 
 TakeStep = Callable[[MicroBatches, int, list[Memory]], TakenStep]
-"""Takes a step, given micro-batches, the number of targets, and each micro-batch's memory."""
+"""Takes one step from the micro-batches, the number of targets and each micro-batch's memory."""
 
 
 class StepGraph(Protocol):
@@ -52,9 +52,9 @@ class StepGraph(Protocol):
 
 
 class CudaStepGraph:
-    """A CUDA graph; eager steps run on the stream that it is captured on.
+    """A CUDA graph whose eager steps run on its capture stream.
 
-    Gradients are thus accumulated on the capture's stream from the start.
+    Gradients are thus accumulated on that stream from the start.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -74,13 +74,13 @@ class CudaStepGraph:
     def capture(self, step: Callable[[], TakenStep]) -> None:
         """Record a step without taking it."""
         was_collecting = gc.isenabled()
-        # Collecting an older graph would free it during this capture.
+        # The collector could free an older graph during this capture.
         gc.disable()
         try:
             with torch.cuda.graph(self._graph, stream=self._stream):
                 self._taken = step()
         except RuntimeError as error:
-            # Ending a failed capture raises an error of its own, which hides the cause.
+            # Ending a failed capture raises another error, which hides the cause.
             if isinstance(error.__context__, torch.OutOfMemoryError):
                 raise error.__context__ from None
             raise
@@ -98,7 +98,7 @@ class CudaStepGraph:
 class RepeatedStep:
     """Stand-in for a graph on other devices: calls the recorded step again.
 
-    It reads the same buffers as a graph, so copies into and out of them can be tested on a CPU.
+    It reads the same buffers as a graph, so that their copies can be tested on a CPU.
     """
 
     def __init__(self) -> None:
@@ -121,8 +121,9 @@ class RepeatedStep:
 class CapturedStep:
     """Takes steps like `take`, but replays a graph from the fourth step of one signature on.
 
-    A signature is the shapes of micro-batches and memories. Only the first to reach its fourth step
-    is captured; others stay eager, such as the first steps of a stream, with memory not yet full.
+    A signature is the shapes of micro-batches and memories and the number of targets. Only the
+    first signature to reach its fourth step is captured; others stay eager, for example the first
+    steps of a stream, whose memory is not yet full.
 
     Args:
         take: Takes a step without a device sync.
@@ -137,7 +138,7 @@ class CapturedStep:
         self._memories: list[Memory] = []
 
     def __call__(self, parts: MicroBatches, n_targets: int, memories: list[Memory]) -> TakenStep:
-        """Take a step; the next call may overwrite tensors of the result."""
+        """Take a step; the next call may overwrite the tensors it returns."""
         signature = _signature(parts, n_targets, memories)
         if self._captured is None and self._n_seen.get(signature, 0) >= _N_EAGER_STEPS:
             self._capture(parts, n_targets, memories)

@@ -1,10 +1,10 @@
-"""Checkpoints: whole or absent, checked on load, free of code.
+"""Checkpoints: complete or absent, verified on load, never executed.
 
     checkpoints/step-00000200/tensors.safetensors
     checkpoints/step-00000200/checkpoint.json      format, run, step, counters, SHA-256 of the
                                                    tensors and of the manifest itself
 
-A checkpoint is made under a temporary name, synced to the disk and renamed when complete.
+A checkpoint is written under a temporary name, synced to disk and renamed when complete.
 """
 
 import errno
@@ -43,20 +43,20 @@ _TENSORS, _MANIFEST = "tensors.safetensors", "checkpoint.json"
 _FORMAT = 2
 _N_KEPT = 2
 _FOLDER = re.compile(r"step-(\d{8,})")
-# Bounds what a tensor takes in the header, its name apart, and what the manifest takes.
+# Upper bounds: a tensor's entry in the header, without its name, and the manifest.
 _HEADER_BYTES_PER_TENSOR, _MANIFEST_BYTES = 256, 4096
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far training is; with the tensors, all that a resumed run needs.
+    """Progress of training; with the tensors, everything a resumed run needs.
 
     Attributes:
         step: Optimiser steps done.
         tokens: Training tokens read, padding included.
         seconds: Wall time spent in steps so far.
         unlogged_loss_nats: Training loss summed over the targets since the last recorded point.
-        unlogged_targets: Those targets.
+        unlogged_targets: Number of those targets.
     """
 
     step: int = 0
@@ -66,16 +66,16 @@ class Progress:
     unlogged_targets: int = 0
 
 
-# Says what is wrong with a checkpoint for the run at hand; empty if nothing is.
+# Returns why a checkpoint does not fit the current run; empty if it does.
 FaultOf = Callable[[Progress, Mapping[str, Tensor]], str]
 
 
 class DamagedCheckpointError(RecordError):
-    """A checkpoint is not what was written, or not of this run; the one before may serve."""
+    """A checkpoint is damaged or belongs to another run; an older one may still be usable."""
 
 
 class _Manifest(FrozenModel):
-    """Contents of checkpoint.json; what has a default is missing in format 1."""
+    """Contents of checkpoint.json; format 1 lacks some of the fields with defaults."""
 
     format: int = 1
     """Version of the layout on disk."""
@@ -87,18 +87,18 @@ class _Manifest(FrozenModel):
     unlogged_loss_nats: float = Field(default=0.0, allow_inf_nan=False)
     unlogged_targets: int = Field(default=0, ge=0)
     sha256: str
-    """SHA-256 of the tensors' file."""
+    """SHA-256 of the tensor file."""
     manifest_sha256: str = ""
     """SHA-256 of all other fields, in canonical JSON."""
 
     @property
     def progress(self) -> Progress:
-        """How far training was."""
+        """Progress at this checkpoint."""
         return Progress(**{field.name: getattr(self, field.name) for field in fields(Progress)})
 
 
 def snapshot(step: int, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copy tensors to the CPU, so that training can go on while they are written.
+    """Copy tensors to the CPU, so that training can continue while they are written.
 
     Args:
         step: Optimiser steps done.
@@ -114,8 +114,8 @@ def snapshot(step: int, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in copies.items():
         if not _is_finite(tensor):
             raise TrainingError(
-                f"{name} is not finite after step {step}; no checkpoint was written and the one "
-                "before stays. Try a lower learning_rate or more warm-up",
+                f"{name} is not finite after step {step}; no checkpoint was written; the "
+                "previous one is kept. Try a lower learning_rate or more warm-up",
                 cause="non-finite",
             )
     return copies
@@ -124,11 +124,11 @@ def snapshot(step: int, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def save_checkpoint(
     directory: Path, progress: Progress, tensors: Mapping[str, Tensor], run_hash: str
 ) -> Path:
-    """Write a checkpoint and drop all but the newest two.
+    """Write a checkpoint and delete all but the newest two.
 
     Args:
-        directory: The run's checkpoint folder; made if missing.
-        progress: How far training is.
+        directory: The run's checkpoint folder; created if missing.
+        progress: Progress of training.
         tensors: What `snapshot` returned.
         run_hash: Identity of the run's configuration.
 
@@ -136,8 +136,8 @@ def save_checkpoint(
         The checkpoint's folder.
 
     Raises:
-        StorageError: If the disk cannot take it; nothing is left behind and the checkpoints before
-            stay.
+        StorageError: If the disk refuses the write; no partial checkpoint remains and earlier
+            checkpoints are kept.
     """
     final = directory / f"step-{progress.step:08d}"
     temporary = temporary_path(final)
@@ -151,32 +151,32 @@ def save_checkpoint(
         with reported(final, n_bytes):
             temporary.mkdir()
             _write_contents(temporary, progress, tensors, run_hash)
-            if final.is_dir():  # passed over when training went on from an earlier one
+            if final.is_dir():  # skipped when training resumed from an earlier one
                 _remove(final)
             temporary.rename(final)
             sync_directory(directory)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    _drop_old(directory, progress.step)
+    _remove_old(directory, progress.step)
     return final
 
 
 def load_latest(
     directory: Path, run_hash: str | None = None, fault_of: FaultOf | None = None
 ) -> tuple[Progress, dict[str, Tensor]] | None:
-    """Load the newest intact checkpoint, on the CPU; others are passed over with a warning.
+    """Load the newest intact checkpoint onto the CPU; skip unusable ones with a warning.
 
     Args:
         directory: The run's checkpoint folder; may be missing.
-        run_hash: Identity that the run must have; None takes any.
-        fault_of: Says what makes a checkpoint unfit for the model at hand.
+        run_hash: Required identity of the run; None accepts any.
+        fault_of: Returns why a checkpoint does not fit the current run.
 
     Returns:
-        None where there is no checkpoint.
+        Progress and tensors by name; None if there is no usable checkpoint.
 
     Raises:
-        RecordError: If a checkpoint may not be read by this user: it can be fine, and training
-            anew would replace it.
+        RecordError: If this user lacks permission to read a checkpoint: it may be intact, and
+            retraining would replace it.
     """
     paths = _complete(directory)
     while paths:
@@ -189,21 +189,21 @@ def load_latest(
             reason = f"{path}: checkpoint does not fit this run: {fault}"
         except DamagedCheckpointError as error:
             reason = str(error)
-        following = "the one before is taken" if paths else "training starts from the beginning"
-        sys.stderr.write(f"warning: passed over: {' '.join(reason.split())}; {following}\n")
+        fallback = "using the previous one" if paths else "training starts from scratch"
+        sys.stderr.write(f"warning: skipped: {' '.join(reason.split())}; {fallback}\n")
     return None
 
 
 def load_checkpoint(path: Path, run_hash: str | None = None) -> tuple[Progress, dict[str, Tensor]]:
-    """Load one checkpoint, on the CPU.
+    """Load one checkpoint onto the CPU.
 
     Args:
         path: Its folder.
-        run_hash: Identity that the run must have; None takes any.
+        run_hash: Required identity of the run; None accepts any.
 
     Raises:
-        DamagedCheckpointError: If its contents are not what was written, or of another run.
-        RecordError: If this user may not read it.
+        DamagedCheckpointError: If it is damaged or belongs to another run.
+        RecordError: If this user lacks permission to read it.
     """
     try:
         manifest = _read_manifest(path)
@@ -240,7 +240,7 @@ def find_checkpoint(directory: Path, checkpoint: int | Literal["last"] = "last")
         checkpoint: Optimiser steps done, or "last" for the newest.
 
     Raises:
-        RecordError: If it is not there; the message names those that are.
+        RecordError: If it does not exist; the message lists those that do.
     """
     by_step = {_step_of(path): path for path in _complete(directory)}
     if checkpoint == "last" and by_step:
@@ -248,24 +248,24 @@ def find_checkpoint(directory: Path, checkpoint: int | Literal["last"] = "last")
     if checkpoint != "last" and checkpoint in by_step:
         return by_step[checkpoint]
     steps = ", ".join(map(str, by_step))
-    remedy = f"checkpoints are there of step {steps}" if by_step else "none is there"
+    existing = f"available steps: {steps}" if by_step else "the run has none"
     wanted = "checkpoint" if checkpoint == "last" else f"checkpoint of step {checkpoint}"
-    raise RecordError(f"{directory}: no {wanted}; {remedy}")
+    raise RecordError(f"{directory}: no {wanted}; {existing}")
 
 
 def recorded_digest(checkpoint: Path) -> str:
-    """Return the SHA-256 of a checkpoint's tensors that its manifest states.
+    """Return the SHA-256 of a checkpoint's tensors, as recorded in its manifest.
 
     Raises:
-        DamagedCheckpointError: If the manifest is not what was written.
+        DamagedCheckpointError: If the manifest is damaged.
     """
     return _read_manifest(checkpoint).sha256
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Remove what killed saves left in a checkpoint folder, which no other process may be using.
+    """Remove what killed saves left in a checkpoint folder that no other process uses.
 
-    These are temporary folders, and checkpoints without a manifest that hold nothing but tensors.
+    These are temporary folders, and checkpoint folders with tensors but no manifest.
     """
     remove_temporaries(directory, r"step-\d{8,}")
     for path in _folders(directory):
@@ -280,7 +280,7 @@ def _write_contents(
     """Write and sync tensors and manifest.
 
     Raises:
-        OSError: If the disk cannot take them.
+        OSError: If the disk refuses the write.
     """
     path = folder / _TENSORS
     path.touch()
@@ -288,11 +288,11 @@ def _write_contents(
     try:
         save_file(dict(tensors), path)
     except SafetensorError as error:
-        # The library keeps the system's error number in its message only.
+        # safetensors reports the system's error number only in the message.
         if number := re.search(r"os error (\d+)", str(error)):
             raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
         raise OSError(errno.EIO, str(error), str(path)) from None
-    path.chmod(mode)  # it makes files that only their owner can read, whatever the umask says
+    path.chmod(mode)  # safetensors ignores the umask: only the owner could read the file
     with path.open("rb") as file:
         os.fsync(file.fileno())
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -321,7 +321,7 @@ def _read_manifest(path: Path) -> _Manifest:
     if not is_intact:
         raise _damaged(path, "its SHA-256 differs")
     if path.name != f"step-{manifest.step:08d}":
-        raise _damaged(path, f"it says step {manifest.step}, its folder does not")
+        raise _damaged(path, f"step {manifest.step} differs from the folder's")
     return manifest
 
 
@@ -332,15 +332,15 @@ def _damaged(path: Path, reason: str) -> DamagedCheckpointError:
 def _unreadable(path: Path) -> RecordError:
     return RecordError(
         f"{path}: cannot be read: Permission denied; have its owner run "
-        f"`chmod -R g+rwX {path.parent}`, then give the same command again"
+        f"`chmod -R g+rwX {path.parent}`, then run the same command again"
     )
 
 
 def _folders(directory: Path) -> list[Path]:
-    """Return the folders named as checkpoints, by step.
+    """Return the folders with checkpoint names, in order of step.
 
     Raises:
-        RecordError: If this user may not list them.
+        RecordError: If this user lacks permission to list them.
     """
     try:
         found = [path for path in directory.iterdir() if _FOLDER.fullmatch(path.name)]
@@ -360,24 +360,24 @@ def _complete(directory: Path) -> list[Path]:
 
 def _step_of(path: Path) -> int:
     match = _FOLDER.fullmatch(path.name)
-    assert match is not None, "only such folders are listed"
+    assert match is not None, "only folders with checkpoint names are listed"
     return int(match[1])
 
 
-def _drop_old(directory: Path, step: int) -> None:
-    """Remove all but the newest two checkpoints up to a step; later ones were passed over."""
+def _remove_old(directory: Path, step: int) -> None:
+    """Remove all but the newest two checkpoints up to a step; later ones were skipped."""
     for old in [path for path in _complete(directory) if _step_of(path) <= step][:-_N_KEPT]:
-        with suppress(OSError):  # tried again after the next checkpoint
+        with suppress(OSError):  # retried after the next checkpoint
             _remove(old)
 
 
 def _remove(checkpoint: Path) -> None:
-    """Remove a checkpoint; one cut short leaves a name that `remove_leftovers` knows."""
+    """Remove a checkpoint; if interrupted, `remove_leftovers` removes the rest."""
     doomed = temporary_path(checkpoint)
     checkpoint.rename(doomed)
     shutil.rmtree(doomed, ignore_errors=True)
 
 
 def _is_finite(tensor: Tensor) -> bool:
-    # A finite sum has finite terms only, and takes a fraction of the time of looking at each.
+    # A finite sum implies finite terms, and is much faster than checking each one.
     return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())

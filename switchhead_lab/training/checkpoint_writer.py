@@ -1,4 +1,4 @@
-"""Writing checkpoints beside training, which waits for the disk only where it has to."""
+"""Writing checkpoints in the background of training."""
 
 import sys
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ from switchhead_lab.training.checkpoint import Progress, save_checkpoint, snapsh
 
 
 class CheckpointWriter:
-    """Writes a run's checkpoints, one at a time, in a thread of its own.
+    """Writes a run's checkpoints in a background thread, one at a time.
 
-    As a context, it leaves no checkpoint half written: the block ends when the last one is on the
-    disk, and with the error of one that could not be written.
+    As a context manager, it waits at exit until the last checkpoint is on disk, and raises the
+    error if it could not be written.
 
     Args:
         directory: The run's checkpoint folder.
@@ -30,11 +30,11 @@ class CheckpointWriter:
         self._pending: Future[Path] | None = None
 
     def save(self, progress: Progress, tensors: Mapping[str, Tensor]) -> None:
-        """Copy the tensors and begin to write them; wait first for the checkpoint before.
+        """Wait for the previous checkpoint, copy the tensors and start writing them.
 
         Raises:
             TrainingError: If a value is not finite; nothing is written.
-            StorageError: If the checkpoint before could not be written.
+            StorageError: If the previous checkpoint could not be written.
         """
         self.wait()
         copies = snapshot(progress.step, tensors)
@@ -43,7 +43,7 @@ class CheckpointWriter:
         )
 
     def wait(self) -> None:
-        """Wait until the last checkpoint is on the disk.
+        """Wait until the last checkpoint is on disk.
 
         Raises:
             StorageError: If it could not be written.
@@ -66,7 +66,7 @@ class CheckpointWriter:
         except LabError as failure:
             if error is None:
                 raise
-            # What ended training is what the caller has to know.
+            # The caller needs the error that ended training.
             sys.stderr.write(f"warning: checkpoint not written: {failure}\n")
         finally:
             self._executor.shutdown()

@@ -1,6 +1,6 @@
-"""What a run computes with: device, precision, and the settings that make a CPU fast.
+"""The compute setup of a run: device, precision and CPU tuning.
 
-Called when a run starts, never on import; what was set is returned and recorded.
+Applied when a run starts, never on import; the settings are returned and recorded.
 """
 
 import ctypes
@@ -22,13 +22,13 @@ Precision = Literal["bf16", "fp32"]
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1
 # Largest error of a float32 matmul that can be rounding: bf16 inputs give about 2e-3.
 _FP32_ERROR_LIMIT = 1e-5
-# Of the paper's 47M model: E / K is what the rule looks at.
+# Sizes of the paper's 47M model: the rule depends on E / K.
 _WIDTHS, _N_EXPERTS, _TOP_K = (412, 76), 5, 2
 
 
 @dataclass(frozen=True)
 class ComputeSetup:
-    """Device and precision of a run, with the settings made for them.
+    """Device and precision of a run, and facts about them.
 
     Attributes:
         device: The torch device.
@@ -54,22 +54,22 @@ def prepare_setup(
     Args:
         device: "auto", "cpu", "cuda" or "mps".
         precision: "auto", "bf16" or "fp32".
-        compiles_blocks: Whether blocks are to be compiled.
-        captures_step: Whether steps are to be replayed as a CUDA graph.
+        compiles_blocks: Whether the run compiles its blocks.
+        captures_step: Whether the run replays its steps as a CUDA graph.
 
     Raises:
-        ConfigError: If the asked device is not there or cannot do what is asked.
+        ConfigError: If the device is not available or does not support one of the options.
     """
     chosen = choose_device(device)
     if compiles_blocks and chosen.type == "cpu":
         raise ConfigError(
             "training.compile_blocks = true but the device is a CPU, where compiled blocks are no "
-            "faster than the kernels that are there; leave it out, or use a GPU"
+            "faster than the built-in kernels; remove it, or use a GPU"
         )
     if captures_step and chosen.type != "cuda":
         raise ConfigError(
             f"training.capture_step = true but the device is {chosen.type}; only CUDA has graphs; "
-            "leave it out"
+            "remove it"
         )
     resolved = _choose_precision(chosen, precision)
     facts: dict[str, Any] = {
@@ -79,7 +79,7 @@ def prepare_setup(
         "n_threads": torch.get_num_threads(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "keeps_large_blocks": keep_large_blocks(),
-        # On a GPU it would be of no use, and makes `torch.get_float32_matmul_precision` raise.
+        # Has no effect on a GPU, and makes `torch.get_float32_matmul_precision` raise.
         "onednn_fp32_matmul": chosen.type == "cpu" and use_onednn_for_fp32(),
         "expert_projections": describe_backend(
             chosen, torch.bfloat16 if resolved == "bf16" else torch.float32
@@ -96,7 +96,7 @@ def keep_large_blocks() -> bool:
     arithmetic on it.
 
     Returns:
-        Whether the setting was accepted; False where the C library is another one.
+        Whether the setting was accepted; False if the C library is not glibc.
     """
     if platform.system() != "Linux":
         return False
@@ -110,9 +110,9 @@ def keep_large_blocks() -> bool:
 def use_onednn_for_fp32() -> bool:
     """Send float32 matmuls to oneDNN where its result is true float32.
 
-    oneDNN's kernels are up to twice as fast as the default library's on some CPUs; the switch also
-    permits bf16 arithmetic, which CPUs with matrix units take. So the result is checked against
-    float64 and the switch taken back if it is not float32.
+    oneDNN's kernels are up to twice as fast as the default library's on some CPUs, but the setting
+    also permits bf16 arithmetic, which CPUs with matrix units then use. So the result is checked
+    against float64, and the setting reverted if it is not float32.
 
     Returns:
         Whether oneDNN is used.
@@ -137,11 +137,11 @@ def fp32_matmul_error() -> float:
 
 
 def describe_backend(device: torch.device, dtype: torch.dtype) -> str:
-    """Return the backend that expert projections take, and why where it is a fallback.
+    """Return the backend of expert projections, and the reason if it is a fallback.
 
     Args:
-        device: Where they are computed.
-        dtype: Type of their rows; weights are float32.
+        device: Device of the computation.
+        dtype: Type of the rows; weights are float32.
     """
     rows = torch.empty(1, _WIDTHS[0], dtype=dtype, device=device)
     weight = torch.empty(1, _N_EXPERTS, *_WIDTHS, device=device)
@@ -155,7 +155,7 @@ def describe_backend(device: torch.device, dtype: torch.dtype) -> str:
 
 
 def describe_passes(device: torch.device) -> str:
-    """Return how softmax, cross-entropy, ReLU and the like are computed, and why if not fused."""
+    """Return how softmax, cross-entropy, ReLU and others are computed, and why if not fused."""
     if device.type != "cpu":
         return "PyTorch's operators"
     reason = why_unavailable()
@@ -163,7 +163,7 @@ def describe_passes(device: torch.device) -> str:
 
 
 def has_fast_bf16(device: torch.device) -> bool:
-    """Tell whether the device multiplies bf16 natively."""
+    """Return whether the device has native bf16 matmuls."""
     if device.type == "cpu":
         capabilities = torch.cpu.get_capabilities()
         return bool(
@@ -177,10 +177,10 @@ def has_fast_bf16(device: torch.device) -> bool:
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device of a name; "auto" takes CUDA, then MPS, then the CPU.
+    """Return a device by name; "auto" prefers CUDA, then MPS, then the CPU.
 
     Raises:
-        ConfigError: If the device is not there.
+        ConfigError: If the device is not available.
     """
     available = {
         "cuda": torch.cuda.is_available(),

@@ -1,4 +1,4 @@
-"""What `lab doctor` says of the machine, its kernels and the workspace."""
+"""The findings of `lab doctor` about the machine, its kernels and the workspace."""
 
 import os
 import platform
@@ -23,9 +23,9 @@ class Finding:
     """One line of a diagnosis.
 
     Attributes:
-        subject: What was looked at.
+        subject: What was examined.
         finding: What was found.
-        advice: What to do about it; empty where all is well.
+        advice: What to do about it; empty if nothing is wrong.
     """
 
     subject: str
@@ -34,10 +34,10 @@ class Finding:
 
 
 def diagnose(workspace: Workspace) -> list[Finding]:
-    """Look at machine and workspace as a run would find them; nothing is trained.
+    """Examine the machine and workspace as a run would find them, without training.
 
     Raises:
-        ConfigError: If the device that lab.toml names is not there.
+        ConfigError: If the device set in lab.toml is not available.
     """
     setup = prepare_setup(workspace.settings.device, "auto")
     return [*_software(), *_machine(setup), *_kernels(setup), *_folders(workspace)]
@@ -59,7 +59,7 @@ def _machine(setup: ComputeSetup) -> Iterator[Finding]:
     yield Finding("device", setup.description)
     fast = setup.precision == "bf16"
     yield Finding(
-        "precision", setup.precision, "" if fast else "bf16 would be slow here; fp32 it is"
+        "precision", setup.precision, "" if fast else "bf16 would be slow here, so fp32 is used"
     )
     if setup.device.type != "cpu":
         return
@@ -68,11 +68,11 @@ def _machine(setup: ComputeSetup) -> Iterator[Finding]:
     kept = facts["keeps_large_blocks"]
     yield Finding(
         "large tensors",
-        "kept for reuse" if kept else "mapped anew each time",
-        "" if kept else "the C library takes no mallopt; training is slower",
+        "reused" if kept else "mapped again for each allocation",
+        "" if kept else "the C library has no mallopt; training is slower",
     )
     yield Finding(
-        "float32 products", "oneDNN" if facts["onednn_fp32_matmul"] else "PyTorch's default"
+        "float32 matmuls", "oneDNN" if facts["onednn_fp32_matmul"] else "PyTorch's default"
     )
 
 
@@ -91,7 +91,7 @@ def _kernels(setup: ComputeSetup) -> Iterator[Finding]:
 
 
 def describe_kernel_cache() -> str:
-    """Return where built CPU kernels are kept, or why nowhere."""
+    """Return the cache folder of CPU kernels, or why there is none."""
     try:
         return str(cache_dir())
     except KernelUnavailableError as error:

@@ -1,4 +1,4 @@
-"""What the training loop tells the outside, and what the outside may answer."""
+"""Hooks: observers of the training loop, which may end training early."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,17 +8,17 @@ from switchhead_lab.tracking.record import MetricPoint
 
 @dataclass(frozen=True)
 class Prune:
-    """Answer of a hook that wants training to end early.
+    """Returned by a hook to end training early.
 
     Attributes:
-        reason: Why, for the record.
+        reason: Why, recorded in the run's status.
     """
 
     reason: str
 
 
 class Hook(Protocol):
-    """Sees every recorded point."""
+    """Observes every recorded point."""
 
     def observe(self, point: MetricPoint) -> Prune | None:
-        """Take note of a point; return `Prune` to end training."""
+        """Observe a point; return `Prune` to end training."""

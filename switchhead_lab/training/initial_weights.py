@@ -1,4 +1,4 @@
-"""Starting a run from the weights of another: found, checked, loaded and recorded."""
+"""Initial weights from another run: found, checked, loaded and recorded."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class StartingWeights:
     """Weights of another run, checked against the model that starts from them.
 
     Attributes:
-        source: Name of the run that they are from.
+        source: Name of the source run.
         step: Its optimiser steps.
         weights: Values by name.
         fresh: Names that the source lacks; they are initialised from the seed.
@@ -47,16 +47,16 @@ class StartingWeights:
     unused: tuple[str, ...]
 
     def load_into(self, model: Transformer) -> None:
-        """Replace an initialised model's weights by those that the source has."""
+        """Overwrite an initialised model's weights with those of the source."""
         model.load_state_dict(self.weights, strict=False)
 
     def describe(self) -> str:
-        """Return, in one line, what is taken and what is not."""
+        """Return one line that says which weights are used and which are not."""
         text = f"starts from the weights of {self.source} after step {self.step}"
         if self.fresh:
             text += f"; initialised from the seed: {', '.join(self.fresh)}"
         if self.unused:
-            text += f"; not taken: {', '.join(self.unused)}"
+            text += f"; not used: {', '.join(self.unused)}"
         return text
 
     def as_data(self) -> dict[str, Any]:
@@ -70,15 +70,15 @@ class StartingWeights:
 
 
 def resolve_initial_weights(tree: Tree, runs_dir: Path, source: str) -> Tree:
-    """Return a run configuration with the name of a source run replaced by its last checkpoint.
+    """Replace the name of a source run by its last checkpoint in a run configuration.
 
     Args:
-        tree: Plain data, as read from TOML; returned unchanged where it names no run.
+        tree: Plain data, as read from TOML; returned unchanged if it names no run.
         runs_dir: Folder of all runs.
         source: What to call the data in errors, usually a path.
 
     Raises:
-        ConfigError: If the value is no text, or the run is unknown, not finished or has lost its
+        ConfigError: If the value is not a string, or the run is unknown, not finished or lacks its
             last checkpoint.
     """
     reference = tree.get(KEY)
@@ -95,14 +95,14 @@ def resolve_initial_weights(tree: Tree, runs_dir: Path, source: str) -> Tree:
 
 
 def last_weights_of(run: RunRecord) -> InitialWeights:
-    """Return the last checkpoint of a finished run, to start another from.
+    """Return the last checkpoint of a finished run, as initial weights for another.
 
     Raises:
-        RecordError: If the run is not finished or has lost that checkpoint.
+        RecordError: If the run is not finished or lacks that checkpoint.
     """
     if run.result is None:
         raise RecordError(
-            f"{run.name} is {observed_state(run)}, and its weights may still change; name a "
+            f"{run.name} is {observed_state(run)}, so its weights may still change; name a "
             "finished run, or finish this one first"
         )
     step = run.result.n_steps
@@ -111,10 +111,10 @@ def last_weights_of(run: RunRecord) -> InitialWeights:
 
 
 def misfit(source: RunConfig, target: RunConfig) -> str:
-    """Say which weight of a source has another shape than the model that is to start from it.
+    """Return the first weight of a source whose shape differs from the target model's.
 
     Returns:
-        The first, as `layout.first_misfit` describes it; empty if all of them fit.
+        As `layout.first_misfit`; empty if all weights fit.
     """
     with torch.device("meta"):
         theirs, ours = (
@@ -127,16 +127,16 @@ def misfit(source: RunConfig, target: RunConfig) -> str:
 def read_initial_weights(
     runs_dir: Path, config: RunConfig, dataset: Dataset
 ) -> StartingWeights | None:
-    """Load and check what a run starts from; None where that is its seed.
+    """Load and check a run's initial weights; None if it is initialised from its seed.
 
     Args:
         runs_dir: Folder of all runs.
-        config: Configuration of the run that starts.
+        config: Configuration of the new run.
         dataset: Its data.
 
     Raises:
-        RecordError: If the source run or its checkpoint is gone, damaged or not what it was.
-        ConfigError: If tokenizers or shapes of weights differ.
+        RecordError: If the source run or its checkpoint is missing, damaged or changed.
+        ConfigError: If the tokenizers or the shapes of weights differ.
     """
     initial = config.initial_weights
     if initial is None:
@@ -147,7 +147,7 @@ def read_initial_weights(
     if recorded_digest(path) != initial.sha256:
         raise RecordError(
             f"{path}: SHA-256 of its tensors is {recorded_digest(path)[:12]}, but {KEY}.sha256 "
-            f"is {initial.sha256[:12]}: the run was trained anew with other results; name it again "
+            f"is {initial.sha256[:12]}: the run was retrained with other results; name it again "
             "to start from those"
         )
     _, tensors = load_checkpoint(path, initial.run)
@@ -172,7 +172,7 @@ def _find_source(runs_dir: Path, initial: InitialWeights) -> RunRecord:
     directory = find_directory(runs_dir, initial.run)
     if directory is None:
         raise RecordError(
-            f"{KEY}: the run that it names, with hash {initial.run[:8]}, is not in {runs_dir}; "
+            f"{KEY}: no run with hash {initial.run[:8]} in {runs_dir}; "
             "restore its directory, or name another run"
         )
     return read_run(directory)
@@ -181,12 +181,12 @@ def _find_source(runs_dir: Path, initial: InitialWeights) -> RunRecord:
 def require_same_tokenizer(
     source: RunRecord, data: DataConfig, manifest: Mapping[str, Any]
 ) -> None:
-    """Refuse a source whose token ids mean something else.
+    """Raise if the same token id means different text to a source and a run.
 
     Args:
         source: Run to start from.
-        data: Data of the run that starts.
-        manifest: Description of its data set.
+        data: Data configuration of the new run.
+        manifest: Manifest of its data set.
 
     Raises:
         ConfigError: If their tokenizers, or the meanings of their tokens, differ.
@@ -195,17 +195,17 @@ def require_same_tokenizer(
     ours = _tokenizer(data, manifest)
     if theirs != ours:
         raise ConfigError(
-            f"{KEY}: {source.name} reads tokens of {theirs}, but this run those of {ours}: the "
-            "same id would mean another text; use the source's corpus and tokenizer, or "
+            f"{KEY}: {source.name} has tokenizer {theirs}, but this run has {ours}: the "
+            "same token id would mean different text; use the source's corpus and tokenizer, or "
             "bytes for both"
         )
 
 
 def _tokenizer(data: DataConfig, manifest: Mapping[str, Any]) -> str:
-    """Return a text that two data share exactly if their tokens mean the same."""
+    """Return a description that is equal if and only if token ids have the same meaning."""
     if isinstance(data, TextData):
         digest = str(manifest.get("tokenizer_sha256", "unknown"))
         return f"{tokenizer_id(data.tokenizer)} (SHA-256 {digest[:12]})"
-    assert isinstance(data, ExampleData), "data are text or examples"
+    assert isinstance(data, ExampleData), "data are either text or examples"
     meaning = ", ".join(f"{name} {value}" for name, value in data.token_meaning().items())
     return f"{data.title} with {meaning}" if meaning else data.title

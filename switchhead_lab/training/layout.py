@@ -1,4 +1,4 @@
-"""The tensors that a resumed run needs, told from the model before anything is loaded."""
+"""Checks that saved tensors have the names, shapes and types that a model expects."""
 
 import re
 from collections.abc import Mapping
@@ -15,16 +15,16 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 def layout_fault(
     tensors: Mapping[str, Tensor], model: Transformer, n_micro_batches: int, n_rows: int
 ) -> str:
-    """Say what is wrong with the names, shapes and types of saved tensors.
+    """Return what is wrong with the names, shapes and types of saved tensors.
 
     Args:
         tensors: Names and values, as `StepRunner.tensors` returns them after a step.
-        model: The model that is to take them.
-        n_micro_batches: Micro-batches of a step, each with a memory of its own.
-        n_rows: Sequences of a micro-batch.
+        model: The model to load them into.
+        n_micro_batches: Micro-batches per step, each with its own memory.
+        n_rows: Sequences per micro-batch.
 
     Returns:
-        The first fault; empty if there is none.
+        The first problem; empty if there is none.
     """
     expected = _expected(model)
     memories = {name: value for name, value in tensors.items() if _MEMORY.fullmatch(name)}
@@ -40,12 +40,12 @@ def layout_fault(
 
 
 def weights_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the model's weights among saved tensors, by their names in the model."""
+    """Return the model weights among saved tensors, by parameter name."""
     return tensors_below("model.", tensors)
 
 
 def tensors_below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors whose names start with a prefix, without it."""
+    """Return the tensors whose names start with a prefix, with the prefix removed."""
     return {
         name.removeprefix(prefix): value
         for name, value in tensors.items()
@@ -54,15 +54,15 @@ def tensors_below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tenso
 
 
 def first_misfit(weights: Mapping[str, Tensor], model: Transformer) -> str:
-    """Return the first weight whose shape or type differs from the model's of that name.
+    """Return the first weight whose shape or type differs from the model's.
 
     Args:
         weights: Values by name; names that the model lacks are not compared.
-        model: The model that is to take them; its weights may be on the meta device.
+        model: The model to load them into; its weights may be on the meta device.
 
     Returns:
         For example "embedding.weight is float32 (256, 16), not float32 (256, 32)"; empty if all
-        of them fit.
+        weights fit.
     """
     for name, like in model.state_dict().items():
         if name in weights and _kind(weights[name]) != _kind(like):
@@ -71,7 +71,7 @@ def first_misfit(weights: Mapping[str, Tensor], model: Transformer) -> str:
 
 
 def _expected(model: Transformer) -> dict[str, Tensor]:
-    """Return tensors of the right shape and type by name, memories left out."""
+    """Return tensors of the expected shapes and types by name, without memories."""
     expected = {f"model.{name}": value for name, value in model.state_dict().items()}
     for name, parameter in model.named_parameters():
         expected |= {f"optimizer.{name}.{moment}": parameter for moment in _MOMENTS}

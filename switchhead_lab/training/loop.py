@@ -1,4 +1,4 @@
-"""The training loop, the only one: every variant, size and objective passes through it."""
+"""The training loop, shared by all variants, sizes and objectives."""
 
 import math
 import statistics
@@ -38,9 +38,9 @@ class TrainingOutcome:
     """How training ended.
 
     Attributes:
-        progress: Steps, tokens and seconds, all attempts together.
+        progress: Steps, tokens and seconds, summed over all attempts.
         validation: Score after the last step; None if pruned.
-        prune: Why training ended early; None if it did not.
+        prune: Why training was ended early; None if it was not.
     """
 
     progress: Progress
@@ -73,19 +73,19 @@ class Trainer:
         self._checkpoints = CheckpointWriter(run_dir.checkpoints_dir, identity(config))
         # Wall times of the steps since the last recorded point.
         self._unlogged_seconds: list[float] = []
-        # Steps done at the newest checkpoint.
+        # Step of the newest checkpoint.
         self._saved_step = 0
         self._is_between_steps = True
 
     def train(self) -> TrainingOutcome:
         """Train from the latest checkpoint, if any, to the last step or until a hook prunes.
 
-        A signal lets the step end and leaves a checkpoint of it.
+        A signal takes effect after the current step; a checkpoint of it is saved.
 
         Raises:
-            TrainingError: If the loss or a gradient is not finite; no step is taken with it. Also
-                if a weight is not finite when it is to be saved.
-            StorageError: If the disk cannot take a checkpoint or a metric.
+            TrainingError: If the loss or a gradient is not finite (the step is skipped), or if a
+                weight to be saved is not.
+            StorageError: If the disk refuses a checkpoint or a metric.
         """
         self._resume()
         with self._checkpoints:
@@ -101,18 +101,18 @@ class Trainer:
         validation: SplitScore | None = None
         self.model.train()
         prune: Prune | None = None
-        # A checkpoint left by a signal may be of a step whose validation was not reached, or was
-        # recorded but not acted upon.
+        # A signal may have interrupted the run before the validation of this step, or before
+        # hooks observed it.
         is_due, recorded = self._is_validation_due(), self._recorded_validation()
         if recorded is not None:
-            is_due, prune = False, self._ask(recorded)
+            is_due, prune = False, self._observe(recorded)
         while True:
             if is_due:
                 validation = self.score("validation")
                 with interruption.deferred():
                     recorded = self._record(self._validation_metrics(validation))
-                # Not deferred: a hook may wait, and is asked again when the run continues.
-                prune = self._ask(recorded)
+                # Not deferred: a hook may block, and observes the point again when the run resumes.
+                prune = self._observe(recorded)
             if prune is not None and self.progress.step < training.n_steps:
                 return TrainingOutcome(self.progress, None, prune)
             if self._is_checkpoint_due():
@@ -123,19 +123,19 @@ class Trainer:
             with interruption.deferred():
                 self._advance()
             is_due = self._is_validation_due()
-        # A run that was killed between its last checkpoint and its result only has to be scored.
+        # A run killed between its last checkpoint and its result only needs scoring.
         validation = validation or self.score("validation")
         return TrainingOutcome(self.progress, validation, None)
 
     def _advance(self) -> None:
-        """Take a step, count it, and record the training loss where that is due."""
+        """Take a step, count it, and record the training metrics if they are due."""
         started = time.perf_counter()
         self._is_between_steps = False
         loss_sum, n_targets = self._runner.step(self.progress.step)
         self._count(loss_sum, n_targets, time.perf_counter() - started)
         self._is_between_steps = True
         if self._is_due(self.config.training.log_every):
-            self._ask(self._record(self._take_training_metrics()))
+            self._observe(self._record(self._take_training_metrics()))
 
     def _is_due(self, every: int) -> bool:
         step = self.progress.step
@@ -149,12 +149,12 @@ class Trainer:
         return is_new and self._is_due(self.config.training.checkpoint_every)
 
     def _recorded_validation(self) -> MetricPoint | None:
-        """Return the validation after the present step, if it is on record."""
-        at_present = (p for p in self._run_dir.metrics() if p.step == self.progress.step)
-        return next((point for point in at_present if _VALIDATION_LOSS in point.metrics), None)
+        """Return the recorded validation of the current step, if any."""
+        current = (p for p in self._run_dir.metrics() if p.step == self.progress.step)
+        return next((point for point in current if _VALIDATION_LOSS in point.metrics), None)
 
     def score(self, split: Split) -> SplitScore:
-        """Score a whole split with the present weights."""
+        """Score a whole split with the current weights."""
         rows, seq_len = self.config.training.batch_size, self.config.model.seq_len
         batches = self._dataset.evaluation_batches(split, rows, seq_len)
         return score_split(self.model, self._scorer, batches, self.setup)
@@ -171,7 +171,7 @@ class Trainer:
         )
 
     def _take_training_metrics(self) -> dict[str, float]:
-        """Return the training figures since the last recorded point, and begin anew."""
+        """Return the training metrics since the last recorded point, and reset them."""
         seconds = statistics.median(self._unlogged_seconds)
         loss_nats = self.progress.unlogged_loss_nats / self.progress.unlogged_targets
         self._unlogged_seconds = []
@@ -195,13 +195,13 @@ class Trainer:
         self._run_dir.add(point)
         return point
 
-    def _ask(self, point: MetricPoint) -> Prune | None:
-        """Show hooks a recorded point; one that they saw before changes nothing."""
-        answers = [hook.observe(point) for hook in self._hooks]
-        return next((answer for answer in answers if answer is not None), None)
+    def _observe(self, point: MetricPoint) -> Prune | None:
+        """Pass a recorded point to all hooks, which ignore repeated points."""
+        prunes = [hook.observe(point) for hook in self._hooks]
+        return next((prune for prune in prunes if prune is not None), None)
 
     def _save(self) -> None:
-        # First: a checkpoint that outlives a power cut must find the points before it.
+        # First: after a power cut, no checkpoint may be newer than the recorded points.
         self._run_dir.sync_metrics()
         self._checkpoints.save(self.progress, self._runner.tensors())
         self._saved_step = self.progress.step
@@ -217,7 +217,7 @@ class Trainer:
             self._saved_step = self.progress.step
 
     def _fault_of(self, progress: Progress, tensors: Mapping[str, Tensor]) -> str:
-        """Say what makes a checkpoint unfit for this run; empty if nothing does."""
+        """Return why a checkpoint does not fit this run; empty if it does."""
         n_steps, tokens = self.config.training.n_steps, progress.step * self.config.tokens_per_step
         if progress.step > n_steps:
             return f"step {progress.step} of {n_steps}"

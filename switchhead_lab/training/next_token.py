@@ -21,7 +21,7 @@ class NextToken(Scorer):
             model: The language model.
             inputs: Shape [B, T], int64.
             targets: Shape [B, T], int64; `IGNORE` is not scored.
-            memory: What the chunk before returned.
+            memory: Memory returned for the previous chunk.
         """
         output = model(inputs, memory)
         loss = linear_cross_entropy(

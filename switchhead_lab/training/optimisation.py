@@ -14,7 +14,7 @@ _SCALES_IN_OPTIMIZER = ("cpu", "cuda")
 def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
     """Return AdamW over all parameters; set its learning rate before each step.
 
-    The rate is a tensor beside the parameters, so that a captured step sees it change.
+    The rate is a tensor on the parameters' device, so that a captured step reads its current value.
     """
     device = next(model.parameters()).device
     return torch.optim.AdamW(
@@ -36,7 +36,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 def learning_rate(config: TrainingConfig, step: int) -> float:
     """Return the learning rate of a step: linear warm-up, then a cosine to the final fraction.
 
-    A pure function of the step, so that a resumed run has nothing to restore.
+    A pure function of the step, so that there is no scheduler state to restore.
 
     Args:
         config: Training configuration.
@@ -55,23 +55,23 @@ def take_clipped_step(
 ) -> tuple[Tensor, Tensor]:
     """Take a step with the gradients scaled to a global norm of at most `max_norm`.
 
-    Nothing waits for the device: where loss or norm is not finite, the optimiser itself leaves the
-    step out. Gradients are undefined afterwards.
+    There is no device sync: if the loss or the norm is not finite, the optimiser skips the step on
+    the device. Gradients are undefined afterwards.
 
     Args:
-        optimizer: What `build_optimizer` made.
+        optimizer: Optimiser from `build_optimizer`.
         max_norm: Largest norm.
-        loss: Scalar: what the gradients are of.
+        loss: Scalar whose gradients are used.
 
     Returns:
-        The norm before, and whether the step was taken.
+        The norm before clipping, and whether the step was taken, both on the device.
     """
     parameters = [x for group in optimizer.param_groups for x in group["params"]]
     grads = [x.grad for x in parameters if x.grad is not None]
     norm = nn.utils.get_total_norm(grads)
     is_finite = norm.isfinite() & loss.isfinite()
     if norm.device.type in _SCALES_IN_OPTIMIZER:
-        # The optimiser divides by the scale; the small term is that of torch's own clipping.
+        # The optimiser divides by the scale; epsilon as in `torch.nn.utils.clip_grad_norm_`.
         scale = ((norm + 1e-6) / max_norm).clamp_min(1.0).float()
         optimizer.grad_scale, optimizer.found_inf = scale, (~is_finite).float()  # type: ignore[attr-defined]
         optimizer.step()

@@ -1,4 +1,4 @@
-"""Progress on the terminal: a bar where there is one, plain lines where there is not."""
+"""Progress display: a bar on a terminal, plain lines elsewhere."""
 
 import sys
 import time
@@ -45,7 +45,7 @@ class ProgressDisplay:
     def __enter__(self) -> "ProgressDisplay":
         """Start the display."""
         if self._bar is not None:
-            # On a line of its own: beside the figures it would not fit 80 columns.
+            # On its own line: with the metrics it would exceed 80 columns.
             self._bar.console.print(self._name)
             self._bar.start()
             self._task = self._bar.add_task(self._name, total=self._n_steps, figures="")
@@ -59,7 +59,7 @@ class ProgressDisplay:
             self._bar.stop()
 
     def observe(self, point: MetricPoint) -> None:
-        """Show a point; without a terminal at most one line every 15 seconds, and the last."""
+        """Show a point; without a terminal, at most one line every 15 seconds, and the last one."""
         if self._first_step is None:
             self._first_step, self._started = point.step, time.monotonic()
         self._figures.update(point.metrics)

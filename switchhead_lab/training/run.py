@@ -1,4 +1,4 @@
-"""One run from configuration to result: records first, then training, then scores."""
+"""One run from configuration to result: records, training, scores."""
 
 import statistics
 import sys
@@ -66,27 +66,27 @@ def execute_run(
     hooks: Sequence[Hook] = (),
     allows_drift: bool = False,
 ) -> RunRecord:
-    """Train one configuration, or return its record if that was done before.
+    """Train one configuration, or return its record if it was trained before.
 
-    A run that was interrupted goes on from its latest checkpoint.
+    An interrupted run resumes from its latest checkpoint.
 
     Args:
-        workspace: Where data and runs live.
+        workspace: Workspace of the data and runs.
         config: Resolved configuration.
         labels: Names for the run's directory.
         index: Index that mirrors the run.
         parent_id: Parent run in the index, for a sweep's runs.
-        hooks: See every recorded point and may prune.
-        allows_drift: Continue a run under other code, versions, threads or kernels.
+        hooks: Observe every recorded point and may prune.
+        allows_drift: Resume a run although code, versions, threads or kernels changed.
 
     Raises:
-        ConfigError: If the device cannot do what is asked, or the weights to start from do not fit.
+        ConfigError: If the device does not support the configuration or initial weights do not fit.
         TrainingError: If training failed; the run's status says why.
-        StorageError: If something cannot be written; the run goes on when it can.
-        WorkspaceError: If a folder or file is another user's and not writable.
-        RunBusyError: If the run is being trained by another process.
+        StorageError: If the disk refuses a write; the run can be resumed.
+        WorkspaceError: If a folder or file is not writable, for example another user's.
+        RunBusyError: If another process is training the run.
         DriftError: If conditions changed since the latest attempt and drift is not allowed.
-        RecordError: If its data changed, or the run to start from is gone or changed.
+        RecordError: If its data changed, or the source of initial weights is missing or changed.
         DataError: If the corpus cannot be prepared, is damaged or does not fill one batch.
     """
     dataset = open_dataset(workspace.data_dir, config.data, progress=tell)
@@ -112,7 +112,7 @@ def execute_run(
     except OSError as error:  # another user's lock in a shared folder, or a full disk
         raise write_error(Path(lock.lock_file), None, error) from None
     with held:
-        # Its last owner may have finished it while this process waited.
+        # The previous owner may have finished it while this process waited.
         return _find_finished(workspace.runs_dir, config, dataset) or _execute(
             job, index, parent_id
         )
@@ -120,7 +120,7 @@ def execute_run(
 
 @dataclass(frozen=True)
 class _Job:
-    """A run about to be executed, with everything it needs opened."""
+    """A run to execute, with its data, device and hooks."""
 
     workspace: Workspace
     config: RunConfig
@@ -137,9 +137,9 @@ class _Ending:
     """How an attempt ends without a result.
 
     Attributes:
-        state: What became of it.
-        reason: Why, in words.
-        cause: Kind of a failure.
+        state: Final state of the attempt.
+        reason: Why it ended.
+        cause: Kind of failure.
     """
 
     state: RunState
@@ -148,9 +148,9 @@ class _Ending:
 
 
 def _execute(job: _Job, index: Index, parent_id: str | None) -> RunRecord:
-    """Check and describe a job, then train it in its run directory."""
+    """Check a job, collect its provenance and train it in its run directory."""
     job.dataset.verify()
-    # A split that fills no batch is refused before anything is written down.
+    # Raises if the split does not fill a batch, before anything is recorded.
     config = job.config
     job.dataset.training_batches(config.training.batch_size, config.model.seq_len, config.seed)
     provenance = _collect_provenance(job)
@@ -163,11 +163,11 @@ def _execute(job: _Job, index: Index, parent_id: str | None) -> RunRecord:
 
 
 def _attempt(job: _Job, run_dir: RunDir, index: Index, parent_id: str | None) -> None:
-    """Train a job once; however that ends, status and index say so.
+    """Train a job once and record in status and index how it ended.
 
-    Call it with signals deferred: they are allowed only where they end training.
+    Call it with signals deferred; they are allowed only during training.
     """
-    with interruption.last_act(lambda number: run_dir.abandon(f"ended at once by {number.name}")):
+    with interruption.last_act(lambda number: run_dir.abandon(f"terminated by {number.name}")):
         mirror = index.start_run(read_run(run_dir.path), parent_id)
         trainer: Trainer | None = None
         result, use = None, None
@@ -187,13 +187,13 @@ def _attempt(job: _Job, run_dir: RunDir, index: Index, parent_id: str | None) ->
                     use = validation.router_use
         except BaseException as error:
             step = trainer.progress.step if trainer is not None else 0
-            told = _as_lab_error(error, run_dir.path, job.workspace.addresses)
-            _end(run_dir, mirror, _ending_of(told), step)
-            if told is error:
+            reported = _as_lab_error(error, run_dir.path, job.workspace.addresses)
+            _end(run_dir, mirror, _ending_of(reported), step)
+            if reported is error:
                 raise
-            raise told from error
+            raise reported from error
         if result is None:
-            assert outcome.prune is not None, "a run without result was pruned"
+            assert outcome.prune is not None, "a run without a result was pruned"
             _end(run_dir, mirror, _Ending("pruned", outcome.prune.reason), outcome.progress.step)
         else:
             run_dir.finish(result, use.as_data() if use and use.counts_HE else None)
@@ -210,18 +210,18 @@ def _build_trainer(job: _Job, run_dir: RunDir, hooks: Sequence[Hook]) -> Trainer
 
 
 def _end(run_dir: RunDir, mirror: Mirror, ending: _Ending, step: int) -> None:
-    """Close an attempt without result; the index reads the closed directory."""
+    """Close an attempt without a result, then update the index from its directory."""
     run_dir.close(ending.state, step, ending.reason, ending.cause)
     mirror.finish(ending.state)
 
 
 def _as_lab_error(error: BaseException, path: Path, addresses: Sequence[str]) -> BaseException:
-    """Return the error that callers see; interruptions and the lab's own errors as they are.
+    """Convert an error to one of the lab's; interruptions and the lab's own errors pass unchanged.
 
     Args:
         error: What ended training.
         path: The run's directory.
-        addresses: Addresses in use, whose secrets are masked.
+        addresses: Addresses whose secrets are masked.
     """
     if isinstance(error, LabError) or not isinstance(error, Exception):
         return error
@@ -235,7 +235,7 @@ def _as_lab_error(error: BaseException, path: Path, addresses: Sequence[str]) ->
 
 
 def _ending_of(error: BaseException) -> _Ending:
-    """Return the state, reason and cause of an attempt that an error ended."""
+    """Return how an attempt ended that raised an error."""
     if isinstance(error, KeyboardInterrupt):
         return _Ending("interrupted", str(error) or "interrupted by the user or the system")
     if isinstance(error, StorageError):
@@ -244,7 +244,7 @@ def _ending_of(error: BaseException) -> _Ending:
 
 
 def _collect_provenance(job: _Job) -> Provenance:
-    """Return where the attempt comes from, with what changed since earlier ones.
+    """Return the attempt's provenance, with what changed since earlier attempts.
 
     Raises:
         DriftError: If conditions changed and drift is not allowed.
@@ -272,7 +272,7 @@ def _collect_provenance(job: _Job) -> Provenance:
 
 
 def _open_run_dir(job: _Job, provenance: Provenance, unsynced_mark: str) -> RunDir:
-    """Write down what is run and where it comes from, before anything runs."""
+    """Record configuration and provenance before training starts."""
     return RunDir.open(
         job.workspace.runs_dir,
         job.config,
@@ -284,7 +284,7 @@ def _open_run_dir(job: _Job, provenance: Provenance, unsynced_mark: str) -> RunD
 
 
 def _require_no_drift(job: _Job, provenance: Mapping[str, Any]) -> list[str]:
-    """Return all changes of conditions so far, one line each.
+    """Return all drift so far, one line per change.
 
     Raises:
         DriftError: If conditions changed since the latest attempt, there is a checkpoint to resume
@@ -297,14 +297,14 @@ def _require_no_drift(job: _Job, provenance: Mapping[str, Any]) -> list[str]:
     drift = find_drift(before, provenance)
     if drift and not job.allows_drift:
         raise DriftError(
-            f"{path}: cannot be resumed, conditions have changed: {'; '.join(drift)}. Restore "
-            "them, or pass --allow-drift to resume anyway; reports will say so"
+            f"{path}: cannot be resumed because conditions changed: {'; '.join(drift)}. Restore "
+            "them, or pass --allow-drift to resume anyway; reports will mention it"
         )
     return [*before.get("drift", []), *drift]
 
 
 class _MirrorHook:
-    """Passes points on to the index."""
+    """Forwards points to the index."""
 
     def __init__(self, mirror: Mirror) -> None:
         self._mirror = mirror
@@ -314,7 +314,7 @@ class _MirrorHook:
 
 
 def _find_finished(runs_dir: Path, config: RunConfig, dataset: Dataset) -> RunRecord | None:
-    """Return the record of a finished run; refuse one that was begun on other data."""
+    """Return the record of a finished run; raise if it was started on other data."""
     path = find_by_config(runs_dir, config)
     if path is None:
         return None

@@ -1,4 +1,4 @@
-"""Scores of a batch: what a scorer of an objective computes, and what the loop reads of it.
+"""The interface between an objective and the training loop: scores of a batch.
 
 Letters: B batch, T chunk positions.
 """
@@ -25,9 +25,9 @@ class Score:
         loss_nats_sum: Scalar, float32: negative log-likelihood summed over the targets.
         memory: Memory for the next chunk of the same streams.
         auxiliary_loss: Scalar that training adds to the mean loss; None if there is none.
-        all_choices: Choices of experts by router, padding included.
+        all_choices: Expert choices by router, padding included.
         counts: Scalars to sum over the targets of a split, for the objective's metrics.
-        is_token_BT: False for padding, shape [B, T]; None where there is none.
+        is_token_BT: False for padding, shape [B, T]; None if there is no padding.
     """
 
     loss_nats_sum: Tensor
@@ -39,33 +39,33 @@ class Score:
 
     @cached_property
     def choices(self) -> Mapping[str, RoutingDecision]:
-        """Choices with padding left out, for statistics: reading them is a device sync."""
+        """Choices without padding, for statistics; reading them is a device sync."""
         return {name: part.at_tokens(self.is_token_BT) for name, part in self.all_choices.items()}
 
 
 class Scorer(ABC):
-    """Scores the batches of an objective; the training loop knows nothing else of the task.
+    """Scores the batches of an objective; all that the training loop knows of the task.
 
     Args:
         config: The objective.
-        task: What else it depends on.
+        task: Properties of data and model that the objective depends on.
     """
 
     def __init__(self, config: Objective, task: Task) -> None:
         self.config, self.task = config, task
 
     def prepare(self, batch: Batch, draw: int) -> Batch:
-        """Turn a batch of the data into what the model reads and is to predict.
+        """Turn a batch of the data into inputs and targets of the model.
 
-        Everything random must come from `draw`. A step that is replayed as a CUDA graph needs the
-        same number of targets in every batch; other numbers run eagerly.
+        All randomness must come from `draw`. A CUDA graph replays only batches with the captured
+        number of targets; others run eagerly.
 
         Args:
-            batch: As the data have it.
+            batch: Batch of the data set.
             draw: Seed from the objective's `training_draw` or `evaluation_draw`.
 
         Returns:
-            A batch with at least one target that is not `IGNORE`; by default the given one.
+            A batch with at least one target that is not `IGNORE`; by default unchanged.
         """
         del draw
         return batch
@@ -75,10 +75,10 @@ class Scorer(ABC):
         """Run the model on a prepared batch and score its predictions.
 
         Args:
-            model: A model with the outputs of the objective.
+            model: A model with the objective's outputs.
             inputs: Shape [B, T], int64.
-            targets: Shape of the objective's `target_shape`, int64.
-            memory: What the chunk before returned.
+            targets: Shape as the objective's `target_shape`, int64.
+            memory: Memory returned for the previous chunk.
         """
 
 

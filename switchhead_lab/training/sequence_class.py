@@ -15,9 +15,9 @@ from switchhead_lab.training.scoring import Score, Scorer
 
 
 class SequenceClass(Scorer):
-    """Classification: one class for each sequence, from pooled outputs.
+    """Classification: one class per sequence, from pooled outputs.
 
-    The output layer is linear, so the pooled outputs are those of the pooled hidden states.
+    The output layer is linear, so pooling the outputs equals pooling the hidden states.
     """
 
     def __init__(self, config: SequenceClassification, task: Task) -> None:
@@ -28,10 +28,10 @@ class SequenceClass(Scorer):
         """Score the predicted classes of whole sequences.
 
         Args:
-            model: A model with one output for each class.
+            model: A model with one output per class.
             inputs: Shape [B, T], int64, `PADDING` at the end.
             targets: Shape [B], int64 in [0, V).
-            memory: Empty: sequences do not follow each other.
+            memory: Empty: sequences are independent.
         """
         is_token_BT = inputs != PADDING
         output = model(inputs, memory, is_token_BT)

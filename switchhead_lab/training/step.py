@@ -1,7 +1,7 @@
 """One optimiser step: forward and backward passes over the micro-batches, clipping, AdamW.
 
-A step is a function of its number: batch, learning rate and dropout are drawn from (seed, step), so
-a resumed run repeats the uninterrupted one to the last bit.
+Batch, learning rate and dropout of a step depend only on (seed, step), so a resumed run is
+bitwise identical to an uninterrupted one.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ from switchhead_lab.training.scoring import Scorer
 
 
 class StepRunner:
-    """Takes optimiser steps with one model; holds what changes from step to step."""
+    """Takes optimiser steps with one model; owns the optimiser and the memories."""
 
     def __init__(
         self,
@@ -58,10 +58,10 @@ class StepRunner:
             self._take = CapturedStep(self._take_eagerly, step_graph(setup.device))
 
     def step(self, number: int) -> tuple[float, int]:
-        """Take the step of this number, from 0; return the summed loss in nats and its targets.
+        """Take step `number`, from 0; return the summed loss in nats and the number of targets.
 
         Raises:
-            TrainingError: If the loss or a gradient is not finite; no step is taken with it.
+            TrainingError: If the loss or a gradient is not finite; the step is skipped.
         """
         draw = self._config.objective.training_draw(self._config.seed, number)
         batch = self._scorer.prepare(self._batches.at(number), draw)
@@ -93,7 +93,7 @@ class StepRunner:
     ) -> TakenStep:
         """Queue all work of a step without a device sync.
 
-        Gradients are those of the mean loss over all micro-batches.
+        The gradients are of the mean loss over all micro-batches.
         """
         self._optimizer.zero_grad(set_to_none=True)
         is_bf16 = self._setup.precision == "bf16"
@@ -115,7 +115,7 @@ class StepRunner:
         if not math.isfinite(value):
             rate = self._config.training.learning_rate
             raise TrainingError(
-                f"{name} is {value} at step {number + 1}; the step was not taken. "
+                f"{name} is {value} at step {number + 1}; the step was skipped. "
                 f"Try a learning_rate below {rate:g} or more warm-up",
                 cause="non-finite",
             )
@@ -132,16 +132,16 @@ class StepRunner:
         return tensors
 
     def fault_of(self, tensors: Mapping[str, Tensor]) -> str:
-        """Say why `load_tensors` cannot take these; empty if it can."""
+        """Return why `load_tensors` cannot load these tensors; empty if it can."""
         rows = self._config.training.micro_batch_size
         return layout_fault(tensors, self.model, self._n_micro_batches, rows)
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take up what `tensors` returned."""
+        """Restore what `tensors` returned."""
         self.model.load_state_dict(weights_of(tensors))
         for name, parameter in self.model.named_parameters():
             state = tensors_below(f"optimizer.{name}.", tensors)
-            # AdamW keeps its step counter where it was made; moments live with the parameter.
+            # Fused AdamW needs its step counter on the parameter's device, like the moments.
             self._optimizer.state[parameter] = {
                 key: value.to(parameter.device) for key, value in state.items()
             }

@@ -20,7 +20,7 @@ class SplitScore:
     """Scores of every target of a split.
 
     Attributes:
-        totals: Sums over the targets, which the objective's metrics follow from.
+        totals: Sums over the targets, from which the objective computes its metrics.
         router_use: How experts were used; empty for a dense model.
     """
 
@@ -36,12 +36,12 @@ def score_split(
     setup: ComputeSetup,
     keep_going: Callable[[], None] = lambda: None,
 ) -> SplitScore:
-    """Score a split with memory carried along its streams; every target counts once.
+    """Score a split with memory carried along its streams; each target counts once.
 
     Args:
         model: Model on the device of `setup`; its training mode is restored afterwards.
         scorer: How predictions are scored.
-        batches: The whole split, every target once.
+        batches: The whole split, each target once.
         setup: Device and precision.
         keep_going: Called between batches; may raise to stop.
 
@@ -72,7 +72,7 @@ def score_split(
     model.train(was_training)
     if not math.isfinite(loss_sum):
         raise TrainingError(
-            f"the loss of a split is {loss_sum}: the weights are of no use. Try a lower "
+            f"the loss of a split is {loss_sum}: the weights are unusable. Try a lower "
             "learning_rate or more warm-up",
             cause="non-finite",
         )

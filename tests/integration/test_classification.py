@@ -62,7 +62,7 @@ SPARSE = config_of({"kind": "switchhead", "n_heads": 1, "n_experts": 2, "top_k":
 
 
 @pytest.mark.parametrize("config", [DENSE, SPARSE], ids=["dense", "switchhead"])
-def test_an_interrupted_run_continues_to_the_same_bits(workspace, config: RunConfig) -> None:
+def test_a_resumed_run_is_bitwise_identical(workspace, config: RunConfig) -> None:
     whole = train(workspace, config)
     expected = figures(whole)
     whole.directory.rename(whole.directory.parent / ".removed")
@@ -74,7 +74,7 @@ def test_an_interrupted_run_continues_to_the_same_bits(workspace, config: RunCon
     assert continued.result.n_tokens == 6 * 16 * 14
 
 
-def test_accuracy_is_the_share_of_examples_that_the_last_weights_get_right(workspace) -> None:
+def test_accuracy_is_the_fraction_that_the_last_weights_classify_correctly(workspace) -> None:
     run = train(workspace, SPARSE)
     model = build_model(SPARSE.model, SPARSE.vocab_size, 0, SPARSE.n_outputs).eval()
     loaded = load_latest(run.directory / "checkpoints")

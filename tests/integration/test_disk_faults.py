@@ -1,4 +1,4 @@
-"""Training on a disk that fails, and from checkpoints that are not what they should be."""
+"""Training on a failing disk, and from damaged or foreign checkpoints."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ LABELS = RunLabels(size="tiny", variant="model")
 
 
 class StopAt:
-    """Hook that interrupts training like Ctrl-C does."""
+    """Hook that interrupts training like Ctrl-C."""
 
     def __init__(self, step: int) -> None:
         self.step = step
@@ -36,7 +36,7 @@ def train(workspace, config, hooks=()) -> RunRecord:
 
 
 def outcome(run: RunRecord) -> tuple[list[float], dict[str, bytes]]:
-    """Return what must be the same bits: recorded losses and the last checkpoint."""
+    """Return what must be bitwise identical: recorded losses and the last checkpoint."""
     loaded = load_latest(run.directory / "checkpoints")
     assert loaded is not None
     losses = [value for point in run.metrics() for value in [point.metrics.get("train/loss_nats")]]
@@ -47,7 +47,7 @@ NEWEST = "step-00000005"  # saved by the interruption
 
 
 def restart(workspace, config):
-    """Train once, set that aside, and interrupt another training, which leaves two checkpoints."""
+    """Train once, move the run away, and interrupt a second training, which has two checkpoints."""
     whole = train(workspace, config)
     expected = outcome(whole)
     shutil.rmtree(whole.directory)
@@ -79,17 +79,17 @@ def forge_hash(folder) -> None:
 
 
 @pytest.mark.parametrize("damage", [edit_step, forge_tokens, forge_hash])
-def test_an_edited_checkpoint_is_passed_over_and_the_result_is_the_same(
+def test_an_edited_checkpoint_is_skipped_and_the_result_is_the_same(
     workspace, tiny_config, capfd, damage
 ) -> None:
     config = tiny_config(checkpoint_every=2)
     expected, folder = restart(workspace, config)
     damage(folder)
     assert outcome(train(workspace, config)) == expected
-    assert "warning: passed over: " in capfd.readouterr().err
+    assert "warning: skipped: " in capfd.readouterr().err
 
 
-def test_a_checkpoint_of_another_run_is_passed_over(workspace, tiny_config, capfd) -> None:
+def test_a_checkpoint_of_another_run_is_skipped(workspace, tiny_config, capfd) -> None:
     config = tiny_config(checkpoint_every=2)
     expected, folder = restart(workspace, config)
     other = train(workspace, tiny_config(checkpoint_every=2, seed=1)).directory / "checkpoints"
@@ -101,7 +101,7 @@ def test_a_checkpoint_of_another_run_is_passed_over(workspace, tiny_config, capf
     assert capfd.readouterr().err.count("checkpoint of another run") == 2
 
 
-def test_a_full_disk_ends_the_run_and_more_room_continues_it(
+def test_a_full_disk_ends_the_run_which_continues_with_more_space(
     workspace, tiny_config, monkeypatch
 ) -> None:
     config = tiny_config(checkpoint_every=2)
@@ -109,7 +109,7 @@ def test_a_full_disk_ends_the_run_and_more_room_continues_it(
     expected = outcome(whole)
     shutil.rmtree(whole.directory)
     with monkeypatch.context() as patch:
-        # No space for a second checkpoint: the first rename is that of the run's directory.
+        # No space for the second checkpoint; the first rename is that of the run's directory.
         fail_disk_call(patch, "rename", 2)
         with pytest.raises(StorageError, match=r"step-00000004: cannot be written.*bytes needed"):
             train(workspace, config)
@@ -121,9 +121,7 @@ def test_a_full_disk_ends_the_run_and_more_room_continues_it(
     assert outcome(train(workspace, config)) == expected
 
 
-def test_a_lock_that_is_another_user_s_is_a_clear_error(
-    workspace, tiny_config, monkeypatch
-) -> None:
+def test_another_users_lock_is_a_clear_error(workspace, tiny_config, monkeypatch) -> None:
     def refuse(self, *_, **__):
         raise PermissionError(13, "Permission denied", self.lock_file)
 
@@ -134,10 +132,10 @@ def test_a_lock_that_is_another_user_s_is_a_clear_error(
         train(workspace, tiny_config())
 
 
-def test_a_weight_that_is_not_finite_is_not_saved_though_the_loss_is(
+def test_a_non_finite_weight_is_not_saved_even_if_the_loss_is_finite(
     workspace, tiny_config, monkeypatch
 ) -> None:
-    """An embedding of a token that never comes up does not enter the loss."""
+    """The embedding of a token that never occurs does not affect the loss."""
     config = tiny_config(checkpoint_every=2)
     original, n_calls = NextToken.score, 0
 

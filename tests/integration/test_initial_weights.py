@@ -59,7 +59,9 @@ def test_training_starts_from_the_last_weights_of_the_source(workspace, tiny_con
     assert f"initial weights  {source.name}, step 6" in describe_run(run)
 
 
-def test_what_the_source_lacks_is_initialised_and_named(workspace, tiny_config, capfd) -> None:
+def test_weights_missing_in_the_source_are_initialised_and_named(
+    workspace, tiny_config, capfd
+) -> None:
     source = train(workspace, tiny_config())
     deeper = {"model": {"n_layers": 3, "positions": {"kind": "rope"}}}
     config = starting_from(source.name, workspace, tiny_config(seed=3, **STANDSTILL), **deeper)
@@ -79,7 +81,7 @@ def test_what_the_source_lacks_is_initialised_and_named(workspace, tiny_config, 
     assert all(name in told for name in (*recorded["fresh"], *recorded["unused"]))
 
 
-def test_an_interrupted_run_continues_to_the_same_bits(workspace, tiny_config) -> None:
+def test_a_resumed_run_is_bitwise_identical(workspace, tiny_config) -> None:
     class StopAtThree:
         def observe(self, point) -> Prune | None:
             if point.step == 3 and "train/loss_nats" in point.metrics:
@@ -99,7 +101,7 @@ def test_an_interrupted_run_continues_to_the_same_bits(workspace, tiny_config) -
     assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 
-def test_identity_follows_the_source_s_contents(workspace, tiny_config) -> None:
+def test_the_identity_depends_on_the_sources_weights(workspace, tiny_config) -> None:
     config = tiny_config(seed=5)
     assert "initial_weights" not in config.model_dump(mode="json")
     sources = [train(workspace, tiny_config(seed=seed)) for seed in (0, 1)]
@@ -108,25 +110,25 @@ def test_identity_follows_the_source_s_contents(workspace, tiny_config) -> None:
     assert identity(by_name) == identity(by_hash)
     assert len({identity(config), identity(by_name), identity(other)}) == 3
     assert by_name.initial_weights.run == sources[0].run_hash
-    # What was resolved once is left alone.
+    # A resolved configuration is not resolved again.
     tree = by_name.model_dump(mode="json")
     assert resolve_initial_weights(tree, workspace.runs_dir, "test") == tree
 
 
-def test_other_contents_of_the_same_source_are_refused(workspace, tiny_config) -> None:
+def test_changed_weights_of_the_source_are_rejected(workspace, tiny_config) -> None:
     source = train(workspace, tiny_config())
     config = starting_from(source.name, workspace, tiny_config(seed=1))
     values = config.model_dump(mode="json")
     values["initial_weights"]["sha256"] = "0" * 64
-    with pytest.raises(RecordError, match="trained anew with other results"):
+    with pytest.raises(RecordError, match="retrained with other results"):
         train(workspace, parse(RunConfig, values, "test"))
     shutil.rmtree(source.directory)
-    with pytest.raises(RecordError, match=f"with hash {source.run_hash[:8]}, is not in"):
+    with pytest.raises(RecordError, match=f"no run with hash {source.run_hash[:8]} in"):
         train(workspace, config)
     assert list_runs(workspace.runs_dir) == []
 
 
-def test_weights_of_another_shape_are_refused(workspace, tiny_config) -> None:
+def test_weights_of_another_shape_are_rejected(workspace, tiny_config) -> None:
     source = train(workspace, tiny_config())
     wider = {"model": {**tiny_config().model_dump(mode="json")["model"], "d_model": 32}}
     config = starting_from(source.name, workspace, tiny_config(), **wider)
@@ -138,16 +140,16 @@ def test_weights_of_another_shape_are_refused(workspace, tiny_config) -> None:
     assert len(list_runs(workspace.runs_dir)) == 1
 
 
-def test_another_tokenizer_is_refused(workspace, tiny_config) -> None:
+def test_another_tokenizer_is_rejected(workspace, tiny_config) -> None:
     source = train(workspace, tiny_config())
     data = {"corpus": "words", "tokenizer": {"kind": "char", "vocab_size": 256}}
     config = starting_from(source.name, workspace, tiny_config(), data=data)
-    with pytest.raises(ConfigError, match=r"tokens of byte \(.*\), but this run those of char-256"):
+    with pytest.raises(ConfigError, match=r"has tokenizer byte \(.*\), but this run has char-256"):
         train(workspace, config)
     assert len(list_runs(workspace.runs_dir)) == 1
 
 
-def test_equal_kinds_of_tokenizer_are_told_apart_by_their_contents(
+def test_tokenizers_of_the_same_kind_are_compared_by_contents(
     workspace, tiny_config, tmp_path
 ) -> None:
     from switchhead_lab.data.token_store import register
@@ -163,7 +165,7 @@ def test_equal_kinds_of_tokenizer_are_told_apart_by_their_contents(
         for corpus in ("words", "other")
     ]
     source = train(workspace, configs[0])
-    with pytest.raises(ConfigError, match="the same id would mean another text"):
+    with pytest.raises(ConfigError, match="the same token id would mean different text"):
         train(workspace, starting_from(source.name, workspace, configs[1]))
     # Bytes mean the same in every corpus.
     by_bytes = {**tree, "data": {"corpus": "other", "tokenizer": {"kind": "byte"}}}
@@ -172,7 +174,7 @@ def test_equal_kinds_of_tokenizer_are_told_apart_by_their_contents(
     assert train(workspace, tuned).result is not None
 
 
-def test_sources_that_cannot_be_resolved_are_refused(workspace, tiny_config) -> None:
+def test_unresolvable_sources_are_rejected(workspace, tiny_config) -> None:
     config = tiny_config(seed=1)
     with pytest.raises(ConfigError, match=r"test: initial_weights = 'nothing': no run"):
         starting_from("nothing", workspace, config)
@@ -182,13 +184,13 @@ def test_sources_that_cannot_be_resolved_are_refused(workspace, tiny_config) -> 
     labels = RunLabels(size="tiny", variant="stopped")
     RunDir.open(workspace.runs_dir, tiny_config(), labels, {}, b"").close("failed", 1, "on purpose")
     stopped = list_runs(workspace.runs_dir)[0].name
-    with pytest.raises(ConfigError, match=f"{stopped} is failed, and its weights may still change"):
+    with pytest.raises(ConfigError, match=f"{stopped} is failed, so its weights may still change"):
         starting_from(stopped, workspace, config)
     with pytest.raises(ConfigError, match="not resolved to a checkpoint"):
         parse(RunConfig, {**config.model_dump(mode="json"), "initial_weights": stopped}, "test")
 
 
-def test_the_command_line_takes_the_name_of_a_run(workspace, tiny_config, monkeypatch) -> None:
+def test_the_command_line_accepts_the_name_of_a_run(workspace, tiny_config, monkeypatch) -> None:
     from typer.testing import CliRunner
 
     from switchhead_lab.cli.app import app
@@ -202,11 +204,11 @@ def test_the_command_line_takes_the_name_of_a_run(workspace, tiny_config, monkey
     assert done.exit_code == 0, done.output
     [tuned] = [run for run in list_runs(workspace.runs_dir) if run.labels.variant == "tuned"]
     assert tuned.config.initial_weights.run == source.run_hash
-    # The same in the file, by hash, is the same run.
+    # Named by hash in the file, it is the same run.
     file.write_text(f'initial_weights = "{source.run_hash[:10]}"\n{file.read_text()}')
     assert CliRunner().invoke(app, command[:-1]).exit_code == 0
     assert len(list_runs(workspace.runs_dir)) == 2
-    # It changes no budget.
+    # Initial weights do not change the budget.
     assert CliRunner().invoke(app, ["budget", "model.toml"]).exit_code == 0
     done = CliRunner().invoke(app, [*command, "initial_weights=nothing"])
     assert isinstance(done.exception, ConfigError)

@@ -1,4 +1,4 @@
-"""Training with MLflow, interrupted and resumed: the copy is what the disk says."""
+"""Training with MLflow, interrupted and resumed: the copy equals the disk."""
 
 from dataclasses import replace
 

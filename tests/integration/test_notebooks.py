@@ -1,4 +1,4 @@
-"""Notebooks run from top to bottom on a workspace with runs."""
+"""Notebooks run from top to bottom in a workspace with runs."""
 
 import json
 from pathlib import Path

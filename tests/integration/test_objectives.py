@@ -1,4 +1,4 @@
-"""An objective from a file outside the package works like the lab's own, with no change inside."""
+"""An objective from a plugin works like a built-in one, without changes to the package."""
 
 import csv
 import json
@@ -59,7 +59,7 @@ def prepared(config: RunConfig, batches, draws) -> list[Batch]:
     return [scorer.prepare(batch, draw) for batch, draw in zip(batches, draws, strict=True)]
 
 
-def test_its_run_learns_and_records_its_own_metrics(opened, tiny_config) -> None:
+def test_its_run_learns_and_records_its_metrics(opened, tiny_config) -> None:
     run = train(opened, masked(tiny_config(n_steps=60, validate_every=30), model={"n_layers": 1}))
     points = [p.metrics for p in run.metrics() if "validation/loss_nats" in p.metrics]
     first, last = (point["validation/loss_nats"] for point in points)
@@ -76,12 +76,12 @@ def test_its_run_learns_and_records_its_own_metrics(opened, tiny_config) -> None
     assert (run.directory / "plugins" / PLUGIN.name).read_bytes() == PLUGIN.read_bytes()
 
 
-def test_the_mask_is_a_token_of_its_own_that_is_never_predicted(tiny_config) -> None:
+def test_the_mask_is_a_separate_token_that_is_never_predicted(tiny_config) -> None:
     config = masked(tiny_config())
     assert (config.vocab_size, config.n_outputs) == (257, 256)
 
 
-def test_masks_are_drawn_anew_for_every_step_and_seed(opened, tiny_config) -> None:
+def test_masks_differ_between_steps_and_seeds(opened, tiny_config) -> None:
     config = masked(tiny_config())
     draws = [config.objective.training_draw(seed, step) for seed in (0, 1) for step in (0, 1)]
     assert len(set(draws)) == 4
@@ -89,7 +89,7 @@ def test_masks_are_drawn_anew_for_every_step_and_seed(opened, tiny_config) -> No
     rows = prepared(config, [batch] * 4, draws)
     patterns = {(row.targets == IGNORE).tobytes() for row in rows}
     assert len(patterns) == 4
-    # As many in every batch, so that a captured step can be replayed.
+    # The same number in every batch, so that a captured step can be replayed.
     assert {row.n_targets for row in rows} == {4 * 4}
     for row in rows:
         is_hidden = row.targets != IGNORE
@@ -110,7 +110,7 @@ def test_a_split_is_scored_with_the_same_masks_by_every_run(opened, tiny_config)
 
 
 def test_validations_of_unchanged_weights_agree(opened, tiny_config) -> None:
-    """With a learning rate of almost zero, only new masks could change the validation loss."""
+    """With a learning rate near zero, only different masks could change the validation loss."""
     config = masked(tiny_config(n_steps=4, validate_every=2, learning_rate=1e-30))
     run = train(opened, config)
     losses = [value for _, name, value in figures(run) if name == "validation/loss_nats"]
@@ -118,7 +118,7 @@ def test_validations_of_unchanged_weights_agree(opened, tiny_config) -> None:
     assert len(set(losses)) == 1
 
 
-def test_an_interrupted_run_continues_to_the_same_bits(opened, tiny_config) -> None:
+def test_a_resumed_run_is_bitwise_identical(opened, tiny_config) -> None:
     config = masked(tiny_config("switchhead"))
     whole = train(opened, config)
     whole.directory.rename(whole.directory.parent / ".removed")
@@ -180,7 +180,7 @@ def test_random_batches_of_the_benchmark_have_its_shape(tiny_config) -> None:
         ({"objective": {"fraction": 0.5}}, 'unknown key "objective.fraction"'),
     ],
 )
-def test_impossible_combinations_are_rejected(
+def test_invalid_configurations_are_rejected(
     tiny_config, change: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):

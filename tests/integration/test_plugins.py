@@ -1,4 +1,4 @@
-"""A variant from a file outside the package works like the lab's own, with no change inside."""
+"""A variant from a plugin works like a built-in one, without changes to the package."""
 
 import json
 import shutil
@@ -79,7 +79,7 @@ def sweep_with(tiny_config, **model: object) -> Sweep:
     return parse(Sweep, tree, "test")
 
 
-def test_its_answers_are_those_of_the_model_that_is_built(opened, tiny_config) -> None:
+def test_its_counts_are_those_of_the_built_model(opened, tiny_config) -> None:
     config = run_config(tiny_config)
     model = build_model(config.model, config.vocab_size, seed=0)
     counted = count_parameters(config.model, config.vocab_size)
@@ -87,12 +87,12 @@ def test_its_answers_are_those_of_the_model_that_is_built(opened, tiny_config) -
     assert executed_attention(config.model).macs > 0
 
 
-def test_it_keeps_the_contract(opened) -> None:
+def test_it_satisfies_the_contract(opened) -> None:
     (variant,) = variants_of_kind("my_grouped_query")
     assert [f for f in report_variant(variant).findings if f.problem] == []
 
 
-def test_a_broken_variant_is_loaded_to_be_checked(workspace) -> None:
+def test_a_broken_variant_is_loaded_only_to_be_checked(workspace) -> None:
     text = PLUGIN.read_text().replace('"key_weight": G * P * D', '"key_weight": -1')
     (workspace.root / "my_variants.py").write_text(text)
     with pytest.raises(ConfigError, match="key_weight has -1 parameters.*`lab check-variant my"):
@@ -102,7 +102,7 @@ def test_a_broken_variant_is_loaded_to_be_checked(workspace) -> None:
     find_workspace(workspace.root, environment={}, checks_plugins=False)
     (variant,) = variants_of_kind("my_grouped_query")
     assert report_variant(variant).is_broken
-    # And refused again by everything else.
+    # Any other use rejects it again.
     with pytest.raises(ConfigError, match="key_weight has -1 parameters"):
         find_workspace(workspace.root, environment={})
 
@@ -118,7 +118,7 @@ def test_it_is_matched_like_any_other(opened, tiny_config) -> None:
     assert wider.model.attention.n_heads % 2 == 0
 
 
-def test_a_convention_that_does_not_price_it_is_refused(opened, tiny_config) -> None:
+def test_a_convention_without_its_costs_is_rejected(opened, tiny_config) -> None:
     tree = sweep_with(tiny_config).model_dump()
     message = 'convention="published" does not price my_grouped_query attention; use equations'
     with pytest.raises(ConfigError, match=message):
@@ -137,7 +137,7 @@ def test_it_is_swept_and_reported(opened, tiny_config) -> None:
     assert "gqa" in (opened.reports_dir / "mine/tiny/table.md").read_text()
 
 
-def test_a_run_keeps_the_plugin_and_says_when_it_is_missing(opened, tiny_config) -> None:
+def test_a_run_keeps_a_copy_of_the_plugin_and_reports_a_missing_one(opened, tiny_config) -> None:
     labels = RunLabels(size="tiny", variant="gqa")
     run = execute_run(opened, run_config(tiny_config), labels, index=NoIndex())
     kept = run.directory / "plugins" / "my_variants.py"
@@ -153,7 +153,7 @@ def test_a_run_keeps_the_plugin_and_says_when_it_is_missing(opened, tiny_config)
     errors: list[str] = []
     assert list_runs(opened.runs_dir, lambda error: errors.append(str(error))) == []
     assert len(errors) == 1
-    # The copy will do.
+    # The copy can be used instead.
     again = with_plugins(opened, str(kept))
     assert read_run(run.directory).result == run.result
     assert execute_run(again, run_config(tiny_config), labels, index=NoIndex()).result == run.result
@@ -191,7 +191,7 @@ def test_a_changed_plugin_is_drift(opened, tiny_config, signals) -> None:
         ("raise RuntimeError('no')\n", "line 1: RuntimeError: no"),
     ],
 )
-def test_a_plugin_that_cannot_be_used_is_one_error(workspace, text: str, message: str) -> None:
+def test_an_unusable_plugin_is_one_error(workspace, text: str, message: str) -> None:
     (workspace.root / "broken_plugin.py").write_text(text)
     with pytest.raises(ConfigError, match="broken_plugin.py") as raised:
         with_plugins(workspace, "broken_plugin.py")
@@ -219,7 +219,7 @@ def test_a_plugin_that_cannot_be_used_is_one_error(workspace, text: str, message
         ),
     ],
 )
-def test_a_variant_that_breaks_the_rules_is_refused(workspace, change, message: str) -> None:
+def test_a_variant_that_breaks_the_rules_is_rejected(workspace, change, message: str) -> None:
     text = PLUGIN.read_text()
     assert change[0] in text
     (workspace.root / "my_variants.py").write_text(text.replace(*change))
@@ -229,7 +229,7 @@ def test_a_variant_that_breaks_the_rules_is_refused(workspace, change, message: 
 
 
 @pytest.mark.parametrize("name", ["missing.py", "json.py", "no_such_module", "a-b.py", "json"])
-def test_a_name_that_cannot_be_loaded_is_one_error(workspace, name: str) -> None:
+def test_an_unloadable_name_is_one_error(workspace, name: str) -> None:
     if name != "missing.py" and name.endswith(".py"):
         (workspace.root / name).write_text("x = 1\n")
     with pytest.raises(ConfigError, match="plugins: "):
@@ -237,7 +237,7 @@ def test_a_name_that_cannot_be_loaded_is_one_error(workspace, name: str) -> None
     assert sys.modules["json"] is json
 
 
-def test_a_kind_of_the_lab_s_own_cannot_be_replaced(workspace) -> None:
+def test_a_built_in_kind_cannot_be_replaced(workspace) -> None:
     text = PLUGIN.read_text().replace('"my_grouped_query"', '"moa"')
     text = text.replace("GroupedQueryAttention", "MoaAttention")
     (workspace.root / "my_variants.py").write_text(text)

@@ -35,7 +35,7 @@ def points(run):
 
 
 class SignalAt:
-    """Hook that receives a signal while a point is recorded."""
+    """Hook that simulates a signal while a point is recorded."""
 
     def __init__(self, signals, step: int, metric: str = "train/loss_nats") -> None:
         self.signals, self.step, self.metric = signals, step, metric
@@ -50,7 +50,7 @@ class SignalAt:
     [(step, "train/loss_nats") for step in (1, 3, 4, 6)]
     + [(step, "validation/loss_nats") for step in (3, 6)],
 )
-def test_a_signal_saves_the_step_and_the_rest_is_the_same(
+def test_a_signal_saves_the_step_and_the_result_is_the_same(
     workspace, tiny_config, signals, step: int, metric: str
 ) -> None:
     config = tiny_config(checkpoint_every=6)
@@ -69,7 +69,7 @@ def test_a_signal_saves_the_step_and_the_rest_is_the_same(
     assert points(train(workspace, config)) == expected
 
 
-def test_a_prune_that_a_signal_overtook_is_made_up_for(workspace, tiny_config, signals) -> None:
+def test_a_prune_lost_to_a_signal_happens_on_resume(workspace, tiny_config, signals) -> None:
     class Pruner:
         def observe(self, point):
             if point.step == 3 and "validation/loss_nats" in point.metrics:
@@ -99,7 +99,7 @@ def test_a_finished_run_is_never_deleted(workspace, tiny_config) -> None:
 
 
 @pytest.mark.parametrize("text", [None, "{", '{"state": "running"}'])
-def test_a_finished_run_without_a_good_status_is_not_trained_again(
+def test_a_finished_run_without_a_valid_status_is_not_trained_again(
     workspace, tiny_config, text
 ) -> None:
     run = train(workspace, tiny_config())
@@ -128,7 +128,7 @@ def test_every_attempt_keeps_its_provenance(workspace, tiny_config, signals) -> 
     assert run.provenance["drift"] == []
 
 
-def test_drift_is_refused_named_and_recorded(workspace, tiny_config, signals, monkeypatch) -> None:
+def test_drift_is_rejected_named_and_recorded(workspace, tiny_config, signals, monkeypatch) -> None:
     config = tiny_config()
     with pytest.raises(Interrupted):
         train(workspace, config, [SignalAt(signals, 2)])
@@ -150,9 +150,7 @@ def test_drift_is_refused_named_and_recorded(workspace, tiny_config, signals, mo
     assert run.provenance["drift"][0] == "code: switchhead_lab/model/router.py changed"
 
 
-def test_without_a_step_to_continue_from_there_is_no_drift(
-    workspace, tiny_config, monkeypatch
-) -> None:
+def test_without_a_checkpoint_there_is_no_drift(workspace, tiny_config, monkeypatch) -> None:
     def fail(*_: object) -> None:
         raise TrainingError("no step was taken")
 
@@ -164,7 +162,7 @@ def test_without_a_step_to_continue_from_there_is_no_drift(
     assert train(workspace, tiny_config()).result is not None
 
 
-def test_an_infinite_perplexity_can_be_read_back(workspace, tiny_config) -> None:
+def test_an_infinite_perplexity_is_readable(workspace, tiny_config) -> None:
     run = train(workspace, tiny_config())
     values = json.loads(run.result.model_dump_json())
     huge = {"validation_loss_nats": 800.0, "validation_perplexity": math.inf}
@@ -203,7 +201,7 @@ def test_each_end_has_its_state_and_cause(
     assert observed_state(run) == state
 
 
-def test_a_run_that_somebody_trains_is_refused_by_name(workspace, tiny_config) -> None:
+def test_a_run_in_training_is_rejected_with_its_owner(workspace, tiny_config) -> None:
     run = train(workspace, tiny_config())
     (run.directory / "result.json").unlink()
     with (

@@ -1,4 +1,4 @@
-"""Searches over fields of models and of training, and what reports say of them."""
+"""Searches over fields of models and of training, and their reports."""
 
 import itertools
 
@@ -29,7 +29,7 @@ def configs(workspace, record: SweepRecord, role: str, model: str):
     return [read_run(workspace.runs_dir / member.run_name).config for member in members]
 
 
-def test_every_model_is_tuned_with_as_many_trials(workspace) -> None:
+def test_every_model_is_tuned_with_the_same_number_of_trials(workspace) -> None:
     models = [{**SWITCHHEAD, "name": "switchhead", "seeds": [0, 1]}, MOA]
     record = run(workspace, declare(models=models, tune=[RATE], n_tuning_trials=2))
     assert {member.state for member in record.members} <= {"finished", "pruned"}
@@ -56,7 +56,7 @@ def test_every_model_is_tuned_with_as_many_trials(workspace) -> None:
     assert all(f"{name} {RATE}=" in line for name in ("dense", "switchhead", "moa"))
 
 
-def test_a_tuned_sweep_that_is_run_again_trains_nothing(workspace) -> None:
+def test_running_a_tuned_sweep_again_trains_nothing(workspace) -> None:
     sweep = declare(tune={RATE: [1e-3, 2e-3]}, n_tuning_trials=2)
     record = run(workspace, sweep)
     times = {p: p.stat().st_mtime_ns for p in workspace.runs_dir.glob("*/metrics.jsonl")}
@@ -90,7 +90,7 @@ def test_fields_of_feed_forward_and_training_are_searched(workspace) -> None:
 
 @pytest.mark.parametrize("sampler", ["grid", "nsga2"])
 def test_the_pareto_set_of_two_objectives(workspace, sampler: str) -> None:
-    """The space is known in full: every feasible combination is trained."""
+    """The space is finite: every feasible combination is trained."""
     study = {
         "model": {"kind": "switchhead"},
         "space": {"n_heads": [1, 2], "n_experts": [2, 3], "top_k": [1, 2]},
@@ -117,7 +117,7 @@ def test_the_pareto_set_of_two_objectives(workspace, sampler: str) -> None:
     assert row.finished[0].result.validation["loss_nats"] == best
 
 
-def test_a_sweep_may_match_by_counted_costs(workspace) -> None:
+def test_a_sweep_may_match_by_executed_costs(workspace) -> None:
     sweep = declare(
         models=[{**SWITCHHEAD, "name": "switchhead"}], matching="mac_matched", convention="executed"
     )
@@ -154,7 +154,7 @@ STUDY = {"model": {"kind": "switchhead"}, "space": {"n_heads": [1, 2]}, "n_trial
         ({"sampler": "cmaes"}, "sampler"),
     ],
 )
-def test_bad_searches_are_refused(study: dict[str, object], message: str) -> None:
+def test_bad_searches_are_rejected(study: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError) as error:
         declare({**STUDY, **study})
     assert all(part in str(error.value) for part in message.split(".*"))
@@ -169,12 +169,12 @@ def test_bad_searches_are_refused(study: dict[str, object], message: str) -> Non
         ({"tune": [RATE], "studies": [STUDY]}, f"does not search {RATE}"),
     ],
 )
-def test_bad_tuning_is_refused(changes: dict[str, object], message: str) -> None:
+def test_bad_tuning_is_rejected(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         declare(**changes)
 
 
-def test_models_may_have_positions_and_training_of_their_own(workspace) -> None:
+def test_models_may_have_their_own_positions_and_training(workspace) -> None:
     own = {"positions": {"kind": "rope"}, "training": {"learning_rate": 1e-3}}
     models = [{"kind": "dense", "name": "rope", "n_heads": 2, **own}, {**SWITCHHEAD, "name": "s"}]
     record = run(workspace, declare(models=models))
@@ -186,6 +186,6 @@ def test_models_may_have_positions_and_training_of_their_own(workspace) -> None:
     assert any("rope was trained differently" in line and "0.001" in line for line in warnings)
 
 
-def test_training_of_a_models_own_keeps_what_it_sees() -> None:
+def test_a_models_own_training_cannot_change_its_data() -> None:
     with pytest.raises(ConfigError, match="training.n_steps.*may override learning_rate"):
         declare(models=[{**SWITCHHEAD, "name": "s", "training": {"n_steps": 9}}])

@@ -1,4 +1,4 @@
-"""Secrets of addresses reach neither files nor the screen, however the address is written."""
+"""Secrets in addresses reach neither files nor the screen, however the address is written."""
 
 import sys
 from collections.abc import Callable
@@ -95,7 +95,7 @@ def test_no_secret_is_shown_or_written(
     monkeypatch.setattr(sys, "argv", [])
     assert lab("doctor") == 0
     assert lab("train", "run.toml", "--set", "training.n_steps=2") == 3, "MLflow lacks the run"
-    assert lab("sweep", "tiny") == 2, "the study's storage is not there"
+    assert lab("sweep", "tiny") == 2, "the study storage is not available"
     assert lab("runs", "sync") == 2
     assert lab("runs", "show", next((root / "runs").glob("words-custom-*")).name) == 0
     assert lab("report") == 0
@@ -115,7 +115,7 @@ def test_no_secret_is_shown_or_written(
 
 
 @pytest.mark.parametrize("address", MISREAD)
-def test_an_address_that_would_be_misread_is_refused(
+def test_an_ambiguous_address_is_rejected(
     root: Path, address: str, capfd: pytest.CaptureFixture[str], monkeypatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", [])

@@ -1,4 +1,4 @@
-"""Workspaces that share a real MLflow server over HTTP leave each other's runs alone."""
+"""Workspaces that share a real MLflow server over HTTP do not change each other's runs."""
 
 import os
 import signal
@@ -88,7 +88,7 @@ def test_equal_runs_of_two_workspaces_are_two_runs(
         assert_mirrored(store, run.directory)
         names.add(store.client.get_experiment(store.experiment_id).name)
     assert len(names) == 2
-    # Moved, the workspace still has its own.
+    # A moved workspace keeps its own.
     (tmp_path / "a").rename(tmp_path / "c")
     moved = find_workspace(tmp_path / "c", environment={})
     assert store_of(moved).client.get_experiment(store_of(moved).experiment_id).name in names

@@ -1,4 +1,4 @@
-"""A signal in any phase of a sweep: everything is closed truthfully, and the rest is the same."""
+"""A signal in any phase of a sweep: true statuses, and the same results when it continues."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from switchhead_lab.tracking.mlflow_index import open_workspace_index
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
 
-# Functions, each with the call of it in which the signal comes.
+# Functions, each with the number of the call in which the signal is sent.
 PREPARING = (
     ("switchhead_lab.data.token_store:_fill", 1),
     ("switchhead_lab.data.tokenisation:_run_trainer", 1),
@@ -87,7 +87,7 @@ def make_workspace(root: Path) -> Workspace:
 
 
 def write_text(path: Path) -> Path:
-    """Write a text with enough kinds of words for SentencePiece."""
+    """Write a text with enough different words for SentencePiece."""
     generator = random.Random(0)
     syllables = [first + second for first in "bdfgklmnprst" for second in "aeiou"]
     words = ["".join(generator.choices(syllables, k=3)) for _ in range(300)]
@@ -103,7 +103,7 @@ def sweep(workspace: Workspace) -> None:
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    """Outcome of a sweep that nothing disturbs."""
+    """Outcome of an undisturbed sweep."""
     workspace = make_workspace(tmp_path_factory.mktemp("whole") / "lab")
     sweep(workspace)
     return outcome(workspace)
@@ -112,7 +112,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
 def send_signal_in(
     monkeypatch: pytest.MonkeyPatch, place: str, number: signal.Signals, nth_call: int
 ) -> None:
-    """Have this process get a signal at the start of a call of a function."""
+    """Send this process a signal at the start of the given call of a function."""
     module, _, path = place.partition(":")
     *owners, name = path.split(".")
     owner = pkgutil.resolve_name(":".join([module, ".".join(owners)]) if owners else module)
@@ -134,7 +134,7 @@ def leftovers(root: Path) -> list[Path]:
 
 
 def cases() -> Iterator[object]:
-    """Yield every case; those that add little to the others are left to the drill."""
+    """Yield every case; mostly redundant ones run only in the drill."""
     for number, (place, nth_call) in enumerate((*PREPARING, *RUNNING, *MORE)):
         marks = [pytest.mark.drill] if (place, nth_call) in MORE else []
         name = f"{place.rpartition(':')[2]}-{nth_call}"

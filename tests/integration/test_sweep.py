@@ -1,4 +1,4 @@
-"""Sweeps end to end on a small corpus: what is trained, what is not, and how one continues."""
+"""Sweeps end to end on a small corpus: what is trained, skipped and continued."""
 
 from collections.abc import Sequence
 
@@ -59,7 +59,7 @@ def by_role(record: SweepRecord, role: str):
 
 
 class Trained:
-    """Counts what is really trained, and may make it fail or stop."""
+    """Counts executed trainings, and may make them fail or stop."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.names: list[str] = []
@@ -76,7 +76,7 @@ class Trained:
         monkeypatch.setattr(executor, "execute_run", execute)
 
 
-def test_everything_declared_is_trained_with_every_seed(workspace) -> None:
+def test_all_declared_models_are_trained_with_every_seed(workspace) -> None:
     record = run(workspace, declare())
     assert {m.state for m in record.members} == {"finished"}
     assert [(m.model, m.seed) for m in by_role(record, "baseline")] == [("dense", 0), ("dense", 1)]
@@ -102,7 +102,7 @@ def test_best_is_chosen_on_validation(workspace) -> None:
     assert perplexity(best) == min(perplexity(m) for m in by_role(record, "candidate"))
 
 
-def test_infeasible_candidates_are_told_apart_before_training(workspace) -> None:
+def test_infeasible_candidates_are_rejected_before_training(workspace) -> None:
     study = {"n_trials": 50}
     record = run(workspace, declare(study=study))
     infeasible = record.studies["switchhead"].infeasible
@@ -114,7 +114,7 @@ def test_infeasible_candidates_are_told_apart_before_training(workspace) -> None
         for a in [read_run(workspace.runs_dir / m.run_name).config.model.attention]
     }
     assert not shapes & trained
-    # Of 3 * 2 * 3 combinations 3 want 3 of 2 experts and 3 (4 heads, 3 experts) are too large.
+    # Of 3 * 2 * 3 combinations, 3 need 3 of 2 experts and 3 (4 heads, 3 experts) are too large.
     assert len(trained) == 12
     assert "top_k=3 but n_experts=2; use a top_k in 1..2" in reasons
 
@@ -131,7 +131,7 @@ def test_an_interrupted_sweep_ends_like_an_uninterrupted_one(workspace, monkeypa
     whole = run(workspace, declare())
     workspace.runs_dir.rename(workspace.root / "elsewhere")
     trained = Trained(monkeypatch)
-    for stop in (2, 3, 3, 3, 2):  # one more run is done before each interruption
+    for stop in (2, 3, 3, 3, 2):  # one more run finishes before each interruption
         trained.names.clear()
         trained.actions = {stop: KeyboardInterrupt}
         with pytest.raises(KeyboardInterrupt):
@@ -145,8 +145,8 @@ def test_an_interrupted_sweep_ends_like_an_uninterrupted_one(workspace, monkeypa
     assert essence(continued) == essence(whole)
 
 
-def test_every_trial_has_a_sampler_seed_of_its_own() -> None:
-    """With one seed for all, a continued study would propose again what it proposed first."""
+def test_every_trial_has_its_own_sampler_seed() -> None:
+    """With a shared seed, a continued study would repeat its first proposals."""
     (config,) = declare().studies
     assert len({sampler_seed(config, number) for number in range(50)}) == 50
     other = config.model_copy(update={"sampler_seed": 1})
@@ -160,7 +160,7 @@ def test_more_trials_continue_the_same_study(workspace) -> None:
     assert len({m.run_hash for m in after}) == 5
 
 
-def test_a_better_candidate_takes_the_place_of_the_best(workspace) -> None:
+def test_a_better_candidate_replaces_the_best(workspace) -> None:
     before = by_role(run(workspace, declare(study={"n_trials": 1})), "best")
     after = by_role(run(workspace, declare(study={"n_trials": 12})), "best")
     assert [m.seed for m in after] == [0, 1]
@@ -176,7 +176,7 @@ def test_a_first_candidate_added_later_is_tried_next(workspace) -> None:
     assert (attention.n_heads, attention.n_experts, attention.top_k) == (1, 3, 3)
 
 
-def test_a_failed_run_does_not_end_the_sweep_and_is_tried_again(workspace, monkeypatch) -> None:
+def test_a_failed_run_does_not_end_the_sweep_and_is_retried_later(workspace, monkeypatch) -> None:
     trained = Trained(monkeypatch)
     trained.actions = {1: TrainingError, 5: TrainingError}
     record = run(workspace, declare())
@@ -246,14 +246,14 @@ def test_a_declared_model_that_cannot_be_matched_stops_before_training(workspace
     assert not workspace.runs_dir.exists()
 
 
-def test_a_batch_that_the_corpus_does_not_fill_stops_before_training(workspace) -> None:
+def test_a_corpus_smaller_than_a_batch_stops_before_training(workspace) -> None:
     sweep = declare(training={"batch_size": 50_000})
     with pytest.raises(DataError, match=r"train\.bin: the training split has .* tokens, but one b"):
         run(workspace, sweep)
     assert not SweepDir.of(workspace.runs_dir, sweep).record_path.exists()
 
 
-def test_a_second_process_is_refused(workspace) -> None:
+def test_a_second_process_is_rejected(workspace) -> None:
     from filelock import FileLock
 
     folder = SweepDir.of(workspace.runs_dir, declare()).path

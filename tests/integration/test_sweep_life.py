@@ -1,4 +1,4 @@
-"""A sweep goes on past what befalls a single run, and stops in one line where it must."""
+"""A sweep continues after failures of single runs, and stops with one line on others."""
 
 import pytest
 from test_sweep import Trained, by_role, declare, run
@@ -19,7 +19,7 @@ from switchhead_lab.tracking.sweep_dir import SweepDir
 
 
 class Failing:
-    """Has some trainings fail, by their number; each raises what it is given."""
+    """Makes trainings fail, by number, each with a given error."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, errors: dict[int, BaseException]) -> None:
         self.n_calls = 0
@@ -38,7 +38,7 @@ def states(record) -> list[tuple[str, str]]:
     return [(member.state, member.cause) for member in record.members]
 
 
-def test_out_of_memory_is_tried_twice_again(workspace, monkeypatch) -> None:
+def test_out_of_memory_is_retried_twice(workspace, monkeypatch) -> None:
     error = TrainingError("no memory", "out of memory")
     failing = Failing(monkeypatch, {1: error, 2: error})
     record = run(workspace, declare(models=[], study={"n_trials": 1}))
@@ -54,7 +54,7 @@ def test_out_of_memory_three_times_is_a_failure(workspace, monkeypatch) -> None:
     assert {state for state, _ in states(record)[1:]} == {"finished"}
 
 
-def test_a_candidate_that_is_not_finite_counts_and_is_final(workspace, monkeypatch) -> None:
+def test_a_non_finite_candidate_counts_and_is_not_retried(workspace, monkeypatch) -> None:
     Failing(monkeypatch, {4: TrainingError("loss is nan", "non-finite")})
     record = run(workspace, declare())
     (failed,) = [member for member in record.members if member.state == "failed"]
@@ -76,7 +76,7 @@ def test_a_candidate_that_is_not_finite_counts_and_is_final(workspace, monkeypat
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_what_concerns_every_run_stops_the_sweep_which_goes_on_later(
+def test_errors_common_to_all_runs_stop_the_sweep_which_continues_later(
     workspace, monkeypatch, number: int, error: Exception
 ) -> None:
     whole = run(workspace, declare())
@@ -90,7 +90,7 @@ def test_what_concerns_every_run_stops_the_sweep_which_goes_on_later(
     assert states(run(workspace, declare())) == states(whole)
 
 
-def test_a_bug_leaves_no_member_running(workspace, monkeypatch) -> None:
+def test_a_bug_leaves_no_run_marked_as_running(workspace, monkeypatch) -> None:
     Failing(monkeypatch, {2: ZeroDivisionError("a bug")})
     with pytest.raises(ZeroDivisionError):
         run(workspace, declare())
@@ -99,7 +99,7 @@ def test_a_bug_leaves_no_member_running(workspace, monkeypatch) -> None:
     assert record.members[1].reason == "ZeroDivisionError: a bug"
 
 
-def test_a_damaged_run_fails_alone(workspace) -> None:
+def test_a_damaged_run_does_not_fail_others(workspace) -> None:
     first = run(workspace, declare())
     damaged = workspace.runs_dir / first.members[0].run_name / "result.json"
     damaged.write_text("{")
@@ -110,7 +110,7 @@ def test_a_damaged_run_fails_alone(workspace) -> None:
     assert damaged.read_text() == "{"
 
 
-def test_a_run_that_another_process_trains_is_waited_for(workspace, monkeypatch) -> None:
+def test_a_sweep_waits_for_a_run_that_another_process_trains(workspace, monkeypatch) -> None:
     monkeypatch.setattr(executor, "_BUSY_POLL_SECONDS", 0.05)
     sweep = declare(models=[], study={"n_trials": 1})
     baseline = declared_variants(sweep)[0]
@@ -126,7 +126,7 @@ def test_a_run_that_another_process_trains_is_waited_for(workspace, monkeypatch)
             lock.release()
 
     record = executor.run_sweep(workspace, sweep, executor_index(), say)
-    # The other seed came first.
+    # The other seed was trained first.
     assert [member.seed for member in by_role(record, "baseline")] == [1, 0]
     assert {member.state for member in record.members} == {"finished"}
     assert any("waiting: " in text and "is training this configuration" in text for text in said)

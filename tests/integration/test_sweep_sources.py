@@ -69,7 +69,7 @@ def test_every_seed_starts_from_the_only_run_of_its_source(workspace) -> None:
     assert again[3].run_hash != again[4].run_hash
 
 
-def test_an_edited_source_is_trained_anew_with_what_starts_from_it(workspace) -> None:
+def test_an_edited_source_and_its_dependants_are_retrained(workspace) -> None:
     first = {**AGAIN, "initial_weights": None}
     declared = declare(first, {**FURTHER})
     before = run(workspace, declared)
@@ -83,7 +83,7 @@ def test_an_edited_source_is_trained_anew_with_what_starts_from_it(workspace) ->
     assert runs_of(workspace, after, "further")[0].config.initial_weights.run == source.run_hash
 
 
-def test_searched_and_tuned_models_are_sources_and_have_them(workspace) -> None:
+def test_searched_and_tuned_models_may_be_and_have_sources(workspace) -> None:
     study = {"model": "again", "space": {RATE: [1e-3, 2e-3]}, "n_trials": 2}
     last = {**FURTHER, "initial_weights": "again-searched"}
     sweep = declare(AGAIN, last, studies=[study])
@@ -121,14 +121,14 @@ def test_a_study_follows_the_declaration_of_its_model_and_of_its_source() -> Non
     assert len({study_name(sweep, sweep.studies[0]) for sweep in sweeps}) == 4
 
 
-def test_a_run_outside_the_sweep_is_a_source(workspace) -> None:
+def test_a_run_outside_the_sweep_may_be_a_source(workspace) -> None:
     outside = runs_of(workspace, run(workspace, declare()), "dense")[0]
     models = [{**AGAIN, "initial_weights": outside.run_hash[:8]}]
     record = run(workspace, declare(*models, training={"n_steps": 2}))
     assert runs_of(workspace, record, "again")[0].config.initial_weights.run == outside.run_hash
 
 
-def test_what_has_lost_its_source_is_missing_and_the_rest_is_trained(
+def test_models_without_their_source_are_missing_and_others_are_trained(
     workspace, monkeypatch
 ) -> None:
     trained = Trained(monkeypatch)
@@ -154,7 +154,7 @@ def test_progress_counts_runs_that_start_from_weights(workspace) -> None:
     again = next(v for v in declared_variants(sweep) if v.name == "again")
     config = config_of(sweep, again, 0)
     runs = list(runs_of(workspace, run(workspace, declare()), "dense").values())
-    # Equal but for the start, which the baseline's run does not have.
+    # Equal except for the initial weights, which the baseline's run does not have.
     assert not is_done(config, runs, has_source=True)
     assert is_done(config, runs)
     runs += runs_of(workspace, run(workspace, sweep), "again").values()
@@ -175,12 +175,12 @@ def test_progress_counts_runs_that_start_from_weights(workspace) -> None:
         ),
     ],
 )
-def test_impossible_sources_are_refused_in_the_declaration(models, message) -> None:
+def test_impossible_sources_are_rejected_in_the_declaration(models, message) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         declare(*models)
 
 
-def test_unknown_and_unfit_sources_are_refused_before_anything_is_trained(workspace) -> None:
+def test_unknown_and_unfit_sources_are_rejected_before_training(workspace) -> None:
     with pytest.raises(ConfigError, match=r'"dens": no model of the sweep \(did you mean "dense"'):
         run(workspace, declare({**AGAIN, "initial_weights": "dens"}))
     wide = {**AGAIN, "n_heads": 2}

@@ -55,7 +55,7 @@ def remove(run: RunRecord) -> None:
 
 
 class StopAt:
-    """Hook that interrupts training like Ctrl-C does."""
+    """Hook that interrupts training like Ctrl-C."""
 
     def __init__(self, step: int) -> None:
         self.step = step
@@ -68,7 +68,7 @@ class StopAt:
 
 @pytest.mark.parametrize("attention", ["dense", "switchhead"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_two_runs_give_the_same_bits(workspace, tiny_config, attention, precision) -> None:
+def test_two_runs_are_bitwise_identical(workspace, tiny_config, attention, precision) -> None:
     config = tiny_config(attention, precision=precision)
     first = train(workspace, config)
     result, digest = losses(first), tensors_digest(first)
@@ -81,7 +81,7 @@ def test_two_runs_give_the_same_bits(workspace, tiny_config, attention, precisio
 
 @pytest.mark.parametrize("attention", ["dense", "switchhead"])
 @pytest.mark.parametrize("stop", [1, 2, 5])
-def test_an_interrupted_run_continues_to_the_same_bits(
+def test_a_resumed_run_is_bitwise_identical(
     workspace, tiny_config, attention: str, stop: int
 ) -> None:
     config = tiny_config(attention, micro_batch_size=2)
@@ -99,7 +99,7 @@ def test_an_interrupted_run_continues_to_the_same_bits(
 
 
 def test_a_recorded_loss_covers_its_steps_across_an_interruption(workspace, tiny_config) -> None:
-    """The checkpoint lies between two recorded points: what came before it is not forgotten."""
+    """The checkpoint is between two recorded points, so it must keep the loss since the first."""
     config = tiny_config(log_every=4, checkpoint_every=3, validate_every=6)
     whole = train(workspace, config)
     expected = losses(whole)
@@ -110,7 +110,7 @@ def test_a_recorded_loss_covers_its_steps_across_an_interruption(workspace, tiny
     assert [step for step, *_ in expected] == [4, 6, 6]
 
 
-def test_training_learns_the_rule_of_the_corpus(workspace, tiny_config) -> None:
+def test_training_learns_the_pattern_of_the_corpus(workspace, tiny_config) -> None:
     config = tiny_config("switchhead", n_steps=150, validate_every=150, checkpoint_every=150)
     run = train(workspace, config)
     assert run.result is not None
@@ -118,7 +118,7 @@ def test_training_learns_the_rule_of_the_corpus(workspace, tiny_config) -> None:
     assert run.result.validation["perplexity"] < 0.5 * unigram
 
 
-def test_micro_batches_add_up_to_the_whole_batch(workspace, tiny_config) -> None:
+def test_micro_batches_are_equivalent_to_the_whole_batch(workspace, tiny_config) -> None:
     tree = tiny_config().model_dump(mode="json")
     tree["model"]["feedforward"]["p_dropout"] = 0.0
     whole = RunConfig.model_validate(tree)
@@ -130,7 +130,7 @@ def test_micro_batches_add_up_to_the_whole_batch(workspace, tiny_config) -> None
 
 
 @pytest.mark.parametrize("attention", ["dense", "switchhead"])
-def test_activations_computed_again_give_the_same_bits(workspace, tiny_config, attention) -> None:
+def test_activation_checkpointing_is_bitwise_identical(workspace, tiny_config, attention) -> None:
     kept = train(workspace, tiny_config(attention))
     again = train(workspace, tiny_config(attention, checkpoint_activations=True))
     assert again.directory != kept.directory
@@ -167,7 +167,7 @@ def test_a_finished_run_is_not_trained_again(workspace, tiny_config, monkeypatch
     assert again.directory == first.directory
 
 
-def test_result_is_what_the_last_weights_score(workspace, tiny_config) -> None:
+def test_the_result_has_the_scores_of_the_last_weights(workspace, tiny_config) -> None:
     config = tiny_config("switchhead")
     run = train(workspace, config)
     model = build_model(config.model, config.vocab_size, 0)
@@ -192,7 +192,7 @@ def test_result_is_what_the_last_weights_score(workspace, tiny_config) -> None:
 
 
 def test_validation_counts_every_token_once_and_carries_memory(workspace, tiny_config) -> None:
-    """One row over the whole split is scored by hand, chunk after chunk."""
+    """Scores one row over the whole split by hand, chunk by chunk."""
     tree = tiny_config().model_dump(mode="json")
     tree["training"]["batch_size"] = tree["training"]["micro_batch_size"] = 1
     config = RunConfig.model_validate(tree)
@@ -212,9 +212,9 @@ def test_validation_counts_every_token_once_and_carries_memory(workspace, tiny_c
     assert score.totals.mean_loss_nats == pytest.approx(by_hand / 99, rel=1e-6)
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_before_the_step(workspace, tiny_config) -> None:
+def test_a_non_finite_loss_ends_the_run_before_the_step(workspace, tiny_config) -> None:
     config = tiny_config(learning_rate=1e30, n_warmup_steps=0, clip_norm=1e30)
-    with pytest.raises(TrainingError, match=r"is (nan|inf) at step \d; the step was not taken"):
+    with pytest.raises(TrainingError, match=r"is (nan|inf) at step \d; the step was skipped"):
         train(workspace, config)
     run = read_only_run(workspace)
     assert run.status.state == "failed"
@@ -222,7 +222,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_before_the_step(workspace, tiny_
     assert run.result is None
 
 
-def test_use_of_experts_is_logged_and_kept(workspace, tiny_config) -> None:
+def test_expert_use_is_logged_and_recorded(workspace, tiny_config) -> None:
     run = train(workspace, tiny_config("switchhead"))
     last = list(run.metrics())[-1].metrics
     assert 0.0 <= last["router/attention.value_router/use_entropy"] <= 1.0
@@ -230,7 +230,7 @@ def test_use_of_experts_is_logged_and_kept(workspace, tiny_config) -> None:
     store = prepare(workspace.data_dir, run.config.data)
     n_targets = len(store.tokens("validation")) - 1
     counts = use["counts"]["blocks.0.attention.output_router"]
-    # Two heads choose two experts each at every position; the padding of the last row counts too.
+    # Two heads choose two experts each at every position, padding of the last row included.
     assert all(sum(head) >= 2 * n_targets for head in counts)
     assert set(use["value_and_output_together"]) == {"blocks.0.attention", "blocks.1.attention"}
     assert not (train(workspace, tiny_config()).directory / "router_use.json").exists()
@@ -247,7 +247,7 @@ def test_a_pruned_run_has_no_result(workspace, tiny_config) -> None:
 
 
 def test_memory_is_dropped_where_a_stream_starts(workspace, tiny_config, monkeypatch) -> None:
-    """The corpus is passed twice; at the start of each pass there is no memory, else there is."""
+    """Two epochs: memory is empty only at the start of each."""
     seen: list[bool] = []
     original = NextToken.score
 
@@ -265,7 +265,7 @@ def test_memory_is_dropped_where_a_stream_starts(workspace, tiny_config, monkeyp
     assert [step for step, has_memory in enumerate(seen) if not has_memory] == [0, per_epoch]
 
 
-def test_auxiliary_losses_are_trained_on(workspace, tiny_config) -> None:
+def test_auxiliary_losses_are_optimised(workspace, tiny_config) -> None:
     digests = set()
     for coefficient in (0.0, 1.0):
         tree = tiny_config("switchhead", micro_batch_size=2).model_dump(mode="json")
@@ -295,7 +295,7 @@ def test_a_damaged_data_file_is_named_before_the_first_step(
 
 
 @pytest.mark.parametrize("damage", ["cut", "missing", "no manifest"])
-def test_incomplete_data_are_made_anew_or_their_source_is_named(
+def test_incomplete_data_are_prepared_again_or_their_source_is_named(
     workspace, tiny_config, tmp_path, damage: str
 ) -> None:
     config = tiny_config()
@@ -317,13 +317,15 @@ def test_incomplete_data_are_made_anew_or_their_source_is_named(
     assert len(list(workspace.runs_dir.glob("*/metrics.jsonl"))) == 1
 
 
-def test_a_split_that_fills_no_batch_is_refused_before_a_run_begins(workspace, tiny_config) -> None:
+def test_a_split_smaller_than_a_batch_is_rejected_before_the_run_starts(
+    workspace, tiny_config
+) -> None:
     with pytest.raises(DataError, match=r"train\.bin: the training split has .* tokens, but one b"):
         train(workspace, tiny_config(batch_size=10_000))
     assert not list(workspace.runs_dir.glob("*/config.toml"))
 
 
-def test_a_corpus_that_changed_is_refused(workspace, tiny_config, write_corpus, tmp_path) -> None:
+def test_a_changed_corpus_is_rejected(workspace, tiny_config, write_corpus, tmp_path) -> None:
 
     from switchhead_lab.data.token_store import register
 

@@ -1,4 +1,4 @@
-"""A workspace folder may have any name: its databases and artifacts stay in it."""
+"""Databases and artifacts stay in the workspace folder, whatever its name."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -17,13 +17,13 @@ def test_a_run_is_opened_by_name_hash_and_path(train, workspace, tmp_path, monke
     opened = [switchhead_lab.open_run(reference) for reference in references]
     assert {found.record.directory for found in opened} == {run.record.directory}
     assert all(found.config == run.config for found in opened)
-    # By path it is found from anywhere, with the data of the workspace around it.
+    # By path, from any folder, with the data of its own workspace.
     monkeypatch.chdir(tmp_path)
     found = switchhead_lab.open_run(run.record.directory)
     assert found.dataset().path == workspace.data_dir / "words" / "byte"
 
 
-def test_what_is_no_run_is_refused(train) -> None:
+def test_unknown_runs_are_rejected(train) -> None:
     train()
     with pytest.raises(RecordError, match='no run "nothing"'):
         switchhead_lab.open_run("nothing")
@@ -31,7 +31,7 @@ def test_what_is_no_run_is_refused(train) -> None:
         switchhead_lab.open_run("./runs/nothing")
 
 
-def test_metrics_are_one_row_a_step(train) -> None:
+def test_metrics_have_one_row_per_step(train) -> None:
     run = train()
     metrics = run.metrics
     assert list(metrics["step"]) == [1, 2, 3, 4, 5, 6]
@@ -55,9 +55,9 @@ def test_the_model_has_the_weights_of_a_checkpoint(train, attention: str) -> Non
     assert any(not torch.equal(earlier[name], value) for name, value in model.state_dict().items())
 
 
-def test_unusable_checkpoints_are_refused(train) -> None:
+def test_unusable_checkpoints_are_rejected(train) -> None:
     run = train()
-    with pytest.raises(RecordError, match=r"no checkpoint of step 5; .* step 4, 6"):
+    with pytest.raises(RecordError, match=r"no checkpoint of step 5; available steps: 4, 6"):
         run.model(checkpoint=5)
     with pytest.raises(ConfigError, match='device "abacus" is not available'):
         run.model("abacus")
@@ -65,13 +65,13 @@ def test_unusable_checkpoints_are_refused(train) -> None:
     contents = bytearray(tensors.read_bytes())
     contents[-1] ^= 1
     tensors.write_bytes(contents)
-    # An older checkpoint in its place would be another model.
+    # Falling back to an older checkpoint would return another model.
     with pytest.raises(DamagedCheckpointError, match="step-00000006"):
         run.model()
     assert run.model(checkpoint=4) is not None
 
 
-def test_weights_that_no_longer_fit_the_code_are_refused(train, monkeypatch) -> None:
+def test_weights_that_no_longer_fit_the_code_are_rejected(train, monkeypatch) -> None:
     run = train()
     monkeypatch.setattr("switchhead_lab.trained.run.weights_of", lambda tensors: {})
     with pytest.raises(RecordError, match=r"blocks\.0\..* is in only one of checkpoint and model"):
@@ -86,7 +86,7 @@ def test_tokenizer_and_dataset_are_those_of_training(train) -> None:
     assert text.splitlines()[-1] in Path("../words.txt").read_text(encoding="utf-8")
 
 
-def test_other_data_under_the_same_name_are_refused(train, workspace, write_corpus) -> None:
+def test_changed_data_with_the_same_name_are_rejected(train, workspace, write_corpus) -> None:
     from switchhead_lab.data.token_store import register
 
     run = train()
@@ -105,7 +105,7 @@ def test_a_classifier_has_a_model_and_no_tokenizer(classifier) -> None:
         classifier.tokenizer()
 
 
-def test_missing_data_are_prepared_again_or_named(train, workspace) -> None:
+def test_missing_data_are_prepared_again_or_reported(train, workspace) -> None:
     import shutil
 
     run = train()

@@ -1,4 +1,4 @@
-"""A captured step: what goes into a recording and comes out of it, by a stand-in for the graph."""
+"""Inputs and results of a captured step, tested with a stand-in for the CUDA graph."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ N_STEPS = 17
 
 
 def step_runner_of(config: RunConfig) -> StepRunner:
-    # Seven steps of an epoch: streams begin anew while a graph is there.
+    # Seven steps per epoch: streams restart after the graph was captured.
     tokens = np.random.default_rng(0).integers(1, 256, 7 * 4 * 16 + 1)
     batches = TokenBatches(tokens, config.training.batch_size, config.model.seq_len, seed=0)
     model = build_model(config.model, config.vocab_size, config.seed).train()
@@ -33,7 +33,7 @@ def with_memory(config: RunConfig) -> RunConfig:
 
 @pytest.mark.parametrize("attention", ["dense", "switchhead"])
 @pytest.mark.parametrize("micro_batch_size", [2, 4])
-def test_captured_steps_are_those_of_eager_ones(
+def test_captured_steps_equal_eager_steps(
     tiny_config, attention: str, micro_batch_size: int
 ) -> None:
     training = {"n_steps": N_STEPS, "micro_batch_size": micro_batch_size}
@@ -65,7 +65,7 @@ class CountingGraph(RepeatedStep):
 
 
 def double(parts, n_targets, memories) -> TakenStep:
-    """A step whose results overwrite each other, as those of a graph do."""
+    """A step that overwrites its previous results, like a graph."""
     ((inputs, targets),) = parts
     double.out.copy_(inputs.sum() * 2 + targets.sum() + memories[0][0].sum())
     return TakenStep(double.out, double.out, [(inputs + memories[0][0],)])
@@ -74,7 +74,7 @@ def double(parts, n_targets, memories) -> TakenStep:
 double.out = torch.zeros(())
 
 
-def test_one_signature_is_captured_and_fed_from_each_call() -> None:
+def test_one_signature_is_captured_and_gets_the_inputs_of_each_call() -> None:
     graph = CountingGraph()
     step = CapturedStep(double, graph)
     memory = (torch.zeros(2),)
@@ -88,11 +88,11 @@ def test_one_signature_is_captured_and_fed_from_each_call() -> None:
     assert graph.events == ["eager"] * 3 + ["capture", "replay", "replay", "eager"]
 
 
-def test_devices_without_graphs_are_refused() -> None:
+def test_capture_is_rejected_on_devices_without_graphs() -> None:
     with pytest.raises(ConfigError, match="training.capture_step = true but the device is cpu"):
         prepare_setup("cpu", "auto", captures_step=True)
 
 
-def test_recomputed_blocks_are_not_captured(tiny_config) -> None:
+def test_capture_with_activation_checkpointing_is_rejected(tiny_config) -> None:
     with pytest.raises(ConfigError, match="capture_step=true with checkpoint_activations=true"):
         tiny_config(capture_step=True, checkpoint_activations=True)

@@ -41,7 +41,7 @@ def names_in(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
 
 
-def test_latest_comes_back_and_two_are_kept(tmp_path: Path) -> None:
+def test_the_latest_is_loaded_and_two_are_kept(tmp_path: Path) -> None:
     assert load_latest(tmp_path) is None
     for step in (2, 4, 6):
         save(tmp_path, step)
@@ -53,20 +53,20 @@ def test_latest_comes_back_and_two_are_kept(tmp_path: Path) -> None:
 
 
 def edit_manifest(path: Path, **values: object) -> None:
-    """Change fields of a manifest and leave its hash as it was."""
+    """Change fields of a manifest without updating its hash."""
     manifest = json.loads((path / "checkpoint.json").read_text(encoding="utf-8"))
     (path / "checkpoint.json").write_text(json.dumps(manifest | values), encoding="utf-8")
 
 
 def sign(path: Path, **values: object) -> None:
-    """Change fields of a manifest and hash it anew."""
+    """Change fields of a manifest and update its hash."""
     manifest = json.loads((path / "checkpoint.json").read_text(encoding="utf-8")) | values
     del manifest["manifest_sha256"]
     edit_manifest(path, **values, manifest_sha256=hash_of(manifest))
 
 
 def replace_tensors(path: Path, contents: bytes) -> None:
-    """Put other contents in place of the tensors, with a manifest that vouches for them."""
+    """Replace the tensors and update the manifest to match."""
     (path / "tensors.safetensors").write_bytes(contents)
     sign(path, sha256=hashlib.sha256(contents).hexdigest())
 
@@ -110,7 +110,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "checkpoint.json: checkpoint damaged: Input should be an object": write_manifest(b"[1]"),
     "its SHA-256 differs": lambda path: edit_manifest(path, tokens=41),
     "its SHA-256 differs ": lambda path: edit_manifest(path, seconds=2.5),
-    "it says step 5, its folder does not": lambda path: sign(path, step=5),
+    "step 5 differs from the folder's": lambda path: sign(path, step=5),
     "step: Input should be greater than": lambda path: sign(path, step=-4),
     "step: Input should be a valid integer": lambda path: sign(path, step="4"),
     "sha256: Input should be a valid string": lambda path: sign(path, sha256=None),
@@ -122,7 +122,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("reason", list(DAMAGES))
-def test_an_unfit_checkpoint_is_named_in_one_line_and_the_one_before_taken(
+def test_an_unusable_checkpoint_is_skipped_with_one_warning(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], reason: str
 ) -> None:
     save(tmp_path, 2)
@@ -133,19 +133,19 @@ def test_an_unfit_checkpoint_is_named_in_one_line_and_the_one_before_taken(
         load_checkpoint(path, RUN)
     assert step_of_latest(tmp_path) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("warning: passed over: ")
+    assert line.startswith("warning: skipped: ")
     assert "step-00000004" in line
     assert reason.strip() in line
-    assert line.endswith("; the one before is taken")
+    assert line.endswith("; using the previous one")
 
 
-def test_without_an_intact_checkpoint_training_starts_anew(tmp_path: Path, capsys) -> None:
+def test_without_an_intact_checkpoint_training_starts_from_scratch(tmp_path: Path, capsys) -> None:
     flip(save(tmp_path, 2))
     assert load_latest(tmp_path, RUN) is None
-    assert capsys.readouterr().err.endswith("; training starts from the beginning\n")
+    assert capsys.readouterr().err.endswith("; training starts from scratch\n")
 
 
-def test_a_checkpoint_that_does_not_fit_the_model_is_passed_over(tmp_path: Path, capsys) -> None:
+def test_a_checkpoint_that_does_not_fit_the_model_is_skipped(tmp_path: Path, capsys) -> None:
     save(tmp_path, 2)
     save(tmp_path, 4)
     loaded = load_latest(tmp_path, RUN, lambda progress, _: "bad" if progress.step == 4 else "")
@@ -155,7 +155,7 @@ def test_a_checkpoint_that_does_not_fit_the_model_is_passed_over(tmp_path: Path,
 
 
 @pytest.mark.parametrize("dropped", [(), ("unlogged_loss_nats", "unlogged_targets")])
-def test_checkpoints_of_format_1_are_read(tmp_path: Path, dropped: tuple[str, ...]) -> None:
+def test_format_1_checkpoints_are_read(tmp_path: Path, dropped: tuple[str, ...]) -> None:
     path = save(tmp_path, 4)
     manifest = json.loads((path / "checkpoint.json").read_text(encoding="utf-8"))
     for name in ("format", "run_hash", "manifest_sha256", *dropped):
@@ -163,15 +163,15 @@ def test_checkpoints_of_format_1_are_read(tmp_path: Path, dropped: tuple[str, ..
     (path / "checkpoint.json").write_text(json.dumps(manifest), encoding="utf-8")
     assert load_checkpoint(path, RUN)[0] == Progress(4, 40, 2.0)
     edit_manifest(path, step=5)
-    with pytest.raises(DamagedCheckpointError, match="it says step 5"):
+    with pytest.raises(DamagedCheckpointError, match="step 5 differs"):
         load_checkpoint(path, RUN)
 
 
 @pytest.mark.parametrize("place", ["", "step-00000004", "checkpoint.json", "tensors.safetensors"])
-def test_a_checkpoint_that_may_not_be_read_is_an_error(
+def test_a_checkpoint_without_read_permission_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    """It may be fine: to train anew would replace it. (The superuser may read everything.)"""
+    """It may be intact, and retraining would replace it. (Root can read everything.)"""
     save(tmp_path, 4)
     for name in ("stat", "iterdir", "open"):
         original = getattr(Path, name)
@@ -191,7 +191,7 @@ def test_a_checkpoint_that_may_not_be_read_is_an_error(
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_a_value_that_is_not_finite_is_not_saved(value: float) -> None:
+def test_non_finite_values_are_not_saved(value: float) -> None:
     good, bad = torch.zeros(3), torch.tensor([1.0, value])
     with pytest.raises(TrainingError, match="^bad is not finite after step 4; no checkpoint"):
         snapshot(4, {"good": good, "bad": bad})
@@ -213,12 +213,12 @@ def test_a_snapshot_is_a_contiguous_copy() -> None:
     assert copy.tolist() == [[0.0, 3.0], [1.0, 4.0], [2.0, 5.0]]
 
 
-# Of a save: the tensors, the manifest and their folder are synced, the folder renamed, its parent
-# synced.
+# Order of a save: sync the tensors, the manifest and their folder, rename the folder, sync its
+# parent.
 @pytest.mark.parametrize(
     ("call", "number"), [("mkdir", 0), ("fsync", 0), ("fsync", 1), ("fsync", 2), ("rename", 0)]
 )
-def test_a_save_that_fails_leaves_nothing_behind(
+def test_a_failed_save_leaves_no_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
 ) -> None:
     save(tmp_path, 2)
@@ -235,10 +235,10 @@ def test_a_save_that_fails_leaves_nothing_behind(
     assert step_of_latest(tmp_path) == 4
 
 
-def test_a_checkpoint_is_synced_before_it_gets_its_name(
+def test_a_checkpoint_is_synced_before_it_is_renamed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A rename that is on the disk before the contents are gives an empty checkpoint."""
+    """Otherwise a power cut could leave the renamed folder with empty files."""
     events: list[str] = []
     fsync, rename = os.fsync, os.rename
 
@@ -258,19 +258,19 @@ def test_a_checkpoint_is_synced_before_it_gets_its_name(
     assert events == ["tensors.safetensors", "checkpoint.json", ".tmp", "rename", ""]
 
 
-def test_tensors_that_do_not_fit_leave_nothing_behind(tmp_path: Path) -> None:
+def test_tensors_larger_than_the_limit_leave_no_files(tmp_path: Path) -> None:
     save(tmp_path, 2)
     with file_size_limit(100), pytest.raises(StorageError, match=r"too large; [\d,]+ bytes needed"):
         save(tmp_path, 4)
     assert names_in(tmp_path) == ["step-00000002"]
 
 
-def test_space_is_checked_before_a_checkpoint_is_begun(
+def test_free_space_is_checked_before_writing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = save(tmp_path, 2)
     needed = sum(file.stat().st_size for file in path.iterdir())
-    # The size is known beforehand, but for a header that is bounded from above.
+    # The size is known in advance, except the header, which has an upper bound.
     for free, fits in ((needed - 1, False), (needed + 5000, True)):
         monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: Usage(10**9, 0, free))
         if fits:
@@ -282,14 +282,14 @@ def test_space_is_checked_before_a_checkpoint_is_begun(
                 save(tmp_path, 4)
 
 
-def test_files_get_the_mode_that_the_umask_gives(tmp_path: Path) -> None:
+def test_files_have_the_mode_of_the_umask(tmp_path: Path) -> None:
     with umask(0o002):
         path = save(tmp_path, 2)
     assert {file.stat().st_mode & 0o777 for file in path.iterdir()} == {0o664}
     assert path.stat().st_mode & 0o777 == 0o775
 
 
-def test_leftovers_of_killed_saves_are_removed_and_nothing_else(tmp_path: Path) -> None:
+def test_only_leftovers_of_killed_saves_are_removed(tmp_path: Path) -> None:
     good = save(tmp_path, 2)
     for name in ("step-00000004", "step-00000006", "step-00000008", ".step-00000010.0f.tmp"):
         shutil.copytree(good, tmp_path / name)
@@ -304,7 +304,7 @@ def test_leftovers_of_killed_saves_are_removed_and_nothing_else(tmp_path: Path) 
     remove_leftovers(tmp_path / "missing")
 
 
-def test_a_checkpoint_that_was_passed_over_is_replaced_and_later_ones_stay(tmp_path: Path) -> None:
+def test_a_skipped_checkpoint_is_replaced_and_later_ones_are_kept(tmp_path: Path) -> None:
     for step in (2, 4):
         save(tmp_path, step)
     other = save(tmp_path / "other", 8, OTHER_RUN)
@@ -319,7 +319,7 @@ def test_a_checkpoint_that_was_passed_over_is_replaced_and_later_ones_stay(tmp_p
     assert step_of_latest(tmp_path) == 6
 
 
-def test_an_old_checkpoint_that_cannot_be_removed_does_not_end_training(
+def test_failing_to_remove_an_old_checkpoint_does_not_end_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for step in (2, 4):

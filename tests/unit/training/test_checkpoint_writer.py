@@ -18,9 +18,7 @@ from switchhead_lab.training.checkpoint_writer import CheckpointWriter
 RUN = "a" * 64
 
 
-def test_training_may_change_tensors_while_they_are_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tensors_may_change_during_a_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     may_write = threading.Event()
 
     def save_later(*arguments):
@@ -43,7 +41,7 @@ def test_training_may_change_tensors_while_they_are_written(
 
 
 def write(directory: Path, *values: torch.Tensor, then: BaseException | None = None) -> None:
-    """Save values as steps 1, 2, ..., and end with an error if there is one."""
+    """Save values as steps 1, 2, ..., then raise an error, if any."""
     with CheckpointWriter(directory, RUN) as writer:
         for step, value in enumerate(values, start=1):
             writer.save(Progress(step), {"w": value})
@@ -51,14 +49,14 @@ def write(directory: Path, *values: torch.Tensor, then: BaseException | None = N
             raise then
 
 
-def test_a_value_that_is_not_finite_keeps_the_checkpoint_before(tmp_path: Path) -> None:
+def test_a_non_finite_value_keeps_the_previous_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="w is not finite after step 2"):
         write(tmp_path, torch.ones(2), torch.tensor([0.0, float("nan")]))
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
 
 
 @pytest.mark.parametrize("n_saves", [1, 2])
-def test_a_failed_write_is_an_error_of_the_next_save_or_of_the_end(
+def test_a_failed_write_raises_at_the_next_save_or_at_exit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_saves: int
 ) -> None:
     fail_disk_call(monkeypatch, "rename", 0)
@@ -67,7 +65,7 @@ def test_a_failed_write_is_an_error_of_the_next_save_or_of_the_end(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_ended_training_is_not_hidden_by_a_failed_write(
+def test_a_failed_write_does_not_hide_the_error_that_ended_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fail_disk_call(monkeypatch, "rename", 0)
@@ -78,7 +76,7 @@ def test_what_ended_training_is_not_hidden_by_a_failed_write(
     assert "No space left" in line
 
 
-def test_an_interrupted_run_ends_with_its_checkpoint_written(tmp_path: Path) -> None:
+def test_an_interrupted_run_waits_for_its_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path, torch.ones(1_000_000), then=KeyboardInterrupt())
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]

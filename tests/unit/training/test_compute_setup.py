@@ -8,12 +8,12 @@ from switchhead_lab.errors import ConfigError
 from switchhead_lab.training import compute_setup
 
 
-def test_float32_products_stay_float32() -> None:
+def test_float32_matmuls_stay_float32() -> None:
     compute_setup.use_onednn_for_fp32()
     assert compute_setup.fp32_matmul_error() < 1e-5
 
 
-def test_onednn_is_given_up_where_it_would_round(monkeypatch) -> None:
+def test_onednn_is_not_used_where_it_would_round(monkeypatch) -> None:
     monkeypatch.setattr(compute_setup, "fp32_matmul_error", lambda: 2e-3)
     assert compute_setup.use_onednn_for_fp32() is False
     assert torch.backends.mkldnn.matmul.fp32_precision == "none"
@@ -42,12 +42,12 @@ def test_a_missing_device_is_an_error(monkeypatch) -> None:
         compute_setup.prepare_setup("cuda", "auto")
 
 
-def test_compiled_blocks_are_refused_on_a_cpu() -> None:
+def test_compiled_blocks_are_rejected_on_a_cpu() -> None:
     with pytest.raises(ConfigError, match="training.compile_blocks = true but the device is a CPU"):
         compute_setup.prepare_setup("cpu", "auto", compiles_blocks=True)
 
 
-def test_kernels_are_on_record() -> None:
+def test_kernels_are_recorded() -> None:
     facts = compute_setup.prepare_setup("cpu", "bf16").facts
     has_kernels = not build.why_unavailable()
     assert facts["expert_projections"].startswith("cpu (products: ") == has_kernels

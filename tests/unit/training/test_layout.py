@@ -25,7 +25,7 @@ def step_runner_of(config: RunConfig) -> StepRunner:
 
 @pytest.mark.parametrize("attention", ["dense", "switchhead"])
 @pytest.mark.parametrize("n_steps", [1, 3])
-def test_what_a_stepper_saves_another_one_takes(
+def test_saved_tensors_fit_another_runner(
     tiny_config: Callable[..., RunConfig], attention: str, n_steps: int
 ) -> None:
     config = tiny_config(attention, micro_batch_size=2)
@@ -69,7 +69,7 @@ FAULTS: list[tuple[str, Callable[[Tensors], Any]]] = [
 
 
 @pytest.mark.parametrize(("fault", "damage"), FAULTS, ids=[fault for fault, _ in FAULTS])
-def test_a_tensor_that_does_not_fit_is_named(
+def test_a_misfit_is_named(
     tiny_config: Callable[..., RunConfig], fault: str, damage: Callable[[Tensors], Any]
 ) -> None:
     runner = step_runner_of(tiny_config("dense", micro_batch_size=2))

@@ -12,7 +12,7 @@ from switchhead_lab.training.optimisation import (
 )
 
 
-def test_schedule_warms_up_and_falls_along_a_cosine(tiny_config) -> None:
+def test_the_schedule_is_linear_warm_up_then_a_cosine(tiny_config) -> None:
     config = tiny_config(
         n_steps=110, n_warmup_steps=10, learning_rate=1.0, final_lr_fraction=0.2
     ).training
@@ -39,7 +39,7 @@ def test_one_step_of_adamw_against_its_formula(tiny_config) -> None:
 
 
 def step_of(tiny_config, *, by_hand: bool, grads: tuple[float, float], loss: float = 1.0):
-    """Return weights after one step with clipped gradients, the norm and whether it was taken."""
+    """Return the weights after one clipped step, the norm and whether the step was taken."""
     layer = torch.nn.Linear(2, 2)
     with torch.no_grad():
         layer.weight.fill_(1.0), layer.bias.fill_(2.0)
@@ -57,20 +57,22 @@ def step_of(tiny_config, *, by_hand: bool, grads: tuple[float, float], loss: flo
 
 
 @pytest.mark.parametrize("grads", [(3.0, 0.0), (0.1, 0.2)], ids=["clipped", "small enough"])
-def test_a_clipped_step_is_that_of_clipped_gradients(tiny_config, grads) -> None:
+def test_a_clipped_step_equals_a_step_with_clipped_gradients(tiny_config, grads) -> None:
     ours, norm, is_taken = step_of(tiny_config, by_hand=False, grads=grads)
     theirs, *_ = step_of(tiny_config, by_hand=True, grads=grads)
     assert is_taken
     assert norm.item() == pytest.approx((4 * grads[0] ** 2 + 2 * grads[1] ** 2) ** 0.5)
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b)
-    assert ours[0][0, 0] == pytest.approx(0.75, abs=1e-3)  # the first step is as long as the rate
+    assert ours[0][0, 0] == pytest.approx(0.75, abs=1e-3)  # the first step is the rate
 
 
 @pytest.mark.parametrize(
     ("grad", "loss"), [(float("nan"), 1.0), (float("inf"), 1.0), (3.0, float("inf"))]
 )
-def test_what_is_not_finite_is_no_step(tiny_config, grad: float, loss: float) -> None:
+def test_non_finite_gradients_or_losses_skip_the_step(
+    tiny_config, grad: float, loss: float
+) -> None:
     after, _, is_taken = step_of(tiny_config, by_hand=False, grads=(grad, 0.5), loss=loss)
     assert not is_taken
     assert after[0].tolist() == [[1.0, 1.0], [1.0, 1.0]]
@@ -79,7 +81,7 @@ def test_what_is_not_finite_is_no_step(tiny_config, grad: float, loss: float) ->
 
 
 @pytest.mark.parametrize("is_declared", [True, False])
-def test_a_step_in_a_captured_graph_is_one_that_was_declared(
+def test_only_a_step_configured_for_capture_is_capturable(
     tiny_config, monkeypatch: pytest.MonkeyPatch, is_declared: bool
 ) -> None:
     stream = SimpleNamespace(is_capturing=lambda: True)
@@ -87,7 +89,7 @@ def test_a_step_in_a_captured_graph_is_one_that_was_declared(
     monkeypatch.setattr(
         torch.accelerator, "current_accelerator", lambda *_, **__: torch.device("cuda")
     )
-    # What PyTorch 2.11 asks instead.
+    # PyTorch 2.11 calls these instead.
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
     layer = torch.nn.Linear(2, 2)

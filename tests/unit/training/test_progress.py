@@ -30,7 +30,7 @@ def test_plain_lines_without_a_terminal(monkeypatch) -> None:
     assert len(lines) == 3
 
 
-def test_a_bar_prints_names_that_look_like_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bar_prints_markup_in_names_verbatim(monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True

@@ -1,4 +1,4 @@
-"""Whole training steps on CUDA tensors without data: nothing is left on the CPU, nothing waits."""
+"""Whole training steps on fake CUDA tensors: no operand on the CPU, no device sync."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,7 +19,7 @@ from switchhead_lab.variants.registry import variants_of
 
 XL, ROPE = {"kind": "transformer_xl"}, {"kind": "rope"}
 SWITCHHEAD = {"kind": "switchhead", "n_heads": 2, "d_head": 5, "n_experts": 4, "top_k": 2}
-# A width that is padded.
+# A width that needs padding.
 FEEDFORWARD = {"kind": "dense", "d_ff": 17, "p_dropout": 0.1}
 SIGMA_MOE = {
     **{"kind": "sigma_moe", "n_experts": 4, "d_expert": 5, "top_k": 2},
@@ -65,7 +65,7 @@ def config_of(tiny_config: Callable[..., RunConfig]) -> Callable[..., RunConfig]
 def step_runner_of(config: RunConfig, precision: str) -> StepRunner:
     with torch.device(DEVICE):
         model = Transformer(config.model, config.vocab_size, config.n_outputs).train()
-    model.to = lambda _: model  # it is there; fake parameters cannot be exchanged
+    model.to = lambda _: model  # already on the device; fake parameters cannot be moved
     setup = ComputeSetup(DEVICE, precision, {"device_name": "fake"})
     objective = build_scorer(config)
     with set_up():
@@ -106,12 +106,12 @@ def test_steps_of_a_classifier_stay_on_the_device(cuda, config_of, variant: str)
     require_gradients(runner)
 
 
-def test_blocks_computed_again_stay_on_the_device(cuda, config_of) -> None:
+def test_checkpointed_blocks_stay_on_the_device(cuda, config_of) -> None:
     runner = take_steps(config_of("switchall-xl", checkpoint_activations=True), "bf16")
     require_gradients(runner)
 
 
-def test_the_loss_at_the_end_is_what_a_step_waits_for(cuda, config_of) -> None:
+def test_the_first_device_sync_of_a_step_reads_the_loss(cuda, config_of) -> None:
     runner = step_runner_of(config_of("switchhead-0-xl"), "bf16")
     with without_adamw(), pytest.raises(DataDependentOutputException) as raised:
         runner.step(0)
@@ -135,29 +135,29 @@ def moved_from(x: torch.Tensor) -> object:
 
 
 @pytest.mark.parametrize("fault", [on_the_cpu, zero_dimensional, moved_to, moved_from])
-def test_a_tensor_on_the_cpu_is_seen(cuda, fault: Callable[[torch.Tensor], object]) -> None:
+def test_a_tensor_on_the_cpu_is_detected(cuda, fault: Callable[[torch.Tensor], object]) -> None:
     x = torch.zeros(3, device=DEVICE)
     with OnDeviceOnly(), pytest.raises(AssertionError, match="has a tensor on cpu"):
         fault(x)
 
 
 @pytest.mark.parametrize("fault", [bool, float, torch.Tensor.item])
-def test_a_number_being_read_is_seen(cuda, fault: Callable[[torch.Tensor], object]) -> None:
+def test_reading_a_number_is_detected(cuda, fault: Callable[[torch.Tensor], object]) -> None:
     x = torch.zeros((), device=DEVICE)
     with OnDeviceOnly(), pytest.raises(DataDependentOutputException):
         fault(x)
 
 
 @pytest.mark.parametrize("fault", [torch.nonzero, lambda x: x[x > 0], torch.unique])
-def test_a_shape_being_read_is_seen(cuda, fault: Callable[[torch.Tensor], object]) -> None:
+def test_a_data_dependent_shape_is_detected(cuda, fault: Callable[[torch.Tensor], object]) -> None:
     x = torch.zeros(3, device=DEVICE)
     with OnDeviceOnly(), pytest.raises(DynamicOutputShapeException):
         fault(x)
 
 
 @pytest.mark.parametrize("variant", ["switchhead-0-xl", "moa-2-rope"])
-def test_the_backward_pass_in_python_is_that_of_the_engine(config_of, variant: str) -> None:
-    """Without this, the tests above would show nothing of the backward pass."""
+def test_the_backward_pass_in_python_equals_autograds(config_of, variant: str) -> None:
+    """The tests above run the backward pass in Python, so they rely on this."""
     config = config_of(variant)
     grads = []
     for backward in (torch.Tensor.backward, run_backward):

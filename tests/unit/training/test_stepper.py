@@ -1,4 +1,4 @@
-"""A step that can be captured: what it asks of the device, it asks at the end."""
+"""A training step without device syncs before its end, so that it can be captured."""
 
 from typing import Any
 
@@ -14,8 +14,8 @@ from switchhead_lab.training.compute_setup import ComputeSetup
 from switchhead_lab.training.scoring import build_scorer
 from switchhead_lab.training.step import StepRunner
 
-# What waits for a device: a number or a shape is read from its memory.
-WAITING = {
+# Operators that sync the device: they read a number or a shape from its memory.
+SYNCING = {
     torch.ops.aten._local_scalar_dense,
     torch.ops.aten.item,
     torch.ops.aten.is_nonzero,
@@ -28,14 +28,14 @@ WAITING = {
 }
 
 
-class RefuseWaiting(TorchDispatchMode):
+class RefuseSyncs(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        assert func._overloadpacket not in WAITING, f"{func} waits for the device"
+        assert func._overloadpacket not in SYNCING, f"{func} syncs the device"
         return func(*args, **(kwargs or {}))
 
 
 def without_dropout(config: RunConfig) -> RunConfig:
-    """Masks on a CPU are drawn from a seed that is read; a GPU draws its own."""
+    """On a CPU, dropout masks need a seed read from a tensor; a GPU generates its own."""
     tree = config.model_dump(mode="json")
     tree["model"]["feedforward"]["p_dropout"] = 0.0
     return RunConfig.model_validate(tree)
@@ -49,30 +49,30 @@ def step_runner_of(config: RunConfig) -> StepRunner:
 
 
 @pytest.mark.parametrize("attention", ["dense", "switchhead"])
-def test_nothing_waits_for_the_device_within_a_step(tiny_config, attention: str) -> None:
+def test_a_step_has_no_device_sync(tiny_config, attention: str) -> None:
     config = without_dropout(tiny_config(attention, micro_batch_size=2))
     stepper = step_runner_of(config)
     batch = RandomBatches(config).at(0)
     parts = stepper._on_device(batch)
-    with RefuseWaiting():
+    with RefuseSyncs():
         loss, norm, memories = stepper._take(parts, batch.targets.size, stepper._memories)
         stepper._take(parts, batch.targets.size, memories)
     assert loss.isfinite()
     assert norm > 0
 
 
-def test_the_refusal_sees_a_number_being_read() -> None:
-    with RefuseWaiting(), pytest.raises(AssertionError, match="waits for the device"):
+def test_reading_a_number_is_detected() -> None:
+    with RefuseSyncs(), pytest.raises(AssertionError, match="syncs the device"):
         float(torch.ones(()) * 2)
 
 
-def test_a_loss_that_is_not_finite_leaves_weights_and_moments_alone(tiny_config) -> None:
+def test_a_non_finite_loss_leaves_weights_and_moments_unchanged(tiny_config) -> None:
     stepper = step_runner_of(tiny_config())
     stepper.step(0)
     with torch.no_grad():
         stepper.model.output.bias[0] = float("nan")
     before = {name: value.clone() for name, value in stepper.tensors().items()}
-    with pytest.raises(TrainingError, match="loss is nan at step 2; the step was not taken"):
+    with pytest.raises(TrainingError, match="loss is nan at step 2; the step was skipped"):
         stepper.step(1)
     for name, value in stepper.tensors().items():
         if not name.startswith("memory."):
