@@ -1,4 +1,4 @@
-"""Durable writes: a reader sees the old contents or the new, never a part."""
+"""Atomic, durable writes: a reader sees the old or the new contents, never a mix."""
 
 import errno
 import os
@@ -14,7 +14,7 @@ from pathlib import Path
 from switchhead_lab.errors import LabError, StorageError, WorkspaceError, reason_of
 
 _DIRECTORY_REMEDY = "choose a writable folder in lab.toml"
-# What a disk may refuse, with the way out.
+# Errors of a disk that refuses a write, with remedies.
 _STORAGE_REMEDIES = {
     errno.ENOSPC: "free some space there",
     errno.EDQUOT: "free some space there or raise the quota",
@@ -28,35 +28,35 @@ _STORAGE_REMEDIES = {
 def write_error(
     path: Path, n_bytes: int | None, error: OSError, *, at_least: bool = False
 ) -> LabError:
-    """Return the error that says why a file could not be written and what to do.
+    """Return an error that says why a file could not be written and what to do.
 
     Args:
         path: The file or folder.
-        n_bytes: What had to be written; None where that is unknown or nothing to speak of.
-        error: What the system said.
+        n_bytes: Size of the write; None if unknown or negligible.
+        error: The system's error.
         at_least: `n_bytes` is a lower bound.
 
     Returns:
-        A StorageError where the disk cannot take it, else a WorkspaceError.
+        A StorageError if the disk refuses the write, else a WorkspaceError.
     """
     reason = reason_of(error)
     remedy = _STORAGE_REMEDIES.get(error.errno or 0)
     if remedy is None:
         return WorkspaceError(
-            f"{path}: cannot be written: {reason}; make {path.parent} and what is in it writable, "
-            "then give the same command again"
+            f"{path}: cannot be written: {reason}; make {path.parent} and its contents writable, "
+            "then run the same command again"
         )
     bound = "more than " if at_least else ""
     needed = "" if n_bytes is None else f"{bound}{n_bytes:,} bytes needed, "
     return StorageError(
         f"{path}: cannot be written: {reason}; {needed}{_free_text(path)} in {path.parent}; "
-        f"{remedy}, then give the same command again"
+        f"{remedy}, then run the same command again"
     )
 
 
 @contextmanager
 def reported(path: Path, n_bytes: int | None = None) -> Iterator[None]:
-    """Turn an OSError of the block into the error that `write_error` returns."""
+    """Convert an OSError raised in the block with `write_error`."""
     try:
         yield
     except OSError as error:
@@ -64,10 +64,10 @@ def reported(path: Path, n_bytes: int | None = None) -> Iterator[None]:
 
 
 def require_space(path: Path, n_bytes: int) -> None:
-    """Check that a file of this size fits, before anything of it is written.
+    """Check that a file of this size fits, before writing it.
 
     Raises:
-        StorageError: If less is free; the message says how much of both.
+        StorageError: If it does not; the message has the bytes needed and free.
     """
     with reported(path, n_bytes):
         if shutil.disk_usage(path.parent).free < n_bytes:
@@ -79,7 +79,7 @@ def make_directory(path: Path) -> Path:
 
     Raises:
         WorkspaceError: If it cannot be created or is not writable.
-        StorageError: If the disk cannot take it.
+        StorageError: If the disk refuses it.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -95,20 +95,20 @@ def make_directory(path: Path) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace the contents of a file in one step, durably.
+    """Replace the contents of a file atomically and durably.
 
     Raises:
-        StorageError: If the disk cannot take it; the old contents stay.
+        StorageError: If the disk refuses the write; the old contents are kept.
         WorkspaceError: If the folder is not writable.
     """
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Replace the contents of a file in one step, durably.
+    """Replace the contents of a file atomically and durably.
 
     Raises:
-        StorageError: If the disk cannot take it; the old contents stay.
+        StorageError: If the disk refuses the write; the old contents are kept.
         WorkspaceError: If the folder is not writable.
     """
     temporary = temporary_path(path)
@@ -123,10 +123,10 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_synced(path: Path, data: bytes) -> None:
-    """Write a file whose folder is not in use yet, and wait until its contents are on the disk.
+    """Write a file in a folder not yet in use, and sync its contents to disk.
 
     Raises:
-        OSError: If it cannot be written; a part of it may be left.
+        OSError: If it cannot be written; a partial file may remain.
     """
     with path.open("wb") as file:
         file.write(data)
@@ -138,12 +138,12 @@ def append(file: FileIO, path: Path, data: bytes) -> None:
     """Append to a file, all or nothing.
 
     Args:
-        file: Opened for appending, without a buffer: one would keep a failed write for later.
+        file: Opened for appending, unbuffered: a buffer would retry a failed write later.
         path: Its path.
         data: What to append.
 
     Raises:
-        StorageError: If the disk cannot take it; the old contents stay.
+        StorageError: If the disk refuses the write; the old contents are kept.
     """
     end = file.seek(0, os.SEEK_END)
     rest = memoryview(data)
@@ -163,7 +163,7 @@ def sync_directory(path: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        # Some network file systems cannot sync directories; their renames are durable by then.
+        # Some network file systems cannot sync directories; their renames are already durable.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
     finally:
@@ -171,24 +171,24 @@ def sync_directory(path: Path) -> None:
 
 
 def temporary_path(path: Path) -> Path:
-    """Return a name beside a path that `remove_temporaries` knows as temporary."""
+    """Return a temporary name in the same folder, which `remove_temporaries` recognises."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
 
 
 def remove_temporaries(folder: Path, names: str, min_age_seconds: float = 0.0) -> None:
-    """Remove what killed writers left in a folder: `.<name>.<hex digits>.tmp`, and nothing else.
+    """Remove what killed writers left in a folder: only `.<name>.<hex digits>.tmp`.
 
-    Call it where no other process can be writing those names.
+    Call it only while no other process can write these names.
 
     Args:
-        folder: Looked at without its subfolders; may be missing.
-        names: Regular expression of the files' and folders' final names.
-        min_age_seconds: Leave alone what was changed since.
+        folder: Searched without subfolders; may be missing.
+        names: Regular expression of final names of files and folders.
+        min_age_seconds: Keep anything changed more recently.
     """
     pattern = re.compile(rf"\.(?:{names})(?:\.[0-9a-f]+)?\.tmp")
     try:
         entries = [path for path in folder.iterdir() if pattern.fullmatch(path.name)]
-    except OSError:  # missing or not readable: whoever needs the folder says so
+    except OSError:  # missing or unreadable: reported where the folder is used
         return
     for path in entries:
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Where benches are written, and reading them back (free of torch)."""
+"""Paths and contents of recorded benchmarks (does not import torch)."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,26 +9,26 @@ from switchhead_lab.config.identity import hash_of
 from switchhead_lab.tracking.record_files import read_json
 
 STEP_MODES = ("eager", "captured", "compiled", "compiled and captured")
-"""How the GPU command times a training step; keys of a case's findings."""
+"""Modes in which the GPU command times a training step; keys of a case's findings."""
 
 
 def bench_dir(reports_dir: Path) -> Path:
-    """Return the folder of all benches."""
+    """Return the folder of all benchmarks."""
     return reports_dir / "bench"
 
 
 def step_bench_name(sweep: str, size: str) -> str:
-    """Return the name of the files of a sweep's step bench."""
+    """Return the file name, without suffix, of a sweep's step benchmark."""
     return f"step-{sweep}-{size}"
 
 
 def step_bench_path(reports_dir: Path, sweep: str, size: str) -> Path:
-    """Return the path of a sweep's step bench."""
+    """Return the path of a sweep's step benchmark."""
     return bench_dir(reports_dir) / f"{step_bench_name(sweep, size)}.json"
 
 
 def read_step_bench(reports_dir: Path, sweep: str, size: str) -> dict[str, Any] | None:
-    """Return a sweep's step bench as written; None if there is none.
+    """Return a sweep's step benchmark as recorded; None if there is none.
 
     Raises:
         RecordError: If the file is damaged.
@@ -41,24 +41,24 @@ def read_step_bench(reports_dir: Path, sweep: str, size: str) -> dict[str, Any] 
 
 
 def step_id(model: ModelConfig, vocab_size: int, n_outputs: int, batch_size: int) -> str:
-    """Return the identity of a training step: what its time and memory depend on.
+    """Return the identity of a training step: a hash of what its time and memory depend on.
 
     Args:
         model: Architecture.
-        vocab_size: Tokens that the model reads.
+        vocab_size: Number of input tokens.
         n_outputs: Width of the output layer.
-        batch_size: Sequences of a step.
+        batch_size: Sequences per step.
     """
     return hash_of([model.model_dump(mode="json"), vocab_size, n_outputs, batch_size])[:16]
 
 
 def gpu_dir(reports_dir: Path) -> Path:
-    """Return the folder of recorded runs of the GPU command, a folder for each card."""
+    """Return the folder of recorded runs of the GPU command, one subfolder per card."""
     return reports_dir / "gpu"
 
 
 def read_gpu_runs(reports_dir: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield the recorded runs of the GPU command, with their files; dry runs are left out.
+    """Yield the path and contents of each recorded run of the GPU command, without dry runs.
 
     Raises:
         RecordError: If a file is damaged.

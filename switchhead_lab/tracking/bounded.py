@@ -1,4 +1,4 @@
-"""Running work in a thread, so that waiting for it ends at a deadline or a signal."""
+"""Work in a background thread, so that waiting can end at a deadline or a signal."""
 
 import queue
 import threading
@@ -37,7 +37,7 @@ class BoundedWorker:
         try:
             if not job.done.wait(seconds):
                 raise TimeoutError(f"no answer within {seconds:.3g} s")
-        except BaseException:  # Ctrl-C as well
+        except BaseException:  # includes Ctrl-C
             job.is_given_up = True
             raise
         return job.outcome()
@@ -48,13 +48,13 @@ class BoundedWorker:
 
 
 def interruptible(action: Callable[[], ResultT]) -> ResultT:
-    """Run long native code in such a way that a signal ends the wait for it at once.
+    """Run native code such that a signal ends the wait immediately.
 
-    Python handles signals in the main thread, between two of its instructions: native code called
-    there would hold them back. After a signal the thread is left behind; it ends with the process.
+    Python handles signals in the main thread between bytecodes, so native code called there would
+    delay them. After a signal the thread is abandoned; it ends with the process.
 
     Args:
-        action: Calls native code that releases Python's global lock.
+        action: Calls native code that releases the GIL.
     """
     return BoundedWorker().run(action, threading.TIMEOUT_MAX)
 

@@ -10,12 +10,12 @@ from switchhead_lab.tracking.record import RunRecord
 
 @dataclass(frozen=True)
 class FieldDifference:
-    """A configuration field that two runs do not share.
+    """A configuration field that differs between two runs.
 
     Attributes:
         field: Dotted name.
-        first: Value in the first run; None where it has no such field.
-        second: Value in the second run; None where it has no such field.
+        first: Value in the first run; None if it has no such field.
+        second: Value in the second run; None if it has no such field.
     """
 
     field: str
@@ -25,12 +25,12 @@ class FieldDifference:
 
 @dataclass(frozen=True)
 class ResultPair:
-    """A figure of two results.
+    """The values of one figure in two results.
 
     Attributes:
         figure: Name of the figure in `RunResult`.
-        first: Value of the first run; None if it has no result.
-        second: Value of the second run; None if it has no result.
+        first: Value in the first run; None if it has no result.
+        second: Value in the second run; None if it has no result.
     """
 
     figure: str
@@ -46,7 +46,7 @@ class ResultPair:
 
 
 def differing_fields(first: RunConfig, second: RunConfig) -> list[FieldDifference]:
-    """Return the fields in which two configurations differ, in the order of the schema."""
+    """Return the fields in which two configurations differ, in schema order."""
     a = dict(flatten(first.model_dump(mode="json")))
     b = dict(flatten(second.model_dump(mode="json")))
     return [

@@ -1,4 +1,4 @@
-"""SQLite databases: connections, the write-ahead log, and creation in one step."""
+"""SQLite databases: connections, the write-ahead log, and atomic creation."""
 
 import os
 import shutil
@@ -15,12 +15,12 @@ from switchhead_lab.tracking.atomic import make_directory, sync_directory
 COMPANIONS = ("-wal", "-shm", "-journal")
 BYTES_NEEDED = 4_000_000  # MLflow's schema takes 1 MB, and so does its log during creation
 LOCK_SECONDS = 20.0
-# Here processes on several machines cannot share the log's memory-mapped index.
+# File systems on which several machines cannot share the log's memory-mapped index.
 NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "lustre", "gpfs", "beegfs", "fuse.sshfs")
 
 
 def create_database(path: Path, build: Callable[[str], None]) -> None:
-    """Create a database unless it exists. The caller holds the lock that all creators share.
+    """Create a database unless it exists; the caller must hold the creation lock.
 
     The schema is built in a temporary file beside `path`, which is then renamed, so a process that
     is killed or runs out of disk space leaves no partial database.
@@ -35,11 +35,11 @@ def create_database(path: Path, build: Callable[[str], None]) -> None:
     if not is_empty(path):
         return
     make_directory(path.parent)
-    for leftover in path.parent.glob(f".{path.name}.*.new*"):  # of a creator that was killed
+    for leftover in path.parent.glob(f".{path.name}.*.new*"):  # from a killed creator
         leftover.unlink(missing_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.new")
     try:
-        temporary.touch()  # with the user's umask: SQLite gives its group no right to write
+        temporary.touch()  # applies the umask, which SQLite ignores
         _build(build, path, temporary)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
@@ -54,7 +54,7 @@ def create_database(path: Path, build: Callable[[str], None]) -> None:
 def _build(build: Callable[[str], None], path: Path, temporary: Path) -> None:
     try:
         build(file_address(temporary))
-    except Exception as error:  # each library reports a full disk in its own way
+    except Exception as error:  # libraries report a full disk with different exceptions
         free = shutil.disk_usage(path.parent).free
         if free >= BYTES_NEEDED:
             raise
@@ -65,7 +65,7 @@ def _build(build: Callable[[str], None], path: Path, temporary: Path) -> None:
 
 
 def is_empty(path: Path) -> bool:
-    """Return whether a database has no tables or no file."""
+    """Return whether a database file is missing or has no tables."""
     return not path.is_file() or path.stat().st_size == 0 or not tables(path)
 
 
@@ -106,13 +106,13 @@ def _set_companions_aside(path: Path) -> None:
 
 @contextmanager
 def connect(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a SQLite file, wait up to `LOCK_SECONDS` for locks, and close it afterwards."""
+    """Open a SQLite file for the block, waiting up to `LOCK_SECONDS` for locks."""
     with closing(sqlite3.connect(path, timeout=LOCK_SECONDS)) as connection:
         yield connection
 
 
 def use_write_ahead_log(path: Path) -> None:
-    """Let readers and a writer work at the same time; the file keeps the setting."""
+    """Enable concurrent readers and a writer; the setting persists in the file."""
     if _file_system(path.parent).startswith(NETWORK_FILE_SYSTEMS):
         return
     with connect(path) as connection:

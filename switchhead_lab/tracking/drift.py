@@ -1,12 +1,12 @@
-"""What differs between two attempts of a run, so that their bits may differ.
+"""Drift: changes between attempts of a run that may change its results.
 
-A run that goes on under other code, threads or kernels is neither the one nor the other.
+A run resumed under other code, versions, threads or kernels is not reproducible under either.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-# Facts of the device that change bits, with their names for people.
+# Facts about the device that can change results, with display names.
 _DEVICE_FACTS = {
     "device": "device",
     "device_name": "device name",
@@ -22,7 +22,7 @@ _N_FILES_NAMED = 5
 
 
 def find_drift(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return what changed since an earlier attempt, a line each; empty if nothing did.
+    """Return what changed since an earlier attempt, one line per change.
 
     Args:
         before: Provenance of the earlier attempt.
@@ -37,7 +37,7 @@ def find_drift(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 def _changed_code(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
     old, new = before.get("sources"), now.get("sources")
-    if not old or not new:  # recorded before sources were
+    if not old or not new:  # recorded before sources were hashed
         return
     names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
     if names:

@@ -1,6 +1,6 @@
-"""The state of a checkout: its commit, and what differs from it in the files that count.
+"""The state of a checkout: its commit and the uncommitted changes to source files.
 
-Whatever the user's git configuration says, `git apply` takes the diff on a fresh clone.
+The diff applies to a fresh clone with `git apply`, regardless of the user's git configuration.
 """
 
 import os
@@ -10,17 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-# What a run's computation depends on, relative to the project's folder. Sweep files and settings
-# are not among them: a run's configuration is kept resolved.
+# Files that a run's computation depends on, relative to the project's folder. Sweep files and
+# settings are excluded: a run records its resolved configuration.
 SOURCE_PATHS = ("switchhead_lab", "kernels", "pyproject.toml", "constraints.txt")
 MAX_LISTED = 500
 MAX_NEW_FILE_BYTES = 1 << 20
 MAX_NEW_BYTES = 16 << 20
 GIT_TIMEOUT_SECONDS = 10.0
-# Contents of changed files go through filters, and large ones take long.
+# Changed files pass through filters, which is slow for large ones.
 DIFF_TIMEOUT_SECONDS = 60.0
 
-# Inside a git hook the first name the hook's repository, whatever -C says; the others alter diffs.
+# In a git hook, the first variables override -C with the hook's repository; the others alter diffs.
 _DROPPED_VARIABLES = (
     "GIT_DIR",
     "GIT_WORK_TREE",
@@ -37,8 +37,8 @@ _OPTIONS = (
     "--literal-pathspecs",
     *("-c", "core.fsmonitor=false"),
     *("-c", f"core.hooksPath={os.devnull}"),
-    # Bytes as they are on the disk; files that were not touched are not read, so checkouts with
-    # converted line ends stay clean.
+    # Compare bytes as on disk. Untouched files are not read, so checkouts with converted line
+    # endings stay clean.
     *("-c", "core.autocrlf=false"),
     *("-c", "core.safecrlf=false"),
     *("-c", "diff.suppressBlankEmpty=false"),
@@ -55,16 +55,16 @@ _DIFF = (
     "--no-relative",
     "--no-renames",
     "--no-color",
-    # External drivers are programs, and what they print cannot be applied again.
+    # The output of external diff drivers cannot be applied.
     "--no-ext-diff",
     "--no-textconv",
-    f"-O{os.devnull}",  # no order of the user's own
+    f"-O{os.devnull}",  # ignore the user's file order
     "HEAD",
 )
 
 
 class _GitError(Exception):
-    """Git is missing, refuses or takes too long."""
+    """Git is missing, fails or times out."""
 
 
 def read_git_state(
@@ -78,10 +78,10 @@ def read_git_state(
 
     Returns:
         Plain data: `commit`; `branch`; `dirty`, whether source files differ from the commit, new
-        ones included; `source_paths`; `changed` and `untracked`, at most 500 names of each,
-        `n_changed` and `n_untracked`; `left_out`, new source files that are too large for the diff;
-        `reason` where something could not be found out: what is known is there, the rest is None or
-        missing. Then the diff, as bytes; empty for a clean tree.
+        ones included; `source_paths`; `changed` and `untracked`, at most 500 names each;
+        `n_changed` and `n_untracked`; `left_out`, new source files too large for the diff; and
+        `reason` if git failed, in which case unknown values are None or missing. Then the diff, as
+        bytes; empty for a clean tree.
     """
     state: dict[str, Any] = {"commit": None}
     try:
@@ -92,10 +92,10 @@ def read_git_state(
 
 
 def _read(folder: Path, source_paths: Sequence[str], state: dict[str, Any]) -> bytes:
-    """Fill in the state as far as it can be found out, and return the diff."""
+    """Fill in the state until git fails, and return the diff."""
     top = Path(os.fsdecode(_git(folder, "rev-parse", "--show-toplevel").removesuffix(b"\n")))
     if not _git(folder, "ls-files", "-z", "--", "."):
-        # A package installed below some other project's checkout, for example.
+        # For example, a package installed inside another project's checkout.
         raise _GitError(f"{top} has a git repository, but it does not track {folder}")
     state["commit"] = _git(top, "rev-parse", "--verify", "HEAD").decode().strip()
     state["branch"], state["dirty"] = None, None
@@ -125,7 +125,7 @@ def _diff(top: Path, sources: Sequence[str], new: Sequence[str]) -> bytes:
         for name in ("index", "objects")
     )
     with tempfile.TemporaryDirectory() as scratch:
-        # Times stay: git tells by the index's own which files it has to look at again.
+        # Keep the timestamps: git compares them with those of files to find changed ones.
         copy = Path(scratch) / "index"
         copy.write_bytes(index.read_bytes())
         times = index.stat()
@@ -143,7 +143,7 @@ def _diff(top: Path, sources: Sequence[str], new: Sequence[str]) -> bytes:
 
 
 def _small_enough(top: Path, names: Sequence[str]) -> list[str]:
-    """Return the new files that fit into the diff; links and nested repositories do not."""
+    """Return the new files that go into the diff: small, no links, no nested repositories."""
     kept, total = [], 0
     for name in names:
         path = top / name
@@ -163,7 +163,7 @@ def _git(
     variables: dict[str, str] | None = None,
     timeout: float | None = None,
 ) -> bytes:
-    """Run git without prompts, hooks, locks or monitors, so that it can neither hang nor write."""
+    """Run git without prompts, hooks, locks or monitors, so that it neither hangs nor writes."""
     timeout = GIT_TIMEOUT_SECONDS if timeout is None else timeout
     kept = {name: value for name, value in os.environ.items() if name not in _DROPPED_VARIABLES}
     environment = {
@@ -204,10 +204,10 @@ def _is_below(name: str, paths: Sequence[str]) -> bool:
 
 
 def _printable(name: str) -> str:
-    """Return a name that any JSON reader takes: bytes that are no UTF-8 as escapes."""
+    """Return a name valid in JSON: bytes that are not UTF-8 become escapes."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _quoted(path: Path) -> str:
-    """Quote a path for a list of paths in git's own way."""
+    """Quote a path for git's list of alternate object folders."""
     return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'

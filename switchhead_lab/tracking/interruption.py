@@ -1,8 +1,8 @@
-"""Signals: the first ends work at the next safe point, a second one at once.
+"""Signals: the first ends work at the next safe point, a second one immediately.
 
-What must not be split, such as an optimiser step with its record, or the end of a run, runs
-deferred: a signal that comes then takes effect when it is over, or where work within it allows
-signals. Anywhere else it takes effect where it comes, as Ctrl-C does.
+Work that must not be split, such as an optimiser step with its record or the end of a run, runs
+in a deferred block: a signal takes effect at the end of the block or in a part that allows
+signals. Elsewhere it takes effect immediately, like Ctrl-C.
 """
 
 import contextlib
@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-"""What ends work so that the same command continues it; schedulers send SIGUSR1 beforehand."""
+"""Signals after which the same command continues; schedulers send SIGUSR1 before the limit."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """Work was ended by a signal; the same command continues it."""
+    """A signal ended the work; the same command continues it."""
 
     def __init__(self, number: signal.Signals) -> None:
         super().__init__(f"interrupted by {number.name}")
@@ -24,24 +24,24 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Interruption:
-    """Whether this process was asked to stop, and what stopping must wait for."""
+    """The pending signal of this process and the blocks that defer it."""
 
     def __init__(self) -> None:
         self.requested: signal.Signals | None = None
-        # The signal that is still to be raised: it came while signals were deferred.
+        # Received while signals were deferred and not raised yet.
         self._pending: signal.Signals | None = None
         self._depth = 0
         self._last_acts: list[Callable[[signal.Signals], None]] = []
 
     @property
     def exit_code(self) -> int:
-        """Exit code of a process that a signal ended: 128 and its number, 130 without one."""
+        """Exit code after a signal: 128 plus its number; 130 without a signal."""
         return 128 + (self.requested or signal.SIGINT)
 
     def install(self) -> None:
-        """Take over the signals of this process; call it in the main thread.
+        """Install the signal handlers; call it in the main thread.
 
-        One that was ignored from the start stays so, as `nohup` and background jobs want it.
+        Signals ignored at start stay ignored, as `nohup` and background jobs need.
         """
         for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
@@ -51,14 +51,14 @@ class Interruption:
         """Handle a signal.
 
         Raises:
-            Interrupted: If it is the first one and nothing is deferred.
+            Interrupted: If it is the first one and signals are not deferred.
         """
         received = signal.Signals(number)
         if self.requested is None:
             self.requested = self._pending = received
             self._raise_pending()
             return
-        # The user does not want to wait: whatever this was doing, say the truth and go.
+        # The user does not want to wait: record the true status and exit.
         for act in reversed(self._last_acts):
             with contextlib.suppress(Exception):
                 act(received)
@@ -66,10 +66,10 @@ class Interruption:
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
-        """Let a signal take effect only when the block is over.
+        """Defer signals to the end of the block.
 
         Raises:
-            Interrupted: At the end of the outermost block, if a signal came within it.
+            Interrupted: At the end of the outermost block, if a signal was received in it.
         """
         with self._at_depth(self._depth + 1):
             yield
@@ -77,10 +77,10 @@ class Interruption:
 
     @contextlib.contextmanager
     def allowed(self) -> Iterator[None]:
-        """Let signals take effect at once in a part of a deferred block.
+        """Allow signals in a part of a deferred block.
 
         Raises:
-            Interrupted: Before the part, if a signal came earlier in the deferred block.
+            Interrupted: Before the part, if a signal was received earlier in the deferred block.
         """
         with self._at_depth(0):
             self._raise_pending()
@@ -102,7 +102,7 @@ class Interruption:
 
     @contextlib.contextmanager
     def last_act(self, act: Callable[[signal.Signals], None]) -> Iterator[None]:
-        """Have something done if a second signal ends the process within the block."""
+        """Call `act` if a second signal ends the process within the block."""
         self._last_acts.append(act)
         try:
             yield
@@ -111,4 +111,4 @@ class Interruption:
 
 
 interruption = Interruption()
-"""That of this process: signals are the process's, so there is one."""
+"""The only instance: signals are per process."""

@@ -1,6 +1,6 @@
-"""Whether somebody is training a run: who owns a run holds its lock, and the system frees it.
+"""Whether a process is training a run: its owner holds its lock, which the system releases.
 
-Clocks, process numbers and host names say less: they step, come again, and are changed.
+Clocks, PIDs and host names are unreliable: clocks step, PIDs are reused, hosts are renamed.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from switchhead_lab.tracking.record import (
     read_status,
 )
 
-# A look at the lock holds it for an instant; an owner who comes then tries again.
+# `is_owned` holds the lock briefly; an owner arriving then retries.
 _ACQUIRE_SECONDS = 1.0
 
 
@@ -31,7 +31,7 @@ def run_lock(runs_dir: Path, run_hash: str) -> FileLock:
 
 
 def is_owned(runs_dir: Path, run_hash: str) -> bool:
-    """Tell whether some process holds a run's lock."""
+    """Return whether a process holds a run's lock."""
     lock = FileLock(runs_dir / f".{run_hash[:16]}.lock", timeout=0)
     if not Path(lock.lock_file).is_file():
         return False
@@ -43,18 +43,18 @@ def is_owned(runs_dir: Path, run_hash: str) -> bool:
 
 
 def busy_error(runs_dir: Path, run_hash: str) -> RunBusyError:
-    """Return the error that names who is training a run."""
+    """Return an error that names the process training a run."""
     directory = find_directory(runs_dir, run_hash)
     status = read_status(directory) if directory is not None else None
     who = f"process {status.pid} on {status.host}" if status else "another process"
     where = directory / STATUS_FILE if directory is not None else runs_dir
     return RunBusyError(
-        f"{who} is training this configuration ({where}); wait for it, or end it and try again"
+        f"{who} is training this configuration ({where}); wait for it, or stop it and try again"
     )
 
 
 def is_orphaned(record: RunRecord) -> bool:
-    """Tell whether a run without result calls itself running though nobody trains it."""
+    """Return whether a run's status is "running" although no process trains it."""
     if record.result is not None or record.status.state != "running":
         return False
     return not is_owned(record.directory.parent, record.run_hash)

@@ -45,9 +45,9 @@ class MlflowCopy:
     """The content of an MLflow run that is derived from the disk.
 
     Attributes:
-        status: MLflow's word for the state.
+        status: State in MLflow's terms.
         start_ms: Start, milliseconds since 1970.
-        end_ms: End, milliseconds since 1970; None while it runs.
+        end_ms: End, milliseconds since 1970; None while running.
         params: Parameters.
         tags: Tags; MLflow may hold more, for example a user's notes.
         rows: Metric values and their multiplicities.

@@ -21,5 +21,5 @@ def quiet_environment() -> None:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
-    # It logs tracebacks of errors that it raises, which are reported in one line.
+    # MLflow logs tracebacks of errors that it also raises; we report them in one line.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)

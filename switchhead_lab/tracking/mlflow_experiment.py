@@ -25,8 +25,8 @@ def ensure_experiment(client: Any, name: str, artifact_location: str) -> str:
 def ensure_owned_experiment(client: Any, name: str, owner: str) -> str:
     """Return the id of a workspace's experiment on a server.
 
-    The first workspace takes the name; every other one gets an experiment of its own, since a run
-    is found by its configuration, which two workspaces may share.
+    The first workspace takes the name; every other one gets its own experiment, since runs are
+    found by their configuration, which two workspaces may share.
     """
     found = client.get_experiment_by_name(name)
     if found is None:
@@ -34,7 +34,7 @@ def ensure_owned_experiment(client: Any, name: str, owner: str) -> str:
     other = found.tags.get(TAG_WORKSPACE)
     if other is not None and other != owner:
         return ensure_owned_experiment(client, f"{name}-{owner[:8]}", owner)
-    if other is None:  # made by a version that did not tell workspaces apart
+    if other is None:  # created by a version without workspace ids
         client.set_experiment_tag(found.experiment_id, TAG_WORKSPACE, owner)
     return _restored(client, found)
 

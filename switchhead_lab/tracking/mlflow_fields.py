@@ -43,7 +43,7 @@ class MetricRow(NamedTuple):
 
 
 def params_of(config: BaseModel) -> dict[str, str]:
-    """Flatten a configuration to dotted keys and short texts."""
+    """Flatten a configuration to dotted keys and short strings."""
     flat = flatten(config.model_dump(mode="json", exclude_none=True))
     texts = ((key, value if isinstance(value, str) else json.dumps(value)) for key, value in flat)
     return {key: cut(text, MAX_PARAM_CHARACTERS) for key, text in texts}
@@ -91,7 +91,7 @@ def sweep_tags(sweep: Sweep) -> dict[str, str]:
 def point_rows(point: MetricPoint) -> Iterator[MetricRow]:
     """Yield a point's metrics twice: over optimiser steps, and over tokens as `by_tokens/...`.
 
-    Non-finite values are left out: MLflow would store infinity as 1.8e308.
+    Non-finite values are skipped: MLflow would store infinity as 1.8e308.
     """
     timestamp_ms = round(point.time * 1000)
     for name, value in point.metrics.items():
@@ -117,5 +117,5 @@ def _cut_tags(tags: Mapping[str, str | None]) -> dict[str, str]:
 
 
 def cut(text: str, limit: int) -> str:
-    """Shorten a text to `limit` characters, visibly."""
+    """Shorten a text to `limit` characters, marked as cut."""
     return text if len(text) <= limit else text[: limit - len(CUT)] + CUT

@@ -2,7 +2,7 @@
 
 MLflow failures never stop a run. Each attempt marks its run directory with a file `unsynced` before
 it changes anything; the mark is cleared once MLflow's copy has been verified against the directory.
-Failures are reported once and cost a bounded time; `lab runs sync` repairs what they left out.
+Failures are reported once and cost a bounded time; `lab runs sync` repairs what they missed.
 """
 
 import time
@@ -69,7 +69,7 @@ class Index(Protocol):
     def replay_run(
         self, run_dir: Path, parent_id: str | None = None, state: RunState | None = None
     ) -> bool:
-        """Update the index from a run directory; return whether that worked."""
+        """Update the index from a run directory; return whether it succeeded."""
 
     def remove_orphans(self, runs_dir: Path) -> None:
         """Remove copies of runs and sweeps that are no longer on disk."""
@@ -104,16 +104,16 @@ def artifact_dir(workspace: Workspace) -> Path:
 
 
 def sync_run(index: Index, record: RunRecord, parent_id: str | None = None) -> bool:
-    """Update an index from a run directory; repeating it changes nothing.
+    """Update an index from a run directory; idempotent.
 
     Returns:
-        Whether that worked.
+        Whether it succeeded.
     """
     return index.replay_run(record.directory, parent_id)
 
 
 class NoIndex:
-    """The index of a workspace that has none."""
+    """The index of a workspace without one: does nothing."""
 
     unsynced_mark = ""
 
@@ -125,7 +125,7 @@ class NoIndex:
         """Do nothing."""
 
     def start_run(self, record: RunRecord, parent_id: str | None = None) -> Mirror:  # noqa: ARG002
-        """Return a copy that keeps nothing."""
+        """Return a mirror that does nothing."""
         return NoMirror()
 
     def replay_sweep(self, directory: Path, state: RunState) -> str | None:  # noqa: ARG002
@@ -138,7 +138,7 @@ class NoIndex:
         parent_id: str | None = None,  # noqa: ARG002
         state: RunState | None = None,  # noqa: ARG002
     ) -> bool:
-        """Do nothing, which always works."""
+        """Do nothing; return True."""
         return True
 
     def remove_orphans(self, runs_dir: Path) -> None:
@@ -146,7 +146,7 @@ class NoIndex:
 
 
 class NoMirror:
-    """The copy of a run in an index that keeps nothing."""
+    """The mirror of a run in no index: does nothing."""
 
     def add(self, point: MetricPoint) -> None:
         """Do nothing."""
@@ -240,11 +240,11 @@ class MlflowIndex:
     def replay_run(
         self, run_dir: Path, parent_id: str | None = None, state: RunState | None = None
     ) -> bool:
-        """Update MLflow from a run directory; return whether that worked.
+        """Update MLflow from a run directory; return whether it succeeded.
 
         Args:
             run_dir: The run's directory.
-            parent_id: MLflow's id of the sweep's parent run; None keeps the present one.
+            parent_id: MLflow's id of the sweep's parent run; None keeps the current one.
             state: State of the run; by default that of its status, or "interrupted" if that is
                 "running" and the process is gone.
         """
@@ -284,7 +284,7 @@ class MlflowIndex:
                 raise TimeoutError("skipped after earlier failures of MLflow")
             began = time.monotonic()
             return self._worker.run(lambda: action(self._open()), seconds)
-        except Exception as error:  # anything from MLflow's database and network
+        except Exception as error:  # MLflow, its database and the network raise many types
             if began is not None:
                 self._allowance.spend(time.monotonic() - began)
             self._report(error, directory)
@@ -303,7 +303,7 @@ class MlflowIndex:
         if not self._warned:
             self._warned = True
             advice = "the run directories are complete, `lab runs sync` copies them"
-            if isinstance(error, RecordError):  # the run is at fault, not MLflow
+            if isinstance(error, RecordError):  # caused by the run, not by MLflow
                 reason, advice = message, "then `lab runs sync`"
             address = mask_address(self._tracking_uri)
             tell(f"warning: MLflow at {address} is not up to date: {reason}; {advice}")

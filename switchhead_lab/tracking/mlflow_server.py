@@ -27,7 +27,7 @@ START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.1
 N_LINES_SHOWN = 15
-# A closing terminal sends SIGHUP, but not to the server, which has a session of its own.
+# A closing terminal sends SIGHUP, but not to the server, which has its own session.
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 # Starts the server and ends its process group when the pipe from `lab ui` closes, even if `lab ui`
 # was killed. Portable to any system with process groups, unlike PR_SET_PDEATHSIG.
@@ -61,11 +61,11 @@ def serve_ui(
     Args:
         tracking_uri: SQLAlchemy address, or that of a tracking server, which is only announced.
         artifact_dir: Folder of MLflow's artifacts.
-        port: Port to listen on, or the first of those to try.
-        announce: Called with lines for the user.
+        port: First port to try.
+        announce: Called with each line for the user.
 
     Raises:
-        WorkspaceError: If there is no tracking store, or the server does not start or ends.
+        WorkspaceError: If there is no tracking store, or the server does not start or exits.
     """
     if tracking_uri == "none":
         raise WorkspaceError(
@@ -86,7 +86,7 @@ def serve_ui(
             _wait_until_healthy(process, free, log)
             announce(f"MLflow is served at http://{HOST}:{free} (Ctrl-C stops it)")
             process.wait()
-            raise WorkspaceError(f"the MLflow server ended by itself:\n{_last_lines(log)}")
+            raise WorkspaceError(f"the MLflow server exited unexpectedly:\n{_last_lines(log)}")
         except KeyboardInterrupt:
             pass
         finally:
@@ -107,7 +107,7 @@ def free_port(first: int) -> int:
             with contextlib.suppress(OSError):
                 probe.bind((HOST, port))
                 return port
-    raise WorkspaceError(f"ports {first} to {last} are all taken; give another with --port")
+    raise WorkspaceError(f"ports {first} to {last} are all taken; choose another with --port")
 
 
 def _start(
@@ -124,7 +124,7 @@ def _start(
     }
     return subprocess.Popen(
         command,
-        cwd=make_directory(artifact_dir),  # MLflow looks for stores of its own where it is started
+        cwd=make_directory(artifact_dir),  # MLflow looks for its own stores in the working folder
         env=environment,
         stdin=subprocess.PIPE,  # closes with this process, which the watchdog waits for
         stdout=log,

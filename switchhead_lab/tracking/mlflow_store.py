@@ -77,7 +77,7 @@ def prepare_database(tracking_uri: str, artifact_dir: Path, experiment: str) -> 
         experiment: Experiment whose artifact folder is updated if the workspace was moved.
 
     Raises:
-        WorkspaceError: If the database cannot be opened or its schema is another version's.
+        WorkspaceError: If the database cannot be opened or has the schema of another version.
     """
     try:
         with _creation_lock(tracking_uri, artifact_dir):
@@ -90,12 +90,12 @@ def prepare_database(tracking_uri: str, artifact_dir: Path, experiment: str) -> 
 
 
 class MlflowStore:
-    """One experiment in a tracking store, opened; runs are found by the tags they carry.
+    """An open experiment in a tracking store; runs are found by their tags.
 
     Args:
         tracking_uri: SQLAlchemy address or address of a tracking server.
         experiment: Name of the experiment, created if it is missing.
-        artifact_dir: Absolute folder of the experiment's artifacts; a server keeps its own.
+        artifact_dir: Absolute folder of the experiment's artifacts; a server has its own.
     """
 
     def __init__(self, tracking_uri: str, experiment: str, artifact_dir: Path) -> None:
@@ -146,7 +146,7 @@ class MlflowStore:
     def begin_run(self, record: RunRecord, parent_id: str | None) -> str:
         """Resume or create the MLflow run of a record; write its id to the run directory."""
         known = self._only(TAG_RUN_HASH, record.run_hash)
-        run_id = self._take_up(known, copy_of_start(record, parent_id, "running"))
+        run_id = self._update_or_create(known, copy_of_start(record, parent_id, "running"))
         self._link(record, run_id)
         return run_id
 
@@ -161,7 +161,7 @@ class MlflowStore:
 
         Args:
             record: The run.
-            parent_id: MLflow's id of the sweep's parent run; None keeps the present one.
+            parent_id: MLflow's id of the sweep's parent run; None keeps the current one.
             state: State of the run.
             is_owner: Whether the caller is the process that trains the run.
 
@@ -233,7 +233,7 @@ class MlflowStore:
                 self.client.delete_run(known.info.run_id)
                 run_id = self._create(disk, user_tags(held.tags))
             else:
-                run_id, found = self._take_up(known, disk), held
+                run_id, found = self._update_or_create(known, disk), held
         self.log(run_id, disk.rows - found.rows)
         for name, digest in disk.file_hashes.items():
             if directory is not None and found.file_hashes.get(name) != digest:
@@ -284,7 +284,7 @@ class MlflowStore:
         self._log_fields(run_id, {}, disk.params)
         return run_id
 
-    def _take_up(self, known: "Run | None", disk: MlflowCopy) -> str:
+    def _update_or_create(self, known: "Run | None", disk: MlflowCopy) -> str:
         """Update the tags, parameters and status of a known run, or create it."""
         if known is None:
             return self._create(disk, {})
@@ -374,7 +374,11 @@ def _require_complete(path: Path) -> None:
     """
     if not has_rows(path, "experiments"):
         is_ours = not tables(path).isdisjoint({"alembic_version", "experiments"})
-        what = "half-made, its creation was interrupted" if is_ours else "not an MLflow database"
+        what = (
+            "incomplete because its creation was interrupted"
+            if is_ours
+            else "not an MLflow database"
+        )
         raise WorkspaceError(
             f"{path}: {what}; move it aside (mv {path.name} {path.name}.broken) and run "
             "`lab runs sync`, which rebuilds it from the run directories"

@@ -78,7 +78,7 @@ def sync_workspace(
         is_whole: Whether `runs` are all runs, so that MLflow runs without a directory are removed.
 
     Returns:
-        How many were replayed.
+        The number of runs replayed.
 
     Raises:
         WorkspaceError: If the workspace has no index, or a run or sweep could not be replayed.

@@ -1,4 +1,4 @@
-"""Where a run comes from: code, versions, machine, command, data and device."""
+"""Provenance of a run: code, versions, machine, command, data and device."""
 
 import hashlib
 import importlib.metadata
@@ -27,7 +27,7 @@ PACKAGES = (
     "safetensors",
     "pydantic",
 )
-# Named one by one: the whole environment would take tokens and passwords with it.
+# An explicit list: the whole environment would include tokens and passwords.
 ENVIRONMENT = (
     "CUBLAS_WORKSPACE_CONFIG",
     "CUDA_VISIBLE_DEVICES",
@@ -44,7 +44,7 @@ ENVIRONMENT = (
     "TRITON_INTERPRET",
     "WORLD_SIZE",
 )
-# Records, reports, searches and the command line may change without changing a number.
+# Changes to records, reports, searches and the command line cannot change results.
 _CODE_PACKAGES = ("variants", "objectives", "config", "data", "model", "training")
 _CODE_SUFFIXES = (".py", ".cpp", ".h")
 _CODE_LEFT_OUT = ("kernels/bench",)
@@ -52,13 +52,13 @@ _CODE_LEFT_OUT = ("kernels/bench",)
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a run comes from.
+    """Provenance of a run.
 
     Attributes:
         values: Plain data: git, versions, host, time, argv, environment, data_manifest,
             device.
-        uncommitted_diff: What differs from the commit in the source files, new ones included, for
-            `git apply`; empty for a clean tree or without a repository.
+        uncommitted_diff: Uncommitted changes to source files, new ones included, for `git apply`;
+            empty for a clean tree or without a repository.
     """
 
     values: dict[str, Any]
@@ -74,21 +74,21 @@ def collect_provenance(
     source_paths: Sequence[str] = SOURCE_PATHS,
     addresses: Sequence[str] = (),
 ) -> Provenance:
-    """Collect what is needed to say later where a run came from.
+    """Collect the provenance of a run.
 
-    Nothing secret is collected: of the environment only known names, and passwords and tokens
-    of addresses are masked, in the diff as well.
+    Nothing secret is collected: only listed environment variables, and passwords and tokens in
+    addresses are masked, in the diff too.
 
     Args:
         project_root: Folder of the code, inside its git repository if it has one.
-        data_manifest: What the data were prepared from; None if there are none.
-        device: Facts about the device, from whoever opened it.
+        data_manifest: Manifest of the data; None without data.
+        device: Facts about the device.
         command: Command line that started the run.
         source_paths: Files and folders of the project whose changes make it dirty.
-        addresses: Addresses in use; their secrets are masked wherever they appear.
+        addresses: Addresses whose secrets are masked wherever they appear.
     """
     git, diff = read_git_state(project_root, source_paths)
-    # Latin-1 maps every byte to a character and back, whatever the files' encodings are.
+    # Latin-1 maps every byte to a character and back, regardless of the files' encodings.
     masked = mask_passwords(diff.decode("latin-1"), *addresses).encode("latin-1")
     if masked != diff:
         git["reason"] = "passwords are masked in the diff, so it may not apply"
@@ -107,7 +107,7 @@ def collect_provenance(
 
 @cache
 def source_hashes() -> dict[str, str]:
-    """Return the SHA-256 (16 hex digits) of each source that computes runs, by path."""
+    """Return the SHA-256 (16 hex digits) of each source file that runs depend on, by path."""
     package = Path(switchhead_lab.__file__).parent
     root = package.parent
     folders = [*(package / name for name in _CODE_PACKAGES), root / "kernels"]
@@ -156,7 +156,7 @@ def _cpu_model() -> str:
 
 
 def _n_cpus_usable() -> int | None:
-    """Return the CPUs this process may run on, which containers and schedulers restrict."""
+    """Return the CPUs available to this process; containers and schedulers restrict them."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count()
@@ -165,5 +165,5 @@ def _n_cpus_usable() -> int | None:
 def _memory_bytes() -> int | None:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError):  # the platform does not tell
+    except (ValueError, OSError):  # unknown on this platform
         return None

@@ -1,13 +1,13 @@
-"""What is on disk about a run: its directory is the truth, everything else an index over it.
+"""The record of a run on disk: its directory is the source of truth, all else an index.
 
 runs/<name>/config.toml       resolved configuration; its hash is the run's identity
-runs/<name>/labels.json       names under which the run was asked for
+runs/<name>/labels.json       names under which the run was requested
 runs/<name>/provenance.json   commit, dirty diff, versions, host, data manifest: latest attempt
-runs/<name>/attempts/<n>/     the same of each attempt, from 1
+runs/<name>/attempts/<n>/     provenance of each attempt, from 1
 runs/<name>/metrics.jsonl     one line per MetricPoint
 runs/<name>/status.json       RunStatus
 runs/<name>/router_use.json   how often each expert was chosen on the validation split
-runs/<name>/result.json       RunResult, written last: where it exists, the run is finished
+runs/<name>/result.json       RunResult, written last: if it exists, the run is finished
 """
 
 import json
@@ -53,51 +53,51 @@ PLUGINS_DIR = "plugins"
 
 
 class RunLabels(FrozenModel):
-    """Names for people; they do not enter the identity."""
+    """Display names; they are not part of the identity."""
 
     size: str
     """Size of the sweep, or "custom"."""
     variant: str
     """Name of the model within its comparison."""
     sweep: str = ""
-    """Name of the sweep that asked for the run first; empty for a run on its own."""
+    """Name of the sweep that first requested the run; empty for a standalone run."""
 
 
 class RunStatus(FrozenModel):
     """The status of a run."""
 
     state: RunState
-    """What became of the latest attempt."""
+    """State of the latest attempt."""
     attempt: int
-    """Times the run was started, 1 for the first."""
+    """Number of the latest attempt, from 1."""
     step: int = 0
     """Steps done when the status was written."""
     pid: int
-    """Process of the latest attempt."""
+    """PID of the latest attempt."""
     host: str
-    """Machine of the latest attempt."""
+    """Host of the latest attempt."""
     started_at: float
     """Start of the latest attempt, seconds since 1970."""
     first_started_at: float | None = None
-    """Start of the first attempt, seconds since 1970; null in records that do not have it."""
+    """Start of the first attempt, seconds since 1970; null in older records."""
     ended_at: float | None = None
     """End of the latest attempt, seconds since 1970."""
     reason: str = ""
-    """Why the run failed, was pruned or interrupted."""
+    """Why the run failed, was pruned or was interrupted."""
     cause: FailureCause = ""
-    """Kind of a failure; empty unless the run failed."""
+    """Kind of failure; empty unless the run failed."""
 
 
 class RunResult(FrozenModel):
-    """Figures of a finished run, all measured by it.
+    """Measured figures of a finished run.
 
-    On disk the metrics of a split are keys of their own, `validation_<metric>` and `test_<metric>`.
+    On disk, the metrics of a split are flat keys: `validation_<metric>` and `test_<metric>`.
     """
 
     @model_validator(mode="before")
     @classmethod
     def _gather_metrics(cls, values: Any) -> Any:
-        """Put the metrics of each split into a table of its own."""
+        """Collect the flat metrics of each split into a table."""
         if not isinstance(values, dict) or set(SCORED_SPLITS) <= set(values):
             return values
         gathered = dict(values)
@@ -125,28 +125,28 @@ class RunResult(FrozenModel):
         return metrics
 
     validation: dict[str, float | None]
-    """The objective's metrics of the validation split after the last step, by name."""
+    """The objective's metrics on the validation split after the last step, by name."""
     test: dict[str, float | None]
-    """The same of the test split; never used to choose."""
+    """The same on the test split; never used for selection."""
     n_parameters: int
     """Parameters of the built model."""
     n_steps: int
     """Optimiser steps."""
     n_tokens: int
-    """Tokens read in training, padding included."""
+    """Training tokens read, padding included."""
     ms_per_step: float
     """Median wall time of an optimiser step, milliseconds."""
     tokens_per_second: float
-    """Tokens of a step over the median step time."""
+    """Tokens per step over the median step time."""
     training_seconds: float
-    """Wall time of all attempts' steps, validation left out."""
+    """Wall time of all attempts' steps, without validation."""
     device: str
-    """Device and its name."""
+    """Type and name of the device."""
     precision: Literal["bf16", "fp32"]
-    """Arithmetic of the products."""
+    """Precision of matmuls."""
 
     def value(self, split: ScoredSplit, metric: Metric) -> float | None:
-        """Return a metric of a split; None where the run did not measure it."""
+        """Return a metric on a split; None if the run did not measure it."""
         metrics = self.validation if split == "validation" else self.test
         value = metrics.get(metric.name)
         return metric.null if value is None and metric.name in metrics else value
@@ -154,7 +154,7 @@ class RunResult(FrozenModel):
 
 @dataclass(frozen=True)
 class MetricPoint:
-    """Metrics at one moment of training.
+    """Metrics at one step of training.
 
     Attributes:
         step: Optimiser steps done.
@@ -171,7 +171,7 @@ class MetricPoint:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run as read from its directory.
+    """A run, read from its directory.
 
     Attributes:
         directory: The run's directory, named after the run.
@@ -193,7 +193,7 @@ class RunRecord:
         return self.directory.name
 
     def metrics(self) -> Iterator[MetricPoint]:
-        """Yield the recorded points in order; a torn last line is left out."""
+        """Yield the recorded points in order; a truncated last line is skipped."""
         return read_metrics(self.directory / METRICS_FILE)
 
 
@@ -221,7 +221,7 @@ def read_run(directory: Path) -> RunRecord:
 
     Raises:
         RecordError: If it is not a run directory or a file in it is damaged or unreadable.
-        ConfigError: If its configuration does not fit the schema any more.
+        ConfigError: If its configuration no longer fits the schema.
     """
     config = read_config(directory)
     result_path = directory / RESULT_FILE
@@ -238,7 +238,7 @@ def read_run(directory: Path) -> RunRecord:
 
 
 def _unknown_status(directory: Path, result: RunResult | None) -> RunStatus:
-    """Return what can be said of a run whose status is missing or damaged."""
+    """Return a substitute for a status that is missing or damaged."""
     return RunStatus(
         state="interrupted" if result is None else "finished",
         attempt=1,
@@ -254,8 +254,8 @@ def read_config(directory: Path) -> RunConfig:
     """Read the configuration of a run directory.
 
     Raises:
-        RecordError: If it is not a run directory or may not be read.
-        ConfigError: If the configuration does not fit the schema any more.
+        RecordError: If it is not a run directory or is not readable.
+        ConfigError: If the configuration no longer fits the schema.
     """
     path = directory / CONFIG_FILE
     if not is_there(path):
@@ -268,19 +268,19 @@ def read_config(directory: Path) -> RunConfig:
             raise
         raise ConfigError(
             f"{error}; the run was trained with a plugin, kept as {', '.join(map(str, kept))}: "
-            "name it in `plugins` of lab.toml"
+            "add it to `plugins` in lab.toml"
         ) from None
 
 
 def warn_of_damage(error: LabError) -> None:
-    """Tell on stderr, in one line, that a run directory is left out."""
-    tell(f"warning: left out: {' '.join(str(error).split())}")
+    """Warn on stderr, in one line, that something damaged is skipped."""
+    tell(f"warning: skipped: {' '.join(str(error).split())}")
 
 
 def list_runs(
     runs_dir: Path, on_damage: Callable[[LabError], None] = warn_of_damage
 ) -> list[RunRecord]:
-    """Return every readable run below `runs_dir`, by time of start.
+    """Return all readable runs in `runs_dir`, by start time.
 
     Args:
         runs_dir: Folder of all runs.
@@ -289,7 +289,7 @@ def list_runs(
     runs = []
     for path in sorted(runs_dir.glob("*/")):
         try:
-            # A directory that is just being made has neither.
+            # A directory that is being created has neither.
             if is_there(path / STATUS_FILE) or is_there(path / RESULT_FILE):
                 runs.append(read_run(path))
         except LabError as error:
@@ -298,14 +298,14 @@ def list_runs(
 
 
 def find_run(runs_dir: Path, reference: str) -> RunRecord:
-    """Find a run by its name, the start of its hash, or a model's name that one run has.
+    """Find a run by its name, the start of its hash, or a model name that only one run has.
 
     Raises:
-        RecordError: If there is none, or more than one, or the reference is a path.
+        RecordError: If no run or several match, or the reference is a path.
     """
     if not is_entry_name(reference):
         raise RecordError(
-            f'"{reference}" names no run; give a run\'s name or the start of its hash, not a path; '
+            f'"{reference}" is not a run; give a run\'s name or the start of its hash, not a path; '
             "see `lab runs list`"
         )
     if is_there(runs_dir / reference / CONFIG_FILE):
@@ -318,19 +318,19 @@ def find_run(runs_dir: Path, reference: str) -> RunRecord:
     if found:
         names = ", ".join(run.name for run in found)
         raise RecordError(
-            f'"{reference}" fits several runs: {names}; give the name or the hash of one'
+            f'"{reference}" matches several runs: {names}; give the name or hash of one'
         )
     hint = near_miss(reference, [run.name for run in runs])
     raise RecordError(f'no run "{reference}"{hint} in {runs_dir}; see `lab runs list`')
 
 
 def find_by_config(runs_dir: Path, config: RunConfig) -> Path | None:
-    """Return the directory of the run with this configuration, if it was ever started."""
+    """Return the directory of the run with this configuration; None if never started."""
     return find_directory(runs_dir, identity(config))
 
 
 def find_directory(runs_dir: Path, run_hash: str) -> Path | None:
-    """Return the directory of the run with this identity, if it was ever started.
+    """Return the directory of the run with this identity; None if never started.
 
     Raises:
         RecordError: If a candidate directory is unreadable or its configuration damaged.
@@ -348,7 +348,7 @@ def find_directory(runs_dir: Path, run_hash: str) -> Path | None:
 
 
 def read_status(directory: Path) -> RunStatus | None:
-    """Return the status of a run directory; None where it is missing or damaged."""
+    """Return the status of a run directory; None if it is missing or damaged."""
     try:
         return read_model(RunStatus, directory / STATUS_FILE)
     except RecordError:
@@ -356,10 +356,10 @@ def read_status(directory: Path) -> RunStatus | None:
 
 
 def read_metrics(path: Path) -> Iterator[MetricPoint]:
-    """Yield the points of a metrics file; a torn last line (a killed writer's) is left out.
+    """Yield the points of a metrics file; a truncated last line (from a killed writer) is skipped.
 
     Raises:
-        RecordError: If a whole line is not a point, or the file may not be read.
+        RecordError: If a complete line is not a point, or the file is not readable.
     """
     if not is_there(path):
         return
@@ -374,13 +374,15 @@ def read_metrics(path: Path) -> Iterator[MetricPoint]:
             try:
                 point = MetricPoint(**json.loads(line))
             except (ValueError, TypeError):
-                raise RecordError(f"{path}: line {number} is damaged; cut it off there") from None
+                raise RecordError(
+                    f"{path}: line {number} is damaged; truncate the file there"
+                ) from None
             yield point
 
 
 def read_mlflow_link(directory: Path) -> dict[str, str] | None:
-    """Return `run_id`, `experiment_id` and `tracking_uri` of a run, without asking MLflow."""
+    """Return `run_id`, `experiment_id` and `tracking_uri` of a run, without querying MLflow."""
     try:
         return dict(read_json(directory / MLFLOW_LINK_FILE))
-    except (RecordError, TypeError, ValueError):  # only an index: without it there is no link
+    except (RecordError, TypeError, ValueError):  # only an index: a damaged link counts as none
         return None

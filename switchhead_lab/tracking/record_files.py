@@ -1,4 +1,4 @@
-"""Reading the small files of a record; failures are errors that name the file."""
+"""Reading the small files of a record; errors name the file."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ def read_model(schema: type[ModelT], path: Path) -> ModelT:
     try:
         return schema.model_validate_json(path.read_bytes())
     except FileNotFoundError:
-        raise RecordError(f"{path}: missing; the run directory is not complete") from None
+        raise RecordError(f"{path}: missing; the run directory is incomplete") from None
     except OSError as error:
         raise unreadable(path, error) from None
     except ValidationError as error:
@@ -40,7 +40,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise RecordError(f"{path}: missing; the run directory is not complete") from None
+        raise RecordError(f"{path}: missing; the run directory is incomplete") from None
     except OSError as error:
         raise unreadable(path, error) from None
     except ValueError as error:
@@ -48,10 +48,10 @@ def read_json(path: Path) -> Any:
 
 
 def is_there(path: Path) -> bool:
-    """Whether a file exists; not being allowed to look is no answer.
+    """Return whether a file exists.
 
     Raises:
-        RecordError: If this user may not look.
+        RecordError: If this user lacks permission to check.
     """
     try:
         return path.is_file()
@@ -60,7 +60,7 @@ def is_there(path: Path) -> bool:
 
 
 def unreadable(path: Path, error: OSError) -> RecordError:
-    """Return the error for a file that this user may not read, or that fails to be read."""
+    """Return the error for a file that cannot be read."""
     reason = f"{path}: cannot be read: {reason_of(error)}"
     if isinstance(error, PermissionError):
         reason += f"; have its owner run `chmod -R g+rwX {path.parent}`"

@@ -1,4 +1,4 @@
-"""Writing a run directory: what is known first is written first, the result last."""
+"""Writing a run directory: configuration and provenance first, the result last."""
 
 import json
 import os
@@ -37,7 +37,7 @@ from switchhead_lab.tracking.record import (
     RunStatus,
 )
 
-# Files that a run's own process writes, under the run's lock.
+# Files that only the run's process writes, under the run's lock.
 _OWN_FILES = (
     record.CONFIG_FILE,
     record.LABELS_FILE,
@@ -48,12 +48,12 @@ _OWN_FILES = (
     record.RESULT_FILE,
     record.ROUTER_USE_FILE,
 )
-# `lab runs sync` writes the link without that lock, but never takes this long.
+# `lab runs sync` writes the link without the lock, but never takes this long.
 _LINK_SECONDS = 3600.0
 
 
 class RunDir:
-    """The one writer of a run directory.
+    """The only writer of a run directory.
 
     Build it with `RunDir.open`, which writes configuration and provenance before anything runs.
     """
@@ -74,7 +74,7 @@ class RunDir:
         *,
         unsynced_mark: str = "",
     ) -> "RunDir":
-        """Start a new attempt of a run, making its directory on the first one.
+        """Start a new attempt of a run; the first creates its directory.
 
         Reuses an existing directory with the same configuration, even under different labels.
         Removes partial files of killed attempts, so the caller must hold the run's lock.
@@ -82,15 +82,15 @@ class RunDir:
         Args:
             runs_dir: Folder of all runs.
             config: Resolved configuration.
-            labels: Names for a directory that has to be made.
-            provenance: Plain data that says where the run comes from.
+            labels: Names for a new directory.
+            provenance: Provenance of the attempt as plain data.
             uncommitted_diff: `git diff` against the commit; empty for a clean tree.
-            unsynced_mark: Why MLflow lacks the attempt so far; empty without MLflow.
+            unsynced_mark: Text of the mark until MLflow's copy is verified; empty without MLflow.
 
         Raises:
-            StorageError: If the disk cannot take it.
+            StorageError: If the disk refuses a write.
             WorkspaceError: If the folder is not writable.
-            RecordError: If what is there is damaged, unreadable or no run.
+            RecordError: If an existing directory is damaged, unreadable or not this run's.
         """
         remove_temporaries(runs_dir, rf".+-{identity(config)[:8]}")
         path = record.find_by_config(runs_dir, config)
@@ -102,7 +102,7 @@ class RunDir:
                 write_text(path / record.UNSYNCED_FILE, unsynced_mark)
             remove_temporaries(path, "|".join(map(re.escape, _OWN_FILES)))
             remove_temporaries(path, re.escape(record.MLFLOW_LINK_FILE), _LINK_SECONDS)
-            _mend_metrics(path / record.METRICS_FILE)
+            _drop_truncated_line(path / record.METRICS_FILE)
         previous, attempt = record.read_status(path), _next_attempt(path)
         for folder in (make_directory(path / record.ATTEMPTS_DIR / str(attempt)), path):
             write_text(folder / record.PROVENANCE_FILE, json.dumps(provenance, indent=2) + "\n")
@@ -134,7 +134,7 @@ class RunDir:
         return record.read_metrics(self.path / record.METRICS_FILE)
 
     def drop_metrics_after(self, step: int) -> None:
-        """Forget points later than `step`, which a resumed run is about to repeat."""
+        """Remove points after `step`, which a resumed run repeats."""
         path = self.path / record.METRICS_FILE
         kept = [point for point in record.read_metrics(path) if point.step <= step]
         self._metrics.close()
@@ -145,25 +145,25 @@ class RunDir:
         """Append a point to the metrics file.
 
         Raises:
-            StorageError: If the disk cannot take it; the points before stay.
+            StorageError: If the disk refuses the write; earlier points are kept.
         """
         append(self._metrics, self.path / record.METRICS_FILE, _line(point).encode())
 
     def sync_metrics(self) -> None:
-        """Wait until all points are on the disk.
+        """Sync all points to disk.
 
         Raises:
-            StorageError: If the disk cannot take them.
+            StorageError: If the disk refuses them.
         """
         with reported(self.path / record.METRICS_FILE):
             os.fsync(self._metrics.fileno())
 
     def finish(self, result: RunResult, router_use: Mapping[str, Any] | None = None) -> None:
-        """Write the result and close the run as finished.
+        """Write the result and the status "finished".
 
         Args:
             result: Figures of the run.
-            router_use: How experts were used, as plain data; None without experts.
+            router_use: Expert use as plain data; None without experts.
         """
         if router_use is not None:
             write_text(self.path / record.ROUTER_USE_FILE, json.dumps(router_use) + "\n")
@@ -174,10 +174,10 @@ class RunDir:
         """Write the final status of this attempt.
 
         Args:
-            state: What became of it.
+            state: Final state of the attempt.
             step: Optimiser steps done.
-            reason: Why it failed, was pruned or interrupted.
-            cause: Kind of a failure.
+            reason: Why it failed, was pruned or was interrupted.
+            cause: Kind of failure.
         """
         self._metrics.close()
         final = {"state": state, "step": step, "ended_at": time.time(), "reason": reason}
@@ -195,10 +195,10 @@ class RunDir:
 
 
 def _create(path: Path, config: RunConfig, labels: RunLabels, unsynced_mark: str) -> None:
-    """Make a directory with configuration and labels under its final name in one step.
+    """Create a directory with configuration and labels atomically.
 
     Raises:
-        RecordError: If something is there already; nothing of it is touched.
+        RecordError: If the path exists already; its contents are unchanged.
     """
     if path.exists():
         raise RecordError(
@@ -220,32 +220,32 @@ def _create(path: Path, config: RunConfig, labels: RunLabels, unsynced_mark: str
 
 
 def _open_metrics(folder: Path) -> FileIO:
-    """Open the metrics file for appending, without a buffer."""
+    """Open the metrics file for unbuffered appending."""
     path = folder / record.METRICS_FILE
     with reported(path):
         return path.open("ab", buffering=0)
 
 
 def _why_not_ours(path: Path, config: RunConfig) -> str:
-    """Say why a directory with a run's name is not that run's."""
+    """Return why a directory with a run's name is not that run's."""
     try:
         found = record.read_config(path)
     except (ConfigError, RecordError) as error:
-        return f"holds no readable {record.CONFIG_FILE} ({error})"
+        return f"has no readable {record.CONFIG_FILE} ({error})"
     differences = differing_fields(config, found)
     changes = ", ".join(f"{d.field} = {d.second} instead of {d.first}" for d in differences)
     return f"its {record.CONFIG_FILE} was changed: {changes}"
 
 
 def _next_attempt(path: Path) -> int:
-    """Return the number of the attempt that starts, though a status may have been lost."""
+    """Return the number of the new attempt, even if the status is missing."""
     known = [int(p.name) for p in (path / record.ATTEMPTS_DIR).glob("*") if p.name.isdecimal()]
     status = record.read_status(path)
     return max([*known, status.attempt if status else 0]) + 1
 
 
-def _mend_metrics(path: Path) -> None:
-    """Cut off a torn last line, so that the next point starts a line of its own."""
+def _drop_truncated_line(path: Path) -> None:
+    """Remove a truncated last line, so that the next point starts a new line."""
     if path.is_file():
         write_text(path, "".join(_line(point) for point in record.read_metrics(path)))
 

@@ -1,4 +1,4 @@
-"""Run summaries: the figures of each in a listing, or everything about one."""
+"""Run summaries: figures of each run for listings, or everything about one run."""
 
 import contextlib
 import typing
@@ -32,17 +32,17 @@ class RunSummary:
     Attributes:
         name: The run's name.
         run_hash: Its identity.
-        state: Its state, "interrupted" if it says "running" but its process is gone.
-        is_process_gone: Whether that is so.
+        state: Its state; "interrupted" if its status is "running" but its process is gone.
+        is_process_gone: Whether its process is gone although its status is "running".
         step: Optimiser steps done.
-        n_steps: Optimiser steps asked for.
+        n_steps: Optimiser steps configured.
         headline: The objective's headline metric.
-        metrics: `validation_<metric>` and `test_<metric>` of every metric there is; None for those
+        metrics: `validation_<metric>` and `test_<metric>` of all registered metrics; None for those
             of other objectives.
         n_parameters: Parameters of the built model.
         ms_per_step: Median wall time of an optimiser step, milliseconds.
         started_at: Start of the latest attempt, seconds since 1970.
-        is_unsynced: Whether MLflow lacks something of it, or is not verified to have all.
+        is_unsynced: Whether MLflow's copy is incomplete or not verified.
     """
 
     name: str
@@ -59,7 +59,7 @@ class RunSummary:
     is_unsynced: bool
 
     def as_data(self) -> dict[str, Any]:
-        """Return the line as plain data."""
+        """Return the summary as plain data."""
         data = asdict(self)
         metrics = data.pop("metrics")
         del data["headline"]
@@ -67,7 +67,7 @@ class RunSummary:
 
 
 def summarise_run(record: RunRecord) -> RunSummary:
-    """Return the figures of a run in a listing."""
+    """Return the figures of a run for listings."""
     result = record.result
     return RunSummary(
         name=record.name,
@@ -88,11 +88,11 @@ def summarise_run(record: RunRecord) -> RunSummary:
 def steps_done(record: RunRecord) -> int:
     """Return the optimiser steps a run has done.
 
-    The status of a running run still says where its attempt started; its points say more.
+    The status of a running run has the step at which its attempt started; its points are newer.
     """
     step = record.status.step
     if record.status.state == "running":
-        with contextlib.suppress(RecordError):  # a damaged line: what precedes it is enough
+        with contextlib.suppress(RecordError):  # damaged line: use the points before it
             for point in record.metrics():
                 step = max(step, point.step)
     return step
@@ -101,13 +101,13 @@ def steps_done(record: RunRecord) -> int:
 def select_runs(
     runs: Iterable[RunRecord], runs_dir: Path, *, sweep: str = "", state: str = ""
 ) -> list[RunRecord]:
-    """Keep the runs of a sweep and in a state.
+    """Return the runs of a sweep and with a state.
 
     Args:
         runs: Runs to choose from.
         runs_dir: Folder of all runs, which holds the sweep records.
         sweep: Name or id of a sweep; empty keeps all.
-        state: State as `summarise_run` tells it; empty keeps all.
+        state: State as in `summarise_run`; empty keeps all.
 
     Raises:
         RecordError: If there is no such sweep or no such state.
@@ -156,7 +156,7 @@ def run_as_data(record: RunRecord) -> dict[str, Any]:
 
 
 def _every_metric(result: RunResult | None) -> dict[str, float | None]:
-    """Return the metrics of all objectives, so that runs of several have the same keys."""
+    """Return the metrics of all objectives, so that all runs have the same keys."""
     metrics = {m.name: m for objective in objectives().values() for m in objective.all_metrics()}
     return {
         f"{split}_{name}": result.value(split, metric) if result else None
@@ -166,7 +166,7 @@ def _every_metric(result: RunResult | None) -> dict[str, float | None]:
 
 
 def run_paths(record: RunRecord) -> dict[str, str]:
-    """Return the existing files of a run and its directory, by what they hold."""
+    """Return the directory and existing files of a run, by content."""
     names = {
         "metrics": files.METRICS_FILE,
         "checkpoints": files.CHECKPOINTS_DIR,

@@ -22,12 +22,12 @@ _LOCK_FILE = ".lock"
 
 
 def sweeps_dir(runs_dir: Path) -> Path:
-    """Return the folder of all sweeps' directories."""
+    """Return the folder of all sweep directories."""
     return runs_dir / "sweeps"
 
 
 class SweepDir:
-    """The directory of one sweep; it need not exist.
+    """The directory of one sweep; may not exist yet.
 
     Attributes:
         path: The directory.
@@ -38,7 +38,7 @@ class SweepDir:
 
     @classmethod
     def of(cls, runs_dir: Path, sweep: Sweep) -> "SweepDir":
-        """Return the directory of a sweep below the folder of all runs."""
+        """Return the directory of a sweep."""
         return cls(sweeps_dir(runs_dir) / sweep_id(sweep))
 
     @property
@@ -48,7 +48,7 @@ class SweepDir:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from running the sweep; make the directory.
+        """Create the directory and hold the sweep's lock in the block.
 
         Raises:
             RecordError: If another process is running it.
@@ -82,9 +82,9 @@ class SweepDir:
         return self.read() if self.record_path.is_file() else None
 
     def write(self, record: SweepRecord) -> None:
-        """Write the record in one step.
+        """Write the record atomically.
 
-        What killed processes left of it is removed, so call it under the sweep's lock.
+        Also removes what killed processes left, so the caller must hold the sweep's lock.
         """
         make_directory(self.path)
         remove_temporaries(self.path, re.escape(_RECORD_FILE))
@@ -98,7 +98,7 @@ class SweepDir:
 def list_sweep_records(runs_dir: Path) -> Iterator[SweepRecord]:
     """Yield all sweep records, the most recently changed first.
 
-    Unreadable ones are left out, with a warning on stderr for each.
+    Unreadable ones are skipped with a warning on stderr.
     """
     records = []
     for path in sorted(sweeps_dir(runs_dir).glob(f"*/{_RECORD_FILE}")):

@@ -1,8 +1,8 @@
 """The record of a sweep: its declaration and the runs that belong to it.
 
-A sweep's id ends in the hash of what makes runs comparable (text, architecture, training,
-matching), so a sweep edited there is another sweep, while one given more seeds, models or trials is
-continued.
+A sweep's id ends in the hash of what makes its runs comparable (data, architecture, training,
+matching): changing these makes a different sweep, while adding seeds, models or trials continues
+the same one.
 """
 
 from collections import Counter
@@ -22,46 +22,46 @@ from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.tracking.record import RunResult, RunState
 
 Role = Literal["baseline", "declared", "candidate", "best"]
-# Costs by what a search optimises.
+# Fields of `Costs` by study objective.
 _COSTS = {"macs": "macs", "parameters": "n_parameters", "memory_floats": "memory_floats"}
-# Failed runs that are named at the end of a sweep.
+# Failed runs listed at the end of a sweep.
 _MOST_FAILURES = 5
 
 
 class SweepMember(FrozenModel):
-    """One run that a sweep asked for."""
+    """One run of a sweep."""
 
     model: str
     """Name of the model in the sweep."""
     role: Role
-    """Why it is in the sweep: "best" marks the runs of a study's best candidate."""
+    """Role in the sweep: "best" marks the runs of a study's best candidate."""
     seed: int
     """Seed of the run."""
     run_name: EntryName
-    """Directory of the run below the runs folder."""
+    """Name of the run directory in the runs folder."""
     run_hash: str
     """Identity of the run."""
     state: RunState
-    """What became of it."""
+    """State of the run."""
     trial_number: int | None = None
     """Number of the Optuna trial, for candidates."""
     point: Point = Field(default={}, exclude_if=lambda point: not point)
-    """Values of the searched fields, for candidates and the best of them."""
+    """Values of the searched fields, for candidates and runs of the best."""
     reason: str = ""
-    """Why it failed, was pruned or interrupted."""
+    """Why it failed, was pruned or was interrupted."""
     cause: FailureCause = ""
-    """Kind of its failure; empty unless it failed."""
+    """Kind of failure; empty unless it failed."""
 
 
 class InfeasibleCandidate(FrozenModel):
-    """A combination of a search space that cannot be given the baseline's budget."""
+    """A candidate of a search space that cannot match the baseline's budget."""
 
     trial_number: int
     """Number of the Optuna trial."""
     point: Point
     """Values of the searched fields."""
     reason: str
-    """Why there is no such model."""
+    """Why it cannot be matched."""
 
 
 class StudyRecord(FrozenModel):
@@ -70,7 +70,7 @@ class StudyRecord(FrozenModel):
     storage_name: str
     """Name in Optuna's storage."""
     n_feasible: int | None = None
-    """Combinations of its space that have a model; None where a range is continuous."""
+    """Feasible combinations of its space; None if a range is continuous."""
     infeasible: list[InfeasibleCandidate] = []
     """Candidates rejected before training."""
 
@@ -83,13 +83,13 @@ class ResolvedModel(FrozenModel):
     model: ModelConfig
     """Architecture."""
     costs: ModelCosts
-    """Its costs, by every convention that prices it."""
+    """Its costs in every convention with formulas for it."""
     matched: MatchedQuantity | None
-    """What meets the baseline's budget; None for the baseline."""
+    """Quantity matched to the baseline's budget; None for the baseline."""
     matched_over: str | None
-    """Label of the size that followed from the budget; None for the baseline."""
+    """Label of the size set by the matcher; None for the baseline."""
     sizes_by_convention: dict[str, int] = {}
-    """What that size would be by each convention; empty unless MACs were matched."""
+    """That size under each convention; empty unless MACs were matched."""
 
 
 class SweepRecord(FrozenModel):
@@ -98,22 +98,22 @@ class SweepRecord(FrozenModel):
     sweep: Sweep
     """The declaration, resolved."""
     studies: dict[str, StudyRecord] = {}
-    """Searches by their name."""
+    """Searches by name."""
     models: list[ResolvedModel] = []
-    """Every architecture that the sweep asked for."""
+    """Every architecture of the sweep."""
     started_at: float
     """Time of the first start, seconds since 1970."""
     updated_at: float
     """Time of the last change, seconds since 1970."""
     members: list[SweepMember] = []
-    """Runs, in the order in which they were asked for."""
+    """Runs, in the order in which they were requested."""
 
     def resolved(self, model: ModelConfig) -> ResolvedModel | None:
-        """Return what is recorded of an architecture; None if the sweep never asked for it."""
+        """Return the recorded model with an architecture; None if it is not in the sweep."""
         return next((known for known in self.models if known.model == model), None)
 
     def costs_of(self, model: ModelConfig) -> ModelCosts | None:
-        """Return the recorded costs of an architecture; None if the sweep never asked for it."""
+        """Return the recorded costs of an architecture; None if it is not in the sweep."""
         known = self.resolved(model)
         return None if known is None else known.costs
 
@@ -129,7 +129,7 @@ def sweep_id(sweep: Sweep) -> str:
 
 
 def describe_failures(record: SweepRecord) -> str:
-    """Return how many runs of a sweep failed, by cause, then a line for each; or nothing.
+    """Return the failed runs of a sweep, counted by cause and listed; empty without failures.
 
     The first line is, for example, "2 non-finite, 1 other".
     """
@@ -143,10 +143,10 @@ def describe_failures(record: SweepRecord) -> str:
 
 
 def read_objective(objective: StudyObjective, result: RunResult, costs: ModelCosts) -> float:
-    """Return the value of an objective.
+    """Return the value of a study objective for a finished run.
 
     Args:
-        objective: What to read.
+        objective: Metric or cost to read.
         result: Figures of the run.
         costs: Costs of its model.
     """

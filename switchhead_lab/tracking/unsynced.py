@@ -39,7 +39,7 @@ def unsynced_members(directory: Path) -> list[Path]:
     """Return the directories of a sweep's marked runs that no process is training.
 
     Args:
-        directory: The sweep's; runs or a record that cannot be read are left out.
+        directory: The sweep's directory; unreadable runs or records are skipped.
     """
     sweep, members = SweepDir(directory), list[SweepMember]()
     with contextlib.suppress(LabError):

@@ -1,6 +1,6 @@
-"""The identity of a workspace: moving keeps it, a copy gets one of its own.
+"""The identity of a workspace: kept when it is moved, new for a copy.
 
-On a tracking server that several workspaces share, it tells whose an experiment is.
+On a tracking server shared by several workspaces, it identifies the owner of an experiment.
 """
 
 import json
@@ -14,7 +14,7 @@ FILE_NAME = ".workspace.json"
 
 
 def workspace_id(runs_dir: Path) -> str:
-    """Return the id of the workspace that a runs folder belongs to, made on first use."""
+    """Return the id of the workspace that a runs folder belongs to, created on first use."""
     place = str(runs_dir.resolve())
     known = _read(runs_dir)
     is_copy = known is not None and known["runs_dir"] != place and _holds(known)

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: help, the main path, one clear error a mistake."""
+"""The command line end to end: help, the main path, and one clear message per user error."""
 
 import json
 import signal
@@ -104,7 +104,7 @@ def test_matched_configurations_can_be_trained(root: Path, tmp_path: Path) -> No
     assert "validation perplexity" in done.stdout
 
 
-def test_a_file_of_several_configurations_is_refused_with_their_names(root: Path) -> None:
+def test_a_file_of_several_configurations_is_rejected_with_their_names(root: Path) -> None:
     (root / "all.toml").write_text(lab("match", "tiny", "--toml", cwd=root).stdout, "utf-8")
     for command in ("train", "budget"):
         error = lab(command, "all.toml", cwd=root, code=2).stderr
@@ -112,7 +112,7 @@ def test_a_file_of_several_configurations_is_refused_with_their_names(root: Path
         assert "lab match NAME --toml --model MODEL" in error
 
 
-def test_one_model_is_printed_as_train_reads_it(root: Path) -> None:
+def test_match_prints_one_model_for_train(root: Path) -> None:
     for model in ("dense", "switchhead n_heads=1 n_experts=2 top_k=2"):
         one = lab("match", "tiny", "--toml", "--model", model, cwd=root).stdout
         (root / "one.toml").write_text(one, encoding="utf-8")
@@ -172,16 +172,16 @@ def test_a_stopped_sweep_says_so_and_continues(
     assert "Traceback" not in errors
     (run,) = json.loads(lab("runs", "list", "--json", cwd=root).stdout)
     assert run["state"] == "interrupted"
-    # The step that was being taken is not lost.
+    # The interrupted step was completed.
     newest = sorted(root.glob("runs/*/checkpoints/step-*"))[-1]
     assert newest.name == f"step-{run['step']:08d}"
-    if signal_number == signal.SIGTERM:  # once: it takes a while
+    if signal_number == signal.SIGTERM:  # once, since it is slow
         lab("train", next(root.glob("runs/*/config.toml")), cwd=root)
         (run,) = json.loads(lab("runs", "list", "--json", cwd=root).stdout)
         assert run["state"] == "finished"
 
 
-def test_a_signal_while_the_kernels_are_built_leaves_nothing(
+def test_a_signal_during_the_kernel_build_leaves_no_files(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compiler, cache = tmp_path / "slow-compiler", tmp_path / "cache"
@@ -196,7 +196,7 @@ def test_a_signal_while_the_kernels_are_built_leaves_nothing(
     assert list(cache.iterdir()) == []
 
 
-def test_a_device_that_is_not_there(root: Path) -> None:
+def test_an_unknown_device_is_an_error(root: Path) -> None:
     assert "--device: device" in lab("sweep", "tiny", "--device", "tpu", cwd=root, code=2).stderr
 
 
@@ -208,12 +208,12 @@ def test_sweep_list_marks_the_default_size(root: Path) -> None:
     assert "no run has finished on this machine yet" in listing
 
 
-def test_sweep_list_counts_what_was_run(root: Path) -> None:
+def test_sweep_list_counts_finished_runs(root: Path) -> None:
     declared = lab("match", "tiny", "--toml", cwd=root).stdout.split("# ")[1]
     (root / "one.toml").write_text("# " + declared, encoding="utf-8")
     lab("train", "one.toml", cwd=root)
     (overview,) = json.loads(lab("sweep", "list", "--json", cwd=root).stdout)
-    # Two declared models and a search of two trials; the baseline is what was trained.
+    # Two declared models and a search of two trials; only the baseline was trained.
     assert (overview["n_runs"], overview["n_done"]) == (4, 1)
     assert overview["seconds_left"] > 0
     assert overview["macs"] > 0
@@ -245,7 +245,7 @@ def test_sweep_list_counts_what_was_run(root: Path) -> None:
         (["sweep", "tiny", "--set", "name=../x"], "name = '../x'"),
         (["sweep", "tiny", "--set", "baseline.name=a/b"], "baseline.name = 'a/b'"),
         (["data", "prepare", "sweeps/tiny.toml", "--name", "../x"], "corpus = '../x'"),
-        (["runs", "show", "../data"], '"../data" names no run'),
+        (["runs", "show", "../data"], '"../data" is not a run'),
         (["runs", "list", "--sweep", "../x"], 'no runs of a sweep "../x"'),
         (["runs", "show", "nothing"], "nothing"),
         (["data", "prepare", "missing.txt", "--name", "m"], "missing.txt"),
@@ -254,7 +254,9 @@ def test_sweep_list_counts_what_was_run(root: Path) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_mistakes_get_one_clear_error(root: Path, arguments: list[str], message: str) -> None:
+def test_user_errors_print_one_clear_message(
+    root: Path, arguments: list[str], message: str
+) -> None:
     before = sorted(root.rglob("*"))
     done = lab(*arguments, cwd=root, code=2)
     assert message in done.stderr.replace("\n", " ")
@@ -267,7 +269,7 @@ def test_mistakes_get_one_clear_error(root: Path, arguments: list[str], message:
     [(b"", "empty"), (b"ab\x00cd" * 99, "binary"), (b"caf\xe9 " * 99, "UTF-8")],
     ids=["empty", "binary", "latin-1"],
 )
-def test_unusable_text_is_refused(root: Path, tmp_path: Path, contents: bytes, message) -> None:
+def test_unusable_text_is_rejected(root: Path, tmp_path: Path, contents: bytes, message) -> None:
     path = tmp_path / "text.txt"
     path.write_bytes(contents)
     done = lab("data", "prepare", path, "--name", "mine", cwd=root, code=2)
@@ -278,7 +280,7 @@ def test_unusable_text_is_refused(root: Path, tmp_path: Path, contents: bytes, m
 
 @pytest.mark.parametrize("setting", ["data_dir", "runs_dir", "reports_dir"])
 def test_an_unwritable_directory_is_named(root: Path, setting: str) -> None:
-    """A folder below a file cannot be made, whoever runs the test."""
+    """A folder below a file cannot be created, even by root."""
     if setting == "reports_dir":
         lab("sweep", "tiny", cwd=root)
     (root / "blocked").write_text("a file", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""`lab bench` from the command line, on sizes too small to mean anything."""
+"""`lab bench` from the command line, at sizes too small for meaningful times."""
 
 import json
 import shutil
@@ -67,6 +67,6 @@ def test_kernels_writes_what_it_prints(root: Path) -> None:
         (("kernels", "--dtype", "fp64"), "--dtype fp64: use all, fp32, bf16, fp16"),
     ],
 )
-def test_mistakes_are_named(root: Path, arguments: tuple[str, ...], message: str) -> None:
+def test_user_errors_are_explained(root: Path, arguments: tuple[str, ...], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         invoke(*arguments)

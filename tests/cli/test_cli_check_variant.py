@@ -1,4 +1,4 @@
-"""`lab check-variant` on the command line: kept, broken and unknown."""
+"""`lab check-variant` from the command line: passing, broken and unknown variants."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ PLUGIN = Path(__file__).parents[1] / "plugins" / "my_variants.py"
 
 
 def with_plugin(root: Path, text: str) -> None:
-    # Not in the folder of the command: there its name would be that of an importable module.
+    # Not in the current folder, where its name would be an importable module.
     (root / "plugins").mkdir()
     (root / "plugins" / "my_variants.py").write_text(text, encoding="utf-8")
     with (root / "lab.toml").open("a", encoding="utf-8") as file:

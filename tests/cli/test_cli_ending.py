@@ -53,7 +53,7 @@ def test_failures_are_counted_by_cause_and_named() -> None:
     assert describe_failures(SweepRecord.model_construct(members=members[-1:])) == ""
 
 
-def test_many_failures_are_not_all_named() -> None:
+def test_many_failures_are_not_all_listed() -> None:
     record = SweepRecord.model_construct(members=[failed(f"r{i}", "other") for i in range(9)])
     lines = describe_failures(record).splitlines()
     assert lines[0] == "9 other"

@@ -1,4 +1,4 @@
-"""`lab` in unusual environments: it works, or names the problem in one line."""
+"""`lab` in unusual environments: it works, or reports the problem in one line."""
 
 import os
 import shutil
@@ -111,7 +111,7 @@ def test_a_workspace_whose_name_is_not_utf8(tmp_path: Path) -> None:
         find_workspace(root, environment={})
 
 
-def test_an_unknown_home_is_an_error(tmp_path: Path, monkeypatch) -> None:
+def test_an_unknown_home_folder_is_an_error(tmp_path: Path, monkeypatch) -> None:
     def nobody(uid: int) -> None:
         raise KeyError(uid)
 
@@ -124,7 +124,7 @@ def test_an_unknown_home_is_an_error(tmp_path: Path, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("command", [("runs", "list"), ("data", "list"), ("doctor", "--json")])
-def test_output_that_cannot_be_written_is_one_error(root: Path, command: tuple[str, ...]) -> None:
+def test_unwritable_output_is_one_error(root: Path, command: tuple[str, ...]) -> None:
     with open("/dev/full", "w") as full:
         done = lab(*command, cwd=root, stdout=full)
     assert done.returncode == 2

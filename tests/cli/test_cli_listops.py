@@ -1,4 +1,4 @@
-"""`lab data listops` as a user meets it."""
+"""`lab data listops` from the command line."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""`lab match`: columns, conventions and reasons, as a user meets them."""
+"""`lab match`: columns, conventions and reasons."""
 
 import json
 import tomllib
@@ -105,7 +105,7 @@ def test_executed_counts_the_layers_that_are_trained() -> None:
     assert more > attention.macs
 
 
-def test_the_convention_decides_the_columns_and_the_rule() -> None:
+def test_the_convention_determines_columns_and_matching() -> None:
     d_head = {
         name: rows("--convention", name)["sparse"]["d_head"]
         for name in ("published", "equations", "executed")
@@ -167,7 +167,7 @@ def test_models_off_their_budget_are_warned_of(sweep: Path) -> None:
     assert "WARNING: sparse" not in match()
 
 
-def test_the_layers_macs_are_shown_where_they_were_matched(sweep: Path) -> None:
+def test_layer_macs_are_shown_if_they_were_matched(sweep: Path) -> None:
     sweep.write_text(SWEEP.replace("[[studies]]", SWITCHALL + "[[studies]]"), encoding="utf-8")
     switchall = rows()["switchall"]
     assert switchall["matched_over"] == "d_expert"
@@ -178,7 +178,7 @@ def test_the_layers_macs_are_shown_where_they_were_matched(sweep: Path) -> None:
     assert f"{100 * switchall['layer_macs_ratio']:.1f} %" in costs
 
 
-def test_reasons_stand_below_the_table() -> None:
+def test_reasons_are_printed_below_the_table() -> None:
     table = match()
     assert table.count("infeasible: top_k=5 but n_experts=4; use a top_k in 1..4") == 1
     (reason,) = [line for line in table.splitlines() if "n_heads=40" in line]
@@ -192,7 +192,7 @@ def test_tables_fit_a_terminal() -> None:
     assert max(map(len, lines)) <= 80
 
 
-def test_an_unknown_convention_is_refused(capsys: pytest.CaptureFixture, monkeypatch) -> None:
+def test_an_unknown_convention_is_rejected(capsys: pytest.CaptureFixture, monkeypatch) -> None:
     monkeypatch.setattr("sys.argv", ["lab", "match", "tiny", "--convention", "exectued"])
     with pytest.raises(SystemExit) as raised:
         main()

@@ -1,4 +1,4 @@
-"""Offline commands resolve no host names, so proxies and dead name servers cost nothing."""
+"""Offline commands resolve no host names, so proxies and dead name servers cause no delay."""
 
 import json
 import os

@@ -41,7 +41,7 @@ def test_help_ends_with_an_example(command: str) -> None:
     assert f"Example: lab runs {command}" in result.output
 
 
-def test_list_prints_a_line_for_each_run(run_names: list[str]) -> None:
+def test_list_prints_one_line_per_run(run_names: list[str]) -> None:
     output = invoke("list").output
     for heading in ("run", "state", "step", "validation", "parameters", "ms/step"):
         assert heading in output
@@ -62,11 +62,11 @@ def test_a_damaged_run_does_not_break_the_list(run_names: list[str], workspace: 
     result = invoke("list", "--json")
     assert result.exit_code == 0
     assert [run["name"] for run in json.loads(result.stdout)] == run_names[1:]
-    assert result.stderr.startswith("warning: left out: ")
+    assert result.stderr.startswith("warning: skipped: ")
     assert run_names[0] in result.stderr
 
 
-def test_list_refuses_an_unknown_state(run_names: list[str]) -> None:
+def test_list_rejects_an_unknown_state(run_names: list[str]) -> None:
     assert isinstance(invoke("list", "--state", "done").exception, RecordError)
 
 
@@ -80,7 +80,7 @@ def test_show_takes_a_name_or_a_hash(run_names: list[str]) -> None:
     assert isinstance(invoke("show", "nothing").exception, RecordError)
 
 
-def test_diff_tells_only_what_differs(run_names: list[str]) -> None:
+def test_diff_shows_only_differences(run_names: list[str]) -> None:
     output = invoke("diff", *run_names).output
     assert "model.attention.n_experts" in output
     assert "d_model" not in output
@@ -88,7 +88,7 @@ def test_diff_tells_only_what_differs(run_names: list[str]) -> None:
     assert "same configuration" in invoke("diff", run_names[0], run_names[0]).output
 
 
-def test_sync_without_mlflow_is_refused(run_names: list[str]) -> None:
+def test_sync_without_mlflow_is_an_error(run_names: list[str]) -> None:
     assert isinstance(invoke("sync").exception, WorkspaceError)
 
 
@@ -104,7 +104,7 @@ def test_sync_copies_runs_to_mlflow(run_names: list[str], workspace: Workspace) 
     assert isinstance(invoke("sync", "nothing").exception, LabError)
 
 
-def test_list_ends_with_the_number_of_runs_that_mlflow_lacks(
+def test_list_ends_with_the_number_of_unsynced_runs(
     run_names: list[str], workspace: Workspace
 ) -> None:
     assert "not in MLflow" not in invoke("list").output

@@ -1,4 +1,4 @@
-"""`lab sweep list` and `lab sweep show`: what sweeps compare, cost, and what of them was run."""
+"""`lab sweep list` and `lab sweep show`: what sweeps compare, cost, and what was run."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ WIDEST = 155
 
 @pytest.fixture
 def root(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A workspace with the project's own sweeps, of which nothing was run."""
+    """A workspace with the project's own sweeps and no runs."""
     shutil.rmtree(workspace.sweeps_dir)
     shutil.copytree(SWEEPS, workspace.sweeps_dir)
     monkeypatch.chdir(workspace.root)
@@ -33,7 +33,7 @@ def invoke(*arguments: str) -> Result:
 
 
 def line_of(output: str, *words: str) -> list[str]:
-    """Return the cells of the one line that begins with these words."""
+    """Return the cells of the only line that starts with these words."""
     (line,) = [x.split() for x in output.splitlines() if x.split()[: len(words)] == list(words)]
     return line
 
@@ -44,7 +44,7 @@ def test_help_has_an_example(command: str) -> None:
     assert f"Example: lab sweep {command}" in output
 
 
-def test_list_names_the_papers_rows_and_what_is_not_known(root: Path) -> None:
+def test_list_names_the_papers_rows_and_unknown_times(root: Path) -> None:
     output = invoke("list").output
     assert "CPU h   GPU h" in output
     assert "2 c4 262M" in output
@@ -55,7 +55,7 @@ def test_list_names_the_papers_rows_and_what_is_not_known(root: Path) -> None:
     assert max(len(line.rstrip()) for line in table) <= WIDEST
 
 
-def test_list_prices_every_sweep_once_a_run_has_finished(
+def test_list_estimates_every_sweep_once_a_run_has_finished(
     root: Path, workspace: Workspace, tiny_config
 ) -> None:
     labels = RunLabels(size="tiny", variant="model")
@@ -99,14 +99,14 @@ def test_show_of_all_sweeps_of_the_paper_takes_seconds(root: Path) -> None:
     assert len(details) == len(paths)
 
 
-def test_show_refuses_a_mistake_in_any_name(root: Path) -> None:
+def test_show_rejects_a_mistake_in_any_name(root: Path) -> None:
     result = invoke("show", "matched-params", "paper/table2-c5")
     assert isinstance(result.exception, ConfigError)
     assert 'did you mean "paper/table2-c4"' in str(result.exception)
     assert not result.stdout
 
 
-def test_a_file_that_cannot_be_used_hides_no_other(root: Path) -> None:
+def test_unusable_files_hide_no_others(root: Path) -> None:
     (root / "sweeps" / "draft.toml").write_text('name = "draft"\n', encoding="utf-8")
     (root / "sweeps" / "smoke" / "torn.toml").write_bytes(b"name = '\xff")
     good = (root / "sweeps" / "smoke" / "matched-params.toml").read_text(encoding="utf-8")
@@ -119,7 +119,7 @@ def test_a_file_that_cannot_be_used_hides_no_other(root: Path) -> None:
     assert {("matched-params", "pocket"), ("smoke/half", "smoke")} <= names
     assert not {"draft", "smoke/torn", "._tiny"} & {name for name, _ in names}
     warnings = result.stderr.splitlines()
-    assert [line.startswith("warning: left out: ") for line in warnings] == [True] * 3
+    assert [line.startswith("warning: skipped: ") for line in warnings] == [True] * 3
     for name in (
         "draft.toml: no [sizes.NAME] table",
         "torn.toml: not UTF-8",

@@ -1,4 +1,4 @@
-"""`lab generate` and `lab score` on a run that was trained from the command line."""
+"""`lab generate` and `lab score` on a run trained from the command line."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def root(workspace, tiny_config) -> Path:
     return workspace.root
 
 
-def test_generate_repeats_itself(root: Path) -> None:
+def test_generate_is_repeatable(root: Path) -> None:
     name = list_runs(root / "runs")[0].name
     arguments = ["generate", name, "--prompt", "river", "--tokens", "20", "--seed", "5"]
     text, _ = lab(*arguments, cwd=root)

@@ -1,4 +1,4 @@
-"""Runs that were trained for a moment, in a workspace that is the current folder."""
+"""Briefly trained runs, with their workspace as the current folder."""
 
 from collections.abc import Callable
 
@@ -40,7 +40,7 @@ CLASSIFIER = {
 def train(
     workspace: Workspace, tiny_config: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., TrainedRun]:
-    """Train the tiny configuration with some values replaced; return the run as users open it."""
+    """Train the tiny configuration with some values replaced; return it as `open_run` does."""
     monkeypatch.chdir(workspace.root)
 
     def run(attention: str = "dense", *, name: str = "model", **changes: object) -> TrainedRun:

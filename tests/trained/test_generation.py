@@ -10,8 +10,8 @@ GREEDY = Sampling(n_tokens=60, temperature=0.0)
 
 
 @pytest.mark.parametrize("attention", ["dense", "switchhead"])
-def test_greedy_text_is_what_validation_finds_likeliest(train, attention: str) -> None:
-    """The text spans several chunks, so it also shows that memory is carried like there."""
+def test_greedy_text_is_the_likeliest_in_validation(train, attention: str) -> None:
+    """The text spans several chunks, so memory must be carried as in validation too."""
     run = train(attention, training={"n_steps": 60, "validate_every": 60, "log_every": 60})
     prompt = "river stone lamp winter"
     ids = [0, *generate(run, prompt, GREEDY).encode()]
@@ -35,7 +35,7 @@ def test_a_model_without_memory_sees_the_latest_tokens(train) -> None:
     assert generate(run, "river", GREEDY) == run.tokenizer().decode(ids)
 
 
-def test_a_seed_gives_the_same_text_twice(train) -> None:
+def test_the_same_seed_gives_the_same_text(train) -> None:
     run = train()
     first = generate(run, "river", Sampling(seed=3))
     assert generate(run, "river", Sampling(seed=3)) == first
@@ -43,14 +43,14 @@ def test_a_seed_gives_the_same_text_twice(train) -> None:
     assert first.startswith("river")
 
 
-def test_cold_or_narrow_draws_are_greedy(train) -> None:
+def test_sampling_is_greedy_at_low_temperature_or_low_top_p(train) -> None:
     run = train()
     greedy = generate(run, "", GREEDY)
     assert generate(run, "", Sampling(60, temperature=1e-300)) == greedy
     assert generate(run, "", Sampling(60, top_p=1e-9)) == greedy
 
 
-def test_top_p_keeps_as_few_tokens_as_have_the_probability(train, monkeypatch) -> None:
+def test_top_p_keeps_the_smallest_set_with_that_probability(train, monkeypatch) -> None:
     run = train()
     probabilities = torch.full((256,), 1e-9)
     probabilities[ord("a")], probabilities[ord("b")], probabilities[ord("c")] = 0.5, 0.3, 0.2
@@ -76,7 +76,7 @@ def test_the_end_of_the_document_ends_the_text(train, monkeypatch) -> None:
     assert generate(run, "river", Sampling()) == "river"
 
 
-def test_characters_that_the_tokenizer_lacks_are_reported(train, capfd) -> None:
+def test_unknown_characters_are_reported(train, capfd) -> None:
     run = train(data={"tokenizer": {"kind": "char", "vocab_size": 64}})
     assert generate(run, "\N{SNOWMAN} lamp", GREEDY).startswith("\N{REPLACEMENT CHARACTER} lamp")
     assert "1 of 6 tokens encode characters" in capfd.readouterr().err
@@ -97,12 +97,12 @@ def test_characters_that_the_tokenizer_lacks_are_reported(train, capfd) -> None:
         ({"seed": -1}, "seed = -1"),
     ],
 )
-def test_values_out_of_range_are_refused(values: dict[str, float], message: str) -> None:
+def test_values_out_of_range_are_rejected(values: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Sampling(**values)
 
 
-def test_what_is_no_text_is_refused(train, classifier) -> None:
+def test_classifiers_and_prompts_that_are_not_utf8_are_rejected(train, classifier) -> None:
     with pytest.raises(RecordError, match='objective.kind = "classification"'):
         generate(classifier, "1 2", Sampling())
     with pytest.raises(DataError, match="NUL"):

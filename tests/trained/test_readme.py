@@ -1,4 +1,4 @@
-"""The README's examples of trained runs: every name in them exists and does what is said."""
+"""The README's examples of trained runs work, and the commands that it names exist."""
 
 import re
 import shlex
@@ -49,7 +49,7 @@ def test_commands_and_options_exist(line: str) -> None:
     command: click.Command = typer.main.get_command(app)
     _, *words = shlex.split(line, comments=True)
     while hasattr(command, "commands"):
-        if words[0] not in command.commands:  # `lab sweep NAME` is `lab sweep run NAME`
+        if words[0] not in command.commands:  # `lab sweep NAME` means `lab sweep run NAME`
             words.insert(0, "run")
         command = command.commands[words.pop(0)]
     known = {name for parameter in command.params for name in parameter.opts}
@@ -73,6 +73,6 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert not heavy & set(done.stdout.split())
 
 
-def test_an_unknown_name_of_the_package_is_refused() -> None:
+def test_an_unknown_name_in_the_package_raises() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'open_runs'"):
         switchhead_lab.open_runs  # noqa: B018

@@ -49,7 +49,7 @@ def test_filters_keep_equal_rows(train) -> None:
     assert list(switchhead_lab.runs(n_heads=2).index) == [0]
 
 
-def test_unknown_filters_are_refused(train) -> None:
+def test_unknown_filters_are_rejected(train) -> None:
     train()
     with pytest.raises(ConfigError, match=r'no column "n_head" \(did you mean "n_heads"\?\)'):
         switchhead_lab.runs(n_head=2)
@@ -61,11 +61,11 @@ def test_unknown_filters_are_refused(train) -> None:
         switchhead_lab.runs(sweep="nothing")
 
 
-def test_a_damaged_run_is_left_out_with_a_warning(train, capfd) -> None:
+def test_a_damaged_run_is_skipped_with_a_warning(train, capfd) -> None:
     names = [train("dense").name, train("switchhead").name]
     (train("dense").record.directory / "metrics.jsonl").write_text("{}\n", encoding="utf-8")
     assert list(switchhead_lab.runs()["run"]) == names[1:]
-    assert "warning: left out: " in capfd.readouterr().err
+    assert "warning: skipped: " in capfd.readouterr().err
 
 
 def test_a_sweep_is_a_table_with_roles(workspace, monkeypatch) -> None:
@@ -87,7 +87,7 @@ def test_a_sweep_is_a_table_with_roles(workspace, monkeypatch) -> None:
     small = switchhead_lab.sweep("tiny", size="small")
     assert set(small["size"]) == {"small"}
     assert set(switchhead_lab.runs(sweep="tiny")["run"]) == {*small["run"], *table["run"]}
-    # A run that is gone still has its row.
+    # A deleted run keeps its row.
     gone = table["run"].iloc[0]
     (workspace.runs_dir / gone).rename(workspace.root / "elsewhere")
     row = switchhead_lab.sweep("tiny", "large").set_index("run").loc[gone]

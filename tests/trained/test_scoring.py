@@ -42,7 +42,9 @@ def test_the_validation_text_has_the_recorded_loss(train, attention, precision, 
 
 
 @pytest.mark.parametrize("tokenizer", [{"kind": "char"}, {"kind": "sentencepiece"}])
-def test_so_it_has_with_other_tokenizers(train, tokenizer, workspace, tmp_path) -> None:
+def test_the_recorded_loss_is_reproduced_with_other_tokenizers(
+    train, tokenizer, workspace, tmp_path
+) -> None:
     folder = tmp_path / "split"
     folder.mkdir()
     for split, first, n_lines in (("train", 0, 600), ("validation", 600, 70), ("test", 700, 60)):
@@ -53,8 +55,8 @@ def test_so_it_has_with_other_tokenizers(train, tokenizer, workspace, tmp_path) 
     require_recorded_figures(run, score(run, folder / "validation.txt"))
 
 
-def test_so_it_has_with_many_documents(train, workspace, tmp_path) -> None:
-    """Each ends with an end of document, in JSONL files and in several texts."""
+def test_the_recorded_loss_is_reproduced_with_many_documents(train, workspace, tmp_path) -> None:
+    """Documents of JSONL files and of several text files."""
     folder = tmp_path / "documents"
     texts = {name: folder / name for name in ("train", "validation", "test")}
     for number, path in enumerate(texts.values()):
@@ -74,7 +76,7 @@ def test_so_it_has_with_many_documents(train, workspace, tmp_path) -> None:
     require_recorded_figures(run, score(run, path))
 
 
-def test_so_it_has_with_articles_of_wikitext(train, workspace, tmp_path) -> None:
+def test_the_recorded_loss_is_reproduced_with_wikitext_articles(train, workspace, tmp_path) -> None:
     folder = tmp_path / "wikitext"
     folder.mkdir()
     for split, first in (("train", 0), ("valid", 300), ("test", 600)):
@@ -100,7 +102,7 @@ def test_figures_are_consistent(train, tmp_path) -> None:
     assert found.perplexity_per_word == pytest.approx(math.exp(found.total_nats / 160))
 
 
-def test_one_stream_sees_more_of_a_short_text(train, tmp_path, capfd) -> None:
+def test_one_stream_sees_more_context_of_a_short_text(train, tmp_path, capfd) -> None:
     run = train(training={"n_steps": 60, "validate_every": 60, "checkpoint_every": 60})
     path = tmp_path / "text.txt"
     path.write_text("river winter music horse\n", encoding="utf-8")
@@ -112,7 +114,7 @@ def test_one_stream_sees_more_of_a_short_text(train, tmp_path, capfd) -> None:
     assert whole.nats_per_token != streams.nats_per_token
 
 
-def test_unusable_texts_are_refused(train, classifier, tmp_path) -> None:
+def test_unusable_texts_are_rejected(train, classifier, tmp_path) -> None:
     run = train()
     blank = tmp_path / "blank.jsonl"
     blank.write_text('{"text": " "}\n', encoding="utf-8")

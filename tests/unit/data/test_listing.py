@@ -49,7 +49,7 @@ def test_a_damaged_corpus_does_not_hide_others(data_dir: Path, text_file: Path, 
     assert "notes" in names
     assert "bad" not in names
     warning = capsys.readouterr().err
-    assert warning.startswith("warning: left out: ")
+    assert warning.startswith("warning: skipped: ")
     assert "bad/corpus.json: damaged" in warning
 
 

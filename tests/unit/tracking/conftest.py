@@ -1,4 +1,4 @@
-"""Run directories made without training, and tracking databases copied from one template."""
+"""Run directories created without training, and tracking databases copied from a template."""
 
 import shutil
 import sqlite3
@@ -31,7 +31,7 @@ def template_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tracking_uri(template_database: Path, runs_dir: Path) -> str:
-    """A tracking database of the test's own."""
+    """A tracking database for one test."""
     path = runs_dir / "mlflow.db"
     shutil.copy(template_database, path)
     return f"sqlite:///{path}"
@@ -44,5 +44,5 @@ def index(tracking_uri: str, runs_dir: Path) -> MlflowIndex:
 
 @pytest.fixture
 def store(tracking_uri: str, runs_dir: Path) -> MlflowStore:
-    """The same experiment as `index`, for looking at what it wrote."""
+    """The same experiment as `index`, for inspection."""
     return MlflowStore(tracking_uri, "test", runs_dir / "mlflow-artifacts")

@@ -22,10 +22,10 @@ Usage = namedtuple("Usage", "total used free")
 
 @pytest.mark.parametrize(
     ("call", "number", "expected"),
-    # The last sync makes the rename durable: the new contents are there by then.
+    # The last sync makes the rename durable; the new contents are already in place.
     [("fsync", 0, b"old"), ("replace", 0, b"old"), ("fsync", 1, b"new contents")],
 )
-def test_a_failed_write_leaves_old_or_new_and_nothing_else(
+def test_a_failed_write_leaves_only_the_old_or_the_new_contents(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int, expected: bytes
 ) -> None:
     path = tmp_path / "file"
@@ -59,21 +59,23 @@ def test_a_write_beyond_the_limit_keeps_the_old_contents(tmp_path: Path) -> None
         (errno.EACCES, WorkspaceError),
     ],
 )
-def test_errors_tell_a_full_disk_from_missing_rights(
+def test_full_disks_and_missing_permissions_raise_different_errors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, error: type[Exception]
 ) -> None:
     fail_disk_call(monkeypatch, "replace", 0, code)
-    with pytest.raises(error, match="then give the same command again"):
+    with pytest.raises(error, match="then run the same command again"):
         write_bytes(tmp_path / "file", b"new")
 
 
-def test_a_folder_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_creating_a_folder_on_a_full_disk_is_a_storage_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fail_disk_call(monkeypatch, "mkdir", 0)
     with pytest.raises(StorageError, match="folder: cannot be written: No space left"):
         make_directory(tmp_path / "folder")
 
 
-def test_space_is_compared_before_anything_is_written(
+def test_free_space_is_checked_before_writing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**9, 10**9, 1234))
@@ -87,7 +89,7 @@ def test_a_failed_append_leaves_the_old_contents(tmp_path: Path) -> None:
     path = tmp_path / "file"
     with path.open("ab", buffering=0) as file:
         append(file, path, b"first\n")
-        # Eleven bytes of the second line fit: the system writes those before it refuses.
+        # Eleven bytes of the second line fit: the system writes them before it fails.
         with file_size_limit(17), pytest.raises(StorageError, match="13 bytes needed"):
             append(file, path, b"second point\n")
         assert path.read_bytes() == b"first\n"
@@ -95,14 +97,14 @@ def test_a_failed_append_leaves_the_old_contents(tmp_path: Path) -> None:
     assert path.read_bytes() == b"first\nthird\n"
 
 
-def test_files_get_the_mode_that_the_umask_gives(tmp_path: Path) -> None:
+def test_files_have_the_mode_of_the_umask(tmp_path: Path) -> None:
     for mask, mode in ((0o002, 0o664), (0o077, 0o600)):
         with umask(mask):
             write_bytes(tmp_path / "file", b"new")
         assert (tmp_path / "file").stat().st_mode & 0o777 == mode
 
 
-def test_a_file_system_that_cannot_sync_folders_is_taken(
+def test_a_file_system_that_cannot_sync_folders_is_accepted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fail_disk_call(monkeypatch, "fsync", 0, errno.EINVAL)
@@ -112,7 +114,7 @@ def test_a_file_system_that_cannot_sync_folders_is_taken(
         sync_directory(tmp_path)
 
 
-def test_only_what_is_named_as_temporary_is_removed(tmp_path: Path) -> None:
+def test_only_temporary_names_are_removed(tmp_path: Path) -> None:
     kept = ["status.json", ".status.json", ".status.json.zz.tmp", ".notes.tmp", "status.json.1.tmp"]
     gone = [".status.json.0123abcd.tmp", ".status.json.tmp", ".result.json.1.tmp"]
     for name in [*kept, *gone[:-1]]:

@@ -8,7 +8,7 @@ from switchhead_lab.tracking.bounded import BoundedWorker
 LONG = 60.0
 
 
-def test_results_and_errors_come_back() -> None:
+def test_results_and_errors_are_returned() -> None:
     worker = BoundedWorker()
     assert worker.run(lambda: 7, LONG) == 7
 
@@ -39,7 +39,7 @@ def test_a_hanging_job_times_out_and_jobs_queued_behind_it_never_start() -> None
     assert done == ["late", "third"]
 
 
-def test_later_work_waits_for_earlier_work_that_was_given_up() -> None:
+def test_later_jobs_wait_for_a_job_that_timed_out() -> None:
     worker = BoundedWorker()
     with pytest.raises(TimeoutError):
         worker.run(lambda: time.sleep(0.3), 0.05)

@@ -21,7 +21,7 @@ def test_equal_configurations_have_no_differences(make_run: MakeRun) -> None:
     assert differing_fields(make_run().config, make_run().config) == []
 
 
-def test_only_fields_that_differ_are_told(make_run: MakeRun) -> None:
+def test_only_differing_fields_are_listed(make_run: MakeRun) -> None:
     first, second = make_run(), make_run(attention="switchhead", seed=4)
     differences = {d.field: d for d in differing_fields(first.config, second.config)}
     prefix = "model.attention."
@@ -31,13 +31,13 @@ def test_only_fields_that_differ_are_told(make_run: MakeRun) -> None:
         [f"{prefix}kind", "dense", "switchhead"],
         [f"{prefix}n_experts", "-", "3"],
     ]
-    # What only one of two kinds has is listed; what both share is not.
+    # Fields of only one of the two kinds are listed, equal fields are not.
     assert f"{prefix}gate" in differences
     assert f"{prefix}d_head" not in differences
     assert not any(name.startswith(("training", "data")) for name in differences)
 
 
-def test_results_stand_side_by_side(make_run: MakeRun) -> None:
+def test_results_are_paired(make_run: MakeRun) -> None:
     first, second = make_run(), make_run("failed", seed=1)
     rows = result_table(paired_results(first, first)).rows
     assert ["test_perplexity", "3", "3", "+0"] in rows

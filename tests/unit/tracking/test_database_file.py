@@ -20,7 +20,7 @@ def build(uri: str) -> None:
         connection.execute("CREATE TABLE made (x)")
 
 
-def test_a_database_appears_whole(tmp_path: Path) -> None:
+def test_a_database_appears_complete(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "new.db"
 
     def build_and_look(uri: str) -> None:
@@ -30,10 +30,10 @@ def test_a_database_appears_whole(tmp_path: Path) -> None:
     create_database(path, build_and_look)
     assert tables(path) == {"made"}
     assert [file.name for file in path.parent.iterdir()] == ["new.db"]
-    create_database(path, lambda _uri: pytest.fail("there is one already"))
+    create_database(path, lambda _uri: pytest.fail("it exists already"))
 
 
-def test_an_empty_file_is_no_database_yet(tmp_path: Path) -> None:
+def test_an_empty_file_becomes_a_database(tmp_path: Path) -> None:
     path = tmp_path / "new.db"
     for prepare in (path.touch, lambda: sqlite3.connect(path).execute("VACUUM").connection.close()):
         prepare()
@@ -43,7 +43,7 @@ def test_an_empty_file_is_no_database_yet(tmp_path: Path) -> None:
         path.unlink()
 
 
-def test_a_failed_creation_leaves_nothing(tmp_path: Path) -> None:
+def test_a_failed_creation_leaves_no_files(tmp_path: Path) -> None:
     path = tmp_path / "new.db"
 
     def fail(uri: str) -> None:
@@ -55,7 +55,7 @@ def test_a_failed_creation_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_named_with_the_bytes_needed(
+def test_a_full_disk_is_reported_with_the_bytes_needed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_uri: str) -> None:
@@ -79,7 +79,7 @@ def test_the_stale_log_of_a_moved_database_is_renamed(tmp_path: Path) -> None:
     assert (tmp_path / "new.db-wal.orphaned").read_bytes() == b"old"
 
 
-def test_what_is_no_database_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_named(tmp_path: Path) -> None:
     path = tmp_path / "bad.db"
     path.write_bytes(b"this is no database" * 100)
     with pytest.raises(WorkspaceError, match=r"bad\.db: cannot be used: .*not a database"):
@@ -87,7 +87,7 @@ def test_what_is_no_database_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 150, 400])
-def test_a_kill_while_the_schema_is_made_leaves_a_workspace_that_works(
+def test_a_kill_during_schema_creation_leaves_a_working_workspace(
     tmp_path: Path, number: int
 ) -> None:
     path, artifacts = tmp_path / "mlflow.db", tmp_path / "artifacts"
@@ -100,7 +100,7 @@ def test_a_kill_while_the_schema_is_made_leaves_a_workspace_that_works(
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_kill_at_the_rename_leaves_a_workspace_that_works(
+def test_a_kill_at_the_rename_leaves_a_working_workspace(
     tmp_path: Path, template_database: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     path = tmp_path / "mlflow.db"
@@ -126,21 +126,21 @@ def test_a_kill_at_the_rename_leaves_a_workspace_that_works(
     assert not list(tmp_path.glob(".*.new*"))
 
 
-def test_a_half_made_database_is_recognised(tmp_path: Path) -> None:
+def test_an_incomplete_database_is_recognised(tmp_path: Path) -> None:
     path = tmp_path / "mlflow.db"
     quiet_environment()
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     run_until_statement(lambda: SqlAlchemyStore(f"sqlite:///{path}", str(tmp_path)), 40)
     before = path.read_bytes()
-    with pytest.raises(WorkspaceError, match=r"half-made.*move it aside.*`lab runs sync`"):
+    with pytest.raises(WorkspaceError, match=r"incomplete.*move it aside.*`lab runs sync`"):
         MlflowStore(f"sqlite:///{path}", "test", tmp_path / "artifacts")
     assert path.read_bytes() == before
     path.rename(tmp_path / "mlflow.db.broken")
     MlflowStore(f"sqlite:///{path}", "test", tmp_path / "artifacts")
 
 
-def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
+def test_another_programs_database_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "mlflow.db"
     build(f"sqlite:///{path}")
     with pytest.raises(WorkspaceError, match="not an MLflow database"):
@@ -148,7 +148,7 @@ def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
     assert tables(path) == {"made"}
 
 
-def test_a_disk_that_is_full_at_the_rename_leaves_nothing(
+def test_a_full_disk_at_the_rename_leaves_no_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_descriptor: int) -> None:
@@ -160,7 +160,7 @@ def test_a_disk_that_is_full_at_the_rename_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_databases_get_the_mode_that_the_umask_gives(tmp_path: Path) -> None:
+def test_databases_have_the_mode_of_the_umask(tmp_path: Path) -> None:
     path = tmp_path / "group.db"
     with umask(0o002):
         create_database(path, build)

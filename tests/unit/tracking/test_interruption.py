@@ -1,4 +1,4 @@
-"""Signals: when they take effect, and what a second one leaves behind."""
+"""When signals take effect, and what a second signal does."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from switchhead_lab.tracking.bounded import interruptible
 from switchhead_lab.tracking.interruption import SIGNALS, Interrupted, Interruption
 
 
-def test_a_signal_takes_effect_where_it_comes() -> None:
+def test_a_signal_takes_effect_immediately() -> None:
     interruption = Interruption()
     with pytest.raises(Interrupted, match="interrupted by SIGTERM") as caught:
         interruption.receive(signal.SIGTERM)
@@ -22,7 +22,7 @@ def test_a_signal_takes_effect_where_it_comes() -> None:
     assert interruption.exit_code == 143
 
 
-def test_what_is_deferred_ends_first() -> None:
+def test_a_deferred_block_ends_first() -> None:
     interruption = Interruption()
     done = []
 
@@ -39,7 +39,7 @@ def test_what_is_deferred_ends_first() -> None:
     assert interruption.exit_code == 138
 
 
-def test_a_part_of_what_is_deferred_may_allow_signals() -> None:
+def test_a_part_of_a_deferred_block_may_allow_signals() -> None:
     interruption = Interruption()
     done = []
 
@@ -57,7 +57,7 @@ def test_a_part_of_what_is_deferred_may_allow_signals() -> None:
     assert done == ["closed"]
 
 
-def test_a_signal_before_the_part_that_allows_it_is_raised_there() -> None:
+def test_an_earlier_signal_is_raised_at_the_part_that_allows_signals() -> None:
     interruption = Interruption()
     done = []
 
@@ -76,7 +76,7 @@ def test_a_signal_before_the_part_that_allows_it_is_raised_there() -> None:
     assert done == ["opened", "closed"]
 
 
-def test_what_is_deferred_again_within_the_allowed_part_ends_first() -> None:
+def test_a_deferred_block_within_an_allowed_part_ends_first() -> None:
     interruption = Interruption()
     done = []
 
@@ -92,7 +92,7 @@ def test_what_is_deferred_again_within_the_allowed_part_ends_first() -> None:
     assert done == ["step"]
 
 
-def test_native_code_is_not_waited_for_after_a_signal(signals: Interruption) -> None:
+def test_a_signal_ends_the_wait_for_native_code(signals: Interruption) -> None:
     begun, end = threading.Event(), threading.Event()
 
     def native() -> None:
@@ -106,13 +106,13 @@ def test_native_code_is_not_waited_for_after_a_signal(signals: Interruption) -> 
     end.set()
 
 
-def test_native_code_returns_and_raises_as_if_it_were_called() -> None:
+def test_results_and_errors_of_native_code_are_passed_on() -> None:
     assert interruptible(lambda: 3) == 3
     with pytest.raises(ZeroDivisionError):
         interruptible(lambda: 1 // 0)
 
 
-def test_closing_after_a_signal_is_not_interrupted_by_it_again() -> None:
+def test_a_signal_does_not_interrupt_cleanup_again() -> None:
     interruption = Interruption()
     closed = []
 
@@ -135,7 +135,7 @@ def test_without_a_signal_nothing_is_raised() -> None:
     assert interruption.exit_code == 130
 
 
-def test_a_signal_that_was_ignored_from_the_start_stays_so() -> None:
+def test_a_signal_ignored_at_start_stays_ignored() -> None:
     """`nohup lab sweep ...` outlives its terminal."""
     program = textwrap.dedent(
         """
@@ -154,7 +154,7 @@ def test_a_signal_that_was_ignored_from_the_start_stays_so() -> None:
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
-def test_a_second_signal_ends_at_once_and_the_last_act_is_done(number) -> None:
+def test_a_second_signal_exits_immediately_after_the_last_act(number) -> None:
     program = textwrap.dedent(
         f"""
         import os, sys, time

@@ -1,4 +1,4 @@
-"""Who trains a run holds its lock; nothing else tells whether it is still trained."""
+"""The owner of a run holds its lock; only the lock shows whether it is being trained."""
 
 import multiprocessing
 import os
@@ -25,7 +25,7 @@ def hold(runs_dir, run_hash, is_held) -> None:
 
 @pytest.fixture
 def owner(runs_dir):
-    """Start a process that owns a run; it is gone after the test."""
+    """Start a process that owns a run; it is killed after the test."""
     started = []
 
     def start(run_hash: str):
@@ -55,7 +55,7 @@ def test_a_run_is_live_while_its_lock_is_held(runs_dir, make_run, owner) -> None
     assert is_orphaned(run)
 
 
-def test_clocks_hosts_and_process_numbers_do_not_count(runs_dir, make_run, owner) -> None:
+def test_clocks_hosts_and_pids_are_ignored(runs_dir, make_run, owner) -> None:
     run = make_run("running")
     owner(run.run_hash)
     elsewhere = {"host": "renamed", "pid": 1, "started_at": time.time() + 3600}
@@ -64,7 +64,7 @@ def test_clocks_hosts_and_process_numbers_do_not_count(runs_dir, make_run, owner
     assert observed_state(read_run(run.directory)) == "running"
 
 
-def test_looking_at_a_lock_does_not_take_it(runs_dir, make_run) -> None:
+def test_checking_a_lock_does_not_keep_it(runs_dir, make_run) -> None:
     run = make_run("running")
     with run_lock(runs_dir, run.run_hash):
         assert is_owned(runs_dir, run.run_hash)
@@ -73,7 +73,7 @@ def test_looking_at_a_lock_does_not_take_it(runs_dir, make_run) -> None:
         pass
 
 
-def test_a_run_with_a_result_is_finished_whatever_its_status_says(make_run) -> None:
+def test_a_run_with_a_result_and_no_readable_status_is_finished(make_run) -> None:
     for text in ('{"state": "running"', None):
         run = make_run()
         path = run.directory / "status.json"
@@ -83,18 +83,18 @@ def test_a_run_with_a_result_is_finished_whatever_its_status_says(make_run) -> N
         assert again.status.reason == "status.json is missing or damaged"
 
 
-def test_a_status_left_running_beside_a_result_is_finished(make_run) -> None:
+def test_a_run_with_a_result_and_a_stale_running_status_is_finished(make_run) -> None:
     run = make_run()
     status = run.status.model_copy(update={"state": "running"})
     (run.directory / "status.json").write_text(status.model_dump_json())
     assert observed_state(read_run(run.directory)) == "finished"
 
 
-def test_a_run_that_ended_keeps_its_state(make_run) -> None:
+def test_an_ended_run_keeps_its_state(make_run) -> None:
     assert observed_state(make_run("failed")) == "failed"
 
 
-def test_the_owner_is_named(runs_dir, make_run) -> None:
+def test_the_error_names_the_owner(runs_dir, make_run) -> None:
     run = make_run("running")
     expected = f"process {run.status.pid} on {run.status.host} is training this configuration"
     assert str(busy_error(runs_dir, run.run_hash)).startswith(expected)

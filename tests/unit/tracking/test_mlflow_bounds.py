@@ -28,7 +28,7 @@ from switchhead_lab.tracking.sweep_record import SweepRecord
 from switchhead_lab.tracking.unsynced import is_unsynced, unsynced_notice
 
 BOUNDS = Bounds(failing_seconds=0.6, retry_seconds=0.4)
-GENEROUS_SECONDS = 20.0  # a busy machine, against minutes without bounds
+GENEROUS_SECONDS = 20.0  # for a busy machine; without bounds it takes minutes
 N_RUNS = 4
 ERROR_500 = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -114,7 +114,7 @@ def run_sweep_of(index: MlflowIndex, sweep: SweepRecord, runs: list[RunRecord]) 
     return folder
 
 
-def test_a_bad_server_costs_a_sweep_no_more_than_the_bounds(
+def test_a_bad_server_delays_a_sweep_within_the_bounds(
     bad_server: BadServer,
     runs_dir: Path,
     make_run: MakeRun,
@@ -133,8 +133,8 @@ def test_a_bad_server_costs_a_sweep_no_more_than_the_bounds(
     assert [is_unsynced(run.directory) for run in runs] == [True] * N_RUNS
     assert is_unsynced(folder)
     assert unsynced_notice(runs_dir) == "4 runs are not in MLflow yet: lab runs sync"
-    told = capsys.readouterr().err
-    assert told.count("warning: MLflow at") == 1
+    errors = capsys.readouterr().err
+    assert errors.count("warning: MLflow at") == 1
 
 
 class Clock:
@@ -158,7 +158,7 @@ class Clock:
         monkeypatch.setattr(worker, "run", run)
 
 
-def test_the_cost_of_hanging_is_the_sum_of_the_bounds(
+def test_a_hanging_server_costs_the_sum_of_the_bounds(
     index: MlflowIndex,
     make_run: MakeRun,
     write_sweep: WriteSweep,
@@ -172,7 +172,7 @@ def test_the_cost_of_hanging_is_the_sum_of_the_bounds(
     assert clock.n_tried == 2
 
 
-def test_a_tracker_that_is_back_at_the_end_of_a_sweep_gets_everything(
+def test_a_tracker_that_recovers_by_the_end_of_a_sweep_gets_everything(
     index: MlflowIndex,
     store: MlflowStore,
     runs_dir: Path,
@@ -195,7 +195,7 @@ def test_a_tracker_that_is_back_at_the_end_of_a_sweep_gets_everything(
     assert [parent_of(store, run) for run in runs] == [parent.info.run_id] * 2
 
 
-def test_failures_use_up_an_allowance_and_a_sweep_renews_it() -> None:
+def test_failures_spend_the_allowance_and_a_sweep_renews_it() -> None:
     allowance = Allowance(Bounds(failing_seconds=5.0, retry_seconds=2.0))
     allowance.spend(4.0)
     assert allowance.seconds == 1.0
@@ -210,7 +210,7 @@ def test_failures_use_up_an_allowance_and_a_sweep_renews_it() -> None:
     assert allowance.seconds == 5.0
 
 
-def test_addresses_have_bounds_of_their_kind() -> None:
+def test_bounds_depend_on_the_kind_of_address() -> None:
     assert bounds_for("sqlite:////runs/mlflow.db") == FILE_BOUNDS
     assert bounds_for("http://tracker:5000") == NETWORK_BOUNDS
     assert bounds_for("postgresql+psycopg://host/db") == NETWORK_BOUNDS

@@ -49,13 +49,13 @@ EXTRA_ROW = Counter([MetricRow("loss", 0.5, 21, 2)])
         ({"is_misplaced": True}, "its artifacts are in another folder", True),
     ],
 )
-def test_every_difference_is_named(change: dict, words: str, is_rebuilt: bool) -> None:
+def test_every_difference_is_described(change: dict, words: str, is_rebuilt: bool) -> None:
     found = replace(DISK, **change)
     assert differences(DISK, found) == [words]
     assert needs_rebuild(DISK, found) == is_rebuilt
 
 
-def test_a_true_copy_may_have_a_users_tags() -> None:
+def test_an_exact_copy_may_have_user_tags() -> None:
     tags = {**DISK.tags, "mlflow.note.content": "mine", "mlflow.user": "me", "team": "a"}
     assert differences(DISK, replace(DISK, tags=tags)) == []
     assert user_tags(tags) == {"mlflow.note.content": "mine", "team": "a"}
@@ -71,11 +71,11 @@ def test_the_copy_of_a_run_has_its_times(make_run: MakeRun) -> None:
     assert copy.tags["mlflow.parentRunId"] == "parent"
     killed = make_run("running", seed=1)
     assert copy_of_run(killed, None, "running").end_ms is None
-    # A killed run ends with its last point.
+    # A killed run ends at its last point.
     assert copy_of_run(killed, None, "interrupted").end_ms == 1_700_000_003_250
 
 
-def test_a_resumed_run_began_with_its_first_attempt(make_run: MakeRun, open_run: OpenRun) -> None:
+def test_a_resumed_run_starts_with_its_first_attempt(make_run: MakeRun, open_run: OpenRun) -> None:
     first = make_run("interrupted")
     open_run()
     again = copy_of_run(

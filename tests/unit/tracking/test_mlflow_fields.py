@@ -26,7 +26,7 @@ class Outer(FrozenModel):
     inner: Inner
 
 
-def test_params_are_flat_texts_that_fit_mlflow() -> None:
+def test_params_are_flat_strings_within_mlflows_limits() -> None:
     params = params_of(Outer(inner=Inner(text="x" * 10_000)))
     long = params.pop("inner.text")
     assert len(long) == MAX_PARAM_CHARACTERS
@@ -41,7 +41,7 @@ def test_params_name_the_fields_of_a_run(tiny_config: Callable[..., RunConfig]) 
     assert params["seed"] == "3"
 
 
-def test_points_are_rows_by_step_and_by_tokens() -> None:
+def test_points_become_rows_by_step_and_by_tokens() -> None:
     point = MetricPoint(5, 320, 1_700_000_000.1234, {"a/b": 0.5, "c": 2})
     assert list(point_rows(point)) == [
         ("a/b", 0.5, 1_700_000_000_123, 5),
@@ -51,12 +51,12 @@ def test_points_are_rows_by_step_and_by_tokens() -> None:
     ]
 
 
-def test_values_that_are_not_finite_are_never_sent() -> None:
+def test_non_finite_values_are_never_sent() -> None:
     point = MetricPoint(1, 1, 1.0, {"a": math.nan, "b": math.inf, "c": -math.inf, "d": 1.0})
     assert {row.key for row in point_rows(point)} == {"d", "by_tokens/d"}
 
 
-def test_results_are_rows_at_the_last_step(make_run: MakeRun) -> None:
+def test_results_become_rows_at_the_last_step(make_run: MakeRun) -> None:
     record = make_run()
     rows = {row.key: row for row in result_rows(record)}
     assert rows["result/validation_perplexity"].value == 2.5

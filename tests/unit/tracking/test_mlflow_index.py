@@ -35,7 +35,7 @@ def fail(*_arguments: object) -> None:
     raise ConnectionError("the tracker\nis down, postgresql://me:hunter2@host/db")
 
 
-def test_a_run_is_mirrored_as_it_goes(
+def test_a_run_is_mirrored_during_training(
     index: MlflowIndex,
     store: MlflowStore,
     open_run: OpenRun,
@@ -83,7 +83,7 @@ def test_a_run_is_mirrored_as_it_goes(
     ("state", "status"),
     [("failed", "FAILED"), ("pruned", "KILLED"), ("interrupted", "KILLED")],
 )
-def test_every_end_has_its_status(
+def test_every_state_has_its_mlflow_status(
     index: MlflowIndex, store: MlflowStore, make_run: MakeRun, state: Any, status: str
 ) -> None:
     record = make_run(state)
@@ -93,7 +93,7 @@ def test_every_end_has_its_status(
     assert run.data.tags["lab.state"] == state
 
 
-def test_a_resumed_run_continues_its_find_run(
+def test_a_resumed_run_continues_its_mlflow_run(
     index: MlflowIndex, store: MlflowStore, make_run: MakeRun, open_run: OpenRun
 ) -> None:
     first = make_run("interrupted")
@@ -126,9 +126,7 @@ def test_points_are_sent_in_batches(
     assert sent == [200, 200, 100]
 
 
-def test_replaying_twice_changes_nothing(
-    index: MlflowIndex, store: MlflowStore, make_run: MakeRun
-) -> None:
+def test_replay_is_idempotent(index: MlflowIndex, store: MlflowStore, make_run: MakeRun) -> None:
     record = make_run()
     assert sync_run(index, record, "parent")
     first = find_run(store, record)
@@ -143,7 +141,7 @@ def test_replaying_twice_changes_nothing(
     assert len(history(store, first.info.run_id, "result/n_steps")) == 1
 
 
-def test_metrics_are_read_only_where_a_copy_is_compared(
+def test_metrics_are_read_only_to_compare_a_copy(
     index: MlflowIndex, store: MlflowStore, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = make_run()
@@ -160,12 +158,12 @@ def test_metrics_are_read_only_where_a_copy_is_compared(
         mirror = index.start_run(record)
     assert len(reads) == 0
     mirror.finish("finished")
-    assert len(reads) == 2  # what is missing, and whether it arrived
+    assert len(reads) == 2  # once to find what is missing, once to verify
     assert sync_run(index, record)
     assert len(reads) == 3
 
 
-def test_a_replay_drops_what_the_run_directory_does_not_have(
+def test_a_replay_removes_points_that_are_not_on_disk(
     index: MlflowIndex, store: MlflowStore, open_run: OpenRun, make_point: MakePoint
 ) -> None:
     run = open_run()
@@ -203,7 +201,7 @@ def test_a_replay_leaves_the_points_of_a_live_run(
     assert mirror is not None
 
 
-def test_a_broken_tracker_stops_nothing_and_a_replay_completes_the_copy(
+def test_training_survives_a_broken_tracker_and_a_replay_completes_the_copy(
     index: MlflowIndex,
     store: MlflowStore,
     open_run: OpenRun,
@@ -230,10 +228,10 @@ def test_a_broken_tracker_stops_nothing_and_a_replay_completes_the_copy(
         run.finish(result)
         mirror.finish("finished")
         assert not sync_run(index, read_run(run.path))
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert "ConnectionError: the tracker" in told
-    assert "hunter2" not in told
+    output = capsys.readouterr().err
+    assert output.count("\n") == 1
+    assert "ConnectionError: the tracker" in output
+    assert "hunter2" not in output
     assert (run.path / "unsynced").read_text(encoding="utf-8") == "ConnectionError: the tracker\n"
     assert sync_run(index, read_run(run.path))
     assert not is_unsynced(run.path)
@@ -243,7 +241,7 @@ def test_a_broken_tracker_stops_nothing_and_a_replay_completes_the_copy(
 
 
 @pytest.mark.parametrize("method", ["begin_run", "log"])
-def test_a_tracker_that_comes_back_is_complete_at_the_end(
+def test_a_tracker_that_recovers_is_complete_at_the_end(
     index: MlflowIndex,
     store: MlflowStore,
     open_run: OpenRun,
@@ -270,7 +268,7 @@ def test_a_tracker_that_comes_back_is_complete_at_the_end(
     assert found.data.tags["mlflow.parentRunId"] == "parent"
 
 
-def test_a_database_that_cannot_be_opened_is_given_up_at_once(
+def test_an_unusable_database_fails_fast(
     tmp_path: Path, make_run: MakeRun, write_sweep: WriteSweep
 ) -> None:
     (tmp_path / "bad.db").write_bytes(b"this is no database" * 100)
@@ -311,7 +309,7 @@ def test_runs_are_linked_without_mlflow(
     assert link["run_id"] == find_run(store, record).info.run_id
 
 
-def test_none_is_an_index_that_does_nothing(
+def test_tracking_uri_none_gives_an_index_that_does_nothing(
     tmp_path: Path, make_run: MakeRun, write_sweep: WriteSweep
 ) -> None:
     index = open_index("none", "test", tmp_path / "artifacts")
@@ -325,7 +323,7 @@ def test_none_is_an_index_that_does_nothing(
     assert sorted(path.name for path in record.directory.iterdir()) == before
 
 
-def test_artifacts_lie_where_the_workspace_says(
+def test_artifacts_are_in_the_workspaces_folder(
     index: MlflowIndex, runs_dir: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(runs_dir)
@@ -339,7 +337,7 @@ def test_the_database_keeps_a_write_ahead_log(template_database: Path) -> None:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_importing_the_index_is_light() -> None:
+def test_importing_the_index_imports_nothing_heavy() -> None:
     code = (
         "import sys, switchhead_lab.tracking.mlflow_index, switchhead_lab.tracking.run_summary; "
         "print([m for m in ('mlflow', 'torch', 'sqlalchemy', 'pandas') if m in sys.modules])"
@@ -361,6 +359,6 @@ def test_processes_that_start_together_share_one_new_database(tmp_path: Path) ->
         subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(number)], stderr=-1)
         for number in range(4)
     ]
-    told = [process.communicate()[1].decode() for process in processes]
-    assert told == [""] * 4
+    output = [process.communicate()[1].decode() for process in processes]
+    assert output == [""] * 4
     assert [process.returncode for process in processes] == [0] * 4

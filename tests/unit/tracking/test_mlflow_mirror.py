@@ -26,7 +26,7 @@ from switchhead_lab.tracking.run_dir import RunDir
 from switchhead_lab.tracking.sweep_dir import SweepDir
 from switchhead_lab.tracking.unsynced import is_unsynced
 
-# A method of MLflow's client, and its first call to fail; later ones fail, too.
+# A method of MLflow's client and its first failing call; later calls fail too.
 FAULTS = [
     ("search_runs", 0),
     ("search_runs", 1),
@@ -41,7 +41,7 @@ FAULTS = [
 
 
 def assert_only_copy(store: MlflowStore, directory: Path) -> Any:
-    """Check that MLflow holds a true copy of one run directory and no other run."""
+    """Check that MLflow has an exact copy of one run directory and no other run."""
     assert len(all_runs(store)) == 1
     return assert_mirrored(store, directory)
 
@@ -79,7 +79,7 @@ def test_steps_repeated_after_an_interruption_are_stored_once(
     assert_only_copy(store, run.path)
 
 
-def test_a_killed_attempt_is_complete_after_the_next(
+def test_the_next_attempt_completes_a_killed_one(
     index: MlflowIndex,
     store: MlflowStore,
     open_run: OpenRun,
@@ -143,7 +143,7 @@ def test_a_failure_in_any_call_is_marked_and_repaired(
     assert_only_copy(store, run.path)
 
 
-def test_an_attempt_is_marked_from_its_start_to_its_verified_end(
+def test_an_attempt_is_marked_until_its_copy_is_verified(
     index: MlflowIndex,
     runs_dir: Path,
     tiny_config: Callable[..., Any],
@@ -187,7 +187,7 @@ def test_an_attempt_that_starts_during_a_replay_keeps_its_mark(
     assert mark.read_text(encoding="utf-8") == IN_PROGRESS
 
 
-def test_a_copy_that_still_differs_is_not_marked_as_verified(
+def test_the_mark_is_kept_if_the_copy_still_differs(
     index: MlflowIndex,
     store: MlflowStore,
     make_run: MakeRun,
@@ -216,7 +216,7 @@ def test_duplicate_runs_of_colliding_processes_are_removed(
 
 @pytest.fixture
 def synced(index: MlflowIndex, store: MlflowStore, make_run: MakeRun) -> RunRecord:
-    """A copied run whose copy got a tag that is not on disk."""
+    """A copied run whose copy has a tag that is not on disk."""
     record = make_run()
     assert sync_run(index, record)
     store.client.set_tag(find_run(store, record).info.run_id, "lab.obsolete", "1")

@@ -79,7 +79,7 @@ def test_a_moved_workspace_uses_its_current_folder(first: Workspace) -> None:
     before = contents(other)
     open_workspace_index(moved).start_run(run_of(moved, 1)).finish("finished")
     assert_mirrored_in(moved, run_of(moved, 1))
-    # Without a replay, the run mirrored in the old folder has moved as well.
+    # The run mirrored in the old folder has moved too, without a replay.
     assert_mirrored_in(moved, run_of(moved, 0))
     assert run_link(run_of(moved, 0))["run_id"] == run_id
     assert sync_run(open_workspace_index(moved), run_of(moved, 0))
@@ -93,7 +93,7 @@ def make_other_workspace(root: Path) -> Path:
     return root
 
 
-def test_a_folder_that_is_gone_does_not_come_back(first: Workspace) -> None:
+def test_a_removed_folder_is_not_recreated(first: Workspace) -> None:
     moved = workspace_in(first.root.with_name("b"))
     first.root.rename(moved.root)
     for seed in (0, 1):
@@ -102,7 +102,7 @@ def test_a_folder_that_is_gone_does_not_come_back(first: Workspace) -> None:
     assert not first.root.exists()
 
 
-def test_a_copied_workspace_leaves_the_first_alone(first: Workspace) -> None:
+def test_a_copied_workspace_does_not_change_the_original(first: Workspace) -> None:
     copied = workspace_in(first.root.with_name("b"))
     shutil.copytree(first.root, copied.root)
     before = contents(first.root)
@@ -129,7 +129,7 @@ def test_a_folder_that_shares_a_name_prefix_is_not_rewritten(first: Workspace) -
     assert store_of(moved).client.get_experiment(mine).artifact_location == beside
 
 
-def test_workspaces_that_share_a_database_keep_their_artifacts_apart(
+def test_workspaces_that_share_a_database_keep_separate_artifacts(
     first: Workspace, template_database: Path, tmp_path: Path
 ) -> None:
     shared = f"sqlite:///{tmp_path}/shared.db"

@@ -41,7 +41,7 @@ def is_running(process: psutil.Process) -> bool:
 @pytest.mark.parametrize(
     "stop", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
 )
-def test_the_interface_is_served_and_leaves_nothing_behind(
+def test_the_interface_is_served_and_leaves_no_processes(
     tmp_path: Path, template_database: Path, taken: int, stop: signal.Signals
 ) -> None:
     (tmp_path / "lab.toml").write_text("", encoding="utf-8")
@@ -91,8 +91,8 @@ with open(os.devnull, "wb") as log:
 """
 
 
-def test_the_server_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
-    """Both the server, which ignores SIGTERM here, and its child end."""
+def test_the_server_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+    """Both the server, which ignores SIGTERM here, and its child exit."""
     python = tmp_path / "python"
     # Replaces `python -m mlflow server`; the watchdog is the real one.
     (tmp_path / "listen.py").write_text(LISTEN, encoding="utf-8")
@@ -130,7 +130,7 @@ def start_python(code: str) -> object:
     return start
 
 
-def test_a_server_that_does_not_start_says_why(
+def test_a_failed_start_is_reported_with_its_reason(
     tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mlflow_server, "_start", start_python("exit('boom')"))
@@ -138,7 +138,7 @@ def test_a_server_that_does_not_start_says_why(
         serve_ui(tracking_uri, tmp_path / "artifacts", 5000, lambda _line: None)
 
 
-def test_a_server_that_does_not_answer_is_given_up_and_stopped(
+def test_a_server_that_does_not_answer_is_stopped(
     tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     marker = tmp_path / "still running"
@@ -153,7 +153,7 @@ def test_a_server_that_does_not_answer_is_given_up_and_stopped(
     assert not marker.exists()
 
 
-def test_a_server_elsewhere_is_only_announced(tmp_path: Path) -> None:
+def test_a_remote_server_is_only_announced(tmp_path: Path) -> None:
     lines: list[str] = []
     serve_ui("https://me:hunter2@tracking.example.org", tmp_path, 5000, lines.append)
     assert lines == ["MLflow is served at https://me:***@tracking.example.org"]

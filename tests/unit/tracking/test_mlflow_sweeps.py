@@ -81,7 +81,7 @@ def test_a_sweep_with_other_parameters_keeps_its_runs(
     assert parent_of(store, run) == new_parent_id
 
 
-def test_a_sweep_copies_what_a_killed_process_left(
+def test_a_sweep_copies_runs_of_a_killed_process(
     index: MlflowIndex,
     store: MlflowStore,
     runs_dir: Path,

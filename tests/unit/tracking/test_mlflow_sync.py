@@ -32,11 +32,11 @@ def tracked(tracking_uri: str, tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def shown(tracked: Workspace) -> MlflowStore:
-    """What MLflow has of the workspace."""
+    """MLflow's copy of the workspace."""
     return MlflowStore(tracked.tracking_uri, EXPERIMENT, tracked.runs_dir / "mlflow-artifacts")
 
 
-def test_mlflow_is_rebuilt_with_its_sweeps(
+def test_runs_and_sweeps_are_copied_to_mlflow(
     tracked: Workspace, shown: MlflowStore, make_run: MakeRun, write_sweep: WriteSweep
 ) -> None:
     shared, second, alone = make_run(), make_run(seed=1), make_run("failed", seed=2)
@@ -54,7 +54,7 @@ def test_mlflow_is_rebuilt_with_its_sweeps(
     assert len(all_runs(shown)) == 5
 
 
-def test_only_marked_runs_if_asked(
+def test_only_marked_runs_are_copied_on_request(
     tracked: Workspace, shown: MlflowStore, make_run: MakeRun
 ) -> None:
     marked, other = make_run(), make_run(seed=1)
@@ -89,7 +89,7 @@ def test_without_mlflow_there_is_nothing_to_copy_to(tmp_path: Path, make_run: Ma
         sync_workspace(workspace, [make_run()])
 
 
-def test_a_whole_sync_removes_what_is_no_longer_on_disk(
+def test_a_full_sync_removes_runs_that_are_no_longer_on_disk(
     tracked: Workspace, shown: MlflowStore, make_run: MakeRun, write_sweep: WriteSweep
 ) -> None:
     kept, gone, damaged = make_run(), make_run(seed=1), make_run(seed=2)
@@ -110,7 +110,7 @@ def test_a_whole_sync_removes_what_is_no_longer_on_disk(
     assert left["a user's own"].info.run_id == mine
 
 
-def test_a_shared_database_keeps_what_is_not_on_disk(
+def test_a_shared_database_keeps_runs_that_are_not_on_disk(
     tracking_uri: str, tmp_path: Path, make_run: MakeRun
 ) -> None:
     Path(tracking_uri.removeprefix("sqlite:///")).rename(tmp_path / "shared.db")
@@ -123,7 +123,7 @@ def test_a_shared_database_keeps_what_is_not_on_disk(
     assert len(runs_with(store, "lab.run_hash", "f00")) == 1
 
 
-def test_a_sweep_that_was_killed_between_runs_is_not_left_running(
+def test_a_sweep_killed_between_runs_is_interrupted(
     tracked: Workspace, shown: MlflowStore, make_run: MakeRun, write_sweep: WriteSweep
 ) -> None:
     record = make_run()
@@ -149,7 +149,7 @@ def test_a_sweep_that_was_killed_between_runs_is_not_left_running(
         ("interrupted", "running", "interrupted"),
     ],
 )
-def test_the_state_of_a_sweep_is_that_of_its_runs(
+def test_the_state_of_a_sweep_follows_from_its_runs(
     runs_dir: Path,
     make_run: MakeRun,
     write_sweep: WriteSweep,
@@ -165,7 +165,7 @@ def test_the_state_of_a_sweep_is_that_of_its_runs(
         assert sweep_state(runs_dir, sweep.model_copy(update={"members": members})) == expected
 
 
-def test_a_sweep_killed_before_its_run_began_is_interrupted(
+def test_a_sweep_killed_before_its_first_run_is_interrupted(
     runs_dir: Path, make_run: MakeRun, write_sweep: WriteSweep
 ) -> None:
     record = make_run("running")
@@ -175,7 +175,7 @@ def test_a_sweep_killed_before_its_run_began_is_interrupted(
 
 
 @pytest.mark.parametrize("seconds", [1.0, pytest.param(30.0, marks=pytest.mark.slow)])
-def test_a_lock_on_the_database_neither_fails_nor_doubles_anything(
+def test_a_locked_database_causes_no_failure_or_duplicate(
     tracked: Workspace,
     shown: MlflowStore,
     open_run: OpenRun,

@@ -47,7 +47,7 @@ def repository(tmp_path: Path) -> Path:
 
 
 def change(root: Path) -> None:
-    """Change, add and remove source files in the ways that a diff has to carry."""
+    """Change, add and remove source files in the ways that a diff must represent."""
     sources = root / "kernels"
     (sources / "code.py").write_bytes(b"# \xe9 is Latin-1\r\nwidth = 2\n")
     (sources / "gone.py").unlink()
@@ -79,7 +79,7 @@ def test_clean_checkout(repository: Path) -> None:
     assert found.uncommitted_diff == b""
 
 
-def test_files_that_cannot_change_a_run_are_named_but_do_not_count(repository: Path) -> None:
+def test_other_files_are_listed_but_do_not_make_it_dirty(repository: Path) -> None:
     (repository / "sweeps").mkdir()
     (repository / "sweeps" / "mine.toml").touch()
     (repository / "notes.md").write_text("other notes\n", encoding="utf-8")
@@ -112,7 +112,7 @@ def test_files_that_cannot_change_a_run_are_named_but_do_not_count(repository: P
         ("core.splitIndex", "true"),
     ],
 )
-def test_the_diff_gives_the_same_bytes_on_a_fresh_clone(
+def test_the_diff_reproduces_the_sources_on_a_fresh_clone(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, value: str
 ) -> None:
     git(repository, "config", "--unset", "core.autocrlf")
@@ -137,8 +137,8 @@ def test_the_diff_gives_the_same_bytes_on_a_fresh_clone(
     assert len(sources_of(clone)) == 6
 
 
-def test_a_file_that_changes_just_after_a_commit_is_seen(repository: Path) -> None:
-    """Same size and same second as in the index: git has to read it, in the copied index too."""
+def test_a_change_right_after_a_commit_is_detected(repository: Path) -> None:
+    """Same size and second as in the index: git must read the file, with the copied index too."""
     path = repository / "kernels" / "code.py"
     for width in range(2, 8):
         git(repository, "add", ".")
@@ -149,7 +149,7 @@ def test_a_file_that_changes_just_after_a_commit_is_seen(repository: Path) -> No
         (repository / "kernels" / "new.py").unlink()
 
 
-def test_changes_are_found_from_a_project_below_the_top(repository: Path) -> None:
+def test_changes_are_found_in_a_project_in_a_subfolder(repository: Path) -> None:
     project = repository / "project"
     (project / "kernels").mkdir(parents=True)
     (project / "kernels" / "code.py").write_text("width = 1\n", encoding="utf-8")
@@ -164,7 +164,7 @@ def test_changes_are_found_from_a_project_below_the_top(repository: Path) -> Non
     assert b"not the project's" not in found.uncommitted_diff
 
 
-def test_a_folder_that_the_repository_does_not_track_has_no_commit(repository: Path) -> None:
+def test_an_untracked_folder_has_no_commit(repository: Path) -> None:
     installed = repository / "environment" / "site-packages"
     installed.mkdir(parents=True)
     state = collect(installed).values["git"]
@@ -172,7 +172,7 @@ def test_a_folder_that_the_repository_does_not_track_has_no_commit(repository: P
     assert f"does not track {installed}" in state["reason"]
 
 
-def test_large_new_files_are_named_instead_of_kept(
+def test_large_new_files_are_listed_but_not_in_the_diff(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(git_state, "MAX_NEW_FILE_BYTES", 10)
@@ -189,7 +189,7 @@ def test_large_new_files_are_named_instead_of_kept(
     ("failing", "commit", "dirty"),
     [("rev-parse --verify", False, None), ("--name-only", True, None), ("-- kernels", True, True)],
 )
-def test_what_is_known_is_kept_when_a_later_step_hangs(
+def test_known_values_are_kept_when_a_later_step_hangs(
     repository: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -214,14 +214,14 @@ def test_what_is_known_is_kept_when_a_later_step_hangs(
     assert found.uncommitted_diff == b""
 
 
-def test_variables_of_an_outer_git_do_not_mislead(
+def test_variables_of_an_outer_git_are_ignored(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
     assert collect(repository).values["git"]["commit"]
 
 
-def test_detached_head_has_no_branch(repository: Path) -> None:
+def test_a_detached_head_has_no_branch(repository: Path) -> None:
     git(repository, "checkout", "--detach")
     assert collect(repository).values["git"]["branch"] is None
 
@@ -243,7 +243,7 @@ def test_without_git_there_is_a_reason(
     assert state == {"commit": None, "reason": "git is not installed"}
 
 
-def test_a_hanging_git_is_given_up(
+def test_a_hanging_git_times_out(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = fake_git(tmp_path / "bin", "exec sleep 30")

@@ -21,7 +21,7 @@ from switchhead_lab.tracking.run_dir import RunDir
 MakeRun = Callable[..., RunRecord]
 
 
-def test_damaged_runs_are_told_and_left_out(
+def test_damaged_runs_are_skipped_with_warnings(
     runs_dir: Path, make_run: MakeRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good = make_run()
@@ -32,10 +32,10 @@ def test_damaged_runs_are_told_and_left_out(
     assert [run.name for run in list_runs(runs_dir, damages.append)] == [good.name]
     assert len(damages) == 3
     assert [run.name for run in list_runs(runs_dir)] == [good.name]
-    assert capsys.readouterr().err.count("warning: left out: ") == 3
+    assert capsys.readouterr().err.count("warning: skipped: ") == 3
 
 
-def test_an_unreadable_file_is_a_damage_too(make_run: MakeRun) -> None:
+def test_an_unreadable_file_is_an_error(make_run: MakeRun) -> None:
     run = make_run()
     (run.directory / "provenance.json").unlink()
     (run.directory / "provenance.json").mkdir()
@@ -43,7 +43,7 @@ def test_an_unreadable_file_is_a_damage_too(make_run: MakeRun) -> None:
         read_run(run.directory)
 
 
-def test_no_runs_folder_is_no_runs(tmp_path: Path) -> None:
+def test_a_missing_runs_folder_has_no_runs(tmp_path: Path) -> None:
     assert list_runs(tmp_path / "none") == []
 
 
@@ -63,7 +63,7 @@ def test_runs_are_found_by_name_and_by_hash(
 
 
 @pytest.mark.parametrize("reference", ["", ".", "..", "../outside", "/", "{run}/", "./{run}"])
-def test_a_path_names_no_run(runs_dir: Path, make_run: MakeRun, reference: str) -> None:
+def test_a_path_is_not_a_run_reference(runs_dir: Path, make_run: MakeRun, reference: str) -> None:
     run = make_run()
     shutil.copytree(run.directory, runs_dir.parent / "outside")
     with pytest.raises(RecordError, match="not a path"):
@@ -72,7 +72,7 @@ def test_a_path_names_no_run(runs_dir: Path, make_run: MakeRun, reference: str) 
 
 @pytest.mark.parametrize("label", ["a/b", "../../../escaped/x", "n" * 250, "", "A"])
 @pytest.mark.parametrize("field", ["size", "variant"])
-def test_labels_that_are_no_names_make_no_directory(
+def test_invalid_labels_create_no_directory(
     tmp_path: Path, tiny_config: Callable[..., RunConfig], field: str, label: str
 ) -> None:
     labels = RunLabels(**{"size": "tiny", "variant": "model", field: label})
@@ -81,7 +81,7 @@ def test_labels_that_are_no_names_make_no_directory(
     assert not list(tmp_path.rglob("*.toml"))
 
 
-def test_a_torn_last_line_is_left_out(
+def test_a_truncated_last_line_is_skipped(
     open_run: Callable[..., RunDir], make_point: Callable[..., MetricPoint]
 ) -> None:
     run = open_run()
@@ -93,7 +93,7 @@ def test_a_torn_last_line_is_left_out(
 
 
 @pytest.mark.parametrize("line", [b"\0\0\0\n", b"\xff\xfe\n", b'{"step": 1}\n', b"[1]\n", b"\n"])
-def test_a_damaged_whole_line_is_named(make_run: MakeRun, line: bytes) -> None:
+def test_a_damaged_complete_line_is_an_error(make_run: MakeRun, line: bytes) -> None:
     run = make_run()
     with (run.directory / "metrics.jsonl").open("ab") as file:
         file.write(line)

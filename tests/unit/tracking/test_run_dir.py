@@ -31,7 +31,7 @@ def names_in(folder: Path) -> set[str]:
 
 
 def forbid(monkeypatch: pytest.MonkeyPatch, forbidden: Path) -> None:
-    """Have a folder refuse to be looked into, as another user's does. (Root may look anywhere.)"""
+    """Make a folder unreadable, like another user's. (Root can read everything.)"""
     for name in ("stat", "open"):
         original = getattr(Path, name)
 
@@ -43,7 +43,7 @@ def forbid(monkeypatch: pytest.MonkeyPatch, forbidden: Path) -> None:
         monkeypatch.setattr(Path, name, guarded)
 
 
-def test_leftovers_are_removed_by_the_next_start_of_the_same_run_only(
+def test_leftovers_are_removed_only_by_the_next_start_of_the_same_run(
     runs_dir: Path, open_run: OpenRun
 ) -> None:
     run, other = open_run(), open_run(seed=1)
@@ -70,13 +70,13 @@ def test_leftovers_are_removed_by_the_next_start_of_the_same_run_only(
 
 
 @pytest.mark.parametrize("number", range(11))
-def test_a_full_disk_at_any_moment_of_a_start_leaves_nothing_behind(
+def test_a_full_disk_during_a_start_leaves_no_partial_files(
     runs_dir: Path,
     tiny_config: MakeConfig,
     monkeypatch: pytest.MonkeyPatch,
     number: int,
 ) -> None:
-    """The next start works whatever the first left: a whole directory or none."""
+    """The next start works whether the first left a complete directory or none."""
     labels = RunLabels(size="tiny", variant="dense")
     arguments = (runs_dir, tiny_config(), labels, {}, b"diff")
     with monkeypatch.context() as patch:
@@ -90,7 +90,7 @@ def test_a_full_disk_at_any_moment_of_a_start_leaves_nothing_behind(
     assert (run.path / "uncommitted.diff").read_bytes() == b"diff"
 
 
-def test_a_point_that_does_not_fit_leaves_those_before(
+def test_a_point_that_does_not_fit_keeps_earlier_ones(
     open_run: OpenRun, make_point: MakePoint
 ) -> None:
     run = open_run()
@@ -106,7 +106,7 @@ def test_a_point_that_does_not_fit_leaves_those_before(
     assert read_run(run.path).status.state == "failed"
 
 
-def test_a_directory_that_lost_its_status_keeps_what_is_in_it(
+def test_a_directory_without_a_status_keeps_its_contents(
     runs_dir: Path, make_run: MakeRun, tiny_config: MakeConfig
 ) -> None:
     run = make_run("interrupted")
@@ -120,7 +120,7 @@ def test_a_directory_that_lost_its_status_keeps_what_is_in_it(
     assert [point.step for point in run.metrics()] == [1, 2, 3]
 
 
-def test_a_folder_in_the_place_of_a_run_is_not_removed(
+def test_a_folder_in_place_of_a_run_is_not_removed(
     runs_dir: Path, make_run: MakeRun, tiny_config: MakeConfig
 ) -> None:
     run = make_run()
@@ -139,7 +139,7 @@ def test_a_folder_in_the_place_of_a_run_is_not_removed(
     assert (place / "notes.txt").exists()
 
 
-def test_a_run_that_may_not_be_read_is_an_error_not_absent(
+def test_an_unreadable_run_is_an_error_rather_than_missing(
     runs_dir: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, other = make_run(), make_run(seed=1)

@@ -8,7 +8,7 @@ from switchhead_lab.errors import RecordError
 from switchhead_lab.tracking.run_summary import run_as_data, select_runs
 
 
-def test_runs_are_chosen_by_sweep_and_state(runs_dir: Path, make_run: MakeRun) -> None:
+def test_runs_are_selected_by_sweep_and_state(runs_dir: Path, make_run: MakeRun) -> None:
     first, second = make_run(sweep="nightly"), make_run("failed", seed=1)
     both = [first, second]
     assert select_runs(both, runs_dir) == both
@@ -20,7 +20,7 @@ def test_runs_are_chosen_by_sweep_and_state(runs_dir: Path, make_run: MakeRun) -
         select_runs(both, runs_dir, state="fialed")
 
 
-def test_data_of_a_run_are_json(make_run: MakeRun) -> None:
+def test_a_run_as_data_is_json(make_run: MakeRun) -> None:
     record = make_run()
     data = json.loads(json.dumps(run_as_data(record)))
     assert data["result"]["test_perplexity"] == 3.0

@@ -22,7 +22,7 @@ def write_record(runs_dir: Path, seed: int) -> Path:
 
 
 @pytest.mark.parametrize("name", ["../../outside", "/outside", "..", "a/b", ""])
-def test_a_record_that_leads_out_of_the_runs_folder_is_left_out_with_a_warning(
+def test_a_record_with_a_path_outside_the_runs_folder_is_skipped_with_a_warning(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     write_record(tmp_path, 0)
@@ -33,5 +33,5 @@ def test_a_record_that_leads_out_of_the_runs_folder_is_left_out_with_a_warning(
     (record,) = list_sweep_records(tmp_path)
     assert record.sweep.data.max_train_tokens == 1000
     warning = capsys.readouterr().err
-    assert warning.startswith(f"warning: left out: {path}: damaged")
+    assert warning.startswith(f"warning: skipped: {path}: damaged")
     assert warning.count("\n") == 1

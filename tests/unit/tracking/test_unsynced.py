@@ -33,7 +33,7 @@ def test_marked_runs_are_counted(runs_dir: Path, make_run: MakeRun) -> None:
     ]
 
 
-def test_a_run_in_progress_is_not_counted_until_its_owner_is_gone(
+def test_a_run_in_progress_is_counted_only_once_its_owner_is_gone(
     runs_dir: Path, make_run: MakeRun
 ) -> None:
     record = make_run("running")
@@ -53,7 +53,7 @@ def test_damaged_runs_do_not_break_the_notice(runs_dir: Path, make_run: MakeRun)
     assert unsynced_notice(runs_dir / "nowhere") is None
 
 
-def test_a_mark_is_cleared_only_as_it_was_seen(tmp_path: Path) -> None:
+def test_a_mark_that_changed_since_it_was_read_is_kept(tmp_path: Path) -> None:
     clear_mark(tmp_path, read_mark(tmp_path))
     mark_unsynced(tmp_path, "first")
     seen = read_mark(tmp_path)

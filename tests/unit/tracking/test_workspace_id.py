@@ -1,4 +1,4 @@
-"""A workspace's identity survives a move; a copy beside its original gets one of its own."""
+"""The identity of a workspace: kept by a move, new for a copy beside the original."""
 
 import shutil
 from pathlib import Path
@@ -8,22 +8,22 @@ import pytest
 from switchhead_lab.tracking.workspace_id import FILE_NAME, workspace_id
 
 
-def test_it_is_made_once_and_kept(tmp_path: Path) -> None:
+def test_the_id_is_created_once(tmp_path: Path) -> None:
     first = workspace_id(tmp_path / "runs")
     assert workspace_id(tmp_path / "runs") == first
     assert workspace_id(tmp_path / "other") != first
 
 
-def test_a_move_keeps_it(tmp_path: Path) -> None:
+def test_a_moved_workspace_keeps_its_id(tmp_path: Path) -> None:
     first = workspace_id(tmp_path / "a")
     (tmp_path / "a").rename(tmp_path / "b")
     assert workspace_id(tmp_path / "b") == first
-    # Where it was, another workspace may come to lie.
+    # Another workspace may take its place.
     assert workspace_id(tmp_path / "a") != first
     assert workspace_id(tmp_path / "b") == first
 
 
-def test_a_copy_gets_one_of_its_own(tmp_path: Path) -> None:
+def test_a_copied_workspace_gets_a_new_id(tmp_path: Path) -> None:
     first = workspace_id(tmp_path / "a")
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     copy = workspace_id(tmp_path / "b")
