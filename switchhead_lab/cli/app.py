@@ -1,4 +1,4 @@
-"""The `lab` application: its commands and how user errors leave it."""
+"""The `lab` application: its commands, error messages and exit codes."""
 
 import errno
 import os
@@ -30,8 +30,8 @@ from switchhead_lab.terminal import drop_output, prepare_streams, tell
 from switchhead_lab.tracking.interruption import interruption
 
 EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 130  # what typer makes of KeyboardInterrupt
-# Whatever else fails to be written is a StorageError.
+EXIT_INTERRUPTED = 130  # typer's exit code for KeyboardInterrupt
+# Failed writes of files raise a StorageError instead.
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 app = typer.Typer(
@@ -78,13 +78,13 @@ def _options(
 
 
 def main() -> None:
-    """Run `lab`; a user's mistake prints one message and exits with 2, without a traceback.
+    """Run `lab`; a user error prints one message without a traceback and exits with 2.
 
     After signal N it saves a checkpoint, closes the run in progress and exits with 128 + N (Ctrl-C
     130, SIGTERM 143, SIGUSR1 138, SIGHUP 129).
     """
     prepare_streams()
-    # Figures are written to files; a notebook's backend may be missing here.
+    # Figures go to files; the backend that a notebook sets may be missing here.
     os.environ["MPLBACKEND"] = "agg"
     try:
         app()
@@ -96,12 +96,12 @@ def main() -> None:
             raise
         drop_output()
         tell(
-            f"error: the output cannot be written: {os.strerror(error.errno)}; what was done is on "
-            "record, and `lab runs list` shows it",
+            f"error: the output cannot be written: {os.strerror(error.errno)}; completed work is "
+            "recorded; see `lab runs list`",
             "red",
         )
         sys.exit(EXIT_USER_ERROR)
-    except SystemExit as end:  # typer turns KeyboardInterrupt into this
+    except SystemExit as end:  # raised by typer for KeyboardInterrupt
         if end.code != EXIT_INTERRUPTED:
             raise
         name = interruption.requested.name if interruption.requested else "Ctrl-C"

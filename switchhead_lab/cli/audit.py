@@ -1,4 +1,4 @@
-"""`lab audit`: the paper's printed figures against its formulas and models."""
+"""`lab audit`: the paper's printed figures compared with its formulas and models."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""`lab bench`: how fast training steps and expert matmuls are on this machine."""
+"""`lab bench`: time training steps and expert matmuls on this machine."""
 
 from typing import Annotated
 
@@ -34,10 +34,10 @@ def step(
     device: DeviceOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Time the whole training step of a sweep's models, in turn in one process.
+    """Time the whole training step of a sweep's models, interleaved in one process.
 
     Time and memory are compared with those of the first model: the paper's Table 5 on this machine.
-    The best model of a finished search is timed as well, and reports print these times.
+    The best model of a finished search is timed too; reports print these times.
     The bound is the time of all matmuls at the speed of the best square matmul.
 
     Example: lab bench step matched-params --size pocket
@@ -81,22 +81,22 @@ def step(
 @app.command()
 def kernels(
     shape: Annotated[
-        list[str] | None, typer.Option("--shape", help="d_model/d_head; several may be given.")
+        list[str] | None, typer.Option("--shape", help="d_model/d_head; repeatable.")
     ] = None,
     k: Annotated[str, typer.Option("--k", help="Experts per token, e.g. 1,2.")] = "1,2,3,4",
     dtype: Annotated[str, typer.Option(help="fp32, bf16, fp16, or all for the first two.")] = "all",
     rounds: Annotated[
-        int, typer.Option("--rounds", min=0, help="Rounds timed; 0: enough of them.")
+        int, typer.Option("--rounds", min=0, help="Rounds timed; 0 for automatic.")
     ] = 0,
     reference: Annotated[
-        bool, typer.Option("--reference", help="Time the definition too: minutes, not seconds.")
+        bool, typer.Option("--reference", help="Time the reference too, which takes minutes.")
     ] = False,
     device: DeviceOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Time every backend of the expert matmuls beside a dense matmul of as many operations.
+    """Time every backend of the expert matmuls beside a dense matmul with the same operations.
 
-    A backend is first compared with the definition in float64; one that is wrong is not timed.
+    Each backend is first checked against the reference in float64; incorrect ones are not timed.
 
     Example: lab bench kernels --shape 412/76 --k 2
     """

@@ -28,9 +28,9 @@ def budget(
     """Count the parameters, MACs and memory of models, in every convention side by side.
 
     MACs are multiply-accumulates, forward; memory is floats saved for the backward pass. Layers are
-    priced for one sequence, the whole model, with its output layer, per token. "equations" are the
-    formulas in the paper's text, "published" what its tables print, "executed" what the layers
-    that are trained really compute.
+    counted per sequence, the whole model, with its output layer, per token. "equations" are the
+    formulas in the paper's text, "published" what its tables print, "executed" what the
+    trained layers really compute.
 
     Example: lab budget matched-params --convention published
     """
@@ -59,7 +59,7 @@ def budget(
 def _models(
     target: str, size: str, overrides: list[str]
 ) -> dict[str, tuple["ModelConfig", int, int]]:
-    """Return model, vocabulary size and outputs of everything that a target names."""
+    """Return model, vocabulary size and outputs of each model of a target."""
     from switchhead_lab.config.files import apply_overrides, parse, read_run_file
     from switchhead_lab.config.schema import RunConfig
     from switchhead_lab.config.sweep_files import find_sweep
@@ -69,13 +69,13 @@ def _models(
 
     path = Path(target)
     if path.suffix == ".toml":
-        with contextlib.suppress(WorkspaceError):  # none is needed, but it may have plugins
+        with contextlib.suppress(WorkspaceError):  # optional: it may register plugins
             find_workspace()
     tree = read_run_file(path) if path.suffix == ".toml" else {}
     model = tree.get("model")
     if isinstance(model, dict) and "attention" in model:
         if size:
-            raise ConfigError(f"--size {size}: {target} is one run, without sizes; leave it out")
+            raise ConfigError(f"--size {size}: {target} is one run, without sizes; omit --size")
         tree = apply_overrides(tree, overrides, RunConfig)
         tree.pop("initial_weights", None)  # changes no cost
         config = parse(RunConfig, tree, target)

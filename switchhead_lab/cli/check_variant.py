@@ -1,4 +1,4 @@
-"""`lab check-variant`: whether an attention or feed-forward variant keeps its contract."""
+"""`lab check-variant`: whether an attention or feed-forward variant satisfies the contract."""
 
 import contextlib
 from typing import Annotated
@@ -14,16 +14,16 @@ EXIT_BROKEN = 1
 
 def check_variant(
     kind: Annotated[
-        str, typer.Argument(help="Kind of the variant, as configurations name it; plugins too.")
+        str, typer.Argument(help="Kind of the variant as in configurations, also of a plugin.")
     ],
     as_json: JsonOption = False,
 ) -> None:
     """Check what every variant promises: causality, memory, padding, gradients, counts, costs.
 
-    Small examples are checked with both position encodings on the CPU, in seconds; nothing is
-    trained. A kind of both attention and feed-forward is checked as both.
+    Small examples are checked on the CPU with both position encodings, in seconds, without
+    training. A kind that is both attention and feed-forward is checked as both.
 
-    Exits with 1 if a promise is broken; "missing" is what a variant may lack.
+    Exits with 1 if a promise is broken; what is only "missing" is optional.
 
     Example: lab check-variant switchhead
     """
@@ -34,11 +34,12 @@ def check_variant(
     from switchhead_lab.variants import builtin  # noqa: F401 (registers the lab's own)
     from switchhead_lab.variants.registry import variants_of_kind
 
-    with contextlib.suppress(WorkspaceError):  # none is needed, but it may have plugins
+    with contextlib.suppress(WorkspaceError):  # optional: it may register plugins
         find_workspace(checks_plugins=False)
     variants = variants_of_kind(kind)
 
-    from switchhead_lab.contract.checks import report_variant  # slow: a wrong kind fails fast
+    # Deferred: a slow import, so a wrong kind fails fast.
+    from switchhead_lab.contract.checks import report_variant
     from switchhead_lab.views.check_variant import report_lines, report_table
 
     reports = [report_variant(variant) for variant in variants]

@@ -21,28 +21,28 @@ app = typer.Typer(
 @app.command()
 def prepare(
     path: Annotated[
-        Path | None, typer.Argument(help="Text or JSONL, file or folder, of your own.")
+        Path | None, typer.Argument(help="Your own text or JSONL, file or folder.")
     ] = None,
-    name: Annotated[str, typer.Option(help="Name for PATH, or the corpus to prepare.")] = "",
+    name: Annotated[str, typer.Option(help="Name for PATH, or of the corpus to prepare.")] = "",
     tokenizer: Annotated[str, typer.Option(help="sentencepiece, byte or char.")] = "sentencepiece",
     vocab_size: Annotated[
-        int | None, typer.Option(help="Size of the vocabulary; 2048 pieces or 256 characters.")
+        int | None, typer.Option(help="Vocabulary size; 2048 pieces or 256 characters.")
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Give a known name to another text.")
+        bool, typer.Option("--replace", help="Replace the text of an existing name.")
     ] = False,
     max_train_tokens: Annotated[
-        int, typer.Option(help="Use the first so many tokens of the train split; 0 for all.")
+        int, typer.Option(help="Limit the train split to its first N tokens; 0 for all.")
     ] = 0,
     skip_bad_lines: Annotated[
-        bool, typer.Option("--skip-bad-lines", help="Skip lines of JSONL that hold no document.")
+        bool, typer.Option("--skip-bad-lines", help="Skip JSONL lines without a valid document.")
     ] = False,
 ) -> None:
-    """Tokenise a corpus, once; without PATH the default corpus of lab.toml.
+    """Tokenise a corpus once; without PATH, the default corpus of lab.toml.
 
-    JSONL files, plain, .gz or .zst, hold a document per line in the field "text". The names
-    wikitext103, c4, pes2o and enwik8 take the published files; without PATH all but enwik8 are
-    streamed from the Hugging Face Hub.
+    JSONL files (plain, .gz or .zst) have one document per line in the field "text". With the names
+    wikitext103, c4, pes2o and enwik8, PATH is the published files; without PATH, all but enwik8
+    are streamed from the Hugging Face Hub.
 
     Example: lab data prepare notes.txt --name notes
     """
@@ -77,39 +77,37 @@ def prepare(
 def _require_sense(
     workspace: "Workspace", path: Path | None, name: str, *, replace: bool, skip_bad_lines: bool
 ) -> None:
-    """Refuse options of `lab data prepare` that do not go together."""
+    """Reject invalid combinations of options of `lab data prepare`."""
     from switchhead_lab.data.corpora import known_corpora
     from switchhead_lab.errors import ConfigError
 
     if path is not None and not name:
         if str(path) in known_corpora(workspace.data_dir) and not path.exists():
             raise ConfigError(
-                f"{path}: no such file; the corpus of that name is prepared by "
+                f"{path}: no such file; to prepare the corpus of that name, run "
                 f"`lab data prepare --name {path}`"
             )
         raise ConfigError(f"{path}: needs a name; add --name NAME")
     if path is None and replace:
-        raise ConfigError("--replace without PATH has no effect; give the text or leave it out")
+        raise ConfigError("--replace without PATH has no effect; add PATH or remove --replace")
     if path is None and skip_bad_lines:
-        raise ConfigError("--skip-bad-lines without PATH has no effect; give the files again")
+        raise ConfigError("--skip-bad-lines without PATH has no effect; add the PATH of the files")
 
 
 @app.command()
 def listops(
-    n_train: Annotated[int | None, typer.Option(help="Examples to train on; 50000.")] = None,
-    max_depth: Annotated[int | None, typer.Option(help="Deepest nesting of operators; 5.")] = None,
-    max_length: Annotated[int | None, typer.Option(help="Most tokens of an example; 50.")] = None,
-    operators: Annotated[
-        str | None, typer.Option(help="Separated by commas; MIN,MAX,MED,SM.")
-    ] = None,
+    n_train: Annotated[int | None, typer.Option(help="Training examples; 50000.")] = None,
+    max_depth: Annotated[int | None, typer.Option(help="Maximum nesting of operators; 5.")] = None,
+    max_length: Annotated[int | None, typer.Option(help="Maximum tokens per example; 50.")] = None,
+    operators: Annotated[str | None, typer.Option(help="Comma-separated; MIN,MAX,MED,SM.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the examples; 0.")] = None,
     show: Annotated[
-        int, typer.Option(min=0, help="Print so many training examples, each after its value.")
+        int, typer.Option(min=0, help="Print this many training examples, each after its value.")
     ] = 0,
 ) -> None:
-    """Generate ListOps examples, once: nested operators over digits, to be classified by value.
+    """Generate ListOps examples once: nested operators over digits, classified by value.
 
-    A sweep's own examples are generated when it first trains; this is to look at some before.
+    A sweep generates its own examples when it first trains; use this to inspect some before.
 
     Example: lab data listops --max-depth 3 --show 5
     """
@@ -130,15 +128,15 @@ def listops(
 
 @app.command()
 def digits(
-    n_train: Annotated[int | None, typer.Option(help="Images to train on; 1200.")] = None,
+    n_train: Annotated[int | None, typer.Option(help="Training images; 1200.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the split; 0.")] = None,
     show: Annotated[
-        int, typer.Option(min=0, help="Draw so many training images, each after its digit.")
+        int, typer.Option(min=0, help="Draw this many training images, each after its digit.")
     ] = 0,
 ) -> None:
-    """Prepare scikit-learn's handwritten digits, once: 8x8 pixels, one token each.
+    """Prepare scikit-learn's handwritten digits once: 8x8 pixels, one token each.
 
-    A sweep's own split is made when it first trains; this is to look at some images before.
+    A sweep prepares its own split when it first trains; use this to inspect images before.
 
     Example: lab data digits --show 2
     """
@@ -151,14 +149,14 @@ def digits(
 
 
 def _prepare_examples(data: "ExampleData", show: int) -> None:
-    """Prepare labelled examples and describe them; print some of them."""
+    """Prepare labelled examples, describe them and print the first `show`."""
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.data import example_store
     from switchhead_lab.errors import ConfigError
     from switchhead_lab.views.data import example_lines
 
     if show > data.n_train:
-        raise ConfigError(f"--show {show} but n_train={data.n_train}; show at most as many")
+        raise ConfigError(f"--show {show} but n_train={data.n_train}; use at most {data.n_train}")
     data_dir = find_workspace().data_dir
     known = example_store.find_examples(data_dir, data)
     store = known or example_store.prepare_examples(data_dir, data, progress=typer.echo)

@@ -1,4 +1,4 @@
-"""`lab doctor`: what this machine and workspace offer."""
+"""`lab doctor`: a diagnosis of this machine and workspace."""
 
 import typer
 
@@ -11,9 +11,9 @@ def doctor(
     device: DeviceOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Show the machine, what expert projections are computed with, and where things are kept.
+    """Show the machine, the kernels used for expert projections, and the workspace's folders.
 
-    Nothing is trained; the CPU kernel is built if it was not yet.
+    Nothing is trained; the CPU kernel is built if needed.
 
     Example: lab doctor
     """

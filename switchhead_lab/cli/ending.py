@@ -1,4 +1,4 @@
-"""The end of commands that train: notices of failed and unsynced runs, and the exit code."""
+"""The end of training commands: notices of failed and unsynced runs, and the exit code."""
 
 from pathlib import Path
 

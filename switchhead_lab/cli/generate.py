@@ -10,17 +10,19 @@ from switchhead_lab.cli.options import CheckpointOption, DeviceOption, RunArgume
 def generate(
     run: RunArgument,
     prompt: Annotated[
-        str, typer.Option("--prompt", help="Beginning of a document; may be left out.")
+        str, typer.Option("--prompt", help="Beginning of a document; may be empty.")
     ] = "",
     n_tokens: Annotated[
-        int, typer.Option("--tokens", "--n-tokens", help="Most tokens to add to the prompt.")
+        int, typer.Option("--tokens", "--n-tokens", help="Maximum number of new tokens.")
     ] = 100,
     temperature: Annotated[
-        float, typer.Option("--temperature", help="0 takes the likeliest token each time.")
+        float, typer.Option("--temperature", help="Sampling temperature; 0 is greedy.")
     ] = 1.0,
     top_p: Annotated[
         float,
-        typer.Option("--top-p", help="Draw from the likeliest tokens that have this probability."),
+        typer.Option(
+            "--top-p", help="Sample from the likeliest tokens with this total probability."
+        ),
     ] = 1.0,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same text.")] = 0,
     device: DeviceOption = "",
@@ -28,7 +30,7 @@ def generate(
 ) -> None:
     """Continue a prompt with a trained language model and print the whole text.
 
-    The text ends early where the model ends the document.
+    The text ends early if the model ends the document.
 
     Example: lab generate 3fb2c1 --prompt "My fellow citizens" --tokens 50 --top-p 0.9
     """

@@ -1,4 +1,4 @@
-"""Secrets masked in error messages, the command line's own included."""
+"""Masking of secrets in error messages, including usage errors."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typer.exceptions import TyperException
 
 
 def without_secrets(text: str) -> str:
-    """Return a text with passwords and tokens masked, the workspace's wherever they appear."""
+    """Mask passwords and tokens in a text; those of the workspace wherever they appear."""
     from switchhead_lab.config.redaction import mask_passwords
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.errors import LabError

@@ -23,19 +23,19 @@ def match(
         str,
         typer.Option(
             "--convention",
-            help="equations, published or executed: how MACs and memory are counted, also by a "
-            "rule that matches MACs; the sweep's if left out.",
+            help="equations, published or executed: how MACs and memory are counted, "
+            "including for MAC matching; the sweep's by default.",
         ),
     ] = "",
     model: Annotated[
-        str, typer.Option("--model", help="Only this model: its name, or a title as printed.")
+        str, typer.Option("--model", help="Only this model, by name or printed title.")
     ] = "",
     toml: Annotated[
         bool,
         typer.Option(
             "--toml",
-            help="Print the resolved run configurations as TOML; add --model for a single one, as "
-            "`lab train` reads it.",
+            help="Print the resolved run configurations as TOML; with --model, a single one "
+            "for `lab train`.",
         ),
     ] = False,
     as_json: JsonOption = False,
@@ -43,8 +43,8 @@ def match(
     """Show every variant of a sweep, matched to the dense baseline: parameters, MACs and memory.
 
     Nothing is trained. Costs are those of attention, of a layer and of the whole model;
-    "difference" is to the dense baseline. Notes below the tables warn of models that are off the
-    budget by more than 1 %, and explain combinations without a model.
+    "difference" is to the dense baseline. Notes below the tables warn about models more than 1 %
+    off the budget and explain infeasible combinations.
 
     Example: lab match matched-params --size pocket
     """

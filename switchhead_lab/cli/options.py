@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SweepArgument = Annotated[str, typer.Argument(help="Name of a sweep or path to its file.")]
 SizeOption = Annotated[
-    str, typer.Option("--size", help="Size declared in the sweep file; its default if left out.")
+    str, typer.Option("--size", help="Size declared in the sweep file; its default if omitted.")
 ]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a value, e.g. training.n_steps=10."),
 ]
 DeviceOption = Annotated[
-    str, typer.Option("--device", help="auto, cpu, cuda or mps; that of lab.toml if left out.")
+    str, typer.Option("--device", help="auto, cpu, cuda or mps; that of lab.toml by default.")
 ]
 DriftOption = Annotated[
     bool,
     typer.Option(
         "--allow-drift",
-        help="Continue runs although code, versions, threads or kernels changed; reports say so.",
+        help="Continue runs although code, versions, threads or kernels changed; noted in reports.",
     ),
 ]
 RunArgument = Annotated[
@@ -38,7 +38,7 @@ CheckpointOption = Annotated[
 
 
 def read_checkpoint(text: str) -> "Checkpoint":
-    """Return the value of `--checkpoint`.
+    """Parse the value of `--checkpoint`.
 
     Raises:
         ConfigError: If it is neither a step nor "last".

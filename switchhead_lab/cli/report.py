@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def report(
     sweep: Annotated[
-        str, typer.Argument(help="Name of a sweep; the most recently changed one if none is given.")
+        str, typer.Argument(help="Name of a sweep; by default the most recently changed one.")
     ] = "",
     size: Annotated[str, typer.Option(help="Size of the sweep; the latest by default.")] = "",
     axes: Annotated[
@@ -25,7 +25,7 @@ def report(
             metavar="COST[:CONVENTION]",
             help="Draw a figure against this cost: attention-macs, layer-macs, model-macs (per "
             "token), attention-memory, model-memory, parameters or active-parameters; by the "
-            "sweep's convention, or by :published, :equations or :executed. May be given again.",
+            "sweep's convention, or by :published, :equations or :executed. Repeatable.",
         ),
     ] = None,
     strict: Annotated[
@@ -33,7 +33,7 @@ def report(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the tables and figures of a sweep, beside the paper's values where it has any.
+    """Write the tables and figures of a sweep, with the paper's values if it has any.
 
     Example: lab report matched-params --size pocket --axis model-macs:executed
     """

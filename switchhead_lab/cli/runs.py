@@ -1,4 +1,4 @@
-"""`lab runs`: look at runs, compare them, bring MLflow up to date with them."""
+"""`lab runs`: list, show and compare runs, and copy them to MLflow."""
 
 from typing import Annotated
 
@@ -24,7 +24,7 @@ def list_(
     ] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """List the runs of the workspace by time of start.
+    """List the runs of the workspace by start time.
 
     Example: lab runs list --state failed
     """
@@ -52,7 +52,7 @@ def list_(
 
 @app.command()
 def show(run: Reference, as_json: JsonOption = False) -> None:
-    """Show a run: configuration, status, result, where it comes from and where it lies.
+    """Show a run: configuration, status, result, provenance and files.
 
     Example: lab runs show 3fb2c1
     """
@@ -92,10 +92,11 @@ def diff(first: Reference, second: Reference) -> None:
 @app.command()
 def sync(
     runs: Annotated[
-        list[str] | None, typer.Argument(help="Names or starts of hashes; all runs if none.")
+        list[str] | None, typer.Argument(help="Names or starts of hashes; by default all runs.")
     ] = None,
     unsynced: Annotated[
-        bool, typer.Option("--unsynced", help="Only runs that MLflow is known to lack.")
+        bool,
+        typer.Option("--unsynced", help="Only runs whose MLflow copy is missing or unverified."),
     ] = False,
 ) -> None:
     """Copy runs from their directories to MLflow; existing copies are not duplicated.

@@ -1,4 +1,4 @@
-"""`lab score`: how well a trained language model predicts a text."""
+"""`lab score`: likelihood of a text under a trained language model."""
 
 from typing import Annotated
 
@@ -21,15 +21,15 @@ def score(
         list[str],
         typer.Argument(
             metavar="FILE...",
-            help="Texts, one document each, or JSONL files, one document a line; - reads a text "
-            "from stdin.",
+            help="Text files, one document each, or JSONL files, one document per line; - reads "
+            "text from stdin.",
         ),
     ],
     batch_size: Annotated[
         int | None,
         typer.Option(
             "--batch-size",
-            help="Streams that the text is cut into; the run's own if left out, as in validation. "
+            help="Streams that the text is split into; by default the run's, as in validation. "
             "1 reads the text in one piece.",
         ),
     ] = None,
@@ -37,9 +37,9 @@ def score(
     checkpoint: CheckpointOption = "last",
     as_json: JsonOption = False,
 ) -> None:
-    """Score a text with a trained language model, as its validation split was scored.
+    """Score a text with a trained language model, as in its validation.
 
-    Given the text of the validation split, nats per token are the validation loss on record. Words
+    For the text of the validation split, nats per token equal the recorded validation loss. Words
     are separated by white space.
 
     Example: lab score 3fb2c1 notes/validation.txt

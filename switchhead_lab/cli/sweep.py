@@ -1,4 +1,4 @@
-"""`lab sweep`: run, list and price sweeps."""
+"""`lab sweep`: run sweeps, list them and estimate their cost."""
 
 from typing import Annotated, Any
 
@@ -19,7 +19,7 @@ from switchhead_lab.terminal import print_table, tell
 
 
 class _SweepGroup(TyperGroup):
-    """Takes `lab sweep NAME` as `lab sweep run NAME`."""
+    """Interprets `lab sweep NAME` as `lab sweep run NAME`."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and args[0] not in self.commands and not args[0].startswith("-"):
@@ -31,7 +31,7 @@ app = typer.Typer(
     cls=_SweepGroup,
     no_args_is_help=True,
     help=(
-        "Run, list and price sweeps: fair comparisons declared in one file each.\n\n"
+        "Run and list sweeps and estimate their cost; a sweep is a comparison in one file.\n\n"
         "`lab sweep NAME` is short for `lab sweep run NAME`.\n\n"
         "Example: lab sweep matched-params"
     ),
@@ -46,7 +46,7 @@ def run(
     device: DeviceOption = "",
     allow_drift: DriftOption = False,
 ) -> None:
-    """Run or continue a sweep: baselines, search, and the best candidate's seeds.
+    """Run or continue a sweep: declared models, searches, and all seeds of the best candidates.
 
     Exit codes: 1 if a run failed (the causes are printed), 3 if a run is missing from MLflow,
     128 + N after signal N.
@@ -80,10 +80,10 @@ def run(
 def list_sweeps(as_json: JsonOption = False) -> None:
     """List the sweeps of this workspace: what they compare, what they cost, what has been run.
 
-    "table" is the paper's, with data set and size of its rows; "done" counts runs, finished or
-    pruned, of all. MACs are those of all runs, forward and backward; CPU h and GPU h their hours,
-    judged by finished runs on such a device; "left" is the time of what is not done, on this
-    machine.
+    "table" is the paper's table, with data set and size of its rows; "done" is the number of
+    finished or pruned runs out of all. MACs are of all runs, forward and backward. CPU h and GPU h
+    are hours of all runs, estimated from finished runs on such a device; "left" is the estimated
+    remaining time on this machine.
 
     Example: lab sweep list
     """
@@ -114,11 +114,10 @@ def show(
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what sweeps would run, what of it is done, and about how long the rest takes.
+    """Show what sweeps would run, what is done, and an estimate of the remaining time.
 
-    Nothing is trained. CPU h and GPU h are the hours of all runs of a model, judged by finished
-    runs on such a device; the other times are those of this machine. --size and --set hold for
-    every sweep named.
+    Nothing is trained. CPU h and GPU h are hours of all runs of a model, estimated from finished
+    runs on such a device; other times are for this machine. --size and --set apply to all sweeps.
 
     Example: lab sweep show matched-params paper/table2-c4 --set training.n_steps=500
     """

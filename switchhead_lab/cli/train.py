@@ -12,7 +12,7 @@ from switchhead_lab.cli.options import DeviceOption, DriftOption, SetOption
 def train(
     config: Annotated[
         Path,
-        typer.Argument(help="Run configuration, as `lab match NAME --toml --model MODEL` prints."),
+        typer.Argument(help="Run configuration, as from `lab match NAME --toml --model MODEL`."),
     ],
     overrides: SetOption = None,
     device: DeviceOption = "",
@@ -21,7 +21,7 @@ def train(
     ] = "custom",
     allow_drift: DriftOption = False,
 ) -> None:
-    """Train one configuration, or continue it where it was interrupted.
+    """Train one configuration, or resume it if it was interrupted.
 
     With `initial_weights = "RUN"` in the file (or --set initial_weights=RUN) training starts from
     the last checkpoint of a finished run, given by name or the start of its hash.
@@ -36,7 +36,7 @@ def train(
     require_model_name(name, "--name")
     workspace = find_workspace().on_device(device)
     tree = apply_overrides(read_run_file(config), overrides or (), RunConfig)
-    if "initial_weights" in tree:  # rare, and a slow import
+    if "initial_weights" in tree:  # deferred: rare, and a slow import
         from switchhead_lab.training.initial_weights import resolve_initial_weights
 
         tree = resolve_initial_weights(tree, workspace.runs_dir, str(config))

@@ -1,4 +1,4 @@
-"""`lab ui`: MLflow's web interface over the workspace's runs."""
+"""`lab ui`: MLflow's web interface for the workspace's runs."""
 
 from typing import Annotated
 

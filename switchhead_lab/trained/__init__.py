@@ -1,1 +1,1 @@
-"""Trained runs as objects: their models, data and metrics, text from them, scores by them."""
+"""Trained runs as Python objects: models, data, metrics, text generation and scoring."""

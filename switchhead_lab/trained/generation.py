@@ -1,4 +1,4 @@
-"""Text from a language model: a prompt continued token by token.
+"""Text generation with a language model, token by token.
 
 Letters: T chunk positions, V vocabulary.
 """
@@ -21,10 +21,11 @@ class Sampling:
     """How the next token is chosen.
 
     Attributes:
-        n_tokens: Most tokens to add; an end of document ends the text earlier.
-        temperature: Divides the logits; 0 takes the likeliest token.
-        top_p: Only the likeliest tokens, as few as have this probability together; 1 for all.
-        seed: Seed of the draws.
+        n_tokens: Maximum number of new tokens; an end-of-document token ends the text earlier.
+        temperature: Divides the logits; 0 is greedy.
+        top_p: Sample from the smallest set of likeliest tokens with this total probability; 1 for
+            all tokens.
+        seed: Seed of the sampling.
 
     Raises:
         ConfigError: If a value is out of range.
@@ -48,7 +49,7 @@ class Sampling:
         if self.top_p < 1.0 and self.temperature == 0.0:
             raise ConfigError(
                 f"top_p = {self.top_p} has no effect at temperature = 0, which takes the likeliest "
-                "token; leave it out, or raise the temperature"
+                "token; remove it, or raise the temperature"
             )
         if not 0 <= self.seed < 2**63:
             raise ConfigError(f"seed = {self.seed}: use an integer in 0..2^63 - 1")
@@ -65,31 +66,31 @@ def generate(
 ) -> str:
     """Return a prompt and its continuation; the same arguments give the same text.
 
-    The prompt is read as the beginning of a document.
+    The prompt is treated as the beginning of a document.
 
     Args:
         run: A language model.
         prompt: May be empty.
         sampling: How tokens are chosen.
-        device: Device to compute on; that of lab.toml where empty.
-        checkpoint: Which weights.
+        device: Device to compute on; by default that of lab.toml.
+        checkpoint: Checkpoint to load.
 
     Raises:
-        ConfigError: If the device is not there.
-        DataError: If the prompt is not UTF-8 or holds what the tokenizer reserves, or the tokenizer
-            is gone.
-        RecordError: If the run is no language model, or its checkpoint or data are unusable.
+        ConfigError: If the device is not available.
+        DataError: If the prompt is not UTF-8 or contains reserved tokens, or the tokenizer is
+            missing.
+        RecordError: If the run is not a language model, or its checkpoint or data are unusable.
     """
     run.require_language_model()
     if any("\ud800" <= character <= "\udfff" for character in prompt):
-        raise DataError(f"prompt {prompt!a}: not UTF-8; use text that is")
+        raise DataError(f"prompt {prompt!a}: not UTF-8; use UTF-8 text")
     tokenizer = run.tokenizer()
     ids = encode_text(prompt, tokenizer)
     warn_of_unknown("prompt", ids, tokenizer)
     setup = run.setup(device)
     reader = _Reader(run.model(setup.device.type, checkpoint), setup)
     generator = torch.Generator().manual_seed(sampling.seed)
-    # What training texts have before the beginning of a document.
+    # In training, a document is preceded by the end of the previous one.
     for token in (tokenizer.end_of_document, *ids):
         reader.read(int(token))
     text = list(map(int, ids))
@@ -105,8 +106,8 @@ def generate(
 class _Reader:
     """Reads a text token by token and predicts the next one as in training.
 
-    A model with memory reads whole chunks and remembers them, so that its predictions are those
-    of validation. One without sees the latest `seq_len` tokens.
+    A model with memory reads whole chunks and carries the memory, so that its predictions equal
+    those in validation. A model without memory sees the latest `seq_len` tokens.
     """
 
     def __init__(self, model: Transformer, setup: ComputeSetup) -> None:
@@ -126,19 +127,19 @@ class _Reader:
 
     def predict(self) -> Tensor:
         """Return the logits of the next token, shape [V], float64 on the CPU."""
-        with self._arithmetic():
+        with self._autocast():
             output = self._run()
             logits_V: Tensor = output.output(output.hidden_BTD[0, -1])
         return logits_V.cpu().double()
 
     def _run(self) -> ModelOutput:
         tokens_BT = torch.tensor([self._chunk], device=self._setup.device)
-        with self._arithmetic():
+        with self._autocast():
             output = self._model(tokens_BT, self._memory)
         assert isinstance(output, ModelOutput)
         return output
 
-    def _arithmetic(self) -> torch.autocast:
+    def _autocast(self) -> torch.autocast:
         is_bf16 = self._setup.precision == "bf16"
         return torch.autocast(self._setup.device.type, torch.bfloat16, enabled=is_bf16)
 
@@ -147,7 +148,7 @@ def _choose(logits_V: Tensor, sampling: Sampling, generator: torch.Generator) ->
     """Return the next token."""
     if sampling.temperature == 0.0:
         return int(logits_V.argmax())
-    # The largest first becomes 0, so that no temperature, however small, makes it infinite.
+    # Subtract the maximum first, so that a small temperature cannot overflow.
     weights_V = ((logits_V - logits_V.max()) / sampling.temperature).softmax(dim=0)
     if sampling.top_p < 1.0:
         sorted_V, order_V = weights_V.sort(descending=True, stable=True)

@@ -1,4 +1,4 @@
-"""A trained run as an object: configuration, record, metrics, weights, tokenizer and data."""
+"""A trained run as an object: configuration, record, metrics, model, tokenizer and data."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +30,8 @@ class TrainedRun:
     """A run of a workspace, finished or not.
 
     Attributes:
-        record: What its directory says: labels, status, result, provenance.
-        workspace: Where its data are.
+        record: Its record: labels, status, result, provenance.
+        workspace: Workspace with its data.
     """
 
     record: RunRecord
@@ -49,12 +49,12 @@ class TrainedRun:
 
     @property
     def metrics(self) -> "pd.DataFrame":
-        """The recorded metrics, read anew from disk.
+        """The recorded metrics, read from disk at each access.
 
         Returns:
-            One row for each recorded step, in order. Columns: `step`, `tokens` (training tokens
-            read), `time` (seconds since 1970), then one for each metric, such as
-            "train/loss_nats" and "validation/perplexity"; NaN where a step has no such value.
+            One row per recorded step, in order. Columns: `step`, `tokens` (training tokens read),
+            `time` (seconds since 1970), then one per metric, such as "train/loss_nats" and
+            "validation/perplexity"; NaN if a step lacks it.
 
         Raises:
             RecordError: If the metrics file is damaged or unreadable.
@@ -73,14 +73,14 @@ class TrainedRun:
 
         Args:
             device: "cpu", "cuda", "mps" or "auto".
-            checkpoint: Which of the kept checkpoints; the two newest are kept.
+            checkpoint: Checkpoint to load; the two newest are kept.
 
         Returns:
             A float32 model; `model(tokens_BT, memory)` gives logits and the next memory.
 
         Raises:
-            ConfigError: If the device is not there.
-            RecordError: If there is no such checkpoint, it is damaged or does not fit the model.
+            ConfigError: If the device is not available.
+            RecordError: If the checkpoint is missing, damaged or does not fit the model.
         """
         chosen = choose_device(device)
         config = self.config
@@ -93,33 +93,33 @@ class TrainedRun:
             fault = f"{difference[0]} is in only one of checkpoint and model"
         if fault:
             raise RecordError(
-                f"{path}: does not fit the model as this code builds it: {fault}; use the code "
+                f"{path}: does not fit the model built by this code: {fault}; use the code "
                 "that the run was trained with"
             )
         model.load_state_dict(weights)
         return model.to(chosen).eval()
 
     def dataset(self) -> Dataset:
-        """Return the data that the run was trained on, prepared anew where they are missing.
+        """Return the data that the run was trained on, preparing it again if missing.
 
         Returns:
-            `training_batches(batch_size, seq_len, seed)` and `evaluation_batches(split, batch_size,
-            seq_len)`; of text also `tokens(split)`.
+            It has `training_batches(batch_size, seq_len, seed)`,
+            `evaluation_batches(split, batch_size, seq_len)` and, for text, `tokens(split)`.
 
         Raises:
             DataError: If the data are missing and cannot be prepared.
-            RecordError: If their contents are no longer those that the run was trained on.
+            RecordError: If the data differ from those that the run was trained on.
         """
         dataset = open_dataset(self.workspace.data_dir, self.config.data, progress=tell)
         require_recorded_data(self.record, dataset)
         return dataset
 
     def tokenizer(self) -> Tokenizer:
-        """Return the tokenizer between texts and the ids that the model reads.
+        """Return the tokenizer of the run's data.
 
         Raises:
             DataError: As `dataset`.
-            RecordError: As `dataset`; also if the run's data are no text.
+            RecordError: As `dataset`; also if the run's data are not text.
         """
         if not isinstance(self.config.data, TextData):
             raise RecordError(
@@ -127,11 +127,11 @@ class TrainedRun:
                 "no tokenizer; name a run that was trained on text"
             )
         dataset = self.dataset()
-        assert isinstance(dataset, TokenStore), "text is kept as tokens"
+        assert isinstance(dataset, TokenStore), "text is stored as tokens"
         return dataset.tokenizer()
 
     def require_language_model(self) -> None:
-        """Refuse a run that does not predict the next token.
+        """Raise unless the run predicts the next token.
 
         Raises:
             RecordError: If the run has another objective.
@@ -144,13 +144,13 @@ class TrainedRun:
             )
 
     def setup(self, device: str = "") -> ComputeSetup:
-        """Return device and precision to run the model as its validation did.
+        """Return the device and precision to run the model as in its validation.
 
         Args:
-            device: "auto", "cpu", "cuda" or "mps"; that of lab.toml where empty.
+            device: "auto", "cpu", "cuda" or "mps"; by default that of lab.toml.
 
         Raises:
-            ConfigError: If the device is not there.
+            ConfigError: If the device is not available.
         """
         result, settings = self.record.result, self.workspace.on_device(device).settings
         precision = result.precision if result else self.config.training.precision
@@ -160,13 +160,13 @@ class TrainedRun:
 def open_run(reference: str | Path) -> TrainedRun:
     """Open a run by name, by the start of its hash, or by the path of its directory.
 
-    Names are looked up in the workspace of the current folder (or `LAB_HOME`). The data of a run
-    given by path are those of the workspace that its directory lies in, if it lies in one.
+    Names and hashes are looked up in the workspace of the current folder (or `LAB_HOME`). A run
+    given by path uses the workspace that contains its directory, if any.
 
     Raises:
-        RecordError: If there is no such run, several fit, or its files are damaged.
+        RecordError: If no run or several match, or its files are damaged.
         WorkspaceError: If there is no workspace.
-        ConfigError: If its configuration does not fit the schema any more.
+        ConfigError: If its configuration no longer fits the schema.
     """
     path = Path(reference)
     if isinstance(reference, str) and path.name == reference:
@@ -179,21 +179,21 @@ def open_run(reference: str | Path) -> TrainedRun:
 def _workspace_around(directory: Path) -> Workspace:
     try:
         return find_workspace(directory, environment={})
-    except WorkspaceError:  # a runs_dir outside the folder of lab.toml
+    except WorkspaceError:  # runs_dir is outside the folder of lab.toml
         return find_workspace()
 
 
 def warn_of_unknown(what: str, ids: TokenIds, tokenizer: Tokenizer) -> None:
-    """Warn on stderr if a text has unknown characters, which all read as one token.
+    """Warn on stderr about unknown characters, which all become the same token.
 
     Args:
-        what: What the text is called.
+        what: Name of the text in the warning.
         ids: Its tokens.
-        tokenizer: The tokenizer that made them.
+        tokenizer: The tokenizer that encoded it.
     """
     n_unknown = 0 if tokenizer.unknown is None else int((ids == tokenizer.unknown).sum())
     if n_unknown:
         tell(
-            f"warning: {what}: {n_unknown:,} of {len(ids):,} tokens encode characters that the "
-            "tokenizer does not know; likelihoods of such a text are too high"
+            f"warning: {what}: {n_unknown:,} of {len(ids):,} tokens encode characters unknown "
+            "to the tokenizer; the likelihood of the text is overestimated"
         )

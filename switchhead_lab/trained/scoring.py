@@ -1,4 +1,4 @@
-"""How well a language model predicts a text, computed as validation is."""
+"""Scores of texts by a language model, computed as in validation."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -17,18 +17,18 @@ from switchhead_lab.training.validation import score_split
 
 @dataclass(frozen=True)
 class TextScore:
-    """Figures of one text.
+    """Scores of one text.
 
     Attributes:
         total_nats: Negative log-likelihood of all predicted tokens.
-        nats_per_token: Its mean; the validation loss where the text is the validation split.
+        nats_per_token: Its mean; equals the validation loss on the validation split.
         bits_per_byte: Negative log2-likelihood per UTF-8 byte of the text.
         perplexity_per_token: exp of the mean over predicted tokens.
-        perplexity_per_word: exp of the mean over words; infinite where that overflows.
-        n_tokens: Predicted tokens: ends of document included, the very first token left out.
-        n_words: Words, which white space separates.
+        perplexity_per_word: exp of the mean over words; infinite on overflow.
+        n_tokens: Predicted tokens, including ends of documents, without the first token.
+        n_words: Words, separated by white space.
         n_bytes: UTF-8 bytes.
-        n_documents: Documents, each of which ends with one end of document.
+        n_documents: Documents, each followed by an end-of-document token.
     """
 
     total_nats: float
@@ -50,23 +50,23 @@ def score_documents(
     device: str = "",
     checkpoint: Checkpoint = "last",
 ) -> TextScore:
-    """Score texts as the run's validation scored its split.
+    """Score texts as in the run's validation.
 
     The documents are joined, cut into `batch_size` streams of equal length, and read in chunks of
     `seq_len` with memory carried along each stream.
 
     Args:
         run: A language model.
-        documents: At least one, with text.
-        batch_size: Streams; the run's own where None, as in validation. With 1 every token is
-            predicted from all the text that the model can see.
-        device: Device to compute on; that of lab.toml where empty.
-        checkpoint: Which weights.
+        documents: At least one, not all empty.
+        batch_size: Number of streams; by default the run's batch size, as in validation. With 1,
+            every token is predicted from as much preceding text as the model can see.
+        device: Device to compute on; by default that of lab.toml.
+        checkpoint: Checkpoint to load.
 
     Raises:
-        ConfigError: If `batch_size` is below 1 or the device is not there.
-        DataError: If a document holds what the tokenizer reserves, or the tokenizer is gone.
-        RecordError: If the run is no language model, or its checkpoint or data are unusable.
+        ConfigError: If `batch_size` is below 1 or the device is not available.
+        DataError: If a document contains reserved tokens, or the tokenizer is missing.
+        RecordError: If the run is not a language model, or its checkpoint or data are unusable.
         TrainingError: If the likelihood is not finite.
     """
     run.require_language_model()
@@ -84,7 +84,7 @@ def score_documents(
     totals = score_split(model, build_scorer(config), batches, setup).totals
     totals = replace(totals, n_bytes=n_bytes)
     bits_per_byte = BITS_PER_BYTE.value(totals)
-    assert bits_per_byte is not None, "a text has bytes"
+    assert bits_per_byte is not None, "the text is not empty"
     total_nats, n_words = totals.loss_nats, count_words(documents)
     return TextScore(
         total_nats=total_nats,
@@ -100,14 +100,14 @@ def score_documents(
 
 
 def count_words(documents: Sequence[Document]) -> int:
-    """Return the words of documents: what white space separates."""
+    """Return the number of words, separated by white space, in documents."""
     return sum(len(document.text.split()) for document in documents)
 
 
 def _warn_of_short_streams(n_targets: int, n_streams: int, seq_len: int) -> None:
     if n_streams > 1 and n_targets < n_streams * seq_len:
         tell(
-            f"warning: {n_targets:,} tokens in {n_streams} streams, as in validation, are fewer "
-            f"than the chunk of {seq_len} that the model can see; a batch size of 1 reads the text "
-            "in one piece"
+            f"warning: {n_targets:,} tokens in {n_streams} streams, as in validation, are "
+            f"fewer than a chunk of {seq_len} per stream; a batch size of 1 reads the text in one "
+            "piece"
         )

@@ -1,4 +1,4 @@
-"""All runs of a workspace, or those of one sweep, as one tidy table."""
+"""Tables of all runs of a workspace or of one sweep."""
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -42,7 +42,7 @@ _BEFORE_METRICS = (
 )
 _AFTER_METRICS = ("ms_per_step", "started_at", "run_hash")
 _OF_SUMMARY = ("state", "step", "n_steps", "ms_per_step", "started_at", "run_hash")
-# Integers that a row may lack.
+# Integer columns with missing values.
 _INTEGERS = (
     *("seed", "step", "n_steps", "n_parameters", "n_active_parameters", "n_heads", "d_head"),
     *(
@@ -60,7 +60,7 @@ _METRIC_PREFIXES = ("best_validation", "validation", "test")
 
 
 def metric_columns() -> tuple[str, ...]:
-    """Return the columns of metrics: those of every objective there is."""
+    """Return the metric columns of all registered objectives."""
     metrics = dict.fromkeys(
         metric.name for objective in objectives().values() for metric in objective.all_metrics()
     )
@@ -73,7 +73,7 @@ def columns() -> tuple[str, ...]:
 
 
 def runs(**filters: Any) -> "pd.DataFrame":
-    """Return the runs of the workspace as a table, one row each, by time of start.
+    """Return the runs of the workspace as a table, one row per run, by start time.
 
     Sizes are those of the configuration, `attention_macs` and `attention_memory_floats` those of
     one attention layer and sequence, `model_macs_per_token` those of the whole model, all by the
@@ -83,7 +83,7 @@ def runs(**filters: Any) -> "pd.DataFrame":
     Args:
         filters: Values that columns must equal, e.g. `state="finished", n_heads=2`; None keeps
             rows without a value. `sweep` takes the name or id of a sweep and keeps all its runs,
-            those that another sweep asked for first included.
+            including those first requested by another sweep.
 
     Raises:
         ConfigError: If there is no such column, or a value is a collection.
@@ -106,18 +106,18 @@ def runs(**filters: Any) -> "pd.DataFrame":
 
 
 def sweep(name: str, size: str = "") -> "pd.DataFrame":
-    """Return the runs of one sweep as a table, one row each, by name.
+    """Return the runs of one sweep as a table, one row per run, by name.
 
-    The columns are those of `runs`, and two more: `role` ("baseline", "declared", "best" or
-    "candidate") and `trial_number` of the search. `model` is the model's name in this sweep. A run
-    that is missing or damaged has a row that says so in `state` and `reason`.
+    The columns are those of `runs` plus two: `role` ("baseline", "declared", "best" or
+    "candidate") and `trial_number` of the search. `model` is the model's name in this sweep. The
+    row of a missing or damaged run says so in `state` and `reason`.
 
     Args:
         name: Name of the sweep or of its file.
-        size: Size that was run; the most recently changed one where empty, as in `lab report`.
+        size: Size that was run; by default the most recently changed one, as in `lab report`.
 
     Raises:
-        RecordError: If the sweep was not run at that size; the message names those that were.
+        RecordError: If the sweep was not run at that size; the message lists the sizes that were.
     """
     workspace = find_workspace()
     selection = select_record(workspace.runs_dir, recorded_name(workspace.sweeps_dir, name), size)
@@ -222,7 +222,7 @@ def _costs(config: RunConfig) -> dict[str, Any]:
 
 
 def _metrics(record: RunRecord) -> dict[str, float | None]:
-    """Return the metrics of a run's objective: the best validated so far, and the last ones."""
+    """Return the metrics of a run's objective: the best validation so far and the final ones."""
     points = [point.metrics for point in record.metrics()]
     found: dict[str, float | None] = {}
     for metric in record.config.objective.all_metrics():
