@@ -1,1 +1,1 @@
-"""Timings: the whole training step of a sweep's models, and where they are written down."""
+"""Benchmarks: timing the training step of a sweep's models, and recording results."""

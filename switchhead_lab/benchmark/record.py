@@ -1,4 +1,4 @@
-"""What a bench found, on disk: reports/bench/NAME.json and NAME.md, with the machine."""
+"""Writing benchmark results to reports/bench/NAME.json and NAME.md, with the machine."""
 
 import json
 import subprocess
@@ -34,7 +34,7 @@ def write_step_bench(
     contents = {
         "sweep": sweep.name,
         "size": sweep.size,
-        # Tells a bench of another declaration, as `--set` makes one, from this one's.
+        # Distinguishes benchmarks of other declarations, for example with `--set`.
         "sweep_id": sweep_id(sweep),
         "tokens": "random",
         "precision": setup.precision,
@@ -75,7 +75,7 @@ def _write(
 
 
 def _compiler_version() -> str:
-    """Return the first line with which the compiler of the CPU kernel presents itself."""
+    """Return the first line of the C++ compiler's `--version`."""
     compiler = find_compiler()
     if compiler is None:
         return "no C++ compiler"

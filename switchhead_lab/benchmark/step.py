@@ -1,6 +1,6 @@
 """Time the whole training step of several models, interleaved in one process.
 
-Tokens are random: only their shape matters to the time. Memory is carried as in training.
+Tokens are random, since only shapes affect the time. Memory is carried as in training.
 """
 
 import statistics
@@ -23,7 +23,7 @@ from switchhead_lab.training.compute_setup import ComputeSetup
 from switchhead_lab.training.scoring import build_scorer
 from switchhead_lab.training.step import StepRunner
 
-# A backward pass costs two products for each one forward, and a MAC is two operations.
+# The backward pass has two matmuls for each forward one, and a MAC is two operations.
 _FLOP_PER_MAC = 6
 _WARM_UP_STEPS = 3
 _ROUTING_CALLS = 5
@@ -31,13 +31,13 @@ _ROUTING_CALLS = 5
 
 @dataclass(frozen=True)
 class StepSpeed:
-    """How fast a training step is.
+    """The speed of a training step.
 
     Attributes:
         ms: Median time in milliseconds.
         ms_quartiles: First and third quartile.
         tokens_per_second: Tokens of a step over the median.
-        gflop: Operations of all products, forward and backward, in units of 1e9: executed MACs
+        gflop: Operations of all matmuls, forward and backward, in units of 1e9: executed MACs
             times 6.
     """
 
@@ -53,17 +53,16 @@ class StepTime(StepSpeed):
 
     Attributes:
         model: Name in the sweep.
-        family: What its attention and feed-forward are.
+        family: Kinds of its attention and feed-forward.
         step_id: Identity of the step; see `tracking.bench_record`.
         relative_time: Time over the first model's.
-        saved_floats: Floats that autograd keeps for the backward pass of a micro-batch, parameters
-            left out.
+        saved_floats: Floats that autograd saves for the backward pass of a micro-batch, without
+            parameters.
         relative_saved_floats: The same over the first model's.
-        peak_memory_bytes: Most memory that the model took on a GPU; None elsewhere, where it is not
-            measured.
-        bound_ms: Time of those at the speed of the best square matmul.
-        times_bound: Median time over that.
-        routing_fraction: Time of routers, top-k and bookkeeping, on their own, over the median.
+        peak_memory_bytes: Peak memory of the model on a GPU; None on other devices.
+        bound_ms: Time of these operations at the speed of the best square matmul.
+        times_bound: Median time over `bound_ms`.
+        routing_fraction: Time of routers, top-k and bookkeeping, measured alone, over the median.
     """
 
     model: str
@@ -80,12 +79,12 @@ class StepTime(StepSpeed):
 
 @dataclass(frozen=True)
 class StepBench:
-    """Training steps of several models, timed in turn.
+    """Training steps of several models, timed interleaved.
 
     Attributes:
         peak_gflops: Speed of the best square matmul in the type of the steps, in GFLOP/s.
-        n_rounds: Steps timed for each model.
-        steps: One entry for each model, in their order.
+        n_rounds: Steps timed per model.
+        steps: One entry per model, in order.
     """
 
     peak_gflops: float
@@ -99,12 +98,12 @@ def bench_steps(
     n_rounds: int,
     progress: Callable[[str], None] = lambda _: None,
 ) -> StepBench:
-    """Time the training steps of models in turn, round after round.
+    """Time the training steps of models, interleaved in rounds.
 
     Args:
-        configs: Configurations by name; the first is what the others are compared with.
+        configs: Configurations by name; the first is the base of comparison.
         setup: Device and precision.
-        n_rounds: Steps timed for each model.
+        n_rounds: Steps timed per model.
         progress: Called with a line at each stage.
     """
     runners: dict[str, Callable[[], object]] = {}
@@ -136,13 +135,13 @@ class _Facts:
 
 
 class RandomBatches:
-    """Endless batches of random tokens that go on from each other."""
+    """Endless batches of random tokens in continuing streams."""
 
     def __init__(self, config: RunConfig) -> None:
         self._config = config
 
     def at(self, step: int) -> Batch:
-        """Return the batch of a step, from 0; only the first begins a stream."""
+        """Return the batch of a step, from 0; only the first starts streams."""
         training, seq_len = self._config.training, self._config.model.seq_len
         rng = np.random.default_rng(step)
         shape = (training.batch_size, seq_len)
@@ -164,7 +163,7 @@ def step_runner_of(model: Transformer, config: RunConfig, setup: ComputeSetup) -
 
 
 def numbered_steps(runner: StepRunner) -> Callable[[], object]:
-    """Return a call that takes the next step each time, even past the configured last step."""
+    """Return a callable that takes the next step, even past the configured last step."""
     number = 0
 
     def take() -> None:
@@ -182,14 +181,14 @@ def _facts(
     setup: ComputeSetup,
     allocated: int,
 ) -> _Facts:
-    """Warm a model up and measure what times do not tell.
+    """Warm up a model and measure everything except its step time.
 
     Args:
         config: Its configuration.
         runner: The model with its optimiser.
         take: Takes its next step.
         setup: Device and precision.
-        allocated: Bytes on the GPU before the model was built: those of other models.
+        allocated: Bytes allocated on the GPU by other models.
     """
     is_cuda = setup.device.type == "cuda"
     if is_cuda:
@@ -206,7 +205,7 @@ def _allocated(setup: ComputeSetup) -> int:
 
 
 def _saved_floats(config: RunConfig, model: Transformer, setup: ComputeSetup) -> int:
-    """Count the floats saved by the forward pass of one micro-batch, its memory being full."""
+    """Count the floats saved by the forward pass of one micro-batch with full memory."""
     scorer = build_scorer(config)
     batch = scorer.prepare(
         RandomBatches(config).at(0), config.objective.training_draw(config.seed, 0)
@@ -226,9 +225,9 @@ def _saved_floats(config: RunConfig, model: Transformer, setup: ComputeSetup) ->
 
 
 def _routing_seconds(model: Transformer, take: Callable[[], object], setup: ComputeSetup) -> float:
-    """Time every router of a step with its top-k and bookkeeping, forward and backward, alone.
+    """Time the routers of a step with top-k and bookkeeping alone, forward and backward.
 
-    The bookkeeping is what the step's own expert matmuls asked for: not every backend sorts.
+    The bookkeeping is that requested by the step's expert matmuls; not every backend sorts.
     """
     seen: list[tuple[Router, Tensor, RoutedChoice]] = []
 
@@ -272,7 +271,7 @@ def step_speed(config: RunConfig, seconds: Sequence[float]) -> StepSpeed:
 
 
 def _step_gflop(config: RunConfig) -> float:
-    """Return the operations of a step's products, in units of 1e9."""
+    """Return the operations of a step's matmuls, in units of 1e9."""
     model, n_sequences = config.model, config.training.batch_size
     per_layer = executed_attention(model).macs + executed_feedforward(model).macs
     output = model.seq_len * model.d_model * config.n_outputs

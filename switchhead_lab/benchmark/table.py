@@ -1,4 +1,4 @@
-"""Tables of benches: headings with rows of cells, and their Markdown."""
+"""Tables of benchmarks: headings and rows of cells, and their Markdown."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> li
 
 
 def step_table(bench: "StepBench") -> Table:
-    """Return headings and cells: one row for each model."""
+    """Return headings and cells: one row per model."""
     headings = [
         *("model", "ms/step", "quartiles", "tokens/s", "time / first", "saved floats"),
         *("saved / first", "GFLOP", "bound ms", "time / bound", "routing"),
@@ -43,7 +43,7 @@ def step_table(bench: "StepBench") -> Table:
 
 
 def kernel_table(bench: "BenchResult") -> Table:
-    """Return headings and cells: one row for each timed candidate of each problem."""
+    """Return headings and cells: one row per problem and timed candidate."""
     headings = [
         *("projection", "shape", "k", "type", "candidate", "forward ms", "x linear", "GFLOP/s"),
         *("fwd+bwd ms", "x linear", "GFLOP/s", "error"),
@@ -70,7 +70,7 @@ def kernel_table(bench: "BenchResult") -> Table:
 
 
 def kernel_remarks(bench: "BenchResult") -> list[str]:
-    """Return why candidates are not timed, each reason once."""
+    """Return why candidates were not timed, each reason once."""
     remarks = [
         f"{candidate.name}: {candidate.status}: {candidate.reason}"
         for result in bench.problems

@@ -1,5 +1,5 @@
-"""Checks and timings of everything that runs on a GPU, as one command for a machine lent briefly.
+"""Checks and timings of all GPU code in one command, for a machine available only briefly.
 
 `python -m switchhead_lab.benchmark.gpu --out DIR` needs torch, triton, numpy, pydantic, tomli-w and
-safetensors, and no installation of this package.
+safetensors; this package need not be installed.
 """

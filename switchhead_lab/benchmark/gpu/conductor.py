@@ -1,4 +1,4 @@
-"""Runs the parts within a time limit, each in worker processes of its own."""
+"""Runs the parts within a time limit, each in its own worker processes."""
 
 import contextlib
 import os
@@ -31,13 +31,13 @@ _TRACEBACK_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Conductor:
-    """Runs parts one after the other; a failed part does not stop the next.
+    """Runs parts in order; a failed part does not stop the next.
 
     Attributes:
         journal: Events of all parts, written by workers and conductor.
         log_path: Where workers' standard error goes.
         is_dry_run: Workers use the CPU, tiny sizes and Triton's interpreter.
-        deadline: Monotonic time by which everything must have ended.
+        deadline: Monotonic time at which everything must end.
         say: Called with a line at the start and end of each part.
     """
 
@@ -48,10 +48,10 @@ class Conductor:
     say: Callable[[str], None] = field(default=lambda _: None)
 
     def run(self, parts: Sequence[Part], after_each: Callable[[], object]) -> None:
-        """Run parts while there is time.
+        """Run parts until the time is up.
 
         Args:
-            parts: In their order.
+            parts: In order.
             after_each: Called after each part that was run, to write the results so far.
 
         Raises:

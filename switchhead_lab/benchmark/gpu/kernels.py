@@ -1,6 +1,6 @@
 """Part: every Triton kernel on the device, against the definition in float64.
 
-New memory is filled with NaN, so elements that a kernel fails to write are found.
+New memory is filled with NaN to detect elements that a kernel fails to write.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ from switchhead_lab.benchmark.gpu.case import Case, Context, Findings, WrongResu
 TOLERANCE = {"fp32": 2e-6, "tf32": 2e-3, "fp16": 1e-3, "bf16": 8e-3}
 _N_TOKENS, _N_TOKENS_DRY = 600, 5
 _TOP_K = 2
-# The paper's 47M size, a wide one, and one without an even width.
+# The paper's 47M size, a wide one, and one with odd widths.
 _SHAPES = (Shape(412, 76), Shape(1024, 112), Shape(205, 41))
 _SHAPE_DRY = Shape(33, 17)
 _NAMES = ("output", "grad x", "grad weight", "grad gate")
@@ -63,7 +63,7 @@ class Mode:
         return name if self.deterministic else f"{name} atomics"
 
 
-# Most telling first: each takes seconds, mostly for compilation.
+# Most informative first: each takes seconds, mostly for compilation.
 _CHECKS = (
     (_SHAPES[0], Mode("bf16")),
     (_SHAPES[0], Mode("fp32")),
@@ -78,9 +78,9 @@ _CHECKS = (
     (_SHAPES[2], Mode("fp16")),
     (_SHAPES[2], Mode("fp32", "tf32")),
 )
-# The interpreter takes seconds for each; its own tests cover the rest.
+# The interpreter takes seconds for each; other tests cover the rest.
 _CHECKS_DRY = ((_SHAPE_DRY, Mode("bf16")), (_SHAPE_DRY, Mode("fp32", deterministic=False)))
-# Autotuning takes a second for each new shape, so those modes check one projection only.
+# Autotuning takes a second for each new shape, so these modes check only one projection.
 _TUNED_PROJECTIONS = ("value",)
 
 

@@ -12,7 +12,7 @@ from switchhead_kernels.bench.timing import warm_up
 from switchhead_lab.benchmark.gpu.case import Case, Context, Findings
 from switchhead_lab.benchmark.gpu.product_timing import best_matmul
 
-# Several times the size of any cache.
+# Several times larger than any cache.
 _COPIED_BYTES = 2**31
 _NVIDIA_SMI = "name,driver_version,memory.total,clocks.sm,clocks.max.sm,power.limit"
 

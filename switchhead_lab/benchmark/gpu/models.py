@@ -13,7 +13,7 @@ from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.model.transformer import Memory, build_model
 from switchhead_lab.training.scoring import build_scorer
 
-# Relative errors of the loss and of all gradients together (Frobenius). On a CPU that emulates
+# Relative errors of the loss and of all gradients together (Frobenius). On a CPU with emulated
 # bf16 they reach 9e-8 and 4e-7 in float32, 1.1e-4 and 3.1e-2 under bf16 autocast.
 TOLERANCE = {"fp32": (1e-6, 1e-5), "bf16": (1e-3, 6e-2)}
 

@@ -1,17 +1,17 @@
-"""The parts of the command, cheapest and most telling first, and their time limits."""
+"""The parts of the command, cheapest and most informative first, and their time limits."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part, run in a process of its own.
+    """One part, run in its own process.
 
     Attributes:
-        name: Short name, that of the module with its cases.
+        name: Short name, also that of the module with its cases.
         title: What it checks or measures.
         seconds: Its share of the command's time; unused time goes to later parts.
-        case_seconds: Time after which one of its cases counts as hanging.
+        case_seconds: Time after which a case counts as hanging.
     """
 
     name: str
@@ -51,5 +51,5 @@ EXIT_NO_DEVICE = 18
 
 
 def part_named(name: str) -> Part:
-    """Return the part of this name."""
+    """Return the part with this name."""
     return next(part for part in PARTS if part.name == name)

@@ -5,7 +5,7 @@ import functools
 from switchhead_kernels.bench import DTYPES, Effort, matmul_peak
 from switchhead_lab.benchmark.gpu.case import Context
 
-# A batch of 64 chunks of 256 tokens; fewer leave much of a large GPU idle.
+# A batch of 64 chunks of 256 tokens; fewer leave a large GPU partly idle.
 _N_TOKENS, _N_TOKENS_DRY = 16_384, 16
 _EFFORT, _EFFORT_DRY = Effort(most=15, seconds=0.005), Effort.exactly(1)
 _SIZES_DRY = (64,)

@@ -70,6 +70,6 @@ def _largest(events: Any, is_cuda: bool) -> Findings:
 
 
 def _is_on_device(event: Any) -> bool:
-    # User annotations, such as the optimizer's, span kernels that have entries of their own.
+    # User annotations, such as the optimizer's, span kernels with their own entries.
     is_annotation = getattr(event, "is_user_annotation", False)
     return bool(event.device_type != torch.autograd.DeviceType.CPU) and not is_annotation

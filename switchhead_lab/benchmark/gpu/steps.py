@@ -8,7 +8,7 @@ from switchhead_lab.benchmark.gpu.configs import TimedModel, timed_models
 from switchhead_lab.benchmark.gpu.step_timing import time_step
 from switchhead_lab.benchmark.step import build_training_model
 
-# Size and positions, most telling first.
+# Size and positions, most informative first.
 _GROUPS = (
     ("small", "xl"),
     ("large", "xl"),
@@ -20,7 +20,7 @@ _GROUPS = (
 
 
 def cases(context: Context) -> list[Case]:
-    """List the cases: one for each model of each size, eager and captured."""
+    """List the cases: one per model and size, eager and captured."""
     groups = (_GROUPS[0], _GROUPS[3]) if context.is_dry_run else _GROUPS
     return [
         Case(timed.name, partial(_measure, timed, context))

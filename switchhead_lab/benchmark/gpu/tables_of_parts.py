@@ -71,7 +71,7 @@ def _kernels(cases: list[Case]) -> Table:
             for check, part in checks.items()
             for name, error in part["errors"].items()
         }
-        # NaN compares with nothing, so `max` alone would hide it.
+        # Comparisons with NaN are false, so `max` alone could hide it.
         ranked = {name: (math.isnan(error), error) for name, error in errors.items()}
         where = max(ranked, key=lambda name: ranked[name], default=MISSING)
         repeats = [check["repeats"] for check in checks.values() if "repeats" in check]
@@ -99,7 +99,7 @@ def _models(cases: list[Case]) -> Table:
 
 
 def _steps(cases: list[Case], peak_gflops: float | None) -> Table:
-    """Tabulate steps: ratios are over the dense model of the same size, positions and mode."""
+    """Tabulate steps: ratios are to the dense model of the same size, positions and mode."""
     timed = list(step_rows(cases))
     dense = {row[:2] + row[3:4]: row[4] for row in timed if row[2] == "dense"}
     headings = ["size", "positions", "model", "mode", "ms", "/ dense", "tokens/s"]
@@ -231,7 +231,7 @@ def gigabytes(step: dict[str, Any]) -> str:
 
 
 def relative_speed(times: dict[str, Any], base: dict[str, Any] | None) -> list[str]:
-    """Return the cells of a product's time relative to `base` and its percentage of the peak."""
+    """Return the cells of a matmul's time relative to `base` and its percentage of the peak."""
     relative = f"{times['median_ms'] / base['median_ms']:.2f}" if base else MISSING
     return [relative, f"{100 * times['peak_fraction']:.0f}"]
 

@@ -23,8 +23,8 @@ _N_STEPS, _N_STEPS_DRY = 200, 8
 _BATCH_SIZE = 16
 _WINDOW = 20
 # Largest relative difference between mean losses over a window of steps and the CPU's in float32.
-# On a CPU, SwitchHead differs by 3.9e-3 in bf16 and by 1.5e-3 in float32 with sums in another
-# order; dense by 3.3e-4 and not at all. The limits are about three times SwitchHead's.
+# On a CPU, SwitchHead differs by 3.9e-3 in bf16 and by 1.5e-3 in float32 with another order of
+# summation; dense by 3.3e-4 and 0. The limits are about three times SwitchHead's.
 TOLERANCE: dict[Precision, float] = {"fp32": 5e-3, "bf16": 1.2e-2}
 
 
@@ -66,7 +66,7 @@ def losses(
     Args:
         config: Configuration.
         device: Where to train.
-        precision: Arithmetic of the matmuls.
+        precision: Precision of matmuls.
         captures: Whether to replay steps as a CUDA graph.
     """
     training = config.training.model_copy(update={"capture_step": captures})
@@ -79,7 +79,7 @@ def losses(
     return [loss_sum / n_targets for loss_sum, n_targets in pairs]
 
 
-# Read once: a file edited meanwhile would give later trainings other data.
+# Read once: if a file changed meanwhile, later trainings would have other data.
 @cache
 def own_text() -> NDArray[np.uint8]:
     """Return the bytes of this project's sources and documents, part of every checkout."""

@@ -1,4 +1,4 @@
-"""The process that runs the cases of one part, one after the other."""
+"""The process that runs the cases of one part in order."""
 
 import ctypes
 import faulthandler
@@ -46,7 +46,7 @@ def run_cases(part: Part, cases: Sequence[Case], context: Context, journal: Jour
 def cases_of(part: Part, context: Context) -> list[Case]:
     """Import a part's module and list its cases."""
     _die_with_parent()
-    # Lets the conductor ask for the stack of a worker that hangs.
+    # Lets the conductor request the stack of a hanging worker.
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     cases: list[Case] = importlib.import_module(part.module).cases(context)
     return cases

@@ -1,4 +1,4 @@
-"""The conductor: no failure of a case costs other cases or earlier findings."""
+"""The conductor: a failing case loses neither other cases nor earlier findings."""
 
 import json
 import sys
@@ -61,7 +61,7 @@ sys.exit(worker.run_cases(part, cases, context, journal))
 
 @pytest.fixture
 def conduct(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Run a part with cases of these names; return its last events by case."""
+    """Run a part with the named cases; return its last events by case."""
     monkeypatch.setattr(module, "_TRACEBACK_SECONDS", 0.0)
     monkeypatch.setattr(module, "_FEWEST_SECONDS", 0.0)
     script = tmp_path / "worker.py"
@@ -80,7 +80,7 @@ def conduct(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return run
 
 
-def test_every_kind_of_failure_is_told_apart_and_stops_nothing(conduct) -> None:
+def test_failures_are_classified_and_other_cases_still_run(conduct) -> None:
     events = conduct("wrong,failing,dying,losing,fine")
     assert {name: event.status for name, event in events.items()} == {
         "wrong": "wrong",
@@ -96,7 +96,7 @@ def test_every_kind_of_failure_is_told_apart_and_stops_nothing(conduct) -> None:
     assert events["fine"].findings == {"x": 1}
 
 
-def test_a_case_that_hangs_is_ended(conduct) -> None:
+def test_a_hanging_case_is_killed(conduct) -> None:
     part = Part("part", "a part", seconds=100.0, case_seconds=1.0)
     events = conduct("hanging,fine", part)
     assert events["hanging"].status == "timeout"
@@ -120,13 +120,13 @@ def test_a_worker_that_cannot_start_fails_its_part_once(conduct) -> None:
     assert events[""].reason == "worker ended with exit code 1"
 
 
-def test_without_a_device_nothing_is_tried_twice(conduct) -> None:
+def test_a_missing_device_is_not_retried(conduct) -> None:
     with pytest.raises(ConfigError, match="no CUDA device"):
         conduct("fine", text=f"raise SystemExit({EXIT_NO_DEVICE})")
 
 
-def test_what_a_part_leaves_goes_to_those_after_it(tmp_path: Path, monkeypatch) -> None:
-    """Of 100 s the first of two equal parts has 50; the second has all that is then left."""
+def test_unused_time_goes_to_later_parts(tmp_path: Path, monkeypatch) -> None:
+    """Of 100 s, the first of two equal parts gets 50 and the second the rest."""
     now = [0.0]
     given: dict[str, float] = {}
 
@@ -149,7 +149,7 @@ def test_parts_without_time_are_skipped(tmp_path: Path) -> None:
     assert journal.latest("part")[""].reason == "no time left"
 
 
-def test_a_line_that_was_cut_short_loses_no_other(tmp_path: Path) -> None:
+def test_a_truncated_line_loses_no_other_lines(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
     journal.add(Event("part", "first", "done", findings={"x": 1}))
     with journal.path.open("a") as file:

@@ -1,4 +1,4 @@
-"""The GPU command from end to end on the CPU, as on a machine with next to nothing installed."""
+"""The GPU command end to end on the CPU, as on a machine with a minimal installation."""
 
 import importlib.metadata
 import json
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[3]
 SMALL_DENSE = ["small", "xl", "dense"]
 NEEDED = ("torch", "triton", "numpy", "pydantic", "tomli-w", "safetensors")
 
-# Hides what a bare machine lacks, this package's own installation included.
+# Hides packages that a bare machine lacks, including this package's installation.
 BARE = """
 import sys
 from importlib.machinery import PathFinder
@@ -35,7 +35,7 @@ def normal(name: str) -> str:
 
 
 def needed_with_dependencies() -> set[str]:
-    """Return the distributions that the command may import, all that they require included."""
+    """Return the distributions that the command may import, with all requirements."""
     found: set[str] = set()
     waiting = [normal(name) for name in NEEDED]
     while waiting:
@@ -54,7 +54,7 @@ def needed_with_dependencies() -> set[str]:
 
 
 def bare_python_path(folder: Path) -> Path:
-    # This package comes from the checkout, once the finder of its installation is gone.
+    # This package is imported from the checkout once its installed finder is hidden.
     allowed = needed_with_dependencies() | {"switchhead-lab"}
     hidden = [
         module
@@ -93,7 +93,7 @@ def test_every_part_and_case_is_done(dry_run) -> None:
         assert all(case["findings"] for case in part["cases"]), part
 
 
-def test_what_is_printed_and_written_agrees(dry_run) -> None:
+def test_printed_and_written_results_agree(dry_run) -> None:
     done, out = dry_run
     results = json.loads((out / "gpu.json").read_text())
     steps = next(part for part in results["parts"] if part["name"] == "steps")
@@ -104,11 +104,11 @@ def test_what_is_printed_and_written_agrees(dry_run) -> None:
     page = (out / "gpu.md").read_text()
     assert "A dry run on a CPU" in page
     assert f"| small | xl | dense | eager | {milliseconds} |" in page
-    # The end of the output is what a reader gets to see.
+    # Users mainly see the end of the output.
     assert len(done.stdout) < 10_000
 
 
-def test_losses_of_captured_steps_are_those_of_eager_ones(dry_run) -> None:
+def test_losses_of_captured_and_eager_steps_are_equal(dry_run) -> None:
     _, out = dry_run
     results = json.loads((out / "gpu.json").read_text())
     training = next(part for part in results["parts"] if part["name"] == "training")
@@ -125,7 +125,9 @@ def test_losses_of_captured_steps_are_those_of_eager_ones(dry_run) -> None:
         ((), "no CUDA device; run this where there is one, or add --dry-run"),
     ],
 )
-def test_mistakes_are_named(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+def test_user_errors_are_explained(
+    tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
     command = [sys.executable, "-m", "switchhead_lab.benchmark.gpu", "--out", str(tmp_path / "out")]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(
@@ -135,7 +137,7 @@ def test_mistakes_are_named(tmp_path: Path, arguments: tuple[str, ...], message:
     assert f"error: {message}" in done.stderr
 
 
-def test_an_earlier_run_is_not_mixed_with_another(tmp_path: Path) -> None:
+def test_a_folder_with_an_earlier_run_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "journal.jsonl").write_text("")
     command = [sys.executable, "-m", "switchhead_lab.benchmark.gpu", "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

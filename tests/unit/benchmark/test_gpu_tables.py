@@ -1,4 +1,4 @@
-"""What is printed and written of a GPU run: ratios follow from figures, failures are shown."""
+"""Printed and written results of a GPU run: ratios follow from figures, failures are shown."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from switchhead_lab.benchmark.gpu.tables_of_parts import tables_of
 from switchhead_lab.errors import RecordError
 
 
-def test_ratios_are_over_dense_of_the_same_mode(tmp_path: Path) -> None:
+def test_ratios_are_to_dense_in_the_same_mode(tmp_path: Path) -> None:
     text = page(write_run(tmp_path))
     dense = "| small | xl | dense | eager | 100.00 | 1.000 | 10,000 | 20.00 | 1.000 | 2% | 64 |"
     assert dense in text  # 1000 GFLOP at 500 TFLOP/s are 2 ms
@@ -21,7 +21,7 @@ def test_ratios_are_over_dense_of_the_same_mode(tmp_path: Path) -> None:
     assert "| small | xl | switchhead | captured | 50.00 | 1.000 | 20,000 | 10.00 | 1.000 |" in text
 
 
-def test_products_are_compared_with_a_matmul(tmp_path: Path) -> None:
+def test_expert_matmuls_are_compared_with_a_matmul(tmp_path: Path) -> None:
     text = page(write_run(tmp_path))
     row = "| value | 412/76 | 2 | bf16 | triton | 200.0 | 2.00 | 40 | 200.0 | 2.00 | 40 | 1e-03 |"
     assert row in text
@@ -41,7 +41,7 @@ def test_failures_are_shown_as_failures_everywhere(tmp_path: Path) -> None:
     assert "0 of 1 cases done" in page(results)
 
 
-def test_a_run_that_only_lacked_time_is_right(tmp_path: Path) -> None:
+def test_a_run_that_ran_out_of_time_has_not_failed(tmp_path: Path) -> None:
     results = write_run(tmp_path)
     bad = {part["name"] for part in results["parts"] if part["n_bad"]}
     assert bad == {"kernels", "models"}
@@ -59,13 +59,13 @@ def test_every_part_has_a_table_and_fits_the_time(tmp_path: Path) -> None:
     assert all(part.case_seconds > 0 for part in PARTS)
 
 
-def test_the_kernels_readme_says_what_is_recorded() -> None:
+def test_the_kernels_readme_matches_the_recorded_runs() -> None:
     """Written by `python -m switchhead_lab.benchmark.gpu --document`."""
     text = (ROOT / "kernels" / "README.md").read_text(encoding="utf-8")
     assert f"{BEGIN}\n{section(ROOT / 'reports')}\n{END}" in text
 
 
-def test_the_document_takes_recorded_figures_and_no_dry_run(tmp_path: Path) -> None:
+def test_the_document_has_recorded_figures_but_no_dry_run(tmp_path: Path) -> None:
     document = tmp_path / "README.md"
     document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     write_run(tmp_path / "reports", "dry", is_dry_run=True)
@@ -82,7 +82,7 @@ def test_the_document_takes_recorded_figures_and_no_dry_run(tmp_path: Path) -> N
     assert "No run on a GPU is recorded." not in text
 
 
-def test_a_document_without_the_section_is_left_alone(tmp_path: Path) -> None:
+def test_a_document_without_the_section_is_rejected(tmp_path: Path) -> None:
     document = tmp_path / "README.md"
     document.write_text("nothing\n")
     with pytest.raises(RecordError, match="needs one line"):

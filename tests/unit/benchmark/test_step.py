@@ -1,4 +1,4 @@
-"""The step bench: what it counts and compares; never how fast this machine is."""
+"""The step benchmark: counts and comparisons, independent of this machine's speed."""
 
 import json
 from pathlib import Path
@@ -56,7 +56,7 @@ def test_ratios_and_bounds_follow_from_times_and_counts(tiny_config, setup, fixe
     assert dense.peak_memory_bytes is None
 
 
-def test_more_sequences_keep_more_floats(tiny_config, setup, fixed_times) -> None:
+def test_saved_floats_grow_with_the_batch(tiny_config, setup, fixed_times) -> None:
     configs = {
         "four": tiny_config(batch_size=4, checkpoint_activations=False),
         "eight": tiny_config(batch_size=8),
@@ -67,7 +67,7 @@ def test_more_sequences_keep_more_floats(tiny_config, setup, fixed_times) -> Non
     assert again < eight / 2
 
 
-def test_floats_kept_are_those_of_one_micro_batch(tiny_config, setup, fixed_times) -> None:
+def test_saved_floats_are_those_of_one_micro_batch(tiny_config, setup, fixed_times) -> None:
     configs = {
         "whole": tiny_config(batch_size=8),
         "parts": tiny_config(batch_size=8, micro_batch_size=2),
@@ -80,14 +80,14 @@ def test_floats_kept_are_those_of_one_micro_batch(tiny_config, setup, fixed_time
     ("backend", "bookkeeping"),
     [("reference", set()), ("sorted", {"group_NHK", "order_S", "offset_G1"})],
 )
-def test_routing_includes_what_the_backend_asks_for(
+def test_routing_includes_the_backends_bookkeeping(
     tiny_config, setup, fixed_times, monkeypatch, backend, bookkeeping
 ) -> None:
     done: list[set[str]] = []
     original = module._routing_call
 
     def spy(router, x, names):
-        """Run the timed call once and note what it computed of the routing."""
+        """Run the timed call once and record which parts of the routing it computed."""
         choices = []
         hook = router.register_forward_hook(lambda *arguments: choices.append(arguments[-1]))
         call = original(router, x, names)
@@ -99,11 +99,11 @@ def test_routing_includes_what_the_backend_asks_for(
     monkeypatch.setattr(op, "choose_backend", lambda *_: backend)
     monkeypatch.setattr(module, "_routing_call", spy)
     bench_steps({"sparse": tiny_config("switchhead")}, setup, 1)
-    # Two layers, a router on either side of each attention.
+    # Two layers, two routers in each attention.
     assert done == [bookkeeping] * 4
 
 
-def test_batches_go_on_from_each_other_and_fit_the_model(tiny_config) -> None:
+def test_batches_continue_each_other_and_fit_the_model(tiny_config) -> None:
     config = tiny_config()
     batches = RandomBatches(config)
     first, second = batches.at(0), batches.at(1)
@@ -112,7 +112,7 @@ def test_batches_go_on_from_each_other_and_fit_the_model(tiny_config) -> None:
     assert 0 < first.inputs_BT.min() <= first.inputs_BT.max() < config.vocab_size
 
 
-def test_what_is_written_names_the_machine(tiny_config, setup, fixed_times, tmp_path) -> None:
+def test_written_results_name_the_machine(tiny_config, setup, fixed_times, tmp_path) -> None:
     bench = bench_steps({"dense": tiny_config()}, setup, 3)
     sweep = find_sweep(SWEEPS, "smoke/matched-params").resolve()
     write_step_bench(tmp_path, sweep, bench, setup)
