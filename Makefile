@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 SIZE ?= demo
 
-# The GPU machine needs neither this package installed nor a network: see kernels/README.md.
+# The GPU machine needs neither a network nor this package installed: see kernels/README.md.
 GPU_PYTHON ?= python3
 GPU_PYTHON_VERSION ?= 3.12
 GPU_OUT ?= reports/gpu/new
@@ -15,18 +15,18 @@ GPU_PACKAGES := pydantic pydantic_core annotated-types typing-inspection typing_
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo    set up, run the main comparison at its demo size, write the report"
+	@echo "make demo    set up, run the main comparison at demo size, write the report"
 	@echo "make test    set up and run the test suite"
 	@echo "make check   lint, types and tests"
-	@echo "make drill   kill and disturb sweeps for minutes; check that the results do not change"
+	@echo "make drill   kill and disturb sweeps, check that results do not change (takes minutes)"
 	@echo "make gpu     check and time everything on this machine's GPU within $(GPU_MINUTES) minutes"
-	@echo "make gpu-wheels  download the small packages that 'make gpu' installs on a machine without network"
+	@echo "make gpu-wheels  download the small packages that 'make gpu' installs without a network"
 	@echo "make clean   remove the virtual environment (data, runs and reports stay)"
 
-# Written last, so that an interrupted installation is done again.
+# Created last, so that an interrupted installation is repeated.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "error: Python 3.11 or newer is needed; name one with PYTHON=..."; exit 2; }
+		|| { echo "error: Python 3.11 or newer is needed; set PYTHON=..."; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
