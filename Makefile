@@ -45,7 +45,7 @@ test: $(VENV)/.installed
 
 # Takes minutes; docs/faults.md lists the injected faults.
 drill: $(VENV)/.installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'drill or slow' tests/drills tests/integration tests/unit/tracking -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'drill or slow' tests/drills tests/integration tests/tracking -n auto
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -32,3 +32,14 @@ def test_every_fault_has_a_promise_and_what_shows_it() -> None:
         assert promise, name
         # What is not there yet promises nothing.
         assert PATHS.search(shown_by) or "yet" in promise, name
+
+
+# What concerns several packages at once; every other folder tests the package of its name.
+ACROSS_PACKAGES = {"architecture", "drills", "golden", "integration", "numerics", "plugins"}
+
+
+def test_tests_lie_in_a_folder_named_after_their_package() -> None:
+    packages = {path.parent.name for path in ROOT.glob("switchhead_lab/*/__init__.py")}
+    folders = {path.parent.name for path in ROOT.glob("tests/*/*.py")}
+    assert folders - ACROSS_PACKAGES <= {*packages, "kernels"}
+    assert [str(path) for path in ROOT.glob("tests/*/*/*.py")] == []

@@ -5,7 +5,7 @@ import pytest
 from switchhead_lab.config.sweep_files import find_sweep, list_sweep_files
 from switchhead_lab.errors import ConfigError
 
-SWEEPS = Path(__file__).parents[3] / "sweeps"
+SWEEPS = Path(__file__).parents[2] / "sweeps"
 
 DECLARATION = """
 name = "tiny"

@@ -7,7 +7,7 @@ from switchhead_lab.config.sweep_files import read_sweep_file
 from switchhead_lab.tracking.sweep_dir import SweepDir, list_sweep_records
 from switchhead_lab.tracking.sweep_record import SweepMember, SweepRecord
 
-SWEEP = Path(__file__).parents[3] / "sweeps" / "smoke" / "matched-params.toml"
+SWEEP = Path(__file__).parents[2] / "sweeps" / "smoke" / "matched-params.toml"
 
 
 def write_record(runs_dir: Path, seed: int) -> Path:

@@ -14,7 +14,7 @@ from switchhead_lab.config.sweep_files import find_sweep, list_sweep_files, read
 from switchhead_lab.config.workspace import WorkspaceSettings, find_workspace
 from switchhead_lab.errors import ConfigError
 
-SWEEP = Path(__file__).parents[3] / "sweeps" / "matched-params.toml"
+SWEEP = Path(__file__).parents[2] / "sweeps" / "matched-params.toml"
 VALUES = [
     *("''", "'x'", "'../x'", '"a\\u0000b"', "true", "false", "0", "3", "-1", "9223372036854775807"),
     *("9223372036854775808", "-9223372036854775809", "0x" + "f" * 5000, "1" * 5000),

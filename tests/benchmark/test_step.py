@@ -16,7 +16,7 @@ from switchhead_lab.model.executed import executed_attention, executed_feedforwa
 from switchhead_lab.tracking.sweep_record import sweep_id
 from switchhead_lab.training.compute_setup import ComputeSetup, prepare_setup
 
-SWEEPS = Path(__file__).parents[3] / "sweeps"
+SWEEPS = Path(__file__).parents[2] / "sweeps"
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from switchhead_lab.benchmark.gpu.plan import PARTS
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 SMALL_DENSE = ["small", "xl", "dense"]
 NEEDED = ("torch", "triton", "numpy", "pydantic", "tomli-w", "safetensors")
 
