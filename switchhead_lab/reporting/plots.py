@@ -66,7 +66,7 @@ _CANDIDATE = _Look("candidate of the search", "o", "#b07aa1", 4.0)
 _PARETO_CANDIDATE = _Look("candidate in the Pareto set", "o", "#5b2a68", 6.0)
 # Declared models, by family; other families use the remaining looks in turn.
 _KNOWN_FAMILIES = {
-    "dense": _Look("head-matched dense", "D", "#0072B2", 6.0),
+    "dense": _Look("other dense", "D", "#0072B2", 6.0),
     "SwitchHead": _Look("SwitchHead", "o", "#D55E00", 7.0),
 }
 _MORE_LOOKS = (("X", "#CC79A7"), ("P", "#56B4E9"), ("v", "#E69F00"), ("h", "#F0E442"))

@@ -1,11 +1,12 @@
 """Costs and progress of a sweep's parts, its models and searches (no torch)."""
 
+import itertools
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from switchhead_lab.config.schema import RunConfig
-from switchhead_lab.config.search import Study
+from switchhead_lab.config.search import Study, grid_of
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.sweeping.estimate import (
     Speed,
@@ -15,8 +16,15 @@ from switchhead_lab.sweeping.estimate import (
     speed_here,
     training_macs,
 )
-from switchhead_lab.sweeping.plan import Variant, config_of, declared_variants, listed_candidates
+from switchhead_lab.sweeping.plan import (
+    Variant,
+    candidate_variants,
+    config_of,
+    declared_variants,
+    listed_candidates,
+)
 from switchhead_lab.tracking.record import RunRecord
+from switchhead_lab.tracking.sweep_record import sweep_id
 
 
 @dataclass(frozen=True)
@@ -61,11 +69,13 @@ class PartCost:
 
 def part_costs(sweep: Sweep, runs: Sequence[RunRecord], speeds: Speeds) -> list[PartCost]:
     """Return the cost of every part of a sweep, estimated from finished runs."""
+    tuned = {study.name for study in sweep.tuning}
     costs = [
         _part_cost(variant, [config_of(sweep, variant, s) for s in variant.seeds], runs, speeds)
         for variant in declared_variants(sweep)
+        if variant.name not in tuned
     ]
-    return costs + [_study_cost(sweep, study, runs, speeds) for study in sweep.studies]
+    return costs + [_study_cost(sweep, study, runs, speeds) for study in sweep.all_studies]
 
 
 def _part_cost(
@@ -95,11 +105,26 @@ def _study_cost(sweep: Sweep, study: Study, runs: Sequence[RunRecord], speeds: S
     configs = [config_of(sweep, variant, study.seeds[0]) for variant in feasible]
     if not configs:
         return PartCost(study.name, 0, 0, 0.0, None, None, None)
-    priced = _part_cost(feasible[0], configs[: study.n_trials], runs, speeds)
+    cost = _part_cost(feasible[0], configs[: study.n_trials], runs, speeds)
+    n_runs = _n_candidates(sweep, study) + len(study.seeds) - 1
+    # Values drawn from a range are known only from the runs themselves; a grid's candidates may
+    # also have been trained by other sweeps.
     has_source = feasible[0].source is not None
-    n_done = sum(is_done(config, runs, has_source=has_source) for config in configs)
-    return replace(
-        priced,
-        n_runs=priced.n_runs + len(study.seeds) - 1,
-        n_done=min(n_done, priced.n_runs),
-    )
+    n_listed_done = sum(is_done(config, runs, has_source=has_source) for config in configs)
+    n_done = max(n_listed_done, sum(_belongs_to(run, sweep, study) for run in runs))
+    return replace(cost, n_runs=n_runs, n_done=min(n_done, n_runs))
+
+
+def _n_candidates(sweep: Sweep, study: Study) -> int:
+    """Return how many candidates a search trains: as declared, or all that there are."""
+    if grid_of(study) is None:
+        return study.n_trials
+    candidates = candidate_variants(sweep, study)
+    feasible = (None for candidate in candidates if isinstance(candidate, Variant))
+    return sum(1 for _ in itertools.islice(feasible, study.n_trials))
+
+
+def _belongs_to(run: RunRecord, sweep: Sweep, study: Study) -> bool:
+    """Return whether a run was trained for a search, as a candidate or for another seed."""
+    is_done = run.result is not None or run.status.state == "pruned"
+    return is_done and (run.labels.sweep, run.labels.variant) == (sweep_id(sweep), study.name)

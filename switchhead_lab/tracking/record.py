@@ -209,7 +209,7 @@ def run_name(config: RunConfig, labels: RunLabels) -> str:
             require_model_name(labels.size, "size"),
             require_model_name(labels.variant, "model name"),
             config.model.positions.abbreviation,
-            f"lr{config.training.learning_rate:g}",
+            f"lr{config.training.learning_rate:.3g}",
             str(config.seed),
             identity(config)[:8],
         ]

@@ -11,7 +11,8 @@ from switchhead_lab.errors import ConfigError
 from switchhead_lab.reporting.caption import caption_lines
 from switchhead_lab.reporting.checks import incomplete_lines, warning_lines
 from switchhead_lab.reporting.report_data import read_report_data
-from switchhead_lab.tracking.record import read_run
+from switchhead_lab.sweeping.part_costs import part_costs
+from switchhead_lab.tracking.record import list_runs, read_run
 from switchhead_lab.tracking.sweep_record import SweepRecord
 
 RATE = "training.learning_rate"
@@ -189,3 +190,16 @@ def test_models_may_have_their_own_positions_and_training(workspace) -> None:
 def test_a_models_own_training_cannot_change_its_data() -> None:
     with pytest.raises(ConfigError, match="training.n_steps.*may override learning_rate"):
         declare(models=[{**SWITCHHEAD, "name": "s", "training": {"n_steps": 9}}])
+
+
+def test_progress_counts_every_candidate_of_tuned_models_and_searches(workspace) -> None:
+    study = {"model": SWITCHHEAD, "space": {RATE: {"low": 1e-3, "high": 1e-2}}, "n_trials": 2}
+    sweep = declare(study, tune=[RATE], n_tuning_trials=2, models=[MOA])
+    costs = part_costs(sweep, [], {})
+    # The baseline has two seeds.
+    expected = {"dense": 3, "moa": 2, "switchhead": 2}
+    assert {cost.name: cost.n_runs for cost in costs} == expected
+    assert {cost.n_done for cost in costs} == {0}
+    run(workspace, sweep)
+    costs = part_costs(sweep, list_runs(workspace.runs_dir), {})
+    assert {cost.name: cost.n_done for cost in costs} == expected

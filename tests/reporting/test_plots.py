@@ -92,6 +92,6 @@ def test_the_legend_names_model_families():
         Point(f"m{i}", "declared", name, 1e8 + i, 30.0 + i) for i, name in enumerate(families)
     ]
     svg = draw_tradeoff([*POINTS[:1], *points], "title", LABEL, LOSS).svg.decode()
-    for name in ("dense baseline", "head-matched dense", *families[1:]):
+    for name in ("dense baseline", "other dense", *families[1:]):
         assert f"<!-- {name} -->" in svg, name
     assert "best of the search" not in svg
