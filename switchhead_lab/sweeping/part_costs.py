@@ -21,10 +21,12 @@ from switchhead_lab.sweeping.plan import (
     candidate_variants,
     config_of,
     declared_variants,
-    listed_candidates,
 )
 from switchhead_lab.tracking.record import RunRecord
 from switchhead_lab.tracking.sweep_record import sweep_id
+
+# Combinations of a search space that are matched in order to estimate its cost.
+_MOST_CANDIDATES = 200
 
 
 @dataclass(frozen=True)
@@ -101,27 +103,19 @@ def _mean_seconds(configs: Sequence[RunConfig], speed: Speed | None) -> float | 
 
 def _study_cost(sweep: Sweep, study: Study, runs: Sequence[RunRecord], speeds: Speeds) -> PartCost:
     """Return the cost of a search, estimated from its first feasible candidates."""
-    feasible = [v for v in listed_candidates(sweep, study) if isinstance(v, Variant)]
-    configs = [config_of(sweep, variant, study.seeds[0]) for variant in feasible]
-    if not configs:
+    candidates = itertools.islice(candidate_variants(sweep, study), _MOST_CANDIDATES)
+    feasible = [
+        *itertools.islice((v for v in candidates if isinstance(v, Variant)), study.n_trials)
+    ]
+    if not feasible:
         return PartCost(study.name, 0, 0, 0.0, None, None, None)
-    cost = _part_cost(feasible[0], configs[: study.n_trials], runs, speeds)
-    n_runs = _n_candidates(sweep, study) + len(study.seeds) - 1
-    # Values drawn from a range are known only from the runs themselves; a grid's candidates may
-    # also have been trained by other sweeps.
-    has_source = feasible[0].source is not None
-    n_listed_done = sum(is_done(config, runs, has_source=has_source) for config in configs)
-    n_done = max(n_listed_done, sum(_belongs_to(run, sweep, study) for run in runs))
+    configs = [config_of(sweep, variant, study.seeds[0]) for variant in feasible]
+    cost = _part_cost(feasible[0], configs, runs, speeds)
+    n_candidates = study.n_trials if grid_of(study) is None else len(feasible)
+    n_runs = n_candidates + len(study.seeds) - 1
+    # A sampler's own candidates are known only from the runs themselves.
+    n_done = max(cost.n_done, sum(_belongs_to(run, sweep, study) for run in runs))
     return replace(cost, n_runs=n_runs, n_done=min(n_done, n_runs))
-
-
-def _n_candidates(sweep: Sweep, study: Study) -> int:
-    """Return how many candidates a search trains: as declared, or all that there are."""
-    if grid_of(study) is None:
-        return study.n_trials
-    candidates = candidate_variants(sweep, study)
-    feasible = (None for candidate in candidates if isinstance(candidate, Variant))
-    return sum(1 for _ in itertools.islice(feasible, study.n_trials))
 
 
 def _belongs_to(run: RunRecord, sweep: Sweep, study: Study) -> bool:
