@@ -94,7 +94,7 @@ class CostAxis:
 
     @property
     def label(self) -> str:
-        """Label of an axis; `{unit}` stands for "k ", "M " or the like."""
+        """Axis label; format it with `unit`, an SI prefix such as "k " or "M "."""
         kind, convention = self.kind, self.convention
         if kind.unit == "parameters":
             return f"{kind.label} ({{unit}}parameters)"

@@ -1,4 +1,4 @@
-"""Databases and artifacts stay in the workspace folder, whatever its name."""
+"""Databases and artifacts go into the workspace folder, even if its name has special characters."""
 
 from collections.abc import Callable
 from pathlib import Path
