@@ -1,5 +1,24 @@
-"""A sweep file that trains in seconds, on a corpus named "words"."""
+"""Sweeps that train in seconds, on a corpus named "words": a declaration, and a sweep file."""
 
+DECLARATION = {
+    "name": "tiny",
+    "size": "small",
+    "matching": "parameter_matched",
+    "data": {"corpus": "words", "tokenizer": {"kind": "byte"}},
+    "model": {"d_model": 16, "n_layers": 1, "seq_len": 8},
+    "training": {
+        "n_steps": 4,
+        "batch_size": 8,
+        "learning_rate": 3e-3,
+        "clip_norm": 0.5,
+        "validate_every": 2,
+        "checkpoint_every": 2,
+        "log_every": 1,
+        "precision": "fp32",
+    },
+    "baseline": {"n_heads": 4, "d_head": 8, "d_ff": 32, "seeds": [0, 1]},
+    "models": [{"kind": "dense", "name": "two-heads", "n_heads": 2}],
+}
 SWEEP = """
 name = "tiny"
 summary = "a small one"

@@ -14,7 +14,6 @@ from switchhead_lab.budget.parameters import active_parameters, count_parameters
 from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.errors import UnpricedError
 from switchhead_lab.frozen_model import FrozenModel
-from switchhead_lab.variants.base import Cost
 
 
 class BlockCosts(FrozenModel):
@@ -58,6 +57,11 @@ class ModelCosts(FrozenModel):
     def memory_floats(self) -> int:
         """Floats saved by one attention layer, one sequence, by the sweep's convention."""
         return self.attention[self.convention].saved_floats
+
+    @property
+    def matched_layer_macs(self) -> int:
+        """MACs of attention and feed-forward block, one sequence, by the sweep's convention."""
+        return self.attention[self.convention].macs + self.feedforward[self.convention].macs
 
     @property
     def conventions(self) -> list[str]:
@@ -136,17 +140,22 @@ def count_costs(
         vocab_size: Number of tokens.
         n_outputs: Width of the output layer; by default vocab_size.
         convention: The convention of the sweep's matching; empty outside of sweeps.
+
+    Raises:
+        UnpricedError: If the sweep's own convention does not define a block's cost.
     """
     n_outputs = vocab_size if n_outputs is None else n_outputs
     attention: dict[str, BlockCosts] = {}
     feedforward: dict[str, BlockCosts] = {}
     for counter in counters:
         for block, count in ((attention, counter.attention), (feedforward, counter.feedforward)):
-            cost = _priced(count, model)
-            if cost is not None:
-                block[counter.convention] = BlockCosts(
-                    macs=cost.macs, saved_floats=cost.saved_floats
-                )
+            try:
+                cost = count(model)
+            except UnpricedError:
+                if counter.convention == convention:
+                    raise
+                continue
+            block[counter.convention] = BlockCosts(macs=cost.macs, saved_floats=cost.saved_floats)
     return ModelCosts(
         convention=convention,
         n_layers=model.n_layers,
@@ -157,10 +166,3 @@ def count_costs(
         attention=attention,
         feedforward=feedforward,
     )
-
-
-def _priced(count: Callable[[ModelConfig], Cost], model: ModelConfig) -> Cost | None:
-    try:
-        return count(model)
-    except UnpricedError:
-        return None

@@ -1,13 +1,9 @@
 """The residual of matching: how far a model is from the baseline, and whether that is too far."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from switchhead_lab.budget.counter import CostCounter
 from switchhead_lab.budget.model_costs import ModelCosts
-from switchhead_lab.budget.parameters import count_parameters
 from switchhead_lab.budget.quantity import MatchedQuantity
-from switchhead_lab.config.architecture import ModelConfig
 
 _TOLERATED_FRACTION = 0.01
 
@@ -25,47 +21,9 @@ class Difference:
     fraction: float
 
 
-@dataclass(frozen=True)
-class MatchResidual:
-    """How far a matched model is from the baseline.
-
-    Attributes:
-        parameters: Of the whole model.
-        attention_macs: Of one attention layer, one sequence, in the counter's convention.
-        layer_macs: The same for attention and feed-forward block together.
-    """
-
-    parameters: Difference
-    attention_macs: Difference
-    layer_macs: Difference
-
-
-def match_residual(
-    model: ModelConfig,
-    baseline: ModelConfig,
-    counter: CostCounter,
-    vocab_size: int,
-    n_outputs: int | None = None,
-) -> MatchResidual:
-    """Compare a model's parameters and MACs with the baseline's.
-
-    Args:
-        model: The model.
-        baseline: The dense baseline.
-        counter: Counts MACs.
-        vocab_size: Number of tokens.
-        n_outputs: Width of the output layer; by default vocab_size.
-    """
-
-    def difference(count: Callable[[ModelConfig], int]) -> Difference:
-        base = count(baseline)
-        return Difference(count(model) - base, count(model) / base - 1.0)
-
-    return MatchResidual(
-        parameters=difference(lambda m: count_parameters(m, vocab_size, n_outputs).total),
-        attention_macs=difference(counter.attention_macs),
-        layer_macs=difference(counter.layer_macs),
-    )
+def difference(own: int, base: int) -> Difference:
+    """Return how much a model's count exceeds the baseline's."""
+    return Difference(own - base, own / base - 1.0)
 
 
 def budget_fraction(costs: ModelCosts, baseline: ModelCosts, matched: MatchedQuantity) -> float:
@@ -76,8 +34,7 @@ def budget_fraction(costs: ModelCosts, baseline: ModelCosts, matched: MatchedQua
         baseline: Costs of the baseline.
         matched: The matched quantity; parameters are those of the whole model.
     """
-    own, base = (_amount(each, matched) for each in (costs, baseline))
-    return own / base - 1.0
+    return difference(_amount(costs, matched), _amount(baseline, matched)).fraction
 
 
 def describe_off_budget(
@@ -121,6 +78,4 @@ def _amount(costs: ModelCosts, matched: MatchedQuantity) -> int:
         case "attention_macs":
             return costs.macs
         case "layer_macs":
-            macs = costs.layer_macs(costs.convention)
-            assert macs is not None, "the matching convention defines the model's costs"
-            return macs
+            return costs.matched_layer_macs

@@ -32,7 +32,6 @@ from switchhead_lab.errors import (
     RunBusyError,
     TrainingError,
 )
-from switchhead_lab.sweeping.members import RecordKeeper, continued_record
 from switchhead_lab.sweeping.plan import (
     Infeasible,
     Variant,
@@ -41,6 +40,7 @@ from switchhead_lab.sweeping.plan import (
     config_of,
     declared_variants,
 )
+from switchhead_lab.sweeping.record_keeper import RecordKeeper, continued_record
 from switchhead_lab.sweeping.starts import SourceNotTrainedError, Starts
 from switchhead_lab.sweeping.study import Proposal, SearchStudy, open_study
 from switchhead_lab.tracking.interruption import interruption

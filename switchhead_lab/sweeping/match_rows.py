@@ -5,12 +5,17 @@ from typing import Any
 
 from switchhead_lab.budget.counter import CostCounter
 from switchhead_lab.budget.matching import baseline_model
-from switchhead_lab.budget.model_costs import ModelCosts, count_costs
-from switchhead_lab.budget.residual import Difference, budget_fraction, describe_off_budget
+from switchhead_lab.budget.model_costs import ModelCosts
+from switchhead_lab.budget.residual import (
+    Difference,
+    budget_fraction,
+    describe_off_budget,
+    difference,
+)
 from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.sweeping.costing import find_counter
-from switchhead_lab.sweeping.plan import Infeasible, Variant
+from switchhead_lab.sweeping.plan import Infeasible, Variant, costs_of
 
 Row = dict[str, Any]
 
@@ -39,22 +44,19 @@ def _costs(sweep: Sweep, model: ModelConfig, counter: CostCounter) -> ModelCosts
     """Count a model's costs by every closed-form convention and by the matching counter."""
     counters = {name: find_counter(name) for name in model.conventions}
     counters[counter.convention] = counter
-    return count_costs(
-        model,
-        counters.values(),
-        sweep.vocab_size,
-        sweep.n_outputs,
-        convention=counter.convention,
-    )
+    return costs_of(sweep, model, counters.values(), counter.convention)
 
 
 def _variant_row(sweep: Sweep, variant: Variant, costs: ModelCosts, baseline: ModelCosts) -> Row:
-    model, residual, convention = variant.model, variant.residual, costs.convention
+    model, convention = variant.model, costs.convention
     matched = variant.matched_in(sweep)
     fraction = budget_fraction(costs, baseline, matched) if matched else 0.0
     per_token, base_per_token = (c.model_macs_per_token(convention) for c in (costs, baseline))
     assert per_token is not None, "the matching convention defines the model's costs"
     assert base_per_token is not None, "every convention defines the costs of dense models"
+    parameters = difference(costs.n_parameters, baseline.n_parameters)
+    attention_macs = difference(costs.macs, baseline.macs)
+    layer_macs = difference(costs.matched_layer_macs, baseline.matched_layer_macs)
     attention, feedforward = model.attention, model.feedforward
     heads, sparse = attention.experts, feedforward.experts
     return {
@@ -72,16 +74,16 @@ def _variant_row(sweep: Sweep, variant: Variant, costs: ModelCosts, baseline: Mo
         "matched": matched,
         "off_budget": describe_off_budget(matched, fraction, convention),
         "parameters": costs.n_parameters,
-        **_difference("parameters", residual.parameters),
+        **_difference("parameters", parameters),
         "active_parameters": costs.n_active_parameters,
         "active_parameters_ratio": costs.n_active_parameters / baseline.n_active_parameters,
         "convention": convention,
         "attention_macs": costs.macs,
-        "attention_macs_ratio": 1.0 + residual.attention_macs.fraction,
-        **_difference("attention_macs", residual.attention_macs),
-        "layer_macs": costs.layer_macs(convention),
-        "layer_macs_ratio": 1.0 + residual.layer_macs.fraction,
-        **_difference("layer_macs", residual.layer_macs),
+        "attention_macs_ratio": 1.0 + attention_macs.fraction,
+        **_difference("attention_macs", attention_macs),
+        "layer_macs": costs.matched_layer_macs,
+        "layer_macs_ratio": 1.0 + layer_macs.fraction,
+        **_difference("layer_macs", layer_macs),
         "model_macs_per_token": per_token,
         "model_macs_per_token_ratio": per_token / base_per_token,
         "output_macs_per_token": costs.output_macs_per_token,

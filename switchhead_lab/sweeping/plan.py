@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,9 +15,8 @@ from switchhead_lab.budget.matching import (
     matched_quantity,
     sizes_by_convention,
 )
-from switchhead_lab.budget.model_costs import count_costs
+from switchhead_lab.budget.model_costs import ModelCosts, count_costs
 from switchhead_lab.budget.quantity import MatchedQuantity, Scope
-from switchhead_lab.budget.residual import MatchResidual, match_residual
 from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.config.declared import DeclaredModel, declared_models
 from switchhead_lab.config.files import merge_trees, near_miss
@@ -50,7 +49,6 @@ class Variant:
         model: Resolved architecture.
         training: Training options: the sweep's, with searched fields replaced.
         seeds: One run per seed.
-        residual: Its difference to the baseline.
         matched_over: The matched size; None for the baseline.
         source: The model of the sweep, or run, whose weights it starts from; None to initialise
             from the seed.
@@ -62,7 +60,6 @@ class Variant:
     model: ModelConfig
     training: TrainingConfig
     seeds: tuple[int, ...]
-    residual: MatchResidual
     matched_over: str | None
     source: str | None = None
     point: Point = field(default_factory=dict)
@@ -112,7 +109,7 @@ def declared_variants(sweep: Sweep, counter: CostCounter | None = None) -> list[
         MatchError: If a declared model cannot be matched.
     """
     counter = counter or find_counter(sweep.convention)
-    variants = [_baseline(sweep, sweep.baseline.name, "baseline", sweep.baseline.seeds, counter)]
+    variants = [_baseline(sweep, sweep.baseline.name, "baseline", sweep.baseline.seeds)]
     for declared in sweep.models:
         try:
             variants.append(_matched(sweep, declared, "declared", counter))
@@ -130,7 +127,7 @@ def candidate_variant(
     seeds = study.seeds[:1]
     try:
         if template is None:
-            variant = _baseline(sweep, study.name, "candidate", seeds, counter)
+            variant = _baseline(sweep, study.name, "candidate", seeds)
         else:
             declared = _declared(merge_trees(template, fields), study.name, seeds)
             variant = _matched(sweep, declared, "candidate", counter)
@@ -245,37 +242,38 @@ def config_of(
     return run_config(sweep, variant.model, seed, variant.training, start)
 
 
+def costs_of(
+    sweep: Sweep, model: ModelConfig, counters: Iterable[CostCounter], convention: str
+) -> ModelCosts:
+    """Return the costs of a sweep's model, matched by a convention."""
+    return count_costs(model, counters, sweep.vocab_size, sweep.n_outputs, convention=convention)
+
+
 def resolved_model(sweep: Sweep, variant: Variant) -> ResolvedModel:
     """Return a model's entry in the sweep record: architecture, costs and matched quantity."""
     model, free, counters = variant.model, variant.matched_over, all_counters()
-    costs = count_costs(
-        model, counters, sweep.vocab_size, sweep.n_outputs, convention=sweep.convention
-    )
     return ResolvedModel(
         name=variant.name,
         model=model,
-        costs=costs,
+        costs=costs_of(sweep, model, counters, sweep.convention),
         matched=variant.matched_in(sweep),
         matched_over=free,
         sizes_by_convention=sizes_by_convention(sweep, model, free, counters) if free else {},
     )
 
 
-def _baseline(
-    sweep: Sweep, name: str, role: Role, seeds: Sequence[int], counter: CostCounter
-) -> Variant:
+def _baseline(sweep: Sweep, name: str, role: Role, seeds: Sequence[int]) -> Variant:
     model = baseline_model(sweep)
-    residual = _residual(sweep, model, counter)
     source = sweep.baseline.initial_weights
-    return Variant(name, role, model, sweep.training, tuple(seeds), residual, None, source)
+    return Variant(name, role, model, sweep.training, tuple(seeds), None, source)
 
 
 def _matched(sweep: Sweep, declared: DeclaredModel, role: Role, counter: CostCounter) -> Variant:
     model = match_declared(sweep, declared, counter)
-    seeds, residual = tuple(declared.seeds), _residual(sweep, model, counter)
+    seeds = tuple(declared.seeds)
     free, training = declared.match_over, _changed(sweep.training, declared.training)
     source = declared.initial_weights
-    return Variant(declared.name, role, model, training, seeds, residual, free, source)
+    return Variant(declared.name, role, model, training, seeds, free, source)
 
 
 def _changed(training: TrainingConfig, fields: Mapping[str, Any]) -> TrainingConfig:
@@ -294,7 +292,3 @@ def _reason_of(error: ValidationError) -> str:
     where = ".".join(map(str, first["loc"]))
     raised = first.get("ctx", {}).get("error")
     return str(raised) if raised else f"{where}: {first['msg']}"
-
-
-def _residual(sweep: Sweep, model: ModelConfig, counter: CostCounter) -> MatchResidual:
-    return match_residual(model, baseline_model(sweep), counter, sweep.vocab_size, sweep.n_outputs)

@@ -5,8 +5,9 @@ import pytest
 from switchhead_lab.budget.costs import attention_macs
 from switchhead_lab.budget.counter import closed_form_counter
 from switchhead_lab.budget.matching import match_heads, match_macs, match_parameters
+from switchhead_lab.budget.model_costs import count_costs
 from switchhead_lab.budget.parameters import count_parameters
-from switchhead_lab.budget.residual import match_residual
+from switchhead_lab.budget.residual import Difference, difference
 from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.paper.models import model_of
 from switchhead_lab.variants.dense_attention import DenseAttention
@@ -56,6 +57,10 @@ def matched(baseline: ModelConfig, row: dict) -> ModelConfig:
     return match_parameters(baseline, shape)
 
 
+def parameter_difference(model: ModelConfig, baseline: ModelConfig) -> Difference:
+    return difference(*(count_parameters(m, 8000).total for m in (model, baseline)))
+
+
 def test_d_head_and_d_ff_of_table_9_follow_from_the_dense_rows(paper_figures) -> None:
     found = []
     for baseline, rows in blocks(paper_figures):
@@ -63,8 +68,8 @@ def test_d_head_and_d_ff_of_table_9_follow_from_the_dense_rows(paper_figures) ->
             model = matched(baseline, row)
             assert model.attention.d_head == row["d_head"], row
             assert abs(model.feedforward.d_ff - row["d_ff"]) <= 6, row
-            residual = match_residual(model, baseline, COUNTER, 8000)
-            assert -0.005 < residual.parameters.fraction <= 0.0
+            parameters = parameter_difference(model, baseline)
+            assert -0.005 < parameters.fraction <= 0.0
             if row["model"].startswith("switchhead"):
                 found.append(row["d_head"])
     assert sorted(found) == [64, 76, 76, 100, 112, 112, 132]
@@ -80,8 +85,8 @@ def test_d_head_and_d_ff_of_table_9_follow_from_the_dense_rows(paper_figures) ->
 def test_moa_is_matched_by_the_same_rule(baseline, n_experts, d_head) -> None:
     model = match_parameters(baseline, MoaAttention(n_heads=4, n_experts=n_experts, d_head=1))
     assert model.attention.d_head == d_head
-    residual = match_residual(model, baseline, COUNTER, 8000)
-    assert -0.005 < residual.parameters.fraction <= 0.0
+    parameters = parameter_difference(model, baseline)
+    assert -0.005 < parameters.fraction <= 0.0
 
 
 @pytest.mark.parametrize(
@@ -132,20 +137,25 @@ def test_a_head_matched_model_has_the_baselines_parameters(n_heads: int) -> None
     model = match_heads(baseline, n_heads)
     assert model.attention.n_heads == n_heads
     assert model.attention.d_head >= 410 // n_heads
-    residual = match_residual(model, baseline, COUNTER, 8000)
-    assert -16 * (2 * 412 + 1) < residual.parameters.absolute <= 0
+    parameters = parameter_difference(model, baseline)
+    assert -16 * (2 * 412 + 1) < parameters.absolute <= 0
 
 
 def test_the_residual_is_the_difference_to_the_baseline() -> None:
     baseline = dense(47, 10, 41, 2053, 256, 16)
     model = match_macs(baseline, switchhead(n_heads=3, n_experts=5, top_k=3), COUNTER)
-    residual = match_residual(model, baseline, COUNTER, 8000, 10)
+    ours, dense_costs = (
+        count_costs(m, [COUNTER], 8000, 10, convention="published") for m in (model, baseline)
+    )
     base, own = (count_parameters(m, 8000, 10).total for m in (baseline, model))
-    assert residual.parameters.absolute == own - base > 0
-    assert residual.parameters.fraction == pytest.approx((own - base) / base)
+    parameters = difference(ours.n_parameters, dense_costs.n_parameters)
+    assert parameters.absolute == own - base > 0
+    assert parameters.fraction == pytest.approx((own - base) / base)
     base, own = (attention_macs(m, "published") for m in (baseline, model))
-    assert residual.attention_macs.absolute == own - base < 0
-    assert residual.attention_macs.fraction == pytest.approx((own - base) / base)
-    assert residual.layer_macs.absolute == own - base, "the feed-forward block is the baseline's"
+    macs = difference(ours.macs, dense_costs.macs)
+    assert macs.absolute == own - base < 0
+    assert macs.fraction == pytest.approx((own - base) / base)
+    macs = difference(ours.matched_layer_macs, dense_costs.matched_layer_macs)
+    assert macs.absolute == own - base, "the feed-forward block is the baseline's"
     layer = base + 256 * 2 * 412 * 2053
-    assert residual.layer_macs.fraction == pytest.approx((own - base) / layer)
+    assert macs.fraction == pytest.approx((own - base) / layer)

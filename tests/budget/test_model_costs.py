@@ -18,7 +18,9 @@ D, L, T, V = 8, 3, 4, 50
 FORMULAS = [closed_form_counter("equations"), closed_form_counter("published")]
 
 
-def costs_of(attention, feedforward=None, counters=FORMULAS, n_outputs=None) -> ModelCosts:
+def costs_of(
+    attention, feedforward=None, counters=FORMULAS, n_outputs=None, convention="published"
+) -> ModelCosts:
     model = ModelConfig(
         d_model=D,
         n_layers=L,
@@ -28,7 +30,7 @@ def costs_of(attention, feedforward=None, counters=FORMULAS, n_outputs=None) -> 
         attention=attention,
         feedforward=feedforward or DenseFeedForward(d_ff=16),
     )
-    return count_costs(model, counters, V, n_outputs, convention="published")
+    return count_costs(model, counters, V, n_outputs, convention=convention)
 
 
 def test_a_dense_model() -> None:
@@ -75,7 +77,8 @@ def test_sparse_feed_forward_shows_in_layer_model_and_active_parameters_only() -
 
 
 def test_undefined_costs_are_none() -> None:
-    costs = costs_of(GroupedQueryAttention(n_heads=2, n_kv_heads=1, d_head=4))
+    grouped_query = GroupedQueryAttention(n_heads=2, n_kv_heads=1, d_head=4)
+    costs = costs_of(grouped_query, convention="equations")
     assert costs.conventions == ["equations"]
     assert costs.attention_macs("published") is None
     assert costs.layer_macs("published") is None
@@ -85,6 +88,11 @@ def test_undefined_costs_are_none() -> None:
     assert costs.layer_saved_floats("published") is None
     assert costs.model_saved_floats("published") is None
     assert costs.model_macs("equations") is not None
+
+
+def test_the_convention_of_the_matching_must_define_every_cost() -> None:
+    with pytest.raises(UnpricedError, match="published"):
+        costs_of(GroupedQueryAttention(n_heads=2, n_kv_heads=1, d_head=4))
 
 
 def test_a_block_may_be_priced_without_the_other() -> None:

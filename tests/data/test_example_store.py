@@ -1,4 +1,3 @@
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -7,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from two_processes import reports_of_two
 
 from switchhead_lab.config.data import ListOpsData
 from switchhead_lab.data import example_store
@@ -230,23 +230,6 @@ def test_too_few_distinct_examples_leave_no_store(data_dir: Path):
     assert list_example_stores(data_dir) == []
 
 
-def _prepare_and_report(data_dir: Path, barrier, stages) -> None:
-    barrier.wait()
-    prepare_examples(data_dir, DATA, progress=stages.put)
-
-
 def test_two_processes_prepare_once(data_dir: Path):
-    context = multiprocessing.get_context("spawn")
-    barrier, stages = context.Barrier(2), context.Queue()
-    processes = [
-        context.Process(target=_prepare_and_report, args=(data_dir, barrier, stages))
-        for _ in range(2)
-    ]
-    for process in processes:
-        process.start()
-    assert stages.get(timeout=60) == GENERATING
-    for process in processes:
-        process.join(timeout=60)
-    assert [process.exitcode for process in processes] == [0, 0]
-    assert stages.empty()
+    assert reports_of_two(prepare_examples, data_dir, DATA) == [GENERATING]
     prepare_examples(data_dir, DATA).verify()

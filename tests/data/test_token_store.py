@@ -1,9 +1,9 @@
 import math
-import multiprocessing
 from pathlib import Path
 
 import numpy as np
 import pytest
+from two_processes import reports_of_two
 
 from switchhead_lab.config.data import (
     ByteTokenizer,
@@ -181,26 +181,10 @@ def test_leftovers_of_a_killed_preparation_are_removed(registered: Path):
     assert not stale.exists()
 
 
-def _prepare_and_report(data_dir: Path, barrier, stages) -> None:
-    barrier.wait()
-    prepare(data_dir, BYTES, progress=stages.put)
-
-
 def test_two_processes_prepare_once(registered: Path):
-    context = multiprocessing.get_context("spawn")
-    barrier, stages = context.Barrier(2), context.Queue()
-    processes = [
-        context.Process(target=_prepare_and_report, args=(registered, barrier, stages))
-        for _ in range(2)
-    ]
-    for process in processes:
-        process.start()
-    reports = [stages.get(timeout=60) for _ in range(5)]
-    for process in processes:
-        process.join(timeout=60)
-    assert [process.exitcode for process in processes] == [0, 0]
+    reports = reports_of_two(prepare, registered, BYTES)
+    assert len(reports) == 5
     assert reports.count("reading letters") == 1
-    assert stages.empty()
     prepare(registered, BYTES).verify()
 
 

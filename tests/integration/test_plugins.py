@@ -24,6 +24,7 @@ from switchhead_lab.model.transformer import build_model
 from switchhead_lab.reporting.report import write_report
 from switchhead_lab.reporting.selection import Selection
 from switchhead_lab.sweeping.executor import run_sweep
+from switchhead_lab.sweeping.match_rows import match_rows
 from switchhead_lab.sweeping.plan import declared_variants
 from switchhead_lab.tracking.mlflow_index import NoIndex
 from switchhead_lab.tracking.record import RunLabels, list_runs, read_run
@@ -110,7 +111,8 @@ def test_a_broken_variant_is_loaded_only_to_be_checked(workspace) -> None:
 def test_it_is_matched_like_any_other(opened, tiny_config) -> None:
     baseline, gqa = declared_variants(sweep_with(tiny_config))
     assert gqa.matched_over == "d_head"
-    assert -0.02 < gqa.residual.parameters.fraction <= 0
+    row = match_rows(sweep_with(tiny_config), [gqa])[0]
+    assert -0.02 < row["parameters_difference_fraction"] <= 0
     assert gqa.model.attention.d_head > baseline.model.attention.d_head
     _, wider = declared_variants(
         sweep_with(tiny_config, n_heads=None, d_head=4, match_over="n_heads")

@@ -3,7 +3,8 @@
 import itertools
 
 import pytest
-from test_sweep import DECLARATION, by_role, run
+from test_sweep import by_role, run
+from tiny_sweep import DECLARATION
 
 from switchhead_lab.config.files import merge_trees, parse
 from switchhead_lab.config.sweep import Sweep

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
+from tiny_sweep import DECLARATION
 
 from switchhead_lab.config.files import merge_trees, parse
 from switchhead_lab.config.sweep import Sweep
@@ -15,25 +16,6 @@ from switchhead_lab.tracking.record import read_run
 from switchhead_lab.tracking.sweep_dir import SweepDir
 from switchhead_lab.tracking.sweep_record import SweepRecord
 
-DECLARATION = {
-    "name": "tiny",
-    "size": "small",
-    "matching": "parameter_matched",
-    "data": {"corpus": "words", "tokenizer": {"kind": "byte"}},
-    "model": {"d_model": 16, "n_layers": 1, "seq_len": 8},
-    "training": {
-        "n_steps": 4,
-        "batch_size": 8,
-        "learning_rate": 3e-3,
-        "clip_norm": 0.5,
-        "validate_every": 2,
-        "checkpoint_every": 2,
-        "log_every": 1,
-        "precision": "fp32",
-    },
-    "baseline": {"n_heads": 4, "d_head": 8, "d_ff": 32, "seeds": [0, 1]},
-    "models": [{"kind": "dense", "name": "two-heads", "n_heads": 2}],
-}
 STUDY = {
     "model": {"kind": "switchhead"},
     "n_trials": 3,

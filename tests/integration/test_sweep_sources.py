@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from test_sweep import DECLARATION, Trained, by_role, run
+from test_sweep import Trained, by_role, run
+from tiny_sweep import DECLARATION
 
 from switchhead_lab.config.files import merge_trees, parse
 from switchhead_lab.config.sweep import Sweep

@@ -3,6 +3,7 @@ from pathlib import Path
 import optuna
 import pytest
 from sql_kills import run_until_statement
+from tiny_sweep import DECLARATION
 
 from switchhead_lab.config.files import parse
 from switchhead_lab.config.sweep import Sweep
@@ -10,37 +11,16 @@ from switchhead_lab.errors import RecordError, WorkspaceError
 from switchhead_lab.sweeping.study import SearchStudy, open_study
 from switchhead_lab.tracking.database_file import is_empty
 
-SWEEP = {
-    "name": "tiny",
-    "size": "small",
-    "matching": "parameter_matched",
-    "data": {"corpus": "words", "tokenizer": {"kind": "byte"}},
-    "model": {"d_model": 16, "n_layers": 1, "seq_len": 8},
-    "training": {
-        "n_steps": 4,
-        "batch_size": 8,
-        "learning_rate": 3e-3,
-        "clip_norm": 0.5,
-        "validate_every": 2,
-        "checkpoint_every": 2,
-        "log_every": 1,
-    },
-    "baseline": {"n_heads": 4, "d_head": 8, "d_ff": 32},
-    "studies": [
-        {
-            "model": {"kind": "switchhead"},
-            "n_trials": 3,
-            "space": {"n_heads": [1, 2], "n_experts": [2, 3], "top_k": [1]},
-        }
-    ],
+STUDY = {
+    "model": {"kind": "switchhead"},
+    "n_trials": 3,
+    "space": {"n_heads": [1, 2], "n_experts": [2, 3], "top_k": [1]},
 }
-
-
 FIRST = {"n_heads": 1, "n_experts": 2, "top_k": 1}
 
 
 def open_in(folder: Path) -> SearchStudy:
-    sweep = parse(Sweep, SWEEP, "test")
+    sweep = parse(Sweep, {**DECLARATION, "studies": [STUDY]}, "test")
     return open_study(f"sqlite:///{folder}/optuna.db", sweep, sweep.studies[0], folder)
 
 
