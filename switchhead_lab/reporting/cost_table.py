@@ -11,6 +11,7 @@ from switchhead_lab.budget.cost_axes import (
     CostKind,
     axis_of,
 )
+from switchhead_lab.budget.counter import CONVENTIONS
 from switchhead_lab.budget.quantity import MatchedQuantity
 from switchhead_lab.budget.residual import (
     budget_fraction,
@@ -21,8 +22,6 @@ from switchhead_lab.reporting.grids import Cell, Column, Grid, count_cell, ratio
 from switchhead_lab.reporting.report_data import ModelRow, ReportData
 from switchhead_lab.reporting.statistics import MISSING
 
-# In table order: the paper's figures first, executed costs last.
-CONVENTIONS = ("published", "equations", "executed")
 _PRINTED: tuple[tuple[CostKind, str], ...] = (
     (ATTENTION_MACS, "attention MACs"),
     (MODEL_MACS, "model MACs"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from switchhead_lab.reporting.cost_table import CONVENTIONS
+from switchhead_lab.budget.counter import CONVENTIONS
 from switchhead_lab.reporting.grids import Grid
 from switchhead_lab.reporting.quality import Quality
 from switchhead_lab.reporting.report import Report

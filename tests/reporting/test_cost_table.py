@@ -74,11 +74,11 @@ def test_ratios_to_the_baseline_by_hand(complete) -> None:
 def test_every_convention_is_a_column_in_print(complete) -> None:
     headings = cost_grid(frame_of(complete)).headings()
     assert headings[3:9] == [
-        "attention MACs / dense, published",
         "attention MACs / dense, equations",
+        "attention MACs / dense, published",
         "attention MACs / dense, executed",
-        "model MACs / dense, published",
         "model MACs / dense, equations",
+        "model MACs / dense, published",
         "model MACs / dense, executed",
     ]
 
@@ -128,8 +128,8 @@ def test_other_conventions_would_have_matched_other_sizes(make_writer) -> None:
     assert frame.models[1].resolved.matched == "parameters"
     assert matched_lines(frame) == [
         f"switchhead-declared is MAC-matched by the executed convention, with d_head "
-        f"{sizes['executed']}; it would be {sizes['published']} by published, "
-        f"{sizes['equations']} by equations."
+        f"{sizes['executed']}; it would be {sizes['equations']} by equations, "
+        f"{sizes['published']} by published."
     ]
     assert cells_of(frame, "switchhead-declared")["matched"].text == "attention MACs (executed)"
     assert matched_lines(frame_of(make_writer(studies=None))) == []
