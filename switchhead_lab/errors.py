@@ -46,6 +46,10 @@ class DriftError(RecordError):
     """Resuming would change the code, package versions, threads or kernels of a run."""
 
 
+class CodeChangedError(RecordError):
+    """Other code than the present one computed a finished run."""
+
+
 class StorageError(LabError):
     """A disk or database cannot be written for now; work can resume once it can."""
 

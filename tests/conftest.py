@@ -13,7 +13,7 @@ from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.workspace import Workspace, find_workspace
 from switchhead_lab.tracking.interruption import SIGNALS, Interruption, interruption
 
-pytest_plugins = ["record_fixtures"]
+pytest_plugins = ["record_fixtures", "edited_code"]
 
 # Before MLflow or Optuna can be imported by any test.
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"

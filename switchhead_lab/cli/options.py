@@ -28,6 +28,10 @@ DriftOption = Annotated[
         help="Continue runs although code, versions, threads or kernels changed; noted in reports.",
     ),
 ]
+ReuseOption = Annotated[
+    bool,
+    typer.Option("--reuse", help="Take over finished runs of other code; noted in reports."),
+]
 RunArgument = Annotated[
     str, typer.Argument(help="Name of a run, the start of its hash, or its directory.")
 ]

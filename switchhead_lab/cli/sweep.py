@@ -10,6 +10,7 @@ from switchhead_lab.cli.options import (
     DeviceOption,
     DriftOption,
     JsonOption,
+    ReuseOption,
     SetOption,
     SizeOption,
     SweepArgument,
@@ -45,8 +46,21 @@ def run(
     overrides: SetOption = None,
     device: DeviceOption = "",
     allow_drift: DriftOption = False,
+    reuse: ReuseOption = False,
+    retrain: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--retrain",
+            metavar="WHICH",
+            help="Train runs anew: changed (those of other code), all, or a model's name; "
+            "repeatable. Earlier runs are kept in runs/superseded/.",
+        ),
+    ] = None,
 ) -> None:
     """Run or continue a sweep: declared models, searches, and all seeds of the best candidates.
+
+    Finished runs are taken over. If the code that computes them has changed since, the sweep stops
+    before it trains anything, unless --retrain or --reuse says what to do.
 
     Exit codes: 1 if a run failed (the causes are printed), 3 if a run is missing from MLflow,
     128 + N after signal N.
@@ -62,6 +76,7 @@ def run(
     from switchhead_lab.sweeping.executor import run_sweep
     from switchhead_lab.tracking.mlflow_index import open_workspace_index
     from switchhead_lab.tracking.sweep_record import describe_failures
+    from switchhead_lab.training.change_policy import ChangePolicy
     from switchhead_lab.views.sweep import outcome_lines
 
     record = run_sweep(
@@ -69,7 +84,7 @@ def run(
         declaration,
         open_workspace_index(workspace),
         lambda text: tell(text, "bold"),
-        allows_drift=allow_drift,
+        policy=ChangePolicy(allow_drift, reuse, tuple(retrain or ())),
     )
     for line in outcome_lines(declaration, record):
         typer.echo(line)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from switchhead_lab.cli.ending import end_training
-from switchhead_lab.cli.options import DeviceOption, DriftOption, SetOption
+from switchhead_lab.cli.options import DeviceOption, DriftOption, ReuseOption, SetOption
 
 
 def train(
@@ -20,6 +20,14 @@ def train(
         str, typer.Option("--name", help="Name of the model in lists and run names.")
     ] = "custom",
     allow_drift: DriftOption = False,
+    reuse: ReuseOption = False,
+    retrain: Annotated[
+        bool,
+        typer.Option(
+            "--retrain",
+            help="Train anew; an earlier run is kept in runs/superseded/.",
+        ),
+    ] = False,
 ) -> None:
     """Train one configuration, or resume it if it was interrupted.
 
@@ -44,15 +52,18 @@ def train(
     # Deferred: slow imports, so a mistake in the file fails fast.
     from switchhead_lab.tracking.mlflow_index import open_workspace_index
     from switchhead_lab.tracking.record import RunLabels
+    from switchhead_lab.training.change_policy import ChangePolicy, retrain_config
     from switchhead_lab.training.run import execute_run
     from switchhead_lab.views.runs import result_line
 
+    if retrain:
+        retrain_config(workspace.runs_dir, resolved)
     run = execute_run(
         workspace,
         resolved,
         RunLabels(size="custom", variant=name),
         index=open_workspace_index(workspace),
-        allows_drift=allow_drift,
+        policy=ChangePolicy(allow_drift, reuse),
     )
     typer.echo(result_line(run))
     typer.echo(f"records: {run.directory}")

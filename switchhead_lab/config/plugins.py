@@ -4,7 +4,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +13,7 @@ from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.errors import ConfigError, reason_of
 from switchhead_lab.frozen_model import rebuild_schemas
 from switchhead_lab.objectives.registry import objectives, unregister_objectives
+from switchhead_lab.source_text import imported_names
 from switchhead_lab.variants.contract import broken_class_promises
 from switchhead_lab.variants.registry import all_variants, kind_of, unregister
 
@@ -24,22 +25,23 @@ class Plugin:
     Attributes:
         name: Name in lab.toml.
         module: Name of its module.
-        source: Contents of its file.
+        sources: Contents of its file and of the files in the same folder that it imports, by the
+            names of the copies that a run keeps.
     """
 
     name: str
     module: str
-    source: bytes
+    sources: Mapping[str, bytes]
+
+    @property
+    def source(self) -> bytes:
+        """Contents of its file."""
+        return self.sources[f"{self.module}.py"]
 
     @property
     def sha256(self) -> str:
         """Hash of its file."""
         return hashlib.sha256(self.source).hexdigest()
-
-    @property
-    def file_name(self) -> str:
-        """Name of the copy that a run keeps."""
-        return f"{self.module}.py"
 
 
 _loaded: dict[str, Plugin] = {}
@@ -109,8 +111,23 @@ def _load(name: str, root: Path) -> bool:
     except Exception as error:  # user code may raise anything
         _unload(module_name)
         raise ConfigError(f"cannot be imported: {_describe(error, path)}") from None
-    _loaded[module_name] = Plugin(name, module_name, _read(Path(module.__file__ or "")))
+    _loaded[module_name] = Plugin(name, module_name, _sources_of(module))
     return True
+
+
+def _sources_of(module: ModuleType) -> dict[str, bytes]:
+    """Return the files of a plugin: its own, and those of its folder that it imports."""
+    folder = Path(module.__file__ or "").parent
+    found: dict[str, bytes] = {}
+    waiting = [module.__name__]
+    while waiting:
+        name = waiting.pop()
+        path = Path(getattr(sys.modules.get(name), "__file__", None) or "")
+        if f"{name}.py" in found or path.suffix != ".py" or not path.is_relative_to(folder):
+            continue
+        source = found[f"{name}.py"] = _read(path)
+        waiting += imported_names(source, sys.modules[name].__package__ or "")
+    return found
 
 
 def _module_name(name: str) -> str:

@@ -12,6 +12,7 @@ from switchhead_lab.config.search import (
     objectives_of,
     tuned_paths,
 )
+from switchhead_lab.reporting.code_checks import code_identity_lines
 from switchhead_lab.reporting.cost_table import off_budget_lines
 from switchhead_lab.reporting.report_data import CandidateRow, ModelRow, ReportData
 from switchhead_lab.tracking.record import DIFF_FILE, RunRecord
@@ -48,6 +49,7 @@ def warning_lines(data: ReportData) -> list[str]:
     return [
         *_data_warnings(data),
         *_code_warnings(data),
+        *code_identity_lines(data),
         *_drift_warnings(data),
         *_device_warnings(data),
         *_model_warnings(data),

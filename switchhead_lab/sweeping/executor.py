@@ -25,6 +25,7 @@ from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.config.workspace import Workspace
 from switchhead_lab.data.dataset import open_dataset
 from switchhead_lab.errors import (
+    CodeChangedError,
     DriftError,
     FailureCause,
     LabError,
@@ -32,6 +33,7 @@ from switchhead_lab.errors import (
     RunBusyError,
     TrainingError,
 )
+from switchhead_lab.sweeping.code_changes import require_known_models, settle_changes
 from switchhead_lab.sweeping.plan import (
     Infeasible,
     Variant,
@@ -55,6 +57,7 @@ from switchhead_lab.tracking.sweep_record import (
     read_objective,
     sweep_id,
 )
+from switchhead_lab.training.change_policy import STRICT, ChangePolicy
 from switchhead_lab.training.hooks import Hook
 from switchhead_lab.training.run import execute_run
 
@@ -74,7 +77,7 @@ def run_sweep(
     index: Index,
     say: Say,
     *,
-    allows_drift: bool = False,
+    policy: ChangePolicy = STRICT,
 ) -> SweepRecord:
     """Run the remaining runs of a sweep and return its record.
 
@@ -86,15 +89,18 @@ def run_sweep(
         sweep: Resolved declaration.
         index: Index that mirrors the runs under one parent.
         say: Called with one line per event.
-        allows_drift: Continue runs under other code, versions, threads or kernels.
+        policy: What to do with earlier runs whose code or conditions have changed.
 
     Raises:
         StorageError: If a disk or database fails; the same call continues.
         RecordError: If another process is running this sweep.
         DataError: If the corpus cannot be prepared or does not fill one batch.
         MatchError: If a declared model cannot be matched.
-        ConfigError: If a model's source of weights is unknown or does not fit.
+        ConfigError: If a model's source of weights is unknown or does not fit, or the policy
+            retrains an unknown model.
+        CodeChangedError: If other code computed an earlier run and the policy does not decide.
     """
+    require_known_models(sweep, policy)
     variants = declared_variants(sweep)
     starts = Starts(sweep, variants, workspace.runs_dir)
     dataset = open_dataset(workspace.data_dir, sweep.data, progress=say)
@@ -104,8 +110,9 @@ def run_sweep(
     directory = SweepDir.of(workspace.runs_dir, sweep)
     with directory.locked():
         record = continued_record(sweep, directory.read_known(), variants, starts)
+        record = settle_changes(record, variants, starts, workspace.runs_dir, policy)
         keeper = RecordKeeper(directory, record)
-        return _SweepRun(workspace, keeper, starts, index, say, allows_drift).run(variants)
+        return _SweepRun(workspace, keeper, starts, index, say, policy).run(variants)
 
 
 class _SweepRun:
@@ -118,11 +125,11 @@ class _SweepRun:
         starts: Starts,
         index: Index,
         say: Say,
-        allows_drift: bool,
+        policy: ChangePolicy,
     ) -> None:
         self._workspace, self._sweep, self._index = workspace, keeper.record.sweep, index
         self._keeper, self._starts, self._say = keeper, starts, say
-        self._allows_drift = allows_drift
+        self._policy = policy
         self._parent_id: str | None = None
 
     def run(self, variants: Sequence[Variant]) -> SweepRecord:
@@ -176,7 +183,8 @@ class _SweepRun:
 
     def _open(self, config: Study) -> SearchStudy:
         storage = self._workspace.study_storage
-        return open_study(storage, self._sweep, config, self._workspace.runs_dir)
+        generation = self._keeper.record.studies[config.name].generation
+        return open_study(storage, self._sweep, config, self._workspace.runs_dir, generation)
 
     def _search(self, config: Study, study: SearchStudy, role: Role) -> None:
         """Train the candidates of a study, then the best one with every seed."""
@@ -296,7 +304,7 @@ class _SweepRun:
             with interruption.allowed():
                 run = self._execute_when_free(member, config, labels, hooks)
         except (TrainingError, RecordError) as error:
-            if isinstance(error, DriftError):
+            if isinstance(error, DriftError | CodeChangedError):
                 self._note_end(member, "interrupted", str(error))
                 raise
             cause = error.cause if isinstance(error, TrainingError) else "other"
@@ -326,7 +334,7 @@ class _SweepRun:
                     index=self._index,
                     parent_id=self._parent_id,
                     hooks=hooks,
-                    allows_drift=self._allows_drift,
+                    policy=self._policy,
                 )
             except RunBusyError as error:
                 self._say(f"{member.run_name}: waiting: {error}")

@@ -133,12 +133,17 @@ def _known_hashes(
 
 def _study_record(sweep: Sweep, study: Study, known: SweepRecord) -> StudyRecord:
     """Return the record of a study, the known one if the study is unchanged."""
-    name, before = study_name(sweep, study), known.studies.get(study.name)
-    if before is not None and before.storage_name == name:
+    before = known.studies.get(study.name)
+    generation = 1 if before is None else before.generation
+    if before is not None and before.storage_name == study_name(sweep, study, generation):
         return before
+    if before is not None:
+        # A declaration changed back and forth must not continue a study whose code has changed.
+        generation += 1
     n_feasible = None
     # With a source, candidates must also fit its weights, which may not be trained yet.
     if grid_of(study) is not None and sweep.entries[study.name].source is None:
         candidates = candidate_variants(sweep, study)
         n_feasible = sum(isinstance(candidate, Variant) for candidate in candidates)
-    return StudyRecord(storage_name=name, n_feasible=n_feasible)
+    name = study_name(sweep, study, generation)
+    return StudyRecord(storage_name=name, generation=generation, n_feasible=n_feasible)

@@ -268,11 +268,16 @@ class PruningHook:
         return self._study.pruner.prune(self._study, as_of_step)
 
 
-def study_name(sweep: Sweep, config: Study) -> str:
+def study_name(sweep: Sweep, config: Study, generation: int = 1) -> str:
     """Return the study's name, which depends on everything that affects a trial's result.
 
     It excludes the number of trials and the seeds after the first, so that raising them continues
     the study, and for language models the default metric.
+
+    Args:
+        sweep: The sweep.
+        config: Its study.
+        generation: Counts up whenever the study starts over.
     """
     meaning = config.model_dump(mode="json", exclude={"n_trials", "first"})
     meaning["seeds"] = meaning["seeds"][:1]
@@ -282,7 +287,8 @@ def study_name(sweep: Sweep, config: Study) -> str:
         meaning["sources"] = sources
     if sweep.objective != DEFAULT_OBJECTIVE:
         meaning["metric"] = sweep.objective.headline.name
-    return f"{sweep_id(sweep)}-{config.name}-{hash_of(meaning)[:8]}"
+    name = f"{sweep_id(sweep)}-{config.name}-{hash_of(meaning)[:8]}"
+    return name if generation == 1 else f"{name}-{generation}"
 
 
 def _sources_of(sweep: Sweep, config: Study) -> list[object]:
@@ -298,7 +304,9 @@ def _sources_of(sweep: Sweep, config: Study) -> list[object]:
     return chain
 
 
-def open_study(storage_uri: str, sweep: Sweep, config: Study, lock_dir: Path) -> SearchStudy:
+def open_study(
+    storage_uri: str, sweep: Sweep, config: Study, lock_dir: Path, generation: int = 1
+) -> SearchStudy:
     """Open a sweep's study, creating schema and study on first use.
 
     Args:
@@ -306,6 +314,7 @@ def open_study(storage_uri: str, sweep: Sweep, config: Study, lock_dir: Path) ->
         sweep: The sweep.
         config: Its study.
         lock_dir: Folder of the lock for creating the schema, which concurrent creation would break.
+        generation: Counts up whenever the study starts over.
 
     Raises:
         RecordError: If the storage cannot be opened.
@@ -318,7 +327,7 @@ def open_study(storage_uri: str, sweep: Sweep, config: Study, lock_dir: Path) ->
         create_storage(storage_uri)
         return optuna.create_study(
             storage=connect_storage(storage_uri),
-            study_name=study_name(sweep, config),
+            study_name=study_name(sweep, config, generation),
             directions=_directions(objectives),
             load_if_exists=True,
             sampler=_sampler(config, 0),

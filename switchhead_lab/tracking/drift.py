@@ -6,6 +6,8 @@ A run resumed under other code, versions, threads or kernels is not reproducible
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from switchhead_lab.tracking.code_identity import describe_change, recorded_code
+
 # Facts about the device that can change results, with display names.
 _DEVICE_FACTS = {
     "device": "device",
@@ -18,7 +20,6 @@ _DEVICE_FACTS = {
     "fused_passes": "fused passes",
 }
 _PACKAGES = ("torch", "triton", "numpy")
-_N_FILES_NAMED = 5
 
 
 def find_drift(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -36,13 +37,10 @@ def find_drift(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def _changed_code(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    old, new = before.get("sources"), now.get("sources")
-    if not old or not new:  # recorded before sources were hashed
-        return
-    names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
-    if names:
-        more = f" and {len(names) - _N_FILES_NAMED} more" if len(names) > _N_FILES_NAMED else ""
-        yield f"code: {', '.join(names[:_N_FILES_NAMED])}{more} changed"
+    code = recorded_code(now)
+    assert code is not None, "an attempt about to start has a code identity"
+    if change := describe_change(recorded_code(before), code):
+        yield f"code: {change}"
 
 
 def _changed_versions(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from pydantic import BaseModel
 
 from switchhead_lab.config.sweep import Sweep
+from switchhead_lab.tracking.code_identity import recorded_code
 from switchhead_lab.tracking.comparison import flatten
 from switchhead_lab.tracking.record import MetricPoint, RunRecord, RunState
 from switchhead_lab.tracking.sweep_record import sweep_id
@@ -51,6 +52,7 @@ def params_of(config: BaseModel) -> dict[str, str]:
 
 def run_tags(record: RunRecord, parent_id: str | None) -> dict[str, str]:
     """Return the tags by which a run is found in MLflow."""
+    code = recorded_code(record.provenance)
     git = record.provenance.get("git") or {}
     data = record.provenance.get("data_manifest") or {}
     tags = {
@@ -69,6 +71,7 @@ def run_tags(record: RunRecord, parent_id: str | None) -> dict[str, str]:
         "lab.attempt": str(record.status.attempt),
         "lab.git_commit": git.get("commit"),
         "lab.git_dirty": str(git["dirty"]).lower() if "dirty" in git else None,
+        "lab.code": code.digest if code else None,
         "lab.data_digest": data.get("digest"),
     }
     return _cut_tags(tags)

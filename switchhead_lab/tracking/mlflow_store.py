@@ -146,6 +146,10 @@ class MlflowStore:
     def begin_run(self, record: RunRecord, parent_id: str | None) -> str:
         """Resume or create the MLflow run of a record; write its id to the run directory."""
         known = self._only(TAG_RUN_HASH, record.run_hash)
+        if known is not None and record.status.attempt == 1:
+            # Of an earlier directory, which was set aside or removed.
+            self.client.delete_run(known.info.run_id)
+            known = None
         run_id = self._update_or_create(known, copy_of_start(record, parent_id, "running"))
         self._link(record, run_id)
         return run_id

@@ -1,6 +1,5 @@
 """Provenance of a run: code, versions, machine, command, data and device."""
 
-import hashlib
 import importlib.metadata
 import os
 import platform
@@ -8,11 +7,9 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import switchhead_lab
 from switchhead_lab.config.redaction import mask_passwords, mask_word
 from switchhead_lab.tracking.git_state import SOURCE_PATHS, read_git_state
 
@@ -44,10 +41,6 @@ ENVIRONMENT = (
     "TRITON_INTERPRET",
     "WORLD_SIZE",
 )
-# Changes to records, reports, searches and the command line cannot change results.
-_CODE_PACKAGES = ("variants", "objectives", "config", "data", "model", "training")
-_CODE_SUFFIXES = (".py", ".cpp", ".h")
-_CODE_LEFT_OUT = ("kernels/bench",)
 
 
 @dataclass(frozen=True)
@@ -103,23 +96,6 @@ def collect_provenance(
         "device": dict(device) if device is not None else None,
     }
     return Provenance(values, masked)
-
-
-@cache
-def source_hashes() -> dict[str, str]:
-    """Return the SHA-256 (16 hex digits) of each source file that runs depend on, by path."""
-    package = Path(switchhead_lab.__file__).parent
-    root = package.parent
-    folders = [*(package / name for name in _CODE_PACKAGES), root / "kernels"]
-    paths = sorted(
-        path for folder in folders for path in folder.rglob("*") if path.suffix in _CODE_SUFFIXES
-    )
-    named = {path.relative_to(root).as_posix(): path for path in paths}
-    return {
-        name: hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-        for name, path in named.items()
-        if not name.startswith(_CODE_LEFT_OUT)
-    }
 
 
 def _versions() -> dict[str, str | None]:

@@ -108,8 +108,9 @@ class RunDir:
             write_text(folder / record.PROVENANCE_FILE, json.dumps(provenance, indent=2) + "\n")
             write_bytes(folder / record.DIFF_FILE, uncommitted_diff)
             for plugin in plugins_of(config):
-                kept = make_directory(folder / record.PLUGINS_DIR) / plugin.file_name
-                write_bytes(kept, plugin.source)
+                kept = make_directory(folder / record.PLUGINS_DIR)
+                for name, source in plugin.sources.items():
+                    write_bytes(kept / name, source)
         now = time.time()
         status = RunStatus(
             state="running",

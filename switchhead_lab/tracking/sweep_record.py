@@ -69,6 +69,8 @@ class StudyRecord(FrozenModel):
 
     storage_name: str
     """Name in Optuna's storage."""
+    generation: int = 1
+    """Counts up whenever the study starts over."""
     n_feasible: int | None = None
     """Feasible combinations of its space; None if a range is continuous."""
     infeasible: list[InfeasibleCandidate] = []

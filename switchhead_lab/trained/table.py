@@ -15,6 +15,7 @@ from switchhead_lab.errors import ConfigError, LabError
 from switchhead_lab.objectives.registry import objectives
 from switchhead_lab.reporting.report_data import MemberRun, read_report_data
 from switchhead_lab.reporting.selection import select_record
+from switchhead_lab.tracking.code_identity import recorded_code
 from switchhead_lab.tracking.record import RunRecord, list_runs, warn_of_damage
 from switchhead_lab.tracking.run_summary import select_runs, summarise_run
 
@@ -40,7 +41,7 @@ _BEFORE_METRICS = (
     *("feedforward", "d_ff", "d_model", "n_layers", "seq_len"),
     *("attention_macs", "attention_memory_floats", "model_macs_per_token"),
 )
-_AFTER_METRICS = ("ms_per_step", "started_at", "run_hash")
+_AFTER_METRICS = ("ms_per_step", "started_at", "run_hash", "code")
 _OF_SUMMARY = ("state", "step", "n_steps", "ms_per_step", "started_at", "run_hash")
 # Integer columns with missing values.
 _INTEGERS = (
@@ -77,8 +78,8 @@ def runs(**filters: Any) -> "pd.DataFrame":
 
     Sizes are those of the configuration, `attention_macs` and `attention_memory_floats` those of
     one attention layer and sequence, `model_macs_per_token` those of the whole model, all by the
-    `published` convention; best values are over all recorded validations, and `started_at` is in
-    seconds since 1970.
+    `published` convention; best values are over all recorded validations, `started_at` is in
+    seconds since 1970, and `code` identifies the code that computed the run.
 
     Args:
         filters: Values that columns must equal, e.g. `state="finished", n_heads=2`; None keeps
@@ -177,6 +178,7 @@ def _member_row(member: MemberRun) -> dict[str, Any]:
 
 def _row(record: RunRecord) -> dict[str, Any]:
     config, labels, summary = record.config, record.labels, summarise_run(record)
+    code = recorded_code(record.provenance)
     return {
         "run": record.name,
         "sweep": labels.sweep,
@@ -190,6 +192,7 @@ def _row(record: RunRecord) -> dict[str, Any]:
         **_costs(config),
         **_metrics(record),
         **{name: getattr(summary, name) for name in _OF_SUMMARY},
+        "code": code.digest if code else None,
     }
 
 

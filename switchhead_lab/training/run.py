@@ -17,7 +17,7 @@ from switchhead_lab.config.plugins import plugins_of
 from switchhead_lab.config.redaction import mask_passwords
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.workspace import Workspace
-from switchhead_lab.data.dataset import Dataset, open_dataset, require_recorded_data
+from switchhead_lab.data.dataset import Dataset, open_dataset
 from switchhead_lab.data.documents import Split
 from switchhead_lab.errors import (
     DriftError,
@@ -29,11 +29,13 @@ from switchhead_lab.errors import (
 from switchhead_lab.model.transformer import build_model
 from switchhead_lab.terminal import tell
 from switchhead_lab.tracking.atomic import make_directory, write_error
+from switchhead_lab.tracking.code_identity import KEY as CODE_KEY
+from switchhead_lab.tracking.code_identity import code_of
 from switchhead_lab.tracking.drift import find_drift
 from switchhead_lab.tracking.interruption import interruption
 from switchhead_lab.tracking.liveness import busy_error, run_lock
 from switchhead_lab.tracking.mlflow_index import Index, Mirror
-from switchhead_lab.tracking.provenance import Provenance, collect_provenance, source_hashes
+from switchhead_lab.tracking.provenance import Provenance, collect_provenance
 from switchhead_lab.tracking.record import (
     CHECKPOINTS_DIR,
     MetricPoint,
@@ -46,6 +48,7 @@ from switchhead_lab.tracking.record import (
     run_name,
 )
 from switchhead_lab.tracking.run_dir import RunDir
+from switchhead_lab.training.change_policy import STRICT, ChangePolicy, make_room, usable_run
 from switchhead_lab.training.checkpoint import Progress
 from switchhead_lab.training.compute_setup import ComputeSetup, prepare_setup
 from switchhead_lab.training.hooks import Hook
@@ -64,7 +67,7 @@ def execute_run(
     index: Index,
     parent_id: str | None = None,
     hooks: Sequence[Hook] = (),
-    allows_drift: bool = False,
+    policy: ChangePolicy = STRICT,
 ) -> RunRecord:
     """Train one configuration, or return its record if it was trained before.
 
@@ -77,7 +80,7 @@ def execute_run(
         index: Index that mirrors the run.
         parent_id: Parent run in the index, for a sweep's runs.
         hooks: Observe every recorded point and may prune.
-        allows_drift: Resume a run although code, versions, threads or kernels changed.
+        policy: What to do with an earlier run whose code or conditions have changed.
 
     Raises:
         ConfigError: If the device does not support the configuration or initial weights do not fit.
@@ -86,12 +89,13 @@ def execute_run(
         WorkspaceError: If a folder or file is not writable, for example another user's.
         RunBusyError: If another process is training the run.
         DriftError: If conditions changed since the latest attempt and drift is not allowed.
+        CodeChangedError: If other code finished the run and the policy does not decide.
         RecordError: If its data changed, or the source of initial weights is missing or changed.
         DataError: If the corpus cannot be prepared, is damaged or does not fill one batch.
     """
     dataset = open_dataset(workspace.data_dir, config.data, progress=tell)
     make_directory(workspace.runs_dir)
-    done = _find_finished(workspace.runs_dir, config, dataset)
+    done = usable_run(workspace.runs_dir, config, dataset, policy)
     if done is not None:
         return done
     training = config.training
@@ -102,7 +106,7 @@ def execute_run(
         captures_step=training.capture_step,
     )
     start = read_initial_weights(workspace.runs_dir, config, dataset)
-    job = _Job(workspace, config, labels, dataset, setup, hooks, allows_drift, start)
+    job = _Job(workspace, config, labels, dataset, setup, hooks, policy, start)
     run_hash = identity(config)
     lock = run_lock(workspace.runs_dir, run_hash)
     try:
@@ -113,9 +117,8 @@ def execute_run(
         raise write_error(Path(lock.lock_file), None, error) from None
     with held:
         # The previous owner may have finished it while this process waited.
-        return _find_finished(workspace.runs_dir, config, dataset) or _execute(
-            job, index, parent_id
-        )
+        done = usable_run(workspace.runs_dir, config, dataset, policy)
+        return done or _execute(job, index, parent_id)
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ class _Job:
     dataset: Dataset
     setup: ComputeSetup
     hooks: Sequence[Hook]
-    allows_drift: bool
+    policy: ChangePolicy
     start: StartingWeights | None
 
 
@@ -153,6 +156,7 @@ def _execute(job: _Job, index: Index, parent_id: str | None) -> RunRecord:
     # Raises if the split does not fill a batch, before anything is recorded.
     config = job.config
     job.dataset.training_batches(config.training.batch_size, config.model.seq_len, config.seed)
+    make_room(job.workspace.runs_dir, config, job.policy)
     provenance = _collect_provenance(job)
     if job.start is not None:
         tell(f"{run_name(config, job.labels)} {job.start.describe()}")
@@ -260,10 +264,7 @@ def _collect_provenance(job: _Job) -> Provenance:
     values = {
         **collected.values,
         "plugins": [{"name": plugin.name, "sha256": plugin.sha256} for plugin in plugins],
-        "sources": {
-            **source_hashes(),
-            **{f"plugin {plugin.name}": plugin.sha256[:16] for plugin in plugins},
-        },
+        CODE_KEY: code_of(job.config).as_data(),
     }
     if job.start is not None:
         values["initial_weights"] = job.start.as_data()
@@ -295,10 +296,11 @@ def _require_no_drift(job: _Job, provenance: Mapping[str, Any]) -> list[str]:
         return []
     before = read_run(path).provenance
     drift = find_drift(before, provenance)
-    if drift and not job.allows_drift:
+    if drift and not job.policy.allows_drift:
         raise DriftError(
             f"{path}: cannot be resumed because conditions changed: {'; '.join(drift)}. Restore "
-            "them, or pass --allow-drift to resume anyway; reports will mention it"
+            "them, start over with --retrain, or pass --allow-drift to resume anyway; reports will "
+            "mention it"
         )
     return [*before.get("drift", []), *drift]
 
@@ -311,16 +313,6 @@ class _MirrorHook:
 
     def observe(self, point: MetricPoint) -> None:
         self._mirror.add(point)
-
-
-def _find_finished(runs_dir: Path, config: RunConfig, dataset: Dataset) -> RunRecord | None:
-    """Return the record of a finished run; raise if it was started on other data."""
-    path = find_by_config(runs_dir, config)
-    if path is None:
-        return None
-    run = read_run(path)
-    require_recorded_data(run, dataset)
-    return run if run.result is not None else None
 
 
 def _result(

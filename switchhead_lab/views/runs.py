@@ -7,6 +7,12 @@ from typing import Any
 from switchhead_lab.config.files import to_toml
 from switchhead_lab.number_text import NOTHING, local_time
 from switchhead_lab.terminal import Table
+from switchhead_lab.tracking.code_identity import (
+    CodeIdentity,
+    code_of,
+    describe_change,
+    recorded_code,
+)
 from switchhead_lab.tracking.comparison import FieldDifference, ResultPair
 from switchhead_lab.tracking.record import RunRecord, ScoredSplit
 from switchhead_lab.tracking.run_summary import RunSummary, run_paths, summarise_run
@@ -74,7 +80,7 @@ def describe_run(record: RunRecord) -> str:
         "labels": {"hash": record.run_hash, **record.labels.model_dump(mode="json")},
         "status": status,
         "result": result,
-        "provenance": dict(_provenance_lines(record.provenance)),
+        "provenance": dict(_provenance_lines(record.provenance, code_of(record.config))),
         "paths": run_paths(record),
     }
     text = [record.name, "", "configuration", _indent(to_toml(record.config).strip())]
@@ -85,7 +91,13 @@ def describe_run(record: RunRecord) -> str:
     return "\n".join(text)
 
 
-def _provenance_lines(provenance: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _since(before: CodeIdentity, now: CodeIdentity) -> str:
+    """Return what has changed in a run's code since."""
+    change = describe_change(before, now)
+    return f", {change} since" if change else ""
+
+
+def _provenance_lines(provenance: dict[str, Any], now: CodeIdentity) -> Iterator[tuple[str, str]]:
     git = provenance.get("git") or {}
     commit = git.get("commit")
     if commit:
@@ -95,6 +107,8 @@ def _provenance_lines(provenance: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "commit", f"{commit} ({git.get('branch') or 'no branch'}){dirty}"
     else:
         yield "commit", f"unknown: {git.get('reason', 'not recorded')}"
+    code = recorded_code(provenance)
+    yield "code", "not recorded" if code is None else f"{code.digest}{_since(code, now)}"
     versions = provenance.get("versions") or {}
     yield "versions", ", ".join(f"{name} {version}" for name, version in versions.items())
     host = provenance.get("host") or {}

@@ -55,6 +55,7 @@ BELOW = (
     "terminal",
     "json_text",
     "number_text",
+    "source_text",
     "frozen_model",
     "variants",
     "objectives",

@@ -28,6 +28,7 @@ from switchhead_lab.sweeping.match_rows import match_rows
 from switchhead_lab.sweeping.plan import declared_variants
 from switchhead_lab.tracking.mlflow_index import NoIndex
 from switchhead_lab.tracking.record import RunLabels, list_runs, read_run
+from switchhead_lab.training.change_policy import ChangePolicy
 from switchhead_lab.training.run import execute_run
 from switchhead_lab.variants.registry import variants_of_kind
 
@@ -145,7 +146,7 @@ def test_a_run_keeps_a_copy_of_the_plugin_and_reports_a_missing_one(opened, tiny
     kept = run.directory / "plugins" / "my_variants.py"
     assert kept.read_bytes() == PLUGIN.read_bytes()
     assert [plugin["name"] for plugin in run.provenance["plugins"]] == ["my_variants.py"]
-    assert "plugin my_variants.py" in run.provenance["sources"]
+    assert "plugin my_variants.py" in run.provenance["code"]["files"]
     plugins._unload("my_variants")
     rebuild_schemas()
     with pytest.raises(
@@ -178,7 +179,7 @@ def test_a_changed_plugin_is_drift(opened, tiny_config, signals) -> None:
     config = run_config(tiny_config)
     with pytest.raises(DriftError, match="code: plugin my_variants.py changed"):
         execute_run(changed, config, labels, index=NoIndex())
-    run = execute_run(changed, config, labels, index=NoIndex(), allows_drift=True)
+    run = execute_run(changed, config, labels, index=NoIndex(), policy=ChangePolicy(True))
     assert run.result is not None
     first, second = (run.directory / "attempts" / n / "plugins/my_variants.py" for n in "12")
     assert first.read_bytes() != second.read_bytes()

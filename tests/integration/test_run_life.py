@@ -15,7 +15,7 @@ from switchhead_lab.tracking.liveness import observed_state, run_lock
 from switchhead_lab.tracking.mlflow_index import NoIndex
 from switchhead_lab.tracking.record import RunLabels, RunResult, list_runs, read_run
 from switchhead_lab.training import loop
-from switchhead_lab.training import run as run_module
+from switchhead_lab.training.change_policy import ChangePolicy
 from switchhead_lab.training.run import execute_run
 
 LABELS = RunLabels(size="tiny", variant="model")
@@ -128,13 +128,12 @@ def test_every_attempt_keeps_its_provenance(workspace, tiny_config, signals) -> 
     assert run.provenance["drift"] == []
 
 
-def test_drift_is_rejected_named_and_recorded(workspace, tiny_config, signals, monkeypatch) -> None:
+def test_drift_is_rejected_named_and_recorded(workspace, tiny_config, signals, edit) -> None:
     config = tiny_config()
     with pytest.raises(Interrupted):
         train(workspace, config, [SignalAt(signals, 2)])
     signals.requested = None
-    sources = {**run_module.source_hashes(), "switchhead_lab/model/router.py": "0" * 16}
-    monkeypatch.setattr(run_module, "source_hashes", lambda: sources)
+    edit("switchhead_lab/model/router.py")
     torch.set_num_threads(torch.get_num_threads() + 1)
     try:
         with pytest.raises(RecordError, match="--allow-drift") as refused:
@@ -143,14 +142,14 @@ def test_drift_is_rejected_named_and_recorded(workspace, tiny_config, signals, m
         assert "threads: " in str(refused.value)
         (stopped,) = list_runs(workspace.runs_dir)
         assert stopped.status.attempt == 1
-        run = train(workspace, config, allows_drift=True)
+        run = train(workspace, config, policy=ChangePolicy(allows_drift=True))
     finally:
         torch.set_num_threads(torch.get_num_threads() - 1)
     assert run.result is not None
     assert run.provenance["drift"][0] == "code: switchhead_lab/model/router.py changed"
 
 
-def test_without_a_checkpoint_there_is_no_drift(workspace, tiny_config, monkeypatch) -> None:
+def test_without_a_checkpoint_there_is_no_drift(workspace, tiny_config, monkeypatch, edit) -> None:
     def fail(*_: object) -> None:
         raise TrainingError("no step was taken")
 
@@ -158,7 +157,7 @@ def test_without_a_checkpoint_there_is_no_drift(workspace, tiny_config, monkeypa
         patch.setattr(loop.Trainer, "_advance", fail)
         with pytest.raises(TrainingError):
             train(workspace, tiny_config())
-    monkeypatch.setattr(run_module, "source_hashes", lambda: {"a.py": "1"})
+    edit("switchhead_lab/model/router.py")
     assert train(workspace, tiny_config()).result is not None
 
 

@@ -20,6 +20,7 @@ from switchhead_lab.sweeping.plan import (
     declared_variants,
     resolved_model,
 )
+from switchhead_lab.tracking.code_identity import code_of
 from switchhead_lab.tracking.record import RunLabels, RunResult, RunState
 from switchhead_lab.tracking.run_dir import RunDir
 from switchhead_lab.tracking.sweep_dir import SweepDir
@@ -134,6 +135,7 @@ class RecordWriter:
         labels = RunLabels(size=self.sweep.size, variant=name, sweep=self.sweep.name)
         if provenance is None:
             provenance = {"git": {"commit": COMMIT}, "data_manifest": MANIFEST}
+        provenance = {"code": code_of(config).as_data(), **provenance}
         run = RunDir.open(self.runs_dir, config, labels, provenance, diff.encode())
         if perplexity is None:
             run.close(state, 50, reason)

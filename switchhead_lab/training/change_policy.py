@@ -1,0 +1,126 @@
+"""What happens to earlier runs that other code computed: reject, reuse or train anew."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import Timeout
+
+from switchhead_lab.config.schema import RunConfig
+from switchhead_lab.data.dataset import Dataset, require_recorded_data
+from switchhead_lab.errors import CodeChangedError
+from switchhead_lab.terminal import tell
+from switchhead_lab.tracking.code_identity import code_of, describe_change, recorded_code
+from switchhead_lab.tracking.liveness import busy_error, run_lock
+from switchhead_lab.tracking.record import RunRecord, find_by_config, read_run
+from switchhead_lab.tracking.superseded import set_aside
+
+ALL, CHANGED = "all", "changed"
+
+
+@dataclass(frozen=True)
+class ChangePolicy:
+    """What to do with earlier runs whose code or conditions differ from the present ones.
+
+    Attributes:
+        allows_drift: Resume interrupted runs under other code, versions, threads or kernels.
+        reuses: Take over finished runs of other code.
+        retrain: Runs to train anew: "changed" for those of other code, "all", or names of models.
+    """
+
+    allows_drift: bool = False
+    reuses: bool = False
+    retrain: tuple[str, ...] = ()
+
+    def retrains(self, model: str, change: str) -> bool:
+        """Return whether a run is trained anew.
+
+        Args:
+            model: Name of its model.
+            change: What changed in its code; empty if nothing.
+        """
+        return ALL in self.retrain or model in self.retrain or self.retrains_changed(change)
+
+    def retrains_changed(self, change: str) -> bool:
+        """Return whether a run is trained anew because its code changed."""
+        return bool(change) and CHANGED in self.retrain
+
+
+STRICT = ChangePolicy()
+"""Neither resume nor take over a run of other code."""
+
+
+def code_change(run: RunRecord) -> str:
+    """Return which code of a run has changed since; empty if it would run unchanged."""
+    return describe_change(recorded_code(run.provenance), code_of(run.config))
+
+
+def usable_run(
+    runs_dir: Path, config: RunConfig, dataset: Dataset, policy: ChangePolicy
+) -> RunRecord | None:
+    """Return the finished run of a configuration if its result is still valid.
+
+    Args:
+        runs_dir: Folder of all runs.
+        config: Resolved configuration.
+        dataset: Its data.
+        policy: What to do if other code computed it.
+
+    Returns:
+        The run; None if it has to be trained.
+
+    Raises:
+        CodeChangedError: If other code computed it and the policy does not decide.
+        RecordError: If it was trained on other data.
+    """
+    path = find_by_config(runs_dir, config)
+    if path is None:
+        return None
+    run = read_run(path)
+    require_recorded_data(run, dataset)
+    if run.result is None:
+        return None
+    change = code_change(run)
+    if not change or (policy.reuses and not policy.retrains_changed(change)):
+        return run
+    if policy.retrains_changed(change):
+        return None
+    raise CodeChangedError(
+        f"{path}: finished, but computed by other code ({change}). Train it anew with --retrain, "
+        "or take its result over with --reuse; reports will mention it"
+    )
+
+
+def retrain(run: RunRecord) -> None:
+    """Set a run aside, so that it is trained anew.
+
+    Raises:
+        RunBusyError: If another process is training it.
+    """
+    runs_dir = run.directory.parent
+    lock = run_lock(runs_dir, run.run_hash)
+    try:
+        with lock:
+            place = set_aside(run.directory)
+    except Timeout:
+        raise busy_error(runs_dir, run.run_hash) from None
+    tell(f"{run.name}: trained anew; the earlier run is kept as {place}")
+
+
+def retrain_config(runs_dir: Path, config: RunConfig) -> None:
+    """Set aside the run of a configuration, if there is one, so that it is trained anew.
+
+    Raises:
+        RunBusyError: If another process is training it.
+    """
+    path = find_by_config(runs_dir, config)
+    if path is not None:
+        retrain(read_run(path))
+
+
+def make_room(runs_dir: Path, config: RunConfig, policy: ChangePolicy) -> None:
+    """Set aside the run of a configuration if it is trained anew; the caller holds its lock."""
+    path = find_by_config(runs_dir, config)
+    if path is None:
+        return
+    if policy.retrains_changed(code_change(read_run(path))):
+        tell(f"{path.name}: trained anew; the earlier run is kept as {set_aside(path)}")
