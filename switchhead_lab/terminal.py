@@ -3,7 +3,9 @@
 import contextlib
 import io
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -79,6 +81,14 @@ def plain_console(*, stderr: bool = False, width: int | None = None) -> "Console
     from rich.console import Console
 
     return Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+
+
+def print_list(lines: Sequence[str]) -> None:
+    """Print lines as a list, wrapped to the terminal, or to 80 columns in files and pipes."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
+    for line in lines:
+        text = textwrap.fill(line, width, initial_indent="- ", subsequent_indent="  ")
+        sys.stdout.write(f"{text}\n")
 
 
 def print_table(table: Table) -> None:

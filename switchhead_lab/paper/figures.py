@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -56,7 +56,7 @@ def parse_count(text: str) -> float:
 def prints_as(value: float, printed: str) -> bool:
     """Return whether a value, rounded to the precision of a printed figure, equals it.
 
-    A half may go either way: the value is first rounded to one more digit.
+    An exact half may go either way.
 
     Args:
         value: Exact count.
@@ -64,8 +64,7 @@ def prints_as(value: float, printed: str) -> bool:
     """
     number, exponent = _split_count(printed)
     unit = Decimal(1).scaleb(int(number.as_tuple().exponent))
-    scaled = Decimal(value).scaleb(-exponent).quantize(unit / 10, rounding=ROUND_HALF_UP)
-    return abs(scaled - number) <= unit / 2
+    return abs(Decimal(value).scaleb(-exponent) - number) <= unit / 2
 
 
 def _split_count(text: str) -> tuple[Decimal, int]:

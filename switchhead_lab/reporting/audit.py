@@ -3,11 +3,11 @@
 Everything is computed from the data file of printed figures, the budget and the matcher.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 
 from switchhead_lab.budget.costs import attention_macs, attention_memory_floats
+from switchhead_lab.budget.counter import CostCounter
 from switchhead_lab.budget.matching import match_heads, match_parameters
 from switchhead_lab.budget.parameters import count_parameters
 from switchhead_lab.config.architecture import ModelConfig
@@ -16,7 +16,6 @@ from switchhead_lab.paper.figures import (
     dataset_of,
     load_figures,
     load_tables,
-    parse_count,
     prints_as,
 )
 from switchhead_lab.paper.models import (
@@ -26,6 +25,7 @@ from switchhead_lab.paper.models import (
     model_of,
     printed_models,
 )
+from switchhead_lab.variants.sigma_moe import SigmaMoeFeedForward
 from switchhead_lab.variants.switchhead import SwitchHeadAttention
 
 
@@ -37,25 +37,27 @@ class CostLine:
         label: Table, data set, size and model.
         quantity: "MACs" or "memory".
         printed: As printed.
-        published: By the convention that reproduces the tables.
-        equations: By the formulas in the text.
+        values: By the conventions: "published" follows the tables, "equations" the text, and
+            "executed" is counted on the layer.
+        without_memory: By `published` without memory, where the table says that there is none but
+            prices it; else None.
     """
 
     label: str
     quantity: str
     printed: str
-    published: int
-    equations: int
+    values: dict[str, int]
+    without_memory: int | None
+
+    def agrees(self, convention: str) -> bool:
+        """Return whether a convention reproduces the printed figure, rounded as usual."""
+        return prints_as(self.values[convention], self.printed)
 
     @property
-    def published_agrees(self) -> bool:
-        """Whether `published` reproduces the printed figure."""
-        return prints_as(self.published, self.printed)
-
-    @property
-    def equations_agree(self) -> bool:
-        """Whether the paper's own formulas reproduce the printed figure."""
-        return prints_as(self.equations, self.printed)
+    def needs_memory(self) -> bool:
+        """Whether `published` reproduces it only with the memory that the table denies."""
+        value = self.without_memory
+        return value is not None and not prints_as(value, self.printed)
 
 
 @dataclass(frozen=True)
@@ -99,35 +101,16 @@ class MatchLine:
     d_ff: int
 
 
-@dataclass(frozen=True)
-class Disagreement:
-    """Two tables that print different values for one model.
-
-    Attributes:
-        model: Data set, size, model and quantity.
-        first: Table and value.
-        second: Table and value.
-    """
-
-    model: str
-    first: str
-    second: str
-
-
-def cost_lines() -> Iterator[CostLine]:
+def cost_lines(counters: Sequence[CostCounter]) -> Iterator[CostLine]:
     """Yield every printed MACs and memory figure with the conventions' values."""
     for printed in printed_models():
-        for quantity, key, count in (
-            ("MACs", "macs", attention_macs),
-            ("memory", "mem", attention_memory_floats),
-        ):
-            yield CostLine(
-                printed.label,
-                quantity,
-                printed.row[key],
-                count(printed.model, "published"),
-                count(printed.model, "equations"),
-            )
+        costs = {counter.convention: counter.attention(printed.model) for counter in counters}
+        denied = without_memory(printed)
+        macs = {convention: cost.macs for convention, cost in costs.items()}
+        floats = {convention: cost.saved_floats for convention, cost in costs.items()}
+        label, row = printed.label, printed.row
+        yield CostLine(label, "MACs", row["macs"], macs, denied[0] if denied else None)
+        yield CostLine(label, "memory", row["mem"], floats, denied[1] if denied else None)
 
 
 def size_lines() -> Iterator[SizeLine]:
@@ -139,6 +122,7 @@ def size_lines() -> Iterator[SizeLine]:
             seen.add(key)
             yield _size_line(printed.label, printed.row, printed.model, printed.vocab_size)
     yield from _mac_matched_sizes()
+    yield from _printed_widths_of_experts()
 
 
 def match_lines() -> Iterator[MatchLine]:
@@ -152,28 +136,6 @@ def match_lines() -> Iterator[MatchLine]:
             dense = [row for row in rows if row["model"].startswith("transformer")]
             if dense:
                 yield from _matched(rows, max(dense, key=lambda row: row["n_heads"]), block)
-
-
-def disagreements() -> Iterator[Disagreement]:
-    """Yield each pair of tables that print different values for one model and quantity."""
-    printed: dict[tuple[str, int, str], list[tuple[int, Row]]] = {}
-    for table in load_tables():
-        for row in table["rows"]:
-            name = _canonical_name(row)
-            if "params" in row and name:
-                key = (dataset_of(row, table), _size(row), name)
-                printed.setdefault(key, []).append((table["id"], row))
-    for (dataset, size, name), rows in printed.items():
-        for (first_id, first), (second_id, second) in combinations(rows, 2):
-            if first_id == second_id:
-                continue
-            for quantity in ("ppl", "bpc", "macs", "mem"):
-                if _differ(first, second, quantity):
-                    yield Disagreement(
-                        f"{dataset} {size}M {name}, {quantity}",
-                        f"Table {first_id}: {first[quantity]}",
-                        f"Table {second_id}: {second[quantity]}",
-                    )
 
 
 def without_memory(printed: PrintedModel) -> tuple[int, int] | None:
@@ -193,6 +155,26 @@ def _mac_matched_sizes() -> Iterator[SizeLine]:
                 model = mac_matched_model(row["model"], row["params"], dataset)
                 label = f"Table {table['id']} {dataset} {row['params']}M {row['model']}"
                 yield _size_line(label, row, model, SENTENCEPIECE_VOCAB)
+
+
+def _printed_widths_of_experts() -> Iterator[SizeLine]:
+    """Yield SwitchAll models with the feed-forward width that Table 9 prints, where it differs."""
+    for block in load_figures()["hyperparameters"]:
+        for row in block["rows"]:
+            if row["model"] != "switchall":
+                continue
+            model = model_of("switchall", row["params"], row["n_heads"], block["datasets"][0])
+            experts = model.feedforward
+            assert isinstance(experts, SigmaMoeFeedForward), "SwitchAll has feed-forward experts"
+            if row["d_ff"] == experts.width:
+                continue
+            narrow = experts.model_copy(update={"d_expert": row["d_ff"] // experts.n_experts})
+            count = count_parameters(
+                model.model_copy(update={"feedforward": narrow}), SENTENCEPIECE_VOCAB
+            )
+            label = f"Table 9 {row['params']}M switchall d_ff={row['d_ff']}"
+            why = f"the printed size needs {experts.n_experts} experts of {experts.d_expert}"
+            yield SizeLine(label, row["params"], count.total, f"{why}, d_ff {experts.width}")
 
 
 def _size_line(label: str, row: Row, model: ModelConfig, vocab_size: int) -> SizeLine:
@@ -221,32 +203,6 @@ def _size_line(label: str, row: Row, model: ModelConfig, vocab_size: int) -> Siz
 def _size_at(model: ModelConfig, d_head: int, vocab_size: int) -> int:
     attention = model.attention.model_copy(update={"d_head": d_head})
     return count_parameters(model.model_copy(update={"attention": attention}), vocab_size).total
-
-
-def _canonical_name(row: Row) -> str:
-    """Return a row's model under the same name in every table; empty if it is not given.
-
-    Dense rows without heads (Tables 4 and 8) are the baseline, with the most heads.
-    """
-    name, heads = str(row["model"]), row.get("n_heads")
-    if name.startswith("transformer"):
-        return f"{name} H={heads}" if heads in (2, 4) else name
-    return f"{name} H={heads}" if name == "moa" else name
-
-
-def _size(row: Row) -> int:
-    """Return the printed size; 243 and 244 are one model."""
-    return 244 if row["params"] == 243 else int(row["params"])
-
-
-def _differ(first: Row, second: Row, quantity: str) -> bool:
-    """Return whether two rows print different values; different precision does not count."""
-    if quantity not in first or quantity not in second:
-        return False
-    a, b = first[quantity], second[quantity]
-    if not isinstance(a, str):
-        return bool(a != b)
-    return not (prints_as(parse_count(a), b) or prints_as(parse_count(b), a))
 
 
 def _matched(rows: list[Row], widest: Row, block: Row) -> Iterator[MatchLine]:

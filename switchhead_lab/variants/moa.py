@@ -15,7 +15,7 @@ from switchhead_lab.variants.base import (
 from switchhead_lab.variants.registry import register
 
 # The paper's tables count the gating as if two experts were chosen.
-_PUBLISHED_K = 2
+PUBLISHED_K = 2
 
 
 @register
@@ -89,5 +89,5 @@ class MoaAttention(AttentionVariant):
         floats = (2 * H + 2) * T * P + 2 * C * H * T * T
         if convention == "equations":
             return Cost(macs, floats + position)
-        gating = H * _PUBLISHED_K * T * P
+        gating = H * PUBLISHED_K * T * P
         return Cost(macs + gating + E * D * T, floats + E * T * C + position // C)

@@ -18,7 +18,10 @@ def test_there_are_55_cost_rows() -> None:
 
 @pytest.mark.parametrize("printed", PRINTED, ids=lambda printed: printed.label)
 def test_published_reproduces_macs_and_memory(printed: PrintedModel) -> None:
-    assert prints_as(attention_macs(printed.model, "published"), printed.row["macs"])
+    # Table 3 prints 202M for an attention layer of which Table 2 prints 203M: 202,506,240 MACs.
+    is_truncated = printed.table == 3 and printed.row["macs"] == "202M"
+    macs = "203M" if is_truncated else printed.row["macs"]
+    assert prints_as(attention_macs(printed.model, "published"), macs)
     assert prints_as(attention_memory_floats(printed.model, "published"), printed.row["mem"])
 
 
@@ -44,7 +47,8 @@ def test_the_built_model_has_the_printed_size(printed: PrintedModel) -> None:
         (170_364_928, "170.4M", True),
         (170_300_000, "170.4M", False),
         (202_506_240, "203M", True),
-        (202_506_240, "202M", True),
+        (202_506_240, "202M", False),
+        (202_500_000, "202M", True),
         (202_600_000, "202M", False),
         (2_358_116_352, "2.4G", True),
         (21, "21", True),
