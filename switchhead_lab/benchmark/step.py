@@ -272,11 +272,12 @@ def step_speed(config: RunConfig, seconds: Sequence[float]) -> StepSpeed:
 
 def _step_gflop(config: RunConfig) -> float:
     """Return the operations of a step's matmuls, in units of 1e9."""
-    model, n_sequences = config.model, config.training.batch_size
-    per_layer = executed_attention(model).macs + executed_feedforward(model).macs
-    output = model.seq_len * model.d_model * config.n_outputs
-    macs = n_sequences * (model.n_layers * per_layer + output)
-    return _FLOP_PER_MAC * macs / 1e9
+    model, training = config.model, config.training
+    n_micro_batches = training.batch_size // training.micro_batch_size
+    attention = n_micro_batches * executed_attention(model, training.micro_batch_size).macs
+    others = training.batch_size * executed_feedforward(model).macs
+    output = training.batch_size * model.seq_len * model.d_model * config.n_outputs
+    return _FLOP_PER_MAC * (model.n_layers * (attention + others) + output) / 1e9
 
 
 def _step_time(

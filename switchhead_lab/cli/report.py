@@ -66,7 +66,7 @@ def _print(written: "Report") -> None:
     print_table(cost_table(written.costs))
     if written.paper is not None:
         typer.echo()
-        print_table(paper_table(written.paper, written.quality))
+        print_table(paper_table(written.paper, written.paper_quality))
         typer.echo(f"  {written.paper_caption}")
     for line in file_lines(written):
         typer.echo(line)

@@ -1,8 +1,9 @@
 """The `executed` convention: costs counted on the layer that is trained.
 
-The layer runs on the meta device, with its memory, for one sequence. Multiply-accumulates come from
-PyTorch's FLOP counter, floats saved for the backward pass from its saved-tensor hooks. An operation
-without a FLOP formula that is not known to be free of matmuls is an error, never a zero.
+The layer runs on the meta device, with its memory, for one sequence unless more are asked for.
+Multiply-accumulates come from PyTorch's FLOP counter, floats saved for the backward pass from its
+saved-tensor hooks. An operation without a FLOP formula that is not known to be free of matmuls is
+an error, never a zero.
 """
 
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ class UncountedOperationError(UnpricedError):
 
 @dataclass(frozen=True)
 class ExecutedCost:
-    """Cost of one layer for one sequence, forward, as executed.
+    """Cost of one layer, forward, as executed.
 
     Attributes:
         macs: Multiply-accumulates.
@@ -58,8 +59,12 @@ class ExecutedCost:
     memory_floats: int
 
 
-def executed_attention(model: ModelConfig) -> ExecutedCost:
+def executed_attention(model: ModelConfig, n_sequences: int = 1) -> ExecutedCost:
     """Count one attention layer with its memory, as the model trains it.
+
+    Args:
+        model: The model.
+        n_sequences: Sequences processed together; they share the projections of distances.
 
     Raises:
         UncountedOperationError: If the layer runs an operation of unknown cost.
@@ -67,7 +72,7 @@ def executed_attention(model: ModelConfig) -> ExecutedCost:
     with torch.device("meta"):
         layer = model.attention.build(model.positions, model.d_model)
         n_keys = model.context_multiple * model.seq_len
-        context_BSD = torch.empty(1, n_keys, model.d_model, requires_grad=True)
+        context_BSD = torch.empty(n_sequences, n_keys, model.d_model, requires_grad=True)
         return _count(layer, context_BSD, _plan(model, n_keys))
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 
 from switchhead_lab.budget.residual import describe_rule
 from switchhead_lab.config.search import describe_point, objectives_of
-from switchhead_lab.config.sweep import PaperRow
 from switchhead_lab.reporting.checks import (
     incomplete_lines,
     trivial_values,
@@ -12,7 +11,7 @@ from switchhead_lab.reporting.checks import (
 )
 from switchhead_lab.reporting.cost_table import matched_lines
 from switchhead_lab.reporting.report_data import ReportData
-from switchhead_lab.reporting.statistics import MISSING
+from switchhead_lab.reporting.statistics import MISSING, Statistics
 
 
 def title(data: ReportData) -> str:
@@ -41,17 +40,6 @@ def caption_lines(data: ReportData, notes: Sequence[str] = (), times: str = "") 
     ]
 
 
-def paper_caption(paper: PaperRow) -> str:
-    """Return the sentence above the paper's figures."""
-    size = "" if paper.params is None else f", {paper.params}M parameters"
-    return (
-        f"Paper: arXiv:2312.07987, Table {paper.table}, {paper.dataset}{size}, "
-        "as printed; another corpus, tokenizer, size and training budget than ours, so compare the "
-        "ratios to the dense baseline. MACs and memory are those of one attention layer and "
-        "sequence by the published convention, ours as well."
-    )
-
-
 def _facts(data: ReportData) -> list[str]:
     sweep = data.record.sweep
     training = sweep.training
@@ -74,6 +62,7 @@ def _reading(data: ReportData, times: str) -> list[str]:
         f"by the {convention} convention; other conventions are in the table of costs. "
         f"Columns with / {baseline} are relative to the dense baseline.",
         "Mean ± sample standard deviation over n seeds; a single seed has no deviation.",
+        *_selected(data),
         *filter(None, [times]),
         f"{MISSING}: not applicable (a dense model has no experts) or not available.",
     ]
@@ -87,6 +76,20 @@ def _reading(data: ReportData, times: str) -> list[str]:
             f"seed; test {data.quality.metric.label} is shown and chooses nothing.",
         )
     return lines + _tuned(data)
+
+
+def _selected(data: ReportData) -> Iterator[str]:
+    """Yield what the seed that chose a model does to its mean."""
+    quantity, metric = data.quality.validation, data.quality.metric
+    for row in data.models:
+        statistics = row.statistics(quantity)
+        if not row.point or statistics.n < 2 or row.finished[0].member.seed != row.seeds[0]:
+            continue
+        others = Statistics(statistics.values[1:], statistics.n - 1)
+        yield (
+            f"Seed {row.seeds[0]} chose {row.name} on the validation split, which favours it; "
+            f"without that seed its validation {metric.label} is {others.text(quantity.decimals)}."
+        )
 
 
 def _tuned(data: ReportData) -> list[str]:

@@ -21,6 +21,7 @@ from switchhead_lab.reporting.quality import (
 )
 from switchhead_lab.reporting.report_data import CandidateRow, ModelRow, ReportData
 from switchhead_lab.reporting.statistics import MISSING
+from switchhead_lab.tracking.record import ScoredSplit
 
 NOT_DEFINED = "not defined"
 """Cell text of a cost that a convention does not define."""
@@ -130,8 +131,9 @@ def model_grid(data: ReportData, times: Mapping[str, float] | None = None) -> Gr
         Column("n_seeds", "n"),
         Column("n_seeds_declared", ""),
         Column(quality.validation.key, f"validation {quality.metric.heading}", is_mean=True),
-        Column(quality.relative_key, quality.relative_heading(dense)),
+        Column(quality.relative_key, quality.relative_heading(dense, "validation")),
         Column(quality.test.key, f"test {quality.metric.heading}", is_mean=True),
+        Column(quality.relative_key_of("test"), quality.relative_heading(dense, "test")),
         Column("macs", f"attention MACs ({convention})"),
         Column("relative_macs", f"attention MACs / {dense}"),
         Column("relative_model_macs", f"model MACs / {dense}"),
@@ -200,8 +202,9 @@ def _model_cells(row: ModelRow, data: ReportData, times: Mapping[str, float]) ->
         Cell(f"{n_seeds}{of}", n_seeds, runs=_names(row)),
         Cell(str(n_declared), n_declared),
         mean_cell(row, quality.validation),
-        quality_cell(row, baseline, quality),
+        quality_cell(row, baseline, quality, "validation"),
         mean_cell(row, quality.test),
+        quality_cell(row, baseline, quality, "test"),
         count_cell(row, macs),
         ratio_cell(row, baseline, macs),
         ratio_cell(row, baseline, axis_of(MODEL_MACS, convention)),
@@ -320,19 +323,20 @@ def mean_cell(row: ModelRow, quantity: MeasuredQuantity) -> Cell:
     )
 
 
-def quality_cell(row: ModelRow, baseline: ModelRow, quality: Quality) -> Cell:
-    """Make the cell that compares a model's quality metric with the baseline."""
+def quality_cell(row: ModelRow, baseline: ModelRow, quality: Quality, split: ScoredSplit) -> Cell:
+    """Make the cell that compares a model's quality metric on a split with the baseline's."""
+    quantity = quality.of(split)
     if quality.metric.is_compared_by_ratio:
-        return measured_ratio_cell(row, baseline, quality.validation)
-    ours, theirs = row.statistics(quality.validation), baseline.statistics(quality.validation)
+        return measured_ratio_cell(row, baseline, quantity)
+    ours, theirs = row.statistics(quantity), baseline.statistics(quantity)
     if ours.mean is None or theirs.mean is None:
         return Cell(MISSING)
     difference = ours.mean - theirs.mean
     if math.isnan(difference):
         return Cell(MISSING)
-    text = f"{difference:+.{quality.validation.decimals}f}"
+    text = f"{difference:+.{quantity.decimals}f}"
     return Cell(
-        f"{text}{_gap(row, baseline, quality.validation)}",
+        f"{text}{_gap(row, baseline, quantity)}",
         difference,
         runs=_names(row, baseline),
         short=text,

@@ -24,6 +24,7 @@ class Page:
         candidates: The candidates of the search, or None.
         figures: Names of the figures, without suffix.
         quality: The quality metric to report.
+        paper_quality: The metric to compare with the paper's.
         resources: Time and memory of training steps, one table per machine.
     """
 
@@ -36,6 +37,7 @@ class Page:
     candidates: Grid | None
     figures: tuple[str, ...]
     quality: Quality
+    paper_quality: Quality
     resources: tuple[Resources, ...] = ()
     costs_title: str = "Costs by every convention"
     paper_title: str = "The paper's values beside ours"

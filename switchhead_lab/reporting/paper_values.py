@@ -7,6 +7,7 @@ from typing import Any
 from switchhead_lab.budget.cost_axes import ATTENTION_MACS, ATTENTION_MEMORY, axis_of
 from switchhead_lab.config.sweep import PaperModel, PaperRow
 from switchhead_lab.errors import ConfigError
+from switchhead_lab.objectives.metrics import BITS_PER_BYTE
 from switchhead_lab.paper.figures import dataset_of, load_tables, parse_count
 from switchhead_lab.reporting.grids import (
     TIMES,
@@ -22,6 +23,7 @@ from switchhead_lab.reporting.quality import Quality
 from switchhead_lab.reporting.report_data import ModelRow, ReportData
 from switchhead_lab.reporting.statistics import MISSING
 
+BITS_PER_CHARACTER = "bits/character"
 _DENSE_NAMES = ("transformer", "transformer-rope")
 _SWITCHHEAD_NAMES = ("switchhead", "switchhead-rope")
 # The paper's SwitchHead has experts for values and outputs; only Table 6 has others.
@@ -59,7 +61,7 @@ class PaperComparison:
     """The rows of the paper that a sweep reproduces.
 
     Attributes:
-        metric: "perplexity" or "bits/character".
+        metric: "perplexity" or `BITS_PER_CHARACTER`.
         dense: Dense baseline, the transformer with the most heads.
         head_matched: Transformer with the fewest heads; None if there is only one.
         switchhead: SwitchHead; None if the table has none.
@@ -107,7 +109,7 @@ def find_comparison(wanted: PaperRow, names: Collection[str] = ()) -> PaperCompa
     dense = sorted(_figures(rows, _DENSE_NAMES), key=lambda figures: figures.n_heads or 0)
     switchhead = _figures(rows, _SWITCHHEAD_NAMES)
     return PaperComparison(
-        metric="bits/character" if any("bpc" in row for row in rows) else "perplexity",
+        metric=BITS_PER_CHARACTER if any("bpc" in row for row in rows) else "perplexity",
         dense=dense[-1] if dense else None,
         head_matched=dense[0] if len(dense) > 1 else None,
         switchhead=switchhead[0] if switchhead else None,
@@ -155,7 +157,7 @@ def _as_figures(row: dict[str, Any]) -> PaperFigures:
 
 def paper_grid(data: ReportData, paper: PaperComparison) -> Grid:
     """Build the table of the paper's figures, each beside ours."""
-    quality = data.quality
+    quality = paper_quality(paper, data)
     columns = (
         Column("model", "model", is_text=True),
         Column("paper_model", "paper's model", is_text=True),
@@ -176,6 +178,17 @@ def paper_grid(data: ReportData, paper: PaperComparison) -> Grid:
     return Grid("paper", columns, rows)
 
 
+def paper_quality(paper: PaperComparison, data: ReportData) -> Quality:
+    """Return the metric to compare with the paper's.
+
+    Ratios of bits per character compare with ratios of bits per byte, not of perplexities.
+    """
+    results = [run.result for row in data.models for run in row.finished if run.result]
+    is_measured = all(one.validation.get(BITS_PER_BYTE.name) is not None for one in results)
+    is_bits = paper.metric == BITS_PER_CHARACTER and is_measured
+    return Quality(BITS_PER_BYTE) if is_bits else data.quality
+
+
 def _cells(
     row: ModelRow, baseline: ModelRow, paper: PaperComparison, quality: Quality
 ) -> tuple[Cell, ...]:
@@ -188,7 +201,7 @@ def _cells(
         Cell(MISSING) if loss is None else Cell(f"{loss:.2f}", loss),
         mean_cell(row, quality.validation),
         _ratio(loss, dense_loss, 1, f".3f{TIMES}"),
-        quality_cell(row, baseline, quality),
+        quality_cell(row, baseline, quality, "validation"),
         Cell(figures.macs, macs) if figures and figures.macs else Cell(MISSING),
         count_cell(row, _MACS),
         _ratio(macs, dense_macs, 100, ".1f%"),

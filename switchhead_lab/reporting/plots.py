@@ -172,11 +172,12 @@ def _set_limits(axes: Axes, points: Sequence[Point], scale: float, ceiling: floa
 def _front_corners(axes: Axes, points: Sequence[Point], scale: float) -> list[tuple[float, float]]:
     """Return the corners of the front's steps, to the right edge; empty for a single point.
 
-    Steps, because between two points of the front nothing better is known.
+    Steps, because between two points of the front nothing better is known. Candidates, trained with
+    one seed, are not compared with means over several.
     """
-    if len(points) < 2:
+    finite = [p for p in points if p.kind != "candidate" and math.isfinite(p.loss)]
+    if len(finite) < 2:
         return []
-    finite = [point for point in points if math.isfinite(point.loss)]
     front = pareto_front((point.cost / scale, point.loss) for point in finite)
     if not front:
         return []

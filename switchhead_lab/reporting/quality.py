@@ -37,12 +37,12 @@ class Quality:
     @property
     def validation(self) -> MeasuredQuantity:
         """The metric of the validation split."""
-        return self._of("validation")
+        return self.of("validation")
 
     @property
     def test(self) -> MeasuredQuantity:
         """The metric of the test split."""
-        return self._of("test")
+        return self.of("test")
 
     @property
     def drawn(self) -> MeasuredQuantity:
@@ -79,17 +79,21 @@ class Quality:
 
     @property
     def relative_key(self) -> str:
-        """Name of the column that compares with the baseline."""
-        key = self.validation.key
+        """Name of the column that compares validation with the baseline's."""
+        return self.relative_key_of("validation")
+
+    def relative_key_of(self, split: ScoredSplit) -> str:
+        """Return the name of the column that compares a split with the baseline's."""
+        key = self.of(split).key
         return f"relative_{key}" if self.metric.is_compared_by_ratio else f"{key}_difference"
 
-    def relative_heading(self, baseline: str) -> str:
-        """Return the heading of the column that compares with the baseline."""
+    def relative_heading(self, baseline: str, split: ScoredSplit) -> str:
+        """Return the heading of the column that compares a split with the baseline's."""
         metric = self.metric
         if metric.is_compared_by_ratio:
-            return f"validation {metric.heading} / {baseline}"
+            return f"{split} {metric.heading} / {baseline}"
         difference = "points vs" if metric.unit == "%" else "minus"
-        return f"validation {metric.heading}, {difference} {baseline}"
+        return f"{split} {metric.heading}, {difference} {baseline}"
 
     def text(self, value: float | None, missing: str) -> str:
         """Format a recorded value without its unit, which headings have."""
@@ -97,7 +101,8 @@ class Quality:
             return missing
         return f"{self.metric.scale * value:,.{self.metric.decimals}f}"
 
-    def _of(self, split: ScoredSplit) -> MeasuredQuantity:
+    def of(self, split: ScoredSplit) -> MeasuredQuantity:
+        """Return the metric of a split."""
         metric = self.metric
         return MeasuredQuantity(
             self._key(split, metric.name),

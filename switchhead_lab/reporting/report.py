@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from switchhead_lab.budget.cost_axes import CostAxis, find_axis
-from switchhead_lab.reporting.caption import caption_lines, paper_caption, title
+from switchhead_lab.reporting.caption import caption_lines, title
 from switchhead_lab.reporting.checks import incomplete_lines
 from switchhead_lab.reporting.cost_table import COSTS_CAPTION, cost_grid
 from switchhead_lab.reporting.gpu_resources import read_gpu_resources
 from switchhead_lab.reporting.grids import Grid, candidate_grid, model_grid
 from switchhead_lab.reporting.page import Page, report_page, table_page
-from switchhead_lab.reporting.paper_values import find_comparison, paper_grid
+from switchhead_lab.reporting.paper_setup import paper_caption
+from switchhead_lab.reporting.paper_values import find_comparison, paper_grid, paper_quality
 from switchhead_lab.reporting.plots import draw_tradeoff
 from switchhead_lab.reporting.quality import Quality
 from switchhead_lab.reporting.report_data import ReportData, read_report_data
@@ -54,6 +55,7 @@ class Report:
         paper: The paper's figures beside ours; None if the sweep reproduces no table.
         paper_caption: Sentence above it.
         quality: The quality metric to report.
+        paper_quality: The metric to compare with the paper's.
         incomplete: The missing runs of the sweep, one sentence each.
     """
 
@@ -66,6 +68,7 @@ class Report:
     paper: Grid | None
     paper_caption: str
     quality: Quality
+    paper_quality: Quality
     incomplete: tuple[str, ...]
 
     def as_data(self) -> dict[str, Any]:
@@ -120,6 +123,7 @@ def write_report(
         paper=page.paper,
         paper_caption=page.paper_caption,
         quality=page.quality,
+        paper_quality=page.paper_quality,
         incomplete=tuple(incomplete_lines(data)),
     )
 
@@ -141,10 +145,11 @@ def _page(
         table=model_grid(data, times.ms),
         costs=cost_grid(data),
         paper=paper_grid(data, comparison) if comparison else None,
-        paper_caption=paper_caption(sweep.paper) if sweep.paper else "",
+        paper_caption=paper_caption(sweep.paper, data) if sweep.paper else "",
         candidates=candidate_grid(data) if sweep.all_studies else None,
         figures=tuple(_figure_name(data, axis) for axis in axes),
         quality=data.quality,
+        paper_quality=paper_quality(comparison, data) if comparison else data.quality,
         resources=resources,
     )
 

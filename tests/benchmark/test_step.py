@@ -45,8 +45,11 @@ def test_ratios_and_bounds_follow_from_times_and_counts(tiny_config, setup, fixe
     for name, step in (("dense", dense), ("sparse", sparse)):
         config = configs[name]
         model = config.model
-        per_layer = executed_attention(model).macs + executed_feedforward(model).macs
-        macs = 4 * (2 * per_layer + 16 * 16 * 256)
+        # The sequences of a batch share the projections of distances.
+        attention, each = executed_attention(model, 4).macs, executed_attention(model).macs
+        distances = (2 * 16 + 1) * model.d_model * model.attention.n_heads * model.attention.d_head
+        assert attention == 4 * each - 3 * distances
+        macs = 2 * (attention + 4 * executed_feedforward(model).macs) + 4 * 16 * 16 * 256
         assert step.gflop == pytest.approx(6 * macs / 1e9)
         assert step.bound_ms == pytest.approx(1e3 * step.gflop / 0.001)
         assert step.times_bound == pytest.approx(step.ms / step.bound_ms)

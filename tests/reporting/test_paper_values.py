@@ -78,6 +78,33 @@ def test_the_papers_ratios_are_beside_ours(complete):
     assert texts["MACs: paper"] == "170M"
 
 
+ENWIK8 = {"table": 2, "dataset": "enwik8", "params": 41}
+
+
+def test_bits_per_character_are_compared_with_bits_per_byte(make_writer) -> None:
+    writer = make_writer(paper=ENWIK8, studies=None)
+    for name, model, bits in (
+        ("dense", writer.dense(), 1.5),
+        ("dense-h2", writer.head_matched(), 1.6),
+    ):
+        writer.add(
+            name,
+            "baseline" if name == "dense" else "declared",
+            model,
+            0,
+            35.0,
+            validation_bits_per_byte=bits,
+        )
+    record = writer.write()
+    grid = paper_grid(
+        read_report_data(record, writer.runs_dir), find_comparison(record.sweep.paper)
+    )
+    row = grid.records()[1]
+    assert row["paper_relative_loss"] == pytest.approx(1.13 / 1.10)
+    assert row["relative_validation_bits_per_byte"] == pytest.approx(1.6 / 1.5)
+    assert "bits per byte: ours" in grid.headings()
+
+
 def test_a_sweep_names_the_rows_of_its_other_models() -> None:
     named = {
         "switchhead": {"model": "switchhead-mac-matched", "params": 63},

@@ -3,7 +3,9 @@ import re
 
 import matplotlib as mpl
 import pytest
+from matplotlib.figure import Figure
 
+from switchhead_lab.reporting import plots
 from switchhead_lab.reporting.plots import draw_tradeoff
 from switchhead_lab.reporting.tradeoff import Point
 
@@ -95,3 +97,13 @@ def test_the_legend_names_model_families():
     for name in ("dense baseline", "other dense", *families[1:]):
         assert f"<!-- {name} -->" in svg, name
     assert "best of the search" not in svg
+
+
+def test_the_front_is_one_of_means_not_of_single_candidates() -> None:
+    means = [
+        Point("a", "declared", "dense", 2e6, 30.0),
+        Point("b", "best", "SwitchHead", 1e6, 31.0),
+    ]
+    candidate = Point("", "candidate", "", 5e5, 20.0)
+    corners = plots._front_corners(Figure().subplots(), [*means, candidate], 1e6)
+    assert corners[:3] == [(1.0, 31.0), (2.0, 31.0), (2.0, 30.0)]
