@@ -35,7 +35,7 @@ demo: $(VENV)/.installed
 	$(BIN)/lab sweep matched-params --size $(SIZE)
 	$(BIN)/lab report matched-params --size $(SIZE)
 	@echo
-	@echo "The report:      reports/matched-params/$(SIZE)/report.md"
+	@echo "The report:      reports/matched-params-$(SIZE)-*/report.md"
 	@echo "All runs:        $(BIN)/lab runs list"
 	@echo "In the browser:  $(BIN)/lab ui"
 

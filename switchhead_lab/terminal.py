@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 Style = Literal["plain", "bold", "red", "yellow"]
 _ANSI_CODES = {"bold": 1, "red": 31, "yellow": 33}
-_WIDEST = 2000
+_WIDEST, _NARROW = 2000, 80
+_SHORTEST_NAME = 16
 
 
 @dataclass(frozen=True)
@@ -92,11 +93,20 @@ def print_list(lines: Sequence[str]) -> None:
 
 
 def print_table(table: Table) -> None:
-    """Print a table at full width: a wrapped line is better than a truncated number."""
+    """Print a table, with its first column wrapped if that makes it fit 80 columns.
+
+    Numbers are never cut: a table with many of them is printed at its full width.
+    """
     from rich import box
     from rich.table import Table as RichTable
 
-    rich_table = RichTable(title=table.title, title_justify="left", box=box.SIMPLE_HEAD)
+    rich_table = RichTable(
+        title=table.title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
     for number, column in enumerate(table.columns):
         rich_table.add_column(
             column, justify="left" if number < table.n_text_columns else "right", no_wrap=True
@@ -104,5 +114,10 @@ def print_table(table: Table) -> None:
     for row in table.rows:
         rich_table.add_row(*row)
     full_width = plain_console(width=_WIDEST).measure(rich_table).maximum
+    if full_width > _NARROW:
+        # Only the names of the rows may wrap; they are the first column.
+        rich_table.columns[0].no_wrap, rich_table.columns[0].overflow = False, "fold"
+        longest = max((len(row[0]) for row in table.rows), default=0)
+        full_width = max(_NARROW, full_width - max(0, longest - _SHORTEST_NAME))
     width = max(full_width, plain_console().width) if sys.stdout.isatty() else full_width
     plain_console(width=width).print(rich_table)

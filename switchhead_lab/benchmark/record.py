@@ -40,7 +40,7 @@ def write_step_bench(
         "precision": setup.precision,
         **asdict(bench),
     }
-    name = step_bench_name(sweep.name, sweep.size)
+    name = step_bench_name(sweep)
     return _write(reports_dir, name, contents, step_table(bench), setup)
 
 

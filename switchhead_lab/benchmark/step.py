@@ -19,6 +19,7 @@ from switchhead_lab.model.router import RoutedChoice, Router
 from switchhead_lab.model.saved_tensors import saved_for_backward
 from switchhead_lab.model.transformer import Memory, Transformer, build_model
 from switchhead_lab.tracking.bench_record import step_id
+from switchhead_lab.tracking.code_identity import code_of
 from switchhead_lab.training.compute_setup import ComputeSetup
 from switchhead_lab.training.scoring import build_scorer
 from switchhead_lab.training.step import StepRunner
@@ -55,6 +56,7 @@ class StepTime(StepSpeed):
         model: Name in the sweep.
         family: Kinds of its attention and feed-forward.
         step_id: Identity of the step; see `tracking.bench_record`.
+        code: Identity of the code that computed it.
         relative_time: Time over the first model's.
         saved_floats: Floats that autograd saves for the backward pass of a micro-batch, without
             parameters.
@@ -68,6 +70,7 @@ class StepTime(StepSpeed):
     model: str
     family: str
     step_id: str
+    code: str
     relative_time: float
     saved_floats: int
     relative_saved_floats: float
@@ -297,6 +300,7 @@ def _step_time(
         step_id=step_id(
             config.model, config.vocab_size, config.n_outputs, config.training.batch_size
         ),
+        code=code_of(config).digest,
         relative_time=median / base[0],
         saved_floats=facts.saved_floats,
         relative_saved_floats=facts.saved_floats / base[1],

@@ -1,4 +1,4 @@
-"""`lab report`: the tables and figures of a sweep."""
+"""`lab report`: the tables and figures of sweeps."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,66 +7,95 @@ import typer
 from switchhead_lab.cli.options import JsonOption
 from switchhead_lab.errors import RecordError
 from switchhead_lab.json_text import to_json
-from switchhead_lab.terminal import print_table
+from switchhead_lab.terminal import print_list, print_table
 
 if TYPE_CHECKING:
     from switchhead_lab.reporting.report import Report
 
 
+AxisOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--axis",
+        metavar="COST[:CONVENTION]",
+        help="Draw a figure against this cost: attention-macs, layer-macs, model-macs (per token), "
+        "attention-memory, model-memory, parameters or active-parameters; by the sweep's "
+        "convention, or by :published, :equations or :executed. Repeatable.",
+    ),
+]
+ColumnsOption = Annotated[
+    str,
+    typer.Option(
+        "--columns",
+        metavar="NAME,...",
+        help="Columns to print in table.md, table.tex and report.md, by their names in table.csv, "
+        "or all; a compact choice by default.",
+    ),
+]
+
+
 def report(
-    sweep: Annotated[
-        str, typer.Argument(help="Name of a sweep; by default the most recently changed one.")
-    ] = "",
-    size: Annotated[str, typer.Option(help="Size of the sweep; the latest by default.")] = "",
-    axes: Annotated[
+    sweeps: Annotated[
         list[str] | None,
-        typer.Option(
-            "--axis",
-            metavar="COST[:CONVENTION]",
-            help="Draw a figure against this cost: attention-macs, layer-macs, model-macs (per "
-            "token), attention-memory, model-memory, parameters or active-parameters; by the "
-            "sweep's convention, or by :published, :equations or :executed. Repeatable.",
+        typer.Argument(
+            metavar="[SWEEP]...",
+            help="Names or ids of sweeps; by default the most recently changed one.",
+            show_default=False,
         ),
     ] = None,
+    size: Annotated[str, typer.Option(help="Size of the sweep; the latest by default.")] = "",
+    together: Annotated[
+        bool, typer.Option("--together", help="Write one report of all sweeps side by side.")
+    ] = False,
+    axes: AxisOption = None,
+    columns: ColumnsOption = "",
     strict: Annotated[
-        bool, typer.Option("--strict", help="Fail if a run of the sweep has no result.")
+        bool, typer.Option("--strict", help="Fail if a run of a sweep has no result.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the tables and figures of a sweep, with the paper's values if it has any.
+    """Write the tables and figures of sweeps, with the paper's values if they have any.
+
+    Each declaration has its own folder, reports/ID/, so corpora and overrides never overwrite each
+    other. `lab runs list` and the report itself name the ids.
 
     Example: lab report matched-params --size pocket --axis model-macs:executed
+
+    Example: lab report matched-params matched-macs --together
     """
     from switchhead_lab.config.sweep_files import recorded_name
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.reporting.report import DEFAULT_AXES, write_report
     from switchhead_lab.reporting.selection import select_record
+    from switchhead_lab.reporting.together import write_together
 
     workspace = find_workspace()
-    name = recorded_name(workspace.sweeps_dir, sweep)
-    selection = select_record(workspace.runs_dir, name, size)
-    written = write_report(
-        selection, workspace.runs_dir, workspace.reports_dir, axes or DEFAULT_AXES
-    )
-    if as_json:
-        typer.echo(to_json(written.as_data()))
+    names = [recorded_name(workspace.sweeps_dir, name) for name in sweeps or [""]]
+    selections = [select_record(workspace.runs_dir, name, size) for name in names]
+    folders, chosen = (workspace.runs_dir, workspace.reports_dir), axes or DEFAULT_AXES
+    if together:
+        written = [write_together(selections, *folders, chosen, columns)]
     else:
-        _print(written)
-    if strict and written.incomplete:
-        raise RecordError("\n".join(written.incomplete))
+        written = [write_report(one, *folders, chosen, columns) for one in selections]
+    if as_json:
+        data = [one.as_data() for one in written]
+        typer.echo(to_json(data if len(data) > 1 else data[0]))
+    else:
+        for one in written:
+            _print(one)
+    incomplete = [line for one in written for line in one.incomplete]
+    if strict and incomplete:
+        raise RecordError("\n".join(incomplete))
 
 
 def _print(written: "Report") -> None:
     from switchhead_lab.views.report import cost_table, file_lines, model_table, paper_table
 
     print_table(model_table(written))
-    for sentence in written.caption:
-        typer.echo(f"  {sentence}")
-    typer.echo()
-    print_table(cost_table(written.costs))
+    print_table(cost_table(written))
     if written.paper is not None:
-        typer.echo()
         print_table(paper_table(written.paper, written.paper_quality))
-        typer.echo(f"  {written.paper_caption}")
+        print_list([written.paper_caption])
+    print_list(written.caption)
     for line in file_lines(written):
         typer.echo(line)

@@ -23,6 +23,24 @@ def title(data: ReportData) -> str:
     )
 
 
+LOUD = ("INCOMPLETE", "WARNING")
+"""First words of sentences that belong beside every table."""
+
+
+def latex_caption(data: ReportData, lines: Sequence[str]) -> str:
+    """Return the caption of the table in LaTeX: what it shows, gaps and warnings.
+
+    Args:
+        data: The report's data.
+        lines: Sentences of the caption; all of them are in the notes.
+    """
+    loud = "".join(f"{line} " for line in lines if line.startswith(LOUD))
+    return (
+        f"{loud}{title(data)}. Means ± sample standard deviations over n seeds; attention and "
+        f"model MACs, attention memory and time of a step relative to {data.baseline.name}."
+    )
+
+
 def caption_lines(data: ReportData, notes: Sequence[str] = (), times: str = "") -> list[str]:
     """Return the sentences of the caption; gaps and warnings come first.
 
@@ -35,12 +53,13 @@ def caption_lines(data: ReportData, notes: Sequence[str] = (), times: str = "") 
         *incomplete_lines(data),
         *warning_lines(data),
         *notes,
-        *_facts(data),
+        *fact_lines(data),
         *_reading(data, times),
     ]
 
 
-def _facts(data: ReportData) -> list[str]:
+def fact_lines(data: ReportData) -> list[str]:
+    """Return a sweep's rule, data, training budget and devices, one sentence each."""
     sweep = data.record.sweep
     training = sweep.training
     rule = describe_rule(sweep.matching, sweep.convention)

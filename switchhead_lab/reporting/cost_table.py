@@ -37,9 +37,15 @@ COSTS_CAPTION = (
 )
 
 
-def cost_grid(data: ReportData) -> Grid:
-    """Build the table of costs: ratios in print, ratios and counts in the CSV file."""
+def cost_grid(data: ReportData, dense: str = "") -> Grid:
+    """Build the table of costs: ratios in print, ratios and counts in the CSV file.
+
+    Args:
+        data: The report's data.
+        dense: Name of the baseline in headings; its own if empty.
+    """
     baseline = data.baseline
+    dense = dense or baseline.name
     columns = [
         Column("model", "model", is_text=True),
         Column("family", "attention + feed-forward", is_text=True),
@@ -47,13 +53,13 @@ def cost_grid(data: ReportData) -> Grid:
     ]
     ratios = [(kind, name, axis_of(kind, c)) for kind, name in _PRINTED for c in CONVENTIONS]
     columns += [
-        Column(f"relative_{axis.key}", f"{name} / {baseline.name}, {axis.convention}")
+        Column(f"relative_{axis.key}", f"{name} / {dense}, {axis.convention}")
         for _, name, axis in ratios
     ]
     active = axis_of(ACTIVE_PARAMETERS, "")
     columns += [
         Column(active.key, "active parameters"),
-        Column(f"relative_{active.key}", f"active parameters / {baseline.name}"),
+        Column(f"relative_{active.key}", f"active parameters / {dense}"),
     ]
     printed = [axis for _, _, axis in ratios]
     further = [axis_of(kind, c) for kind in _CSV_ONLY for c in CONVENTIONS]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from switchhead_lab.reporting.caption import LOUD
 from switchhead_lab.reporting.cost_table import COSTS_CAPTION
 from switchhead_lab.reporting.grids import Grid
 from switchhead_lab.reporting.quality import Quality
@@ -72,14 +73,24 @@ def report_page(page: Page) -> str:
         parts += [f"## {page.candidates_title}\n", to_markdown(page.candidates)]
     parts += [
         "## Files\n",
-        "`table.csv` holds the numbers at full precision, `table.tex` the table for a paper, "
+        "`table.csv` holds every column at full precision, `table.tex` the table for a paper and "
+        "`table-notes.tex` its notes, "
         "`provenance.json` the runs behind every cell and the hash of every file.\n",
     ]
     return "\n".join(parts)
 
 
+def together_page(
+    title: str, caption: Sequence[str], table: Grid, costs: Grid, figures: Sequence[str]
+) -> str:
+    """Write the report of several sweeps as Markdown."""
+    parts = [f"# {title}\n", _list(caption), "## Comparison\n", to_markdown(table)]
+    parts += ["## Costs by every convention\n", to_markdown(costs), "## Trade-off\n"]
+    parts += [f"![{name.replace('-', ' ')}]({name}.png)\n" for name in figures]
+    return "\n".join(parts)
+
+
 def _list(sentences: Sequence[str]) -> str:
     """Write sentences as a list, gaps and warnings in bold."""
-    loud = ("INCOMPLETE", "WARNING")
-    lines = [f"**{line}**" if line.startswith(loud) else line for line in sentences]
+    lines = [f"**{line}**" if line.startswith(LOUD) else line for line in sentences]
     return "".join(f"- {line}\n" for line in lines)

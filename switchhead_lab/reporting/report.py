@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from switchhead_lab.budget.cost_axes import CostAxis, find_axis
-from switchhead_lab.reporting.caption import caption_lines, title
+from switchhead_lab.reporting.candidate_table import candidate_grid
+from switchhead_lab.reporting.caption import caption_lines, latex_caption, title
 from switchhead_lab.reporting.checks import incomplete_lines
 from switchhead_lab.reporting.cost_table import COSTS_CAPTION, cost_grid
 from switchhead_lab.reporting.gpu_resources import read_gpu_resources
-from switchhead_lab.reporting.grids import Grid, candidate_grid, model_grid
+from switchhead_lab.reporting.grids import Grid
+from switchhead_lab.reporting.model_table import chosen_keys, model_grid
 from switchhead_lab.reporting.page import Page, report_page, table_page
 from switchhead_lab.reporting.paper_setup import paper_caption
 from switchhead_lab.reporting.paper_values import find_comparison, paper_grid, paper_quality
@@ -25,9 +27,10 @@ from switchhead_lab.reporting.resources import (
 )
 from switchhead_lab.reporting.selection import Selection
 from switchhead_lab.reporting.sidecar import provenance_json
-from switchhead_lab.reporting.tables import to_csv, to_latex
-from switchhead_lab.reporting.tradeoff import tradeoff_points, undrawn_lines
+from switchhead_lab.reporting.tables import notes_to_latex, to_csv, to_latex
+from switchhead_lab.reporting.tradeoff import Point, tradeoff_points, undrawn_lines
 from switchhead_lab.tracking.atomic import make_directory, write_bytes
+from switchhead_lab.tracking.sweep_record import sweep_id
 
 PAGE_FILE = "report.md"
 PROVENANCE_FILE = "provenance.json"
@@ -89,6 +92,7 @@ def write_report(
     runs_dir: Path,
     reports_dir: Path,
     axes: Sequence[str] = DEFAULT_AXES,
+    columns: str = "",
 ) -> Report:
     """Write the report of a sweep below `reports_dir`; equal records give equal bytes.
 
@@ -97,9 +101,11 @@ def write_report(
         runs_dir: Folder of all runs.
         reports_dir: Folder of all reports.
         axes: Costs to draw, one figure each; see `find_axis`.
+        columns: Columns to print in the main table; see `chosen_keys`.
 
     Raises:
-        ConfigError: If the sweep names rows that the paper does not have, or an axis is unknown.
+        ConfigError: If the sweep names rows that the paper does not have, or an axis or a column
+            is unknown.
         WorkspaceError: If the folder cannot be written.
     """
     data = read_report_data(selection.record, runs_dir)
@@ -107,15 +113,16 @@ def write_report(
     own = read_resources(sweep, reports_dir)
     resources = (*([own] if own else []), *read_gpu_resources(data.record, reports_dir))
     costs = [find_axis(axis, sweep.convention) for axis in axes]
-    page = _page(data, selection.notes, resources, read_step_times(data, reports_dir), costs)
+    times = read_step_times(data, reports_dir)
+    page = _page(data, selection.notes, resources, times, costs, columns)
     files = _contents(data, page, costs)
-    folder = make_directory(reports_dir / sweep.name / sweep.size)
+    folder = make_directory(reports_dir / sweep_id(sweep))
     sources = [one.source for one in resources]
-    provenance = provenance_json(data, page.grids, files, page.caption, sources)
-    _write(folder, {**files, PROVENANCE_FILE: provenance.encode()})
+    provenance = provenance_json([data], page.grids, files, page.caption, sources)
+    names = write_files(folder, {**files, PROVENANCE_FILE: provenance.encode()})
     return Report(
         folder=folder,
-        files=(*sorted(files, key=lambda name: (name != PAGE_FILE, name)), PROVENANCE_FILE),
+        files=names,
         title=page.title,
         caption=tuple(page.caption),
         table=page.table,
@@ -134,15 +141,17 @@ def _page(
     resources: tuple[Resources, ...],
     times: StepTimes,
     axes: Sequence[CostAxis],
+    columns: str,
 ) -> Page:
     sweep = data.record.sweep
+    table = model_grid(data, times.ms)
     comparison = None
     if sweep.paper is not None:
         comparison = find_comparison(sweep.paper, [row.name for row in data.models])
     return Page(
         title=title(data),
         caption=caption_lines(data, [*notes, *undrawn_lines(data, axes)], times.caption),
-        table=model_grid(data, times.ms),
+        table=table.printing(chosen_keys(table.columns, columns, data.quality)),
         costs=cost_grid(data),
         paper=paper_grid(data, comparison) if comparison else None,
         paper_caption=paper_caption(sweep.paper, data) if sweep.paper else "",
@@ -157,11 +166,11 @@ def _page(
 def _contents(data: ReportData, page: Page, axes: Sequence[CostAxis]) -> dict[str, bytes]:
     """Return the contents of all files except the provenance, by name."""
     sweep = data.record.sweep
-    label = f"{sweep.name}-{sweep.size}"
     texts = {
         PAGE_FILE: report_page(page),
         "table.md": table_page(page.title, page.table, page.caption),
-        "table.tex": to_latex(page.table, [f"{page.title}.", *page.caption], label),
+        "table.tex": to_latex(page.table, latex_caption(data, page.caption), sweep_id(sweep)),
+        "table-notes.tex": notes_to_latex(page.caption),
         "table.csv": to_csv(page.table),
         "costs.md": table_page(page.costs_title, page.costs, [COSTS_CAPTION]),
         "costs.csv": to_csv(page.costs),
@@ -178,15 +187,20 @@ def _contents(data: ReportData, page: Page, axes: Sequence[CostAxis]) -> dict[st
         texts["candidates.csv"] = to_csv(page.candidates)
     files = {name: text.encode() for name, text in texts.items()}
     for axis in axes:
-        drawn = draw_tradeoff(
-            tradeoff_points(data, axis),
-            title=f"{sweep.data.corpus}, size {sweep.size}",
-            cost_label=axis.label,
-            loss_label=data.quality.drawn_heading,
-        )
-        name = _figure_name(data, axis)
-        files |= {f"{name}.png": drawn.png, f"{name}.svg": drawn.svg}
+        points = tradeoff_points(data, axis)
+        heading = f"{sweep.data.corpus}, size {sweep.size}"
+        files |= figure_files(points, heading, axis, data.quality, _figure_name(data, axis))
     return files
+
+
+def figure_files(
+    points: Sequence[Point], heading: str, axis: CostAxis, quality: Quality, name: str
+) -> dict[str, bytes]:
+    """Draw a trade-off figure; return its files by name."""
+    drawn = draw_tradeoff(
+        points, title=heading, cost_label=axis.label, loss_label=quality.drawn_heading
+    )
+    return {f"{name}.png": drawn.png, f"{name}.svg": drawn.svg}
 
 
 def _figure_name(data: ReportData, axis: CostAxis) -> str:
@@ -195,9 +209,11 @@ def _figure_name(data: ReportData, axis: CostAxis) -> str:
     return f"{data.quality.figure_prefix}-vs-{name}"
 
 
-def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+def write_files(folder: Path, files: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Write the files of a report, remove its outdated ones, and return the names in order."""
     for path in (path for pattern in _OPTIONAL_FILES for path in folder.glob(pattern)):
         if path.name not in files:
             path.unlink()
     for name, data in files.items():
         write_bytes(folder / name, data)
+    return tuple(sorted(files, key=lambda name: (name != PAGE_FILE, name == PROVENANCE_FILE, name)))

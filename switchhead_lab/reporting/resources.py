@@ -11,10 +11,10 @@ from switchhead_lab.errors import RecordError
 from switchhead_lab.number_text import short_count
 from switchhead_lab.paper.figures import load_tables, name_of
 from switchhead_lab.reporting.grids import Cell, Column, Grid
-from switchhead_lab.reporting.report_data import ReportData
+from switchhead_lab.reporting.report_data import ModelRow, ReportData
 from switchhead_lab.reporting.statistics import MISSING
 from switchhead_lab.tracking.bench_record import read_step_bench, step_bench_path, step_id
-from switchhead_lab.tracking.sweep_record import sweep_id
+from switchhead_lab.tracking.code_identity import recorded_code
 
 _TABLE = 5
 
@@ -42,12 +42,12 @@ def read_resources(sweep: Sweep, reports_dir: Path) -> Resources | None:
     Raises:
         RecordError: If the bench's file is damaged or of another version.
     """
-    bench = read_step_bench(reports_dir, sweep.name, sweep.size)
+    bench = read_step_bench(reports_dir, sweep)
     if bench is None:
         return None
-    path = step_bench_path(reports_dir, sweep.name, sweep.size)
+    path = step_bench_path(reports_dir, sweep)
     try:
-        grid, caption = _grid(bench, sweep), _caption(bench, sweep)
+        grid, caption = _grid(bench, sweep), _caption(bench)
     except (KeyError, TypeError) as error:
         raise RecordError(
             f"{path}: no step bench of this version ({error}); run `{_command(sweep)}` again"
@@ -78,11 +78,14 @@ def read_step_times(data: ReportData, reports_dir: Path) -> StepTimes:
         RecordError: If the bench's file is damaged.
     """
     sweep = data.record.sweep
-    bench = read_step_bench(reports_dir, sweep.name, sweep.size) or {"steps": []}
-    timed = {step.get("step_id"): step["ms"] for step in bench["steps"] if "ms" in step}
+    bench = read_step_bench(reports_dir, sweep) or {"steps": []}
+    timed = {step.get("step_id"): step for step in bench["steps"] if "ms" in step}
     resolved = {row.name: row.resolved.model for row in data.models if row.resolved is not None}
     ids = {name: _step_id(sweep, model) for name, model in resolved.items()}
-    ms = {name: timed[key] for name, key in ids.items() if key in timed}
+    found = {name: timed[key] for name, key in ids.items() if key in timed}
+    codes = {row.name: _code_of(row) for row in data.models}
+    ms = {name: one["ms"] for name, one in found.items() if one.get("code") == codes[name]}
+    stale = ", ".join(name for name in found if name not in ms)
     caption = (
         "ms/step is omitted: runs were timed separately, so their times are not comparable; "
         f"`{_command(sweep)}` times the models in turn."
@@ -93,7 +96,16 @@ def read_step_times(data: ReportData, reports_dir: Path) -> StepTimes:
             f"process on {bench['device']}, {bench['precision']} (`{_command(sweep)}`). "
             "table.csv also has each run's own step time, which is not comparable between runs."
         )
+    if stale:
+        caption += f" Timings of {stale} by other code than that of the runs are left out."
     return StepTimes(ms, caption)
+
+
+def _code_of(row: ModelRow) -> str | None:
+    """Return the identity of the code of a model's runs; None if unknown or not only one."""
+    runs = [run.run for run in row.finished if run.run is not None]
+    codes = {code.digest if (code := recorded_code(run.provenance)) else None for run in runs}
+    return codes.pop() if len(codes) == 1 else None
 
 
 def _step_id(sweep: Sweep, model: ModelConfig) -> str:
@@ -123,15 +135,9 @@ def _grid(bench: dict[str, Any], sweep: Sweep) -> Grid:
     return Grid("resources", columns, rows)
 
 
-def _caption(bench: dict[str, Any], sweep: Sweep) -> str:
-    warning = ""
-    if bench["sweep_id"] != sweep_id(sweep):
-        warning = (
-            f"**WARNING: benched as {bench['sweep_id']}, while this is {sweep_id(sweep)}; "
-            f"run `{_command(sweep)}` again.** "
-        )
+def _caption(bench: dict[str, Any]) -> str:
     return (
-        f"{warning}Median of {bench['n_rounds']} whole training steps of each model, in turn in "
+        f"Median of {bench['n_rounds']} whole training steps of each model, in turn in "
         f"one process on {bench['device']}, {bench['precision']}; floats saved for the backward "
         "pass of a micro-batch, all layers, without parameters. The matmul bound is the time of "
         f"all matmuls at {bench['peak_gflops']:,.0f} GFLOP/s, the speed of the best square matmul "

@@ -27,7 +27,7 @@ def select_record(runs_dir: Path, sweep: str = "", size: str = "") -> Selection:
 
     Args:
         runs_dir: Folder of all runs.
-        sweep: Name of the sweep; empty for the most recently changed one.
+        sweep: Name or id of the sweep; empty for the most recently changed one.
         size: Name of the size; empty for the most recently changed one.
 
     Raises:
@@ -40,7 +40,8 @@ def select_record(runs_dir: Path, sweep: str = "", size: str = "") -> Selection:
             f"run `lab sweep {sweep or 'matched-params'}` first"
         )
     names = list(dict.fromkeys(record.sweep.name for record in records))
-    of_sweep = [record for record in records if not sweep or record.sweep.name == sweep]
+    by_id = [record for record in records if sweep_id(record.sweep) == sweep]
+    of_sweep = by_id or [record for record in records if not sweep or record.sweep.name == sweep]
     if not of_sweep:
         raise RecordError(
             f'no record of sweep "{sweep}"{near_miss(sweep, names)}; recorded: {", ".join(names)}; '
@@ -56,7 +57,7 @@ def select_record(runs_dir: Path, sweep: str = "", size: str = "") -> Selection:
             f'no record of sweep "{name}" at size "{size}"{near_miss(size, sizes)}; '
             f"recorded sizes: {', '.join(sizes)}; run `lab sweep {name} --size {size}` first"
         )
-    return Selection(found[0], _notes(found))
+    return Selection(found[0], () if by_id else _notes(found))
 
 
 def _notes(found: list[SweepRecord]) -> tuple[str, ...]:
@@ -71,5 +72,5 @@ def _notes(found: list[SweepRecord]) -> tuple[str, ...]:
         return ()
     return (
         f"Note: several declarations were run under this name; this is the latest, "
-        f"{sweep_id(chosen)}. Others: {', '.join(sorted(others))}.",
+        f"{sweep_id(chosen)}. Others, for `lab report ID`: {', '.join(sorted(others))}.",
     )

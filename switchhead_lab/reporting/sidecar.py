@@ -11,13 +11,13 @@ from switchhead_lab.json_text import to_json
 from switchhead_lab.reporting.checks import commit_of, data_digest, is_dirty
 from switchhead_lab.reporting.grids import Cell, Column, Grid
 from switchhead_lab.reporting.report_data import MemberRun, ReportData
-from switchhead_lab.tracking.sweep_record import sweep_id
+from switchhead_lab.tracking.sweep_record import SweepRecord, sweep_id
 
 _TOOLS = ("pandas", "matplotlib")
 
 
 def provenance_json(
-    data: ReportData,
+    sweeps: Sequence[ReportData],
     grids: Iterable[Grid],
     files: Mapping[str, bytes],
     caption: Sequence[str],
@@ -26,23 +26,18 @@ def provenance_json(
     """Return the provenance of a report as JSON.
 
     Args:
-        data: The report's data.
+        sweeps: The data of the report's sweeps.
         grids: Its tables.
         files: Contents of the report's other files by name.
         caption: Sentences of the caption.
         sources: Other files that numbers come from, each with its hash.
     """
-    sweep = data.record.sweep
-    records = data.records
+    records = {run.name: run for data in sweeps for run in data.records}.values()
+    runs = {run.member.run_name: run for data in sweeps for run in data.runs}
     commits = {commit for record in records if (commit := commit_of(record))}
     digests = {digest for record in records if (digest := data_digest(record))}
     document = {
-        "sweep": {
-            "id": sweep_id(sweep),
-            "hash": identity(sweep),
-            "studies": {name: study.storage_name for name, study in data.record.studies.items()},
-            "declaration": sweep.model_dump(mode="json"),
-        },
+        "sweeps": [_sweep(data.record) for data in sweeps],
         "versions": {
             "switchhead_lab": __version__,
             **{tool: importlib.metadata.version(tool) for tool in _TOOLS},
@@ -52,13 +47,22 @@ def provenance_json(
         "data_digests": sorted(digests),
         "caption": list(caption),
         **({"sources": list(sources)} if sources else {}),
-        "runs": {run.member.run_name: _describe(run) for run in data.runs},
+        "runs": {name: _describe(run) for name, run in sorted(runs.items())},
         "cells": [entry for grid in grids for entry in _cells(grid)],
         "files": {
             name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())
         },
     }
     return to_json(document, ensure_ascii=False) + "\n"
+
+
+def _sweep(record: SweepRecord) -> dict[str, Any]:
+    return {
+        "id": sweep_id(record.sweep),
+        "hash": identity(record.sweep),
+        "studies": {name: study.storage_name for name, study in record.studies.items()},
+        "declaration": record.sweep.model_dump(mode="json"),
+    }
 
 
 def _describe(run: MemberRun) -> dict[str, Any]:

@@ -44,28 +44,36 @@ def to_csv(grid: Grid) -> str:
     return pd.DataFrame(grid.records(), dtype=object).to_csv(index=False, lineterminator="\n")
 
 
-def to_latex(grid: Grid, caption: Sequence[str], label: str) -> str:
-    """Return a table as a LaTeX float, which needs the packages booktabs and graphicx.
+def to_latex(grid: Grid, caption: str, label: str) -> str:
+    """Return a table as a LaTeX float, which needs the package booktabs.
+
+    Headings and cells are the short ones.
 
     Args:
         grid: The table.
-        caption: Sentences of the caption.
+        caption: Caption.
         label: Name for cross-references, without the prefix "tab:".
     """
-    cells = [[escape_latex(text) for text in row] for row in grid.texts()]
-    headings = [escape_latex(heading) for heading in grid.headings()]
-    alignment = "".join("l" if grid.columns[number].is_text else "r" for number in grid.printed)
+    cells = [[escape_latex(text) for text in row] for row in grid.texts(short=True)]
+    headings = [escape_latex(column.short or column.heading) for column in grid.printed_columns()]
+    alignment = "".join("l" if column.is_text else "r" for column in grid.printed_columns())
     styler = pd.DataFrame(cells, columns=headings, dtype=object).style.hide(axis="index")
     tabular = styler.to_latex(hrules=True, column_format=alignment)
     lines = [
-        "% needs \\usepackage{booktabs,graphicx}",
+        "% needs \\usepackage{booktabs}; the notes are in table-notes.tex",
         r"\begin{table*}",
         r"\centering",
-        rf"\caption{{{escape_latex(' '.join(caption))}}}",
+        r"\small",
+        r"\setlength{\tabcolsep}{4pt}",
+        rf"\caption{{{escape_latex(caption)}}}",
         rf"\label{{tab:{label}}}",
-        r"\resizebox{\textwidth}{!}{%",
-        f"{tabular.rstrip()}%",
-        "}",
+        tabular.rstrip(),
         r"\end{table*}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def notes_to_latex(notes: Sequence[str]) -> str:
+    """Return sentences as a LaTeX list."""
+    items = (rf"  \item {escape_latex(note)}" for note in notes)
+    return "\n".join([r"\begin{itemize}", *items, r"\end{itemize}"]) + "\n"

@@ -6,7 +6,9 @@ from typing import Any
 
 from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.config.identity import hash_of
+from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.tracking.record_files import read_json
+from switchhead_lab.tracking.sweep_record import sweep_id
 
 STEP_MODES = ("eager", "captured", "compiled", "compiled and captured")
 """Modes in which the GPU command times a training step; keys of a case's findings."""
@@ -17,23 +19,23 @@ def bench_dir(reports_dir: Path) -> Path:
     return reports_dir / "bench"
 
 
-def step_bench_name(sweep: str, size: str) -> str:
+def step_bench_name(sweep: Sweep) -> str:
     """Return the file name, without suffix, of a sweep's step benchmark."""
-    return f"step-{sweep}-{size}"
+    return f"step-{sweep_id(sweep)}"
 
 
-def step_bench_path(reports_dir: Path, sweep: str, size: str) -> Path:
+def step_bench_path(reports_dir: Path, sweep: Sweep) -> Path:
     """Return the path of a sweep's step benchmark."""
-    return bench_dir(reports_dir) / f"{step_bench_name(sweep, size)}.json"
+    return bench_dir(reports_dir) / f"{step_bench_name(sweep)}.json"
 
 
-def read_step_bench(reports_dir: Path, sweep: str, size: str) -> dict[str, Any] | None:
+def read_step_bench(reports_dir: Path, sweep: Sweep) -> dict[str, Any] | None:
     """Return a sweep's step benchmark as recorded; None if there is none.
 
     Raises:
         RecordError: If the file is damaged.
     """
-    path = step_bench_path(reports_dir, sweep, size)
+    path = step_bench_path(reports_dir, sweep)
     if not path.is_file():
         return None
     data: dict[str, Any] = read_json(path)

@@ -1,9 +1,10 @@
 """Output of `lab report`: the tables of a report, narrow enough for a terminal."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from switchhead_lab.budget.counter import CONVENTIONS
-from switchhead_lab.reporting.grids import Grid
+from switchhead_lab.reporting.grids import Cell, Grid
 from switchhead_lab.reporting.quality import Quality
 from switchhead_lab.reporting.report import Report
 from switchhead_lab.reporting.statistics import MISSING
@@ -15,34 +16,14 @@ Layout = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 def _table_layout(quality: Quality) -> Layout:
+    against = "/ dense" if quality.metric.is_compared_by_ratio else "vs dense"
     return (
         ("model", ("model",)),
-        ("H", ("n_heads",)),
-        ("E", ("n_experts",)),
-        ("k", ("top_k",)),
-        ("d_head", ("d_head",)),
-        ("params", ("n_parameters",)),
+        *(("H", ("n_heads",)), ("E", ("n_experts",)), ("k", ("top_k",)), ("d_head", ("d_head",))),
         ("n", ("n_seeds",)),
         (f"val {quality.short_heading}", (quality.validation.key,)),
-        ("/ dense" if quality.metric.is_compared_by_ratio else "vs dense", (quality.relative_key,)),
+        (against, (quality.relative_key,)),
         (f"test {quality.short_heading}", (quality.test.key,)),
-        ("attention MACs", ("macs", "relative_macs")),
-        ("model MACs", ("relative_model_macs",)),
-        ("memory", ("memory_floats", "relative_memory_floats")),
-        ("ms/step", ("interleaved_ms_per_step", "relative_interleaved_ms_per_step")),
-    )
-
-
-def _paper_layout(quality: Quality) -> Layout:
-    return (
-        ("model", ("model",)),
-        ("paper's model", ("paper_model",)),
-        ("result: paper", ("paper_loss", "paper_relative_loss")),
-        ("ours", (quality.validation.key, quality.relative_key)),
-        ("MACs: paper", ("paper_macs", "paper_relative_macs")),
-        ("ours", ("macs", "relative_macs")),
-        ("memory: paper", ("paper_memory_floats", "paper_relative_memory_floats")),
-        ("ours", ("memory_floats", "relative_memory_floats")),
     )
 
 
@@ -52,24 +33,48 @@ def model_table(report: Report) -> Table:
     return share_columns(table)
 
 
-def cost_table(grid: Grid) -> Table:
-    """Return the costs relative to the baseline by every convention."""
-    layout: Layout = (
-        ("model", ("model",)),
-        *(
-            (f"{heading}\n{convention}", (f"relative_{key}_{convention}",))
-            for heading, key in (("attention", "attention_macs"), ("model", "model_macs"))
-            for convention in CONVENTIONS
-        ),
-        ("active\nparams", ("relative_active_parameters",)),
+def cost_table(report: Report) -> Table:
+    """Return parameters, and costs relative to the baseline, MACs by every convention."""
+    order = "/".join(CONVENTIONS)
+    title = f"Relative to the dense baseline; MACs by {order}"
+    rows = []
+    for row, costs in zip(report.table.rows, report.costs.rows, strict=True):
+        own = [_text(report.table, row, key) for key in ("model", "n_parameters")]
+        macs = [
+            "/".join(
+                _text(report.costs, costs, f"relative_{key}_{convention}").removesuffix("%")
+                for convention in CONVENTIONS
+            )
+            for key in ("attention_macs", "model_macs")
+        ]
+        others = [
+            _text(report.costs, costs, "relative_active_parameters"),
+            _text(report.table, row, "relative_memory_floats"),
+            _text(report.table, row, "relative_interleaved_ms_per_step"),
+        ]
+        rows.append([*own, others[0], *macs, *others[1:]])
+    headings = (
+        *("model", "params", "active", "attention\nMACs %", "model\nMACs %"),
+        *("attention\nmemory", "ms/step"),
     )
-    title = "MACs of attention and whole model relative to the dense baseline, by every convention"
-    return _table(title, grid, layout, 1)
+    table = Table(title, headings, rows)
+    if all(row[-1] == MISSING for row in rows):
+        table = replace(table, columns=headings[:-1], rows=[row[:-1] for row in rows])
+    return share_columns(table)
 
 
 def paper_table(grid: Grid, quality: Quality) -> Table:
-    """Return the paper's figures beside ours."""
-    return _table("The paper's values beside ours", grid, _paper_layout(quality), 2)
+    """Return the paper's ratios to its dense baseline beside ours."""
+    layout: Layout = (
+        ("model", ("model",)),
+        ("result:\npaper", ("paper_relative_loss",)),
+        ("\nours", (quality.relative_key,)),
+        ("MACs:\npaper", ("paper_relative_macs",)),
+        ("\nours", ("relative_macs",)),
+        ("memory:\npaper", ("paper_relative_memory_floats",)),
+        ("\nours", ("relative_memory_floats",)),
+    )
+    return _table("The paper's ratios to dense beside ours", grid, layout, 1)
 
 
 def file_lines(report: Report) -> Iterator[str]:
@@ -85,6 +90,11 @@ def _table(title: str, grid: Grid, layout: Layout, n_text_columns: int) -> Table
         cells = [[grid.cell(row, key) for key in keys] for _, keys in layout]
         rows.append([_joined([cell.short or cell.text for cell in group]) for group in cells])
     return Table(title, [heading for heading, _ in layout], rows, n_text_columns)
+
+
+def _text(grid: Grid, row: Sequence[Cell], key: str) -> str:
+    cell = grid.cell(row, key)
+    return cell.short or cell.text
 
 
 def _joined(texts: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from switchhead_lab.reporting.report import write_report
 from switchhead_lab.reporting.selection import Selection
-from switchhead_lab.reporting.statistics import MISSING
+from switchhead_lab.tracking.sweep_record import sweep_id
 
 
 def _write(writer, folder="reports"):
@@ -35,7 +35,7 @@ def _contents(folder):
 
 def test_files_are_those_promised(complete):
     report = _write(complete)
-    assert report.folder.parts[-2:] == ("mini", "tiny")
+    assert report.folder.name == sweep_id(complete.sweep)
     assert set(report.files) == {path.name for path in report.folder.iterdir()}
     assert report.files[0] == "report.md"
     assert "paper.csv" in report.files
@@ -177,8 +177,7 @@ def test_step_times_of_separate_runs_are_not_compared(complete):
     """Runs were timed separately, so their times are in the CSV file only."""
     report = _write(complete)
     assert not [key for key in _csv(report, "table.csv")[0] if "relative_ms" in key]
-    for row in _printed(report.table):
-        assert (row["ms/step, interleaved"], row["ms/step / dense"]) == (MISSING, MISSING)
+    assert not [heading for heading in report.table.headings() if "ms/step" in heading]
     page = (report.folder / "report.md").read_text(encoding="utf-8")
     assert "ms/step is omitted" in page
     assert "`lab bench step mini --size tiny` times the models in turn" in page

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from switchhead_lab.cli.report import report
 from switchhead_lab.errors import ConfigError, RecordError
+from switchhead_lab.tracking.sweep_record import sweep_id
 
 app = typer.Typer()
 app.command()(report)
@@ -29,16 +30,16 @@ def test_prints_tables_and_files(home, complete):
     result = _run()
     assert result.exit_code == 0, result.exception
     assert "35.50 ± 0.50" in result.output
-    assert "The paper's values beside ours" in result.output
+    assert "The paper's ratios to dense beside ours" in result.output
     assert "provenance.json" in result.output
-    assert (home / "reports" / "mini" / "tiny" / "report.md").is_file()
+    assert (home / "reports" / sweep_id(complete.sweep) / "report.md").is_file()
 
 
-def test_table_fits_a_wide_terminal(home, complete):
+def test_everything_but_paths_fits_80_columns(home, complete):
     complete.write()
     lines = _run("mini").output.splitlines()
-    table = lines[: lines.index("") if "" in lines else 9][:8]
-    assert max(len(line.rstrip()) for line in table) <= 145
+    shown = lines[: next(n for n, line in enumerate(lines) if line.startswith("written to"))]
+    assert max(len(line.rstrip()) for line in shown) <= 80
 
 
 def test_json(home, complete):
@@ -47,20 +48,65 @@ def test_json(home, complete):
     data = json.loads(result.output)
     assert data["models"][0]["validation_perplexity_mean"] == 35.5
     assert data["incomplete"] == []
-    assert len(data["files"]) == len(set(data["files"])) == 17
+    assert len(data["files"]) == len(set(data["files"])) == 18
 
 
 def test_figures_take_any_cost(home, complete):
     complete.write()
     result = _run("mini", "--axis", "active-parameters", "--axis", "layer-macs:executed")
     assert result.exit_code == 0, result.exception
-    folder = home / "reports" / "mini" / "tiny"
+    folder = home / "reports" / sweep_id(complete.sweep)
     assert {path.name for path in folder.glob("*-vs-*.png")} == {
         "perplexity-vs-active-parameters.png",
         "perplexity-vs-layer-macs-executed.png",
     }
     assert _run("mini").exit_code == 0
     assert not (folder / "perplexity-vs-active-parameters.png").exists()
+
+
+def test_columns_can_be_chosen(home, complete):
+    complete.write()
+    result = _run("mini", "--columns", "macs,role")
+    assert result.exit_code == 0, result.exception
+    folder = home / "reports" / sweep_id(complete.sweep)
+    heading = (folder / "table.md").read_text().splitlines()[2]
+    assert [cell.strip() for cell in heading.strip("|").split("|")] == [
+        *("model", "role", "attention MACs (published)"),
+    ]
+    assert "validation_perplexity_mean" in (folder / "table.csv").read_text()
+    assert _run("mini", "--columns", "all").exit_code == 0
+    assert "tokens/s of each run" in (folder / "table.md").read_text()
+    result = _run("mini", "--columns", "macs,roles")
+    assert isinstance(result.exception, ConfigError)
+    assert '--columns: no column "roles" (did you mean "role"?)' in str(result.exception)
+
+
+def test_declarations_do_not_overwrite_each_other(home, complete, make_writer):
+    complete.write()
+    other = make_writer(data={"corpus": "other", "tokenizer": {"kind": "byte"}}, studies=None)
+    other.fill_models()
+    other.write()
+    first, second = (sweep_id(one.sweep) for one in (complete, other))
+    for name in (first, second):
+        assert _run(name).exit_code == 0
+    pages = [(home / "reports" / name / "report.md").read_text() for name in (first, second)]
+    assert "Corpus sotu" in pages[0]
+    assert "Corpus other" in pages[1]
+
+
+def test_several_sweeps_are_reported_each_or_together(home, complete, make_writer):
+    complete.write()
+    other = make_writer(name="other", studies=None)
+    other.fill_models()
+    other.write()
+    result = _run("mini", "other", "--json")
+    assert [one["title"].split(",")[0] for one in json.loads(result.output)] == ["mini", "other"]
+    result = _run("mini", "other", "--together")
+    assert result.exit_code == 0, result.exception
+    assert "Sweeps side by side: mini, other" in result.output
+    result = _run("mini", "mini", "--together")
+    assert isinstance(result.exception, ConfigError)
+    assert "at least two sweeps" in str(result.exception)
 
 
 def test_an_unknown_cost_is_refused(home, complete):
@@ -81,7 +127,7 @@ def test_strict_passes_a_complete_sweep_and_fails_another(home, complete):
     result = _run("--strict")
     assert isinstance(result.exception, RecordError)
     assert "INCOMPLETE: dense has 2 of 3 seeds" in str(result.exception)
-    assert (home / "reports" / "mini" / "tiny" / "report.md").is_file()
+    assert (home / "reports" / sweep_id(complete.sweep) / "report.md").is_file()
 
 
 @pytest.mark.parametrize("arguments", [[], ["mini"]])

@@ -5,7 +5,13 @@ import re
 import pytest
 
 from switchhead_lab.reporting.grids import Cell, Column, Grid
-from switchhead_lab.reporting.tables import escape_latex, to_csv, to_latex, to_markdown
+from switchhead_lab.reporting.tables import (
+    escape_latex,
+    notes_to_latex,
+    to_csv,
+    to_latex,
+    to_markdown,
+)
 
 COLUMNS = (
     Column("name", "a_name", is_text=True),
@@ -42,15 +48,36 @@ def test_latex_escapes(text, latex):
 
 
 def test_latex_table_has_rules_and_escaped_cells():
-    text = to_latex(GRID, ["100% of it.", "a_b."], "mini-tiny")
+    text = to_latex(GRID, "100% of it. a_b.", "mini-tiny")
     for rule in ("toprule", "midrule", "bottomrule"):
         assert f"\\{rule}" in text
     assert r"x|y\_\{z\} & 1.50 $\pm$ 0.10 (n=2) \\" in text
     assert r"a\_name & 50\% \& more \\" in text
+    assert "resizebox" not in text
     assert r"\caption{100\% of it. a\_b.}" in text
     assert r"\label{tab:mini-tiny}" in text
     assert r"\begin{tabular}{lr}" in text
     assert not re.search(r"(?<!\\)[%&#_](?!\s|\n|$)", text.split(r"\midrule")[1].split("%")[0])
+
+
+def test_headings_of_latex_tables_are_short():
+    columns = (Column("name", "name", is_text=True), Column("value", "a long heading", short="v"))
+    text = to_latex(Grid("table", columns, ((Cell("x"), Cell("1")),)), "c", "l")
+    assert r"name & v \\" in text
+
+
+def test_notes_are_a_latex_list():
+    assert notes_to_latex(["50% of a_b."]) == (
+        "\\begin{itemize}\n  \\item 50\\% of a\\_b.\n\\end{itemize}\n"
+    )
+
+
+def test_only_chosen_columns_with_values_are_printed():
+    columns = tuple(Column(key, key.upper()) for key in ("a", "b", "c", "d"))
+    rows = ((Cell("1", 1), Cell("2", 2), Cell("-"), Cell("4", 4)),)
+    grid = Grid("table", columns, rows).printing(["b", "c"])
+    assert grid.headings() == ["A", "B"]
+    assert list(grid.records()[0]) == ["a", "b", "c", "d"]
 
 
 def test_markdown_escapes_bars_and_keeps_text():

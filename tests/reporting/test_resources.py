@@ -14,13 +14,17 @@ from switchhead_lab.reporting.resources import read_resources
 from switchhead_lab.reporting.selection import Selection
 from switchhead_lab.sweeping.timed_models import models_to_time
 from switchhead_lab.tracking.bench_record import step_id
+from switchhead_lab.tracking.code_identity import code_of
 from switchhead_lab.tracking.sweep_record import sweep_id
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 
 
-def step(model: str, ms: float, kept: int, family: str = "dense", step_id: str = "") -> dict:
+def step(
+    model: str, ms: float, kept: int, family: str = "dense", step_id: str = "", code: str = ""
+) -> dict:
     return {
+        "code": code,
         "model": model,
         "family": family,
         "step_id": step_id,
@@ -34,7 +38,7 @@ def step(model: str, ms: float, kept: int, family: str = "dense", step_id: str =
 
 
 def write_bench(reports_dir, sweep, steps: list[dict], **changes):
-    path = reports_dir / "bench" / f"step-{sweep.name}-{sweep.size}.json"
+    path = reports_dir / "bench" / f"step-{sweep_id(sweep)}.json"
     path.parent.mkdir(parents=True)
     bench = {
         "sweep_id": sweep_id(sweep),
@@ -81,7 +85,6 @@ def test_bench_is_beside_the_papers_table(complete) -> None:
     page = (report.folder / "report.md").read_text(encoding="utf-8")
     assert "Median of 25 whole training steps" in page
     assert "cpu (a test), bf16" in page
-    assert "benched as" not in page
     sidecar = json.loads((report.folder / "provenance.json").read_text(encoding="utf-8"))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     assert sidecar["sources"] == [{"file": path.name, "sha256": digest}]
@@ -98,7 +101,7 @@ def test_a_stale_bench_table_is_removed(complete) -> None:
 def test_a_damaged_bench_is_named(complete) -> None:
     path = write_bench(complete.runs_dir.parent / "reports", complete.sweep, [])
     path.write_text("{", encoding="utf-8")
-    with pytest.raises(RecordError, match="step-mini-tiny.json: damaged"):
+    with pytest.raises(RecordError, match=f"{path.name}: damaged"):
         report_of(complete)
 
 
@@ -106,13 +109,6 @@ def test_a_bench_of_an_older_version_is_named(complete) -> None:
     path = write_bench(complete.runs_dir.parent / "reports", complete.sweep, [{"model": "dense"}])
     with pytest.raises(RecordError, match=f"{path.name}: no step bench of this version .*again"):
         report_of(complete)
-
-
-def test_a_bench_of_another_declaration_is_warned_of(complete) -> None:
-    reports_dir, steps = complete.runs_dir.parent / "reports", [step("dense", 200.0, 1000)]
-    write_bench(reports_dir, complete.sweep, steps, sweep_id="mini-tiny-00000000")
-    page = (report_of(complete).folder / "report.md").read_text(encoding="utf-8")
-    assert "WARNING: benched as mini-tiny-00000000, while this is" in page
 
 
 def test_every_family_is_beside_its_own_row_of_the_paper(tmp_path) -> None:
@@ -135,9 +131,13 @@ def test_the_main_table_has_interleaved_times_of_the_same_models_only(complete) 
         return step_id(model, sweep.vocab_size, sweep.n_outputs, sweep.training.batch_size)
 
     ids = [id_of(complete.dense()), id_of(complete.switchhead(1, 4, 2)), "another"]
+    models = (complete.dense(), complete.switchhead(1, 4, 2))
+    codes = [*(code_of(complete.config(model, 0)).digest for model in models), ""]
     steps = [
-        step(name, ms, 1000, step_id=key)
-        for name, ms, key in zip(["a", "b", "dense-h2"], [200.0, 150.0, 1.0], ids, strict=True)
+        step(name, ms, 1000, step_id=key, code=code)
+        for name, ms, key, code in zip(
+            ["a", "b", "dense-h2"], [200.0, 150.0, 1.0], ids, codes, strict=True
+        )
     ]
     write_bench(reports_dir, sweep, steps)
     report = report_of(complete)
@@ -153,6 +153,17 @@ def test_the_main_table_has_interleaved_times_of_the_same_models_only(complete) 
     }
     page = (report.folder / "report.md").read_text(encoding="utf-8")
     assert "median of 25 training steps of each model, in turn in one process on cpu (a" in page
+
+
+def test_timings_of_other_code_than_that_of_the_runs_are_left_out(complete) -> None:
+    sweep, reports_dir = complete.sweep, complete.runs_dir.parent / "reports"
+    sizes = (sweep.vocab_size, sweep.n_outputs, sweep.training.batch_size)
+    key = step_id(complete.dense(), *sizes)
+    write_bench(reports_dir, sweep, [step("dense", 200.0, 1000, step_id=key, code="0" * 16)])
+    report = report_of(complete)
+    assert report.table.records()[0]["interleaved_ms_per_step"] is None
+    page = (report.folder / "report.md").read_text(encoding="utf-8")
+    assert "Timings of dense by other code than that of the runs are left out." in page
 
 
 def test_the_best_of_a_finished_search_is_timed_as_well(complete) -> None:
