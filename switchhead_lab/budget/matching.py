@@ -158,7 +158,7 @@ def baseline_model(sweep: Sweep) -> ModelConfig:
 
 
 def match_declared(sweep: Sweep, declared: DeclaredModel, counter: CostCounter) -> ModelConfig:
-    """Return the model that a sweep declares, under its matching rule.
+    """Return the model that a sweep declares, under its own matching rule or the sweep's.
 
     First attention is matched over its free size, if any. Then a declared sigma-MoE replaces the
     feed-forward block and is matched over its free size, if any.
@@ -166,7 +166,7 @@ def match_declared(sweep: Sweep, declared: DeclaredModel, counter: CostCounter) 
     Args:
         sweep: The sweep.
         declared: One of its models.
-        counter: Counts MACs.
+        counter: Counts MACs by the rule's convention.
 
     Raises:
         MatchError: If there is no such model.
@@ -174,10 +174,10 @@ def match_declared(sweep: Sweep, declared: DeclaredModel, counter: CostCounter) 
     baseline = baseline_model(sweep)
     positions = declared.positions
     model = _with_attention(baseline, declared.attention, positions)
-    free = declared.open_in_attention
+    free, matching = declared.open_in_attention, sweep.rule_of(declared).matching
     if free is not None:
         keeps_parameters = free in model.attention.keep_parameters_over
-        if keeps_parameters or sweep.matching == "parameter_matched":
+        if keeps_parameters or matching == "parameter_matched":
             model = match_parameters(baseline, model.attention, free, positions)
         else:
             model = match_macs(baseline, model.attention, counter, free, positions)
@@ -185,40 +185,44 @@ def match_declared(sweep: Sweep, declared: DeclaredModel, counter: CostCounter) 
         model = model.model_copy(update={"feedforward": declared.feedforward.complete()})
     size = _size(model, declared.match_over)
     if size.block == "feedforward":
-        model = match_size(size, model, _quantity(sweep, "layer", counter), baseline)
+        model = match_size(size, model, _quantity(matching, "layer", counter), baseline)
     return model
 
 
-def matched_quantity(sweep: Sweep, model: ModelConfig, size: str) -> MatchedQuantity:
+def matched_quantity(matching: str, model: ModelConfig, size: str) -> MatchedQuantity:
     """Return the quantity that a model's budgeted size was matched by.
 
     Args:
-        sweep: The sweep.
-        model: One of its models.
+        matching: "parameter_matched" or "mac_matched".
+        model: The model.
         size: Label of the matched size.
     """
     keeps_parameters = size in model.attention.keep_parameters_over
-    if keeps_parameters or sweep.matching == "parameter_matched":
+    if keeps_parameters or matching == "parameter_matched":
         return "parameters"
     return "attention_macs" if _size(model, size).block == "attention" else "layer_macs"
 
 
 def sizes_by_convention(
-    sweep: Sweep, model: ModelConfig, size: str, counters: Iterable[CostCounter]
+    baseline: ModelConfig,
+    model: ModelConfig,
+    size: str,
+    matched: MatchedQuantity,
+    counters: Iterable[CostCounter],
 ) -> dict[str, int]:
     """Return the value of a model's matched size under the MACs of each convention.
 
     Args:
-        sweep: The sweep.
-        model: One of its models.
+        baseline: The dense baseline.
+        model: The model.
         size: Label of the matched size.
+        matched: The quantity that it was matched by.
         counters: Counters of MACs; those that give no model are skipped.
     """
-    matched = matched_quantity(sweep, model, size)
     if matched == "parameters":
         return {}
     scope: Scope = "attention" if matched == "attention_macs" else "layer"
-    baseline, free, values = baseline_model(sweep), _size(model, size), {}
+    free, values = _size(model, size), {}
     for counter in counters:
         try:
             found = match_size(free, model, macs_of(scope, counter), baseline)
@@ -228,8 +232,8 @@ def sizes_by_convention(
     return values
 
 
-def _quantity(sweep: Sweep, scope: Scope, counter: CostCounter) -> BudgetedQuantity:
-    if sweep.matching == "parameter_matched":
+def _quantity(matching: str, scope: Scope, counter: CostCounter) -> BudgetedQuantity:
+    if matching == "parameter_matched":
         return parameters_of(scope)
     return macs_of(scope, counter)
 

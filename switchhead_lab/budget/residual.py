@@ -26,15 +26,19 @@ def difference(own: int, base: int) -> Difference:
     return Difference(own - base, own / base - 1.0)
 
 
-def budget_fraction(costs: ModelCosts, baseline: ModelCosts, matched: MatchedQuantity) -> float:
+def budget_fraction(
+    costs: ModelCosts, baseline: ModelCosts, matched: MatchedQuantity, convention: str
+) -> float:
     """Return a model's excess of its matched quantity, relative to the baseline.
 
     Args:
         costs: Costs of the model.
         baseline: Costs of the baseline.
         matched: The matched quantity; parameters are those of the whole model.
+        convention: Convention of MACs.
     """
-    return difference(_amount(costs, matched), _amount(baseline, matched)).fraction
+    own, base = (_amount(each, matched, convention) for each in (costs, baseline))
+    return difference(own, base).fraction
 
 
 def describe_off_budget(
@@ -71,11 +75,8 @@ def describe_rule(matching: str, convention: str) -> str:
     return f"parameter-matched, costs by the {convention} convention"
 
 
-def _amount(costs: ModelCosts, matched: MatchedQuantity) -> int:
-    match matched:
-        case "parameters":
-            return costs.n_parameters
-        case "attention_macs":
-            return costs.macs
-        case "layer_macs":
-            return costs.matched_layer_macs
+def _amount(costs: ModelCosts, matched: MatchedQuantity, convention: str) -> int:
+    macs = {"attention_macs": costs.attention_macs, "layer_macs": costs.layer_macs}
+    amount = costs.n_parameters if matched == "parameters" else macs[matched](convention)
+    assert amount is not None, "the convention of a match defines its models' costs"
+    return amount

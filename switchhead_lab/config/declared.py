@@ -5,7 +5,7 @@ The classes are generated from the registered variants, so that no field is decl
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError, create_model, model_validator
 from pydantic.fields import FieldInfo
@@ -23,6 +23,7 @@ from switchhead_lab.variants.dense_feedforward import DenseFeedForward
 from switchhead_lab.variants.positions import PositionsConfig
 from switchhead_lab.variants.registry import OneOf, variants_of
 
+MatchBy = Literal["parameters", "macs:equations", "macs:published", "macs:executed"]
 Seeds = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)]
 RunOrModel = Annotated[str, Field(min_length=1)]
 DEFAULT_SIZE = "d_head"
@@ -126,6 +127,8 @@ class DeclaredModel(PartialVariant):
     match_over: str = Field(default=DEFAULT_SIZE, exclude_if=lambda label: label == DEFAULT_SIZE)
     """The size that follows from the baseline's budget. A size of attention matches the budget of
     attention; a size of the feed-forward matches that of both blocks together."""
+    match_by: MatchBy | None = Field(default=None, exclude_if=lambda rule: rule is None)
+    """Budget of this model instead of the sweep's: "parameters", or "macs:" and a convention."""
     feedforward: Annotated[PartialFeedForward, OneOf(partial_feedforwards)] | None = None
     """Feed-forward instead of the dense one; omit to keep the dense one, matched."""
     positions: PositionsConfig | None = Field(default=None, exclude_if=lambda value: value is None)

@@ -5,6 +5,8 @@ replace those of the base, so sizes differ only in what they name. `extends` sta
 another.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
@@ -86,6 +88,19 @@ class PaperRow(FrozenModel):
     """Model size in millions, as printed; omit if the table prints none."""
     models: dict[str, PaperModel] = Field(default={}, exclude_if=lambda models: not models)
     """The paper's models by the sweep's names, except dense and plain SwitchHead."""
+
+
+@dataclass(frozen=True)
+class MatchRule:
+    """The rule that a model is matched to the baseline by.
+
+    Attributes:
+        matching: "parameter_matched" or "mac_matched".
+        convention: Accounting convention of its MACs.
+    """
+
+    matching: str
+    convention: str
 
 
 class Sweep(FrozenModel):
@@ -192,6 +207,15 @@ class Sweep(FrozenModel):
         """Tuning studies, then searches."""
         return [*self.tuning, *self.studies]
 
+    def rule_of(self, declared: DeclaredModel) -> MatchRule:
+        """Return the rule that a declared model is matched by: its own, or the sweep's."""
+        if declared.match_by is None:
+            return MatchRule(self.matching, self.convention)
+        quantity, _, convention = declared.match_by.partition(":")
+        if quantity == "parameters":
+            return MatchRule("parameter_matched", self.convention)
+        return MatchRule("mac_matched", convention)
+
     def template_of(self, study: Study) -> dict[str, Any] | None:
         """Return the declaration that a study completes; None for the baseline.
 
@@ -242,20 +266,12 @@ class Sweep(FrozenModel):
 
     @model_validator(mode="after")
     def _convention_prices_every_model(self) -> Self:
-        if self.convention == "executed":  # counted, for any variant
-            return self
         variants = [v for model in self.models for v in model.variants]
         variants += [v for study in self.studies for v in _variants_of(study)]
-        unpriced = [v for v in variants if self.convention not in v.conventions]
-        if unpriced:
-            formulas = [
-                c for c in get_args(Convention) if all(c in v.conventions for v in variants)
-            ]
-            advice = f"use {' or '.join([*formulas, 'executed'])}"
-            raise ValueError(
-                f'convention="{self.convention}" does not price {kind_of(unpriced[0])} '
-                f"{unpriced[0].block}; {advice}"
-            )
+        _require_priced("", self.convention, variants)
+        for model in self.models:
+            convention = self.rule_of(model).convention
+            _require_priced(f'models: "{model.name}": match_by: ', convention, model.variants)
         return self
 
     @model_validator(mode="after")
@@ -292,6 +308,19 @@ def _require_kind(study: Study) -> None:
         raise ValueError(
             f'study "{study.name}": model.{INITIAL_WEIGHTS} = {source}: write the name of a model '
             "of the sweep or of a run, in quotes"
+        )
+
+
+def _require_priced(where: str, convention: str, variants: Sequence[type[Variant]]) -> None:
+    """Raise ValueError if a convention has no formula for a variant; `executed` counts any."""
+    if convention == "executed":
+        return
+    unpriced = [variant for variant in variants if convention not in variant.conventions]
+    if unpriced:
+        formulas = [c for c in get_args(Convention) if all(c in v.conventions for v in variants)]
+        raise ValueError(
+            f'{where}convention="{convention}" does not price {kind_of(unpriced[0])} '
+            f"{unpriced[0].block}; use {' or '.join([*formulas, 'executed'])}"
         )
 
 

@@ -71,13 +71,12 @@ def cost_grid(data: ReportData, dense: str = "") -> Grid:
 
 def matched_lines(data: ReportData) -> list[str]:
     """Return the sizes that other conventions would have matched, for MAC-matched models."""
-    own = data.record.sweep.convention
     lines = []
     for row in data.models:
         resolved = row.resolved
         if resolved is None or row.role == "baseline" or not resolved.sizes_by_convention:
             continue
-        sizes = resolved.sizes_by_convention
+        sizes, own = resolved.sizes_by_convention, resolved.matched_convention
         others = ", ".join(
             f"{sizes[name]} by {name}" if name in sizes else f"none by {name}"
             for name in CONVENTIONS
@@ -95,10 +94,11 @@ def off_budget_lines(data: ReportData) -> list[str]:
     lines, base = [], data.baseline.costs
     for row in data.models:
         matched = _matched(row)
-        if matched is None or row.costs is None or base is None:
+        if matched is None or row.resolved is None or row.costs is None or base is None:
             continue
-        fraction = budget_fraction(row.costs, base, matched)
-        off = describe_off_budget(matched, fraction, row.costs.convention)
+        convention = row.resolved.matched_convention
+        fraction = budget_fraction(row.costs, base, matched, convention)
+        off = describe_off_budget(matched, fraction, convention)
         if off is not None:
             lines.append(f"WARNING: {row.name} has {off} than {data.baseline.name}.")
     return lines
@@ -115,10 +115,9 @@ def _cells(
     active: CostAxis,
     further: list[CostAxis],
 ) -> tuple[Cell, ...]:
-    matched, costs = _matched(row), row.costs
-    words = (
-        MISSING if matched is None or costs is None else describe_matched(matched, costs.convention)
-    )
+    matched, words = _matched(row), MISSING
+    if matched is not None and row.resolved is not None:
+        words = describe_matched(matched, row.resolved.matched_convention)
     return (
         Cell(row.name, row.name),
         Cell(row.family or MISSING, row.family or None),

@@ -248,7 +248,7 @@ def _model_row(record: SweepRecord, declared: _Declared, runs: Iterable[MemberRu
         role=declared.role,
         family=architecture.family if architecture else "",
         sizes=_sizes(architecture),
-        resolved=record.resolved(architecture) if architecture else None,
+        resolved=record.resolved(architecture, declared.name) if architecture else None,
         seeds=tuple(declared.seeds),
         runs=tuple(same),
         excluded_runs=tuple(run.member.run_name for run in asked if run not in same),

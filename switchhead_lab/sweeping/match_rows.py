@@ -31,26 +31,29 @@ def match_rows(
         counter: Counts MACs and memory; by default the sweep's convention.
     """
     counter = counter or find_counter(sweep.convention)
-    baseline = _costs(sweep, baseline_model(sweep), counter)
+    models = [variant for variant in variants if isinstance(variant, Variant)]
+    own = {variant.rule.convention for variant in models if variant.rule is not None}
+    counters = {name: find_counter(name) for name in own} | {counter.convention: counter}
+
+    def count(model: ModelConfig) -> ModelCosts:
+        """Count by every closed-form convention and by those that models are matched by."""
+        known = {name: find_counter(name) for name in model.conventions} | counters
+        return costs_of(sweep, model, known.values(), counter.convention)
+
+    baseline = count(baseline_model(sweep))
     return [
         _infeasible_row(variant)
         if isinstance(variant, Infeasible)
-        else _variant_row(sweep, variant, _costs(sweep, variant.model, counter), baseline)
+        else _variant_row(variant, count(variant.model), baseline)
         for variant in variants
     ]
 
 
-def _costs(sweep: Sweep, model: ModelConfig, counter: CostCounter) -> ModelCosts:
-    """Count a model's costs by every closed-form convention and by the matching counter."""
-    counters = {name: find_counter(name) for name in model.conventions}
-    counters[counter.convention] = counter
-    return costs_of(sweep, model, counters.values(), counter.convention)
-
-
-def _variant_row(sweep: Sweep, variant: Variant, costs: ModelCosts, baseline: ModelCosts) -> Row:
+def _variant_row(variant: Variant, costs: ModelCosts, baseline: ModelCosts) -> Row:
     model, convention = variant.model, costs.convention
-    matched = variant.matched_in(sweep)
-    fraction = budget_fraction(costs, baseline, matched) if matched else 0.0
+    matched, rule = variant.matched, variant.rule
+    own = rule.convention if rule else convention
+    fraction = budget_fraction(costs, baseline, matched, own) if matched else 0.0
     per_token, base_per_token = (c.model_macs_per_token(convention) for c in (costs, baseline))
     assert per_token is not None, "the matching convention defines the model's costs"
     assert base_per_token is not None, "every convention defines the costs of dense models"
@@ -72,7 +75,8 @@ def _variant_row(sweep: Sweep, variant: Variant, costs: ModelCosts, baseline: Mo
         "matched_over": variant.matched_over,
         "matched_by": variant.matched_by,
         "matched": matched,
-        "off_budget": describe_off_budget(matched, fraction, convention),
+        "matched_convention": own if matched else None,
+        "off_budget": describe_off_budget(matched, fraction, own),
         "parameters": costs.n_parameters,
         **_difference("parameters", parameters),
         "active_parameters": costs.n_active_parameters,

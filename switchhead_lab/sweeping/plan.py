@@ -30,7 +30,7 @@ from switchhead_lab.config.search import (
     random_points,
     split_point,
 )
-from switchhead_lab.config.sweep import Sweep
+from switchhead_lab.config.sweep import MatchRule, Sweep
 from switchhead_lab.errors import ConfigError, MatchError
 from switchhead_lab.sweeping.costing import all_counters, find_counter
 from switchhead_lab.tracking.sweep_record import ResolvedModel, Role
@@ -53,6 +53,7 @@ class Variant:
         source: The model of the sweep, or run, whose weights it starts from; None to initialise
             from the seed.
         point: Values of the searched fields; empty without a search.
+        rule: The rule that it was matched by; None for the baseline.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Variant:
     matched_over: str | None
     source: str | None = None
     point: Point = field(default_factory=dict)
+    rule: MatchRule | None = None
 
     @property
     def matched_by(self) -> Scope | None:
@@ -72,10 +74,13 @@ class Variant:
         in_attention = self.model.attention.size_field(self.matched_over) is not None
         return "attention" if in_attention else "layer"
 
-    def matched_in(self, sweep: Sweep) -> MatchedQuantity | None:
-        """Return the quantity matched to the baseline's budget; None for the baseline."""
-        free = self.matched_over
-        return None if free is None else matched_quantity(sweep, self.model, free)
+    @property
+    def matched(self) -> MatchedQuantity | None:
+        """The quantity matched to the baseline's budget; None for the baseline."""
+        free, rule = self.matched_over, self.rule
+        if free is None or rule is None:
+            return None
+        return matched_quantity(rule.matching, self.model, free)
 
     @property
     def title(self) -> str:
@@ -252,13 +257,17 @@ def costs_of(
 def resolved_model(sweep: Sweep, variant: Variant) -> ResolvedModel:
     """Return a model's entry in the sweep record: architecture, costs and matched quantity."""
     model, free, counters = variant.model, variant.matched_over, all_counters()
+    matched, sizes = variant.matched, {}
+    if free is not None and matched is not None:
+        sizes = sizes_by_convention(baseline_model(sweep), model, free, matched, counters)
     return ResolvedModel(
         name=variant.name,
         model=model,
         costs=costs_of(sweep, model, counters, sweep.convention),
-        matched=variant.matched_in(sweep),
+        matched=matched,
+        matched_convention=variant.rule.convention if variant.rule else sweep.convention,
         matched_over=free,
-        sizes_by_convention=sizes_by_convention(sweep, model, free, counters) if free else {},
+        sizes_by_convention=sizes,
     )
 
 
@@ -269,11 +278,16 @@ def _baseline(sweep: Sweep, name: str, role: Role, seeds: Sequence[int]) -> Vari
 
 
 def _matched(sweep: Sweep, declared: DeclaredModel, role: Role, counter: CostCounter) -> Variant:
+    rule = sweep.rule_of(declared)
+    if declared.match_by is None:
+        rule = replace(rule, convention=counter.convention)
+    else:
+        counter = find_counter(rule.convention)
     model = match_declared(sweep, declared, counter)
     seeds = tuple(declared.seeds)
     free, training = declared.match_over, _changed(sweep.training, declared.training)
     source = declared.initial_weights
-    return Variant(declared.name, role, model, training, seeds, free, source)
+    return Variant(declared.name, role, model, training, seeds, free, source, rule=rule)
 
 
 def _changed(training: TrainingConfig, fields: Mapping[str, Any]) -> TrainingConfig:

@@ -74,7 +74,8 @@ class RecordKeeper:
 
     def note_model(self, variant: Variant) -> None:
         """Record an architecture with its costs, so that reports need no matching."""
-        if self.record.costs_of(variant.model) is None:
+        known = self.record.resolved(variant.model, variant.name)
+        if known is None or known.name != variant.name:
             resolved = resolved_model(self.record.sweep, variant)
             self._update(models=[*self.record.models, resolved])
 

@@ -88,6 +88,8 @@ class ResolvedModel(FrozenModel):
     """Its costs in every convention with formulas for it."""
     matched: MatchedQuantity | None
     """Quantity matched to the baseline's budget; None for the baseline."""
+    matched_convention: str
+    """Convention of its MACs."""
     matched_over: str | None
     """Label of the size set by the matcher; None for the baseline."""
     sizes_by_convention: dict[str, int] = {}
@@ -110,9 +112,15 @@ class SweepRecord(FrozenModel):
     members: list[SweepMember] = []
     """Runs, in the order in which they were requested."""
 
-    def resolved(self, model: ModelConfig) -> ResolvedModel | None:
-        """Return the recorded model with an architecture; None if it is not in the sweep."""
-        return next((known for known in self.models if known.model == model), None)
+    def resolved(self, model: ModelConfig, name: str = "") -> ResolvedModel | None:
+        """Return the recorded model with an architecture; None if it is not in the sweep.
+
+        Args:
+            model: Architecture.
+            name: Name in the sweep; it decides if several models have the architecture.
+        """
+        found = [known for known in self.models if known.model == model]
+        return next((known for known in found if known.name == name), found[0] if found else None)
 
     def costs_of(self, model: ModelConfig) -> ModelCosts | None:
         """Return the recorded costs of an architecture; None if it is not in the sweep."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from switchhead_lab.budget.residual import describe_rule
+from switchhead_lab.budget.residual import describe_matched, describe_rule
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.number_text import NOTHING, short_count
 from switchhead_lab.sweeping.match_rows import Row
@@ -50,9 +50,24 @@ def match_lines(rows: Sequence[Row]) -> Iterator[str]:
             f"model: MACs per token, {short_count(output)} of them the output layer's; active: "
             "parameters used by one token"
         )
+    yield from _own_rule_lines(rows)
     yield from _off_budget_lines(rows)
     for reason in dict.fromkeys(row["infeasible"] for row in rows if row["infeasible"]):
         yield f"infeasible: {reason}"
+
+
+def _own_rule_lines(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield what each model is matched by, if not all are matched by the same."""
+    rules: dict[str, list[str]] = {}
+    for row in rows:
+        if row["infeasible"] is None and row["matched"] is not None:
+            rule = describe_matched(row["matched"], row["matched_convention"])
+            names = rules.setdefault(rule, [])
+            if row["model"] not in names:
+                names.append(row["model"])
+    if len(rules) > 1:
+        for rule, names in rules.items():
+            yield f"matched by {rule}: {', '.join(names)}"
 
 
 def _off_budget_lines(rows: Sequence[Row]) -> Iterator[str]:
