@@ -15,6 +15,7 @@ import switchhead_lab
 from switchhead_lab.cli.app import app
 from switchhead_lab.config.sweep_files import find_sweep
 from switchhead_lab.sweeping.executor import run_sweep
+from switchhead_lab.sweeping.plan import all_variants
 from switchhead_lab.tracking.mlflow_index import NoIndex
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
@@ -42,6 +43,20 @@ def test_python_examples_run(workspace, monkeypatch) -> None:
     assert len(names["best"]) == 2  # type: ignore[arg-type]
     assert not names["model"].training  # type: ignore[attr-defined]
     assert names["ids"].tolist() == list(b"some text")  # type: ignore[attr-defined]
+
+
+def test_the_sweep_file_can_be_matched(tmp_path) -> None:
+    (text,) = [block for language, block in BLOCKS if language == "toml" and "[sizes." in block]
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+    file = find_sweep(tmp_path, "mine")
+    for size in file.sizes:
+        sweep = file.resolve(size)
+        variants = {variant.name: variant for variant in all_variants(sweep)}
+        assert list(variants) == ["dense", *(model.name for model in sweep.models), "searched"]
+        assert variants["moa"].rule.convention == "executed"
+        assert variants["dense-rope"].model.positions.kind == "rope"
+        assert variants["switchall"].model.feedforward.kind == "sigma_moe"
+        assert variants["switchall"].training.clip_norm == 0.5
 
 
 @pytest.mark.parametrize("line", COMMANDS)
