@@ -11,7 +11,7 @@ GPU_OUT ?= reports/gpu/new
 GPU_MINUTES ?= 8
 GPU_PACKAGES := pydantic pydantic_core annotated-types typing-inspection typing_extensions tomli_w
 
-.PHONY: demo test drill lint types check gpu gpu-wheels clean help
+.PHONY: demo test drill mutants lint types check gpu gpu-wheels clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make test    set up and run the test suite"
 	@echo "make check   lint, types and tests"
 	@echo "make drill   kill and disturb sweeps, check that results do not change (takes minutes)"
+	@echo "make mutants plant faults one at a time, check that a test notices each (takes minutes)"
 	@echo "make gpu     check and time everything on this machine's GPU within $(GPU_MINUTES) minutes"
 	@echo "make gpu-wheels  download the small packages that 'make gpu' installs without a network"
 	@echo "make clean   remove the virtual environment (data, runs and reports stay)"
@@ -46,6 +47,10 @@ test: $(VENV)/.installed
 # Takes minutes; docs/faults.md lists the injected faults.
 drill: $(VENV)/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'drill or slow' tests/drills tests/integration tests/tracking -n auto
+
+# Takes minutes; tests/mutations/mutations.toml lists the planted faults.
+mutants: $(VENV)/.installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow tests/mutations -n auto
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
