@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 from switchhead_lab.config.identity import hash_of
 from switchhead_lab.errors import DataError
@@ -20,11 +20,32 @@ SPLIT_NAMES: dict[Split, tuple[str, ...]] = {
 HELD_OUT_FRACTION = 0.05
 """Minimum share of a corpus's bytes in validation, and in test."""
 MIN_DOCUMENTS = 3
+BLOCK_CHARACTERS = 2**20
+"""Texts longer than this are divided into blocks at line ends."""
+
+
+class CorpusDocument(Protocol):
+    """The interface of a corpus's documents."""
+
+    @property
+    def id(self) -> str:
+        """Id that is unique within its corpus."""
+
+    @property
+    def n_bytes(self) -> int:
+        """Length of the text in UTF-8 bytes."""
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the text in UTF-8."""
+
+    def blocks(self) -> Iterator[str]:
+        """Yield the text in blocks, all of whole lines, without holding all of them."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """One text, with an id that is unique within its corpus."""
+    """A text in memory, with an id that is unique within its corpus."""
 
     id: str
     text: str
@@ -34,14 +55,23 @@ class Document:
         """Length of the text in UTF-8 bytes."""
         return len(self.text.encode("utf-8"))
 
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the text in UTF-8."""
+        return _sha256_of_text(self.text)
+
+    def blocks(self) -> Iterator[str]:
+        """Yield the text in blocks of whole lines."""
+        return blocks_of(self.text)
+
 
 @dataclass(frozen=True)
 class DocumentStream:
     """Documents that each iteration reads from the source, one at a time."""
 
-    read: Callable[[], Iterator[Document]]
+    read: Callable[[], Iterator[CorpusDocument]]
 
-    def __iter__(self) -> Iterator[Document]:
+    def __iter__(self) -> Iterator[CorpusDocument]:
         """Read the documents from the start."""
         return self.read()
 
@@ -50,7 +80,8 @@ class DocumentStream:
 class Corpus:
     """Documents per split, and the SHA-256 of the source they are read from.
 
-    Small corpora keep their documents in memory; large ones stream them.
+    Corpora of text files list their documents, corpora of lines stream them. Neither holds a large
+    text in memory.
 
     Attributes:
         name: Name of the corpus.
@@ -63,7 +94,7 @@ class Corpus:
 
     name: str
     source_sha256: str
-    splits: Mapping[Split, list[Document] | DocumentStream]
+    splits: Mapping[Split, Sequence[CorpusDocument] | DocumentStream]
     skipped_lines: dict[str, int] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     origins: Mapping[Split, str] = field(default_factory=dict)
@@ -71,25 +102,25 @@ class Corpus:
     @property
     def n_documents(self) -> int | None:
         """Documents of all splits, counting each part of a cut file; None for a stream."""
-        held = self._documents_in_memory()
-        return None if held is None else len(held)
+        listed = self._listed_documents()
+        return None if listed is None else len(listed)
 
     @property
     def n_bytes(self) -> int | None:
         """UTF-8 bytes of all splits; None for a stream."""
-        held = self._documents_in_memory()
-        return None if held is None else sum(document.n_bytes for document in held)
+        listed = self._listed_documents()
+        return None if listed is None else sum(document.n_bytes for document in listed)
 
-    def _documents_in_memory(self) -> list[Document] | None:
-        held: list[Document] = []
+    def _listed_documents(self) -> list[CorpusDocument] | None:
+        listed: list[CorpusDocument] = []
         for documents in self.splits.values():
             if isinstance(documents, DocumentStream):
                 return None
-            held += documents
-        return held
+            listed += documents
+        return listed
 
 
-def corpus_of_documents(name: str, documents: Sequence[Document], source: str) -> Corpus:
+def corpus_of_documents(name: str, documents: Sequence[CorpusDocument], source: str) -> Corpus:
     """Create a corpus by dividing whole documents with `assign_splits`.
 
     Args:
@@ -101,7 +132,7 @@ def corpus_of_documents(name: str, documents: Sequence[Document], source: str) -
         DataError: If there are too few documents or a split would hold none.
     """
     split_of = assign_splits({document.id: document.n_bytes for document in documents}, source)
-    splits: dict[Split, list[Document]] = {split: [] for split in SPLITS}
+    splits: dict[Split, list[CorpusDocument]] = {split: [] for split in SPLITS}
     for document in documents:
         splits[split_of[document.id]].append(document)
     origins = dict.fromkeys(SPLITS, source)
@@ -145,9 +176,21 @@ def assign_splits(sizes: Mapping[str, int], source: str) -> dict[str, Split]:
     return split_of
 
 
-def hash_documents(documents: Iterable[Document]) -> str:
+def hash_documents(documents: Iterable[CorpusDocument]) -> str:
     """Return one SHA-256 over the ids and texts of documents, in order."""
-    return hash_of([[document.id, _sha256_of_text(document.text)] for document in documents])
+    return hash_of([[document.id, document.sha256] for document in documents])
+
+
+def blocks_of(text: str) -> Iterator[str]:
+    """Yield a text in blocks of whole lines, each but the last of over `BLOCK_CHARACTERS`."""
+    start = 0
+    while len(text) - start > BLOCK_CHARACTERS:
+        stop = text.find("\n", start + BLOCK_CHARACTERS) + 1
+        if not stop:
+            break
+        yield text[start:stop]
+        start = stop
+    yield text[start:]
 
 
 def _sha256_of_text(text: str) -> str:

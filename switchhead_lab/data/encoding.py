@@ -7,14 +7,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from switchhead_lab.data.documents import Document
+from switchhead_lab.data.documents import CorpusDocument, blocks_of
 from switchhead_lab.data.tokenisation import MAX_TRAINING_BYTES, TokenIds, Tokenizer
 from switchhead_lab.errors import DataError
 from switchhead_lab.tracking.atomic import write_error
 
 TOKEN_DTYPE = np.dtype("<u2")
-BLOCK_CHARACTERS = 2**20
-"""Texts longer than this are encoded in pieces cut at line ends, which changes no token."""
 REPORT_EVERY = 2**26
 """Tokens between two reports of progress."""
 
@@ -39,8 +37,8 @@ class EncodedSplit:
         return int(self.token_counts.sum())
 
 
-def training_texts(documents: Iterable[Document], *, is_limited: bool) -> Iterator[str]:
-    """Yield the texts to train a tokenizer on.
+def training_texts(documents: Iterable[CorpusDocument], *, is_limited: bool) -> Iterator[str]:
+    """Yield the texts to train a tokenizer on, in blocks of whole lines.
 
     Args:
         documents: The training split.
@@ -49,7 +47,7 @@ def training_texts(documents: Iterable[Document], *, is_limited: bool) -> Iterat
     """
     n_bytes = 0
     for document in documents:
-        yield document.text
+        yield from document.blocks()
         n_bytes += document.n_bytes
         if is_limited and n_bytes >= MAX_TRAINING_BYTES:
             return
@@ -57,7 +55,7 @@ def training_texts(documents: Iterable[Document], *, is_limited: bool) -> Iterat
 
 def write_tokens(
     path: Path,
-    documents: Iterable[Document],
+    documents: Iterable[CorpusDocument],
     tokenizer: Tokenizer,
     *,
     max_tokens: int = 0,
@@ -108,7 +106,9 @@ def write_tokens(
     return EncodedSplit(counts, n_documents, n_bytes)
 
 
-def encode_documents(documents: Iterable[Document], tokenizer: Tokenizer) -> tuple[TokenIds, int]:
+def encode_documents(
+    documents: Iterable[CorpusDocument], tokenizer: Tokenizer
+) -> tuple[TokenIds, int]:
     """Return the tokens that `write_tokens` writes for whole documents, and their UTF-8 bytes.
 
     Raises:
@@ -124,7 +124,7 @@ def encode_text(text: str, tokenizer: Tokenizer) -> TokenIds:
     Raises:
         DataError: If the text holds a character that the tokenizer reserves.
     """
-    return _joined(tokenizer.encode(block) for block in _blocks(text))
+    return _joined(tokenizer.encode(block) for block in blocks_of(text))
 
 
 def unigram_perplexity(train_counts: NDArray[np.int64], counts: NDArray[np.int64]) -> float:
@@ -140,10 +140,13 @@ def unigram_perplexity(train_counts: NDArray[np.int64], counts: NDArray[np.int64
 
 
 def _encode(
-    document: Document, tokenizer: Tokenizer, room: int | None
+    document: CorpusDocument, tokenizer: Tokenizer, room: int | None
 ) -> Iterator[tuple[TokenIds, int]]:
-    """Yield the ids of a document, at most `room` including its end, and bytes of their text."""
-    for block in _blocks(document.text):
+    """Yield the ids of a document, at most `room` including its end, and bytes of their text.
+
+    Encoding a text in blocks of whole lines gives the same tokens as encoding it at once.
+    """
+    for block in document.blocks():
         try:
             ids = tokenizer.encode(block)
         except DataError as error:
@@ -155,17 +158,6 @@ def _encode(
         yield ids, len(block.encode("utf-8"))
         room = None if room is None else room - len(ids)
     yield np.array([tokenizer.end_of_document], dtype=np.uint16), 0
-
-
-def _blocks(text: str) -> Iterator[str]:
-    start = 0
-    while len(text) - start > BLOCK_CHARACTERS:
-        stop = text.find("\n", start + BLOCK_CHARACTERS) + 1
-        if not stop:
-            break
-        yield text[start:stop]
-        start = stop
-    yield text[start:]
 
 
 def _joined(parts: Iterable[TokenIds]) -> TokenIds:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from switchhead_lab.data.documents import SPLITS, Corpus, Document, Split
+from switchhead_lab.data.documents import SPLITS, Corpus, CorpusDocument, Split
 from switchhead_lab.data.encoding import EncodedSplit
 from switchhead_lab.data.manifest import Manifest
 from switchhead_lab.data.source_files import name_some
@@ -19,6 +19,7 @@ FEW_TOKENS = 1000
 """Perplexities over fewer held-out tokens are too noisy."""
 MANY_UNKNOWN = 0.01
 """A larger share of unknown characters makes a text look much easier than it is."""
+_HASH_OF_NOTHING = hashlib.sha256().digest()
 
 
 def require_text(corpus: Corpus) -> None:
@@ -29,7 +30,7 @@ def require_text(corpus: Corpus) -> None:
     """
     for split in SPLITS:
         documents = corpus.splits[split]
-        if any(document.text.strip() for document in documents):
+        if any(block.strip() for document in documents for block in document.blocks()):
             continue
         n_documents = sum(1 for _ in documents)
         found = f"{n_documents:,} documents without text" if n_documents else "no document"
@@ -104,14 +105,13 @@ class CopyFinder:
     _held_out: set[bytes] = field(default_factory=set)
     _copies: list[str] = field(default_factory=list)
 
-    def watch(self, split: Split, documents: Iterable[Document]) -> Iterator[Document]:
+    def watch(self, split: Split, documents: Iterable[CorpusDocument]) -> Iterator[CorpusDocument]:
         """Yield the documents unchanged; train must come last."""
         for document in documents:
-            text = document.text.strip()
-            fingerprint = hashlib.sha256(text.encode("utf-8")).digest()
+            fingerprint = _hash_stripped(document)
             if split != "train":
                 self._held_out.add(fingerprint)
-            elif text and fingerprint in self._held_out:
+            elif fingerprint != _HASH_OF_NOTHING and fingerprint in self._held_out:
                 self._copies.append(document.id)
             yield document
 
@@ -123,6 +123,20 @@ class CopyFinder:
             f"in train, although validation or test holds the same text: "
             f"{name_some(self._copies)}; memorising it inflates scores, so remove the copies"
         ]
+
+
+def _hash_stripped(document: CorpusDocument) -> bytes:
+    """Return the SHA-256 of a text without the white space around it."""
+    is_inside = False
+    read = stripped = hashlib.sha256()
+    for block in document.blocks():
+        text = block if is_inside else block.lstrip()
+        body = text.rstrip()
+        read.update(body.encode("utf-8"))
+        if body:
+            is_inside, stripped = True, read.copy()
+        read.update(text[len(body) :].encode("utf-8"))
+    return stripped.digest()
 
 
 def _origin(origins: Mapping[Split, str], split: Split) -> str:

@@ -1,6 +1,6 @@
 """User texts: one file that is cut into splits, or a folder of whole documents."""
 
-import hashlib
+import itertools
 import json
 from collections import defaultdict
 from collections.abc import Iterable
@@ -11,11 +11,12 @@ from switchhead_lab.data.documents import (
     SPLIT_NAMES,
     SPLITS,
     Corpus,
-    Document,
+    CorpusDocument,
     Split,
     corpus_of_documents,
     hash_documents,
 )
+from switchhead_lab.data.file_document import FileDocument, scan_document
 from switchhead_lab.data.file_errors import printable
 from switchhead_lab.data.source_files import (
     TEXT,
@@ -24,7 +25,7 @@ from switchhead_lab.data.source_files import (
     ends_in,
     name_some,
 )
-from switchhead_lab.data.text_reading import read_text
+from switchhead_lab.data.text_reading import empty_text, find_line_starts
 from switchhead_lab.errors import DataError
 
 _SPLIT_SUFFIX = ends_in(".txt")
@@ -75,27 +76,27 @@ def read_text_file(name: str, path: Path) -> Corpus:
     Raises:
         DataError: If it is empty, not UTF-8 text, or has too few lines.
     """
-    text = read_text(path)
-    contents = text.encode("utf-8")
-    n_bytes = len(contents)
-    cuts = [0]
-    for remaining in (2 * HELD_OUT_FRACTION, HELD_OUT_FRACTION):
-        cuts.append(contents.rfind(b"\n", 0, round(n_bytes * (1 - remaining))) + 1)
-    cuts.append(n_bytes)
-    splits: dict[Split, list[Document]] = {}
-    for split, start, stop in zip(SPLITS, cuts[:-1], cuts[1:], strict=True):
-        part = contents[start:stop].decode("utf-8")
-        if not part.strip():
+    name_in_ids = printable(path.name)
+    whole = _scan(name_in_ids, path)
+    limits = [
+        round(whole.n_bytes * (1 - held_out))
+        for held_out in (2 * HELD_OUT_FRACTION, HELD_OUT_FRACTION)
+    ]
+    cuts = [0, *find_line_starts(path, limits), whole.n_bytes]
+    splits: dict[Split, list[CorpusDocument]] = {}
+    for split, (start, stop) in zip(SPLITS, itertools.pairwise(cuts), strict=True):
+        part = whole.part(f"{name_in_ids}:{split}", start, stop)
+        if part.is_blank:
             raise DataError(
                 f"{path}: {split} would be empty after cutting the text at line ends; give "
                 "more or shorter lines, or a folder with train.txt, validation.txt and test.txt"
             )
-        splits[split] = [Document(f"{printable(path.name)}:{split}", part)]
+        splits[split] = [part]
     return Corpus(
         name,
-        hashlib.sha256(contents).hexdigest(),
+        whole.sha256,
         splits,
-        remarks=[*_describe_suffix(path), *_describe_json([Document(printable(path.name), text)])],
+        remarks=[*_describe_suffix(path), *_describe_json([whole])],
         origins=dict.fromkeys(SPLITS, str(path)),
     )
 
@@ -155,8 +156,15 @@ def _require_one_each(folder: Path, files: dict[Split, list[Path]]) -> dict[Spli
     return files
 
 
-def _read_documents(folder: SourceFolder, files: Iterable[Path]) -> list[Document]:
-    return [Document(folder.name_of(file), read_text(file)) for file in files]
+def _read_documents(folder: SourceFolder, files: Iterable[Path]) -> list[FileDocument]:
+    return [_scan(folder.name_of(file), file) for file in files]
+
+
+def _scan(document_id: str, path: Path) -> FileDocument:
+    document = scan_document(document_id, path)
+    if document.is_blank:
+        raise empty_text(path)
+    return document
 
 
 def _describe_suffix(path: Path) -> list[str]:
@@ -170,9 +178,9 @@ def _describe_suffix(path: Path) -> list[str]:
     ]
 
 
-def _describe_json(documents: Iterable[Document]) -> list[str]:
+def _describe_json(documents: Iterable[CorpusDocument]) -> list[str]:
     """Warn, in at most one line, about texts that look like JSON lines under another suffix."""
-    names = [document.id for document in documents if _is_json_lines(document.text)]
+    names = [document.id for document in documents if _is_json_lines(document)]
     if not names:
         return []
     return [
@@ -181,11 +189,9 @@ def _describe_json(documents: Iterable[Document]) -> list[str]:
     ]
 
 
-def _is_json_lines(text: str) -> bool:
-    if not text.lstrip().startswith("{"):
-        return False
-    lines = (line for line in text.split("\n") if line.strip())
-    for line, _ in zip(lines, range(_N_LINES_TO_JUDGE), strict=False):
+def _is_json_lines(document: CorpusDocument) -> bool:
+    lines = (line for block in document.blocks() for line in block.split("\n") if line.strip())
+    for line in itertools.islice(lines, _N_LINES_TO_JUDGE):
         try:
             value = json.loads(line)
         except (ValueError, RecursionError):

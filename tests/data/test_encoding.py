@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from switchhead_lab.config.data import ByteTokenizer, SentencePieceTokenizer
+from switchhead_lab.data import documents as document_module
 from switchhead_lab.data import encoding
-from switchhead_lab.data.documents import Document
+from switchhead_lab.data.documents import Document, blocks_of
 from switchhead_lab.data.encoding import training_texts, unigram_perplexity, write_tokens
 from switchhead_lab.data.tokenisation import train_tokenizer
 from switchhead_lab.errors import DataError
@@ -41,8 +42,8 @@ def test_nothing_is_read_beyond_the_limit(tmp_path: Path):
 def test_long_texts_give_the_same_tokens_in_blocks(tmp_path: Path, monkeypatch, long_text: str):
     tokenizer = train_tokenizer(SentencePieceTokenizer(vocab_size=400), [long_text[:50_000]])
     text = long_text[:60_000]
-    monkeypatch.setattr(encoding, "BLOCK_CHARACTERS", 1000)
-    assert len(list(encoding._blocks(text))) > 30
+    monkeypatch.setattr(document_module, "BLOCK_CHARACTERS", 1000)
+    assert len(list(blocks_of(text))) > 30
     split = write_tokens(tmp_path / "train.bin", documents(text), tokenizer)
     tokens = np.fromfile(tmp_path / "train.bin", dtype="<u2")
     assert tokens[:-1].tolist() == tokenizer.encode(text).tolist()
@@ -74,6 +75,12 @@ def test_limited_training_reads_the_first_bytes_only(monkeypatch):
     monkeypatch.setattr(encoding, "MAX_TRAINING_BYTES", 4)
     assert list(training_texts(documents("ab", "cd", "e"), is_limited=True)) == ["ab", "cd"]
     assert list(training_texts(documents("ab", "cd", "e"), is_limited=False)) == ["ab", "cd", "e"]
+
+
+def test_long_training_texts_come_in_blocks(monkeypatch):
+    monkeypatch.setattr(document_module, "BLOCK_CHARACTERS", 2)
+    blocks = list(training_texts(documents("ab\ncd\nef", "gh"), is_limited=False))
+    assert blocks == ["ab\n", "cd\n", "ef", "gh"]
 
 
 def test_unigram_perplexity_of_a_uniform_model_is_its_size():

@@ -21,7 +21,7 @@ def write_jsonl(path: Path, n_lines: int = 60) -> Path:
 
 
 def texts_of(corpus) -> set[str]:
-    return {document.text for split in SPLITS for document in corpus.splits[split]}
+    return {"".join(d.blocks()) for split in SPLITS for d in corpus.splits[split]}
 
 
 @pytest.mark.parametrize("name", ["many.JSONL", "x.ndjson", "x.jl", "x.Json", "x.NDJSON"])

@@ -10,9 +10,11 @@ from switchhead_lab.config.data import (
     SentencePieceTokenizer,
     TextData,
 )
+from switchhead_lab.data import documents
 from switchhead_lab.data.dataset import open_dataset
+from switchhead_lab.data.documents import Document
 from switchhead_lab.data.encoding import EncodedSplit
-from switchhead_lab.data.split_checks import describe_splits
+from switchhead_lab.data.split_checks import CopyFinder, describe_splits
 from switchhead_lab.data.token_store import prepare, register
 from switchhead_lab.errors import DataError
 
@@ -109,6 +111,19 @@ def test_training_documents_that_are_also_held_out_give_a_warning(
     assert f"holds the same text: {shard}:2, {shard}:4; memorising" in warning
     assert warning in capsys.readouterr().err
     assert list(store.manifest.splits) == ["train", "validation", "test"]
+
+
+@pytest.mark.parametrize("space", ["\n \n\t\n", "  ", ""])
+def test_copies_are_found_in_texts_of_many_blocks(monkeypatch, space: str):
+    monkeypatch.setattr(documents, "BLOCK_CHARACTERS", 2)
+    text = "one\n\n \n two \nthree"
+    held_out = [Document("a", f"{space}{text}\n{space}"), Document("b", space)]
+    train = [Document("c", f"\t{text}"), Document("d", text[1:]), Document("e", " ")]
+    finder = CopyFinder()
+    assert list(finder.watch("test", held_out)) == held_out
+    assert list(finder.watch("train", train)) == train
+    [line] = finder.describe()
+    assert line.startswith("in train, although validation or test holds the same text: c;")
 
 
 def test_a_bad_held_out_line_is_found_before_train_is_encoded(

@@ -6,8 +6,14 @@ from pathlib import Path
 import pyarrow
 import pytest
 
+from switchhead_lab.data import text_reading
 from switchhead_lab.data.jsonl import BadLines, read_jsonl
-from switchhead_lab.data.text_reading import read_lines, read_text
+from switchhead_lab.data.text_reading import (
+    find_line_starts,
+    read_chunks,
+    read_lines,
+    read_text,
+)
 from switchhead_lab.errors import DataError
 
 TEXT = "one é\r\ntwo\u2028\N{GRINNING FACE}\n\nlast"
@@ -62,6 +68,38 @@ def test_errors_name_unusable_contents(tmp_path: Path, contents: bytes, message:
     path.write_bytes(contents)
     with pytest.raises(DataError, match=rf"a\.txt: {message}"):
         read_text(path)
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        (b"a\nb\nab\xe9 \n", r"not UTF-8 \(byte 0xe9 at offset 6\)"),
+        (codecs.BOM_UTF8 + b"a\nb\n\0", r"binary, not text \(NUL byte at offset 7\)"),
+        ("a\nb\nc".encode("utf-16") + b"\0", r"not UTF-16 .* \(truncated data at offset 12\)"),
+        ("a\nb".encode("utf-32") + b"\0\0\xff\0", r"not UTF-32 .* \(code point .* at offset 16\)"),
+    ],
+)
+def test_errors_in_later_chunks_give_the_offset_in_the_file(
+    tmp_path: Path, monkeypatch, contents: bytes, message: str
+):
+    monkeypatch.setattr(text_reading, "CHUNK_BYTES", 1)
+    path = tmp_path / "a.txt"
+    path.write_bytes(contents)
+    chunks = read_chunks(path)
+    assert next(chunks) == "a\n"
+    with pytest.raises(DataError, match=rf"a\.txt: {message}"):
+        list(chunks)
+
+
+@pytest.mark.parametrize("mark", MARKED)
+def test_line_starts_are_found_in_bytes_of_the_text(tmp_path: Path, monkeypatch, mark: str):
+    monkeypatch.setattr(text_reading, "CHUNK_BYTES", 3)
+    path = tmp_path / "a.txt"
+    path.write_bytes(MARKED[mark])
+    text = TEXT.encode()
+    for limit in range(len(text) + 2):
+        starts = [text.rfind(b"\n", 0, stop) + 1 for stop in (limit // 2, limit)]
+        assert find_line_starts(path, [limit // 2, limit]) == starts
 
 
 def test_the_error_for_jsonl_with_a_wrong_mark_names_the_line(tmp_path: Path):

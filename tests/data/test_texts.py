@@ -14,6 +14,10 @@ def read_source(name: str, path: Path) -> Corpus:
     return read_local(name, path, BadLines())
 
 
+def text_of(document) -> str:
+    return "".join(document.blocks())
+
+
 def ids_of(corpus):
     return {split: [document.id for document in corpus.splits[split]] for split in SPLITS}
 
@@ -62,7 +66,7 @@ def test_incomplete_or_ambiguous_own_split_is_an_error(folder: Path):
 
 def test_single_file_is_cut_at_line_ends_in_order(text_file: Path):
     corpus = read_source("notes", text_file)
-    parts = [corpus.splits[split][0].text for split in SPLITS]
+    parts = [text_of(corpus.splits[split][0]) for split in SPLITS]
     contents = text_file.read_bytes()
     assert "".join(parts).encode() == contents
     assert all(part.endswith("\n") for part in parts)
@@ -75,7 +79,7 @@ def test_single_file_keeps_every_byte_of_odd_newlines(tmp_path: Path):
     path = tmp_path / "dos.txt"
     path.write_bytes("é \u2028x\r\n".encode() * 100)
     splits = read_source("dos", path).splits
-    assert "".join(splits[s][0].text for s in SPLITS).encode() == path.read_bytes()
+    assert "".join(text_of(splits[s][0]) for s in SPLITS).encode() == path.read_bytes()
 
 
 def test_file_with_too_few_lines_is_an_error(tmp_path: Path):
@@ -185,5 +189,5 @@ def test_texts_in_upper_case_and_compressed_are_read(folder: Path):
     (folder / "more.TXT").write_text("Upper.\n", encoding="utf-8")
     (folder / "packed.txt.GZ").write_bytes(gzip.compress(b"Packed.\n"))
     corpus = read_source("letters", folder)
-    texts = {d.id: d.text for split in SPLITS for d in corpus.splits[split]}
+    texts = {d.id: text_of(d) for split in SPLITS for d in corpus.splits[split]}
     assert (texts["more.TXT"], texts["packed.txt.GZ"]) == ("Upper.\n", "Packed.\n")

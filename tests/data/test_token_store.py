@@ -47,7 +47,7 @@ def test_tokens_are_the_documents_each_with_its_end(registered: Path, data: Text
         ends = np.flatnonzero(tokens == tokenizer.end_of_document)
         starts = [0, *(ends[:-1] + 1)]
         texts = [tokenizer.decode(tokens[a:b]) for a, b in zip(starts, ends, strict=True)]
-        assert texts == [document.text for document in corpus.splits[split]]
+        assert texts == ["".join(document.blocks()) for document in corpus.splits[split]]
         part = store.manifest.splits[split]
         assert part.n_tokens == len(tokens) == ends[-1] + 1
         assert part.n_documents == len(texts)
