@@ -6,6 +6,8 @@ Trained runs as Python objects and tables: `open_run`, `runs` and `sweep`.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from switchhead_lab.openmp import limit_spinning
+
 if TYPE_CHECKING:
     from switchhead_lab.trained.run import open_run
     from switchhead_lab.trained.table import runs, sweep
@@ -19,6 +21,9 @@ _MODULES = {
     "runs": "switchhead_lab.trained.table",
     "sweep": "switchhead_lab.trained.table",
 }
+
+# Here, because every module of the package imports this one first, and torch reads it only once.
+limit_spinning()
 
 
 def __getattr__(name: str) -> Any:

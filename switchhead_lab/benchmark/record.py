@@ -11,17 +11,23 @@ from typing import Any
 import switchhead_lab
 from switchhead_kernels.bench import BenchResult
 from switchhead_kernels.native.build import find_compiler
+from switchhead_lab.benchmark.neighbour import NeighbourBench
 from switchhead_lab.benchmark.step import StepBench
 from switchhead_lab.benchmark.table import (
     Table,
     kernel_remarks,
     kernel_table,
     markdown_table,
+    neighbour_table,
     step_table,
 )
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.tracking.atomic import make_directory, write_text
-from switchhead_lab.tracking.bench_record import bench_dir, step_bench_name
+from switchhead_lab.tracking.bench_record import (
+    bench_dir,
+    neighbour_bench_name,
+    step_bench_name,
+)
 from switchhead_lab.tracking.provenance import collect_provenance
 from switchhead_lab.tracking.sweep_record import sweep_id
 from switchhead_lab.training.compute_setup import ComputeSetup
@@ -42,6 +48,21 @@ def write_step_bench(
     }
     name = step_bench_name(sweep)
     return _write(reports_dir, name, contents, step_table(bench), setup)
+
+
+def write_neighbour_bench(
+    reports_dir: Path, sweep: Sweep, bench: NeighbourBench, setup: ComputeSetup
+) -> dict[str, Any]:
+    """Write the training steps beside a busy process; return what was written."""
+    contents = {
+        "sweep": sweep.name,
+        "size": sweep.size,
+        "sweep_id": sweep_id(sweep),
+        "tokens": "random",
+        **asdict(bench),
+    }
+    name = neighbour_bench_name(sweep)
+    return _write(reports_dir, name, contents, neighbour_table(bench), setup)
 
 
 def write_kernel_bench(
@@ -85,14 +106,13 @@ def _compiler_version() -> str:
 
 def _page(name: str, data: dict[str, Any], table: Table, remarks: Sequence[str]) -> str:
     versions = data["provenance"].get("versions") or {}
-    facts, peak = data["provenance"].get("device") or {}, data["peak_gflops"]
+    facts, peak = data["provenance"].get("device") or {}, data.get("peak_gflops", {})
     peaks = peak if isinstance(peak, dict) else {data.get("precision", ""): peak}
     lines = [
         f"# {name}",
         "",
         f"- Machine: {data['device']}, {facts.get('n_threads', '?')} threads, PyTorch "
-        f"{versions.get('torch', '?')}, {data['compiler']}; medians, all candidates in turn in one "
-        "process.",
+        f"{versions.get('torch', '?')}, {data['compiler']}; medians, all candidates in turn.",
         *(f"- Best square matmul, {kind}: {value:,.0f} GFLOP/s." for kind, value in peaks.items()),
         *(f"- Not timed: {remark}." for remark in remarks),
         "",

@@ -165,6 +165,11 @@ def step_runner_of(model: Transformer, config: RunConfig, setup: ComputeSetup) -
     return StepRunner(config, model, build_scorer(config), RandomBatches(config), setup)
 
 
+def n_warm_up_steps(config: RunConfig) -> int:
+    """Return how many steps a model takes before it is timed, with its memory filled."""
+    return max(_WARM_UP_STEPS, config.model.context_multiple)
+
+
 def numbered_steps(runner: StepRunner) -> Callable[[], object]:
     """Return a callable that takes the next step, even past the configured last step."""
     number = 0
@@ -196,7 +201,7 @@ def _facts(
     is_cuda = setup.device.type == "cuda"
     if is_cuda:
         torch.cuda.reset_peak_memory_stats(setup.device)
-    for _ in range(max(_WARM_UP_STEPS, config.model.context_multiple)):
+    for _ in range(n_warm_up_steps(config)):
         take()
     peak = torch.cuda.max_memory_allocated(setup.device) - allocated if is_cuda else None
     kept = _saved_floats(config, runner.model, setup)

@@ -1,10 +1,12 @@
 """Tables of benchmarks: headings and rows of cells, and their Markdown."""
 
+import statistics
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from switchhead_kernels.bench import BenchResult
+    from switchhead_lab.benchmark.neighbour import NeighbourBench
     from switchhead_lab.benchmark.step import StepBench
 
 Table = tuple[list[str], list[list[str]]]
@@ -40,6 +42,36 @@ def step_table(bench: "StepBench") -> Table:
         for step in bench.steps
     ]
     return headings, rows
+
+
+def neighbour_table(bench: "NeighbourBench") -> Table:
+    """Return headings and cells: one row per model and setting."""
+    headings = [
+        *("model", "threads wait", "alone ms", "quartiles", "beside ms", "quartiles"),
+        *("beside / alone", "alone / default", "beside / default"),
+    ]
+    rows = [
+        [
+            time.model,
+            time.setting,
+            f"{time.alone_ms:.1f}",
+            _quartiles(time.alone_rounds_ms),
+            f"{time.beside_ms:.1f}",
+            _quartiles(time.beside_rounds_ms),
+            f"{time.beside_over_alone:.2f}",
+            f"{time.alone_over_default:.3f}",
+            f"{time.beside_over_default:.3f}",
+        ]
+        for time in bench.times
+    ]
+    return headings, rows
+
+
+def _quartiles(values: Sequence[float]) -> str:
+    if len(values) < 2:
+        return "-"
+    first, _, third = statistics.quantiles(values, n=4, method="inclusive")
+    return f"{first:.1f}-{third:.1f}"
 
 
 def kernel_table(bench: "BenchResult") -> Table:

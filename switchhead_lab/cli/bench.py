@@ -1,6 +1,6 @@
 """`lab bench`: time training steps and expert matmuls on this machine."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from switchhead_lab.cli.options import (
 from switchhead_lab.json_text import to_json
 from switchhead_lab.terminal import print_table, tell
 
+if TYPE_CHECKING:
+    from switchhead_lab.config.schema import RunConfig
+
 app = typer.Typer(
     help=(
         "Time training steps and expert matmuls on this machine.\n\n"
@@ -22,6 +25,9 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 RoundsOption = Annotated[int, typer.Option("--rounds", min=1, help="Rounds timed.")]
+ModelsOption = Annotated[
+    str, typer.Option("--models", help="Only these models, e.g. dense,switchhead.")
+]
 
 
 @app.command()
@@ -29,7 +35,7 @@ def step(
     sweep: SweepArgument,
     size: SizeOption = "",
     overrides: SetOption = None,
-    models: Annotated[str, typer.Option(help="Only these models, e.g. dense,switchhead.")] = "",
+    models: ModelsOption = "",
     rounds: RoundsOption = 25,
     device: DeviceOption = "",
     as_json: JsonOption = False,
@@ -46,21 +52,14 @@ def step(
     from switchhead_lab.benchmark.step import bench_steps
     from switchhead_lab.config.sweep_files import find_sweep
     from switchhead_lab.config.workspace import find_workspace
-    from switchhead_lab.errors import ConfigError
-    from switchhead_lab.sweeping.plan import config_of
-    from switchhead_lab.sweeping.timed_models import models_to_time
+    from switchhead_lab.sweeping.timed_models import configs_to_time
     from switchhead_lab.training.compute_setup import prepare_setup
     from switchhead_lab.views import bench as views
 
     workspace = find_workspace().on_device(device)
     declared = find_sweep(workspace.sweeps_dir, sweep).resolve(size, overrides or ())
-    variants = models_to_time(declared, workspace.runs_dir)
-    configs = {v.title: config_of(declared, v, v.seeds[0]) for v in variants}
-    wanted = [name.strip() for name in models.split(",") if name.strip()]
-    unknown = [name for name in wanted if name not in configs]
-    if unknown:
-        raise ConfigError(f"--models {unknown[0]}: no such model; models: {', '.join(configs)}")
-    configs = {name: config for name, config in configs.items() if not wanted or name in wanted}
+    configs = configs_to_time(declared, workspace.runs_dir)
+    configs = _chosen(configs, models) if models else configs
     training = declared.training
     setup = prepare_setup(
         workspace.settings.device,
@@ -75,6 +74,53 @@ def step(
         return
     print_table(views.step_table(declared, bench))
     for line in views.step_lines(bench, setup, workspace.reports_dir):
+        typer.echo(line)
+
+
+@app.command()
+def neighbour(
+    sweep: SweepArgument = "matched-params",
+    size: SizeOption = "",
+    overrides: SetOption = None,
+    models: ModelsOption = "",
+    rounds: RoundsOption = 9,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=0.0, help="Time of a turn; at least one step.")
+    ] = 0.5,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--setting", metavar="NAME=VALUE", help="Time this variable too; repeatable."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Time training steps on the CPU, alone and beside another process that uses all cores.
+
+    Each model takes turns in a process with the lab's setting of how OpenMP threads wait and in one
+    with the default. By default, the models are the baseline and the first one with another kind of
+    attention. Ratios are medians over the rounds.
+
+    Example: lab bench neighbour matched-params --setting GOMP_SPINCOUNT=10000
+    """
+    from switchhead_lab.benchmark.neighbour import bench_neighbour, parse_settings
+    from switchhead_lab.benchmark.record import write_neighbour_bench
+    from switchhead_lab.config.sweep_files import find_sweep
+    from switchhead_lab.config.workspace import find_workspace
+    from switchhead_lab.sweeping.timed_models import configs_to_time, two_kinds
+    from switchhead_lab.training.compute_setup import prepare_setup
+    from switchhead_lab.views import bench as views
+
+    workspace = find_workspace()
+    declared = find_sweep(workspace.sweeps_dir, sweep).resolve(size, overrides or ())
+    configs = configs_to_time(declared, workspace.runs_dir)
+    configs = _chosen(configs, models) if models else two_kinds(configs)
+    setup = prepare_setup("cpu", declared.training.precision)
+    bench = bench_neighbour(configs, parse_settings(settings or ()), rounds, seconds, tell)
+    data = write_neighbour_bench(workspace.reports_dir, declared, bench, setup)
+    if as_json:
+        typer.echo(to_json(data))
+        return
+    print_table(views.neighbour_table(declared, bench))
+    for line in views.neighbour_lines(bench, setup, workspace.reports_dir):
         typer.echo(line)
 
 
@@ -126,6 +172,16 @@ def kernels(
     print_table(views.kernel_table(bench, setup))
     for line in views.kernel_lines(bench, workspace.reports_dir):
         typer.echo(line)
+
+
+def _chosen(configs: "dict[str, RunConfig]", models: str) -> "dict[str, RunConfig]":
+    from switchhead_lab.errors import ConfigError
+
+    wanted = [name.strip() for name in models.split(",") if name.strip()]
+    unknown = [name for name in wanted if name not in configs]
+    if unknown:
+        raise ConfigError(f"--models {unknown[0]}: no such model; models: {', '.join(configs)}")
+    return {name: config for name, config in configs.items() if name in wanted}
 
 
 def _numbers(text: str, separator: str, option: str, n: int | None = None) -> list[int]:

@@ -1,12 +1,15 @@
 """The models of a sweep to time in turn (free of torch)."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import RecordError
 from switchhead_lab.sweeping.plan import (
     Variant,
     candidate_variant,
+    config_of,
     declared_variants,
     first_candidates,
 )
@@ -30,6 +33,28 @@ def models_to_time(sweep: Sweep, runs_dir: Path) -> list[Variant]:
     for variant in _recorded_best(sweep, runs_dir):
         found.setdefault(variant.title, variant)
     return list(found.values())
+
+
+def configs_to_time(sweep: Sweep, runs_dir: Path) -> dict[str, RunConfig]:
+    """Return the configuration of each model to time, with its first seed, by title.
+
+    Args:
+        sweep: The sweep.
+        runs_dir: Folder of all runs.
+
+    Raises:
+        MatchError: If a declared model cannot be matched.
+    """
+    variants = models_to_time(sweep, runs_dir)
+    return {variant.title: config_of(sweep, variant, variant.seeds[0]) for variant in variants}
+
+
+def two_kinds(configs: Mapping[str, RunConfig]) -> dict[str, RunConfig]:
+    """Return the first model, and the first with another kind of attention if there is one."""
+    kinds: dict[str, str] = {}
+    for name, config in configs.items():
+        kinds.setdefault(config.model.attention.kind, name)
+    return {name: configs[name] for name in list(kinds.values())[:2]}
 
 
 def _recorded_best(sweep: Sweep, runs_dir: Path) -> list[Variant]:

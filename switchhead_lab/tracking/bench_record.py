@@ -24,6 +24,11 @@ def step_bench_name(sweep: Sweep) -> str:
     return f"step-{sweep_id(sweep)}"
 
 
+def neighbour_bench_name(sweep: Sweep) -> str:
+    """Return the file name, without suffix, of a sweep's steps beside a busy process."""
+    return f"neighbour-{sweep_id(sweep)}"
+
+
 def step_bench_path(reports_dir: Path, sweep: Sweep) -> Path:
     """Return the path of a sweep's step benchmark."""
     return bench_dir(reports_dir) / f"{step_bench_name(sweep)}.json"

@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,8 +13,10 @@ import switchhead_lab
 from switchhead_kernels.native.build import KernelUnavailableError, cache_dir, find_compiler
 from switchhead_lab.config.redaction import mask_address
 from switchhead_lab.config.workspace import Workspace
+from switchhead_lab.openmp import SPIN_COUNT, SPIN_VARIABLE, settings_author, wait_settings
 from switchhead_lab.training.compute_setup import ComputeSetup, describe_backend, prepare_setup
 
+_OPENMP_LIBRARIES = ("libgomp", "libomp", "libiomp")
 _PACKAGES = ("torch", "mlflow", "optuna", "pandas", "matplotlib", "sentencepiece")
 
 
@@ -64,6 +66,7 @@ def _machine(setup: ComputeSetup) -> Iterator[Finding]:
     if setup.device.type != "cpu":
         return
     yield Finding("threads", str(facts["n_threads"]))
+    yield waiting_finding(os.environ, openmp_runtimes())
     yield Finding("instructions", str(facts["cpu_capability"]))
     kept = facts["keeps_large_blocks"]
     yield Finding(
@@ -74,6 +77,44 @@ def _machine(setup: ComputeSetup) -> Iterator[Finding]:
     yield Finding(
         "float32 matmuls", "oneDNN" if facts["onednn_fp32_matmul"] else "PyTorch's default"
     )
+
+
+def waiting_finding(environment: Mapping[str, str], runtimes: Sequence[str]) -> Finding:
+    """Return how OpenMP threads wait for each other, and who set it.
+
+    Args:
+        environment: Environment variables.
+        runtimes: Names of the loaded OpenMP libraries.
+    """
+    subject = "waiting threads"
+    found = ", ".join(f"{key}={value}" for key, value in wait_settings(environment).items())
+    author = settings_author(environment)
+    if author == "user":
+        return Finding(subject, f"{found} (set by the user)")
+    if author == "":
+        return Finding(
+            subject,
+            "the OpenMP default (PyTorch was imported before switchhead_lab)",
+            f"import switchhead_lab first, or set {SPIN_VARIABLE}={SPIN_COUNT}: beside another "
+            "busy process, training is many times slower",
+        )
+    if runtimes and not any(name.startswith("libgomp") for name in runtimes):
+        return Finding(
+            subject,
+            f"{found} (set by the lab), without effect on {', '.join(runtimes)}",
+            "if training is slow beside another process, set KMP_BLOCKTIME, which it reads",
+        )
+    return Finding(subject, f"{found} (set by the lab)")
+
+
+def openmp_runtimes() -> list[str]:
+    """Return the names of the loaded OpenMP libraries; none where the system does not list them."""
+    try:
+        lines = Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    names = {line.rpartition("/")[2] for line in lines}
+    return sorted(name for name in names if name.startswith(_OPENMP_LIBRARIES))
 
 
 def _kernels(setup: ComputeSetup) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from switchhead_lab.tracking.bench_record import bench_dir
 
 if TYPE_CHECKING:
     from switchhead_kernels.bench import BenchResult
+    from switchhead_lab.benchmark.neighbour import NeighbourBench
     from switchhead_lab.benchmark.step import StepBench
     from switchhead_lab.config.sweep import Sweep
     from switchhead_lab.training.compute_setup import ComputeSetup
@@ -25,6 +26,25 @@ def step_lines(bench: "StepBench", setup: "ComputeSetup", reports_dir: Path) -> 
     """Yield the machine, its best square matmul, and the path of the page."""
     yield f"{setup.description}, {setup.precision}; best square matmul"
     yield f"{bench.peak_gflops:,.0f} GFLOP/s; written to {bench_dir(reports_dir)}"
+
+
+def neighbour_table(sweep: "Sweep", bench: "NeighbourBench") -> Table:
+    """Return step times alone and beside a busy process, one row per model and setting."""
+    headings, rows = pages.neighbour_table(bench)
+    title = f"{sweep.name}, size {sweep.size}: training step alone and beside a busy process"
+    return Table(title, headings, rows, n_text_columns=2)
+
+
+def neighbour_lines(
+    bench: "NeighbourBench", setup: "ComputeSetup", reports_dir: Path
+) -> Iterator[str]:
+    """Yield the machine, what the settings are, and the path of the page."""
+    yield f"{setup.description}, {bench.precision}, {bench.n_threads} threads in each process"
+    for name, variables in bench.settings.items():
+        held = ", ".join(f"{key}={value}" for key, value in variables.items())
+        if name != held:
+            yield f"{name}: {held or 'no variable set'}"
+    yield f"medians of {bench.n_rounds} rounds; written to {bench_dir(reports_dir)}"
 
 
 def kernel_table(bench: "BenchResult", setup: "ComputeSetup") -> Table:

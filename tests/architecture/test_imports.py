@@ -51,6 +51,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 # What everything may import, each but those after it.
 BELOW = (
+    "openmp",
     "errors",
     "terminal",
     "json_text",

@@ -38,6 +38,7 @@ COMMANDS = [
     ["bench"],
     ["bench", "step"],
     ["bench", "kernels"],
+    ["bench", "neighbour"],
     ["doctor"],
 ]
 

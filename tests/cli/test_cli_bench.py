@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import statistics
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 
 from switchhead_lab.cli.app import app
 from switchhead_lab.errors import ConfigError
+from switchhead_lab.openmp import SPIN_COUNT
 
 SMOKE = Path(__file__).parents[2] / "sweeps/smoke/matched-params.toml"
 
@@ -58,6 +60,37 @@ def test_kernels_writes_what_it_prints(root: Path) -> None:
     ]
 
 
+def test_neighbour_writes_what_it_prints(root: Path) -> None:
+    options = ("--set", "training.batch_size=4", "--rounds", "3", "--seconds", "0")
+    done = invoke("neighbour", "smoke", *options, "--setting", "OMP_WAIT_POLICY=passive", "--json")
+    assert done.exit_code == 0, done.output
+    data = json.loads(done.stdout)
+    # What the child processes found in their environments.
+    assert data["settings"] == {
+        "lab": {"GOMP_SPINCOUNT": str(SPIN_COUNT)},
+        "default": {},
+        "OMP_WAIT_POLICY=passive": {"OMP_WAIT_POLICY": "passive"},
+    }
+    times = {(time["model"], time["setting"]): time for time in data["times"]}
+    models = ["dense", "switchhead n_heads=2 n_experts=2 top_k=1"]
+    assert list(times) == [(model, name) for model in models for name in data["settings"]]
+    for (model, _), time in times.items():
+        alone, beside = time["alone_rounds_ms"], time["beside_rounds_ms"]
+        assert len(alone) == len(beside) == 3
+        assert min(*alone, *beside) > 0.0
+        assert time["alone_ms"] == statistics.median(alone)
+        assert time["beside_ms"] == statistics.median(beside)
+        default = times[model, "default"]["beside_rounds_ms"]
+        ratios = [own / other for own, other in zip(beside, default, strict=True)]
+        assert time["beside_over_default"] == statistics.median(ratios)
+    stem = root / "reports/bench/neighbour-smoke-matched-params-smoke"
+    assert json.loads(stem.with_suffix(".json").read_text())["times"] == data["times"]
+    assert (
+        f"| dense | lab | {times['dense', 'lab']['alone_ms']:.1f} |"
+        in stem.with_suffix(".md").read_text()
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -65,6 +98,12 @@ def test_kernels_writes_what_it_prints(root: Path) -> None:
         (("kernels", "--shape", "412x76"), "--shape 412x76: write positive numbers like 412/76"),
         (("kernels", "--k", "0"), "--k 0: write positive numbers like 1,2"),
         (("kernels", "--dtype", "fp64"), "--dtype fp64: use all, fp32, bf16, fp16"),
+        (("neighbour", "smoke", "--models", "densee"), "--models densee: no such model"),
+        (
+            ("neighbour", "smoke", "--setting", "OMP_NUM_THREADS=1"),
+            "--setting OMP_NUM_THREADS=1: write NAME=VALUE, such as GOMP_SPINCOUNT=10000; names: G",
+        ),
+        (("neighbour", "smoke", "--setting", "GOMP_SPINCOUNT"), "--setting GOMP_SPINCOUNT: write"),
     ],
 )
 def test_user_errors_are_explained(root: Path, arguments: tuple[str, ...], message: str) -> None:

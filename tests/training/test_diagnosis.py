@@ -1,7 +1,60 @@
+import json
+import os
+import subprocess
+import sys
+
 import pytest
 
 from switchhead_kernels.native import build
-from switchhead_lab.training.diagnosis import describe_kernel_cache
+from switchhead_lab.openmp import SPIN_COUNT, without_wait_settings
+from switchhead_lab.training.diagnosis import (
+    describe_kernel_cache,
+    openmp_runtimes,
+    waiting_finding,
+)
+
+DOCTOR = (
+    "; from switchhead_lab.__main__ import main; sys.argv = ['lab', 'doctor', '--json']; main()"
+)
+
+
+@pytest.mark.parametrize(
+    ("first", "variables", "finding", "advice"),
+    [
+        ("import sys", {}, f"GOMP_SPINCOUNT={SPIN_COUNT} (set by the lab)", ""),
+        ("import sys", {"KMP_BLOCKTIME": "1"}, "KMP_BLOCKTIME=1 (set by the user)", ""),
+        ("import sys, torch", {}, "the OpenMP default (PyTorch was imported", "import switchhead_"),
+    ],
+)
+def test_doctor_says_how_threads_wait_and_who_set_it(
+    workspace, first: str, variables: dict[str, str], finding: str, advice: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", first + DOCTOR],
+        cwd=workspace.root,
+        env={**without_wait_settings(os.environ), **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rows = {row["subject"]: row for row in json.loads(done.stdout)}
+    row = rows["waiting threads"]
+    assert row["finding"].startswith(finding)
+    assert row["advice"].startswith(advice)
+    assert bool(row["advice"]) == bool(advice)
+
+
+def test_a_setting_that_the_runtime_does_not_read_says_so() -> None:
+    labs = {"GOMP_SPINCOUNT": "9", "SWITCHHEAD_LAB_SPINCOUNT": "9"}
+    found = waiting_finding(labs, ["libiomp5.so"])
+    assert found.finding == "GOMP_SPINCOUNT=9 (set by the lab), without effect on libiomp5.so"
+    assert "KMP_BLOCKTIME" in found.advice
+    assert waiting_finding(labs, []).advice == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not list them")
+def test_the_runtime_of_this_process_is_found() -> None:
+    assert any(name.startswith("libgomp") for name in openmp_runtimes())
 
 
 def test_a_missing_kernel_cache_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
