@@ -12,14 +12,18 @@ def ui(
         int,
         typer.Option(min=1, max=65_535, help="Port; if it is taken, the next free one is used."),
     ] = DEFAULT_PORT,
+    opens: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
-    """Serve MLflow's web interface on this machine until Ctrl-C.
+    """Serve MLflow's web interface on this machine until Ctrl-C; prints the page of the runs.
 
-    Example: lab ui --port 5001
+    Example: lab ui --open
     """
+    import webbrowser
+
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.tracking.mlflow_index import artifact_dir
     from switchhead_lab.tracking.mlflow_server import serve_ui
 
     workspace = find_workspace()
-    serve_ui(workspace.tracking_uri, artifact_dir(workspace), port, typer.echo)
+    open_page = webbrowser.open if opens else None
+    serve_ui(workspace.tracking_uri, artifact_dir(workspace), port, typer.echo, open_page)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 from switchhead_lab.config.addresses import is_server
 from switchhead_lab.config.redaction import mask_address, mask_passwords
@@ -19,7 +20,8 @@ from switchhead_lab.errors import WorkspaceError
 from switchhead_lab.tracking.atomic import make_directory
 from switchhead_lab.tracking.mlflow_environment import quiet_environment
 from switchhead_lab.tracking.mlflow_index import EXPERIMENT
-from switchhead_lab.tracking.mlflow_store import prepare_database
+from switchhead_lab.tracking.mlflow_store import prepare_experiment
+from switchhead_lab.tracking.record import MLFLOW_LINK_FILE, read_mlflow_link
 
 HOST = "127.0.0.1"
 N_PORTS_TRIED = 100
@@ -54,15 +56,22 @@ sys.exit(code)
 
 
 def serve_ui(
-    tracking_uri: str, artifact_dir: Path, port: int, announce: Callable[[str], None]
+    tracking_uri: str,
+    artifact_dir: Path,
+    port: int,
+    announce: Callable[[str], None],
+    open_page: Callable[[str], bool] | None = None,
 ) -> None:
-    """Serve MLflow's web interface until Ctrl-C or SIGTERM.
+    """Serve MLflow's web interface, and announce the page of the workspace's runs.
+
+    Serves until Ctrl-C or SIGTERM; returns immediately if a tracking server has the runs.
 
     Args:
-        tracking_uri: SQLAlchemy address, or that of a tracking server, which is only announced.
-        artifact_dir: Folder of MLflow's artifacts.
+        tracking_uri: SQLAlchemy address, or that of a tracking server.
+        artifact_dir: Folder of MLflow's artifacts, in that of the runs.
         port: First port to try.
         announce: Called with each line for the user.
+        open_page: Opens an address in a browser and returns whether it could; None to open nothing.
 
     Raises:
         WorkspaceError: If there is no tracking store, or the server does not start or exits.
@@ -73,10 +82,10 @@ def serve_ui(
             'set for example "sqlite:///runs/mlflow.db" and run `lab runs sync`'
         )
     if is_server(tracking_uri):
-        announce(f"MLflow is served at {mask_address(tracking_uri)}")
+        _present(_page_on_server(tracking_uri, artifact_dir.parent), "", announce, open_page)
         return
     quiet_environment()
-    prepare_database(tracking_uri, artifact_dir, EXPERIMENT)
+    experiment_id = prepare_experiment(tracking_uri, artifact_dir, EXPERIMENT)
     free = free_port(port)
     if free != port:
         announce(f"port {port} is taken; using {free}")
@@ -84,7 +93,8 @@ def serve_ui(
         process = _start(tracking_uri, artifact_dir, free, log)
         try:
             _wait_until_healthy(process, free, log)
-            announce(f"MLflow is served at http://{HOST}:{free} (Ctrl-C stops it)")
+            page = _page_of_runs(f"http://{HOST}:{free}", experiment_id)
+            _present(page, " (Ctrl-C stops it)", announce, open_page)
             process.wait()
             raise WorkspaceError(f"the MLflow server exited unexpectedly:\n{_last_lines(log)}")
         except KeyboardInterrupt:
@@ -92,6 +102,36 @@ def serve_ui(
         finally:
             _stop(process)
     announce("MLflow stopped")
+
+
+def _present(
+    page: str, note: str, announce: Callable[[str], None], open_page: Callable[[str], bool] | None
+) -> None:
+    announce(f"MLflow is served at {page}{note}")
+    if open_page is None:
+        return
+    parts = urlsplit(page)
+    # The password is masked; the browser asks for it.
+    without_user = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    if not open_page(without_user):
+        announce("no browser could be opened; open this address yourself")
+
+
+def _page_of_runs(server: str, experiment_id: str) -> str:
+    return f"{server}/#/experiments/{experiment_id}/runs"
+
+
+def _page_on_server(tracking_uri: str, runs_dir: Path) -> str:
+    """Return the page of the runs on a tracking server, or the server's address if none are known.
+
+    The experiment is that of a run sent there, so the server is not queried.
+    """
+    server = mask_address(tracking_uri)
+    for path in sorted(runs_dir.glob(f"*/{MLFLOW_LINK_FILE}")):
+        link = read_mlflow_link(path.parent) or {}
+        if link.get("tracking_uri") == mask_passwords(tracking_uri) and "experiment_id" in link:
+            return _page_of_runs(server.rstrip("/"), link["experiment_id"])
+    return server
 
 
 def free_port(first: int) -> int:

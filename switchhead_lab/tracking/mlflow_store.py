@@ -68,20 +68,19 @@ def describe_error(error: Exception, tracking_uri: str) -> str:
     return mask_passwords(str(error), tracking_uri).strip().partition("\n")[0]
 
 
-def prepare_database(tracking_uri: str, artifact_dir: Path, experiment: str) -> None:
-    """Create the schema of a tracking database if it has none, one process at a time.
+def prepare_experiment(tracking_uri: str, artifact_dir: Path, experiment: str) -> str:
+    """Return the id of a database's experiment; create schema and experiment if missing.
 
     Args:
         tracking_uri: SQLAlchemy address.
-        artifact_dir: Folder for artifacts of MLflow's own default experiment; absolute.
-        experiment: Experiment whose artifact folder is updated if the workspace was moved.
+        artifact_dir: Folder of the experiment's artifacts; updated if the workspace was moved.
+        experiment: Name of the experiment.
 
     Raises:
         WorkspaceError: If the database cannot be opened or has the schema of another version.
     """
     try:
-        with _creation_lock(tracking_uri, artifact_dir):
-            _open_database(tracking_uri, artifact_dir, experiment)
+        return MlflowStore(tracking_uri, experiment, artifact_dir).experiment_id
     except WorkspaceError:
         raise
     except Exception as error:

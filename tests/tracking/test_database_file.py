@@ -12,7 +12,7 @@ from switchhead_lab.errors import WorkspaceError
 from switchhead_lab.tracking import database_file
 from switchhead_lab.tracking.database_file import create_database, has_rows, is_empty, tables
 from switchhead_lab.tracking.mlflow_environment import quiet_environment
-from switchhead_lab.tracking.mlflow_store import MlflowStore, load_mlflow, prepare_database
+from switchhead_lab.tracking.mlflow_store import MlflowStore, load_mlflow, prepare_experiment
 
 
 def build(uri: str) -> None:
@@ -92,9 +92,9 @@ def test_a_kill_during_schema_creation_leaves_a_working_workspace(
 ) -> None:
     path, artifacts = tmp_path / "mlflow.db", tmp_path / "artifacts"
     load_mlflow()
-    run_until_statement(lambda: prepare_database(f"sqlite:///{path}", artifacts, "test"), number)
+    run_until_statement(lambda: prepare_experiment(f"sqlite:///{path}", artifacts, "test"), number)
     assert is_empty(path)
-    prepare_database(f"sqlite:///{path}", artifacts, "test")
+    prepare_experiment(f"sqlite:///{path}", artifacts, "test")
     assert has_rows(path, "experiments")
     assert not list(tmp_path.glob(".*.new*"))
 
@@ -144,7 +144,7 @@ def test_another_programs_database_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "mlflow.db"
     build(f"sqlite:///{path}")
     with pytest.raises(WorkspaceError, match="not an MLflow database"):
-        prepare_database(f"sqlite:///{path}", tmp_path / "artifacts", "test")
+        prepare_experiment(f"sqlite:///{path}", tmp_path / "artifacts", "test")
     assert tables(path) == {"made"}
 
 

@@ -18,8 +18,7 @@ from switchhead_lab.tracking.mlflow_index import (
     sync_run,
 )
 from switchhead_lab.tracking.mlflow_relocation import is_misplaced
-from switchhead_lab.tracking.mlflow_server import prepare_database
-from switchhead_lab.tracking.mlflow_store import MlflowStore
+from switchhead_lab.tracking.mlflow_store import MlflowStore, prepare_experiment
 from switchhead_lab.tracking.record import RunRecord, read_mlflow_link, read_run
 
 
@@ -116,7 +115,7 @@ def test_a_copied_workspace_does_not_change_the_original(first: Workspace) -> No
 def test_the_interface_shows_a_moved_workspace(first: Workspace) -> None:
     moved = workspace_in(first.root.with_name("b"))
     first.root.rename(moved.root)
-    prepare_database(moved.tracking_uri, artifact_dir(moved), EXPERIMENT)
+    prepare_experiment(moved.tracking_uri, artifact_dir(moved), EXPERIMENT)
     assert_mirrored_in(moved, run_of(moved, 0))
 
 

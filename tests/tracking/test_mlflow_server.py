@@ -1,4 +1,5 @@
 import http.client
+import json
 import os
 import re
 import shutil
@@ -10,14 +11,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from switchhead_lab.errors import WorkspaceError
 from switchhead_lab.tracking import mlflow_server
+from switchhead_lab.tracking.mlflow_index import EXPERIMENT
 from switchhead_lab.tracking.mlflow_server import free_port, serve_ui
 
+API = "/api/2.0/mlflow"
 COMMAND = "import typer; from switchhead_lab.cli.ui import ui; typer.run(ui)"
 
 
@@ -38,6 +42,15 @@ def is_running(process: psutil.Process) -> bool:
         return False
 
 
+def get(port: int, path: str) -> dict[str, Any]:
+    """Return an answer of the server."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        assert answer.status == 200
+        return json.loads(answer.read())
+
+
 @pytest.mark.parametrize(
     "stop", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
 )
@@ -47,21 +60,27 @@ def test_the_interface_is_served_and_leaves_no_processes(
     (tmp_path / "lab.toml").write_text("", encoding="utf-8")
     (tmp_path / "runs").mkdir()
     shutil.copy(template_database, tmp_path / "runs" / "mlflow.db")
+    browser, opened = tmp_path / "browser", tmp_path / "opened"
+    browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {opened}.tmp; mv {opened}.tmp {opened}\n')
+    browser.chmod(0o755)
     process = subprocess.Popen(
-        [sys.executable, "-c", COMMAND, "--port", str(taken)],
+        [sys.executable, "-c", COMMAND, "--port", str(taken), "--open"],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "LAB_HOME": str(tmp_path)},
+        env={**os.environ, "LAB_HOME": str(tmp_path), "BROWSER": f"{browser} %s"},
     )
     assert process.stdout is not None
     with process, process.stdout:
         assert f"port {taken} is taken; using " in process.stdout.readline()
-        served = re.search(r"http://127\.0\.0\.1:(\d+)", process.stdout.readline())
+        served = re.search(
+            r"at (http://127\.0\.0\.1:(\d+)/#/experiments/(\w+)/runs) ", process.stdout.readline()
+        )
         assert served
-        connection = http.client.HTTPConnection("127.0.0.1", int(served[1]), timeout=10)
-        with closing(connection):
-            connection.request("GET", "/health")
-            assert connection.getresponse().status == 200
+        page, port, experiment_id = served.groups()
+        wait_until(opened.is_file)
+        assert opened.read_text(encoding="utf-8") == page
+        found = get(int(port), f"{API}/experiments/get?experiment_id={experiment_id}")
+        assert found["experiment"]["name"] == EXPERIMENT
         children = psutil.Process(process.pid).children(recursive=True)
         assert 2 <= len(children) <= 4
         process.send_signal(stop)
@@ -157,6 +176,31 @@ def test_a_remote_server_is_only_announced(tmp_path: Path) -> None:
     lines: list[str] = []
     serve_ui("https://me:hunter2@tracking.example.org", tmp_path, 5000, lines.append)
     assert lines == ["MLflow is served at https://me:***@tracking.example.org"]
+
+
+def test_the_runs_on_a_remote_server_are_known_from_those_sent_there(tmp_path: Path) -> None:
+    for name, server, experiment_id in (
+        ("a", "https://other.example.org", "3"),
+        ("b", "https://me:***@tracking.example.org", "7"),
+        ("c", "https://me:***@tracking.example.org", "7"),
+    ):
+        (tmp_path / name).mkdir()
+        link = {"run_id": "x", "experiment_id": experiment_id, "tracking_uri": server}
+        (tmp_path / name / "mlflow.json").write_text(json.dumps(link), encoding="utf-8")
+    lines: list[str] = []
+    opened: list[str] = []
+
+    def open_page(page: str) -> bool:
+        opened.append(page)
+        return False
+
+    address = "https://me:hunter2@tracking.example.org"
+    serve_ui(address, tmp_path / "artifacts", 5000, lines.append, open_page)
+    assert lines == [
+        "MLflow is served at https://me:***@tracking.example.org/#/experiments/7/runs",
+        "no browser could be opened; open this address yourself",
+    ]
+    assert opened == ["https://tracking.example.org/#/experiments/7/runs"]
 
 
 def test_without_mlflow_there_is_nothing_to_show(tmp_path: Path) -> None:
