@@ -1,4 +1,4 @@
-# `make demo` and `make test` work in a fresh clone: both set up the virtual environment first.
+# `make demo` and `make test` work in a fresh clone: both do first what `make setup` does.
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
@@ -11,10 +11,11 @@ GPU_OUT ?= reports/gpu/new
 GPU_MINUTES ?= 8
 GPU_PACKAGES := pydantic pydantic_core annotated-types typing-inspection typing_extensions tomli_w
 
-.PHONY: demo test drill mutants lint types check gpu gpu-wheels clean help
+.PHONY: setup demo test drill mutants lint types check gpu gpu-wheels clean help
 .DEFAULT_GOAL := help
 
 help:
+	@echo "make setup   create the virtual environment with all packages"
 	@echo "make demo    set up, run the main comparison at demo size, write the report"
 	@echo "make test    set up and run the test suite"
 	@echo "make check   lint, types and tests"
@@ -24,13 +25,23 @@ help:
 	@echo "make gpu-wheels  download the small packages that 'make gpu' installs without a network"
 	@echo "make clean   remove the virtual environment (data, runs and reports stay)"
 
+PIP_INSTALL = $(BIN)/pip install --disable-pip-version-check -c constraints.txt
+
 # Created last, so that an interrupted installation is repeated.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "error: Python 3.11 or newer is needed; set PYTHON=..."; exit 2; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@echo "[1/3] Creating the virtual environment $(VENV): a few seconds."
+	@$(PYTHON) -m venv $(VENV)
+	@echo "[2/3] Installing PyTorch: about a minute, more if pip chooses the build with CUDA."
+	@$(PIP_INSTALL) torch
+	@echo "[3/3] Installing the lab and all other packages: three to five minutes. During the second"
+	@echo "      half, after 'Installing collected packages', pip prints nothing."
+	@$(PIP_INSTALL) -e '.[dev]'
 	@touch $@
+
+setup: $(VENV)/.installed
+	@echo "$(VENV) is ready. Next: 'make demo' or 'make test'; '$(BIN)/lab doctor' checks this machine."
 
 demo: $(VENV)/.installed
 	$(BIN)/lab sweep matched-params --size $(SIZE)

@@ -83,7 +83,7 @@ def test_neighbour_writes_what_it_prints(root: Path) -> None:
         default = times[model, "default"]["beside_rounds_ms"]
         ratios = [own / other for own, other in zip(beside, default, strict=True)]
         assert time["beside_over_default"] == statistics.median(ratios)
-    stem = root / "reports/bench/neighbour-smoke-matched-params-smoke"
+    stem = root / "reports/bench"
     assert json.loads(stem.with_suffix(".json").read_text())["times"] == data["times"]
     assert (
         f"| dense | lab | {times['dense', 'lab']['alone_ms']:.1f} |"
