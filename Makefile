@@ -9,7 +9,7 @@ GPU_PYTHON ?= python3
 GPU_PYTHON_VERSION ?= 3.12
 GPU_OUT ?= reports/gpu/new
 GPU_MINUTES ?= 8
-GPU_PACKAGES := pydantic pydantic_core annotated-types typing-inspection typing_extensions tomli_w
+GPU_PACKAGES := pydantic pydantic_core annotated-types typing-inspection typing_extensions tomli tomli_w
 
 .PHONY: setup demo test drill mutants lint types check gpu gpu-wheels clean help
 .DEFAULT_GOAL := help

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Style = Literal["plain", "bold", "red", "yellow"]
 _ANSI_CODES = {"bold": 1, "red": 31, "yellow": 33}
-_WIDEST, _NARROW = 2000, 80
+_NARROW = 80
 _SHORTEST_NAME = 16
 
 
@@ -97,27 +97,28 @@ def print_table(table: Table) -> None:
 
     Numbers are never cut: a table with many of them is printed at its full width.
     """
-    from rich import box
-    from rich.table import Table as RichTable
+    text = _laid_out(table, None)
+    too_wide = max(map(len, text.splitlines())) - _NARROW
+    longest = max((len(row[0]) for row in table.rows), default=0)
+    if too_wide > 0 and longest - too_wide >= _SHORTEST_NAME:
+        text = _laid_out(table, longest - too_wide)
+    sys.stdout.write(f"{table.title}\n\n{text}\n\n")
 
-    rich_table = RichTable(
-        title=table.title,
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
+
+def _laid_out(table: Table, width_of_names: int | None) -> str:
+    """Return a table as text; cells stay as they are, even if they look like numbers."""
+    from tabulate import tabulate
+
+    n_numbers = len(table.columns) - table.n_text_columns
+    text = tabulate(
+        # Headings as a row: as headings they would be padded.
+        [list(table.columns), *table.rows],
+        tablefmt="plain",
+        disable_numparse=True,
+        colalign=[*["left"] * table.n_text_columns, *["right"] * n_numbers],
+        maxcolwidths=[width_of_names, *[None] * (len(table.columns) - 1)],
     )
-    for number, column in enumerate(table.columns):
-        rich_table.add_column(
-            column, justify="left" if number < table.n_text_columns else "right", no_wrap=True
-        )
-    for row in table.rows:
-        rich_table.add_row(*row)
-    full_width = plain_console(width=_WIDEST).measure(rich_table).maximum
-    if full_width > _NARROW:
-        # Only the names of the rows may wrap; they are the first column.
-        rich_table.columns[0].no_wrap, rich_table.columns[0].overflow = False, "fold"
-        longest = max((len(row[0]) for row in table.rows), default=0)
-        full_width = max(_NARROW, full_width - max(0, longest - _SHORTEST_NAME))
-    width = max(full_width, plain_console().width) if sys.stdout.isatty() else full_width
-    plain_console(width=width).print(rich_table)
+    lines = text.splitlines()
+    n_heading_lines = max(column.count("\n") for column in table.columns) + 1
+    rule = "\N{BOX DRAWINGS LIGHT HORIZONTAL}" * max(map(len, lines))
+    return "\n".join([*lines[:n_heading_lines], rule, *lines[n_heading_lines:]])

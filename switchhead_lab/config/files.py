@@ -4,11 +4,11 @@ import copy
 import difflib
 import math
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import tomli
 from pydantic import BaseModel, ValidationError
 
 from switchhead_lab.config.fields import follow, takes_text
@@ -32,12 +32,12 @@ def read_toml(path: Path) -> Tree:
             or tables nested too deeply.
     """
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        tree = tomli.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from None
-    except tomllib.TOMLDecodeError as error:
+    except tomli.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {reason_of(error)}") from None
@@ -99,6 +99,19 @@ def parse(schema: type[ModelT], values: Mapping[str, Any], source: str) -> Model
         ConfigError: One line per mistake: source, field, value, what is allowed.
     """
     _require_plain(values, source)
+    return _validated(schema, values, source)
+
+
+def read_as(schema: type[ModelT], path: Path) -> ModelT:
+    """Read a TOML file into a configuration class.
+
+    Raises:
+        ConfigError: As `read_toml` and `parse` do.
+    """
+    return _validated(schema, read_toml(path), str(path))
+
+
+def _validated(schema: type[ModelT], values: Mapping[str, Any], source: str) -> ModelT:
     try:
         return schema.model_validate(values)
     except ValidationError as error:
@@ -192,8 +205,8 @@ def _entry_named(entries: list[Any], key: str, name: str, assignment: str) -> An
 
 def _read_value(text: str) -> Any:
     try:
-        tree = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+        tree = tomli.loads(f"value = {text}")
+    except tomli.TOMLDecodeError:
         return text
     except (ValueError, RecursionError):
         raise ConfigError(f"--set {_shorten(text)}: {_too_deep()}, or a number too large") from None
@@ -210,21 +223,30 @@ def _require_plain(values: Mapping[str, Any], source: str) -> None:
     Raises:
         ConfigError: If a value is nested too deeply, out of range or not UTF-8.
     """
-    stack: list[tuple[str, Any, int]] = [("", values, 0)]
+    stack: list[tuple[tuple[Any, ...], Any]] = [((), values)]
     while stack:
-        name, value, depth = stack.pop()
-        if depth > _MAX_DEPTH:
-            raise ConfigError(f"{source}: {_shorten(name)}: {_too_deep()}")
-        if isinstance(value, Mapping):
-            stack += [(f"{name}.{key}".lstrip("."), v, depth + 1) for key, v in value.items()]
+        path, value = stack.pop()
+        if len(path) > _MAX_DEPTH:
+            raise ConfigError(f"{source}: {_shorten(_dotted(path))}: {_too_deep()}")
+        if isinstance(value, str):
+            if not _is_utf8(value):
+                raise ConfigError(
+                    f"{source}: {_dotted(path)} = {value!a}: not UTF-8; use UTF-8 text"
+                )
+        elif isinstance(value, float):
+            if not math.isfinite(value):
+                raise ConfigError(f"{source}: {_dotted(path)} = {value}: use a finite number")
+        elif isinstance(value, int):
+            if abs(value) > _MAX_INTEGER:
+                raise ConfigError(f"{source}: {_dotted(path)}: use an integer of at most 64 bits")
         elif isinstance(value, list):
-            stack += [(f"{name}.{place}", v, depth + 1) for place, v in enumerate(value)]
-        elif isinstance(value, int) and abs(value) > _MAX_INTEGER:
-            raise ConfigError(f"{source}: {name}: use an integer of at most 64 bits")
-        elif isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f"{source}: {name} = {value}: use a finite number")
-        elif isinstance(value, str) and not _is_utf8(value):
-            raise ConfigError(f"{source}: {name} = {value!a}: not UTF-8; use UTF-8 text")
+            stack += [((*path, place), v) for place, v in enumerate(value)]
+        elif isinstance(value, Mapping):
+            stack += [((*path, key), v) for key, v in value.items()]
+
+
+def _dotted(path: Iterable[Any]) -> str:
+    return ".".join(map(str, path))
 
 
 def _is_utf8(text: str) -> bool:

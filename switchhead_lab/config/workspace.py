@@ -15,7 +15,7 @@ from switchhead_lab.config.addresses import (
     require_database_address,
     require_http_address,
 )
-from switchhead_lab.config.files import parse, read_toml
+from switchhead_lab.config.files import parse, read_as
 from switchhead_lab.config.names import CorpusName
 from switchhead_lab.config.plugins import load_plugins
 from switchhead_lab.errors import WorkspaceError, reason_of
@@ -216,6 +216,6 @@ def _absolute_path(path: Path) -> Path:
 
 def _load(root: Path, *, checks_plugins: bool) -> Workspace:
     path = root / FILE_NAME
-    settings = parse(WorkspaceSettings, read_toml(path), str(path))
+    settings = read_as(WorkspaceSettings, path)
     load_plugins(settings.plugins, root, path, checks=checks_plugins)
     return Workspace(root=root, settings=settings)

@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from switchhead_lab.config.files import near_miss, parse, read_toml
+from switchhead_lab.config.files import near_miss, read_as
 from switchhead_lab.config.identity import identity
 from switchhead_lab.config.names import is_entry_name, require_model_name
 from switchhead_lab.config.schema import RunConfig
@@ -261,7 +261,7 @@ def read_config(directory: Path) -> RunConfig:
     if not is_there(path):
         raise RecordError(f"{directory}: not a run directory (no {CONFIG_FILE})")
     try:
-        return parse(RunConfig, read_toml(path), str(path))
+        return read_as(RunConfig, path)
     except ConfigError as error:
         kept = sorted((directory / PLUGINS_DIR).glob("*.py"))
         if not kept:

@@ -35,7 +35,9 @@ def test_every_fault_has_a_promise_and_what_shows_it() -> None:
 
 
 # What concerns several packages at once; every other folder tests the package of its name.
-ACROSS_PACKAGES = {"architecture", "drills", "golden", "integration", "numerics", "plugins"}
+ACROSS_PACKAGES = {
+    *("architecture", "drills", "golden", "integration", "mutations", "numerics", "plugins"),
+}
 
 
 def test_tests_lie_in_a_folder_named_after_their_package() -> None:

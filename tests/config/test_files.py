@@ -2,7 +2,14 @@ from pathlib import Path
 
 import pytest
 
-from switchhead_lab.config.files import apply_overrides, merge_trees, parse, read_toml, to_toml
+from switchhead_lab.config.files import (
+    apply_overrides,
+    merge_trees,
+    parse,
+    read_as,
+    read_toml,
+    to_toml,
+)
 from switchhead_lab.config.identity import identity
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.errors import ConfigError
@@ -12,7 +19,7 @@ def test_toml_round_trip_keeps_the_identity(tiny_config, tmp_path: Path) -> None
     config = tiny_config("switchhead")
     path = tmp_path / "run.toml"
     path.write_text(to_toml(config), encoding="utf-8")
-    again = parse(RunConfig, read_toml(path), str(path))
+    again = read_as(RunConfig, path)
     assert again == config
     assert identity(again) == identity(config)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from switchhead_lab.config.files import apply_overrides, parse, read_toml
+from switchhead_lab.config.files import apply_overrides, parse, read_as, read_toml
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.config.sweep_files import find_sweep, list_sweep_files, read_sweep_file
@@ -67,7 +67,7 @@ def test_any_value_of_any_key_of_a_run(tmp_path: Path, tiny_config, key: str) ->
     path = tmp_path / "run.toml"
     for value in VALUES:
         path.write_text(replaced(tree, key, value), encoding="utf-8")
-        assert_clear(lambda: parse(RunConfig, read_toml(path), str(path)), tmp_path)
+        assert_clear(lambda: read_as(RunConfig, path), tmp_path)
 
 
 @pytest.mark.parametrize("key", [*WorkspaceSettings.model_fields, "unknown"])

@@ -137,7 +137,7 @@ def test_it_is_swept_and_reported(opened, tiny_config) -> None:
     assert [member.state for member in record.members] == ["finished", "finished"]
     report = write_report(Selection(record, ()), opened.runs_dir, opened.reports_dir)
     assert not report.incomplete
-    assert "gqa" in (opened.reports_dir / "mine/tiny/table.md").read_text()
+    assert "gqa" in (report.folder / "table.md").read_text()
 
 
 def test_a_run_keeps_a_copy_of_the_plugin_and_reports_a_missing_one(opened, tiny_config) -> None:
