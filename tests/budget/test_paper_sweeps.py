@@ -17,9 +17,31 @@ def sizes_of(row) -> str:
     return "large" if row["params"] > 200 else "small"
 
 
+def shape_of(attention) -> str:
+    """Return an attention without its regularisers, of which the paper prints no weights."""
+    names = {name for name in type(attention).model_fields if name.endswith("_coefficient")}
+    return attention.model_dump_json(exclude=names)
+
+
 def attentions(name: str, size: str) -> set:
     sweep = find_sweep(SWEEPS, f"paper/{name}").resolve(size)
-    return {v.model.attention.model_dump_json() for v in declared_variants(sweep)}
+    return {shape_of(variant.model.attention) for variant in declared_variants(sweep)}
+
+
+@pytest.mark.parametrize("name", ["table1-wikitext103", "table5-wikitext103"])
+@pytest.mark.parametrize("size", ["small", "large", "pocket"])
+def test_moa_is_regularised(name: str, size: str) -> None:
+    sweep = find_sweep(SWEEPS, f"paper/{name}").resolve(size)
+    models = [model for model in sweep.models if model.kind == "moa"]
+    assert models
+    assert {(m.switch_coefficient, m.z_coefficient) for m in models} == {(0.01, 0.001)}
+
+
+@pytest.mark.parametrize("dataset", ["wikitext103", "c4", "pes2o"])
+def test_the_dense_model_of_table_3_clips_as_table_9_says(dataset: str) -> None:
+    small = find_sweep(SWEEPS, f"paper/table3-{dataset}").resolve("small")
+    assert small.training.clip_norm == 0.1
+    assert [model.training for model in small.models] == [{"clip_norm": 0.25}]
 
 
 @pytest.mark.parametrize(
@@ -29,7 +51,7 @@ def test_every_row_with_costs_is_declared(printed) -> None:
     name = f"table{printed.table}-{printed.dataset}"
     row = printed.row
     model = model_of(row["model"], row["params"], row["n_heads"], printed.dataset)
-    assert model.attention.model_dump_json() in attentions(name, sizes_of(row))
+    assert shape_of(model.attention) in attentions(name, sizes_of(row))
 
 
 def test_every_row_of_table_6_is_declared(paper_figures) -> None:
