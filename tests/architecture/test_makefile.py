@@ -34,8 +34,8 @@ def clone(tmp_path: Path) -> Path:
 
 
 def make(clone: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    environment = {name: value for name, value in os.environ.items() if name != "MAKEFLAGS"}
-    command = ["make", *arguments, f"PYTHON={clone}/python", "VENV=.venv"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    command = ["make", "--no-print-directory", *arguments, f"PYTHON={clone}/python", "VENV=.venv"]
     return subprocess.run(
         command, cwd=clone, env=environment, capture_output=True, text=True, check=False
     )

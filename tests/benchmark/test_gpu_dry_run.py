@@ -14,7 +14,7 @@ from switchhead_lab.benchmark.gpu.plan import PARTS
 
 ROOT = Path(__file__).parents[2]
 SMALL_DENSE = ["small", "xl", "dense"]
-NEEDED = ("torch", "triton", "numpy", "pydantic", "tomli-w", "safetensors")
+NEEDED = ("torch", "triton", "numpy", "pydantic", "tomli", "tomli-w", "safetensors")
 
 # Hides packages that a bare machine lacks, including this package's installation.
 BARE = """

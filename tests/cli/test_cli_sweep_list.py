@@ -46,12 +46,12 @@ def test_help_has_an_example(command: str) -> None:
 
 def test_list_names_the_papers_rows_and_unknown_times(root: Path) -> None:
     output = invoke("list").output
-    assert "CPU h   GPU h" in output
+    assert "CPU h  GPU h" in output
     assert "2 c4 262M" in output
     cells = line_of(output, "paper/table2-c4", "large")
     assert cells[-3:] == ["?", "?", "?"]
     assert "GPU hours are unknown: no finished run on a GPU is recorded here" in output
-    table = [line for line in output.splitlines() if line.startswith("  ")]
+    table = [line for line in output.splitlines() if line.startswith(("sweep", "paper/"))]
     assert max(len(line.rstrip()) for line in table) <= WIDEST
 
 

@@ -127,7 +127,7 @@ def test_another_users_lock_is_a_clear_error(workspace, tiny_config, monkeypatch
 
     monkeypatch.setattr(FileLock, "_acquire", refuse)
     monkeypatch.setattr(run_module, "open_dataset", lambda *_, **__: None)
-    monkeypatch.setattr(run_module, "_find_finished", lambda *_: None)
+    monkeypatch.setattr(run_module, "usable_run", lambda *_: None)
     with pytest.raises(WorkspaceError, match=r"\.lock: cannot be written: Permission denied; make"):
         train(workspace, tiny_config())
 
