@@ -42,10 +42,17 @@ def test_every_entry_sets_it_before_torch_is_imported(first: str) -> None:
     assert report(first) == [*LABS, False]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="PyTorch has another runtime there")
-def test_the_runtime_of_torch_reads_it() -> None:
-    shown = run("import switchhead_lab, torch", OMP_DISPLAY_ENV="verbose").stderr
-    assert f"GOMP_SPINCOUNT = '{SPIN_COUNT}'" in shown
+DOCTOR = """
+import os, switchhead_lab, torch
+from switchhead_lab.training.diagnosis import openmp_runtimes, waiting_finding
+print(waiting_finding(os.environ, openmp_runtimes()).finding)
+"""
+
+
+def test_doctor_knows_whether_the_runtime_of_torch_reads_it() -> None:
+    done = run(DOCTOR, OMP_DISPLAY_ENV="verbose")
+    is_read = f"GOMP_SPINCOUNT = '{SPIN_COUNT}'" in done.stderr
+    assert is_read == ("without effect" not in done.stdout)
 
 
 @pytest.mark.parametrize("name", VARIABLES)

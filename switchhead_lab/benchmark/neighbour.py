@@ -131,7 +131,7 @@ def bench_neighbour(
         facts = {name: _prepare(trainer, configs) for name, trainer in trainers.items()}
 
         def take(turn: _Turn) -> float:
-            neighbour.work(turn.has_neighbour)
+            neighbour.switch(turn.has_neighbour)
             request = {"model": turn.model, "seconds": seconds_per_turn}
             return float(trainers[turn.setting].ask(request))
 
@@ -234,14 +234,14 @@ class _Child:
 
 
 class _Neighbour:
-    """A process that uses all cores while it is told to."""
+    """The busy process: switched on and off, it keeps all cores occupied while on."""
 
     def __init__(self, child: _Child) -> None:
         self._child = child
-        self._works = False
+        self._is_on = False
 
-    def work(self, works: bool) -> None:
-        """Start or stop it, unless it already does as asked."""
-        if works != self._works:
-            self._child.ask("work" if works else "pause")
-            self._works = works
+    def switch(self, is_on: bool) -> None:
+        """Switch it on or off; no effect if it is already."""
+        if is_on != self._is_on:
+            self._child.ask("on" if is_on else "off")
+            self._is_on = is_on

@@ -37,15 +37,7 @@ def write_step_bench(
     reports_dir: Path, sweep: Sweep, bench: StepBench, setup: ComputeSetup
 ) -> dict[str, Any]:
     """Write the training steps of a sweep's models; return what was written."""
-    contents = {
-        "sweep": sweep.name,
-        "size": sweep.size,
-        # Distinguishes benchmarks of other declarations, for example with `--set`.
-        "sweep_id": sweep_id(sweep),
-        "tokens": "random",
-        "precision": setup.precision,
-        **asdict(bench),
-    }
+    contents = {**_named(sweep), "precision": setup.precision, **asdict(bench)}
     name = step_bench_name(sweep)
     return _write(reports_dir, name, contents, step_table(bench), setup)
 
@@ -54,15 +46,19 @@ def write_neighbour_bench(
     reports_dir: Path, sweep: Sweep, bench: NeighbourBench, setup: ComputeSetup
 ) -> dict[str, Any]:
     """Write the training steps beside a busy process; return what was written."""
-    contents = {
+    contents = {**_named(sweep), **asdict(bench)}
+    name = neighbour_bench_name(sweep)
+    return _write(reports_dir, name, contents, neighbour_table(bench), setup)
+
+
+def _named(sweep: Sweep) -> dict[str, str]:
+    """Return what a benchmark of a sweep's steps records about the sweep."""
+    return {
         "sweep": sweep.name,
         "size": sweep.size,
         "sweep_id": sweep_id(sweep),
         "tokens": "random",
-        **asdict(bench),
     }
-    name = neighbour_bench_name(sweep)
-    return _write(reports_dir, name, contents, neighbour_table(bench), setup)
 
 
 def write_kernel_bench(

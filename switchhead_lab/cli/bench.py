@@ -16,6 +16,8 @@ from switchhead_lab.terminal import print_table, tell
 
 if TYPE_CHECKING:
     from switchhead_lab.config.schema import RunConfig
+    from switchhead_lab.config.sweep import Sweep
+    from switchhead_lab.config.workspace import Workspace
 
 app = typer.Typer(
     help=(
@@ -50,16 +52,12 @@ def step(
     """
     from switchhead_lab.benchmark.record import write_step_bench
     from switchhead_lab.benchmark.step import bench_steps
-    from switchhead_lab.config.sweep_files import find_sweep
     from switchhead_lab.config.workspace import find_workspace
-    from switchhead_lab.sweeping.timed_models import configs_to_time
     from switchhead_lab.training.compute_setup import prepare_setup
     from switchhead_lab.views import bench as views
 
     workspace = find_workspace().on_device(device)
-    declared = find_sweep(workspace.sweeps_dir, sweep).resolve(size, overrides or ())
-    configs = configs_to_time(declared, workspace.runs_dir)
-    configs = _chosen(configs, models) if models else configs
+    declared, configs = _configs(workspace, sweep, size, overrides, models)
     training = declared.training
     setup = prepare_setup(
         workspace.settings.device,
@@ -103,16 +101,14 @@ def neighbour(
     """
     from switchhead_lab.benchmark.neighbour import bench_neighbour, parse_settings
     from switchhead_lab.benchmark.record import write_neighbour_bench
-    from switchhead_lab.config.sweep_files import find_sweep
     from switchhead_lab.config.workspace import find_workspace
-    from switchhead_lab.sweeping.timed_models import configs_to_time, two_kinds
+    from switchhead_lab.sweeping.timed_models import two_kinds
     from switchhead_lab.training.compute_setup import prepare_setup
     from switchhead_lab.views import bench as views
 
     workspace = find_workspace()
-    declared = find_sweep(workspace.sweeps_dir, sweep).resolve(size, overrides or ())
-    configs = configs_to_time(declared, workspace.runs_dir)
-    configs = _chosen(configs, models) if models else two_kinds(configs)
+    declared, configs = _configs(workspace, sweep, size, overrides, models)
+    configs = configs if models else two_kinds(configs)
     setup = prepare_setup("cpu", declared.training.precision)
     bench = bench_neighbour(configs, parse_settings(settings or ()), rounds, seconds, tell)
     data = write_neighbour_bench(workspace.reports_dir, declared, bench, setup)
@@ -174,14 +170,22 @@ def kernels(
         typer.echo(line)
 
 
-def _chosen(configs: "dict[str, RunConfig]", models: str) -> "dict[str, RunConfig]":
+def _configs(
+    workspace: "Workspace", name: str, size: str, overrides: list[str] | None, models: str
+) -> "tuple[Sweep, dict[str, RunConfig]]":
+    """Return a sweep and the configurations of its models to time: all, or those of `--models`."""
+    from switchhead_lab.config.sweep_files import find_sweep
     from switchhead_lab.errors import ConfigError
+    from switchhead_lab.sweeping.timed_models import configs_to_time
 
+    sweep = find_sweep(workspace.sweeps_dir, name).resolve(size, overrides or ())
+    configs = configs_to_time(sweep, workspace.runs_dir)
     wanted = [name.strip() for name in models.split(",") if name.strip()]
     unknown = [name for name in wanted if name not in configs]
     if unknown:
         raise ConfigError(f"--models {unknown[0]}: no such model; models: {', '.join(configs)}")
-    return {name: config for name, config in configs.items() if name in wanted}
+    chosen = {name: config for name, config in configs.items() if not wanted or name in wanted}
+    return sweep, chosen
 
 
 def _numbers(text: str, separator: str, option: str, n: int | None = None) -> list[int]:

@@ -57,7 +57,7 @@ def report(
     """Write the tables and figures of sweeps, with the paper's values if they have any.
 
     Each declaration has its own folder, reports/ID/, so corpora and overrides never overwrite each
-    other. `lab runs list` and the report itself name the ids.
+    other. `lab sweep` prints the id of what it runs, and reports name those of other declarations.
 
     Example: lab report matched-params --size pocket --axis model-macs:executed
 

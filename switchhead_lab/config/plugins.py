@@ -117,9 +117,10 @@ def _load(name: str, root: Path) -> bool:
 
 def _sources_of(module: ModuleType) -> dict[str, bytes]:
     """Return the files of a plugin: its own, and those of its folder that it imports."""
-    folder = Path(module.__file__ or "").parent
-    found: dict[str, bytes] = {}
-    waiting = [module.__name__]
+    own = Path(module.__file__ or "")
+    folder, source = own.parent, _read(own)
+    found = {f"{module.__name__}.py": source}
+    waiting = imported_names(source, module.__package__ or "")
     while waiting:
         name = waiting.pop()
         path = Path(getattr(sys.modules.get(name), "__file__", None) or "")

@@ -1,12 +1,13 @@
 """Reads the paper's printed figures from the data file in this package."""
 
 import re
-import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import cache
 from importlib import resources
 from typing import Any
+
+import tomli
 
 DATA_FILE = "switchhead.toml"
 # The paper's names of models by family.
@@ -24,7 +25,7 @@ Row = Mapping[str, Any]
 def load_figures() -> dict[str, Any]:
     """Return the whole data file: "training", "hyperparameters" and "table"."""
     text = resources.files("switchhead_lab.paper").joinpath(DATA_FILE).read_text("utf-8")
-    return tomllib.loads(text)
+    return tomli.loads(text)
 
 
 def load_tables() -> list[dict[str, Any]]:

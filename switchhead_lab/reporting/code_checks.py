@@ -23,7 +23,8 @@ def code_identity_lines(data: ReportData) -> list[str]:
     known = {name: code for name, run in runs.items() if (code := recorded_code(run.provenance))}
     lines = [*_differences(runs, known), *_changes_since(data, runs, known)]
     if len(known) < len(runs):
-        lines.append(f"Note: the code of {len(runs) - len(known)} runs was not recorded.")
+        n_unknown = len(runs) - len(known)
+        lines.append(f"Note: the code of {n_unknown} of {len(runs)} runs was not recorded.")
     return lines
 
 
@@ -58,7 +59,8 @@ def _changes_since(
         own |= mine
         if mine:
             models.add(runs[name].labels.variant)
-    anew = f"`lab sweep {data.record.sweep.name} --retrain changed` trains them anew"
+    sweep = data.record.sweep
+    anew = f"`lab sweep {sweep.name} --size {sweep.size} --retrain changed` trains them anew"
     if own:
         theirs = "its" if len(models) == 1 else "their"
         yield (

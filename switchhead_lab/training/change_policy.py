@@ -100,10 +100,9 @@ def retrain(run: RunRecord) -> None:
     lock = run_lock(runs_dir, run.run_hash)
     try:
         with lock:
-            place = set_aside(run.directory)
+            _set_aside(run)
     except Timeout:
         raise busy_error(runs_dir, run.run_hash) from None
-    tell(f"{run.name}: trained anew; the earlier run is kept as {place}")
 
 
 def retrain_config(runs_dir: Path, config: RunConfig) -> None:
@@ -122,5 +121,10 @@ def make_room(runs_dir: Path, config: RunConfig, policy: ChangePolicy) -> None:
     path = find_by_config(runs_dir, config)
     if path is None:
         return
-    if policy.retrains_changed(code_change(read_run(path))):
-        tell(f"{path.name}: trained anew; the earlier run is kept as {set_aside(path)}")
+    run = read_run(path)
+    if policy.retrains_changed(code_change(run)):
+        _set_aside(run)
+
+
+def _set_aside(run: RunRecord) -> None:
+    tell(f"{run.name}: trained anew; the earlier run is kept as {set_aside(run.directory)}")

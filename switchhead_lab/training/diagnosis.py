@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
+from threadpoolctl import threadpool_info
 
 import switchhead_lab
 from switchhead_kernels.native.build import KernelUnavailableError, cache_dir, find_compiler
@@ -16,7 +17,6 @@ from switchhead_lab.config.workspace import Workspace
 from switchhead_lab.openmp import SPIN_COUNT, SPIN_VARIABLE, settings_author, wait_settings
 from switchhead_lab.training.compute_setup import ComputeSetup, describe_backend, prepare_setup
 
-_OPENMP_LIBRARIES = ("libgomp", "libomp", "libiomp")
 _PACKAGES = ("torch", "mlflow", "optuna", "pandas", "matplotlib", "sentencepiece")
 
 
@@ -108,13 +108,9 @@ def waiting_finding(environment: Mapping[str, str], runtimes: Sequence[str]) -> 
 
 
 def openmp_runtimes() -> list[str]:
-    """Return the names of the loaded OpenMP libraries; none where the system does not list them."""
-    try:
-        lines = Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-    names = {line.rpartition("/")[2] for line in lines}
-    return sorted(name for name in names if name.startswith(_OPENMP_LIBRARIES))
+    """Return the file names of the loaded OpenMP libraries."""
+    loaded = threadpool_info()
+    return sorted(Path(lib["filepath"]).name for lib in loaded if lib["user_api"] == "openmp")
 
 
 def _kernels(setup: ComputeSetup) -> Iterator[Finding]:

@@ -35,7 +35,7 @@ def test_runs_of_one_model_by_different_code_of_its_own_are_a_warning(make_write
     )
     assert since == (
         f"WARNING: the code of dense has changed since its runs ({OWN}); `lab sweep "
-        f"{writer.sweep.name} --retrain changed` trains them anew."
+        f"{writer.sweep.name} --size tiny --retrain changed` trains them anew."
     )
 
 
@@ -62,4 +62,4 @@ def test_unrecorded_code_is_counted(make_writer) -> None:
     writer = make_writer(studies=None)
     writer.add("dense", "baseline", writer.dense(), 0, 35.0, provenance={"code": None})
     writer.add("dense", "baseline", writer.dense(), 1, 35.0)
-    assert lines_of(writer) == ["Note: the code of 1 runs was not recorded."]
+    assert lines_of(writer) == ["Note: the code of 1 of 2 runs was not recorded."]
