@@ -30,7 +30,7 @@ DriftOption = Annotated[
 ]
 ReuseOption = Annotated[
     bool,
-    typer.Option("--reuse", help="Take over finished runs of other code; noted in reports."),
+    typer.Option("--reuse", help="Reuse finished runs whose code has changed; noted in reports."),
 ]
 RunArgument = Annotated[
     str, typer.Argument(help="Name of a run, the start of its hash, or its directory.")

@@ -52,15 +52,15 @@ def run(
         typer.Option(
             "--retrain",
             metavar="WHICH",
-            help="Train runs anew: changed (those of other code), all, or a model's name; "
+            help="Retrain runs: changed (those whose code has changed), all, or a model's name; "
             "repeatable. Earlier runs are kept in runs/superseded/.",
         ),
     ] = None,
 ) -> None:
     """Run or continue a sweep: declared models, searches, and all seeds of the best candidates.
 
-    Finished runs are taken over. If the code that computes them has changed since, the sweep stops
-    before it trains anything, unless --retrain or --reuse says what to do.
+    Finished runs are reused. If their code has changed since, the sweep stops before it trains
+    anything, unless --retrain or --reuse says what to do.
 
     Exit codes: 1 if a run failed (the causes are printed), 3 if a run is missing from MLflow,
     128 + N after signal N.

@@ -25,7 +25,7 @@ def train(
         bool,
         typer.Option(
             "--retrain",
-            help="Train anew; an earlier run is kept in runs/superseded/.",
+            help="Retrain; the earlier run is kept in runs/superseded/.",
         ),
     ] = False,
 ) -> None:

@@ -50,12 +50,12 @@ class CostLine:
     without_memory: int | None
 
     def agrees(self, convention: str) -> bool:
-        """Return whether a convention reproduces the printed figure, rounded as usual."""
+        """Return whether a convention reproduces the printed figure under ordinary rounding."""
         return prints_as(self.values[convention], self.printed)
 
     @property
     def needs_memory(self) -> bool:
-        """Whether `published` reproduces it only with the memory that the table denies."""
+        """Whether `published` reproduces it only with C = 2, although its table has no memory."""
         value = self.without_memory
         return value is not None and not prints_as(value, self.printed)
 

@@ -96,8 +96,8 @@ def summary_lines(audit: Audit) -> list[str]:
     furthest = max(abs(line.d_ff - line.printed_d_ff) for line in matches)
     return [
         f"Costs: `published` reproduces {agreeing['published']} of {len(costs)} printed figures "
-        f"under ordinary rounding, {with_memory} of them only with C = 2 where the table says that "
-        "there is no memory.",
+        f"under ordinary rounding, {with_memory} of them only with C = 2, although their table "
+        "has no memory.",
         f"`equations`, the formulas in the text, reproduce {agreeing['equations']}; `executed`, "
         f"counted on the layer, {agreeing['executed']}.",
         "SwitchHead's MACs relative to dense depend on the convention: "
@@ -128,7 +128,9 @@ def audit_page(audit: Audit) -> str:
             *_section("SwitchHead and MoA relative to dense", _relative_rows(audit.counters)),
             *_section("Why the conventions differ", _term_rows(audit.counters), _TERMS_NOTE),
             *_section("Costs", _cost_rows(audit.costs)),
-            *_section("Priced with a memory that the table denies", _memory_rows(audit.costs)),
+            *_section(
+                "Priced with C = 2 although the table has no memory", _memory_rows(audit.costs)
+            ),
             *_section("Model sizes", _size_rows(audit.sizes)),
             *_section("Widths of Table 9 from its dense rows", _match_rows(audit.matches)),
             *_section("Ratios of Table 5", _ratio_rows(audit.ratios)),

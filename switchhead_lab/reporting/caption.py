@@ -98,7 +98,7 @@ def _reading(data: ReportData, times: str) -> list[str]:
 
 
 def _selected(data: ReportData) -> Iterator[str]:
-    """Yield what the seed that chose a model does to its mean."""
+    """Yield the selected models' means without the seed they were selected with."""
     quantity, metric = data.quality.validation, data.quality.metric
     for row in data.models:
         statistics = row.statistics(quantity)
@@ -106,8 +106,8 @@ def _selected(data: ReportData) -> Iterator[str]:
             continue
         others = Statistics(statistics.values[1:], statistics.n - 1)
         yield (
-            f"Seed {row.seeds[0]} chose {row.name} on the validation split, which favours it; "
-            f"without that seed its validation {metric.label} is {others.text(quantity.decimals)}."
+            f"{row.name} was selected with seed {row.seeds[0]}, which biases its mean; without "
+            f"that seed its validation {metric.label} is {others.text(quantity.decimals)}."
         )
 
 

@@ -60,7 +60,7 @@ def _changes_since(
         if mine:
             models.add(runs[name].labels.variant)
     sweep = data.record.sweep
-    anew = f"`lab sweep {sweep.name} --size {sweep.size} --retrain changed` trains them anew"
+    anew = f"`lab sweep {sweep.name} --size {sweep.size} --retrain changed` retrains them"
     if own:
         theirs = "its" if len(models) == 1 else "their"
         yield (

@@ -41,6 +41,11 @@ class Cell:
     runs: tuple[str, ...] = ()
     short: str = ""
 
+    @property
+    def narrow(self) -> str:
+        """Printed text in narrow tables."""
+        return self.short or self.text
+
 
 @dataclass(frozen=True)
 class Column:
@@ -97,16 +102,9 @@ class Grid:
         """Return the printed headings."""
         return [column.heading for column in self.printed_columns()]
 
-    def texts(self, *, short: bool = False) -> list[list[str]]:
-        """Return the printed cells, row by row.
-
-        Args:
-            short: Whether to return their short texts, where they have one.
-        """
-        return [
-            [(short and row[number].short) or row[number].text for number in self.printed]
-            for row in self.rows
-        ]
+    def cells(self) -> list[list[Cell]]:
+        """Return the printed cells, row by row."""
+        return [[row[number] for number in self.printed] for row in self.rows]
 
     def printing(self, keys: Sequence[str]) -> "Grid":
         """Return the table with only some columns in print; the CSV file keeps all.

@@ -97,7 +97,7 @@ def read_step_times(data: ReportData, reports_dir: Path) -> StepTimes:
             "table.csv also has each run's own step time, which is not comparable between runs."
         )
     if stale:
-        caption += f" Timings of {stale} by other code than that of the runs are left out."
+        caption += f" Timings of {stale} are omitted: they come from different code than its runs."
     return StepTimes(ms, caption)
 
 

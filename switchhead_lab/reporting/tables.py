@@ -32,7 +32,7 @@ def escape_latex(text: str) -> str:
 def to_markdown(grid: Grid) -> str:
     """Return a table as GitHub Markdown."""
     alignment = ["left" if grid.columns[number].is_text else "right" for number in grid.printed]
-    cells = [[text.replace("|", r"\|") for text in row] for row in grid.texts()]
+    cells = [[cell.text.replace("|", r"\|") for cell in row] for row in grid.cells()]
     # Strings only, so that pandas and tabulate neither parse, round nor realign them.
     table = pd.DataFrame(cells, columns=grid.headings(), dtype=object)
     text = table.to_markdown(index=False, disable_numparse=True, colalign=alignment)
@@ -54,7 +54,7 @@ def to_latex(grid: Grid, caption: str, label: str) -> str:
         caption: Caption.
         label: Name for cross-references, without the prefix "tab:".
     """
-    cells = [[escape_latex(text) for text in row] for row in grid.texts(short=True)]
+    cells = [[escape_latex(cell.narrow) for cell in row] for row in grid.cells()]
     headings = [escape_latex(column.short or column.heading) for column in grid.printed_columns()]
     alignment = "".join("l" if column.is_text else "r" for column in grid.printed_columns())
     styler = pd.DataFrame(cells, columns=headings, dtype=object).style.hide(axis="index")

@@ -1,4 +1,4 @@
-"""Earlier runs of a sweep that other code computed: settled before anything trains."""
+"""Earlier runs of a sweep whose code has changed: settled before anything trains."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -33,20 +33,20 @@ def settle_changes(
     runs_dir: Path,
     policy: ChangePolicy,
 ) -> SweepRecord:
-    """Set aside the runs to train anew, and return the record without them.
+    """Set aside the runs to retrain, and return the record without them.
 
-    A study with such a run starts over: its trials would mix values of different code.
+    A study with such a run starts over: its trials would mix values from different code.
 
     Args:
         record: The sweep's record under its current declaration.
         variants: Its baseline and declared models, matched.
         starts: The checkpoints that its runs start from.
         runs_dir: Folder of all runs.
-        policy: Which runs are trained anew, and which are taken over.
+        policy: Which runs to retrain, and which to reuse.
 
     Raises:
-        CodeChangedError: If other code computed a run and the policy does not decide; nothing has
-            changed on disk.
+        CodeChangedError: If the code of a run has changed and the policy does not say what to do;
+            nothing is moved.
         RunBusyError: If another process is training a run to be set aside.
     """
     rejected: dict[str, list[str]] = defaultdict(list)
@@ -100,10 +100,11 @@ def _error(sweep: Sweep, rejected: dict[str, list[str]]) -> CodeChangedError:
         f"{'; '.join(dict.fromkeys(changes))}"
         for model, changes in rejected.items()
     ]
+    runs = "1 earlier run" if number == 1 else f"{number} earlier runs"
     return CodeChangedError(
-        f"sweep {sweep.name}: {number} earlier run{'s' if number > 1 else ''} computed by other "
-        f"code:\n{chr(10).join(lines)}\nTrain them anew with --retrain {CHANGED} (or --retrain "
-        f"MODEL), or take them over with --reuse; reports will mention it. Earlier runs are kept."
+        f"sweep {sweep.name}: the code of {runs} has changed:\n{chr(10).join(lines)}\n"
+        f"Retrain with --retrain {CHANGED} (or --retrain MODEL; earlier runs are kept), or keep "
+        "the results with --reuse; reports will mention it."
     )
 
 

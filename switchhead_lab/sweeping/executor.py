@@ -98,7 +98,8 @@ def run_sweep(
         MatchError: If a declared model cannot be matched.
         ConfigError: If a model's source of weights is unknown or does not fit, or the policy
             retrains an unknown model.
-        CodeChangedError: If other code computed an earlier run and the policy does not decide.
+        CodeChangedError: If the code of an earlier run has changed and the policy does not say what
+            to do.
     """
     require_known_models(sweep, policy)
     variants = declared_variants(sweep)

@@ -1,6 +1,6 @@
 """Drift: changes between attempts of a run that may change its results.
 
-A run resumed under other code, versions, threads or kernels is not reproducible under either.
+A run resumed under different code, versions, threads or kernels is not reproducible under either.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Runs set aside because they are trained anew: kept whole, but no longer part of any comparison.
+"""Runs set aside for retraining: complete, but no longer part of any comparison.
 
 runs/superseded/<name>-<n>/   an earlier directory of the run <name>, n from 1
 """
@@ -15,7 +15,7 @@ def set_aside(directory: Path) -> Path:
     """Move a run's directory to the superseded runs; the caller holds the run's lock.
 
     Returns:
-        Where it is now.
+        Its new path.
 
     Raises:
         StorageError: If the disk refuses the move; nothing has changed.

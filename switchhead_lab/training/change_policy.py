@@ -1,4 +1,4 @@
-"""What happens to earlier runs that other code computed: reject, reuse or train anew."""
+"""What happens to earlier runs whose code has changed: reject, reuse or retrain them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +22,9 @@ class ChangePolicy:
     """What to do with earlier runs whose code or conditions differ from the present ones.
 
     Attributes:
-        allows_drift: Resume interrupted runs under other code, versions, threads or kernels.
-        reuses: Take over finished runs of other code.
-        retrain: Runs to train anew: "changed" for those of other code, "all", or names of models.
+        allows_drift: Resume interrupted runs under different code, versions, threads or kernels.
+        reuses: Reuse finished runs whose code has changed.
+        retrain: Runs to retrain: "changed" for those whose code has changed, "all", or model names.
     """
 
     allows_drift: bool = False
@@ -32,7 +32,7 @@ class ChangePolicy:
     retrain: tuple[str, ...] = ()
 
     def retrains(self, model: str, change: str) -> bool:
-        """Return whether a run is trained anew.
+        """Return whether to retrain a run.
 
         Args:
             model: Name of its model.
@@ -41,12 +41,12 @@ class ChangePolicy:
         return ALL in self.retrain or model in self.retrain or self.retrains_changed(change)
 
     def retrains_changed(self, change: str) -> bool:
-        """Return whether a run is trained anew because its code changed."""
+        """Return whether to retrain a run because its code has changed."""
         return bool(change) and CHANGED in self.retrain
 
 
 STRICT = ChangePolicy()
-"""Neither resume nor take over a run of other code."""
+"""Neither resume nor reuse a run whose code has changed."""
 
 
 def code_change(run: RunRecord) -> str:
@@ -63,13 +63,13 @@ def usable_run(
         runs_dir: Folder of all runs.
         config: Resolved configuration.
         dataset: Its data.
-        policy: What to do if other code computed it.
+        policy: What to do if its code has changed.
 
     Returns:
         The run; None if it has to be trained.
 
     Raises:
-        CodeChangedError: If other code computed it and the policy does not decide.
+        CodeChangedError: If its code has changed and the policy does not say what to do.
         RecordError: If it was trained on other data.
     """
     path = find_by_config(runs_dir, config)
@@ -85,13 +85,13 @@ def usable_run(
     if policy.retrains_changed(change):
         return None
     raise CodeChangedError(
-        f"{path}: finished, but computed by other code ({change}). Train it anew with --retrain, "
-        "or take its result over with --reuse; reports will mention it"
+        f"{path}: finished, but its code has changed since ({change}). Retrain it with --retrain, "
+        "or keep its result with --reuse; reports will mention it"
     )
 
 
 def retrain(run: RunRecord) -> None:
-    """Set a run aside, so that it is trained anew.
+    """Set a run aside, so that it is retrained.
 
     Raises:
         RunBusyError: If another process is training it.
@@ -106,7 +106,7 @@ def retrain(run: RunRecord) -> None:
 
 
 def retrain_config(runs_dir: Path, config: RunConfig) -> None:
-    """Set aside the run of a configuration, if there is one, so that it is trained anew.
+    """Set aside the run of a configuration, if there is one, so that it is retrained.
 
     Raises:
         RunBusyError: If another process is training it.
@@ -117,7 +117,7 @@ def retrain_config(runs_dir: Path, config: RunConfig) -> None:
 
 
 def make_room(runs_dir: Path, config: RunConfig, policy: ChangePolicy) -> None:
-    """Set aside the run of a configuration if it is trained anew; the caller holds its lock."""
+    """Set aside the run of a configuration if it is retrained; the caller holds its lock."""
     path = find_by_config(runs_dir, config)
     if path is None:
         return
@@ -127,4 +127,4 @@ def make_room(runs_dir: Path, config: RunConfig, policy: ChangePolicy) -> None:
 
 
 def _set_aside(run: RunRecord) -> None:
-    tell(f"{run.name}: trained anew; the earlier run is kept as {set_aside(run.directory)}")
+    tell(f"{run.name}: retraining; the earlier run is kept as {set_aside(run.directory)}")

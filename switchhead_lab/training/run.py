@@ -89,7 +89,8 @@ def execute_run(
         WorkspaceError: If a folder or file is not writable, for example another user's.
         RunBusyError: If another process is training the run.
         DriftError: If conditions changed since the latest attempt and drift is not allowed.
-        CodeChangedError: If other code finished the run and the policy does not decide.
+        CodeChangedError: If the code of the finished run has changed and the policy does not say
+            what to do.
         RecordError: If its data changed, or the source of initial weights is missing or changed.
         DataError: If the corpus cannot be prepared, is damaged or does not fill one batch.
     """

@@ -1,35 +1,35 @@
 """Output of `lab report`: the tables of a report, narrow enough for a terminal."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 from switchhead_lab.budget.counter import CONVENTIONS
-from switchhead_lab.reporting.grids import Cell, Grid
+from switchhead_lab.reporting.grids import Grid
 from switchhead_lab.reporting.quality import Quality
 from switchhead_lab.reporting.report import Report
 from switchhead_lab.reporting.statistics import MISSING
 from switchhead_lab.terminal import Table
 from switchhead_lab.views.shared_columns import share_columns
 
-Layout = tuple[tuple[str, tuple[str, ...]], ...]
-"""Headings, each with the columns that it shows, the second in brackets."""
+Layout = tuple[tuple[str, str], ...]
+"""Headings, each with the name of its column."""
 
 
 def _table_layout(quality: Quality) -> Layout:
     against = "/ dense" if quality.metric.is_compared_by_ratio else "vs dense"
     return (
-        ("model", ("model",)),
-        *(("H", ("n_heads",)), ("E", ("n_experts",)), ("k", ("top_k",)), ("d_head", ("d_head",))),
-        ("n", ("n_seeds",)),
-        (f"val {quality.short_heading}", (quality.validation.key,)),
-        (against, (quality.relative_key,)),
-        (f"test {quality.short_heading}", (quality.test.key,)),
+        ("model", "model"),
+        *(("H", "n_heads"), ("E", "n_experts"), ("k", "top_k"), ("d_head", "d_head")),
+        ("n", "n_seeds"),
+        (f"val {quality.short_heading}", quality.validation.key),
+        (against, quality.relative_key),
+        (f"test {quality.short_heading}", quality.test.key),
     )
 
 
 def model_table(report: Report) -> Table:
     """Return the main table; columns equal in all rows go to the title."""
-    table = _table(report.title, report.table, _table_layout(report.quality), 1)
+    table = _table(report.title, report.table, _table_layout(report.quality))
     return share_columns(table)
 
 
@@ -39,18 +39,18 @@ def cost_table(report: Report) -> Table:
     title = f"Relative to the dense baseline; MACs by {order}"
     rows = []
     for row, costs in zip(report.table.rows, report.costs.rows, strict=True):
-        own = [_text(report.table, row, key) for key in ("model", "n_parameters")]
+        own = [report.table.cell(row, key).narrow for key in ("model", "n_parameters")]
         macs = [
             "/".join(
-                _text(report.costs, costs, f"relative_{key}_{convention}").removesuffix("%")
+                report.costs.cell(costs, f"relative_{key}_{convention}").narrow.removesuffix("%")
                 for convention in CONVENTIONS
             )
             for key in ("attention_macs", "model_macs")
         ]
         others = [
-            _text(report.costs, costs, "relative_active_parameters"),
-            _text(report.table, row, "relative_memory_floats"),
-            _text(report.table, row, "relative_interleaved_ms_per_step"),
+            report.costs.cell(costs, "relative_active_parameters").narrow,
+            report.table.cell(row, "relative_memory_floats").narrow,
+            report.table.cell(row, "relative_interleaved_ms_per_step").narrow,
         ]
         rows.append([*own, others[0], *macs, *others[1:]])
     headings = (
@@ -66,15 +66,15 @@ def cost_table(report: Report) -> Table:
 def paper_table(grid: Grid, quality: Quality) -> Table:
     """Return the paper's ratios to its dense baseline beside ours."""
     layout: Layout = (
-        ("model", ("model",)),
-        ("result:\npaper", ("paper_relative_loss",)),
-        ("\nours", (quality.relative_key,)),
-        ("MACs:\npaper", ("paper_relative_macs",)),
-        ("\nours", ("relative_macs",)),
-        ("memory:\npaper", ("paper_relative_memory_floats",)),
-        ("\nours", ("relative_memory_floats",)),
+        ("model", "model"),
+        ("result:\npaper", "paper_relative_loss"),
+        ("\nours", quality.relative_key),
+        ("MACs:\npaper", "paper_relative_macs"),
+        ("\nours", "relative_macs"),
+        ("memory:\npaper", "paper_relative_memory_floats"),
+        ("\nours", "relative_memory_floats"),
     )
-    return _table("The paper's ratios to dense beside ours", grid, layout, 1)
+    return _table("The paper's ratios to dense beside ours", grid, layout)
 
 
 def file_lines(report: Report) -> Iterator[str]:
@@ -84,19 +84,6 @@ def file_lines(report: Report) -> Iterator[str]:
         yield f"  {name}"
 
 
-def _table(title: str, grid: Grid, layout: Layout, n_text_columns: int) -> Table:
-    rows = []
-    for row in grid.rows:
-        cells = [[grid.cell(row, key) for key in keys] for _, keys in layout]
-        rows.append([_joined([cell.short or cell.text for cell in group]) for group in cells])
-    return Table(title, [heading for heading, _ in layout], rows, n_text_columns)
-
-
-def _text(grid: Grid, row: Sequence[Cell], key: str) -> str:
-    cell = grid.cell(row, key)
-    return cell.short or cell.text
-
-
-def _joined(texts: Sequence[str]) -> str:
-    first, *second = texts
-    return first if not second or second[0] == MISSING else f"{first} ({second[0]})"
+def _table(title: str, grid: Grid, layout: Layout) -> Table:
+    rows = [[grid.cell(row, key).narrow for _, key in layout] for row in grid.rows]
+    return Table(title, [heading for heading, _ in layout], rows)

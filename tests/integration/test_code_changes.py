@@ -1,4 +1,4 @@
-"""Finished runs of other code are taken over or trained anew only as asked."""
+"""Finished runs whose code has changed are reused or retrained only as asked."""
 
 import shutil
 
@@ -35,7 +35,7 @@ def superseded(workspace) -> list[str]:
     return sorted(path.name for path in folder.glob("*")) if folder.is_dir() else []
 
 
-def test_unchanged_code_is_taken_over(workspace, edit) -> None:
+def test_unchanged_code_is_reused(workspace, edit) -> None:
     sweep = declare(study={"n_trials": 1})
     run_quietly(workspace, sweep)
     before = attempts(workspace)
@@ -45,7 +45,7 @@ def test_unchanged_code_is_taken_over(workspace, edit) -> None:
     assert attempts(workspace) == before
 
 
-def test_other_code_stops_a_sweep_before_it_trains(workspace, edit) -> None:
+def test_changed_code_stops_a_sweep_before_it_trains(workspace, edit) -> None:
     sweep = declare(study={"n_trials": 1})
     record = run_quietly(workspace, sweep)
     before = attempts(workspace)
@@ -65,7 +65,7 @@ def test_other_code_stops_a_sweep_before_it_trains(workspace, edit) -> None:
     assert superseded(workspace) == []
 
 
-def test_changed_runs_are_trained_anew_and_the_earlier_ones_kept(workspace, edit) -> None:
+def test_changed_runs_are_retrained_and_the_earlier_ones_kept(workspace, edit) -> None:
     sweep = declare(study={"n_trials": 2})
     first = run_quietly(workspace, sweep)
     before = attempts(workspace)
@@ -79,7 +79,7 @@ def test_changed_runs_are_trained_anew_and_the_earlier_ones_kept(workspace, edit
     assert superseded(workspace) == sorted(f"{name}-1" for name in searched)
     for name in superseded(workspace):
         assert read_run(workspace.runs_dir / "superseded" / name).result is not None
-    # The study started over: none of its trials has a value of other code.
+    # The study started over: none of its trials has a value from different code.
     assert second.studies["switchhead"].generation == 2
     assert [m.trial_number for m in second.members if m.role == "candidate"] == [0, 1]
     report = write_report(Selection(second, ()), workspace.runs_dir, workspace.reports_dir)
@@ -101,7 +101,7 @@ def test_reused_runs_stay_and_reports_say_so(workspace, edit) -> None:
     assert "WARNING: the code of switchhead has changed since its runs" in text
 
 
-def test_one_model_or_all_are_trained_anew_whatever_their_code(workspace) -> None:
+def test_one_model_or_all_are_retrained_even_if_unchanged(workspace) -> None:
     sweep = declare(study={"n_trials": 1})
     run_quietly(workspace, sweep)
     before = attempts(workspace)
@@ -118,7 +118,7 @@ def test_models_to_retrain_must_exist(workspace) -> None:
         run(workspace, declare(), ChangePolicy(retrain=("two-head",)))
 
 
-def test_interrupted_runs_of_other_code_start_over(workspace, edit, monkeypatch) -> None:
+def test_interrupted_runs_whose_code_changed_start_over(workspace, edit, monkeypatch) -> None:
     sweep = declare(models=[], study=None)
     run_quietly(workspace, sweep)
     (one, *_) = list_runs(workspace.runs_dir)
@@ -158,7 +158,7 @@ def test_from_the_command_line(workspace, edit) -> None:
     done = lab("report", "tiny", cwd=workspace.root)
     assert "kernels/expert_matmul/reference.py" in done.stdout
     done = lab("sweep", "tiny", "--retrain", "changed", cwd=workspace.root)
-    assert "trained anew; the earlier run is kept as" in done.stderr
+    assert "retraining; the earlier run is kept as" in done.stderr
     done = lab("report", "tiny", cwd=workspace.root)
     assert "kernels/expert_matmul/reference.py" not in done.stdout
 
@@ -171,7 +171,7 @@ def test_lab_train_asks_too(workspace, tiny_config, edit) -> None:
     lab("train", path, cwd=workspace.root)
     edit(SWITCHHEAD)
     done = lab("train", path, cwd=workspace.root, code=2)
-    assert f"computed by other code ({SWITCHHEAD} changed)" in done.stderr
+    assert f"its code has changed since ({SWITCHHEAD} changed)" in done.stderr
     lab("train", path, "--reuse", cwd=workspace.root)
     (run,) = list_runs(workspace.runs_dir)
     done = lab("runs", "show", run.name, cwd=workspace.root)

@@ -74,8 +74,8 @@ def test_the_papers_ratios_are_beside_ours(complete):
     assert best["relative_validation_perplexity"] == pytest.approx(34.625 / 35.5)
     assert rows["dense-h2"]["paper_model"] == "transformer, 2 heads"
     assert rows["dense"]["paper_relative_loss"] == 1.0
-    texts = dict(zip(grid.headings(), grid.texts()[-1], strict=True))
-    assert texts["MACs: paper"] == "170M"
+    cells = dict(zip(grid.headings(), grid.cells()[-1], strict=True))
+    assert cells["MACs: paper"].text == "170M"
 
 
 ENWIK8 = {"table": 2, "dataset": "enwik8", "params": 41}

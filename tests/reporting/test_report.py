@@ -26,7 +26,10 @@ def _sidecar(report):
 
 
 def _printed(grid):
-    return [dict(zip(grid.headings(), texts, strict=True)) for texts in grid.texts()]
+    return [
+        dict(zip(grid.headings(), (cell.text for cell in cells), strict=True))
+        for cells in grid.cells()
+    ]
 
 
 def _contents(folder):

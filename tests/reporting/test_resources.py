@@ -155,7 +155,7 @@ def test_the_main_table_has_interleaved_times_of_the_same_models_only(complete) 
     assert "median of 25 training steps of each model, in turn in one process on cpu (a" in page
 
 
-def test_timings_of_other_code_than_that_of_the_runs_are_left_out(complete) -> None:
+def test_timings_from_different_code_than_the_runs_are_omitted(complete) -> None:
     sweep, reports_dir = complete.sweep, complete.runs_dir.parent / "reports"
     sizes = (sweep.vocab_size, sweep.n_outputs, sweep.training.batch_size)
     key = step_id(complete.dense(), *sizes)
@@ -163,7 +163,7 @@ def test_timings_of_other_code_than_that_of_the_runs_are_left_out(complete) -> N
     report = report_of(complete)
     assert report.table.records()[0]["interleaved_ms_per_step"] is None
     page = (report.folder / "report.md").read_text(encoding="utf-8")
-    assert "Timings of dense by other code than that of the runs are left out." in page
+    assert "Timings of dense are omitted: they come from different code than its runs." in page
 
 
 def test_the_best_of_a_finished_search_is_timed_as_well(complete) -> None:
