@@ -1,5 +1,6 @@
 """Earlier runs of a sweep whose code has changed: settled before anything trains."""
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -79,12 +80,18 @@ def _earlier_runs(
             path = find_by_config(runs_dir, config_of(sweep, variant, seed, start))
             if path is not None:
                 seen.add(path)
-                yield variant.name, read_run(path)
+                yield from _readable(variant.name, path)
     for member in record.members:
         path = find_directory(runs_dir, member.run_hash)
         if path is not None and path not in seen:
             seen.add(path)
-            yield member.model, read_run(path)
+            yield from _readable(member.model, path)
+
+
+def _readable(model: str, path: Path) -> Iterator[tuple[str, RunRecord]]:
+    """Yield a run with its model's name; a damaged one fails on its turn and stops no other."""
+    with contextlib.suppress(RecordError):
+        yield model, read_run(path)
 
 
 def _counts(run: RunRecord, record: SweepRecord) -> bool:

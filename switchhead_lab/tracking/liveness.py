@@ -3,11 +3,13 @@
 Clocks, PIDs and host names are unreliable: clocks step, PIDs are reused, hosts are renamed.
 """
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from switchhead_lab.errors import RunBusyError
+from switchhead_lab.tracking.atomic import write_error
 from switchhead_lab.tracking.record import (
     STATUS_FILE,
     RunRecord,
@@ -28,6 +30,23 @@ def run_lock(runs_dir: Path, run_hash: str) -> FileLock:
         run_hash: Identity of the run.
     """
     return FileLock(runs_dir / f".{run_hash[:16]}.lock", timeout=_ACQUIRE_SECONDS)
+
+
+def hold_run(runs_dir: Path, run_hash: str) -> AbstractContextManager[object]:
+    """Acquire the lock of a run and return it; the end of the block releases it.
+
+    Raises:
+        RunBusyError: If another process holds it.
+        StorageError: If the disk refuses the lock's file.
+        WorkspaceError: If the file is not writable, for example another user's in a shared folder.
+    """
+    lock = run_lock(runs_dir, run_hash)
+    try:
+        return lock.acquire()
+    except Timeout:
+        raise busy_error(runs_dir, run_hash) from None
+    except OSError as error:
+        raise write_error(Path(lock.lock_file), None, error) from None
 
 
 def is_owned(runs_dir: Path, run_hash: str) -> bool:

@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import Timeout
-
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.data.dataset import Dataset, require_recorded_data
 from switchhead_lab.errors import CodeChangedError
 from switchhead_lab.terminal import tell
 from switchhead_lab.tracking.code_identity import code_of, describe_change, recorded_code
-from switchhead_lab.tracking.liveness import busy_error, run_lock
+from switchhead_lab.tracking.liveness import hold_run
 from switchhead_lab.tracking.record import RunRecord, find_by_config, read_run
 from switchhead_lab.tracking.superseded import set_aside
 
@@ -96,13 +94,8 @@ def retrain(run: RunRecord) -> None:
     Raises:
         RunBusyError: If another process is training it.
     """
-    runs_dir = run.directory.parent
-    lock = run_lock(runs_dir, run.run_hash)
-    try:
-        with lock:
-            _set_aside(run)
-    except Timeout:
-        raise busy_error(runs_dir, run.run_hash) from None
+    with hold_run(run.directory.parent, run.run_hash):
+        _set_aside(run)
 
 
 def retrain_config(runs_dir: Path, config: RunConfig) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import Timeout
 
 import switchhead_lab
 from switchhead_lab.budget.parameters import count_parameters
@@ -33,7 +32,7 @@ from switchhead_lab.tracking.code_identity import KEY as CODE_KEY
 from switchhead_lab.tracking.code_identity import code_of
 from switchhead_lab.tracking.drift import find_drift
 from switchhead_lab.tracking.interruption import interruption
-from switchhead_lab.tracking.liveness import busy_error, run_lock
+from switchhead_lab.tracking.liveness import hold_run
 from switchhead_lab.tracking.mlflow_index import Index, Mirror
 from switchhead_lab.tracking.provenance import Provenance, collect_provenance
 from switchhead_lab.tracking.record import (
@@ -108,15 +107,7 @@ def execute_run(
     )
     start = read_initial_weights(workspace.runs_dir, config, dataset)
     job = _Job(workspace, config, labels, dataset, setup, hooks, policy, start)
-    run_hash = identity(config)
-    lock = run_lock(workspace.runs_dir, run_hash)
-    try:
-        held = lock.acquire()
-    except Timeout:
-        raise busy_error(workspace.runs_dir, run_hash) from None
-    except OSError as error:  # another user's lock in a shared folder, or a full disk
-        raise write_error(Path(lock.lock_file), None, error) from None
-    with held:
+    with hold_run(workspace.runs_dir, identity(config)):
         # The previous owner may have finished it while this process waited.
         done = usable_run(workspace.runs_dir, config, dataset, policy)
         return done or _execute(job, index, parent_id)

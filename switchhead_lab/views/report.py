@@ -67,12 +67,12 @@ def paper_table(grid: Grid, quality: Quality) -> Table:
     """Return the paper's ratios to its dense baseline beside ours."""
     layout: Layout = (
         ("model", "model"),
-        ("result:\npaper", "paper_relative_loss"),
-        ("\nours", quality.relative_key),
-        ("MACs:\npaper", "paper_relative_macs"),
-        ("\nours", "relative_macs"),
-        ("memory:\npaper", "paper_relative_memory_floats"),
-        ("\nours", "relative_memory_floats"),
+        ("result,\npaper", "paper_relative_loss"),
+        ("result,\nours", quality.relative_key),
+        ("MACs,\npaper", "paper_relative_macs"),
+        ("MACs,\nours", "relative_macs"),
+        ("memory,\npaper", "paper_relative_memory_floats"),
+        ("memory,\nours", "relative_memory_floats"),
     )
     return _table("The paper's ratios to dense beside ours", grid, layout)
 

@@ -21,8 +21,11 @@ _COST_COLUMNS = ("model", "runs", "done", "MACs a run", "CPU h", "GPU h", "time 
 
 
 def outcome_lines(sweep: Sweep, record: SweepRecord) -> Iterator[str]:
-    """Yield the runs of a sweep by state, and the next command."""
-    states = [member.state for member in record.members]
+    """Yield the number of runs of a sweep by state, and the next command.
+
+    The best candidate's first run is also a candidate, and models may share a run; it counts once.
+    """
+    states = list({member.run_hash: member.state for member in record.members}.values())
     counts = ", ".join(f"{states.count(s)} {s}" for s in sorted(set(states), key=states.index))
     yield f"sweep {sweep_id(sweep)}: {counts}"
     yield f"next: lab report {sweep.name} --size {sweep.size}"

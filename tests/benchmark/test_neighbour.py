@@ -41,9 +41,9 @@ class Child:
 
     def ask(self, request) -> object:
         machine = self._machine
-        if request in ("work", "pause"):
-            assert machine.neighbour_works == (request == "pause")
-            machine.neighbour_works = request == "work"
+        if request in ("on", "off"):
+            assert machine.neighbour_works == (request == "off")
+            machine.neighbour_works = request == "on"
             return None
         if "configs" in request:
             return {"n_threads": 2, "precision": "fp32", "wait_settings": {"in": self._name}}

@@ -119,7 +119,7 @@ def test_written_results_name_the_machine(tiny_config, setup, fixed_times, tmp_p
     bench = bench_steps({"dense": tiny_config()}, setup, 3)
     sweep = find_sweep(SWEEPS, "smoke/matched-params").resolve()
     write_step_bench(tmp_path, sweep, bench, setup)
-    stem = tmp_path / "bench/step-smoke-matched-params-smoke"
+    stem = tmp_path / f"bench/step-{sweep_id(sweep)}"
     data = json.loads(stem.with_suffix(".json").read_text())
     assert data["sweep_id"] == sweep_id(sweep)
     assert data["compiler"]

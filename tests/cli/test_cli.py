@@ -130,10 +130,10 @@ def test_main_path(root: Path) -> None:
     before = lab("sweep", "show", "tiny", cwd=root).stdout
     assert "times are unknown: no run has finished on this machine yet" in before
     first = lab("sweep", "tiny", cwd=root)
-    assert "5 finished" in first.stdout
+    assert "4 finished" in first.stdout
     assert "next: lab report tiny --size small" in first.stdout
     again = lab("sweep", "run", "sweeps/tiny.toml", cwd=root)
-    assert "5 finished" in again.stdout
+    assert "4 finished" in again.stdout
     assert "step" not in again.stderr
     after = lab("sweep", "show", "tiny", cwd=root).stdout
     assert "0 s left" in after
