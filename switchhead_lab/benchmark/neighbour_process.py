@@ -47,7 +47,8 @@ def _serve_steps() -> None:
     steps = {}
     for name, tree in request["configs"].items():
         config = RunConfig.model_validate(tree)
-        steps[name] = numbered_steps(step_runner_of(build_training_model(config), config, setup))
+        runner = step_runner_of(build_training_model(config), config, setup)
+        steps[name] = numbered_steps(runner.step)
         for _ in range(n_warm_up_steps(config)):
             steps[name]()
     _answer({**setup.facts, "wait_settings": wait_settings(dict(os.environ))})

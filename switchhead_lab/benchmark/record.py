@@ -12,6 +12,7 @@ import switchhead_lab
 from switchhead_kernels.bench import BenchResult
 from switchhead_kernels.native.build import find_compiler
 from switchhead_lab.benchmark.neighbour import NeighbourBench
+from switchhead_lab.benchmark.peers.bench import PeerBench
 from switchhead_lab.benchmark.step import StepBench
 from switchhead_lab.benchmark.table import (
     Table,
@@ -19,6 +20,7 @@ from switchhead_lab.benchmark.table import (
     kernel_table,
     markdown_table,
     neighbour_table,
+    peer_table,
     step_table,
 )
 from switchhead_lab.config.sweep import Sweep
@@ -26,6 +28,7 @@ from switchhead_lab.tracking.atomic import make_directory, write_text
 from switchhead_lab.tracking.bench_record import (
     bench_dir,
     neighbour_bench_name,
+    peer_bench_name,
     step_bench_name,
 )
 from switchhead_lab.tracking.provenance import collect_provenance
@@ -49,6 +52,15 @@ def write_neighbour_bench(
     contents = {**_named(sweep), **asdict(bench)}
     name = neighbour_bench_name(sweep)
     return _write(reports_dir, name, contents, neighbour_table(bench), setup)
+
+
+def write_peer_bench(
+    reports_dir: Path, sweep: Sweep, bench: PeerBench, setup: ComputeSetup
+) -> dict[str, Any]:
+    """Write the times of models and their peers; return what was written."""
+    contents = {**_named(sweep), "precision": setup.precision, **asdict(bench)}
+    table, name = peer_table(bench), peer_bench_name(sweep)
+    return _write(reports_dir, name, contents, table, setup, bench.remarks)
 
 
 def _named(sweep: Sweep) -> dict[str, str]:

@@ -115,7 +115,7 @@ def bench_steps(
         progress(f"building {name}")
         allocated = _allocated(setup)
         runner = step_runner_of(build_training_model(config), config, setup)
-        runners[name] = numbered_steps(runner)
+        runners[name] = numbered_steps(runner.step)
         facts[name] = _facts(config, runner, runners[name], setup, allocated)
     progress(f"timing {n_rounds} steps of each model")
     timed = {name: stopwatch(call, setup.device) for name, call in runners.items()}
@@ -170,13 +170,17 @@ def n_warm_up_steps(config: RunConfig) -> int:
     return max(_WARM_UP_STEPS, config.model.context_multiple)
 
 
-def numbered_steps(runner: StepRunner) -> Callable[[], object]:
-    """Return a callable that takes the next step, even past the configured last step."""
+def numbered_steps(step: Callable[[int], object]) -> Callable[[], object]:
+    """Return a callable that takes the next step, even past the configured last step.
+
+    Args:
+        step: Takes the step with a number, from 0.
+    """
     number = 0
 
     def take() -> None:
         nonlocal number
-        runner.step(number)
+        step(number)
         number += 1
 
     return take

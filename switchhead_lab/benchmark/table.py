@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from switchhead_kernels.bench import BenchResult
     from switchhead_lab.benchmark.neighbour import NeighbourBench
+    from switchhead_lab.benchmark.peers.bench import PeerBench
     from switchhead_lab.benchmark.step import StepBench
 
 Table = tuple[list[str], list[list[str]]]
@@ -61,6 +62,32 @@ def neighbour_table(bench: "NeighbourBench") -> Table:
             f"{time.beside_over_alone:.2f}",
             f"{time.alone_over_default:.3f}",
             f"{time.beside_over_default:.3f}",
+        ]
+        for time in bench.times
+    ]
+    return headings, rows
+
+
+def peer_table(bench: "PeerBench") -> Table:
+    """Return headings and cells: one row per model and implementation."""
+    headings = [
+        "model",
+        "timed",
+        "implementation",
+        "parameters",
+        "ms",
+        "quartiles",
+        "ours / theirs",
+    ]
+    rows = [
+        [
+            time.model,
+            time.unit,
+            time.implementation,
+            f"{time.n_parameters:,}",
+            f"{time.ms:.1f}",
+            f"{time.ms_quartiles[0]:.1f}-{time.ms_quartiles[1]:.1f}",
+            f"{time.ours_over_theirs:.2f}",
         ]
         for time in bench.times
     ]

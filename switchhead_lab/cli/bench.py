@@ -121,6 +121,42 @@ def neighbour(
 
 
 @app.command()
+def peers(
+    sweep: SweepArgument = "bench/peers",
+    size: SizeOption = "",
+    overrides: SetOption = None,
+    models: ModelsOption = "",
+    rounds: RoundsOption = 15,
+    as_json: JsonOption = False,
+) -> None:
+    """Time a sweep's models on the CPU beside other implementations of the same shapes.
+
+    Dense models with RoPE: plain PyTorch with fused and with manual attention, and Hugging Face's
+    GPT-2 and GPT-NeoX. Dense Transformer-XL: plain PyTorch. Sigma-MoE: Mixtral's experts. All take
+    turns in one process. Hugging Face models need `pip install 'switchhead_lab[peers]'`.
+
+    Example: lab bench peers --size 47m --rounds 5
+    """
+    from switchhead_lab.benchmark.peers.bench import bench_peers
+    from switchhead_lab.benchmark.record import write_peer_bench
+    from switchhead_lab.config.workspace import find_workspace
+    from switchhead_lab.training.compute_setup import prepare_setup
+    from switchhead_lab.views import bench as views
+
+    workspace = find_workspace()
+    declared, configs = _configs(workspace, sweep, size, overrides, models)
+    setup = prepare_setup("cpu", declared.training.precision)
+    bench = bench_peers(configs, setup, rounds, tell)
+    data = write_peer_bench(workspace.reports_dir, declared, bench, setup)
+    if as_json:
+        typer.echo(to_json(data))
+        return
+    print_table(views.peer_table(declared, bench))
+    for line in views.peer_lines(bench, setup, workspace.reports_dir):
+        typer.echo(line)
+
+
+@app.command()
 def kernels(
     shape: Annotated[
         list[str] | None, typer.Option("--shape", help="d_model/d_head; repeatable.")

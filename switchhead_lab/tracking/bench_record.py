@@ -29,6 +29,11 @@ def neighbour_bench_name(sweep: Sweep) -> str:
     return f"neighbour-{sweep_id(sweep)}"
 
 
+def peer_bench_name(sweep: Sweep) -> str:
+    """Return the file name, without suffix, of a sweep's models beside their peers."""
+    return f"peers-{sweep_id(sweep)}"
+
+
 def step_bench_path(reports_dir: Path, sweep: Sweep) -> Path:
     """Return the path of a sweep's step benchmark."""
     return bench_dir(reports_dir) / f"{step_bench_name(sweep)}.json"

@@ -11,6 +11,7 @@ from switchhead_lab.tracking.bench_record import bench_dir
 if TYPE_CHECKING:
     from switchhead_kernels.bench import BenchResult
     from switchhead_lab.benchmark.neighbour import NeighbourBench
+    from switchhead_lab.benchmark.peers.bench import PeerBench
     from switchhead_lab.benchmark.step import StepBench
     from switchhead_lab.config.sweep import Sweep
     from switchhead_lab.training.compute_setup import ComputeSetup
@@ -45,6 +46,21 @@ def neighbour_lines(
         if name != held:
             yield f"{name}: {held or 'no variable set'}"
     yield f"medians of {bench.n_rounds} rounds; written to {bench_dir(reports_dir)}"
+
+
+def peer_table(sweep: "Sweep", bench: "PeerBench") -> Table:
+    """Return the times of models and their peers, one row per implementation."""
+    headings, rows = pages.peer_table(bench)
+    title = f"{sweep.name}, size {sweep.size}: the lab beside other implementations"
+    return Table(title, headings, rows, n_text_columns=3)
+
+
+def peer_lines(bench: "PeerBench", setup: "ComputeSetup", reports_dir: Path) -> Iterator[str]:
+    """Yield what was not timed, the machine, and the path of the page."""
+    for remark in bench.remarks:
+        yield f"not timed: {remark}"
+    yield f"{setup.description}, {setup.precision}; medians of {bench.n_rounds} rounds"
+    yield f"ours / theirs: below 1, the lab is faster; written to {bench_dir(reports_dir)}"
 
 
 def kernel_table(bench: "BenchResult", setup: "ComputeSetup") -> Table:

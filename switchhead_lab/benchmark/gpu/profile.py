@@ -27,7 +27,8 @@ def cases(context: Context) -> list[Case]:
 
 
 def _profile(config: RunConfig, context: Context) -> Iterator[Findings]:
-    take = numbered_steps(step_runner_of(build_training_model(config), config, context.setup))
+    runner = step_runner_of(build_training_model(config), config, context.setup)
+    take = numbered_steps(runner.step)
     for _ in range(config.model.context_multiple + 1):
         take()
     timed = stopwatch(take, context.device)

@@ -57,7 +57,7 @@ def release_memory(context: Context) -> None:
 
 
 def _time(model: Transformer, config: RunConfig, context: Context) -> Findings:
-    take = numbered_steps(step_runner_of(model, config, context.setup))
+    take = numbered_steps(step_runner_of(model, config, context.setup).step)
     for _ in range(config.model.context_multiple + _WARM_UP_STEPS):
         take()
     timed = {"": stopwatch(take, context.device)}
