@@ -17,7 +17,7 @@ class CostCounter:
 
     Attributes:
         convention: Name of the convention: "equations", "published" or "executed".
-        attention: Counts attention; raises `UnpricedError` if the convention does not define it.
+        attention: Counts attention; raises `UndefinedCostError` without a formula for it.
         feedforward: The same for the feed-forward block.
     """
 

@@ -265,13 +265,13 @@ class Sweep(FrozenModel):
         return self
 
     @model_validator(mode="after")
-    def _convention_prices_every_model(self) -> Self:
+    def _convention_has_every_formula(self) -> Self:
         variants = [v for model in self.models for v in model.variants]
         variants += [v for study in self.studies for v in _variants_of(study)]
-        _require_priced("", self.convention, variants)
+        _require_formulas("", self.convention, variants)
         for model in self.models:
             convention = self.rule_of(model).convention
-            _require_priced(f'models: "{model.name}": match_by: ', convention, model.variants)
+            _require_formulas(f'models: "{model.name}": match_by: ', convention, model.variants)
         return self
 
     @model_validator(mode="after")
@@ -311,16 +311,16 @@ def _require_kind(study: Study) -> None:
         )
 
 
-def _require_priced(where: str, convention: str, variants: Sequence[type[Variant]]) -> None:
+def _require_formulas(where: str, convention: str, variants: Sequence[type[Variant]]) -> None:
     """Raise ValueError if a convention has no formula for a variant; `executed` counts any."""
     if convention == "executed":
         return
-    unpriced = [variant for variant in variants if convention not in variant.conventions]
-    if unpriced:
+    without = [variant for variant in variants if convention not in variant.conventions]
+    if without:
         formulas = [c for c in get_args(Convention) if all(c in v.conventions for v in variants)]
         raise ValueError(
-            f'{where}convention="{convention}" does not price {kind_of(unpriced[0])} '
-            f"{unpriced[0].block}; use {' or '.join([*formulas, 'executed'])}"
+            f'{where}convention="{convention}" has no formula for {kind_of(without[0])} '
+            f"{without[0].block}; use {' or '.join([*formulas, 'executed'])}"
         )
 
 
