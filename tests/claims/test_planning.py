@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from switchhead_lab.statistics.paired import Sample
-from switchhead_lab.statistics.planning import seeds_needed
+from switchhead_lab.claims.paired import Sample
+from switchhead_lab.claims.planning import seeds_needed
 
 
 def sample_of(deviation: float, n: int = 4) -> Sample:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from switchhead_lab.statistics.sequential import crosses, levels, spent
+from switchhead_lab.claims.sequential import crosses, levels, spent
 
 
 def test_all_is_spent_at_the_end_and_little_before() -> None:

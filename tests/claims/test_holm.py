@@ -1,4 +1,4 @@
-from switchhead_lab.statistics.holm import holm
+from switchhead_lab.claims.holm import holm
 
 
 def with_p(p: float):

@@ -5,7 +5,7 @@ import math
 import pytest
 from scipy import stats
 
-from switchhead_lab.statistics.paired import Sample, below, equivalent
+from switchhead_lab.claims.paired import Sample, below, equivalent
 
 DIFFERENCES = [0.01, -0.02, 0.03, 0.015, -0.005]
 

@@ -4,7 +4,7 @@ import math
 
 from scipy import stats
 
-from switchhead_lab.statistics.paired import Sample
+from switchhead_lab.claims.paired import Sample
 
 _POWER = 0.8
 

@@ -1,1 +1,0 @@
-"""Tests on differences paired by seed, and what repeated looks at growing samples cost."""
