@@ -2,13 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import get_args
 
 from switchhead_lab.config.architecture import ModelConfig
-from switchhead_lab.config.sweep import Convention
+from switchhead_lab.config.cost_names import Convention
 from switchhead_lab.variants.base import Cost
-
-CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
 
 
 @dataclass(frozen=True)
