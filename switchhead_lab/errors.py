@@ -14,7 +14,7 @@ class ConfigError(LabError):
     """A configuration value, key or file is unusable."""
 
 
-class UnpricedError(ConfigError):
+class UndefinedCostError(ConfigError):
     """An accounting convention has no formula for a variant."""
 
 

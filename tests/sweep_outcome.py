@@ -28,15 +28,10 @@ def sweep_record(workspace: Workspace) -> SweepRecord:
 def outcome(workspace: Workspace) -> dict[str, object]:
     """Return all results that an interruption must not change."""
     record = sweep_record(workspace)
-    (searched,) = record.studies.values()
-    name, storage = searched.storage_name, workspace.study_storage
-    study = optuna.load_study(study_name=name, storage=storage)
     report = write_report(Selection(record, ()), workspace.runs_dir, workspace.reports_dir)
     return {
         "members": [(m.model, m.role, m.seed, m.run_hash, m.state) for m in record.members],
-        "trials": [
-            (t.number, t.state, t.params, t.value, t.intermediate_values) for t in study.trials
-        ],
+        "trials": {name: _trials(workspace, name) for name in record.studies},
         "losses": {run.name: _losses(run) for run in list_runs(workspace.runs_dir)},
         "table": [
             {key: value for key, value in row.items() if not any(name in key for name in _TIMED)}
@@ -44,6 +39,12 @@ def outcome(workspace: Workspace) -> dict[str, object]:
         ],
         "incomplete": report.incomplete,
     }
+
+
+def _trials(workspace: Workspace, name: str) -> list[tuple[object, ...]]:
+    searched = sweep_record(workspace).studies[name]
+    study = optuna.load_study(study_name=searched.storage_name, storage=workspace.study_storage)
+    return [(t.number, t.state, t.params, t.values, t.intermediate_values) for t in study.trials]
 
 
 def _losses(run: RunRecord) -> list[tuple[int, str, float]]:

@@ -4,9 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from switchhead_lab.budget.counter import CONVENTIONS
 from switchhead_lab.budget.model_costs import ModelCosts
-from switchhead_lab.config.files import near_miss
+from switchhead_lab.config.cost_names import WITH_CONVENTION, parse_cost
 from switchhead_lab.errors import ConfigError
 
 Unit = Literal["MACs", "floats", "parameters"]
@@ -21,14 +20,17 @@ class CostKind:
         label: Name in print, with what it refers to.
         unit: Unit of the count.
         read: Returns the cost by a convention; None if the convention does not define it.
-        has_convention: Whether it depends on the convention.
     """
 
     name: str
     label: str
     unit: Unit
     read: Callable[[ModelCosts, str], float | None]
-    has_convention: bool = True
+
+    @property
+    def has_convention(self) -> bool:
+        """Whether it depends on the convention."""
+        return self.name in WITH_CONVENTION
 
 
 ATTENTION_MACS = CostKind(
@@ -60,14 +62,12 @@ PARAMETERS = CostKind(
     "parameters",
     "parameters",
     lambda costs, _: costs.n_parameters,
-    has_convention=False,
 )
 ACTIVE_PARAMETERS = CostKind(
     "active-parameters",
     "active parameters per token",
     "parameters",
     lambda costs, _: costs.n_active_parameters,
-    has_convention=False,
 )
 COST_KINDS = (
     *(ATTENTION_MACS, LAYER_MACS, MODEL_MACS, ATTENTION_MEMORY, MODEL_MEMORY),
@@ -120,18 +120,9 @@ def find_axis(text: str, default_convention: str) -> CostAxis:
     Raises:
         ConfigError: If the cost or convention does not exist, or the cost has no conventions.
     """
-    name, colon, convention = text.partition(":")
-    names = [kind.name for kind in COST_KINDS]
-    kind = next((kind for kind in COST_KINDS if kind.name == name), None)
-    if kind is None:
-        raise ConfigError(f'axis "{text}"{near_miss(name, names)}: use {", ".join(names)}')
-    if not colon:
-        return axis_of(kind, default_convention)
-    if not kind.has_convention:
-        raise ConfigError(f'axis "{text}": {name} are the same by every convention; use {name}')
-    if convention not in CONVENTIONS:
-        raise ConfigError(
-            f'axis "{text}"{near_miss(convention, CONVENTIONS)}: conventions: '
-            f"{', '.join(CONVENTIONS)}"
-        )
-    return CostAxis(kind, convention)
+    try:
+        name, convention = parse_cost(text, "axis")
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    kind = next(kind for kind in COST_KINDS if kind.name == name)
+    return axis_of(kind, convention or default_convention)

@@ -2,13 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import get_args
 
 from switchhead_lab.config.architecture import ModelConfig
-from switchhead_lab.config.sweep import Convention
+from switchhead_lab.config.cost_names import Convention
 from switchhead_lab.variants.base import Cost
-
-CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
 
 
 @dataclass(frozen=True)
@@ -17,7 +14,7 @@ class CostCounter:
 
     Attributes:
         convention: Name of the convention: "equations", "published" or "executed".
-        attention: Counts attention; raises `UnpricedError` if the convention does not define it.
+        attention: Counts attention; raises `UndefinedCostError` without a formula for it.
         feedforward: The same for the feed-forward block.
     """
 

@@ -9,18 +9,18 @@ Source: SwitchHead (arXiv:2312.07987), Sec. 3 (parameter-matched) and Sec. 3.5 (
 from collections.abc import Iterable
 
 from switchhead_lab.budget.counter import CostCounter
+from switchhead_lab.budget.infeasibility import (
+    explain_bound,
+    explain_excess,
+    explain_no_effect,
+    has_effect,
+)
 from switchhead_lab.budget.quantity import (
     BudgetedQuantity,
     MatchedQuantity,
     Scope,
     macs_of,
     parameters_of,
-)
-from switchhead_lab.budget.refusal import (
-    explain_bound,
-    explain_excess,
-    explain_no_effect,
-    has_effect,
 )
 from switchhead_lab.budget.sizes import (
     ModelSize,
@@ -30,7 +30,7 @@ from switchhead_lab.budget.sizes import (
 from switchhead_lab.config.architecture import AttentionConfig, ModelConfig
 from switchhead_lab.config.declared import DEFAULT_SIZE, DeclaredModel
 from switchhead_lab.config.sweep import Sweep
-from switchhead_lab.errors import MatchError, UnpricedError
+from switchhead_lab.errors import MatchError, UndefinedCostError
 from switchhead_lab.variants.dense_attention import DenseAttention
 from switchhead_lab.variants.dense_feedforward import DenseFeedForward
 from switchhead_lab.variants.positions import PositionsConfig
@@ -226,7 +226,7 @@ def sizes_by_convention(
     for counter in counters:
         try:
             found = match_size(free, model, macs_of(scope, counter), baseline)
-        except (MatchError, UnpricedError):
+        except (MatchError, UndefinedCostError):
             continue
         values[counter.convention] = free.value(found)
     return values

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from switchhead_lab.budget.counter import CostCounter
 from switchhead_lab.budget.parameters import active_parameters, count_parameters
 from switchhead_lab.config.architecture import ModelConfig
-from switchhead_lab.errors import UnpricedError
+from switchhead_lab.errors import UndefinedCostError
 from switchhead_lab.frozen_model import FrozenModel
 
 
@@ -142,7 +142,7 @@ def count_costs(
         convention: The convention of the sweep's matching; empty outside of sweeps.
 
     Raises:
-        UnpricedError: If the sweep's own convention does not define a block's cost.
+        UndefinedCostError: If the sweep's own convention does not define a block's cost.
     """
     n_outputs = vocab_size if n_outputs is None else n_outputs
     attention: dict[str, BlockCosts] = {}
@@ -151,7 +151,7 @@ def count_costs(
         for block, count in ((attention, counter.attention), (feedforward, counter.feedforward)):
             try:
                 cost = count(model)
-            except UnpricedError:
+            except UndefinedCostError:
                 if counter.convention == convention:
                     raise
                 continue

@@ -35,8 +35,9 @@ def budget(
     Example: lab budget matched-params --convention published
     """
     from switchhead_lab.budget.summary import summarise_budget
+    from switchhead_lab.config.cost_names import CONVENTIONS
     from switchhead_lab.errors import ConfigError
-    from switchhead_lab.sweeping.costing import CONVENTIONS, find_counter
+    from switchhead_lab.sweeping.costing import find_counter
     from switchhead_lab.views import budget as views
 
     if convention not in ("all", *CONVENTIONS):

@@ -62,7 +62,7 @@ class ModelConfig(ModelSizes):
 
     @property
     def conventions(self) -> list[str]:
-        """Accounting conventions that price both blocks by formula."""
+        """Accounting conventions with formulas for both blocks."""
         return [c for c in self.attention.conventions if c in self.feedforward.conventions]
 
     @property

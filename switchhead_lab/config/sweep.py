@@ -7,11 +7,13 @@ another.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from switchhead_lab.config.architecture import ModelSizes
+from switchhead_lab.config.claims import Claim, complete_claims, metric_of
+from switchhead_lab.config.cost_names import CONVENTIONS, Convention
 from switchhead_lab.config.data import DataConfig
 from switchhead_lab.config.declared import DeclaredModel, RunOrModel, Seeds, declared_models
 from switchhead_lab.config.files import near_miss
@@ -32,9 +34,6 @@ from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.objectives.base import Task
 from switchhead_lab.variants.base import Variant
 from switchhead_lab.variants.registry import OneOf, kind_of, variants_of
-
-Convention = Literal["equations", "published", "executed"]
-
 
 # A tuned field is searched from a quarter to four times the sweep's own value.
 _TUNING_FACTOR = 4.0
@@ -138,6 +137,8 @@ class Sweep(FrozenModel):
     or a search space as in a study."""
     n_tuning_trials: int = Field(default=5, ge=1, exclude_if=lambda number: number == 5)
     """Trials of each tuning study."""
+    claims: list[Claim] = Field(default=[], exclude_if=lambda claims: not claims)
+    """What the comparison is to show."""
     paper: PaperRow | None = None
     """Rows of the paper to print beside ours; omit if the paper has none."""
 
@@ -265,13 +266,13 @@ class Sweep(FrozenModel):
         return self
 
     @model_validator(mode="after")
-    def _convention_prices_every_model(self) -> Self:
+    def _convention_has_every_formula(self) -> Self:
         variants = [v for model in self.models for v in model.variants]
         variants += [v for study in self.studies for v in _variants_of(study)]
-        _require_priced("", self.convention, variants)
+        _require_formulas("", self.convention, variants)
         for model in self.models:
             convention = self.rule_of(model).convention
-            _require_priced(f'models: "{model.name}": match_by: ', convention, model.variants)
+            _require_formulas(f'models: "{model.name}": match_by: ', convention, model.variants)
         return self
 
     @model_validator(mode="after")
@@ -282,6 +283,18 @@ class Sweep(FrozenModel):
             if names.count(name) > 1:
                 raise ValueError(f'two models are named "{name}"; give each its own name')
         return self
+
+    @model_validator(mode="after")
+    def _claims_are_possible(self) -> Self:
+        for claim in self.stated_claims:
+            if claim.quality is not None:
+                metric_of(claim.quality, self.objective)
+        return self
+
+    @property
+    def stated_claims(self) -> list[Claim]:
+        """The claims with their names and models filled in."""
+        return complete_claims(self.claims, self.entries, self.baseline.name)
 
     @model_validator(mode="after")
     def _sources_can_run_first(self) -> Self:
@@ -311,16 +324,16 @@ def _require_kind(study: Study) -> None:
         )
 
 
-def _require_priced(where: str, convention: str, variants: Sequence[type[Variant]]) -> None:
+def _require_formulas(where: str, convention: str, variants: Sequence[type[Variant]]) -> None:
     """Raise ValueError if a convention has no formula for a variant; `executed` counts any."""
     if convention == "executed":
         return
-    unpriced = [variant for variant in variants if convention not in variant.conventions]
-    if unpriced:
-        formulas = [c for c in get_args(Convention) if all(c in v.conventions for v in variants)]
+    without = [variant for variant in variants if convention not in variant.conventions]
+    if without:
+        formulas = [c for c in CONVENTIONS if all(c in v.conventions for v in variants)]
         raise ValueError(
-            f'{where}convention="{convention}" does not price {kind_of(unpriced[0])} '
-            f"{unpriced[0].block}; use {' or '.join([*formulas, 'executed'])}"
+            f'{where}convention="{convention}" has no formula for {kind_of(without[0])} '
+            f"{without[0].block}; use {' or '.join([*formulas, 'executed'])}"
         )
 
 

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from switchhead_lab.config.architecture import ModelConfig
-from switchhead_lab.errors import UnpricedError
+from switchhead_lab.errors import UndefinedCostError
 from switchhead_lab.model.saved_tensors import saved_for_backward
 from switchhead_lab.model.sequence_plan import SequencePlan, plan_sequences
 
@@ -42,7 +42,7 @@ def _batched_matmul_flops(_: Any, left_shape: Any, right_shape: Any, *__: Any, *
 _FORMULAS = {torch.ops.aten.baddbmm_: _batched_matmul_flops}
 
 
-class UncountedOperationError(UnpricedError):
+class UncountedOperationError(UndefinedCostError):
     """An operation has no FLOP formula and is not listed as free of matmuls."""
 
 

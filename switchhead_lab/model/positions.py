@@ -14,12 +14,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from switchhead_kernels.causal_attention import attend_causal, matmuls_are_faster
 from switchhead_kernels.relative_attention import attend_relative
 from switchhead_lab.model.initialisation import init_normal
 from switchhead_lab.model.sequence_plan import SequencePlan, n_rotated_channels
 from switchhead_lab.variants.positions import PositionsConfig, RopePositions, TransformerXLPositions
 
 _MOST_KEYS_OF_PLAIN_MATMULS = 192
+# Beyond it, the saved weights of one layer take more than 64 MiB for each sequence of 16 heads.
+_MOST_KEYS_OF_SAVED_WEIGHTS = 1024
 
 
 class XLPositions(nn.Module):
@@ -153,10 +156,14 @@ def attend_scaled(
 ) -> Tensor:
     """Attend with scores `q . k / sqrt(P)`: by PyTorch's fused attention where that is fastest.
 
-    With few keys, its gradient on a CPU takes three times as long as plain matmuls.
+    Matmuls with saved weights need more memory than the fused attention.
     """
-    if query_HBTP.device.type == "cpu" and plan.n_keys <= _MOST_KEYS_OF_PLAIN_MATMULS:
-        return _attend_by_matmuls(query_HBTP, key_HBSP, value_HBSP, plan.mask)
+    if matmuls_are_faster(query_HBTP.device):
+        if plan.masks_only_the_future and plan.n_keys <= _MOST_KEYS_OF_SAVED_WEIGHTS:
+            query_HBTP = query_HBTP * (1.0 / math.sqrt(query_HBTP.shape[-1]))
+            return attend_causal(query_HBTP, key_HBSP, value_HBSP)
+        if plan.n_keys <= _MOST_KEYS_OF_PLAIN_MATMULS:
+            return _attend_by_matmuls(query_HBTP, key_HBSP, value_HBSP, plan.mask)
     return F.scaled_dot_product_attention(
         query_HBTP,
         key_HBSP,

@@ -41,6 +41,12 @@ class SequencePlan:
     table: Tensor
     is_token_BT: Tensor | None = None
 
+    @property
+    def masks_only_the_future(self) -> bool:
+        """Whether every query sees exactly the keys up to its own position."""
+        is_shared = self.mask is not None and self.mask.dim() == 2
+        return self.is_plainly_causal or is_shared
+
 
 def plan_sequences(
     model: ModelConfig,

@@ -11,13 +11,13 @@ from switchhead_lab.budget.cost_axes import (
     CostKind,
     axis_of,
 )
-from switchhead_lab.budget.counter import CONVENTIONS
 from switchhead_lab.budget.quantity import MatchedQuantity
 from switchhead_lab.budget.residual import (
     budget_fraction,
     describe_matched,
     describe_off_budget,
 )
+from switchhead_lab.config.cost_names import CONVENTIONS
 from switchhead_lab.reporting.grids import Cell, Column, Grid, count_cell, ratio_cell
 from switchhead_lab.reporting.report_data import ModelRow, ReportData
 from switchhead_lab.reporting.statistics import MISSING

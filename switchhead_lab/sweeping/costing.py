@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from functools import cache
 
-from switchhead_lab.budget.counter import CONVENTIONS, CostCounter, closed_form_counter
+from switchhead_lab.budget.counter import CostCounter, closed_form_counter
 from switchhead_lab.config.architecture import ModelConfig
+from switchhead_lab.config.cost_names import CONVENTIONS
 from switchhead_lab.config.files import near_miss
 from switchhead_lab.errors import ConfigError
 from switchhead_lab.variants.base import Cost

@@ -42,8 +42,8 @@ from switchhead_lab.sweeping.study_storage import (
     connect_storage,
     create_storage,
     on_storage,
-    reason_of,
     retry_while_locked,
+    storage_reason,
 )
 from switchhead_lab.tracking.atomic import make_directory
 from switchhead_lab.tracking.record import MetricPoint
@@ -345,7 +345,7 @@ def open_study(
     except Exception as error:  # SQLAlchemy raises many types
         raise RecordError(
             f"study storage {mask_address(storage_uri)}: cannot be opened: "
-            f"{reason_of(error, storage_uri)}; check study_storage in lab.toml"
+            f"{storage_reason(error, storage_uri)}; check study_storage in lab.toml"
         ) from error
 
 

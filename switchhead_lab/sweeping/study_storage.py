@@ -70,7 +70,7 @@ def retry_while_locked(
         try:
             return action(*arguments, **options)
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-            if "locked" not in reason_of(error) or time.monotonic() >= deadline:
+            if "locked" not in storage_reason(error) or time.monotonic() >= deadline:
                 raise
         time.sleep(_PAUSE_SECONDS)
 
@@ -84,13 +84,13 @@ def on_storage(action: Callable[ParametersT, ResultT]) -> Callable[ParametersT, 
             return retry_while_locked(action, *arguments, **options)
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
             raise StorageError(
-                f"study_storage of lab.toml fails: {reason_of(error)}; nothing is lost, run the "
-                "same command again when the storage is available"
+                f"study_storage of lab.toml fails: {storage_reason(error)}; nothing is lost, run "
+                "the same command again when the storage is available"
             ) from error
 
     return call
 
 
-def reason_of(error: Exception, *addresses: str) -> str:
+def storage_reason(error: Exception, *addresses: str) -> str:
     """Return the first line of a storage error, without secrets."""
     return mask_passwords(str(error.__cause__ or error), *addresses).strip().partition("\n")[0]

@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -29,6 +31,7 @@ START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.1
 N_LINES_SHOWN = 15
+_MARK_HEADER = "X-Lab-Server"
 # A closing terminal sends SIGHUP, but not to the server, which has its own session.
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 # Starts the server and ends its process group when the pipe from `lab ui` closes, even if `lab ui`
@@ -86,22 +89,81 @@ def serve_ui(
         return
     quiet_environment()
     experiment_id = prepare_experiment(tracking_uri, artifact_dir, EXPERIMENT)
-    free = free_port(port)
-    if free != port:
-        announce(f"port {port} is taken; using {free}")
-    with _interrupt_on(STOP_SIGNALS), tempfile.TemporaryFile() as log:
-        process = _start(tracking_uri, artifact_dir, free, log)
+    while True:
+        free = free_port(port)
+        if free != port:
+            announce(f"port {port} is taken; using {free}")
         try:
-            _wait_until_healthy(process, free, log)
-            page = _page_of_runs(f"http://{HOST}:{free}", experiment_id)
-            _present(page, " (Ctrl-C stops it)", announce, open_page)
-            process.wait()
-            raise WorkspaceError(f"the MLflow server exited unexpectedly:\n{_last_lines(log)}")
+            with _interrupt_on(STOP_SIGNALS), _running(tracking_uri, artifact_dir, free) as server:
+                page = _page_of_runs(f"http://{HOST}:{free}", experiment_id)
+                _present(page, " (Ctrl-C stops it)", announce, open_page)
+                server.wait_for_exit()
+        except _PortTakenError:  # by another program while the server started
+            port = free
+            continue
         except KeyboardInterrupt:
-            pass
+            announce("MLflow stopped")
+        return
+
+
+class _PortTakenError(Exception):
+    """Another program took the port before the server did."""
+
+
+@dataclass(frozen=True)
+class _Server:
+    """A server that was started here.
+
+    Attributes:
+        process: Its watchdog.
+        port: Its port.
+        mark: Value of a header of its answers, by which it is told from other servers.
+        log: What it printed.
+    """
+
+    process: "subprocess.Popen[bytes]"
+    port: int
+    mark: str
+    log: IO[bytes]
+
+    def wait_until_healthy(self) -> None:
+        """Return when it answers.
+
+        Raises:
+            _PortTakenError: If another program has the port.
+            WorkspaceError: If it exits or does not answer in time.
+        """
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                if not _is_free(self.port):
+                    raise _PortTakenError
+                raise WorkspaceError(f"the MLflow server did not start:\n{_last_lines(self.log)}")
+            if _is_healthy(self.port, self.mark):
+                return
+            time.sleep(POLL_SECONDS)
+        raise WorkspaceError(
+            f"the MLflow server did not answer within {START_SECONDS:g} s:\n{_last_lines(self.log)}"
+        )
+
+    def wait_for_exit(self) -> None:
+        """Wait until it exits, and raise WorkspaceError."""
+        self.process.wait()
+        raise WorkspaceError(f"the MLflow server exited unexpectedly:\n{_last_lines(self.log)}")
+
+
+@contextlib.contextmanager
+def _running(tracking_uri: str, artifact_dir: Path, port: int) -> Iterator[_Server]:
+    """Start a server, yield it when it answers, and stop it at the end of the block."""
+    mark = secrets.token_hex(8)
+    with tempfile.TemporaryFile() as log:
+        process = _start(tracking_uri, artifact_dir, port, mark, log)
+        try:
+            server = _Server(process, port, mark, log)
+            server.wait_until_healthy()
+            yield server
         finally:
             _stop(process)
-    announce("MLflow stopped")
 
 
 def _present(
@@ -142,19 +204,27 @@ def free_port(first: int) -> int:
     """
     last = min(first + N_PORTS_TRIED, 65_536) - 1
     for port in range(first, last + 1):
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind((HOST, port))
-                return port
+        if _is_free(port):
+            return port
     raise WorkspaceError(f"ports {first} to {last} are all taken; choose another with --port")
 
 
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
 def _start(
-    tracking_uri: str, artifact_dir: Path, port: int, log: IO[bytes]
+    tracking_uri: str, artifact_dir: Path, port: int, mark: str, log: IO[bytes]
 ) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-c", _WATCHDOG, str(STOP_SECONDS), sys.executable]
     command += ["-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    command += ["--uvicorn-opts", f"--header {_MARK_HEADER}:{mark}"]
     environment = {
         **os.environ,
         # In the environment rather than on the command line, which every user can read.
@@ -173,24 +243,13 @@ def _start(
     )
 
 
-def _wait_until_healthy(process: "subprocess.Popen[bytes]", port: int, log: IO[bytes]) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise WorkspaceError(f"the MLflow server did not start:\n{_last_lines(log)}")
-        if _is_healthy(port):
-            return
-        time.sleep(POLL_SECONDS)
-    raise WorkspaceError(
-        f"the MLflow server did not answer within {START_SECONDS:g} s:\n{_last_lines(log)}"
-    )
-
-
-def _is_healthy(port: int) -> bool:
+def _is_healthy(port: int, mark: str) -> bool:
+    """Return whether the server with this mark answers on a port; another one may have it."""
     connection = http.client.HTTPConnection(HOST, port, timeout=2.0)
     try:
         connection.request("GET", "/health")
-        return connection.getresponse().status == http.HTTPStatus.OK
+        answer = connection.getresponse()
+        return answer.status == http.HTTPStatus.OK and answer.getheader(_MARK_HEADER) == mark
     except (OSError, http.client.HTTPException):
         return False
     finally:

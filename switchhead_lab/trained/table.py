@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 from switchhead_lab.budget.counter import closed_form_counter
 from switchhead_lab.budget.model_costs import count_costs
 from switchhead_lab.config.architecture import ModelConfig
+from switchhead_lab.config.cost_names import Convention
 from switchhead_lab.config.files import near_miss
 from switchhead_lab.config.schema import RunConfig
-from switchhead_lab.config.sweep import Convention
 from switchhead_lab.config.sweep_files import recorded_name
 from switchhead_lab.config.workspace import find_workspace
 from switchhead_lab.errors import ConfigError, LabError

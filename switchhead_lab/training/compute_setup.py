@@ -147,7 +147,7 @@ def describe_backend(device: torch.device, dtype: torch.dtype) -> str:
     weight = torch.empty(1, _N_EXPERTS, *_WIDTHS, device=device)
     backend = choose_backend(rows, weight, _TOP_K)
     if backend == "cpu" and dtype == torch.bfloat16:
-        return f"cpu (products: {bf16_matmuls()})"
+        return f"cpu (matmuls: {bf16_matmuls()})"
     if backend in ("cpu", "triton"):
         return backend
     reason = why_unavailable() if device.type == "cpu" else f"no kernel for {device.type}"

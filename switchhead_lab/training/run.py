@@ -222,9 +222,9 @@ def _as_lab_error(error: BaseException, path: Path, addresses: Sequence[str]) ->
     if isinstance(error, LabError) or not isinstance(error, Exception):
         return error
     if isinstance(error, OSError):
-        refusal = write_error(path, None, error)
-        if isinstance(refusal, StorageError):
-            return refusal
+        failure = write_error(path, None, error)
+        if isinstance(failure, StorageError):
+            return failure
     is_out_of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
     reason = mask_passwords(f"{type(error).__name__}: {error}", *addresses)
     return TrainingError(reason, "out of memory" if is_out_of_memory else "other")

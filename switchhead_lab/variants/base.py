@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
-from switchhead_lab.errors import UnpricedError
+from switchhead_lab.errors import UndefinedCostError
 from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.variants.positions import Positions
 
@@ -91,7 +91,7 @@ class Variant(FrozenModel):
         block: Which block of a layer it is.
         family: Name in figures; empty for the dense feed-forward, which figures do not name.
         sizes: Fields that set its size.
-        conventions: Accounting conventions that price it by formula.
+        conventions: Accounting conventions with a formula for it.
         exact_conventions: The conventions whose MACs equal the executed ones if every size is a
             multiple of its `executed_step`.
         module: Module that computes it, as "package.module:Class".
@@ -126,12 +126,13 @@ class Variant(FrozenModel):
             phase: In inference, nothing is saved for a backward pass.
 
         Raises:
-            UnpricedError: If the convention does not price this variant.
+            UndefinedCostError: If the convention has no formula for this variant.
         """
         if convention not in self.conventions:
             known = ", ".join((*self.conventions, "executed"))
-            raise UnpricedError(
-                f'convention "{convention}" does not price {self.kind} {self.block}; use {known}'
+            raise UndefinedCostError(
+                f'convention "{convention}" has no formula for {self.kind} {self.block}; '
+                f"use {known}"
             )
         cost = self.forward_cost(layer, convention)
         return cost if phase == "training" else Cost(cost.macs, saved_floats=0)

@@ -72,10 +72,10 @@ def check_name(check: Check) -> str:
 def find_gaps(variant: type[Variant]) -> dict[str, str]:
     """Return what a variant lacks without breaking its contract, by subject."""
     gaps = {}
-    unpriced = [c for c in DenseAttention.conventions if c not in variant.conventions]
-    if unpriced:
+    without = [c for c in DenseAttention.conventions if c not in variant.conventions]
+    if without:
         gaps["formulas"] = (
-            f"none for {' and '.join(unpriced)}: a sweep in that convention rejects the variant"
+            f"none for {' and '.join(without)}: a sweep in that convention rejects the variant"
         )
     undescribed = [
         name

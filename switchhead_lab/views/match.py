@@ -30,13 +30,13 @@ def match_tables(sweep: Sweep, convention: str, rows: Sequence[Row]) -> list[Tab
     """
     title = f"{sweep.name}, size {sweep.size}: {describe_rule(sweep.matching, convention)}"
     models = Table(title, _MODEL_COLUMNS, [_cells(row) for row in rows], n_text_columns=2)
-    priced = [row for row in rows if row["infeasible"] is None]
+    matched = [row for row in rows if row["infeasible"] is None]
     costs = Table(
         f"costs ({convention}): the baseline's, others relative to it",
         ("model", "H", "E", "k", *(heading for heading, _, _ in _COSTS)),
-        [_cost_cells(row) for row in priced],
+        [_cost_cells(row) for row in matched],
     )
-    return [share_columns(models), *([share_columns(costs)] if priced else [])]
+    return [share_columns(models), *([share_columns(costs)] if matched else [])]
 
 
 def match_lines(rows: Sequence[Row]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from switchhead_lab.budget.counter import CONVENTIONS
+from switchhead_lab.config.cost_names import CONVENTIONS
 from switchhead_lab.reporting.grids import Grid
 from switchhead_lab.reporting.quality import Quality
 from switchhead_lab.reporting.report import Report

@@ -81,7 +81,7 @@ def test_a_sweep_without_own_rules_says_nothing_of_them() -> None:
         ({"match_by": "macs"}, "models.0.*match_by"),
         (
             {"kind": "grouped_query", "n_kv_heads": 1, "match_by": "macs:published"},
-            'models: "one": match_by: convention="published" does not price grouped_query',
+            'models: "one": match_by: convention="published" has no formula for grouped_query',
         ),
     ],
 )

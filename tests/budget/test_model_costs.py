@@ -6,7 +6,7 @@ from switchhead_lab.budget.counter import CostCounter, closed_form_counter
 from switchhead_lab.budget.model_costs import ModelCosts, count_costs
 from switchhead_lab.budget.parameters import count_parameters
 from switchhead_lab.config.architecture import ModelConfig
-from switchhead_lab.errors import UnpricedError
+from switchhead_lab.errors import UndefinedCostError
 from switchhead_lab.variants.dense_attention import DenseAttention
 from switchhead_lab.variants.dense_feedforward import DenseFeedForward
 from switchhead_lab.variants.grouped_query import GroupedQueryAttention
@@ -91,13 +91,13 @@ def test_undefined_costs_are_none() -> None:
 
 
 def test_the_convention_of_the_matching_must_define_every_cost() -> None:
-    with pytest.raises(UnpricedError, match="published"):
+    with pytest.raises(UndefinedCostError, match="published"):
         costs_of(GroupedQueryAttention(n_heads=2, n_kv_heads=1, d_head=4))
 
 
-def test_a_block_may_be_priced_without_the_other() -> None:
+def test_a_block_may_have_formulas_without_the_other() -> None:
     def refuse(_: ModelConfig):
-        raise UnpricedError("an operation without a formula")
+        raise UndefinedCostError("an operation without a formula")
 
     counter = CostCounter("counted", FORMULAS[0].attention, refuse)
     costs = costs_of(DenseAttention(n_heads=2, d_head=4), counters=[counter])

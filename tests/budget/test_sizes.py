@@ -10,8 +10,9 @@ from switchhead_lab.budget.matching import match_size
 from switchhead_lab.budget.quantity import BudgetedQuantity, macs_of, parameters_of
 from switchhead_lab.budget.sizes import ModelSize, find_size, largest_that_fits, sizes_of
 from switchhead_lab.config.architecture import ModelConfig
+from switchhead_lab.config.cost_names import CONVENTIONS
 from switchhead_lab.errors import MatchError
-from switchhead_lab.sweeping.costing import CONVENTIONS, find_counter
+from switchhead_lab.sweeping.costing import find_counter
 from switchhead_lab.variants.dense_attention import DenseAttention
 from switchhead_lab.variants.dense_feedforward import DenseFeedForward
 from switchhead_lab.variants.moa import MoaAttention

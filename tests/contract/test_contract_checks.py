@@ -95,11 +95,11 @@ def test_a_variant_without_an_example_is_broken(variant: type[Variant], message:
 
 
 def test_gaps_do_not_break_the_contract() -> None:
-    class Unpriced(DenseAttention):
+    class WithoutFormulas(DenseAttention):
         conventions: ClassVar[tuple[str, ...]] = ("equations",)
         p_of_its_own: float = 0.0
 
-    gaps = find_gaps(Unpriced)
+    gaps = find_gaps(WithoutFormulas)
     assert gaps["formulas"].startswith("none for published: ")
     assert gaps["descriptions"] == "no docstring under p_of_its_own"
     assert find_gaps(DenseAttention) == {}

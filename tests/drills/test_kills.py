@@ -1,11 +1,13 @@
-"""Drill: the smoke sweep with a longer search is killed at random instants; nothing shows it.
+"""Drill: a sweep with two searches and a source of weights is killed at random instants.
+
+Nothing may show it. The sweep is the smoke sweep with a longer search, a model that continues from
+the baseline, and a search of that model's learning rate.
 
 Minutes long: `make drill`. The number of kills is DRILL_KILLS, 50 by default.
 """
 
 import os
 import random
-import shutil
 import subprocess
 import sys
 import time
@@ -32,15 +34,31 @@ OVERRIDES = (
     "training.checkpoint_every=2",
     "baseline.seeds=[0, 1]",
     "studies.switchhead.n_trials=3",
-    "study.n_pruning_warmup_steps=4",
+    "studies.switchhead.n_pruning_warmup_steps=4",
 )
+FURTHER_MODELS = """
+[[models]]
+kind = "dense"
+name = "continued"
+n_heads = 4
+initial_weights = "dense"
+seeds = [0, 1]
+
+[[studies]]
+name = "rates"
+model = { kind = "dense", n_heads = 4, initial_weights = "dense" }
+n_trials = 2
+seeds = [0]
+space = { "training.learning_rate" = { low = 5e-4, high = 2e-3, log = true } }
+"""
 SWEEP = ("sweep", SMOKE_SWEEP.stem, *(word for value in OVERRIDES for word in ("--set", value)))
 
 
 def make_workspace(root: Path) -> Workspace:
     (root / "sweeps").mkdir(parents=True)
     (root / "lab.toml").write_text('device = "cpu"\n')
-    shutil.copy(SMOKE_SWEEP, root / "sweeps")
+    text, sizes = SMOKE_SWEEP.read_text().split("[sizes", 1)
+    (root / "sweeps" / SMOKE_SWEEP.name).write_text(f"{text}{FURTHER_MODELS}\n[sizes{sizes}")
     return find_workspace(root, environment={})
 
 

@@ -123,7 +123,7 @@ def test_it_is_matched_like_any_other(opened, tiny_config) -> None:
 
 def test_a_convention_without_its_costs_is_rejected(opened, tiny_config) -> None:
     tree = sweep_with(tiny_config).model_dump()
-    message = 'convention="published" does not price my_grouped_query attention; use equations'
+    message = 'convention="published" has no formula for my_grouped_query attention; use equations'
     with pytest.raises(ConfigError, match=message):
         parse(Sweep, {**tree, "convention": "published"}, "mine.toml")
     (_, model) = declared_variants(sweep_with(tiny_config))

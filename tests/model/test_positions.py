@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -56,9 +58,7 @@ def test_rope_does_not_change_the_other_channels() -> None:
 
 
 @pytest.mark.parametrize("kind", ["causal", "memory", "bidirectional", "padded"])
-def test_plain_matmuls_and_fused_attention_agree(
-    kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_matmuls_and_fused_attention_agree(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     H, B, T, P = 2, 3, 5, 4
     S = 8 if kind == "memory" else T
     mask = future_mask(T, S, torch.float64, CPU) if kind in ("causal", "memory") else None
@@ -71,10 +71,47 @@ def test_plain_matmuls_and_fused_attention_agree(
         torch.randn(H, B, n, P, dtype=torch.float64, generator=generator).requires_grad_()
         for n in (T, S, S)
     ]
+    by_matmuls = "attend_causal" if kind in ("causal", "memory") else "_attend_by_matmuls"
+    expected = {"AVX2": ["scaled_dot_product_attention"], "AVX512": [by_matmuls]}
     results = []
-    for most_keys in (0, 100):
-        monkeypatch.setattr(positions, "_MOST_KEYS_OF_PLAIN_MATMULS", most_keys)
+    for capability in ("AVX2", "AVX512"):
+        monkeypatch.setattr(
+            torch.backends.cpu, "get_cpu_capability", lambda capability=capability: capability
+        )
+        used = record_calls(monkeypatch)
         out = positions.attend_scaled(*inputs, plan)
+        assert used == expected[capability]
         results.append((out, *torch.autograd.grad(out.square().sum(), inputs)))
-    for fused, plain in zip(*results, strict=True):
-        torch.testing.assert_close(fused, plain)
+        monkeypatch.undo()
+    for fused, saved in zip(*results, strict=True):
+        torch.testing.assert_close(fused, saved)
+
+
+def record_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list to which each implementation of attention adds its name when it is called."""
+    used: list[str] = []
+
+    def recorded(name: str, call: Callable) -> Callable:
+        def attend(*args: object, **kwargs: object) -> torch.Tensor:
+            used.append(name)
+            return call(*args, **kwargs)
+
+        return attend
+
+    for owner, name in (
+        (positions.F, "scaled_dot_product_attention"),
+        (positions, "attend_causal"),
+        (positions, "_attend_by_matmuls"),
+    ):
+        monkeypatch.setattr(owner, name, recorded(name, getattr(owner, name)))
+    return used
+
+
+def test_many_keys_are_attended_without_saved_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    used = record_calls(monkeypatch)
+    for n_keys in (1024, 1025):
+        x = torch.randn(1, 1, n_keys, 2)
+        plan = SequencePlan(n_keys, n_keys, True, None, torch.empty(0))
+        positions.attend_scaled(x, x, x, plan)
+    assert used == ["attend_causal", "scaled_dot_product_attention"]

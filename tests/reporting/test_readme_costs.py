@@ -33,9 +33,9 @@ def test_costs_in_the_readme(row: list[str], title: str) -> None:
     assert int(cells["heads"]) == model.model.attention.n_heads
     assert int(cells["d_head"]) == model.model.attention.d_head
     assert cells["parameters"] == f"{costs.n_parameters / 1e6:.3f}M"
-    priced = [name for name in cells if "MACs" in name or "memory" in name]
-    assert len(priced) == 5
-    for name in priced:
+    relative = [name for name in cells if "MACs" in name or "memory" in name]
+    assert len(relative) == 5
+    for name in relative:
         kind, convention = name.rsplit(", ", 1)
         axis = axis_of(KINDS[kind], convention)
         assert cells[name] == f"{100 * axis.read(costs) / axis.read(base):.0f} %", name

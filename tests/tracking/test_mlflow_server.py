@@ -105,7 +105,7 @@ from switchhead_lab.tracking import mlflow_server
 mlflow_server.STOP_SECONDS = 0.5
 mlflow_server.sys.executable = os.environ["FAKE_PYTHON"]
 with open(os.devnull, "wb") as log:
-    process = mlflow_server._start("sqlite:///x.db", Path(os.environ["FOLDER"]), 1, log)
+    process = mlflow_server._start("sqlite:///x.db", Path(os.environ["FOLDER"]), 1, "mark", log)
     process.wait()
 """
 
@@ -140,7 +140,9 @@ def wait_until(is_so: Callable[[], bool]) -> None:
 
 
 def start_python(code: str) -> object:
-    def start(_uri: str, _artifacts: Path, _port: int, log: object) -> "subprocess.Popen[bytes]":
+    def start(
+        _uri: str, _artifacts: Path, _port: int, _mark: str, log: object
+    ) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-c", code]
         return subprocess.Popen(
             command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
@@ -155,6 +157,52 @@ def test_a_failed_start_is_reported_with_its_reason(
     monkeypatch.setattr(mlflow_server, "_start", start_python("exit('boom')"))
     with pytest.raises(WorkspaceError, match=r"did not start:\nboom"):
         serve_ui(tracking_uri, tmp_path / "artifacts", 5000, lambda _line: None)
+
+
+LISTENING = """
+import http.server, os, sys
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
+"""
+
+
+def test_a_port_taken_while_the_server_starts_is_not_announced_as_ours(
+    tracking_uri: str, taken: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another server answers on the port by the time ours would have it; the next is used."""
+    start, started = mlflow_server._start, []
+    strangers: list[subprocess.Popen[bytes]] = []
+
+    def start_after_another(uri: str, artifacts: Path, port: int, mark: str, log: object):
+        started.append(port)
+        if len(started) == 1:
+            command = [sys.executable, "-c", LISTENING, str(port)]
+            strangers.append(subprocess.Popen(command))
+            wait_until(lambda: not mlflow_server._is_free(port))
+        return start(uri, artifacts, port, mark, log)
+
+    monkeypatch.setattr(mlflow_server, "_start", start_after_another)
+    lines: list[str] = []
+
+    def stop_when_served(line: str) -> None:
+        lines.append(line)
+        if "served" in line:
+            raise KeyboardInterrupt
+
+    try:
+        serve_ui(tracking_uri, tmp_path / "artifacts", free_port(taken), stop_when_served)
+    finally:
+        for stranger in strangers:
+            stranger.kill()
+            stranger.wait()
+    first, second = started
+    assert second > first
+    assert lines[0] == f"port {first} is taken; using {second}"
+    assert f"127.0.0.1:{second}/" in lines[1]
+    assert lines[2:] == ["MLflow stopped"]
 
 
 def test_a_server_that_does_not_answer_is_stopped(

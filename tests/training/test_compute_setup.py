@@ -51,7 +51,7 @@ def test_compiled_blocks_are_rejected_on_a_cpu() -> None:
 def test_kernels_are_recorded() -> None:
     facts = compute_setup.prepare_setup("cpu", "bf16").facts
     has_kernels = not build.why_unavailable()
-    assert facts["expert_projections"].startswith("cpu (products: ") == has_kernels
+    assert facts["expert_projections"].startswith("cpu (matmuls: ") == has_kernels
     assert (facts["fused_passes"] == "fused C++") == has_kernels
 
 

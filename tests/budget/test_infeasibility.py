@@ -73,7 +73,7 @@ def match(
     return match_size(size_of(model, name), model, budgeted, baseline)
 
 
-def refusal_of(
+def message_of(
     name: str, model: ModelConfig, budgeted: BudgetedQuantity, baseline: ModelConfig
 ) -> str:
     with pytest.raises(MatchError) as raised:
@@ -82,7 +82,7 @@ def refusal_of(
 
 
 def proposals_in(message: str) -> list[tuple[str, int, dict[str, int]]]:
-    """Return each `NAME up to VALUE [with NAME=VALUE, ...]` of a refusal."""
+    """Return each `NAME up to VALUE [with NAME=VALUE, ...]` of a message."""
     advice = message.rpartition("; ")[2]
     return [
         (name, int(value), {n: int(v) for n, v in re.findall(r"([\w.]+)=(\d+)", fixed)})
@@ -99,12 +99,10 @@ def changed(model: ModelConfig, values: dict[str, int]) -> ModelConfig:
 
 
 @pytest.mark.parametrize(("name", "attention", "feedforward", "budgeted"), CASES)
-def test_proposals_of_a_refusal_fit_and_larger_ones_do_not(
-    name, attention, feedforward, budgeted
-) -> None:
+def test_proposals_fit_and_larger_ones_do_not(name, attention, feedforward, budgeted) -> None:
     baseline = baseline_with(n_heads=4, d_head=8)
     model = baseline.model_copy(update={"attention": attention, "feedforward": feedforward})
-    message = refusal_of(name, model, budgeted, baseline)
+    message = message_of(name, model, budgeted, baseline)
     proposals = proposals_in(message)
     assert proposals, message
     for proposed, value, fixed in proposals:
@@ -116,30 +114,30 @@ def test_proposals_of_a_refusal_fit_and_larger_ones_do_not(
             match(name, more, budgeted, baseline)
 
 
-def test_a_refusal_in_full() -> None:
+def test_a_message_in_full() -> None:
     baseline = baseline_with(n_heads=4, d_head=8)
     model = baseline.model_copy(update={"attention": switchhead(4, 12, 1)})
     smallest, budget = (PARAMETERS.count(m) for m in (model, baseline))
-    assert refusal_of("d_head", model, PARAMETERS, baseline) == (
+    assert message_of("d_head", model, PARAMETERS, baseline) == (
         f"n_heads=4, n_experts=12, top_k=1: even at d_head=4 attention has {smallest:,} "
         f"parameters, the baseline's {budget:,}; n_heads up to 1 would fit (or n_experts up to 2)"
     )
 
 
-def test_a_refusal_in_macs_proposes_fewer_heads_or_a_smaller_top_k() -> None:
+def test_a_message_in_macs_proposes_fewer_heads_or_a_smaller_top_k() -> None:
     baseline = baseline_with(n_heads=4, d_head=8)
     model = baseline.model_copy(update={"attention": switchhead(6, 8, 8)})
-    message = refusal_of("d_head", model, MACS, baseline)
+    message = message_of("d_head", model, MACS, baseline)
     assert "MACs (published)" in message
     assert [name for name, _, _ in proposals_in(message)] == ["n_heads", "top_k"]
 
 
-def test_a_refusal_in_executed_macs_proposes_what_that_convention_charges() -> None:
+def test_a_message_in_executed_macs_proposes_what_that_convention_charges() -> None:
     """All experts are computed, so choosing fewer would not help."""
     baseline = baseline_with(n_heads=4, d_head=8)
     model = baseline.model_copy(update={"attention": switchhead(4, 8, 4)})
     budgeted = macs_of("attention", find_counter("executed"))
-    for name, value, _ in proposals_in(refusal_of("d_head", model, budgeted, baseline)):
+    for name, value, _ in proposals_in(message_of("d_head", model, budgeted, baseline)):
         assert match("d_head", changed(model, {name: value}), budgeted, baseline)
 
 
@@ -149,7 +147,7 @@ def test_a_refusal_in_executed_macs_proposes_what_that_convention_charges() -> N
 def test_two_changes_are_proposed_if_one_is_not_enough(attention, n_heads, d_head) -> None:
     baseline = baseline_with(n_heads, d_head)
     model = baseline.model_copy(update={"attention": attention})
-    message = refusal_of("d_head", model, PARAMETERS, baseline)
+    message = message_of("d_head", model, PARAMETERS, baseline)
     proposals = proposals_in(message)
     assert proposals, message
     for name, value, fixed in proposals:
@@ -162,7 +160,7 @@ def test_two_changes_are_proposed_if_one_is_not_enough(attention, n_heads, d_hea
 def test_a_wider_baseline_is_named_if_no_shape_fits() -> None:
     baseline = baseline_with(n_heads=1, d_head=1)
     model = baseline.model_copy(update={"attention": switchhead(2, 4, 2)})
-    message = refusal_of("d_head", model, PARAMETERS, baseline)
+    message = message_of("d_head", model, PARAMETERS, baseline)
     found = re.search(
         r"n_heads=1, n_experts=1, top_k=1 would, with a baseline of d_head (\d+)", message
     )
@@ -203,7 +201,7 @@ def test_a_wider_baseline_is_named_if_no_shape_fits() -> None:
 def test_a_size_without_effect_is_refused(name, attention, budgeted, message) -> None:
     baseline = baseline_with(n_heads=4, d_head=8)
     model = baseline.model_copy(update={"attention": attention})
-    assert refusal_of(name, model, budgeted, baseline) == message
+    assert message_of(name, model, budgeted, baseline) == message
 
 
 @pytest.mark.parametrize("n_experts", [1, 2, 5])
@@ -214,7 +212,7 @@ def test_a_moa_with_too_few_heads_is_refused_with_the_number_needed(
     baseline = baseline_with(n_heads=8, d_head=16)
     budgeted = macs_of("attention", counter())
     model = baseline.model_copy(update={"attention": moa(1, n_experts)})
-    message = refusal_of("n_heads", model, budgeted, baseline)
+    message = message_of("n_heads", model, budgeted, baseline)
     found = re.search(r"n_experts of (\d+) or more would do", message)
     assert found, message
     enough = int(found[1])

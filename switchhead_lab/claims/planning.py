@@ -1,0 +1,39 @@
+"""How many seeds a test will probably need."""
+
+import math
+
+from scipy import stats
+
+from switchhead_lab.claims.paired import Sample
+
+_POWER = 0.8
+
+
+def seeds_needed(
+    sample: Sample, distance: float, alpha: float, most: int, power: float = _POWER
+) -> int | None:
+    """Return the smallest number of seeds with enough power, if the estimates are true.
+
+    Args:
+        sample: Differences so far; its spread is taken as the true one.
+        distance: From the observed mean to the bound that it should be told from; positive if the
+            statement agrees with the mean.
+        alpha: Level of the one-sided test.
+        most: Largest number of seeds.
+        power: Probability that the test succeeds.
+
+    Returns:
+        None if `most` seeds are not enough, or if there is no spread yet.
+    """
+    if sample.n < 2 or distance <= 0.0:
+        return None
+    deviation = sample.standard_error * math.sqrt(sample.n)
+    if deviation == 0.0:
+        return 2
+    effect = distance / deviation
+    return next((n for n in range(2, most + 1) if _power(n, effect, alpha) >= power), None)
+
+
+def _power(n: int, effect: float, alpha: float) -> float:
+    """Return the power of a one-sided t-test of n differences; the effect in deviations."""
+    return float(stats.nct.sf(stats.t.isf(alpha, n - 1), n - 1, effect * math.sqrt(n)))
