@@ -9,7 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
+import typer
+
 from switchhead_lab.__main__ import main
+from switchhead_lab.cli.app import app
 from switchhead_lab.tracking.interruption import SIGNALS, interruption
 
 
@@ -45,6 +49,27 @@ def lab(*arguments: str | Path, cwd: Path, code: int = 0, stdin: str = "") -> Do
     stdout, stderr = (stream.buffer.getvalue().decode() for stream in streams)  # type: ignore[attr-defined]
     assert ended == code, f"{arguments}: exit code {ended}\n{stdout}\n{stderr}"
     return Done(stdout, stderr)
+
+
+def all_commands() -> dict[tuple[str, ...], click.Command]:
+    """Return every command and group of `lab`, by its words."""
+    return dict(_commands_in(typer.main.get_command(app), ()))
+
+
+def options_of(command: click.Command) -> set[str]:
+    return {name for parameter in command.params for name in parameter.opts}
+
+
+def is_group(command: click.Command) -> bool:
+    return hasattr(command, "commands")
+
+
+def _commands_in(
+    command: click.Command, words: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    yield words, command
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from _commands_in(inner, (*words, name))
 
 
 def _exit_code() -> int:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from documents import read_document
 
 from switchhead_lab.openmp import (
     SPIN_COUNT,
@@ -81,3 +82,7 @@ def test_an_environment_can_be_cleared_of_it() -> None:
     assert cleared == {"OMP_NUM_THREADS": "2"}
     assert wait_settings(inherited) == {"GOMP_SPINCOUNT": "1", "OMP_WAIT_POLICY": "active"}
     assert (settings_author(inherited), settings_author(cleared)) == ("user", "")
+
+
+def test_the_readme_names_the_setting() -> None:
+    assert f"`GOMP_SPINCOUNT={SPIN_COUNT}`" in read_document("README.md")

@@ -66,11 +66,13 @@ def show(run: Reference, as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def diff(first: Reference, second: Reference) -> None:
+def diff(first: Reference, second: Reference, as_json: JsonOption = False) -> None:
     """Compare two runs: the configuration fields that differ, then the results.
 
     Example: lab runs diff RUN_A RUN_B
     """
+    from dataclasses import asdict
+
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.tracking.comparison import differing_fields, paired_results
     from switchhead_lab.tracking.record import find_run
@@ -78,12 +80,21 @@ def diff(first: Reference, second: Reference) -> None:
 
     runs_dir = find_workspace().runs_dir
     a, b = find_run(runs_dir, first), find_run(runs_dir, second)
+    fields, results = differing_fields(a.config, b.config), paired_results(a, b)
+    if as_json:
+        data = {
+            "runs": [a.name, b.name],
+            "fields": [asdict(field) for field in fields],
+            "results": [asdict(pair) for pair in results],
+        }
+        typer.echo(to_json(data))
+        return
     typer.echo(f"A = {a.name}\nB = {b.name}\n")
-    if fields := differing_fields(a.config, b.config):
+    if fields:
         print_table(field_table(fields))
     else:
         typer.echo("same configuration")
-    if results := paired_results(a, b):
+    if results:
         print_table(result_table(results))
     else:
         typer.echo("neither run has a result")

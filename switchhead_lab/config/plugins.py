@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -156,10 +157,16 @@ def _require_contract(module_name: str) -> None:
 def _require_free_name(path: Path) -> None:
     """Reject a missing file, or one whose module would shadow another."""
     _read(path)
-    if not path.stem.isidentifier() or importlib.util.find_spec(path.stem) is not None:
+    if not path.stem.isidentifier() or _is_of_another(path.stem, path):
         raise ConfigError(
             f'"{path.stem}" is not a valid module name, or another module has it; rename the file'
         )
+
+
+def _is_of_another(name: str, path: Path) -> bool:
+    """Return whether a module name is taken, except by this file in an importable folder."""
+    spec = importlib.util.find_spec(name)
+    return spec is not None and os.path.realpath(spec.origin or "") != os.path.realpath(path)
 
 
 def _import_file(path: Path) -> ModuleType:

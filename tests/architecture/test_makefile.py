@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,20 @@ echo Collecting
 echo "$*" >> installed
 [ ! -e broken ]
 """
+
+# Runs code in an interpreter that takes itself for another version.
+OF_VERSION = """#!/bin/sh
+exec {python} -c 'import sys; sys.version_info = {version}; exec(sys.argv[1])' "$2"
+"""
+# Commands of each target, in order.
+COMMANDS = {
+    "demo": ["lab sweep matched-params --size demo", "lab report matched-params --size demo"],
+    "test": ["python -m pytest -n auto"],
+    "check": ["ruff check .", "ruff format --check .", "bin/mypy", "python -m pytest -n auto"],
+    "drill": ["pytest -m 'drill or slow' tests/drills tests/integration tests/tracking"],
+    "mutants": ["pytest -m slow tests/mutations"],
+    "gpu": ["-m switchhead_lab.benchmark.gpu"],
+}
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
@@ -75,3 +90,26 @@ def test_targets_set_up_first_and_once(clone: Path, target: str) -> None:
     assert "[3/3]" in make(clone, "-n", target).stdout
     assert make(clone, "setup").returncode == 0
     assert "[3/3]" not in make(clone, "-n", target).stdout
+
+
+@pytest.mark.parametrize("target", COMMANDS)
+def test_targets_run_their_commands(clone: Path, target: str) -> None:
+    printed = make(clone, "-n", target).stdout
+    places = [printed.find(command) for command in COMMANDS[target]]
+    assert -1 not in places
+    assert places == sorted(places)
+
+
+def test_the_demo_takes_a_size(clone: Path) -> None:
+    printed = make(clone, "-n", "demo", "SIZE=pocket").stdout
+    assert "lab sweep matched-params --size pocket" in printed
+    assert "lab report matched-params --size pocket" in printed
+
+
+@pytest.mark.parametrize(("version", "is_refused"), [((3, 10, 12), True), ((3, 11, 0), False)])
+def test_python_3_11_is_the_oldest(clone: Path, version: tuple[int, ...], is_refused: bool) -> None:
+    text = OF_VERSION.format(python=sys.executable, version=version)
+    (clone / "python").write_text(text, encoding="utf-8")
+    done = make(clone, "setup")
+    assert ("error: Python 3.11 or newer is needed; set PYTHON=..." in done.stdout) == is_refused
+    assert ("Creating the virtual environment" in done.stdout) != is_refused

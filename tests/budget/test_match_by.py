@@ -70,6 +70,7 @@ def test_equal_architectures_keep_their_own_rules(sweep: Sweep) -> None:
 
 def test_a_sweep_without_own_rules_says_nothing_of_them() -> None:
     plain = find_sweep(SWEEPS, "matched-macs").resolve("pocket")
+    assert (plain.matching, plain.convention) == ("mac_matched", "executed")
     rows = match_rows(plain, declared_variants(plain)[:1])
     assert not [line for line in match_lines(rows) if line.startswith("matched by")]
 

@@ -95,3 +95,15 @@ def test_every_table_has_a_pocket_size_on_the_embedded_corpus(path: Path) -> Non
     file = find_sweep(SWEEPS, str(path))
     assert file.default_size == "pocket"
     assert file.resolve().data.corpus == "sotu"
+
+
+@pytest.mark.parametrize(("name", "n_heads"), [("paper/section4-listops", 8), ("digits", 4)])
+def test_classifiers_are_dense_switchhead_and_two_dense_heads(name: str, n_heads: int) -> None:
+    file = find_sweep(SWEEPS, name)
+    for size in file.sizes:
+        sweep = file.resolve(size)
+        attentions = [variant.model.attention for variant in declared_variants(sweep)]
+        assert sweep.objective.kind == "classification"
+        assert sorted((attention.kind, attention.n_heads) for attention in attentions) == [
+            *(("dense", 2), ("dense", n_heads), ("switchhead", 2)),
+        ]

@@ -8,39 +8,14 @@ import time
 from pathlib import Path
 
 import pytest
-from command_line import lab
+from command_line import all_commands, is_group, lab, options_of
 from tiny_sweep import SWEEP
 
-COMMANDS = [
-    [],
-    ["match"],
-    ["budget"],
-    ["audit"],
-    ["check-variant"],
-    ["train"],
-    ["sweep"],
-    ["sweep", "run"],
-    ["sweep", "list"],
-    ["sweep", "show"],
-    ["report"],
-    ["data"],
-    ["data", "prepare"],
-    ["data", "list"],
-    ["data", "listops"],
-    ["runs"],
-    ["runs", "list"],
-    ["runs", "show"],
-    ["runs", "diff"],
-    ["runs", "sync"],
-    ["generate"],
-    ["score"],
-    ["ui"],
-    ["bench"],
-    ["bench", "step"],
-    ["bench", "kernels"],
-    ["bench", "neighbour"],
-    ["doctor"],
-]
+# Commands that train, write or serve instead of printing a listing.
+WITHOUT_JSON = {
+    *("train", "sweep run", "data prepare", "data listops", "data digits"),
+    *("runs sync", "audit", "generate", "ui"),
+}
 
 
 @pytest.fixture
@@ -49,8 +24,8 @@ def root(workspace) -> Path:
     return workspace.root
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_every_command_has_help_with_an_example(command: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", all_commands(), ids=" ".join)
+def test_every_command_has_help_with_an_example(command: tuple[str, ...]) -> None:
     from typer.testing import CliRunner
 
     from switchhead_lab.cli.app import app
@@ -58,6 +33,15 @@ def test_every_command_has_help_with_an_example(command: list[str], tmp_path: Pa
     done = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"})
     assert done.exit_code == 0
     assert " ".join(["Example: lab", *command]) in done.output
+
+
+def test_every_listing_has_json() -> None:
+    without = {
+        " ".join(words)
+        for words, command in all_commands().items()
+        if not is_group(command) and "--json" not in options_of(command)
+    }
+    assert without == WITHOUT_JSON
 
 
 def test_version() -> None:

@@ -88,6 +88,14 @@ def test_diff_shows_only_differences(run_names: list[str]) -> None:
     assert "same configuration" in invoke("diff", run_names[0], run_names[0]).output
 
 
+def test_diff_as_json(run_names: list[str]) -> None:
+    found = json.loads(invoke("diff", *run_names, "--json").stdout)
+    assert (found["runs"], found["results"]) == (run_names, [])
+    fields = {one["field"]: (one["first"], one["second"]) for one in found["fields"]}
+    assert fields["model.attention.n_experts"] == (None, 3)
+    assert "model.d_model" not in fields
+
+
 def test_sync_without_mlflow_is_an_error(run_names: list[str]) -> None:
     assert isinstance(invoke("sync").exception, WorkspaceError)
 

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -90,13 +89,18 @@ def test_show_takes_several_sweeps(root: Path) -> None:
     assert echo["costs"][0]["cpu_hours"] is None
 
 
-def test_show_of_all_sweeps_of_the_paper_takes_seconds(root: Path) -> None:
+def test_show_of_all_sweeps_of_the_paper(root: Path) -> None:
     paths = [str(path) for path in SWEEPS.glob("paper/[!_]*.toml")]
     assert len(paths) > 10
-    start = time.monotonic()
     details = json.loads(invoke("show", *paths, "--json").stdout)
-    assert time.monotonic() - start < 10.0
     assert len(details) == len(paths)
+
+
+def test_show_warns_of_models_off_their_budget(root: Path) -> None:
+    """Steps of d_head are more than one percent of the attention MACs of a small model."""
+    output = invoke("show", "matched-macs", "--size", "demo").output
+    assert "candidates of switchhead are more than 1 % off the budget" in output
+    assert "WARNING" not in invoke("show", "matched-params", "--size", "pocket").output
 
 
 def test_show_rejects_a_mistake_in_any_name(root: Path) -> None:

@@ -49,5 +49,7 @@ def test_score_reads_files_and_stdin(root: Path) -> None:
     assert json.loads(lab("score", run.name, "-", "--json", cwd=root, stdin=text)[0]) == found
     table, _ = lab("score", f"runs/{run.name}", "validation.txt", cwd=root)
     assert f"{run.result.validation['loss_nats']:.6f}" in table
+    for figure in ("per token", "bits per byte", "perplexity per token", "perplexity per word"):
+        assert figure in table
     _, error = lab("score", run.name, "nothing.txt", "--checkpoint", "first", cwd=root, code=2)
     assert error == "error: --checkpoint 'first': use a step, for example 200, or \"last\"\n"

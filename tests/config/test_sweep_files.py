@@ -63,6 +63,14 @@ def test_overrides_come_last(sweeps_dir: Path) -> None:
     assert sweep.training.n_steps == 7
 
 
+def test_an_override_of_one_study_leaves_the_others(sweeps_dir: Path) -> None:
+    fields = 'model={{kind="switchhead"}}, n_trials=1, space={{n_heads=[1]}}, name="{}"'
+    studies = ",".join(f"{{{fields.format(name)}}}" for name in ("first", "second"))
+    overrides = [f"studies=[{studies}]", "studies.second.n_trials=3"]
+    sweep = find_sweep(sweeps_dir, "group/tiny").resolve("", overrides)
+    assert {study.name: study.n_trials for study in sweep.studies} == {"first": 1, "second": 3}
+
+
 @pytest.mark.parametrize(
     ("name", "size", "message"),
     [

@@ -55,6 +55,19 @@ def test_tokens_are_the_documents_each_with_its_end(registered: Path, data: Text
     store.verify()
 
 
+def test_the_tokenizer_is_trained_on_the_training_split_only(data_dir: Path, tmp_path: Path):
+    folder = tmp_path / "own"
+    folder.mkdir()
+    for split, letters in (("train", "ab"), ("validation", "cd"), ("test", "ef")):
+        (folder / f"{split}.txt").write_text(f"{letters}\n" * 9, encoding="utf-8")
+    register(data_dir, folder, "own")
+    data = TextData(corpus="own", tokenizer=CharTokenizer(vocab_size=16))
+    tokenizer = prepare(data_dir, data).tokenizer()
+    unknown = 0
+    assert tokenizer.encode("cdef").tolist() == [unknown] * 4
+    assert unknown not in tokenizer.encode("ab\n")
+
+
 def test_tokens_are_read_only_little_endian_16_bit(registered: Path):
     store = prepare(registered, BYTES)
     tokens = store.tokens("test")

@@ -8,6 +8,7 @@ from test_sweep import declare
 from test_sweep import run as run_quietly
 from tiny_sweep import SWEEP
 
+from switchhead_lab.config.files import to_toml
 from switchhead_lab.errors import CodeChangedError, ConfigError, RunBusyError
 from switchhead_lab.reporting.report import write_report
 from switchhead_lab.reporting.selection import Selection
@@ -164,8 +165,6 @@ def test_from_the_command_line(workspace, edit) -> None:
 
 
 def test_lab_train_asks_too(workspace, tiny_config, edit) -> None:
-    from switchhead_lab.config.files import to_toml
-
     path = workspace.root / "one.toml"
     path.write_text(to_toml(tiny_config("switchhead")))
     lab("train", path, cwd=workspace.root)
@@ -181,3 +180,21 @@ def test_lab_train_asks_too(workspace, tiny_config, edit) -> None:
     lab("train", path, cwd=workspace.root)
     shutil.rmtree(workspace.runs_dir / "superseded")
     assert len(list_runs(workspace.runs_dir)) == 1
+
+
+def test_an_interrupted_run_continues_under_other_code_only_if_allowed(
+    workspace, tiny_config, edit
+) -> None:
+    path = workspace.root / "one.toml"
+    path.write_text(to_toml(tiny_config()))
+    lab("train", path, cwd=workspace.root)
+    (run,) = list_runs(workspace.runs_dir)
+    (run.directory / "result.json").unlink()
+    edit(SHARED)
+    done = lab("train", path, cwd=workspace.root, code=2)
+    assert f"code: {SHARED} changed" in done.stderr
+    assert "pass --allow-drift" in done.stderr
+    lab("train", path, "--allow-drift", cwd=workspace.root)
+    again = read_run(run.directory)
+    assert (again.status.state, again.status.attempt) == ("finished", 2)
+    assert again.provenance["drift"] == [f"code: {SHARED} changed"]

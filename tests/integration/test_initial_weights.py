@@ -59,6 +59,18 @@ def test_training_starts_from_the_last_weights_of_the_source(workspace, tiny_con
     assert f"initial weights  {source.name}, step 6" in describe_run(run)
 
 
+def test_optimiser_and_step_count_start_fresh(workspace, tiny_config) -> None:
+    source = train(workspace, tiny_config())
+    run = train(workspace, starting_from(source.name, workspace, tiny_config(**STANDSTILL)))
+    loaded = load_latest(run.directory / "checkpoints")
+    assert loaded is not None
+    progress, tensors = loaded
+    assert progress.step == 1
+    counts = [tensor for name, tensor in tensors.items() if name.endswith(".step")]
+    assert counts
+    assert {int(count) for count in counts} == {1}
+
+
 def test_weights_missing_in_the_source_are_initialised_and_named(
     workspace, tiny_config, capfd
 ) -> None:
@@ -76,7 +88,8 @@ def test_weights_missing_in_the_source_are_initialised_and_named(
     for name, value in found.items():
         expected = fresh[name] if name in recorded["fresh"] else theirs[name]
         assert torch.allclose(value, expected, rtol=0.0, atol=1e-20), name
-    told = capfd.readouterr().err
+    described, told = describe_run(run), capfd.readouterr().err
+    assert all(name in described for name in (*recorded["fresh"], *recorded["unused"]))
     assert f"starts from the weights of {source.name} after step 6" in told
     assert all(name in told for name in (*recorded["fresh"], *recorded["unused"]))
 

@@ -17,7 +17,7 @@ from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.config.workspace import Workspace, find_workspace
 from switchhead_lab.contract.checks import report_variant
-from switchhead_lab.errors import ConfigError, DriftError
+from switchhead_lab.errors import CodeChangedError, ConfigError, DriftError
 from switchhead_lab.frozen_model import rebuild_schemas
 from switchhead_lab.model.executed import executed_attention
 from switchhead_lab.model.transformer import build_model
@@ -183,6 +183,33 @@ def test_a_changed_plugin_is_drift(opened, tiny_config, signals) -> None:
     assert run.result is not None
     first, second = (run.directory / "attempts" / n / "plugins/my_variants.py" for n in "12")
     assert first.read_bytes() != second.read_bytes()
+
+
+def test_a_finished_run_of_a_changed_plugin_is_reused_only_if_asked(opened, tiny_config) -> None:
+    labels = RunLabels(size="tiny", variant="gqa")
+    run = execute_run(opened, run_config(tiny_config), labels, index=NoIndex())
+    with (opened.root / "my_variants.py").open("a") as file:
+        file.write("\nCHANGED = True\n")
+    changed, config = with_plugins(opened, "my_variants.py"), run_config(tiny_config)
+    with pytest.raises(CodeChangedError, match="plugin my_variants.py changed"):
+        execute_run(changed, config, labels, index=NoIndex())
+    policy = ChangePolicy(reuses=True)
+    kept = execute_run(changed, config, labels, index=NoIndex(), policy=policy)
+    assert (kept.result, kept.status.attempt) == (run.result, 1)
+
+
+def test_modules_beside_a_plugin_are_kept_and_count_as_its_code(
+    workspace, tiny_config, monkeypatch
+) -> None:
+    monkeypatch.syspath_prepend(workspace.root)
+    (workspace.root / "my_sizes.py").write_text("LARGEST = 3\n")
+    (workspace.root / "my_variants.py").write_text(f"import my_sizes\n{PLUGIN.read_text()}")
+    opened = with_plugins(workspace, "my_variants.py")
+    labels = RunLabels(size="tiny", variant="gqa")
+    run = execute_run(opened, run_config(tiny_config), labels, index=NoIndex())
+    assert (run.directory / "plugins" / "my_sizes.py").read_text() == "LARGEST = 3\n"
+    assert "plugin my_sizes.py" in run.provenance["code"]["files"]
+    assert not (run.directory / "plugins" / "json.py").exists()
 
 
 @pytest.mark.parametrize(

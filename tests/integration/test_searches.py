@@ -6,12 +6,15 @@ import pytest
 from test_sweep import by_role, run
 from tiny_sweep import DECLARATION
 
+from switchhead_lab.budget.cost_axes import ATTENTION_MACS, axis_of
 from switchhead_lab.config.files import merge_trees, parse
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import ConfigError
+from switchhead_lab.reporting.candidate_table import candidate_grid
 from switchhead_lab.reporting.caption import caption_lines
 from switchhead_lab.reporting.checks import incomplete_lines, warning_lines
 from switchhead_lab.reporting.report_data import read_report_data
+from switchhead_lab.reporting.tradeoff import PARETO_SET, tradeoff_points
 from switchhead_lab.sweeping.part_costs import part_costs
 from switchhead_lab.tracking.record import list_runs, read_run
 from switchhead_lab.tracking.sweep_record import SweepRecord
@@ -61,6 +64,8 @@ def test_every_model_is_tuned_with_the_same_number_of_trials(workspace) -> None:
 def test_running_a_tuned_sweep_again_trains_nothing(workspace) -> None:
     sweep = declare(tune={RATE: [1e-3, 2e-3]}, n_tuning_trials=2)
     record = run(workspace, sweep)
+    tried = configs(workspace, record, "candidate", "dense")
+    assert {config.training.learning_rate for config in tried} == {1e-3, 2e-3}
     times = {p: p.stat().st_mtime_ns for p in workspace.runs_dir.glob("*/metrics.jsonl")}
     assert run(workspace, sweep).members == record.members
     assert {p: p.stat().st_mtime_ns for p in workspace.runs_dir.glob("*/metrics.jsonl")} == times
@@ -113,7 +118,14 @@ def test_the_pareto_set_of_two_objectives(workspace, sampler: str) -> None:
         for a, b in itertools.permutations(values, 2)
         if values[b] != values[a] and all(x <= y for x, y in zip(values[b], values[a], strict=True))
     }
-    assert {row.key for row in frame.candidates if row.is_pareto} == values.keys() - dominated
+    pareto = values.keys() - dominated
+    assert {row.key for row in frame.candidates if row.is_pareto} == pareto
+    grid = candidate_grid(frame)
+    marked = {row[0].text for row in grid.rows if grid.cell(row, "pareto").text == "*"}
+    assert marked == pareto
+    drawn = tradeoff_points(frame, axis_of(ATTENTION_MACS, "published"))
+    # The best candidate is drawn as a model.
+    assert [point.family for point in drawn].count(PARETO_SET) == len(pareto) - 1
     best = min(values.values())[0]
     (row,) = (row for row in frame.models if row.role == "best")
     assert row.finished[0].result.validation["loss_nats"] == best

@@ -16,6 +16,7 @@ from switchhead_lab.errors import DataError, RecordError, TrainingError
 from switchhead_lab.model.transformer import build_model
 from switchhead_lab.tracking.mlflow_index import NoIndex
 from switchhead_lab.tracking.record import RunLabels, RunRecord
+from switchhead_lab.tracking.run_dir import RunDir
 from switchhead_lab.training import loop
 from switchhead_lab.training.checkpoint import load_latest
 from switchhead_lab.training.compute_setup import prepare_setup
@@ -189,6 +190,36 @@ def test_the_result_has_the_scores_of_the_last_weights(workspace, tiny_config) -
         bits = score.totals.mean_loss_nats * score.totals.n_targets / math.log(2)
         n_bytes = store.manifest.splits[split].n_bytes
         assert result[f"{split}_bits_per_byte"] == pytest.approx(bits / n_bytes)
+
+
+def test_the_test_split_is_scored_once_after_training(workspace, tiny_config, monkeypatch) -> None:
+    scored: list[tuple[str, int]] = []
+    original = loop.Trainer.score
+
+    def score(trainer, split):
+        scored.append((split, trainer.progress.step))
+        return original(trainer, split)
+
+    monkeypatch.setattr(loop.Trainer, "score", score)
+    train(workspace, tiny_config())
+    assert scored == [("validation", 3), ("validation", 6), ("test", 6)]
+
+
+def test_a_result_is_written_after_the_last_checkpoint_and_point(
+    workspace, tiny_config, monkeypatch
+) -> None:
+    """A run with a result counts as finished, so nothing may be missing then."""
+    original, found = RunDir.finish, []
+
+    def finish(run_dir, *arguments):
+        assert not (run_dir.path / "result.json").exists()
+        last = [point.step for point in run_dir.metrics()][-1]
+        found.append((last, load_latest(run_dir.checkpoints_dir)[0].step))
+        original(run_dir, *arguments)
+
+    monkeypatch.setattr(RunDir, "finish", finish)
+    assert train(workspace, tiny_config()).result is not None
+    assert found == [(6, 6)]
 
 
 def test_validation_counts_every_token_once_and_carries_memory(workspace, tiny_config) -> None:

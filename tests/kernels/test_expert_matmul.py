@@ -1,11 +1,13 @@
 """Every backend against the definition: outputs and every gradient."""
 
 import itertools
+import re
 from typing import NamedTuple
 
 import pytest
 import torch
 from comparison import PROJECTIONS, rms_relative
+from documents import read_document
 from torch.utils.flop_counter import FlopCounterMode
 
 from switchhead_kernels.expert_matmul import (
@@ -137,6 +139,16 @@ def test_rows_need_not_be_contiguous(backend: str) -> None:
         ours.new_ones(1) * 0 + multiply("value", x, weight, index, gate, backend).sum(), x
     )
     assert torch.equal(grad, expected)
+
+
+def test_the_example_of_the_document_is_a_value_projection() -> None:
+    text = read_document("kernels/README.md")
+    (example,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    x, weight, index, gate = routed("usual", "value", torch.float32)
+    names = {"x_ND": x, "weight_HEDP": weight, "index_NHK": index, "gate_NHK": gate}
+    exec(example, found := {**names, "n_experts": weight.shape[1]})
+    expected = multiply("value", x, weight, index, gate, "reference")
+    torch.testing.assert_close(found["value_NHP"], expected)
 
 
 def everything(n_threads: int, dtype: torch.dtype) -> list[torch.Tensor]:

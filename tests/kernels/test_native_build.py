@@ -54,6 +54,26 @@ def test_built_on_first_use_and_then_cached(tmp_path: Path) -> None:
     assert library.stat().st_mtime_ns == made_at
 
 
+def test_sources_options_pytorch_and_cpu_have_libraries_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(build.CACHE_VARIABLE, str(tmp_path))
+    paths = [build.library_path()]
+    for owner, name, value in (
+        (build, "_SOURCES", build._SOURCES[1:]),
+        (build, "_FLAGS", ("-O1",)),
+        (build, "_cpu_flags", lambda: "another"),
+        (torch, "__version__", "0.1"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, value)
+            paths.append(build.library_path())
+    monkeypatch.setenv(build.MARCH_VARIABLE, "x86-64-v3")
+    paths.append(build.library_path())
+    assert len(set(paths)) == 6
+    assert {path.parent for path in paths} == {tmp_path}
+
+
 @pytest.fixture
 def copied(tmp_path: Path) -> tuple[Path, str]:
     """A cache with this machine's library, and a "compiler" that copies that library."""

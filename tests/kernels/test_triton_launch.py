@@ -13,6 +13,7 @@ from triton import Config
 from switchhead_kernels.bench.candidates import all_matmuls, has_device_sync
 from switchhead_kernels.bench.problems import Inputs, Problem, Shape
 from switchhead_kernels.expert_matmul import (
+    choose_backend,
     custom_op,
     make_routing,
     triton_configs,
@@ -110,3 +111,12 @@ def test_captured_candidates_do_not_sync_with_the_device(kernels, name: str) -> 
     )
     with OnDeviceOnly():
         assert all_matmuls()[name](problem, inputs).shape == (N, H, Y)
+
+
+def test_auto_is_triton_for_rows_that_it_supports(kernels) -> None:
+    weight = torch.empty(2, 4, 8, 8, device=DEVICE)
+    for dtype in (torch.float32, torch.float16, torch.bfloat16):
+        rows = torch.empty(3, 8, dtype=dtype, device=DEVICE)
+        assert choose_backend(rows, weight, 2) == "triton"
+    rows = torch.empty(3, 8, dtype=torch.float64, device=DEVICE)
+    assert choose_backend(rows, weight, 2) == "dense"

@@ -99,6 +99,13 @@ def test_the_legend_names_model_families():
     assert "best of the search" not in svg
 
 
+def test_candidates_in_the_pareto_set_have_a_look_of_their_own() -> None:
+    found = Point("", "candidate", "Pareto set", 120e6, 36.0)
+    svg = draw_tradeoff([*POINTS, found], "title", LABEL, LOSS).svg.decode()
+    assert "<!-- candidate in the Pareto set -->" in svg
+    assert "in the Pareto set" not in draw_tradeoff(POINTS, "title", LABEL, LOSS).svg.decode()
+
+
 def test_the_front_is_one_of_means_not_of_single_candidates() -> None:
     means = [
         Point("a", "declared", "dense", 2e6, 30.0),

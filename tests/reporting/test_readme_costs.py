@@ -39,3 +39,13 @@ def test_costs_in_the_readme(row: list[str], title: str) -> None:
         kind, convention = name.rsplit(", ", 1)
         axis = axis_of(KINDS[kind], convention)
         assert cells[name] == f"{100 * axis.read(costs) / axis.read(base):.0f} %", name
+
+
+def test_steps_and_seeds_in_the_readme() -> None:
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    file = find_sweep(ROOT / "sweeps", "matched-params")
+    demo, pocket = file.resolve("demo"), file.resolve("pocket")
+    assert f"it trains small models for {demo.training.n_steps} steps" in text
+    assert f"trains larger ones in full ({pocket.training.n_steps} steps, three seeds;" in text
+    parts = [pocket.baseline, *pocket.models, *pocket.studies]
+    assert {len(part.seeds) for part in parts} == {3}

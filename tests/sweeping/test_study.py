@@ -235,6 +235,17 @@ def test_every_combination_is_tried_once_where_trials_allow() -> None:
     assert sorted(world.trained) == sorted(shape for shape in SHAPES if is_feasible(shape))
 
 
+def test_each_sampler_proposes_feasible_candidates_in_its_own_order() -> None:
+    orders = set()
+    for sampler in ("tpe", "random", "grid", "nsga2"):
+        world = World(config_of(0, sampler=sampler, first=[], n_startup_trials=1))
+        world.resume(lambda where: None)
+        assert len(set(world.trained)) == 9
+        assert all(map(is_feasible, world.trained))
+        orders.add(tuple(world.trained))
+    assert len(orders) == 4
+
+
 def test_a_failed_candidate_counts_and_is_not_proposed_again() -> None:
     world = World(config_of(0, n_trials=3))
     study = world.open()

@@ -15,6 +15,7 @@ from switchhead_lab.tracking.record import (
     list_runs,
     read_metrics,
     read_run,
+    run_name,
 )
 from switchhead_lab.tracking.run_dir import RunDir
 
@@ -45,6 +46,12 @@ def test_an_unreadable_file_is_an_error(make_run: MakeRun) -> None:
 
 def test_a_missing_runs_folder_has_no_runs(tmp_path: Path) -> None:
     assert list_runs(tmp_path / "none") == []
+
+
+def test_the_name_of_a_run_has_its_main_values_and_its_hash(tiny_config) -> None:
+    config = tiny_config(seed=4, learning_rate=2e-3)
+    name = run_name(config, RunLabels(size="pocket", variant="dense"))
+    assert name == f"words-pocket-dense-xl-lr0.002-4-{identity(config)[:8]}"
 
 
 def test_runs_are_found_by_name_and_by_hash(

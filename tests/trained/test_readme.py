@@ -1,31 +1,41 @@
-"""The README's examples of trained runs work, and the commands that it names exist."""
+"""The README's examples work, and the commands that documents name exist."""
 
 import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
+import tomllib
+from typing import Any
 
-import click
 import pytest
-import typer
-from tiny_sweep import SWEEP
+from command_line import all_commands, is_group, options_of
+from documents import read_document, table_rows
+from tiny_sweep import DECLARATION, SWEEP
 
 import switchhead_lab
-from switchhead_lab.cli.app import app
+from switchhead_lab.config.files import merge_trees, parse
+from switchhead_lab.config.schema import RunConfig
+from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.config.sweep_files import find_sweep
+from switchhead_lab.config.workspace import WorkspaceSettings
 from switchhead_lab.sweeping.executor import run_sweep
 from switchhead_lab.sweeping.plan import all_variants
 from switchhead_lab.tracking.mlflow_index import NoIndex
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-COMMANDS = [
-    line
-    for language, block in BLOCKS
-    for line in block.splitlines()
-    if not language and line.startswith("lab ")
-]
+README = read_document("README.md")
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCKS = BLOCK.findall(README)
+TOML = [block for language, block in BLOCKS if language == "toml"]
+COMMANDS = {
+    command: None
+    for name in ("README.md", "CONTRIBUTING.md", "kernels/README.md", "docs/faults.md")
+    for text in [read_document(name)]
+    for command in [
+        *(line for _, block in BLOCK.findall(text) for line in block.splitlines()),
+        *(" ".join(code.split()) for code in re.findall(r"`([^`]+)`", BLOCK.sub("", text))),
+    ]
+    if command.startswith("lab ")
+}
 
 
 def test_python_examples_run(workspace, monkeypatch) -> None:
@@ -46,7 +56,7 @@ def test_python_examples_run(workspace, monkeypatch) -> None:
 
 
 def test_the_sweep_file_can_be_matched(tmp_path) -> None:
-    (text,) = [block for language, block in BLOCKS if language == "toml" and "[sizes." in block]
+    (text,) = [block for block in TOML if "[sizes." in block]
     (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
     file = find_sweep(tmp_path, "mine")
     for size in file.sizes:
@@ -59,20 +69,54 @@ def test_the_sweep_file_can_be_matched(tmp_path) -> None:
         assert variants["switchall"].training.clip_norm == 0.5
 
 
+def whole_tree(fragment: dict[str, Any], tiny_config) -> tuple[type, dict[str, Any]]:
+    """Return what a fragment of TOML configures, completed to a whole configuration."""
+    if "plugins" in fragment:
+        return WorkspaceSettings, fragment
+    if {"models", "studies"} & fragment.keys():
+        return Sweep, {**DECLARATION, **fragment}
+    run = tiny_config().model_dump(mode="json")
+    return RunConfig, merge_trees({**run, "data": fragment["data"]}, fragment)
+
+
+@pytest.mark.parametrize("text", TOML)
+def test_toml_fragments_are_valid(tiny_config, text: str) -> None:
+    fragment = tomllib.loads(text)
+    if "sizes" not in fragment:
+        schema, tree = whole_tree(fragment, tiny_config)
+        assert parse(schema, tree, "README.md")
+
+
+def command_of(line: str) -> tuple[tuple[str, ...], list[str]]:
+    """Split a line into the words of its command and the arguments."""
+    known = all_commands()
+    words, arguments = (), shlex.split(line, comments=True)[1:]
+    while arguments and is_group(known[words]):
+        if (*words, arguments[0]) not in known:  # `lab sweep NAME` means `lab sweep run NAME`
+            arguments.insert(0, "run")
+        words = (*words, arguments.pop(0))
+    return words, arguments
+
+
 @pytest.mark.parametrize("line", COMMANDS)
 def test_commands_and_options_exist(line: str) -> None:
-    command: click.Command = typer.main.get_command(app)
-    _, *words = shlex.split(line, comments=True)
-    while hasattr(command, "commands"):
-        if words[0] not in command.commands:  # `lab sweep NAME` means `lab sweep run NAME`
-            words.insert(0, "run")
-        command = command.commands[words.pop(0)]
-    known = {name for parameter in command.params for name in parameter.opts}
-    assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known
+    words, arguments = command_of(line)
+    options = {word.partition("=")[0] for word in arguments if word.startswith("--")}
+    assert options <= options_of(all_commands()[words])
 
 
-def test_the_readme_names_the_commands_of_trained_runs() -> None:
-    assert {"generate", "score"} <= {line.split()[1] for line in COMMANDS}
+def test_the_table_names_every_command() -> None:
+    """In a cell, `lab data prepare` / `list` names `lab data list` too."""
+    named = set()
+    for cell, *_ in table_rows(README):
+        group = ""
+        for code in re.findall(r"`([^`]+)`", cell) if cell.startswith("`lab ") else ():
+            line = code if code.startswith("lab ") else f"lab {group} {code}"
+            words, _ = command_of(line)
+            group = words[0]
+            named.add(words)
+    commands = {words for words, command in all_commands().items() if not is_group(command)}
+    assert named == commands
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:

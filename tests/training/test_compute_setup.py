@@ -31,6 +31,7 @@ def test_facts_are_recorded() -> None:
 def test_auto_precision_follows_the_device(monkeypatch) -> None:
     monkeypatch.setattr(compute_setup, "has_fast_bf16", lambda device: True)
     assert compute_setup.prepare_setup("cpu", "auto").precision == "bf16"
+    assert compute_setup.prepare_setup("cpu", "fp32").precision == "fp32"
     monkeypatch.setattr(compute_setup, "has_fast_bf16", lambda device: False)
     assert compute_setup.prepare_setup("cpu", "auto").precision == "fp32"
     assert compute_setup.prepare_setup("cpu", "bf16").precision == "bf16"
@@ -52,3 +53,13 @@ def test_kernels_are_recorded() -> None:
     has_kernels = not build.why_unavailable()
     assert facts["expert_projections"].startswith("cpu (matmuls: ") == has_kernels
     assert (facts["fused_passes"] == "fused C++") == has_kernels
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "chosen"),
+    [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")],
+)
+def test_auto_prefers_cuda_then_mps_then_the_cpu(monkeypatch, cuda, mps, chosen) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert compute_setup.choose_device("auto").type == chosen

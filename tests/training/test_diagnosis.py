@@ -4,11 +4,14 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from switchhead_kernels.native import build
 from switchhead_lab.openmp import SPIN_COUNT, without_wait_settings
+from switchhead_lab.training.compute_setup import describe_backend, prepare_setup
 from switchhead_lab.training.diagnosis import (
     describe_kernel_cache,
+    diagnose,
     openmp_runtimes,
     waiting_finding,
 )
@@ -64,3 +67,19 @@ def test_a_missing_kernel_cache_is_a_finding(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr("switchhead_lab.training.diagnosis.cache_dir", refuse)
     assert describe_kernel_cache() == "none: the home folder is not known"
+
+
+def test_doctor_shows_the_machine_its_kernels_and_the_workspace(workspace) -> None:
+    found = {finding.subject: finding.finding for finding in diagnose(workspace)}
+    setup = prepare_setup("cpu", "auto")
+    for name in ("float32", "bfloat16"):
+        backend = describe_backend(setup.device, getattr(torch, name))
+        assert found[f"expert projections, {name}"] == backend
+    expected = {
+        "device": setup.description,
+        "precision": setup.precision,
+        "other passes": setup.facts["fused_passes"],
+        "workspace": str(workspace.root),
+        "runs_dir": str(workspace.runs_dir),
+    }
+    assert found.items() >= expected.items()
