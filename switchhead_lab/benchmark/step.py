@@ -65,6 +65,7 @@ class StepTime(StepSpeed):
         bound_ms: Time of these operations at the speed of the best square matmul.
         times_bound: Median time over `bound_ms`.
         routing_fraction: Time of routers, top-k and bookkeeping, measured alone, over the median.
+        rounds_ms: Time in each round, in milliseconds.
     """
 
     model: str
@@ -78,6 +79,7 @@ class StepTime(StepSpeed):
     bound_ms: float
     times_bound: float
     routing_fraction: float
+    rounds_ms: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -317,4 +319,5 @@ def _step_time(
         bound_ms=1e3 * bound,
         times_bound=median / bound,
         routing_fraction=facts.routing_seconds / median,
+        rounds_ms=tuple(1e3 * one for one in seconds),
     )

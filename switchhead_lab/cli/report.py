@@ -89,8 +89,17 @@ def report(
 
 
 def _print(written: "Report") -> None:
-    from switchhead_lab.views.report import cost_table, file_lines, model_table, paper_table
+    from switchhead_lab.views.report import (
+        claim_table,
+        cost_table,
+        file_lines,
+        model_table,
+        paper_table,
+    )
 
+    if written.claims is not None:
+        print_table(claim_table(written.claims))
+        print_list(written.claims_caption)
     print_table(model_table(written))
     print_table(cost_table(written))
     if written.paper is not None:

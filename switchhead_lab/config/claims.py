@@ -15,7 +15,8 @@ from switchhead_lab.objectives.metrics import LOSS, Metric
 TIME = "time"
 """Name of the cost that is measured rather than counted: the time of a training step."""
 _SHORT_NAMES = {"macs": "attention-macs", "memory": "attention-memory"}
-_SPLITS = ("validation", "test")
+Split = Literal["validation", "test"]
+_SPLITS: dict[str, Split] = {"validation": "validation", "test": "test"}
 _MOST_SEEDS = 1000
 
 
@@ -113,7 +114,7 @@ def complete_claims(claims: Sequence[Claim], models: Iterable[str], baseline: st
     return complete
 
 
-def metric_of(quality: QualityClaim, objective: Objective) -> tuple[str, Metric]:
+def metric_of(quality: QualityClaim, objective: Objective) -> tuple[Split, Metric]:
     """Return the split and the metric that a claim is about.
 
     Raises:
@@ -127,7 +128,7 @@ def metric_of(quality: QualityClaim, objective: Objective) -> tuple[str, Metric]
     }
     split, _, name = quality.metric.partition("/")
     if split in _SPLITS and name in metrics:
-        return split, metrics[name]
+        return _SPLITS[split], metrics[name]
     known = [f"{split}/{name}" for split in _SPLITS for name in metrics]
     raise ValueError(
         f'claims: quality.metric = "{quality.metric}"{near_miss(quality.metric, known)}: use one '

@@ -27,6 +27,8 @@ class Page:
         quality: The quality metric to report.
         paper_quality: The metric to compare with the paper's.
         resources: Time and memory of training steps, one table per machine.
+        claims: The claims with their verdicts, or None.
+        claims_caption: Sentences below them.
     """
 
     title: str
@@ -40,6 +42,9 @@ class Page:
     quality: Quality
     paper_quality: Quality
     resources: tuple[Resources, ...] = ()
+    claims: Grid | None = None
+    claims_caption: Sequence[str] = ()
+    claims_title: str = "Claims"
     costs_title: str = "Costs by every convention"
     paper_title: str = "The paper's values beside ours"
     candidates_title: str = "Candidates of the search"
@@ -49,7 +54,10 @@ class Page:
     def grids(self) -> list[Grid]:
         """Every table of the page."""
         resources = [resources.grid for resources in self.resources]
-        grids = (self.table, self.costs, self.paper, *resources, self.candidates)
+        grids = (
+            *(self.claims, self.table, self.costs, self.paper),
+            *(*resources, self.candidates),
+        )
         return [grid for grid in grids if grid is not None]
 
 
@@ -60,7 +68,11 @@ def table_page(heading: str, grid: Grid, caption: Sequence[str]) -> str:
 
 def report_page(page: Page) -> str:
     """Write the whole report as Markdown."""
-    parts = [f"# {page.title}\n", _list(page.caption), "## Comparison\n", to_markdown(page.table)]
+    parts = [f"# {page.title}\n", _list(page.caption)]
+    if page.claims is not None:
+        parts += [f"## {page.claims_title}\n", to_markdown(page.claims)]
+        parts.append(_list(page.claims_caption))
+    parts += ["## Comparison\n", to_markdown(page.table)]
     parts += [f"## {page.costs_title}\n", f"{COSTS_CAPTION}\n", to_markdown(page.costs)]
     parts.append("## Trade-off\n")
     parts += [f"![{name.replace('-', ' ')}]({name}.png)\n" for name in page.figures]

@@ -9,6 +9,7 @@ from switchhead_lab.budget.cost_axes import CostAxis, find_axis
 from switchhead_lab.reporting.candidate_table import candidate_grid
 from switchhead_lab.reporting.caption import caption_lines, latex_caption, title
 from switchhead_lab.reporting.checks import incomplete_lines
+from switchhead_lab.reporting.claim_table import claim_grid, claim_lines, read_claims
 from switchhead_lab.reporting.cost_table import COSTS_CAPTION, cost_grid
 from switchhead_lab.reporting.gpu_resources import read_gpu_resources
 from switchhead_lab.reporting.grids import Grid
@@ -38,7 +39,7 @@ DEFAULT_AXES = ("attention-macs", "model-macs", "attention-memory")
 """Default costs of figures, by the sweep's convention."""
 # Patterns of optional files: stale ones of an earlier report would mislead.
 _OPTIONAL_FILES = (
-    *("paper.md", "paper.csv", "candidates.md", "candidates.csv"),
+    *("paper.md", "paper.csv", "candidates.md", "candidates.csv", "claims.md", "claims.csv"),
     *("resources*.md", "resources*.csv"),
     *("*-vs-*.png", "*-vs-*.svg"),
 )
@@ -60,6 +61,8 @@ class Report:
         quality: The quality metric to report.
         paper_quality: The metric to compare with the paper's.
         incomplete: The missing runs of the sweep, one sentence each.
+        claims: The claims with their verdicts; None if there are none.
+        claims_caption: Sentences below them.
     """
 
     folder: Path
@@ -73,6 +76,8 @@ class Report:
     quality: Quality
     paper_quality: Quality
     incomplete: tuple[str, ...]
+    claims: Grid | None = None
+    claims_caption: tuple[str, ...] = ()
 
     def as_data(self) -> dict[str, Any]:
         """Return the report as plain data, numbers at full precision."""
@@ -80,6 +85,7 @@ class Report:
             "title": self.title,
             "incomplete": list(self.incomplete),
             "caption": list(self.caption),
+            "claims": self.claims.records() if self.claims is not None else None,
             "models": self.table.records(),
             "costs": self.costs.records(),
             "paper": self.paper.records() if self.paper is not None else None,
@@ -132,6 +138,8 @@ def write_report(
         quality=page.quality,
         paper_quality=page.paper_quality,
         incomplete=tuple(incomplete_lines(data)),
+        claims=page.claims,
+        claims_caption=tuple(page.claims_caption),
     )
 
 
@@ -145,6 +153,7 @@ def _page(
 ) -> Page:
     sweep = data.record.sweep
     table = model_grid(data, times.ms)
+    claims = read_claims(data, times)
     comparison = None
     if sweep.paper is not None:
         comparison = find_comparison(sweep.paper, [row.name for row in data.models])
@@ -160,6 +169,8 @@ def _page(
         quality=data.quality,
         paper_quality=paper_quality(comparison, data) if comparison else data.quality,
         resources=resources,
+        claims=claim_grid(claims) if claims else None,
+        claims_caption=claim_lines(claims),
     )
 
 
@@ -175,6 +186,9 @@ def _contents(data: ReportData, page: Page, axes: Sequence[CostAxis]) -> dict[st
         "costs.md": table_page(page.costs_title, page.costs, [COSTS_CAPTION]),
         "costs.csv": to_csv(page.costs),
     }
+    if page.claims is not None:
+        texts["claims.md"] = table_page(page.claims_title, page.claims, page.claims_caption)
+        texts["claims.csv"] = to_csv(page.claims)
     if page.paper is not None:
         texts["paper.md"] = table_page(page.paper_title, page.paper, [page.paper_caption])
         texts["paper.csv"] = to_csv(page.paper)

@@ -61,10 +61,12 @@ class StepTimes:
 
     Attributes:
         ms: Median milliseconds of a training step by model, for timed models.
+        rounds_ms: Milliseconds in each round by model; rounds are common to all models.
         caption: Sentence about them.
     """
 
     ms: dict[str, float]
+    rounds_ms: dict[str, list[float]]
     caption: str
 
 
@@ -98,7 +100,7 @@ def read_step_times(data: ReportData, reports_dir: Path) -> StepTimes:
         )
     if stale:
         caption += f" Timings of {stale} are omitted: they come from different code than its runs."
-    return StepTimes(ms, caption)
+    return StepTimes(ms, {name: found[name].get("rounds_ms", []) for name in ms}, caption)
 
 
 def _code_of(row: ModelRow) -> str | None:

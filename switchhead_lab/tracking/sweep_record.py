@@ -111,6 +111,10 @@ class SweepRecord(FrozenModel):
     """Time of the last change, seconds since 1970."""
     members: list[SweepMember] = []
     """Runs, in the order in which they were requested."""
+    looks: dict[str, list[int]] = Field(default={}, exclude_if=lambda looks: not looks)
+    """Pairs of seeds at each look at a claim, by its name; each look has a price."""
+    added_seeds: dict[str, list[int]] = Field(default={}, exclude_if=lambda seeds: not seeds)
+    """Seeds added to the declared ones to decide claims, by model."""
 
     def resolved(self, model: ModelConfig, name: str = "") -> ResolvedModel | None:
         """Return the recorded model with an architecture; None if it is not in the sweep.

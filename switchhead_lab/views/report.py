@@ -77,6 +77,20 @@ def paper_table(grid: Grid, quality: Quality) -> Table:
     return _table("The paper's ratios to dense beside ours", grid, layout)
 
 
+def claim_table(grid: Grid) -> Table:
+    """Return the claims with their verdicts, one row per part."""
+    layout: Layout = (
+        ("claim", "claim"),
+        ("verdict", "verdict"),
+        ("part", "part"),
+        ("statement", "statement"),
+        ("estimate", "estimate"),
+        ("interval", "interval"),
+        ("n", "n"),
+    )
+    return replace(_table("Claims", grid, layout), n_text_columns=4)
+
+
 def file_lines(report: Report) -> Iterator[str]:
     """Yield the folder and files of the report."""
     yield f"\nwritten to {report.folder}:"

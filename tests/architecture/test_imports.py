@@ -23,7 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "training": {"budget", "data", "model", "tracking"},
     "benchmark": {"data", "model", "training", "tracking", "sweeping"},
     "sweeping": {"budget", "data", "model", "training", "tracking"},
-    "reporting": {"budget", "paper", "tracking"},
+    "reporting": {"budget", "claims", "paper", "tracking"},
     "trained": {"budget", "data", "model", "reporting", "tracking", "training"},
     "views": {
         "benchmark",

@@ -1,0 +1,272 @@
+"""The claims of a sweep with their verdicts, from its runs, costs and timings."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from switchhead_lab.budget.cost_axes import find_axis
+from switchhead_lab.claims.verdict import (
+    ClaimVerdict,
+    Part,
+    PartVerdict,
+    counted_part,
+    decide,
+    quality_part,
+    time_part,
+)
+from switchhead_lab.config.claims import TIME, Claim, QualityClaim, metric_of
+from switchhead_lab.objectives.metrics import BITS_PER_BYTE, LOSS, Metric
+from switchhead_lab.reporting.grids import Cell, Column, Grid
+from switchhead_lab.reporting.report_data import MemberRun, ReportData
+from switchhead_lab.reporting.resources import StepTimes
+from switchhead_lab.reporting.statistics import MISSING
+from switchhead_lab.tracking.record import ScoredSplit
+
+COLUMNS = (
+    Column("claim", "claim", is_text=True),
+    Column("verdict", "verdict", is_text=True),
+    Column("part", "part", is_text=True),
+    Column("statement", "statement", is_text=True),
+    Column("estimate", "estimate"),
+    Column("low", ""),
+    Column("high", ""),
+    Column("interval", "interval"),
+    Column("n", "n"),
+    Column("part_verdict", "verdict on the part", is_text=True, short="part's verdict"),
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two finished runs of one seed.
+
+    Attributes:
+        model: Run of the model that a claim is about.
+        versus: Run of the one it is compared with.
+    """
+
+    model: MemberRun
+    versus: MemberRun
+
+
+@dataclass(frozen=True)
+class StatedPart:
+    """One part of a claim, in words.
+
+    Attributes:
+        name: What it is about: a metric, a cost, or "time".
+        statement: What is claimed.
+        part: Its evidence.
+        runs: Names of the runs behind it.
+        metric: Metric that formats the estimate; None for a ratio.
+    """
+
+    name: str
+    statement: str
+    part: Part
+    runs: tuple[str, ...] = ()
+    metric: Metric | None = None
+
+
+@dataclass(frozen=True)
+class StatedClaim:
+    """A claim with its verdict.
+
+    Attributes:
+        claim: The claim, with its names filled in.
+        parts: Its parts, in order.
+        verdict: The verdict on it and on each part.
+        looks: Pairs of seeds at each look, the present one last.
+    """
+
+    claim: Claim
+    parts: tuple[StatedPart, ...]
+    verdict: ClaimVerdict
+    looks: tuple[int, ...]
+
+
+def read_claims(data: ReportData, times: StepTimes) -> list[StatedClaim]:
+    """Return the verdict on every claim of a sweep.
+
+    Args:
+        data: The sweep's runs.
+        times: Interleaved step times of its models.
+    """
+    claims = data.record.sweep.stated_claims
+    if not claims:
+        return []
+    pairs = [pairs_of(data, claim) for claim in claims]
+    looks = [looks_of(data, claim, len(found)) for claim, found in zip(claims, pairs, strict=True)]
+    parts = [
+        tuple(_parts(data, times, claim, found, seen))
+        for claim, found, seen in zip(claims, pairs, looks, strict=True)
+    ]
+    verdicts = decide([[stated.part for stated in one] for one in parts], claims[0].alpha)
+    return [StatedClaim(*one) for one in zip(claims, parts, verdicts, looks, strict=True)]
+
+
+def pairs_of(data: ReportData, claim: Claim) -> list[Pair]:
+    """Return the pairs of finished runs of a claim, in the order of the seeds.
+
+    The seed that selected a searched model does not count: its run is the best of many.
+    """
+    rows = {row.name: row for row in data.models}
+    model, versus = rows[claim.model], rows[claim.versus]
+    chosen = {row.seeds[0] for row in (model, versus) if row.role == "best"}
+    others = {run.member.seed: run for run in versus.finished}
+    return [
+        Pair(run, others[run.member.seed])
+        for run in model.finished
+        if run.member.seed in others and run.member.seed not in chosen
+    ]
+
+
+def looks_of(data: ReportData, claim: Claim, n_pairs: int) -> tuple[int, ...]:
+    """Return the pairs of seeds at each recorded look, and at the present one."""
+    earlier = [n for n in data.record.looks.get(claim.name, []) if n < n_pairs]
+    return (*earlier, n_pairs)
+
+
+def _parts(
+    data: ReportData, times: StepTimes, claim: Claim, pairs: Sequence[Pair], looks: Sequence[int]
+) -> Iterator[StatedPart]:
+    if claim.quality is not None:
+        yield _quality(data, claim, claim.quality, pairs, looks)
+    rows = {row.name: row for row in data.models}
+    model, versus = rows[claim.model], rows[claim.versus]
+    for name, limit in claim.counted_costs.items():
+        axis = find_axis(name, data.record.sweep.convention)
+        label = ":".join(filter(None, (axis.kind.name, axis.convention)))
+        values = [None if row.costs is None else axis.read(row.costs) for row in (model, versus)]
+        ratio = None if None in values else values[0] / values[1]  # type: ignore[operator]
+        yield StatedPart(label, f"at most {limit:g} of {claim.versus}", counted_part(ratio, limit))
+    if TIME in claim.cost:
+        limit = claim.cost[TIME]
+        rounds = [times.rounds_ms.get(name, []) for name in (claim.model, claim.versus)]
+        ratios = [ours / theirs for ours, theirs in zip(*rounds, strict=False)]
+        yield StatedPart(TIME, f"at most {limit:g} of {claim.versus}", time_part(ratios, limit))
+
+
+def _quality(
+    data: ReportData,
+    claim: Claim,
+    quality: QualityClaim,
+    pairs: Sequence[Pair],
+    looks: Sequence[int],
+) -> StatedPart:
+    split, metric = metric_of(quality, data.record.sweep.objective)
+    values = [
+        (_value(pair.model, split, metric), _value(pair.versus, split, metric)) for pair in pairs
+    ]
+    differences = [ours - theirs for ours, theirs in values]
+    sign = 1.0 if metric.lower_is_better else -1.0
+    worse = [sign * difference for difference in differences]
+    return StatedPart(
+        name=f"{split} {metric.label}",
+        statement=_statement(quality, metric, claim.versus)
+        + _meaning(quality, metric, pairs, split),
+        part=quality_part(quality, worse, looks, claim.max_seeds),
+        runs=tuple(run.member.run_name for pair in pairs for run in (pair.model, pair.versus)),
+        metric=metric,
+    )
+
+
+def _value(run: MemberRun, split: ScoredSplit, metric: Metric) -> float:
+    assert run.result is not None, "pairs are of finished runs"
+    value = run.result.value(split, metric)
+    return float("nan") if value is None else value
+
+
+def _statement(quality: QualityClaim, metric: Metric, versus: str) -> str:
+    margin = metric.text(quality.margin) if quality.margin else ""
+    match quality.kind:
+        case "equivalent":
+            return f"within {margin} of {versus}"
+        case "not_worse":
+            return f"worse than {versus} by less than {margin}"
+        case "better":
+            return f"better than {versus}" + (f" by more than {margin}" if margin else "")
+
+
+def _meaning(
+    quality: QualityClaim, metric: Metric, pairs: Sequence[Pair], split: ScoredSplit
+) -> str:
+    """Return what a margin means in other metrics, in parentheses; empty if nothing is known.
+
+    A margin in nats is a factor of perplexity. The share of it in bits per byte is that of the
+    losses of the other model's first run.
+    """
+    if metric != LOSS or not quality.margin:
+        return ""
+    words = [f"perplexity within a factor of {math.exp(quality.margin):.4g}"]
+    bits = _value(pairs[0].versus, split, BITS_PER_BYTE) if pairs else math.nan
+    if math.isfinite(bits):
+        share = bits / _value(pairs[0].versus, split, LOSS)
+        words.append(f"{quality.margin * share:.2g} bits per byte")
+    return f" ({', '.join(words)})"
+
+
+def claim_grid(claims: Sequence[StatedClaim]) -> Grid:
+    """Return the table of claims, one row per part."""
+    rows = [
+        _row(stated, part, verdict, is_first=number == 0)
+        for stated in claims
+        for number, (part, verdict) in enumerate(
+            zip(stated.parts, stated.verdict.parts, strict=True)
+        )
+    ]
+    return Grid("claims", COLUMNS, tuple(rows))
+
+
+def _row(
+    stated: StatedClaim, part: StatedPart, found: PartVerdict, *, is_first: bool
+) -> tuple[Cell, ...]:
+    name, verdict = stated.claim.name, stated.verdict.verdict
+    low, high = found.interval or (None, None)
+    estimate = part.part.estimate
+    return (
+        Cell(name if is_first else "", name),
+        Cell(verdict if is_first else "", verdict),
+        Cell(part.name, part.name),
+        Cell(part.statement, part.statement),
+        Cell(_text(part, estimate), estimate, runs=part.runs),
+        Cell("", low, runs=part.runs),
+        Cell("", high, runs=part.runs),
+        Cell(MISSING if low is None else f"{_text(part, low)} to {_text(part, high)}"),
+        Cell(str(part.part.n), part.part.n),
+        Cell(found.verdict, found.verdict),
+    )
+
+
+def _text(part: StatedPart, value: float | None) -> str:
+    if value is None:
+        return MISSING
+    if part.metric is None:
+        return f"{value:.3f}"
+    # How much worse: a difference needs a sign and more digits than a value.
+    return f"{part.metric.scale * value:+.{part.metric.decimals + 2}f}"
+
+
+def claim_lines(claims: Sequence[StatedClaim]) -> list[str]:
+    """Return the sentences below the table of claims."""
+    if not claims:
+        return []
+    alpha = claims[0].claim.alpha
+    lines = [
+        "Differences are how much worse the claim's model is (negative: better), paired by seed. "
+        "Intervals allow for the number of looks and of claims.",
+        f"A false claim is called supported with a probability of at most {100 * alpha:g} % over "
+        "all claims (Holm) and looks (O'Brien-Fleming spending).",
+    ]
+    for stated in claims:
+        if stated.claim.quality is None:
+            continue
+        n, looks = stated.looks[-1], sum(size > 1 for size in stated.looks)
+        seeds = f"{n} of {stated.claim.max_seeds} seeds, {looks} look{'s' if looks != 1 else ''}"
+        line = f"{stated.claim.name}: {seeds}."
+        if n < 2:
+            line += " A verdict on quality needs two seeds of both models."
+        elif stated.verdict.verdict == "undecided":
+            line += " `lab sweep --until-decided` adds seeds."
+        lines.append(line)
+    return lines
