@@ -1,11 +1,10 @@
 """One-sided t-tests on differences that are paired by seed."""
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy import stats
+from scipy import special
 
 
 @dataclass(frozen=True)
@@ -29,9 +28,9 @@ class Sample:
         Args:
             differences: At least one.
         """
-        n = len(differences)
-        deviation = statistics.stdev(differences) if n > 1 else math.nan
-        return cls(n, statistics.fmean(differences), deviation / math.sqrt(n))
+        n, mean = len(differences), math.fsum(differences) / len(differences)
+        squares = math.fsum((value - mean) ** 2 for value in differences)
+        return cls(n, mean, math.sqrt(squares / (n - 1) / n) if n > 1 else math.nan)
 
     def p_below(self, bound: float) -> float:
         """Return the p-value of "the true mean is below a bound"; 1 with a single difference."""
@@ -39,7 +38,7 @@ class Sample:
             return 1.0
         if self.standard_error == 0.0:
             return 0.0 if self.mean < bound else 1.0
-        return float(stats.t.cdf((self.mean - bound) / self.standard_error, self.n - 1))
+        return float(special.stdtr(self.n - 1, (self.mean - bound) / self.standard_error))
 
     def p_above(self, bound: float) -> float:
         """Return the p-value of "the true mean is above a bound"; 1 with a single difference."""
@@ -53,7 +52,7 @@ class Sample:
         """
         if self.n < 2:
             return None
-        half = float(stats.t.ppf(1.0 - level, self.n - 1)) * self.standard_error
+        half = float(special.stdtrit(self.n - 1, 1.0 - level)) * self.standard_error
         return self.mean - half, self.mean + half
 
 
