@@ -5,6 +5,7 @@ import math
 from scipy import stats
 
 from switchhead_lab.claims.paired import Sample
+from switchhead_lab.config.claims import QualityClaim
 
 _POWER = 0.8
 
@@ -32,6 +33,20 @@ def seeds_needed(
         return 2
     effect = distance / deviation
     return next((n for n in range(2, most + 1) if _power(n, effect, alpha) >= power), None)
+
+
+def distance_to_bound(quality: QualityClaim, sample: Sample) -> float:
+    """Return how far the mean is from the bound that it should be told from.
+
+    Positive if the mean agrees with the claim; the nearer bound of an equivalence.
+    """
+    match quality.kind:
+        case "equivalent":
+            return quality.margin - abs(sample.mean)
+        case "not_worse":
+            return quality.margin - sample.mean
+        case "better":
+            return -quality.margin - sample.mean
 
 
 def _power(n: int, effect: float, alpha: float) -> float:

@@ -29,6 +29,7 @@ class Part:
         supports: Whether the part holds, at an error probability.
         refutes: Whether the opposite holds, at an error probability.
         interval: Interval of the estimate at an error probability on each side; None without one.
+        sample: The sample; None for a count.
     """
 
     estimate: float | None
@@ -37,6 +38,7 @@ class Part:
     supports: Callable[[float], bool]
     refutes: Callable[[float], bool]
     interval: Callable[[float], tuple[float, float] | None]
+    sample: Sample | None = None
 
     @classmethod
     def unknown(cls) -> Self:
@@ -103,6 +105,7 @@ def quality_part(
         supports=lambda alpha: crosses([one.supports for one in evidence], sizes, most, alpha),
         refutes=lambda alpha: crosses([one.refutes for one in evidence], sizes, most, alpha),
         interval=interval,
+        sample=now,
     )
 
 
@@ -160,6 +163,7 @@ def time_part(ratios: Sequence[float], limit: float) -> Part:
         supports=lambda alpha: evidence.supports <= alpha,
         refutes=lambda alpha: evidence.refutes <= alpha,
         interval=interval,
+        sample=sample,
     )
 
 

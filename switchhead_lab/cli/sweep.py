@@ -1,6 +1,8 @@
 """`lab sweep`: run sweeps, list them and estimate their cost."""
 
-from typing import Annotated, Any
+import itertools
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -17,6 +19,13 @@ from switchhead_lab.cli.options import (
 )
 from switchhead_lab.json_text import to_json
 from switchhead_lab.terminal import print_table, tell
+
+if TYPE_CHECKING:
+    from switchhead_lab.config.sweep import Sweep
+    from switchhead_lab.config.workspace import Workspace
+    from switchhead_lab.tracking.claim_state import ClaimState
+    from switchhead_lab.tracking.sweep_record import SweepRecord
+    from switchhead_lab.training.change_policy import ChangePolicy
 
 
 class _SweepGroup(TyperGroup):
@@ -56,8 +65,15 @@ def run(
             "repeatable. Earlier runs are kept in runs/superseded/.",
         ),
     ] = None,
+    until_decided: Annotated[
+        bool,
+        typer.Option("--until-decided", help="Add seeds in pairs until every claim is decided."),
+    ] = False,
 ) -> None:
     """Run or continue a sweep: declared models, searches, and all seeds of the best candidates.
+
+    If it states claims, --until-decided adds seeds, for the cheapest undecided claim first, until
+    each is supported or refuted or has used max_seeds. Verdicts allow for the number of looks.
 
     Finished runs are reused. If their code has changed since, the sweep stops before it trains
     anything, unless --retrain or --reuse says what to do.
@@ -66,29 +82,57 @@ def run(
     128 + N after signal N.
 
     Example: lab sweep run sweeps/matched-params.toml --size demo
+
+    Example: lab sweep matched-params --until-decided
     """
     from switchhead_lab.config.sweep_files import find_sweep
     from switchhead_lab.config.workspace import find_workspace
+    from switchhead_lab.errors import ConfigError
 
     workspace = find_workspace().on_device(device)
     declaration = find_sweep(workspace.sweeps_dir, sweep).resolve(size, overrides or ())
+    if until_decided and not declaration.claims:
+        raise ConfigError(
+            f"--until-decided: sweep {declaration.name} states no claims; add [[claims]] to it"
+        )
     # Deferred: slow imports, so a mistyped name fails fast.
-    from switchhead_lab.sweeping.executor import run_sweep
-    from switchhead_lab.tracking.mlflow_index import open_workspace_index
     from switchhead_lab.tracking.sweep_record import describe_failures
     from switchhead_lab.training.change_policy import ChangePolicy
     from switchhead_lab.views.sweep import outcome_lines
 
-    record = run_sweep(
-        workspace,
-        declaration,
-        open_workspace_index(workspace),
-        lambda text: tell(text, "bold"),
-        policy=ChangePolicy(allow_drift, reuse, tuple(retrain or ())),
-    )
+    policy = ChangePolicy(allow_drift, reuse, tuple(retrain or ()))
+    record = _train(workspace, declaration, policy, until_decided=until_decided)
     for line in outcome_lines(declaration, record):
         typer.echo(line)
     end_training(workspace.runs_dir, describe_failures(record))
+
+
+def _train(
+    workspace: "Workspace", declaration: "Sweep", policy: "ChangePolicy", *, until_decided: bool
+) -> "SweepRecord":
+    """Run a sweep, with the seeds added to decide its claims, and note the look at them."""
+    from switchhead_lab.reporting.claim_states import claim_states
+    from switchhead_lab.sweeping import deciding
+    from switchhead_lab.sweeping.executor import run_sweep
+    from switchhead_lab.tracking.mlflow_index import open_workspace_index
+
+    index, runs_dir = open_workspace_index(workspace), workspace.runs_dir
+    # Once retrained, runs are not retrained again with the next seeds.
+    policies = itertools.chain([policy], itertools.repeat(replace(policy, retrain=())))
+
+    def say(text: str) -> None:
+        tell(text, "bold")
+
+    def train(sweep: "Sweep") -> "SweepRecord":
+        return run_sweep(workspace, sweep, index, say, policy=next(policies))
+
+    def judge(record: "SweepRecord") -> "list[ClaimState]":
+        return claim_states(record, runs_dir, workspace.reports_dir)
+
+    if until_decided:
+        return deciding.run_until_decided(declaration, runs_dir, train, judge, say)
+    record = train(deciding.with_added_seeds(declaration, runs_dir))
+    return deciding.note_looks(record, runs_dir, judge)
 
 
 @app.command("list")

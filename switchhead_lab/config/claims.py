@@ -44,7 +44,7 @@ class QualityClaim(FrozenModel):
 class Claim(FrozenModel):
     """One claim of a sweep: all its parts must hold."""
 
-    name: ModelName = ""
+    name: ModelName | None = Field(default=None, exclude_if=lambda name: name is None)
     """Name in reports; by default `<model>-vs-<versus>`."""
     model: str
     """The model that the claim is about: a model or a study of the sweep."""
@@ -76,13 +76,18 @@ class Claim(FrozenModel):
         return self
 
     @property
+    def title(self) -> str:
+        """Its name in reports."""
+        return self.name or f"{self.model}-vs-{self.versus}"
+
+    @property
     def counted_costs(self) -> dict[str, float]:
         """Largest ratio of each counted cost, by its full name."""
         return {_SHORT_NAMES.get(k, k): ratio for k, ratio in self.cost.items() if k != TIME}
 
 
 def complete_claims(claims: Sequence[Claim], models: Iterable[str], baseline: str) -> list[Claim]:
-    """Return claims with their names and models filled in.
+    """Return claims with the model that each compares with filled in.
 
     Args:
         claims: As declared.
@@ -103,11 +108,10 @@ def complete_claims(claims: Sequence[Claim], models: Iterable[str], baseline: st
                 )
         if claim.model == versus:
             raise ValueError(f'claims: "{versus}" is compared with itself; choose another versus')
-        name = claim.name or f"{claim.model}-vs-{versus}"
-        complete.append(claim.model_copy(update={"name": name, "versus": versus}))
+        complete.append(claim.model_copy(update={"versus": versus}))
     if len({claim.alpha for claim in claims}) > 1:
         raise ValueError("claims: alpha differs; it bounds the error of all of them, so use one")
-    names = [claim.name for claim in complete]
+    names = [claim.title for claim in complete]
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f'claims: two are named "{name}"; give each its own name')

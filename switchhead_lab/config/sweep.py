@@ -293,7 +293,7 @@ class Sweep(FrozenModel):
 
     @property
     def stated_claims(self) -> list[Claim]:
-        """The claims with their names and models filled in."""
+        """The claims with the model that each compares with filled in."""
         return complete_claims(self.claims, self.entries, self.baseline.name)
 
     @model_validator(mode="after")

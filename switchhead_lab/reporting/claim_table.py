@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from switchhead_lab.budget.cost_axes import find_axis
+from switchhead_lab.claims.planning import distance_to_bound, seeds_needed
 from switchhead_lab.claims.verdict import (
     ClaimVerdict,
     Part,
@@ -123,7 +124,7 @@ def pairs_of(data: ReportData, claim: Claim) -> list[Pair]:
 
 def looks_of(data: ReportData, claim: Claim, n_pairs: int) -> tuple[int, ...]:
     """Return the pairs of seeds at each recorded look, and at the present one."""
-    earlier = [n for n in data.record.looks.get(claim.name, []) if n < n_pairs]
+    earlier = [n for n in data.record.looks.get(claim.title, []) if n < n_pairs]
     return (*earlier, n_pairs)
 
 
@@ -221,7 +222,7 @@ def claim_grid(claims: Sequence[StatedClaim]) -> Grid:
 def _row(
     stated: StatedClaim, part: StatedPart, found: PartVerdict, *, is_first: bool
 ) -> tuple[Cell, ...]:
-    name, verdict = stated.claim.name, stated.verdict.verdict
+    name, verdict = stated.claim.title, stated.verdict.verdict
     low, high = found.interval or (None, None)
     estimate = part.part.estimate
     return (
@@ -263,10 +264,27 @@ def claim_lines(claims: Sequence[StatedClaim]) -> list[str]:
             continue
         n, looks = stated.looks[-1], sum(size > 1 for size in stated.looks)
         seeds = f"{n} of {stated.claim.max_seeds} seeds, {looks} look{'s' if looks != 1 else ''}"
-        line = f"{stated.claim.name}: {seeds}."
+        line = f"{stated.claim.title}: {seeds}."
         if n < 2:
             line += " A verdict on quality needs two seeds of both models."
         elif stated.verdict.verdict == "undecided":
-            line += " `lab sweep --until-decided` adds seeds."
+            line += f" {outlook(stated)}"
         lines.append(line)
     return lines
+
+
+def outlook(stated: StatedClaim) -> str:
+    """Return how many seeds an undecided claim will probably need, from the spread so far."""
+    claim, sample = stated.claim, stated.verdict.parts[0].part.sample
+    if claim.quality is None or sample is None:
+        return ""
+    distance = distance_to_bound(claim.quality, sample)
+    if distance <= 0.0:
+        return "The mean so far is on the other side of the bound."
+    needed = seeds_needed(sample, distance, stated.verdict.share, claim.max_seeds)
+    if needed is None:
+        return f"With this spread, {claim.max_seeds} seeds are probably too few."
+    return (
+        f"With this spread it probably needs {max(needed, sample.n + 1)} seeds; "
+        "`lab sweep NAME --until-decided` adds them."
+    )

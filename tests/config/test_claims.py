@@ -37,7 +37,7 @@ def sweep_with(*claims: dict[str, Any]) -> Sweep:
 
 def test_defaults() -> None:
     (claim,) = sweep_with(CLAIM).stated_claims
-    assert (claim.name, claim.versus, claim.alpha) == ("two-heads-vs-dense", "dense", 0.05)
+    assert (claim.title, claim.versus, claim.alpha) == ("two-heads-vs-dense", "dense", 0.05)
     assert claim.quality is not None
     assert claim.quality.kind == "equivalent"
     split, metric = metric_of(claim.quality, sweep_with().objective)

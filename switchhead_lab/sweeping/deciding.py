@@ -1,0 +1,119 @@
+"""Adds seeds to a sweep until its claims are decided (free of torch).
+
+Seeds come in pairs, to both models of the cheapest undecided claim. Every look is recorded, because
+it has its price; see `switchhead_lab.claims.sequential`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from switchhead_lab.config.sweep import Sweep
+from switchhead_lab.tracking.claim_state import ClaimState
+from switchhead_lab.tracking.sweep_dir import SweepDir
+from switchhead_lab.tracking.sweep_record import SweepRecord
+
+_SEEDS_AT_ONCE = 2
+
+
+Judge = Callable[[SweepRecord], Sequence[ClaimState]]
+"""Returns the state of every claim that is about quality."""
+
+
+def with_added_seeds(sweep: Sweep, runs_dir: Path) -> Sweep:
+    """Return a sweep with the seeds that were added to it to decide its claims."""
+    known = SweepDir.of(runs_dir, sweep).read_known()
+    return sweep if known is None else extended(sweep, known.added_seeds)
+
+
+def extended(sweep: Sweep, added: Mapping[str, Sequence[int]]) -> Sweep:
+    """Return a sweep with further seeds of its models and studies.
+
+    Args:
+        sweep: The sweep.
+        added: Seeds by name of the model or study; unknown names are ignored.
+    """
+
+    def seeds(name: str, declared: Sequence[int]) -> dict[str, list[int]]:
+        return {"seeds": list(dict.fromkeys([*declared, *added.get(name, ())]))}
+
+    baseline = sweep.baseline
+    return sweep.model_copy(
+        update={
+            "baseline": baseline.model_copy(update=seeds(baseline.name, baseline.seeds)),
+            "models": [one.model_copy(update=seeds(one.name, one.seeds)) for one in sweep.models],
+            "studies": [one.model_copy(update=seeds(one.name, one.seeds)) for one in sweep.studies],
+        }
+    )
+
+
+def run_until_decided(
+    sweep: Sweep,
+    runs_dir: Path,
+    run: Callable[[Sweep], SweepRecord],
+    judge: Judge,
+    say: Callable[[str], None],
+) -> SweepRecord:
+    """Run a sweep, then add seeds until every claim is decided or has all seeds that it may use.
+
+    Can be interrupted and continued at any time.
+
+    Args:
+        sweep: The sweep as declared.
+        runs_dir: Folder of all runs.
+        run: Trains what is missing of a sweep.
+        judge: Judges the claims.
+        say: Called with one line per added pair.
+    """
+    before: dict[str, int] = {}
+    while True:
+        record = note_looks(run(with_added_seeds(sweep, runs_dir)), runs_dir, judge)
+        states = [state for state in judge(record) if state.needs_seeds]
+        # A claim whose new runs failed would get seeds forever.
+        growing = [state for state in states if state.n_pairs > before.get(state.name, -1)]
+        if not growing:
+            return record
+        state = min(growing, key=lambda state: state.price)
+        before[state.name] = state.n_pairs
+        added = _next_seeds(record.sweep, state)
+        say(f"{state.name} is undecided with {state.n_pairs} seeds: adding {_listed(added)}")
+        _add(record, runs_dir, state.models, added)
+
+
+def note_looks(record: SweepRecord, runs_dir: Path, judge: Judge) -> SweepRecord:
+    """Record a look at every claim that has more pairs than at the last look."""
+    looks = {name: list(sizes) for name, sizes in record.looks.items()}
+    for state in judge(record):
+        sizes = looks.setdefault(state.name, [])
+        if state.n_pairs > max(1, *sizes, 0):
+            sizes.append(state.n_pairs)
+    looks = {name: sizes for name, sizes in looks.items() if sizes}
+    return record if looks == record.looks else _update(record, runs_dir, looks=looks)
+
+
+def _next_seeds(sweep: Sweep, state: ClaimState) -> list[int]:
+    """Return the next seeds of both models: the smallest above those of either."""
+    entries = sweep.entries
+    first = 1 + max(seed for name in state.models for seed in entries[name].seeds)
+    number = min(_SEEDS_AT_ONCE, state.max_seeds - state.n_pairs)
+    return list(range(first, first + number))
+
+
+def _add(
+    record: SweepRecord, runs_dir: Path, models: Sequence[str], seeds: Sequence[int]
+) -> SweepRecord:
+    added = dict(record.added_seeds)
+    for name in models:
+        added[name] = [*added.get(name, []), *seeds]
+    return _update(record, runs_dir, added_seeds=added)
+
+
+def _update(record: SweepRecord, runs_dir: Path, **changes: object) -> SweepRecord:
+    updated = record.model_copy(update=changes)
+    directory = SweepDir.of(runs_dir, record.sweep)
+    with directory.locked():
+        directory.write(updated)
+    return updated
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    return "seed" + ("s " if len(seeds) > 1 else " ") + " and ".join(map(str, seeds))
