@@ -102,6 +102,11 @@ def test_medians_and_ratios_follow_from_the_times_of_each_turn(machine, configs)
     assert rows[0] == [*cells, "1.60", "1.250", "0.125"]
 
 
+def test_a_ratio_compares_times_of_the_same_round() -> None:
+    """The ratio of medians would compare a slow round with a fast one."""
+    assert module._median_ratio([3.0, 2.0, 10.0], [1.0, 2.0, 4.0]) == 2.5
+
+
 def test_each_turn_is_taken_once_a_round_and_all_processes_end(machine, configs) -> None:
     bench_neighbour(configs, {}, 2, 0.25)
     n_turns = 2 * 2 * 2

@@ -70,6 +70,18 @@ def test_saved_floats_grow_with_the_batch(tiny_config, setup, fixed_times) -> No
     assert again < eight / 2
 
 
+def test_saved_floats_are_those_with_full_memory(tiny_config, setup, fixed_times) -> None:
+    """Attention maps grow with the context."""
+    configs = {}
+    for context_multiple in (1, 2, 3):
+        config = tiny_config()
+        model = config.model.model_copy(update={"context_multiple": context_multiple})
+        configs[f"c{context_multiple}"] = config.model_copy(update={"model": model})
+    one, two, three = (step.saved_floats for step in bench_steps(configs, setup, 1).steps)
+    assert two > 1.2 * one
+    assert three > 1.1 * two
+
+
 def test_saved_floats_are_those_of_one_micro_batch(tiny_config, setup, fixed_times) -> None:
     configs = {
         "whole": tiny_config(batch_size=8),

@@ -19,6 +19,7 @@ from switchhead_lab.tracking.record import RunLabels, RunRecord
 from switchhead_lab.tracking.run_dir import RunDir
 from switchhead_lab.training import loop
 from switchhead_lab.training.checkpoint import load_latest
+from switchhead_lab.training.checkpoint_writer import CheckpointWriter
 from switchhead_lab.training.compute_setup import prepare_setup
 from switchhead_lab.training.hooks import Prune
 from switchhead_lab.training.next_token import NextToken
@@ -109,6 +110,38 @@ def test_a_recorded_loss_covers_its_steps_across_an_interruption(workspace, tiny
         train(workspace, config, [StopAt(4)])
     assert losses(train(workspace, config)) == expected
     assert [step for step, *_ in expected] == [4, 6, 6]
+
+
+def test_recorded_rates_and_times_are_those_of_the_steps(workspace, tiny_config) -> None:
+    config = tiny_config(n_steps=7, n_warmup_steps=2, final_lr_fraction=0.5)
+    run = train(workspace, config)
+    points = [point.metrics for point in run.metrics() if "train/loss_nats" in point.metrics]
+    rates = [metrics["train/learning_rate"] for metrics in points]
+    cosines = [0.5 * (1 + math.cos(math.pi * done / 5)) for done in range(5)]
+    expected = [0.5, 1.0, *(0.5 + 0.5 * cosine for cosine in cosines)]
+    assert rates == pytest.approx([3e-3 * fraction for fraction in expected])
+    assert run.result is not None
+    times = [metrics["train/ms_per_step"] for metrics in points]
+    assert run.result.ms_per_step == sorted(times)[3]
+    per_second = 1e3 * config.tokens_per_step / run.result.ms_per_step
+    assert run.result.tokens_per_second == pytest.approx(per_second)
+
+
+def test_points_are_on_disk_before_a_checkpoint_of_them(
+    workspace, tiny_config, monkeypatch
+) -> None:
+    """After a power cut, points that a checkpoint is newer than could not be repeated."""
+    done: list[str] = []
+    for owner, name in ((RunDir, "sync_metrics"), (CheckpointWriter, "save")):
+        original = getattr(owner, name)
+
+        def recorded(self, *arguments, original=original, name=name):
+            done.append(name)
+            return original(self, *arguments)
+
+        monkeypatch.setattr(owner, name, recorded)
+    train(workspace, tiny_config())
+    assert done == ["sync_metrics", "save"] * 3
 
 
 def test_training_learns_the_pattern_of_the_corpus(workspace, tiny_config) -> None:

@@ -114,6 +114,7 @@ def test_candidates_take_turns() -> None:
     seconds = interleave({name: timed(name) for name in "abc"}, Effort.exactly(3))
     assert {name: len(times) for name, times in seconds.items()} == {"a": 3, "b": 3, "c": 3}
     assert sorted(calls[:3]) == sorted(calls[3:6]) == list("abc")
+    assert [calls[0], calls[3], calls[6]] == list("abc")  # no candidate is always first
 
 
 def test_gflops_count_the_chosen_experts() -> None:

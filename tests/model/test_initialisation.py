@@ -8,20 +8,22 @@ from switchhead_lab.model.initialisation import init_router
 from switchhead_lab.model.transformer import build_model
 from switchhead_lab.variants.dense_attention import DenseAttention
 from switchhead_lab.variants.dense_feedforward import DenseFeedForward
+from switchhead_lab.variants.moa import MoaAttention
+from switchhead_lab.variants.sigma_moe import SigmaMoeFeedForward
 from switchhead_lab.variants.switchhead import SwitchHeadAttention
 
 N_LAYERS, D, F = 3, 96, 400
 
 
-def model_with(attention):
+def model_with(attention, feedforward=None, seed: int = 0):
     config = ModelConfig(
         d_model=D,
         n_layers=N_LAYERS,
         seq_len=8,
         attention=attention,
-        feedforward=DenseFeedForward(d_ff=F),
+        feedforward=feedforward or DenseFeedForward(d_ff=F),
     )
-    return build_model(config, 500, 0)
+    return build_model(config, 500, seed)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,10 @@ def model_with(attention):
         (
             SwitchHeadAttention(n_heads=2, d_head=24, n_experts=4, top_k=2),
             {"query_weight": D, "value_weight": D, "output_weight": 48},
+        ),
+        (
+            MoaAttention(n_heads=4, d_head=24, n_experts=6),
+            {"query_weight": D, "key_weight": D, "value_weight": D, "output_weight": 96},
         ),
     ],
 )
@@ -48,6 +54,14 @@ def test_std_inside_the_blocks(attention, fan_ins: dict[str, int]) -> None:
     assert block.feedforward.down.weight.std().item() == pytest.approx(
         scale / math.sqrt(F), rel=0.05
     )
+
+
+def test_a_sigma_moe_has_the_std_of_a_dense_block_as_wide_as_all_its_experts() -> None:
+    sigma_moe = SigmaMoeFeedForward(n_experts=8, d_expert=50, top_k=2)
+    block = model_with(DenseAttention(n_heads=4, d_head=40), sigma_moe).blocks[1].feedforward
+    scale = math.sqrt(2 / N_LAYERS)
+    assert block.up_weight.std().item() == pytest.approx(scale / math.sqrt(D), rel=0.05)
+    assert block.down_weight.std().item() == pytest.approx(scale / math.sqrt(8 * 50), rel=0.05)
 
 
 def test_std_outside_the_blocks_and_zero_biases() -> None:
@@ -75,5 +89,8 @@ def test_router_rows_have_equal_norm_and_the_std_is_kept() -> None:
 
 def test_seed_decides_the_weights() -> None:
     attention = SwitchHeadAttention(n_heads=2, d_head=8, n_experts=2, top_k=1)
-    a, b = model_with(attention), model_with(attention)
-    assert all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))
+    first, again, other = (model_with(attention, seed=seed) for seed in (0, 0, 1))
+    for x, y, z in zip(first.parameters(), again.parameters(), other.parameters(), strict=True):
+        assert torch.equal(x, y)
+        # Biases are zero, and norms one, for every seed.
+        assert x.dim() == 1 or not torch.equal(x, z)

@@ -33,6 +33,7 @@ def test_values_are_printed_with_their_unit() -> None:
 
 def test_directions() -> None:
     assert PERPLEXITY.is_better(2.0, 3.0)
+    assert not PERPLEXITY.is_better(2.0, 2.0)
     assert ACCURACY.is_better(0.9, 0.8)
     assert not ACCURACY.is_better(0.8, 0.8)
 

@@ -66,6 +66,15 @@ def model_of_row(name: str) -> ModelConfig:
     return model_of(name, 47, 10 if name == "transformer" else 2, "wikitext103")
 
 
+def test_differences_to_printed_costs_have_a_sign(found: Audit, page: str) -> None:
+    """The paper's Eq. 13 costs more than its tables print."""
+    lines = {(line.label, line.quantity): line for line in found.costs}
+    computed = lines["Table 1 wikitext103 47M switchhead H=2", "MACs"].values["equations"]
+    more = 100 * (computed / 170_400_000 - 1)
+    assert more > 17
+    assert f"| {computed:,} | **+{more:.1f} %** |" in page
+
+
 def test_the_terms_explain_every_printed_layer_in_every_convention() -> None:
     for printed in distinct_models():
         for counter in all_counters():

@@ -93,6 +93,16 @@ def test_runs_of_a_different_architecture_are_excluded(make_writer):
     assert row.excluded_runs == (writer.members[0].run_name,)
 
 
+def test_a_later_run_replaces_an_earlier_one_of_the_same_seed(make_writer):
+    writer = make_writer()
+    writer.add("switchhead", "best", writer.switchhead(2, 2, 2), 0, 30.0)
+    writer.add("switchhead", "best", writer.switchhead(1, 2, 2), 0, 40.0)
+    data = read_report_data(writer.write(), writer.runs_dir)
+    row = _row(data, "switchhead")
+    assert row.statistics(data.quality.validation).values == (40.0,)
+    assert (row.sizes.n_heads, row.excluded_runs) == (1, ())
+
+
 def test_candidates_come_by_trial_with_state_and_reason(complete):
     data = read_report_data(complete.write(), complete.runs_dir)
     assert [(row.key, row.state) for row in data.candidates] == [

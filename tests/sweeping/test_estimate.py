@@ -41,6 +41,12 @@ def test_a_model_trained_before_takes_as_long_as_it_did(run, tiny_config) -> Non
     assert estimated_seconds(longer, speed) == pytest.approx(2.0)
 
 
+def test_one_slow_run_does_not_change_the_estimate(run, tiny_config) -> None:
+    slow = measured_as(run, ms_per_step=900.0)
+    speed = measured_speeds([run, slow, measured_as(run, ms_per_step=30.0)])["cpu"]
+    assert estimated_seconds(tiny_config(n_steps=100), speed) == pytest.approx(3.0)
+
+
 def test_other_models_are_estimated_by_macs(run, tiny_config) -> None:
     speed = measured_speeds([run])["cpu"]
     other = tiny_config("switchhead", n_steps=100)

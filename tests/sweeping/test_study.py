@@ -257,6 +257,53 @@ def test_a_failed_candidate_counts_and_is_not_proposed_again() -> None:
     assert len(world.trained) == 2
 
 
+def test_a_repeated_step_is_judged_as_before_the_stop() -> None:
+    """A candidate stopped between its last report and its end repeats earlier steps."""
+    changes = {"n_startup_trials": 1, "n_pruning_warmup_steps": 0, "n_trials": 2}
+    world = World(config_of(0, **changes))
+    study = world.open()
+
+    def observe(hook, step: int, value: float) -> bool:
+        return hook.observe(MetricPoint(step, step, 0.0, {METRIC: value})) is not None
+
+    first = study.propose(lambda tried: FIRST)
+    hook = study.begin(first, "first")
+    assert not observe(hook, 10, 30.0)
+    assert not observe(hook, 20, 25.0)
+    study.finish(first, [25.0])
+    second = study.propose(lambda tried: FIRST)
+    for opened in (study, world.open()):
+        hook = opened.begin(second, "second")
+        assert not observe(hook, 10, 29.0)
+        assert observe(hook, 20, 40.0)
+
+
+def test_a_pruned_candidate_is_not_the_best() -> None:
+    """Optuna takes its last report for its value, however early it was."""
+    study = World(config_of(0, n_trials=2)).open()
+    pruned = study.propose(lambda tried: FIRST)
+    study.begin(pruned, "pruned").observe(MetricPoint(10, 10, 0.0, {METRIC: 20.0}))
+    study.prune(pruned)
+    assert study.best_point() is None
+    finished = study.propose(lambda tried: FIRST)
+    study.begin(finished, "finished")
+    study.finish(finished, [30.0])
+    assert study.best_point() == finished.point != pruned.point
+
+
+def test_of_equal_candidates_the_earliest_is_the_best() -> None:
+    """Ties must not depend on the storage's order."""
+    study = World(config_of(0, n_trials=3)).open()
+    points = []
+    for value in (31.0, 30.0, 30.0):
+        proposal = study.propose(lambda tried: FIRST)
+        study.begin(proposal, str(proposal.number))
+        study.finish(proposal, [value])
+        points.append(proposal.point)
+    assert len({shape_of(point) for point in points}) == 3
+    assert study.best_point() == points[1]
+
+
 def test_a_failing_storage_stops_without_losing_anything(tmp_path, monkeypatch) -> None:
     """Another process locks the database; the study continues after it unlocks."""
     monkeypatch.setattr(study_storage, "WAIT_SECONDS", 0.1)

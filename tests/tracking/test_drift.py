@@ -54,3 +54,7 @@ def test_equal_conditions_are_no_drift() -> None:
 )
 def test_a_change_is_named(part: str, name: str, value: object, line: str) -> None:
     assert find_drift(BEFORE, after(part, **{name: value})) == [line]
+
+
+def test_facts_that_were_not_recorded_are_not_compared() -> None:
+    assert find_drift({**BEFORE, "versions": {}, "device": None}, BEFORE) == []

@@ -11,6 +11,7 @@ from switchhead_lab.tracking.record import (
     MetricPoint,
     RunLabels,
     RunRecord,
+    RunResult,
     find_by_config,
     find_run,
     list_runs,
@@ -104,6 +105,20 @@ def test_a_point_that_does_not_fit_keeps_earlier_ones(
     run.close("failed", 3, "disk")
     assert [point.step for point in read_metrics(path)] == [1, 3]
     assert read_run(run.path).status.state == "failed"
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_a_run_is_not_marked_as_finished_before_its_result_is_on_disk(
+    open_run: OpenRun, result: RunResult, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Result and status are synced, and so are their renames: four calls, any of which may fail."""
+    run = open_run()
+    with monkeypatch.context() as patch:
+        fail_disk_call(patch, "fsync", number)
+        with pytest.raises(StorageError):
+            run.finish(result)
+    found = read_run(run.path)
+    assert found.result is not None or found.status.state == "running"
 
 
 def test_a_directory_without_a_status_keeps_its_contents(

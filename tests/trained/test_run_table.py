@@ -1,3 +1,5 @@
+import json
+
 import pandas as pd
 import pytest
 from tiny_sweep import SWEEP
@@ -37,6 +39,27 @@ def test_every_run_has_a_row_with_its_figures(train) -> None:
     assert row["validation_perplexity"] == sparse.record.result.validation["perplexity"]
     assert pd.isna(table["n_experts"].iloc[0])
     assert pd.isna(row["validation_accuracy"])
+
+
+def test_the_best_accuracy_is_the_highest_and_the_best_loss_the_lowest(classifier) -> None:
+    (point,) = (p for p in classifier.record.metrics() if "validation/accuracy" in p.metrics)
+    path = classifier.record.directory / "metrics.jsonl"
+    lines = [
+        json.dumps(
+            {
+                "step": step,
+                "tokens": step,
+                "time": point.time + step,
+                "metrics": {"validation/loss_nats": loss, "validation/accuracy": accuracy},
+            }
+        )
+        for step, loss, accuracy in ((3, 0.5, 0.75), (4, 0.25, 0.5))
+    ]
+    path.write_text(path.read_text(encoding="utf-8") + "\n".join(lines) + "\n", encoding="utf-8")
+    row = switchhead_lab.runs().iloc[0]
+    assert point.metrics["validation/accuracy"] < 0.75
+    assert row["best_validation_accuracy"] == 0.75
+    assert row["best_validation_loss_nats"] == 0.25
 
 
 def test_filters_keep_equal_rows(train) -> None:

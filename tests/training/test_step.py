@@ -4,15 +4,18 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from switchhead_lab.benchmark.step import RandomBatches
 from switchhead_lab.config.schema import RunConfig
+from switchhead_lab.data.batches import Batch
 from switchhead_lab.errors import TrainingError
 from switchhead_lab.model.transformer import build_model
 from switchhead_lab.training.compute_setup import ComputeSetup
 from switchhead_lab.training.scoring import build_scorer
 from switchhead_lab.training.step import StepRunner
+from switchhead_lab.variants.sigma_moe import SigmaMoeFeedForward
 
 # Operators that sync the device: they read a number or a shape from its memory.
 SYNCING = {
@@ -48,6 +51,13 @@ def step_runner_of(config: RunConfig) -> StepRunner:
     return StepRunner(config, model, objective, RandomBatches(config), setup)
 
 
+class SameBatch(RandomBatches):
+    """The batch of the first step, at every step."""
+
+    def at(self, step: int) -> Batch:
+        return super().at(0)
+
+
 @pytest.mark.parametrize("attention", ["dense", "switchhead"])
 def test_a_step_has_no_device_sync(tiny_config, attention: str) -> None:
     config = without_dropout(tiny_config(attention, micro_batch_size=2))
@@ -64,6 +74,51 @@ def test_a_step_has_no_device_sync(tiny_config, attention: str) -> None:
 def test_reading_a_number_is_detected() -> None:
     with RefuseSyncs(), pytest.raises(AssertionError, match="syncs the device"):
         float(torch.ones(()) * 2)
+
+
+def mean_losses(stepper: StepRunner, batch: Batch) -> torch.Tensor:
+    """Return the mean loss over all targets, plus the mean auxiliary loss of the micro-batches."""
+    parts = stepper._on_device(batch)
+    outputs = [stepper.model(inputs) for inputs, _ in parts]
+    logits = torch.cat([output.logits_BTV.flatten(0, 1) for output in outputs])
+    loss = F.cross_entropy(logits, torch.cat([targets.flatten() for _, targets in parts]))
+    auxiliary = [output.auxiliary_loss for output in outputs]
+    return loss + sum(one for one in auxiliary if one is not None) / len(parts)
+
+
+@pytest.mark.parametrize("feedforward", ["dense", "sigma_moe"])
+@pytest.mark.parametrize("micro_batch_size", [4, 2, 1])
+def test_gradients_are_of_the_mean_over_all_micro_batches(
+    tiny_config, feedforward: str, micro_batch_size: int
+) -> None:
+    """The norm before clipping shows the scale, which AdamW would hide."""
+    config = without_dropout(tiny_config(micro_batch_size=micro_batch_size))
+    if feedforward == "sigma_moe":
+        # A large coefficient, so that the auxiliary loss dominates.
+        block = SigmaMoeFeedForward(n_experts=4, d_expert=8, top_k=1, entropy_coefficient=30.0)
+        model = config.model.model_copy(update={"feedforward": block})
+        config = config.model_copy(update={"model": model})
+    stepper, batch = step_runner_of(config), RandomBatches(config).at(0)
+    grads = torch.autograd.grad(mean_losses(stepper, batch), list(stepper.model.parameters()))
+    expected = torch.nn.utils.get_total_norm(grads)
+    parts = stepper._on_device(batch)
+    _, norm, _ = stepper._take(parts, batch.n_targets, stepper._memories)
+    torch.testing.assert_close(norm, expected, rtol=1e-4, atol=0.0)
+
+
+def test_dropout_depends_on_seed_and_step(tiny_config) -> None:
+    def loss(seed: int, step: int, p_dropout: float = 0.5) -> float:
+        tree = tiny_config(seed=seed).model_dump(mode="json")
+        tree["model"]["feedforward"]["p_dropout"] = p_dropout
+        config = RunConfig.model_validate(tree)
+        stepper = step_runner_of(config)
+        stepper.model.reset_parameters(0)
+        stepper._batches = SameBatch(config)
+        return stepper.step(step)[0]
+
+    assert loss(0, 0, p_dropout=0.0) == loss(1, 1, p_dropout=0.0)
+    assert loss(0, 0) == loss(0, 0)
+    assert len({loss(0, 0), loss(1, 0), loss(0, 1)}) == 3
 
 
 def test_a_non_finite_loss_leaves_weights_and_moments_unchanged(tiny_config) -> None:
