@@ -90,7 +90,7 @@ def report(
 
 def _print(written: "Report") -> None:
     from switchhead_lab.views.report import (
-        claim_table,
+        claim_tables,
         cost_table,
         file_lines,
         model_table,
@@ -98,7 +98,8 @@ def _print(written: "Report") -> None:
     )
 
     if written.claims is not None:
-        print_table(claim_table(written.claims))
+        for table in claim_tables(written.claims):
+            print_table(table)
         print_list(written.claims_caption)
     print_table(model_table(written))
     print_table(cost_table(written))

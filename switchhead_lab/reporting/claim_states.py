@@ -39,7 +39,7 @@ def _states(data: ReportData, claims: list[StatedClaim]) -> Iterator[ClaimState]
             n_pairs=n_pairs,
             max_seeds=claim.max_seeds,
             needs_seeds=is_open and n_pairs < claim.max_seeds,
-            price=sum(map(_price, (costs[name] for name in models))),
+            prices=(_price(costs[models[0]]), _price(costs[models[1]])),
         )
 
 

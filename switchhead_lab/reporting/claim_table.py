@@ -57,6 +57,7 @@ class StatedPart:
     Attributes:
         name: What it is about: a metric, a cost, or "time".
         statement: What is claimed.
+        short: The same for narrow tables.
         part: Its evidence.
         runs: Names of the runs behind it.
         metric: Metric that formats the estimate; None for a ratio.
@@ -64,6 +65,7 @@ class StatedPart:
 
     name: str
     statement: str
+    short: str
     part: Part
     runs: tuple[str, ...] = ()
     metric: Metric | None = None
@@ -140,12 +142,18 @@ def _parts(
         label = ":".join(filter(None, (axis.kind.name, axis.convention)))
         values = [None if row.costs is None else axis.read(row.costs) for row in (model, versus)]
         ratio = None if None in values else values[0] / values[1]  # type: ignore[operator]
-        yield StatedPart(label, f"at most {limit:g} of {claim.versus}", counted_part(ratio, limit))
+        yield _ratio(label, limit, claim.versus, counted_part(ratio, limit))
     if TIME in claim.cost:
         limit = claim.cost[TIME]
         rounds = [times.rounds_ms.get(name, []) for name in (claim.model, claim.versus)]
         ratios = [ours / theirs for ours, theirs in zip(*rounds, strict=False)]
-        yield StatedPart(TIME, f"at most {limit:g} of {claim.versus}", time_part(ratios, limit))
+        yield _ratio(TIME, limit, claim.versus, time_part(ratios, limit))
+
+
+def _ratio(name: str, limit: float, versus: str, part: Part) -> StatedPart:
+    return StatedPart(
+        name, f"at most {limit:g} of {versus}", f"\N{LESS-THAN OR EQUAL TO} {limit:g}", part
+    )
 
 
 def _quality(
@@ -166,6 +174,7 @@ def _quality(
         name=f"{split} {metric.label}",
         statement=_statement(quality, metric, claim.versus)
         + _meaning(quality, metric, pairs, split),
+        short=_short_statement(quality, metric),
         part=quality_part(quality, worse, looks, claim.max_seeds),
         runs=tuple(run.member.run_name for pair in pairs for run in (pair.model, pair.versus)),
         metric=metric,
@@ -187,6 +196,17 @@ def _statement(quality: QualityClaim, metric: Metric, versus: str) -> str:
             return f"worse than {versus} by less than {margin}"
         case "better":
             return f"better than {versus}" + (f" by more than {margin}" if margin else "")
+
+
+def _short_statement(quality: QualityClaim, metric: Metric) -> str:
+    margin = metric.text(quality.margin)
+    match quality.kind:
+        case "equivalent":
+            return f"\N{PLUS-MINUS SIGN}{margin}"
+        case "not_worse":
+            return f"< +{margin}"
+        case "better":
+            return f"< -{margin}" if quality.margin else "< 0"
 
 
 def _meaning(
@@ -229,11 +249,14 @@ def _row(
         Cell(name if is_first else "", name),
         Cell(verdict if is_first else "", verdict),
         Cell(part.name, part.name),
-        Cell(part.statement, part.statement),
+        Cell(part.statement, part.statement, short=part.short),
         Cell(_text(part, estimate), estimate, runs=part.runs),
         Cell("", low, runs=part.runs),
         Cell("", high, runs=part.runs),
-        Cell(MISSING if low is None else f"{_text(part, low)} to {_text(part, high)}"),
+        Cell(
+            MISSING if low is None else f"{_text(part, low)} to {_text(part, high)}",
+            short="" if low is None else f"[{_text(part, low)}, {_text(part, high)}]",
+        ),
         Cell(str(part.part.n), part.part.n),
         Cell(found.verdict, found.verdict),
     )
@@ -245,7 +268,7 @@ def _text(part: StatedPart, value: float | None) -> str:
     if part.metric is None:
         return f"{value:.3f}"
     # How much worse: a difference needs a sign and more digits than a value.
-    return f"{part.metric.scale * value:+.{part.metric.decimals + 2}f}"
+    return f"{part.metric.scale * value:+.{part.metric.decimals + 1}f}"
 
 
 def claim_lines(claims: Sequence[StatedClaim]) -> list[str]:

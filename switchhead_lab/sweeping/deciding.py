@@ -4,6 +4,7 @@ Seeds come in pairs, to both models of the cheapest undecided claim. Every look 
 it has its price; see `switchhead_lab.claims.sequential`.
 """
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def run_until_decided(
         growing = [state for state in states if state.n_pairs > before.get(state.name, -1)]
         if not growing:
             return record
-        state = min(growing, key=lambda state: state.price)
+        state = min(growing, key=lambda state: _price(record.sweep, state))
         before[state.name] = state.n_pairs
         added = _next_seeds(record.sweep, state)
         say(f"{state.name} is undecided with {state.n_pairs} seeds: adding {_listed(added)}")
@@ -91,11 +92,21 @@ def note_looks(record: SweepRecord, runs_dir: Path, judge: Judge) -> SweepRecord
 
 
 def _next_seeds(sweep: Sweep, state: ClaimState) -> list[int]:
-    """Return the next seeds of both models: the smallest above those of either."""
-    entries = sweep.entries
-    first = 1 + max(seed for name in state.models for seed in entries[name].seeds)
+    """Return the smallest seeds that not both models have; those that one has come first."""
+    model, versus = (set(sweep.entries[name].seeds) for name in state.models)
     number = min(_SEEDS_AT_ONCE, state.max_seeds - state.n_pairs)
-    return list(range(first, first + number))
+    new = (seed for seed in itertools.count() if seed not in model | versus)
+    return [*sorted(model ^ versus), *itertools.islice(new, number)][:number]
+
+
+def _price(sweep: Sweep, state: ClaimState) -> float:
+    """Return the cost of the runs that the next seeds of a claim need."""
+    return sum(
+        price
+        for name, price in zip(state.models, state.prices, strict=True)
+        for seed in _next_seeds(sweep, state)
+        if seed not in sweep.entries[name].seeds
+    )
 
 
 def _add(
@@ -103,7 +114,8 @@ def _add(
 ) -> SweepRecord:
     added = dict(record.added_seeds)
     for name in models:
-        added[name] = [*added.get(name, []), *seeds]
+        missing = [seed for seed in seeds if seed not in record.sweep.entries[name].seeds]
+        added[name] = [*added.get(name, []), *missing]
     return _update(record, runs_dir, added_seeds=added)
 
 

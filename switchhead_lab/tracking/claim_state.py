@@ -13,7 +13,7 @@ class ClaimState:
         n_pairs: Seeds with a result of both.
         max_seeds: Most pairs that it may use.
         needs_seeds: Whether more seeds could decide it.
-        price: Cost of one seed of both models, in any unit common to the sweep's claims.
+        prices: Cost of one run of each, in any unit common to the sweep's claims.
     """
 
     name: str
@@ -21,4 +21,4 @@ class ClaimState:
     n_pairs: int
     max_seeds: int
     needs_seeds: bool
-    price: float
+    prices: tuple[float, float]

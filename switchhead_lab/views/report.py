@@ -77,18 +77,22 @@ def paper_table(grid: Grid, quality: Quality) -> Table:
     return _table("The paper's ratios to dense beside ours", grid, layout)
 
 
-def claim_table(grid: Grid) -> Table:
-    """Return the claims with their verdicts, one row per part."""
+def claim_tables(grid: Grid) -> Iterator[Table]:
+    """Yield a table for each claim: its parts, with the verdict in the title."""
     layout: Layout = (
-        ("claim", "claim"),
-        ("verdict", "verdict"),
         ("part", "part"),
-        ("statement", "statement"),
+        ("claimed", "statement"),
         ("estimate", "estimate"),
         ("interval", "interval"),
         ("n", "n"),
+        ("verdict", "part_verdict"),
     )
-    return replace(_table("Claims", grid, layout), n_text_columns=4)
+    claims = list(dict.fromkeys(grid.cell(row, "claim").value for row in grid.rows))
+    for claim in claims:
+        rows = tuple(row for row in grid.rows if grid.cell(row, "claim").value == claim)
+        verdict = grid.cell(rows[0], "verdict").value
+        table = _table(f"Claim {claim}: {verdict}", replace(grid, rows=rows), layout)
+        yield replace(table, n_text_columns=2)
 
 
 def file_lines(report: Report) -> Iterator[str]:

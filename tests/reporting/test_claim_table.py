@@ -92,6 +92,19 @@ def test_looks_have_a_price(writer_with) -> None:
     assert "worse: 3 of 12 seeds, 2 looks" in claim_lines([stated])[-1]
 
 
+def test_an_undecided_claim_says_how_many_seeds_it_needs(writer_with) -> None:
+    """The mean is 1.7, its standard deviation 0.26."""
+
+    def last_line(kind: str, margin: float, max_seeds: int) -> str:
+        quality = {"kind": kind, "margin": margin}
+        claim = {**HEADS, "quality": quality, "max_seeds": max_seeds}
+        return claim_lines(claims_of(writer_with(claim)))[-1]
+
+    assert "it probably needs 4 seeds; `lab sweep NAME" in last_line("not_worse", 2.2, 12)
+    assert "4 seeds are probably too few" in last_line("not_worse", 1.75, 4)
+    assert "on the other side of the bound" in last_line("not_worse", 1.6, 12)
+
+
 def test_missing_runs_leave_a_claim_undecided(writer_with) -> None:
     writer = writer_with({**HEADS, "quality": {"kind": "not_worse", "margin": 1.0}})
     for seed in (0, 1):

@@ -21,7 +21,7 @@ MODELS = [
     {"kind": "dense", "name": "two-heads", "n_heads": 2},
     {"kind": "dense", "name": "one-head", "n_heads": 1},
 ]
-PRICES = {"two-heads-vs-dense": 2.0, "one-head-vs-dense": 1.0}
+PRICES = {"two-heads-vs-dense": (2.0, 1.0), "one-head-vs-dense": (1.0, 1.0)}
 
 
 @pytest.fixture
@@ -78,11 +78,24 @@ def test_the_cheapest_claim_gets_seeds_first(lab, sweep) -> None:
     worker = lab(one_head=3, two_heads=3)
     record, said = decide(worker, sweep)
     assert [line.partition(" ")[0] for line in said] == ["one-head-vs-dense", "two-heads-vs-dense"]
-    assert said[0].endswith("is undecided with 1 seeds: adding seeds 2 and 3")
-    # The baseline's new seeds serve both claims only where the other model has them too.
+    assert said[0].endswith("is undecided with 1 seeds: adding seeds 1 and 2")
+    # The second claim uses the baseline's new seeds too.
     seeds = {name: entry.seeds for name, entry in record.sweep.entries.items()}
-    assert seeds["one-head"] == [0, 2, 3]
-    assert set(seeds["dense"]) >= {0, 1, 2, 3}
+    assert seeds == {"dense": [0, 1, 2], "one-head": [0, 1, 2], "two-heads": [0, 1, 2]}
+
+
+def test_seeds_that_one_model_has_make_a_claim_cheaper(lab, sweep) -> None:
+    """The costlier model needs one run a seed, the cheaper one and the baseline two."""
+    declared = sweep.model_copy(
+        update={"models": [sweep.models[0].model_copy(update={"seeds": [0, 1]}), sweep.models[1]]}
+    )
+    shorter = declared.model_copy(
+        update={"baseline": declared.baseline.model_copy(update={"seeds": [0]})}
+    )
+    _, said = decide(lab(one_head=3, two_heads=3), shorter)
+    # Seeds 1 and 2: two runs of the baseline and one of "two-heads" (4) against two of each (4),
+    # then the first claim in order.
+    assert said[0].startswith("two-heads-vs-dense")
 
 
 def test_looks_are_recorded_once_each(lab, sweep) -> None:

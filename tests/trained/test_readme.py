@@ -73,6 +73,10 @@ def whole_tree(fragment: dict[str, Any], tiny_config) -> tuple[type, dict[str, A
     """Return what a fragment of TOML configures, completed to a whole configuration."""
     if "plugins" in fragment:
         return WorkspaceSettings, fragment
+    if "claims" in fragment:
+        names = {claim["model"] for claim in fragment["claims"]}
+        models = [{"kind": "dense", "name": name, "n_heads": 2} for name in sorted(names)]
+        return Sweep, {**DECLARATION, "models": models, **fragment}
     if {"models", "studies"} & fragment.keys():
         return Sweep, {**DECLARATION, **fragment}
     run = tiny_config().model_dump(mode="json")
