@@ -17,6 +17,8 @@ from torch import Tensor
 from switchhead_kernels.relative_attention.fused import channels_last
 
 _MOST_BLOCKS, _SMALLEST_BLOCK = 4, 64
+# Asked once: torch.compile cannot trace the question.
+_HAS_AVX512 = "AVX512" in torch.backends.cpu.get_cpu_capability()
 
 
 def matmuls_are_faster(device: torch.device) -> bool:
@@ -25,7 +27,7 @@ def matmuls_are_faster(device: torch.device) -> bool:
     Measured forward and backward with 128 to 1,024 keys, the fused attention takes 1.0 to 2.8 times
     as long on a CPU with AVX-512, and 0.6 to 1.0 times as long on one with AVX2 only.
     """
-    return device.type == "cpu" and "AVX512" in torch.backends.cpu.get_cpu_capability()
+    return device.type == "cpu" and _HAS_AVX512
 
 
 def attend_causal(query_HBTP: Tensor, key_HBSP: Tensor, value_HBSP: Tensor) -> Tensor:

@@ -21,9 +21,9 @@ from switchhead_lab.json_text import to_json
 from switchhead_lab.terminal import print_table, tell
 
 if TYPE_CHECKING:
+    from switchhead_lab.claims.state import ClaimState
     from switchhead_lab.config.sweep import Sweep
     from switchhead_lab.config.workspace import Workspace
-    from switchhead_lab.tracking.claim_state import ClaimState
     from switchhead_lab.tracking.sweep_record import SweepRecord
     from switchhead_lab.training.change_policy import ChangePolicy
 
@@ -132,7 +132,24 @@ def _train(
     if until_decided:
         return deciding.run_until_decided(declaration, runs_dir, train, judge, say)
     record = train(deciding.with_added_seeds(declaration, runs_dir))
+    _score_documents(workspace, record)
     return deciding.note_looks(record, runs_dir, judge)
+
+
+def _score_documents(workspace: "Workspace", record: "SweepRecord") -> None:
+    """Record the losses by document of claims that have one seed, for which there is no verdict."""
+    from switchhead_lab.reporting.claim_states import single_pairs
+    from switchhead_lab.tracking.document_losses import losses_path, write_document_losses
+    from switchhead_lab.trained.document_losses import score_by_document
+    from switchhead_lab.trained.run import TrainedRun
+
+    if not record.sweep.objective.predicts_next_token:
+        return
+    for split, run in single_pairs(record, workspace.runs_dir):
+        if not losses_path(run.directory, split).is_file():
+            tell(f"{run.name}: losses by document of the {split} split", "bold")
+            losses = score_by_document(TrainedRun(run, workspace), split)
+            write_document_losses(run.directory, split, losses)
 
 
 @app.command("list")
@@ -182,6 +199,7 @@ def show(
     """
     from switchhead_lab.config.sweep_files import find_sweep
     from switchhead_lab.config.workspace import find_workspace
+    from switchhead_lab.reporting.claim_states import claim_outlooks
     from switchhead_lab.sweeping.estimate import measured_speeds
     from switchhead_lab.sweeping.overview import sweep_detail
     from switchhead_lab.tracking.record import list_runs
@@ -205,6 +223,9 @@ def show(
             typer.echo(line)
         print_table(views.cost_table(detail))
         for line in views.time_left_lines(detail):
+            typer.echo(line)
+    for declaration in declarations:
+        for line in claim_outlooks(declaration, workspace.runs_dir, workspace.reports_dir):
             typer.echo(line)
     for line in views.basis_of_estimates(speeds):
         typer.echo(line)

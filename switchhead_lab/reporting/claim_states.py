@@ -4,10 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from switchhead_lab.budget.model_costs import ModelCosts
-from switchhead_lab.reporting.claim_table import StatedClaim, read_claims
+from switchhead_lab.claims.state import ClaimState
+from switchhead_lab.config.claims import metric_of
+from switchhead_lab.config.sweep import Sweep
+from switchhead_lab.reporting.claim_table import StatedClaim, outlook, pairs_of, read_claims
 from switchhead_lab.reporting.report_data import ReportData, read_report_data
 from switchhead_lab.reporting.resources import read_step_times
-from switchhead_lab.tracking.claim_state import ClaimState
+from switchhead_lab.tracking.record import RunRecord, ScoredSplit
+from switchhead_lab.tracking.sweep_dir import SweepDir
 from switchhead_lab.tracking.sweep_record import SweepRecord
 
 
@@ -22,6 +26,45 @@ def claim_states(record: SweepRecord, runs_dir: Path, reports_dir: Path) -> list
     data = read_report_data(record, runs_dir)
     claims = read_claims(data, read_step_times(data, reports_dir))
     return list(_states(data, claims))
+
+
+def single_pairs(record: SweepRecord, runs_dir: Path) -> list[tuple[ScoredSplit, RunRecord]]:
+    """Return the runs of claims with a single pair, with the split that each claim is about."""
+    data = read_report_data(record, runs_dir)
+    found = []
+    for claim in record.sweep.stated_claims:
+        pairs = pairs_of(data, claim)
+        if claim.quality is not None and len(pairs) == 1:
+            split, _ = metric_of(claim.quality, record.sweep.objective)
+            runs = [one.run for one in (pairs[0].model, pairs[0].versus)]
+            found += [(split, run) for run in runs if run is not None]
+    return found
+
+
+def claim_outlooks(sweep: Sweep, runs_dir: Path, reports_dir: Path) -> list[str]:
+    """Return a sentence for each claim of a sweep: its verdict so far, or the seeds it needs.
+
+    Args:
+        sweep: The sweep as declared.
+        runs_dir: Folder of all runs.
+        reports_dir: Folder of all reports, with timings.
+    """
+    record = SweepDir.of(runs_dir, sweep).read_known()
+    if record is None:
+        return [
+            f"claim {claim.title}: no run yet; at least 2 seeds of both models, at most "
+            f"{claim.max_seeds}"
+            for claim in sweep.stated_claims
+        ]
+    # With the seeds that were added to it, but the claims as they are declared now.
+    stated_now = record.sweep.model_copy(update={"claims": sweep.claims})
+    data = read_report_data(record.model_copy(update={"sweep": stated_now}), runs_dir)
+    claims = read_claims(data, read_step_times(data, reports_dir))
+    return [
+        f"claim {stated.claim.title}: {stated.verdict.verdict}, {stated.looks[-1]} of "
+        f"{stated.claim.max_seeds} seeds. {outlook(stated)}".rstrip()
+        for stated in claims
+    ]
 
 
 def _states(data: ReportData, claims: list[StatedClaim]) -> Iterator[ClaimState]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from switchhead_lab.budget.cost_axes import find_axis
+from switchhead_lab.claims.bootstrap import document_difference
 from switchhead_lab.claims.planning import distance_to_bound, seeds_needed
 from switchhead_lab.claims.verdict import (
     ClaimVerdict,
@@ -21,6 +22,7 @@ from switchhead_lab.reporting.grids import Cell, Column, Grid
 from switchhead_lab.reporting.report_data import MemberRun, ReportData
 from switchhead_lab.reporting.resources import StepTimes
 from switchhead_lab.reporting.statistics import MISSING
+from switchhead_lab.tracking.document_losses import read_document_losses
 from switchhead_lab.tracking.record import ScoredSplit
 
 COLUMNS = (
@@ -80,12 +82,14 @@ class StatedClaim:
         parts: Its parts, in order.
         verdict: The verdict on it and on each part.
         looks: Pairs of seeds at each look, the present one last.
+        single_seed: Sentence about the documents of a single seed; empty without one.
     """
 
     claim: Claim
     parts: tuple[StatedPart, ...]
     verdict: ClaimVerdict
     looks: tuple[int, ...]
+    single_seed: str = ""
 
 
 def read_claims(data: ReportData, times: StepTimes) -> list[StatedClaim]:
@@ -105,7 +109,28 @@ def read_claims(data: ReportData, times: StepTimes) -> list[StatedClaim]:
         for claim, found, seen in zip(claims, pairs, looks, strict=True)
     ]
     verdicts = decide([[stated.part for stated in one] for one in parts], claims[0].alpha)
-    return [StatedClaim(*one) for one in zip(claims, parts, verdicts, looks, strict=True)]
+    sentences = [_single_seed(data, claim, one) for claim, one in zip(claims, pairs, strict=True)]
+    return [
+        StatedClaim(*one) for one in zip(claims, parts, verdicts, looks, sentences, strict=True)
+    ]
+
+
+def _single_seed(data: ReportData, claim: Claim, pairs: Sequence[Pair]) -> str:
+    """Return what the documents of a single pair of runs say, which is no verdict."""
+    if claim.quality is None or len(pairs) != 1:
+        return ""
+    split, _ = metric_of(claim.quality, data.record.sweep.objective)
+    runs = [one.run for one in (pairs[0].model, pairs[0].versus) if one.run is not None]
+    losses = [read_document_losses(run.directory, split) for run in runs]
+    ours, theirs = losses if len(losses) == 2 else (None, None)
+    if ours is None or theirs is None or ours.n_targets != theirs.n_targets:
+        return ""
+    found = document_difference(ours.loss_nats, theirs.loss_nats, ours.n_targets)
+    return (
+        f" Over the {found.n_documents} documents of the {split} split alone (bootstrap, 95 %), "
+        f"the loss differs by {found.nats:+.4f} nats ({found.low:+.4f} to {found.high:+.4f}); this "
+        "says nothing about other seeds."
+    )
 
 
 def pairs_of(data: ReportData, claim: Claim) -> list[Pair]:
@@ -290,6 +315,7 @@ def claim_lines(claims: Sequence[StatedClaim]) -> list[str]:
         line = f"{stated.claim.title}: {seeds}."
         if n < 2:
             line += " A verdict on quality needs two seeds of both models."
+            line += stated.single_seed
         elif stated.verdict.verdict == "undecided":
             line += f" {outlook(stated)}"
         lines.append(line)
@@ -299,7 +325,8 @@ def claim_lines(claims: Sequence[StatedClaim]) -> list[str]:
 def outlook(stated: StatedClaim) -> str:
     """Return how many seeds an undecided claim will probably need, from the spread so far."""
     claim, sample = stated.claim, stated.verdict.parts[0].part.sample
-    if claim.quality is None or sample is None:
+    is_open = stated.verdict.verdict == "undecided"
+    if claim.quality is None or sample is None or sample.n < 2 or not is_open:
         return ""
     distance = distance_to_bound(claim.quality, sample)
     if distance <= 0.0:

@@ -8,8 +8,8 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from switchhead_lab.claims.state import ClaimState
 from switchhead_lab.config.sweep import Sweep
-from switchhead_lab.tracking.claim_state import ClaimState
 from switchhead_lab.tracking.sweep_dir import SweepDir
 from switchhead_lab.tracking.sweep_record import SweepRecord
 

@@ -34,6 +34,8 @@ _LEFT_OUT = frozenset(
             f"config.{name}"
             for name in (
                 "addresses",
+                "claims",
+                "cost_names",
                 "declared",
                 "fields",
                 "files",

@@ -22,7 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "contract": {"model"},
     "training": {"budget", "data", "model", "tracking"},
     "benchmark": {"data", "model", "training", "tracking", "sweeping"},
-    "sweeping": {"budget", "data", "model", "training", "tracking"},
+    "sweeping": {"budget", "claims", "data", "model", "training", "tracking"},
     "reporting": {"budget", "claims", "paper", "tracking"},
     "trained": {"budget", "data", "model", "reporting", "tracking", "training"},
     "views": {
@@ -39,6 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "cli": {
         "benchmark",
         "budget",
+        "claims",
         "contract",
         "data",
         "model",

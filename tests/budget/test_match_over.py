@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shipped_sweeps import SHIPPED, SWEEPS
 
 from switchhead_lab.budget.costs import attention_macs, feedforward_macs
 from switchhead_lab.budget.matching import baseline_model, match_declared
@@ -12,13 +13,12 @@ from switchhead_lab.budget.sizes import find_size
 from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.config.files import parse
 from switchhead_lab.config.sweep import Sweep
-from switchhead_lab.config.sweep_files import find_sweep, list_sweep_files
+from switchhead_lab.config.sweep_files import find_sweep
 from switchhead_lab.errors import ConfigError, MatchError
 from switchhead_lab.sweeping.costing import find_counter
 from switchhead_lab.sweeping.plan import declared_variants
 from switchhead_lab.variants.sigma_moe import SigmaMoeFeedForward
 
-SWEEPS = Path(__file__).parents[2] / "sweeps"
 MOE = {"kind": "sigma_moe", "n_experts": 16, "d_expert": 128, "top_k": 4}
 HEADS = {"n_heads": 2, "n_experts": 5, "top_k": 2}
 MATCHING = ["parameter_matched", "mac_matched"]
@@ -293,7 +293,7 @@ def test_a_recorded_sweep_reads_back(model) -> None:
     assert sweep.models[0].model_dump()["match_over"] == model["match_over"]
 
 
-@pytest.mark.parametrize("path", list_sweep_files(SWEEPS), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_sweeps_omit_matched_sizes(path: Path) -> None:
     file = find_sweep(SWEEPS, str(path))
     for size in file.sizes:

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
+from shipped_sweeps import SHIPPED, SWEEPS
 
-from switchhead_lab.config.sweep_files import find_sweep, list_sweep_files
+from switchhead_lab.config.sweep_files import find_sweep
 from switchhead_lab.paper.models import model_of, printed_models
 from switchhead_lab.sweeping.plan import declared_variants
 
-SWEEPS = Path(__file__).parents[2] / "sweeps"
-TABLES = [path for path in list_sweep_files(SWEEPS) if path.stem.startswith("table")]
+TABLES = [path for path in SHIPPED if path.stem.startswith("table")]
 NAMES = {"dense": "transformer", "switchhead": "switchhead", "moa": "moa"}
 
 

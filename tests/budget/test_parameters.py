@@ -6,16 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from shipped_sweeps import SHIPPED, SWEEPS
 
 from switchhead_lab.budget.parameters import count_parameters
 from switchhead_lab.budget.residual import difference
 from switchhead_lab.config.architecture import ModelConfig
-from switchhead_lab.config.sweep_files import find_sweep, list_sweep_files
+from switchhead_lab.config.sweep_files import find_sweep
 from switchhead_lab.model.transformer import Transformer
 from switchhead_lab.sweeping.plan import Variant, all_variants
 from switchhead_lab.variants.dense_feedforward import DenseFeedForward
-
-SWEEPS = Path(__file__).parents[2] / "sweeps"
 
 
 def built_parts(model: ModelConfig, vocab_size: int, n_outputs: int) -> Counter[str]:
@@ -27,7 +26,7 @@ def built_parts(model: ModelConfig, vocab_size: int, n_outputs: int) -> Counter[
     return parts
 
 
-@pytest.mark.parametrize("path", list_sweep_files(SWEEPS), ids=lambda path: str(path.stem))
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.stem))
 def test_closed_form_equals_the_built_model(path: Path) -> None:
     file = find_sweep(SWEEPS, str(path))
     for size in file.sizes:

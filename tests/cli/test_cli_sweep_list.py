@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from shipped_sweeps import SHIPPED, SWEEPS
 from typer.testing import CliRunner, Result
 
 from switchhead_lab.cli.sweep import app
@@ -14,7 +15,6 @@ from switchhead_lab.tracking.mlflow_index import NoIndex
 from switchhead_lab.tracking.record import RunLabels
 from switchhead_lab.training.run import execute_run
 
-SWEEPS = Path(__file__).parents[2] / "sweeps"
 WIDEST = 155
 
 
@@ -90,7 +90,7 @@ def test_show_takes_several_sweeps(root: Path) -> None:
 
 
 def test_show_of_all_sweeps_of_the_paper(root: Path) -> None:
-    paths = [str(path) for path in SWEEPS.glob("paper/[!_]*.toml")]
+    paths = [str(path) for path in SHIPPED if path.parent.name == "paper"]
     assert len(paths) > 10
     details = json.loads(invoke("show", *paths, "--json").stdout)
     assert len(details) == len(paths)

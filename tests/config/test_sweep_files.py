@@ -1,11 +1,10 @@
 from pathlib import Path
 
 import pytest
+from shipped_sweeps import SHIPPED, SWEEPS
 
 from switchhead_lab.config.sweep_files import find_sweep, list_sweep_files
 from switchhead_lab.errors import ConfigError
-
-SWEEPS = Path(__file__).parents[2] / "sweeps"
 
 DECLARATION = """
 name = "tiny"
@@ -44,7 +43,7 @@ def sweeps_dir(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("path", list_sweep_files(SWEEPS), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_size_of_every_shipped_sweep_is_valid(path: Path) -> None:
     file = find_sweep(SWEEPS, str(path))
     for size in file.sizes:

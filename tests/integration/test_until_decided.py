@@ -24,14 +24,21 @@ def root(workspace) -> Path:
 
 
 def test_seeds_are_added_and_the_report_has_the_verdict(root: Path) -> None:
+    shown = lab("sweep", "show", "tiny", cwd=root).stdout
+    assert "claim two-heads-vs-dense: no run yet; at least 2 seeds" in shown
     first = lab("sweep", "tiny", cwd=root)
     assert "2 finished" in first.stdout
+    single = " ".join(lab("report", "tiny", cwd=root).stdout.split())
+    assert "needs two seeds of both models" in single
+    assert "documents of the validation split alone" in single
     decided = lab("sweep", "tiny", "--until-decided", cwd=root)
     assert "two-heads-vs-dense is undecided with 1 seeds: adding seeds 1 and 2" in decided.stderr
     report = json.loads(lab("report", "tiny", "--json", cwd=root).stdout)
     (quality, cost) = report["claims"]
     assert (cost["part"], cost["part_verdict"]) == ("parameters", "supported")
     assert quality["n"] in (3, 4)
+    shown = lab("sweep", "show", "tiny", cwd=root).stdout
+    assert f"claim two-heads-vs-dense: {quality['verdict']}" in shown
     page = lab("report", "tiny", cwd=root).stdout
     assert "two-heads-vs-dense" in page
     # Continuing adds nothing, and the plain command keeps the added seeds.

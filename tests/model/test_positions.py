@@ -3,6 +3,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from switchhead_kernels.causal_attention import op
 from switchhead_lab.model import positions
 from switchhead_lab.model.positions import RotaryPositions
 from switchhead_lab.model.sequence_plan import (
@@ -72,15 +73,13 @@ def test_matmuls_and_fused_attention_agree(kind: str, monkeypatch: pytest.Monkey
         for n in (T, S, S)
     ]
     by_matmuls = "attend_causal" if kind in ("causal", "memory") else "_attend_by_matmuls"
-    expected = {"AVX2": ["scaled_dot_product_attention"], "AVX512": [by_matmuls]}
+    expected = {False: ["scaled_dot_product_attention"], True: [by_matmuls]}
     results = []
-    for capability in ("AVX2", "AVX512"):
-        monkeypatch.setattr(
-            torch.backends.cpu, "get_cpu_capability", lambda capability=capability: capability
-        )
+    for has_avx512 in expected:
+        monkeypatch.setattr(op, "_HAS_AVX512", has_avx512)
         used = record_calls(monkeypatch)
         out = positions.attend_scaled(*inputs, plan)
-        assert used == expected[capability]
+        assert used == expected[has_avx512]
         results.append((out, *torch.autograd.grad(out.square().sum(), inputs)))
         monkeypatch.undo()
     for fused, saved in zip(*results, strict=True):
@@ -108,7 +107,7 @@ def record_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_many_keys_are_attended_without_saved_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setattr(op, "_HAS_AVX512", True)
     used = record_calls(monkeypatch)
     for n_keys in (1024, 1025):
         x = torch.randn(1, 1, n_keys, 2)

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from shipped_sweeps import SHIPPED
 
 from switchhead_lab.config.sweep import PaperRow
 from switchhead_lab.config.sweep_files import read_sweep_file
@@ -9,7 +10,7 @@ from switchhead_lab.paper.figures import parse_count
 from switchhead_lab.reporting.paper_values import find_comparison, paper_grid
 from switchhead_lab.reporting.report_data import read_report_data
 
-PAPER_SWEEPS = sorted((Path(__file__).parents[2] / "sweeps/paper").glob("t*.toml"))
+PAPER_SWEEPS = [path for path in SHIPPED if path.stem.startswith("table")]
 
 
 @pytest.mark.parametrize(

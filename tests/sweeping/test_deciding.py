@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tiny_sweep import DECLARATION
 
+from switchhead_lab.claims.state import ClaimState
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.sweeping.deciding import (
     extended,
@@ -13,7 +14,6 @@ from switchhead_lab.sweeping.deciding import (
     run_until_decided,
     with_added_seeds,
 )
-from switchhead_lab.tracking.claim_state import ClaimState
 from switchhead_lab.tracking.sweep_dir import SweepDir
 from switchhead_lab.tracking.sweep_record import SweepRecord
 

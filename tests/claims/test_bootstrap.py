@@ -1,0 +1,31 @@
+import numpy as np
+import pytest
+
+from switchhead_lab.claims.bootstrap import document_difference
+
+
+def test_the_difference_is_that_of_the_mean_losses() -> None:
+    ours, theirs, n_targets = [30.0, 8.0, 50.0], [28.0, 9.0, 46.0], [10, 4, 20]
+    found = document_difference(ours, theirs, n_targets)
+    assert found.nats == pytest.approx(88.0 / 34 - 83.0 / 34)
+    assert found.n_documents == 3
+    assert found.low < found.nats < found.high
+
+
+def test_the_interval_covers_the_true_difference_about_as_often_as_it_says() -> None:
+    generator = np.random.default_rng(0)
+    covered = 0
+    for _ in range(300):
+        n_targets = generator.integers(50, 500, 60)
+        differences = n_targets * generator.normal(0.1, 0.2, 60)
+        found = document_difference(list(differences), [0.0] * 60, list(n_targets))
+        covered += found.low <= 0.1 <= found.high
+    assert 0.90 < covered / 300 < 0.98
+
+
+def test_equal_models_differ_by_nothing_and_results_repeat() -> None:
+    losses, n_targets = [3.0, 4.0], [2, 2]
+    found = document_difference(losses, losses, n_targets)
+    assert (found.nats, found.low, found.high) == (0.0, 0.0, 0.0)
+    other = document_difference([4.0, 4.0], losses, n_targets)
+    assert other == document_difference([4.0, 4.0], losses, n_targets)
