@@ -51,14 +51,19 @@ def neighbour_lines(
 def peer_table(sweep: "Sweep", bench: "PeerBench") -> Table:
     """Return the times of models and their peers, one row per implementation."""
     headings, rows = pages.peer_table(bench)
+    # Of the page's columns, those that fit a terminal.
+    shown = [n for n, heading in enumerate(headings) if heading not in ("timed", "parameters")]
     title = f"{sweep.name}, size {sweep.size}: the lab beside other implementations"
-    return Table(title, headings, rows, n_text_columns=3)
+    cells = [[row[n] for n in shown] for row in rows]
+    return Table(title, [headings[n] for n in shown], cells, n_text_columns=2)
 
 
 def peer_lines(bench: "PeerBench", setup: "ComputeSetup", reports_dir: Path) -> Iterator[str]:
     """Yield what was not timed, the machine, and the path of the page."""
     for remark in bench.remarks:
         yield f"not timed: {remark}"
+    for model, unit in dict.fromkeys((time.model, time.unit) for time in bench.times):
+        yield f"{model}: {unit}{', forward and backward' if 'layer' in unit else ''}"
     yield f"{setup.description}, {setup.precision}; medians of {bench.n_rounds} rounds"
     yield f"ours / theirs: below 1, the lab is faster; written to {bench_dir(reports_dir)}"
 

@@ -50,6 +50,18 @@ def test_step_writes_what_it_prints(root: Path) -> None:
     assert "GFLOP/s; written to" in table
 
 
+def test_peers_writes_what_it_prints(root: Path) -> None:
+    small = ("--set", "training.batch_size=4", "--rounds", "1", "--models", "dense")
+    done = invoke("peers", "smoke", *small)
+    assert done.exit_code == 0, done.output
+    assert max(map(len, done.output.splitlines())) <= 80
+    assert "dense: training step" in done.output
+    data = json.loads(invoke("peers", "smoke", *small, "--json").stdout)
+    assert [time["implementation"] for time in data["times"]] == ["switchhead_lab", "plain PyTorch"]
+    (written,) = (root / "reports/bench").glob("peers-smoke-matched-params-smoke-*.json")
+    assert json.loads(written.read_text())["times"] == data["times"]
+
+
 def test_kernels_writes_what_it_prints(root: Path) -> None:
     done = invoke("kernels", "--shape", "16/8", "--k", "1", "--dtype", "fp32", "--rounds", "1")
     assert done.exit_code == 0, done.output

@@ -16,6 +16,7 @@ from switchhead_lab.variants.sigma_moe import SigmaMoeFeedForward
 
 # Mixtral's experts have three matrices where those of sigma-MoE have two.
 _MATRICES_OURS, _MATRICES_THEIRS = 2, 3
+_WIDTH_MULTIPLE = 8
 
 
 def is_installed() -> bool:
@@ -102,7 +103,7 @@ def mixtral_experts(config: ModelConfig, implementation: str) -> nn.Module:
     """Return Mixtral's sparse feed-forward: as many experts, and about as many MACs.
 
     Their experts have three matrices of the width w, ours two of the width d_expert, so
-    w = 2/3 * d_expert, rounded.
+    w = 2/3 * d_expert, rounded to a multiple of 8, which their grouped matmul needs.
 
     Args:
         config: Architecture with a sigma-MoE feed-forward.
@@ -112,9 +113,10 @@ def mixtral_experts(config: ModelConfig, implementation: str) -> nn.Module:
     from transformers.models.mixtral.modeling_mixtral import MixtralSparseMoeBlock
 
     experts = cast(SigmaMoeFeedForward, config.feedforward)
+    width = experts.d_expert * _MATRICES_OURS / _MATRICES_THEIRS
     sizes = MixtralConfig(
         hidden_size=config.d_model,
-        intermediate_size=round(experts.d_expert * _MATRICES_OURS / _MATRICES_THEIRS),
+        intermediate_size=_WIDTH_MULTIPLE * max(1, round(width / _WIDTH_MULTIPLE)),
         num_local_experts=experts.n_experts,
         num_experts_per_tok=experts.top_k,
         hidden_act="silu",
