@@ -65,7 +65,8 @@ def peer_lines(bench: "PeerBench", setup: "ComputeSetup", reports_dir: Path) -> 
     for model, unit in dict.fromkeys((time.model, time.unit) for time in bench.times):
         yield f"{model}: {unit}{', forward and backward' if 'layer' in unit else ''}"
     yield f"{setup.description}, {setup.precision}; medians of {bench.n_rounds} rounds"
-    yield f"ours / theirs: below 1, the lab is faster; written to {bench_dir(reports_dir)}"
+    yield "ours / theirs: below 1, the lab is faster"
+    yield f"written to {bench_dir(reports_dir)}"
 
 
 def kernel_table(bench: "BenchResult", setup: "ComputeSetup") -> Table:

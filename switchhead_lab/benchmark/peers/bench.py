@@ -94,7 +94,7 @@ def bench_peers(
             continue
         remarks += [f"{name}: {remark}" for remark in contest.remarks]
         if contest.peers:
-            progress(f"timing {name} and {len(contest.peers)} peers: {n_rounds} rounds")
+            progress(f"timing {n_rounds} rounds of {name} and {', '.join(contest.peers)}")
             times += _times(name, config, contest, setup, n_rounds)
     if not times:
         raise ConfigError("nothing to time: " + "; ".join(remarks))
