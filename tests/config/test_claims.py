@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+from tiny_sweep import DECLARATION
 
 from switchhead_lab.config.claims import metric_of
 from switchhead_lab.config.files import parse
@@ -11,28 +12,11 @@ from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import ConfigError
 from switchhead_lab.tracking.sweep_record import sweep_id
 
-TREE: dict[str, Any] = {
-    "name": "tiny",
-    "size": "small",
-    "matching": "parameter_matched",
-    "data": {"corpus": "words", "tokenizer": {"kind": "byte"}},
-    "model": {"d_model": 16, "n_layers": 1, "seq_len": 16},
-    "training": {
-        "n_steps": 2,
-        "batch_size": 2,
-        "learning_rate": 1e-3,
-        "clip_norm": 1.0,
-        "validate_every": 1,
-        "checkpoint_every": 1,
-    },
-    "baseline": {"n_heads": 4, "d_head": 4, "d_ff": 32},
-    "models": [{"kind": "dense", "name": "two-heads", "n_heads": 2}],
-}
 CLAIM = {"model": "two-heads", "quality": {"margin": 0.01}}
 
 
 def sweep_with(*claims: dict[str, Any]) -> Sweep:
-    return parse(Sweep, {**TREE, "claims": list(claims)}, "test")
+    return parse(Sweep, {**DECLARATION, "claims": list(claims)}, "test")
 
 
 def test_defaults() -> None:
@@ -59,7 +43,7 @@ def test_the_loss_of_the_test_split_may_be_claimed() -> None:
 
 
 def test_stating_a_claim_continues_the_same_sweep() -> None:
-    assert sweep_id(sweep_with(CLAIM)) == sweep_id(parse(Sweep, TREE, "test"))
+    assert sweep_id(sweep_with(CLAIM)) == sweep_id(parse(Sweep, DECLARATION, "test"))
 
 
 @pytest.mark.parametrize(
