@@ -138,6 +138,7 @@ def _train(
 
 def _score_documents(workspace: "Workspace", record: "SweepRecord") -> None:
     """Record the losses by document of claims that have one seed, for which there is no verdict."""
+    from switchhead_lab.errors import LabError
     from switchhead_lab.reporting.claim_states import single_pairs
     from switchhead_lab.tracking.document_losses import losses_path, write_document_losses
     from switchhead_lab.trained.document_losses import score_by_document
@@ -148,8 +149,12 @@ def _score_documents(workspace: "Workspace", record: "SweepRecord") -> None:
     for split, run in single_pairs(record, workspace.runs_dir):
         if not losses_path(run.directory, split).is_file():
             tell(f"{run.name}: losses by document of the {split} split", "bold")
-            losses = score_by_document(TrainedRun(run, workspace), split)
-            write_document_losses(run.directory, split, losses)
+            try:
+                losses = score_by_document(TrainedRun(run, workspace), split)
+            except LabError as error:  # the sweep itself is done; the report has no such sentence
+                tell(f"warning: no losses by document: {error}")
+            else:
+                write_document_losses(run.directory, split, losses)
 
 
 @app.command("list")

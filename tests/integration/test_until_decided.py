@@ -1,6 +1,7 @@
 """`lab sweep --until-decided` from the command line, with real training."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,17 @@ def test_seeds_are_added_and_the_report_has_the_verdict(root: Path) -> None:
     lab("sweep", "tiny", "--until-decided", cwd=root)
     lab("sweep", "tiny", cwd=root)
     assert len(list((root / "runs").glob("*/result.json"))) == n_runs
+
+
+def test_a_run_without_checkpoints_gives_a_warning_and_no_sentence(root: Path) -> None:
+    lab("sweep", "tiny", cwd=root)
+    for path in (root / "runs").glob("*/documents-validation.json"):
+        path.unlink()
+    for folder in (root / "runs").glob("*/checkpoints"):
+        shutil.rmtree(folder)
+    again = lab("sweep", "tiny", cwd=root)
+    assert "warning: no losses by document" in again.stderr
+    assert "alone (bootstrap" not in lab("report", "tiny", cwd=root).stdout
 
 
 def test_a_sweep_without_claims_says_what_to_add(root: Path) -> None:
