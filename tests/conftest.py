@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from switchhead_lab.config import plugins
 from switchhead_lab.config.files import parse
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.workspace import Workspace, find_workspace
+from switchhead_lab.frozen_model import rebuild_schemas
 from switchhead_lab.tracking.interruption import SIGNALS, Interruption, interruption
 
 pytest_plugins = ["record_fixtures", "edited_code"]
@@ -54,6 +56,16 @@ def _float32_products_by_default() -> Iterator[None]:
     torch.backends.mkldnn.matmul.fp32_precision = _FP32_PRECISION
     yield
     torch.backends.mkldnn.matmul.fp32_precision = _FP32_PRECISION
+
+
+@pytest.fixture(autouse=True)
+def _forget_plugins() -> Iterator[None]:
+    """Unregister the variants of plugins that a test loaded."""
+    yield
+    if plugins._loaded:
+        for module in list(plugins._loaded):
+            plugins._unload(module)
+        rebuild_schemas()
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,6 @@ import csv
 import json
 import math
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import pytest
 from tiny_runs import StopAtFour, figures, train
 
 from switchhead_lab.benchmark.step import RandomBatches
-from switchhead_lab.config import plugins
 from switchhead_lab.config.files import merge_trees, parse
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.sweep import Sweep
@@ -21,7 +19,6 @@ from switchhead_lab.config.workspace import Workspace, find_workspace
 from switchhead_lab.data.batches import IGNORE, Batch
 from switchhead_lab.data.dataset import open_dataset
 from switchhead_lab.errors import ConfigError
-from switchhead_lab.frozen_model import rebuild_schemas
 from switchhead_lab.reporting.report import write_report
 from switchhead_lab.reporting.selection import Selection
 from switchhead_lab.sweeping.executor import run_sweep
@@ -38,15 +35,12 @@ MASKED = {
 
 
 @pytest.fixture(autouse=True)
-def opened(workspace) -> Iterator[Workspace]:
+def opened(workspace) -> Workspace:
     """A workspace with the plugin."""
     shutil.copy(PLUGIN, workspace.root)
     text = f'tracking_uri = "none"\ndevice = "cpu"\nplugins = {json.dumps([PLUGIN.name])}\n'
     (workspace.root / "lab.toml").write_text(text)
-    yield find_workspace(workspace.root, environment={})
-    for module in list(plugins._loaded):
-        plugins._unload(module)
-    rebuild_schemas()
+    return find_workspace(workspace.root, environment={})
 
 
 def masked(config: RunConfig, **changes: Any) -> RunConfig:

@@ -3,7 +3,6 @@
 import json
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,14 +33,6 @@ from switchhead_lab.variants.registry import variants_of_kind
 
 PLUGIN = Path(__file__).parents[1] / "plugins" / "my_variants.py"
 GQA = {"kind": "my_grouped_query", "n_heads": 4, "n_groups": 2, "d_head": 4}
-
-
-@pytest.fixture(autouse=True)
-def _forget_plugins() -> Iterator[None]:
-    yield
-    for module in list(plugins._loaded):
-        plugins._unload(module)
-    rebuild_schemas()
 
 
 def with_plugins(workspace: Workspace, *names: str) -> Workspace:
