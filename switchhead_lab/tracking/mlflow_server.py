@@ -117,7 +117,7 @@ class _Server:
     Attributes:
         process: Its watchdog.
         port: Its port.
-        mark: Value of a header of its answers, by which it is told from other servers.
+        mark: Value of the response header that identifies this server.
         log: What it printed.
     """
 

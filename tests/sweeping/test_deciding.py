@@ -34,7 +34,7 @@ def sweep() -> Sweep:
 
 
 class Lab:
-    """Trains nothing, but records sweeps; claims are decided with as many seeds as it is told."""
+    """A fake lab: records sweeps without training, and decides each claim at a given seed count."""
 
     def __init__(self, runs_dir: Path, needed: dict[str, int]) -> None:
         self.runs_dir, self.needed = runs_dir, needed

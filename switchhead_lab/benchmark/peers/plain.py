@@ -8,6 +8,7 @@ R distances.
 """
 
 import math
+from abc import ABC, abstractmethod
 from typing import Literal, cast
 
 import torch
@@ -83,7 +84,7 @@ class PlainFeedForward(nn.Module):
         return cast(Tensor, self.down(F.relu(self.up(x))))
 
 
-class PlainAttention(nn.Module):
+class PlainAttention(nn.Module, ABC):
     """Projections of dense attention; subclasses compute its core."""
 
     def __init__(self, config: ModelConfig) -> None:
@@ -105,9 +106,9 @@ class PlainAttention(nn.Module):
         mixed_BTX = self.attend(query, key, value).transpose(1, 2).flatten(2)
         return F.linear(mixed_BTX, self.output_weight)
 
+    @abstractmethod
     def attend(self, query_BHTP: Tensor, key_BHSP: Tensor, value_BHSP: Tensor) -> Tensor:
         """Return the mixed values, shape [B, H, T, P]."""
-        raise NotImplementedError
 
     def _split(self, x_BLX: Tensor) -> Tensor:
         return x_BLX.unflatten(-1, (self.n_heads, self.d_head)).transpose(1, 2)
