@@ -275,13 +275,18 @@ def _routing_call(router: Router, x: Tensor, asked: list[str]) -> Callable[[], o
 def step_speed(config: RunConfig, seconds: Sequence[float]) -> StepSpeed:
     """Summarise the times of a configuration's steps."""
     median = statistics.median(seconds)
-    quartiles = statistics.quantiles(seconds, n=4) if len(seconds) > 1 else [median] * 3
     return StepSpeed(
         ms=1e3 * median,
-        ms_quartiles=(1e3 * quartiles[0], 1e3 * quartiles[2]),
+        ms_quartiles=quartiles_ms(seconds),
         tokens_per_second=config.tokens_per_step / median,
         gflop=_step_gflop(config),
     )
+
+
+def quartiles_ms(seconds: Sequence[float]) -> tuple[float, float]:
+    """Return first and third quartile of times in milliseconds; equal for a single time."""
+    quartiles = statistics.quantiles(seconds, n=4) if len(seconds) > 1 else [seconds[0]] * 3
+    return 1e3 * quartiles[0], 1e3 * quartiles[2]
 
 
 def _step_gflop(config: RunConfig) -> float:

@@ -133,7 +133,7 @@ def _train(
         return deciding.run_until_decided(declaration, runs_dir, train, judge, say)
     record = train(deciding.with_added_seeds(declaration, runs_dir))
     _score_documents(workspace, record)
-    return deciding.note_looks(record, runs_dir, judge)
+    return deciding.note_looks(record, runs_dir, judge(record))
 
 
 def _score_documents(workspace: "Workspace", record: "SweepRecord") -> None:

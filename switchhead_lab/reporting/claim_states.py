@@ -23,6 +23,8 @@ def claim_states(record: SweepRecord, runs_dir: Path, reports_dir: Path) -> list
         runs_dir: Folder of all runs.
         reports_dir: Folder of all reports, with timings.
     """
+    if not record.sweep.claims:  # reading all runs takes time
+        return []
     data = read_report_data(record, runs_dir)
     claims = read_claims(data, read_step_times(data, reports_dir))
     return list(_states(data, claims))
@@ -30,6 +32,8 @@ def claim_states(record: SweepRecord, runs_dir: Path, reports_dir: Path) -> list
 
 def single_pairs(record: SweepRecord, runs_dir: Path) -> list[tuple[ScoredSplit, RunRecord]]:
     """Return the runs of claims with a single pair, with the split that each claim is about."""
+    if not record.sweep.claims:
+        return []
     data = read_report_data(record, runs_dir)
     found = []
     for claim in record.sweep.stated_claims:
@@ -49,6 +53,8 @@ def claim_outlooks(sweep: Sweep, runs_dir: Path, reports_dir: Path) -> list[str]
         runs_dir: Folder of all runs.
         reports_dir: Folder of all reports, with timings.
     """
+    if not sweep.claims:
+        return []
     record = SweepDir.of(runs_dir, sweep).read_known()
     if record is None:
         return [

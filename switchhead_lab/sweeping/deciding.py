@@ -67,10 +67,15 @@ def run_until_decided(
     """
     before: dict[str, int] = {}
     while True:
-        record = note_looks(run(with_added_seeds(sweep, runs_dir)), runs_dir, judge)
-        states = [state for state in judge(record) if state.needs_seeds]
+        record = run(with_added_seeds(sweep, runs_dir))
+        states = judge(record)
+        record = note_looks(record, runs_dir, states)
         # A claim whose new runs failed would get seeds forever.
-        growing = [state for state in states if state.n_pairs > before.get(state.name, -1)]
+        growing = [
+            state
+            for state in states
+            if state.needs_seeds and state.n_pairs > before.get(state.name, -1)
+        ]
         if not growing:
             return record
         state = min(growing, key=lambda state: _price(record.sweep, state))
@@ -80,10 +85,10 @@ def run_until_decided(
         _add(record, runs_dir, state.models, added)
 
 
-def note_looks(record: SweepRecord, runs_dir: Path, judge: Judge) -> SweepRecord:
+def note_looks(record: SweepRecord, runs_dir: Path, states: Sequence[ClaimState]) -> SweepRecord:
     """Record a look at every claim that has more pairs than at the last look."""
     looks = {name: list(sizes) for name, sizes in record.looks.items()}
-    for state in judge(record):
+    for state in states:
         sizes = looks.setdefault(state.name, [])
         if state.n_pairs > max(1, *sizes, 0):
             sizes.append(state.n_pairs)

@@ -102,7 +102,7 @@ def test_looks_are_recorded_once_each(lab, sweep) -> None:
     worker = lab(one_head=5, two_heads=1)
     record, _ = decide(worker, sweep)
     assert record.looks == {"one-head-vs-dense": [3, 5]}
-    assert note_looks(record, worker.runs_dir, worker.judge) == record
+    assert note_looks(record, worker.runs_dir, worker.judge(record)) == record
 
 
 def test_no_claim_gets_more_than_its_seeds(lab, sweep) -> None:

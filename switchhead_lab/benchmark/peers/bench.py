@@ -18,6 +18,7 @@ from switchhead_lab.benchmark.step import (
     build_training_model,
     n_warm_up_steps,
     numbered_steps,
+    quartiles_ms,
     step_runner_of,
 )
 from switchhead_lab.config.schema import RunConfig
@@ -123,7 +124,7 @@ def _times(
             unit=contest.unit,
             implementation=who,
             ms=1e3 * statistics.median(seconds[who]),
-            ms_quartiles=_quartiles_ms(seconds[who]),
+            ms_quartiles=quartiles_ms(seconds[who]),
             ours_over_theirs=statistics.median(
                 ours / theirs for ours, theirs in zip(seconds[OURS], seconds[who], strict=True)
             ),
@@ -131,13 +132,6 @@ def _times(
         )
         for who in candidates
     ]
-
-
-def _quartiles_ms(seconds: list[float]) -> tuple[float, float]:
-    if len(seconds) < 2:
-        return (1e3 * seconds[0], 1e3 * seconds[0])
-    first, _, third = statistics.quantiles(seconds, n=4, method="inclusive")
-    return 1e3 * first, 1e3 * third
 
 
 def _steps(config: RunConfig, contest: Contest, setup: ComputeSetup) -> dict[str, _Candidate]:
