@@ -1,9 +1,10 @@
-"""Figures; the one file that imports matplotlib."""
+"""The style of figures, and the figure of quality against a cost."""
 
 import io
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,9 +115,7 @@ def draw_tradeoff(points: Sequence[Point], title: str, cost_label: str, loss_lab
         cost_label: Name of the horizontal axis; `{unit}` in it becomes "k ", "M " or the like.
         loss_label: Name of the vertical axis; lower is better.
     """
-    with mpl.rc_context():
-        mpl.rcdefaults()  # ignore the user's style
-        mpl.rcParams.update(_STYLE)
+    with figure_style():
         figure = Figure(figsize=_SIZE_INCHES, dpi=DPI, layout="constrained")
         axes = figure.subplots()
         scale, unit = _scale(points)
@@ -132,7 +131,21 @@ def draw_tradeoff(points: Sequence[Point], title: str, cost_label: str, loss_lab
         figure.draw_without_rendering()  # labels can be measured only after the layout
         figure.set_layout_engine("none")
         _add_labels(axes, points, looks, scale, corners)
-        return Figures(_save(figure, "png"), _save(figure, "svg"))
+        return save(figure)
+
+
+@contextmanager
+def figure_style() -> Iterator[None]:
+    """Apply the style of all figures, whatever the user's own."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)
+        yield
+
+
+def save(figure: Figure) -> Figures:
+    """Return the files of a figure; equal figures give equal bytes."""
+    return Figures(_save(figure, "png"), _save(figure, "svg"))
 
 
 def _save(figure: Figure, kind: str) -> bytes:

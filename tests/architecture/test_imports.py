@@ -150,7 +150,7 @@ def test_only_triton_files_import_triton() -> None:
     [
         ("mlflow", {"tracking/mlflow_store.py"}),
         ("optuna", {"sweeping/study.py", "sweeping/study_storage.py"}),
-        ("matplotlib", {"reporting/plots.py"}),
+        ("matplotlib", {"reporting/plots.py", "reporting/ladder_plot.py"}),
         ("datasets", {"data/hub.py"}),
         ("sklearn", {"data/digits.py"}),
     ],
@@ -213,6 +213,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert not HEAVY & set(done.stdout.split())
 
 
+@pytest.mark.thorough
 def test_importing_the_library_prints_nothing_and_writes_nothing(tmp_path: Path) -> None:
     modules = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts)

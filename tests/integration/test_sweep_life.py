@@ -64,17 +64,16 @@ def test_a_non_finite_candidate_counts_and_is_not_retried(workspace, monkeypatch
     assert [m.state for m in by_role(again, "candidate")].count("failed") == 1
 
 
-@pytest.mark.parametrize("number", [1, 4])
+# Numbers of trainings: the first is the baseline, the fourth a candidate of the search.
 @pytest.mark.parametrize(
-    "error",
+    ("number", "error"),
     [
-        StorageError("optuna.db is locked"),
-        DataError("changed"),
-        ConfigError("no such device"),
-        WorkspaceError("runs: not writable"),
-        DriftError("threads: 2 before, 1 now"),
+        pytest.param(1, StorageError("optuna.db is locked"), id="storage"),
+        pytest.param(4, DataError("changed"), id="data"),
+        pytest.param(1, ConfigError("no such device"), id="config"),
+        pytest.param(4, WorkspaceError("runs: not writable"), id="workspace"),
+        pytest.param(4, DriftError("threads: 2 before, 1 now"), id="drift"),
     ],
-    ids=lambda error: type(error).__name__,
 )
 def test_errors_common_to_all_runs_stop_the_sweep_which_continues_later(
     workspace, monkeypatch, number: int, error: Exception

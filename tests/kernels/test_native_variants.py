@@ -20,6 +20,8 @@ from switchhead_kernels.attention_input.fused import add_by_position
 from switchhead_kernels.relative_attention.fused import channels_last
 from switchhead_kernels.top_k import largest_indices
 
+pytestmark = pytest.mark.thorough
+
 def results(backend, dtype, rows_in, rows_out, sizes):
     N, H, E, K, X, Y = sizes
     generator = torch.Generator().manual_seed(0)
