@@ -1,6 +1,7 @@
 """A sweep continues after failures of single runs, and stops with one line on others."""
 
 import pytest
+from finished_sweeps import finished
 from test_sweep import Trained, by_role, declare, run
 
 from switchhead_lab.config.identity import identity
@@ -78,7 +79,7 @@ def test_a_non_finite_candidate_counts_and_is_not_retried(workspace, monkeypatch
 def test_errors_common_to_all_runs_stop_the_sweep_which_continues_later(
     workspace, monkeypatch, number: int, error: Exception
 ) -> None:
-    whole = run(workspace, declare())
+    whole = finished(workspace, declare())
     workspace.runs_dir.rename(workspace.root / "elsewhere")
     with monkeypatch.context() as patch:
         Failing(patch, {number: error})
@@ -99,7 +100,7 @@ def test_a_bug_leaves_no_run_marked_as_running(workspace, monkeypatch) -> None:
 
 
 def test_a_damaged_run_does_not_fail_others(workspace) -> None:
-    first = run(workspace, declare())
+    first = finished(workspace, declare())
     damaged = workspace.runs_dir / first.members[0].run_name / "result.json"
     damaged.write_text("{")
     record = run(workspace, declare())

@@ -11,6 +11,8 @@ import torch
 
 from switchhead_kernels.native import build
 
+pytestmark = pytest.mark.thorough
+
 PROGRAM = """
 import torch
 from switchhead_kernels.expert_matmul import cpu, expert_matmul, make_routing
@@ -19,8 +21,6 @@ from switchhead_kernels.native import library
 from switchhead_kernels.attention_input.fused import add_by_position
 from switchhead_kernels.relative_attention.fused import channels_last
 from switchhead_kernels.top_k import largest_indices
-
-pytestmark = pytest.mark.thorough
 
 def results(backend, dtype, rows_in, rows_out, sizes):
     N, H, E, K, X, Y = sizes

@@ -346,7 +346,7 @@ def _cases() -> Iterator[object]:
         yield pytest.param(name, marks=marks)
 
 
-@pytest.mark.parametrize("check", _cases())
+@pytest.mark.parametrize("check", list(_cases()))
 def test_kernels_agree_with_the_definition(check: str) -> None:
     child = subprocess.run(
         [sys.executable, __file__, check],
