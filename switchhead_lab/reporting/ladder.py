@@ -19,11 +19,9 @@ from switchhead_lab.reporting.grids import TIMES, Cell, Column, Grid, mean_cell,
 from switchhead_lab.reporting.quality import Quality
 from switchhead_lab.reporting.report_data import ModelRow, ReportData
 from switchhead_lab.reporting.statistics import MISSING
+from switchhead_lab.reporting.training_compute import CONVENTION, training_macs
 
-CONVENTION = "executed"
-"""Convention of training MACs: what is really computed."""
 _LOSS = Quality(LOSS).validation
-_TRAINING_FACTOR = 3.0  # the backward pass costs twice the forward pass
 _FEW_SEEDS = 5
 _NOT_ENCLOSED = "not enclosed"
 
@@ -106,7 +104,7 @@ def read_ladder(sizes: Sequence[ReportData], missing: Sequence[str]) -> Ladder:
 
 def _model(sizes: Sequence[ReportData], name: str, baseline: Sequence[Rung]) -> LadderModel:
     rows = tuple(
-        LadderRow(data.record.sweep.size, row, _training_macs(row))
+        LadderRow(data.record.sweep.size, row, training_macs(row))
         for data in sizes
         for row in data.models
         if row.name == name
@@ -119,14 +117,6 @@ def _model(sizes: Sequence[ReportData], name: str, baseline: Sequence[Rung]) -> 
         law=fit_power_law(rungs) if len(rungs) > 1 else None,
         multipliers={one.size: one for one in multipliers},
     )
-
-
-def _training_macs(row: ModelRow) -> float | None:
-    results = [run.result for run in row.finished if run.result is not None]
-    if not results or row.costs is None:
-        return None
-    per_token = row.costs.model_macs_per_token(CONVENTION)
-    return None if per_token is None else _TRAINING_FACTOR * results[0].n_tokens * per_token
 
 
 def ladder_grid(ladder: Ladder) -> Grid:

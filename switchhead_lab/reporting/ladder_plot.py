@@ -17,12 +17,13 @@ from matplotlib.ticker import (
 )
 
 from switchhead_lab.claims.scaling import law_band
-from switchhead_lab.reporting.ladder import CONVENTION, Ladder, LadderModel
+from switchhead_lab.number_text import round_count
+from switchhead_lab.reporting.ladder import Ladder, LadderModel
 from switchhead_lab.reporting.plots import DPI, Figures, figure_style, save
+from switchhead_lab.reporting.training_compute import CONVENTION
 
 _SIZE_INCHES = (5.6, 4.0)
 _N_CURVE_POINTS = 64
-_UNITS = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"))
 # Okabe-Ito colours with distinct markers; the baseline is first.
 _LOOKS = (
     *(("#000000", "s"), ("#D55E00", "o"), ("#0072B2", "D"), ("#009E73", "^")),
@@ -85,7 +86,7 @@ def _draw_model(axes: Axes, model: LadderModel, colour: str, marker: str) -> Non
 def _set_ticks(axes: Axes, macs: Sequence[float]) -> None:
     """Label the horizontal axis at the trained sizes' decades, the vertical one in plain nats."""
     axes.tick_params(axis="x", which="both", length=3.5, labelsize=9)
-    axes.xaxis.set_major_formatter(FuncFormatter(_power_text))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: round_count(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     if macs and max(macs) < 30.0 * min(macs):  # no or one power of ten between them
         axes.xaxis.set_minor_formatter(FuncFormatter(_only_some))
@@ -97,9 +98,4 @@ def _set_ticks(axes: Axes, macs: Sequence[float]) -> None:
 def _only_some(value: float, _: int | None = None) -> str:
     """Label minor ticks at 2 and 5 times a power of ten."""
     first = value / 10.0 ** math.floor(math.log10(value))
-    return _power_text(value) if round(first, 6) in (2.0, 5.0) else ""
-
-
-def _power_text(value: float, _: int | None = None) -> str:
-    scale, unit = next(((scale, unit) for scale, unit in _UNITS if value >= scale), (1.0, ""))
-    return f"{value / scale:g}{unit}"
+    return round_count(value) if round(first, 6) in (2.0, 5.0) else ""
