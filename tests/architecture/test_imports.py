@@ -148,9 +148,12 @@ def test_only_triton_files_import_triton() -> None:
 @pytest.mark.parametrize(
     ("tool", "expected"),
     [
-        ("mlflow", {"tracking/mlflow_store.py"}),
+        (
+            "mlflow",
+            {f"tracking/mlflow_{name}.py" for name in ("store", "database", "links")},
+        ),
         ("optuna", {"sweeping/study.py", "sweeping/study_storage.py"}),
-        ("matplotlib", {"reporting/plots.py", "reporting/ladder_plot.py"}),
+        ("matplotlib", {f"reporting/{name}.py" for name in ("plots", "curve_plot", "ladder_plot")}),
         ("datasets", {"data/hub.py"}),
         ("sklearn", {"data/digits.py"}),
     ],
