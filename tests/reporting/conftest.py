@@ -129,11 +129,12 @@ class RecordWriter:
         provenance: dict[str, Any] | None = None,
         diff: str = "",
         validations: Mapping[int, float] | None = None,
+        router: Mapping[str, float] | None = None,
         **changes: Any,
     ) -> Path:
         """Write one run; without a perplexity it ends in `state`. Return its directory.
 
-        `validations` are recorded losses by step.
+        `validations` are recorded losses by step, `router` the metrics of routers beside them.
         """
         config = self.config(model, seed)
         labels = RunLabels(size=self.sweep.size, variant=name, sweep=self.sweep.name)
@@ -142,7 +143,7 @@ class RecordWriter:
         provenance = {"code": code_of(config).as_data(), **provenance}
         run = RunDir.open(self.runs_dir, config, labels, provenance, diff.encode())
         for step, loss in (validations or {}).items():
-            metrics = {"validation/loss_nats": loss}
+            metrics = {"validation/loss_nats": loss, **(router or {})}
             run.add(MetricPoint(step, step * config.tokens_per_step, 1.0 + step, metrics))
         if perplexity is None:
             run.close(state, 50, reason)
