@@ -22,7 +22,7 @@ COUNTS = {
 
 @pytest.fixture
 def written(make_writer):
-    """A dense model, and SwitchHead with two seeds; return the writer and the first run's folder."""
+    """A dense model and SwitchHead; return the writer and the folder of the second run."""
     writer = make_writer(studies=None)
     writer.add("dense", "baseline", writer.dense(), 0, 20.0)
     model = writer.switchhead(2, 4, 2)
