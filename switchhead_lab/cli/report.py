@@ -39,7 +39,8 @@ def report(
         list[str] | None,
         typer.Argument(
             metavar="[SWEEP]...",
-            help="Names or ids of sweeps; by default the most recently changed one.",
+            help="Names or ids of sweeps, or a table or figure of the paper (table1 to table9, "
+            "figure1 to figure6); by default the most recently changed sweep.",
             show_default=False,
         ),
     ] = None,
@@ -58,11 +59,16 @@ def report(
 
     Each declaration has its own folder, reports/ID/, so corpora and overrides never overwrite each
     other. `lab sweep` prints the id of what it runs, and reports name those of other declarations.
+    A table or figure of the paper is assembled from all sweeps that reproduce it, in
+    reports/paper/; sweeps of the same name take precedence.
 
     Example: lab report matched-params --size pocket --axis model-macs:executed
 
     Example: lab report matched-params matched-macs --together
+
+    Example: lab report table2 --size pocket
     """
+    from switchhead_lab.cli.paper_part import paper_parts, report_parts
     from switchhead_lab.config.sweep_files import recorded_name
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.reporting.report import DEFAULT_AXES, write_report
@@ -70,6 +76,10 @@ def report(
     from switchhead_lab.reporting.together import write_together
 
     workspace = find_workspace()
+    if parts := paper_parts(workspace, sweeps or []):
+        given = {"--together": together, "--axis": axes, "--columns": columns}
+        report_parts(workspace, parts, size, given, strict=strict, as_json=as_json)
+        return
     names = [recorded_name(workspace.sweeps_dir, name) for name in sweeps or [""]]
     selections = [select_record(workspace.runs_dir, name, size) for name in names]
     folders, chosen = (workspace.runs_dir, workspace.reports_dir), axes or DEFAULT_AXES

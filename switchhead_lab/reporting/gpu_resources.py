@@ -1,8 +1,8 @@
 """Table 5 from recorded runs of the GPU command, beside the paper's values."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import RecordError
@@ -12,6 +12,7 @@ from switchhead_lab.reporting.statistics import MISSING
 from switchhead_lab.tracking.bench_record import STEP_MODES, read_gpu_runs, step_id
 from switchhead_lab.tracking.sweep_record import ResolvedModel, SweepRecord
 
+Known = TypeVar("Known")
 _PARTS = ("steps", "compiled")
 
 
@@ -38,7 +39,7 @@ def _resources(
 ) -> Resources | None:
     """Return one run's table; None if it timed none of the models."""
     try:
-        steps = list(_steps_of(models, results))
+        steps = list(timed_steps(models, results))
         if not steps:
             return None
         grid, caption = _grid(sweep, steps), _caption(results)
@@ -49,10 +50,18 @@ def _resources(
     return Resources(f"resources-{path.parent.name}", grid, caption, source_of(path))
 
 
-def _steps_of(
-    models: dict[str, ResolvedModel], results: dict[str, Any]
-) -> Iterator[tuple[ResolvedModel, str, dict[str, Any]]]:
-    """Yield model, mode and figures of every timed step whose id has a name."""
+def timed_steps(
+    models: Mapping[str, Known], results: dict[str, Any]
+) -> Iterator[tuple[Known, str, dict[str, Any]]]:
+    """Yield model, mode and figures of every timed step of a recorded run of the GPU command.
+
+    Args:
+        models: Models by the identity of their steps.
+        results: Contents of the run's file.
+
+    Raises:
+        KeyError: If the file is of another version.
+    """
     for part in results["parts"]:
         if part["name"] not in _PARTS:
             continue

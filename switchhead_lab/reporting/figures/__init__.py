@@ -1,0 +1,1 @@
+"""Figures: with `plots.py` the only files that import matplotlib."""
