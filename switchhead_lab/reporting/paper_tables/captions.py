@@ -24,6 +24,16 @@ def missing_lines(assembly: Assembly) -> list[str]:
     return lines
 
 
+def latex_line(assembly: Assembly) -> str:
+    """Return what a caption in print says about missing rows; empty if there are none."""
+    n_missing = sum(row.is_missing for row in assembly.rows)
+    n_partial = sum(not row.is_missing and bool(row.gaps) for row in assembly.rows)
+    parts = [f"{n_missing} of {len(assembly.rows)} rows have no result"] * bool(n_missing)
+    parts += [f"{n_partial} lack seeds"] * bool(n_partial)
+    parts += ["zero-shot accuracies are not measured"] * bool(assembly.table.tasks())
+    return f"INCOMPLETE: {', '.join(parts)}; see the notes." if parts else ""
+
+
 def caption_lines(assembly: Assembly) -> list[str]:
     """Return the sentences of the caption; gaps and warnings come first."""
     return [
@@ -105,7 +115,7 @@ def _setups(block: FilledBlock) -> Iterator[str]:
     for source in block.sources:
         sweep, differences = source.sweep, source.differences
         if differences:
-            setup = f"our {describe_differences(differences)}"
+            setup = f"our {describe_differences(differences)} from the paper's"
         else:
             setup = "corpus, tokenizer, size and training budget are the paper's"
         yield (

@@ -91,7 +91,7 @@ def terminal_keys(assembly: Assembly) -> tuple[str, ...]:
     """Return the columns that fit a terminal."""
     keys = [quantity.key for quantity in _quantities(assembly)]
     shown = _flat([(f"paper_relative_{key}", f"relative_{key}") for key in keys])
-    return ("row", *shown, "n_seeds", "corpus")
+    return ("row", *shown, "n_seeds")
 
 
 def loss_heading(assembly: Assembly) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from switchhead_lab.reporting.figures.ratios import Ratio, RatioRow, draw_ratios
 from switchhead_lab.reporting.grids import Cell, Grid
 from switchhead_lab.reporting.paper_tables.assembly import Assembly, assemble
-from switchhead_lab.reporting.paper_tables.captions import caption_lines, missing_lines
+from switchhead_lab.reporting.paper_tables.captions import caption_lines, latex_line, missing_lines
 from switchhead_lab.reporting.paper_tables.comparison import (
     comparison_grid,
     comparison_views,
@@ -46,6 +46,7 @@ def read_comparison(number: int, sweeps_dir: Path, runs_dir: Path, size: str = "
         views=comparison_views(assembly),
         terminal=terminal_keys(assembly),
         incomplete=tuple(missing_lines(assembly)),
+        latex_line=latex_line(assembly),
         sweeps=[source.data for source in assembly.sources],
         figures=_figures(assembly, grid, title),
     )

@@ -20,6 +20,7 @@ from switchhead_lab.tracking.atomic import make_directory
 
 FOLDER = "paper"
 """Folder of the paper's tables and figures below that of all reports."""
+_WARNING = LOUD[1]
 
 
 @dataclass(frozen=True)
@@ -92,10 +93,11 @@ def write_paper_table(
 def _contents(table: PaperTable) -> dict[str, bytes]:
     """Return the contents of all files except the provenance, by name."""
     main = table.views[0].of(table.grid)
-    loud = "".join(f"{line} " for line in table.caption if line.startswith(LOUD))
+    warnings = [line for line in table.caption if line.startswith(_WARNING)]
+    caption = " ".join(filter(None, (table.latex_line, *warnings, f"{table.title}.")))
     texts = {
         PAGE_FILE: _page(table),
-        "table.tex": to_latex(main, f"{loud}{table.title}.", f"paper-{table.name}"),
+        "table.tex": to_latex(main, caption, f"paper-{table.name}"),
         "table-notes.tex": notes_to_latex(table.caption),
         "table.csv": to_csv(table.grid),
         **{

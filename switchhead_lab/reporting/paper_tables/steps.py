@@ -104,6 +104,7 @@ def read_steps(sweeps_dir: Path, reports_dir: Path, size: str = "") -> PaperTabl
         views=(View("table", "Time and memory of a training step", keys),),
         terminal=_TERMINAL,
         incomplete=missing,
+        latex_line="INCOMPLETE: some rows are not timed; see the notes." if missing else "",
         sources=sources,
     )
 

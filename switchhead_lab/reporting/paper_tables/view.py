@@ -45,6 +45,7 @@ class PaperTable:
         views: What is printed, the main table first.
         terminal: Columns printed on a terminal.
         incomplete: What is missing, one sentence each.
+        latex_line: What is missing, in one sentence for the caption in print; may be empty.
         sweeps: Data of the sweeps that it comes from.
         sources: Other files that it comes from, each with its hash.
         figures: Files of its figures by name.
@@ -58,6 +59,7 @@ class PaperTable:
     views: tuple[View, ...]
     terminal: tuple[str, ...]
     incomplete: tuple[str, ...]
+    latex_line: str = ""
     sweeps: Sequence[ReportData] = ()
     sources: Sequence[Mapping[str, str]] = ()
     figures: Mapping[str, bytes] = field(default_factory=dict)
