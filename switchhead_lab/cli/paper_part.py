@@ -11,8 +11,8 @@ from switchhead_lab.terminal import print_list, print_table
 
 if TYPE_CHECKING:
     from switchhead_lab.config.workspace import Workspace
-    from switchhead_lab.reporting.paper_tables.names import PaperPart
-    from switchhead_lab.reporting.paper_tables.report import PaperReport
+    from switchhead_lab.reporting.paper_tables.paper_report import PaperReport
+    from switchhead_lab.reporting.paper_tables.parts import PaperPart
     from switchhead_lab.trained.paper_figures import FigureReport
 
 
@@ -22,7 +22,7 @@ def paper_parts(workspace: "Workspace", names: Sequence[str]) -> "list[PaperPart
     Raises:
         ConfigError: If only some are, or the paper has no such table or figure.
     """
-    from switchhead_lab.reporting.paper_tables.names import find_part
+    from switchhead_lab.reporting.paper_tables.parts import find_part
 
     found = [find_part(name, workspace.sweeps_dir, workspace.runs_dir) for name in names]
     parts = [part for part in found if part is not None]
@@ -78,14 +78,14 @@ def _write(workspace: "Workspace", part: "PaperPart", size: str) -> "PaperReport
         from switchhead_lab.trained.paper_figures import write_figure
 
         return write_figure(workspace, part.number, size)
-    from switchhead_lab.reporting.paper_tables.report import write_paper_table
+    from switchhead_lab.reporting.paper_tables.paper_report import write_paper_table
 
     folders = (workspace.sweeps_dir, workspace.runs_dir, workspace.reports_dir)
     return write_paper_table(part.number, *folders, size)
 
 
 def _print(written: "PaperReport | FigureReport") -> None:
-    from switchhead_lab.reporting.paper_tables.report import PaperReport
+    from switchhead_lab.reporting.paper_tables.paper_report import PaperReport
     from switchhead_lab.views.paper_table import paper_table
 
     if isinstance(written, PaperReport):

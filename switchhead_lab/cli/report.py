@@ -13,6 +13,15 @@ if TYPE_CHECKING:
     from switchhead_lab.reporting.report import Report
 
 
+NamesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[SWEEP]...",
+        help="Names or ids of sweeps, or a table or figure of the paper (table1 to table9, figure1 "
+        "to figure6); by default the most recently changed sweep.",
+        show_default=False,
+    ),
+]
 AxisOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -35,15 +44,7 @@ ColumnsOption = Annotated[
 
 
 def report(
-    sweeps: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[SWEEP]...",
-            help="Names or ids of sweeps, or a table or figure of the paper (table1 to table9, "
-            "figure1 to figure6); by default the most recently changed sweep.",
-            show_default=False,
-        ),
-    ] = None,
+    sweeps: NamesArgument = None,
     size: Annotated[str, typer.Option(help="Size of the sweep; the latest by default.")] = "",
     together: Annotated[
         bool, typer.Option("--together", help="Write one report of all sweeps side by side.")

@@ -13,6 +13,7 @@ from switchhead_lab.tracking.bench_record import STEP_MODES, read_gpu_runs, step
 from switchhead_lab.tracking.sweep_record import ResolvedModel, SweepRecord
 
 Known = TypeVar("Known")
+_PAPER_CAPTION = "The paper's ratios are those of Table 5, measured on other cards without graphs."
 _PARTS = ("steps", "compiled")
 
 
@@ -42,7 +43,8 @@ def _resources(
         steps = list(timed_steps(models, results))
         if not steps:
             return None
-        grid, caption = _grid(sweep, steps), _caption(results)
+        grid = _grid(sweep, steps)
+        caption = f"{run_caption(results)} {_PAPER_CAPTION}"
     except (KeyError, TypeError) as error:
         raise RecordError(
             f"{path}: no GPU run of this version ({error}); run the GPU command again"
@@ -133,7 +135,12 @@ def _cells(
     )
 
 
-def _caption(results: dict[str, Any]) -> str:
+def run_caption(results: dict[str, Any]) -> str:
+    """Return how a recorded run of the GPU command timed its steps, in sentences.
+
+    Raises:
+        KeyError: If the file is of another version.
+    """
     facts = results["machine"].get("facts", {})
     names = ("device_name", "cuda", "torch", "triton")
     device, cuda, torch, triton = (facts.get(name, MISSING) for name in names)
@@ -143,6 +150,5 @@ def _caption(results: dict[str, Any]) -> str:
     return (
         f"Median of whole training steps, each model alone on {device} (driver {driver}, CUDA "
         f"{cuda}, PyTorch {torch}, Triton {triton}; commit {commit[:12]}), {precision}; memory is "
-        "the peak allocation. Captured steps are replayed as one CUDA graph. The paper's ratios "
-        "are those of Table 5, measured on other cards without graphs."
+        "the peak allocation. Captured steps are replayed as one CUDA graph."
     )

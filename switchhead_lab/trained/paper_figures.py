@@ -13,7 +13,7 @@ from switchhead_lab.errors import RecordError
 from switchhead_lab.reporting.checks import warning_lines
 from switchhead_lab.reporting.figures.attention import draw_attention
 from switchhead_lab.reporting.page import sentence_list
-from switchhead_lab.reporting.paper_tables.report import FOLDER, images_of
+from switchhead_lab.reporting.paper_tables.paper_report import FOLDER, images_of
 from switchhead_lab.reporting.report import PAGE_FILE, PROVENANCE_FILE, write_files
 from switchhead_lab.reporting.report_data import ModelRow, ReportData, read_report_data
 from switchhead_lab.reporting.selection import select_record

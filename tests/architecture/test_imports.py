@@ -150,13 +150,18 @@ def test_only_triton_files_import_triton() -> None:
     [
         ("mlflow", {"tracking/mlflow_store.py"}),
         ("optuna", {"sweeping/study.py", "sweeping/study_storage.py"}),
-        ("matplotlib", {"reporting/plots.py"}),
         ("datasets", {"data/hub.py"}),
         ("sklearn", {"data/digits.py"}),
     ],
 )
 def test_each_tool_is_imported_in_one_place(tool: str, expected: set[str]) -> None:
     assert importers_of(tool) == expected
+
+
+def test_only_figures_import_matplotlib() -> None:
+    importers = importers_of("matplotlib")
+    others = {name for name in importers if not name.startswith("reporting/figures/")}
+    assert others == {"reporting/plots.py"} < importers
 
 
 def test_typer_is_the_command_line_s_alone() -> None:

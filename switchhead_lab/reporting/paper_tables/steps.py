@@ -14,7 +14,7 @@ from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import ConfigError, RecordError
 from switchhead_lab.number_text import short_count
 from switchhead_lab.paper.figures import Row, load_tables
-from switchhead_lab.reporting.gpu_resources import timed_steps
+from switchhead_lab.reporting.gpu_resources import run_caption, timed_steps
 from switchhead_lab.reporting.grids import Cell, Column, Grid
 from switchhead_lab.reporting.paper_tables.declarations import (
     Declaration,
@@ -88,24 +88,26 @@ def read_steps(sweeps_dir: Path, reports_dir: Path, size: str = "") -> PaperTabl
             f"sizes: {', '.join(sizes) or 'none'}"
         )
     wanted = [one for one in declared if size in ("", one.sweep.size)]
-    sources: list[dict[str, str]] = []
-    timings = [t for one in wanted for t in _timings(one.sweep, reports_dir, sources)]
+    recorded = [found for one in wanted for found in _recorded(one.sweep, reports_dir)]
+    timings = [timing for found in recorded for timing in found.timings]
     printed = next(table["rows"] for table in load_tables() if table["id"] == NUMBER)
     missing = tuple(_missing(printed, timings, declared))
     columns = _columns()
     at_size = f", size {size}" if size else ""
-    keys = tuple(column.key for column in columns)
     return PaperTable(
         number=NUMBER,
         size=size,
         title=f"Table {NUMBER} of the paper beside ours{at_size}",
-        caption=(*missing, *_CAPTION),
+        caption=(*missing, *_CAPTION, *dict.fromkeys(found.caption for found in recorded)),
         grid=Grid("table", columns, tuple(_rows(printed, timings))),
-        views=(View("table", "Time and memory of a training step", keys),),
+        views=(
+            View("table", "Ratios to the dense baseline", _RELATIVE),
+            View("absolute", "Milliseconds and memory of a training step", _ABSOLUTE),
+        ),
         terminal=_TERMINAL,
         incomplete=missing,
         latex_line="INCOMPLETE: some rows are not timed; see the notes." if missing else "",
-        sources=sources,
+        sources=list({found.source["file"]: found.source for found in recorded}.values()),
     )
 
 
@@ -117,6 +119,15 @@ _CAPTION = (
     "the dense baseline timed beside it.",
     "Memory of ours: floats saved for the backward pass of a micro-batch on a CPU, the peak "
     "allocation in bytes on a GPU.",
+)
+_RELATIVE = (
+    *("model", "size", "where"),
+    *("paper_relative_time", "relative_time", "relative_time_difference"),
+    *("paper_relative_memory", "relative_memory", "relative_memory_difference"),
+)
+_ABSOLUTE = (
+    *("model", "size", "where", "paper_ms", "ms"),
+    *("paper_memory", "memory", "memory_unit"),
 )
 _TERMINAL = (
     *("row", "paper_relative_time", "relative_time", "paper_relative_memory", "relative_memory"),
@@ -144,31 +155,61 @@ def _columns() -> tuple[Column, ...]:
     )
 
 
-def _timings(sweep: Sweep, reports_dir: Path, sources: list[dict[str, str]]) -> list[_Timing]:
-    """Return the timings of a sweep's models; append the files that they come from."""
+@dataclass(frozen=True)
+class _Recorded:
+    """The timings of one file.
+
+    Attributes:
+        timings: Timed steps of models of the table.
+        caption: How they were timed.
+        source: Name and SHA-256 of the file.
+    """
+
+    timings: list[_Timing]
+    caption: str
+    source: dict[str, str]
+
+
+def _recorded(sweep: Sweep, reports_dir: Path) -> Iterator[_Recorded]:
+    """Yield the files with timings of a sweep's models: this machine's, then those of GPUs."""
     bench = read_step_bench(reports_dir, sweep)
-    found: list[_Timing] = []
     if bench is not None:
         path = step_bench_path(reports_dir, sweep)
-        sources.append(source_of(path))
-        found += _read(path, lambda: _bench_timings(sweep, bench))
+        yield _read(path, lambda: _of_bench(sweep, bench, path))
     models = _models_by_step(sweep)
     for path, results in read_gpu_runs(reports_dir):
-        card = path.parent.name
-        timed = _read(path, partial(_gpu_timings, sweep, models, card, results))
-        if timed:
-            sources.append(source_of(path) | {"file": f"{card}/{path.name}"})
-        found += timed
-    return found
+        found = _read(path, partial(_of_gpu, sweep, models, path, results))
+        if found.timings:
+            yield found
 
 
-def _read(path: Path, timings: Callable[[], Iterator[_Timing]]) -> list[_Timing]:
+def _read(path: Path, recorded: Callable[[], _Recorded]) -> _Recorded:
     try:
-        return list(timings())
+        return recorded()
     except (KeyError, TypeError) as error:
         raise RecordError(
             f"{path}: no timings of this version ({error}); time the steps again"
         ) from None
+
+
+def _of_bench(sweep: Sweep, bench: dict[str, Any], path: Path) -> _Recorded:
+    caption = (
+        f"{sweep.size}, {bench['device']}: median of {bench['n_rounds']} steps of each model, in "
+        "turn in one process."
+    )
+    return _Recorded(list(_bench_timings(sweep, bench)), caption, source_of(path))
+
+
+def _of_gpu(
+    sweep: Sweep,
+    models: Mapping[str, tuple[str, ModelConfig]],
+    path: Path,
+    results: dict[str, Any],
+) -> _Recorded:
+    card = path.parent.name
+    source = source_of(path) | {"file": f"{card}/{path.name}"}
+    timings = list(_gpu_timings(sweep, models, card, results))
+    return _Recorded(timings, f"{card}: {run_caption(results)}", source)
 
 
 def _bench_timings(sweep: Sweep, bench: dict[str, Any]) -> Iterator[_Timing]:
