@@ -3,6 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 SIZE ?= demo
+TESTS ?= usual
 
 # The GPU machine needs neither a network nor this package installed: see kernels/README.md.
 GPU_PYTHON ?= python3
@@ -17,8 +18,8 @@ GPU_PACKAGES := pydantic pydantic_core annotated-types typing-inspection typing_
 help:
 	@echo "make setup   create the virtual environment with all packages"
 	@echo "make demo    set up, run the main comparison at demo size, write the report"
-	@echo "make test    set up and run the test suite"
-	@echo "make check   lint, types and tests"
+	@echo "make test    set up and run the usual tests; TESTS=all adds those that take long"
+	@echo "make check   lint, types and all tests"
 	@echo "make drill   kill and disturb sweeps, check that results do not change (takes minutes)"
 	@echo "make mutants plant faults one at a time, check that a test notices each (takes minutes)"
 	@echo "make gpu     check and time everything on this machine's GPU within $(GPU_MINUTES) minutes"
@@ -51,9 +52,12 @@ demo: $(VENV)/.installed
 	@echo "All runs:        $(BIN)/lab runs list"
 	@echo "In the browser:  $(BIN)/lab ui"
 
+MARKS_all := -m 'not gpu and not slow and not network and not drill'
+
 # One thread per worker: the workers already share the cores.
 test: $(VENV)/.installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8
+	@$(if $(filter usual all,$(TESTS)),,$(error TESTS=$(TESTS): use usual or all))
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 $(MARKS_$(TESTS))
 
 # Takes minutes; docs/faults.md lists the injected faults.
 drill: $(VENV)/.installed
@@ -70,7 +74,8 @@ lint: $(VENV)/.installed
 types: $(VENV)/.installed
 	$(BIN)/mypy
 
-check: lint types test
+check: lint types
+	$(MAKE) test TESTS=all
 
 # Wheels go to .gpu-site in the checkout; the machine's own packages stay unchanged.
 gpu:

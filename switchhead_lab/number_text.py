@@ -17,6 +17,14 @@ def short_count(count: float) -> str:
     return f"{count:.4g}"
 
 
+def round_count(count: float) -> str:
+    """Format a round number with as few digits as it has, for ticks: 0, 500k, 5G, 12.5T."""
+    for factor, unit in _UNITS:
+        if count >= factor:
+            return f"{count / factor:g}{unit}"
+    return f"{count:g}"
+
+
 def short_time(seconds: float | None) -> str:
     """Format a duration: 45 s, 12 min, 3.2 h, 18 d, 2.7 y; "?" if unknown."""
     if seconds is None:

@@ -1,6 +1,6 @@
 import pytest
 
-from switchhead_lab.number_text import short_count, short_hours, short_time
+from switchhead_lab.number_text import round_count, short_count, short_hours, short_time
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,10 @@ def test_long_times_in_a_table(hours: float, text: str) -> None:
 )
 def test_counts_have_four_digits_and_a_unit(count: float, text: str) -> None:
     assert short_count(count) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0"), (500e3, "500k"), (5e9, "5G"), (12.5e12, "12.5T"), (2e18, "2E")]
+)
+def test_round_counts_have_few_digits(count: float, text: str) -> None:
+    assert round_count(count) == text

@@ -50,6 +50,7 @@ print(waiting_finding(os.environ, openmp_runtimes()).finding)
 """
 
 
+@pytest.mark.thorough
 def test_doctor_knows_whether_the_runtime_of_torch_reads_it() -> None:
     done = run(DOCTOR, OMP_DISPLAY_ENV="verbose")
     is_read = f"GOMP_SPINCOUNT = '{SPIN_COUNT}'" in done.stderr
@@ -62,6 +63,7 @@ def test_the_users_own_setting_wins(name: str) -> None:
     assert report("import switchhead_lab", **{name: value}) == [{name: value}, "user", False]
 
 
+@pytest.mark.thorough
 def test_nothing_is_set_once_torch_is_imported() -> None:
     assert report("import torch") == [{}, "", True]
 

@@ -1,5 +1,7 @@
 """`lab report`: the tables and figures of sweeps."""
 
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +12,9 @@ from switchhead_lab.json_text import to_json
 from switchhead_lab.terminal import print_list, print_table
 
 if TYPE_CHECKING:
+    from switchhead_lab.reporting.ladder_report import LadderReport
     from switchhead_lab.reporting.report import Report
+    from switchhead_lab.reporting.selection import Selection
 
 
 NamesArgument = Annotated[
@@ -63,6 +67,9 @@ def report(
     A table or figure of the paper is assembled from all sweeps that reproduce it, in
     reports/paper/; sweeps of the same name take precedence.
 
+    A sweep with a ladder gets one report of all its sizes: loss against training compute, power
+    laws and compute multipliers. --size writes that of one size.
+
     Example: lab report matched-params --size pocket --axis model-macs:executed
 
     Example: lab report matched-params matched-macs --together
@@ -72,9 +79,7 @@ def report(
     from switchhead_lab.cli.paper_part import paper_parts, report_parts
     from switchhead_lab.config.sweep_files import recorded_name
     from switchhead_lab.config.workspace import find_workspace
-    from switchhead_lab.reporting.report import DEFAULT_AXES, write_report
     from switchhead_lab.reporting.selection import select_record
-    from switchhead_lab.reporting.together import write_together
 
     workspace = find_workspace()
     if parts := paper_parts(workspace, sweeps or []):
@@ -83,11 +88,8 @@ def report(
         return
     names = [recorded_name(workspace.sweeps_dir, name) for name in sweeps or [""]]
     selections = [select_record(workspace.runs_dir, name, size) for name in names]
-    folders, chosen = (workspace.runs_dir, workspace.reports_dir), axes or DEFAULT_AXES
-    if together:
-        written = [write_together(selections, *folders, chosen, columns)]
-    else:
-        written = [write_report(one, *folders, chosen, columns) for one in selections]
+    folders = workspace.runs_dir, workspace.reports_dir
+    written = list(_write(selections, folders, axes, columns, size=size, together=together))
     if as_json:
         data = [one.as_data() for one in written]
         typer.echo(to_json(data if len(data) > 1 else data[0]))
@@ -99,11 +101,50 @@ def report(
         raise RecordError("\n".join(incomplete))
 
 
-def _print(written: "Report") -> None:
+def _write(
+    selections: "Sequence[Selection]",
+    folders: tuple[Path, Path],
+    axes: list[str] | None,
+    columns: str,
+    *,
+    size: str,
+    together: bool,
+) -> "Iterator[Report | LadderReport]":
+    """Write the reports into the second folder; the first is that of all runs."""
+    from switchhead_lab.reporting.ladder_report import write_ladder
+    from switchhead_lab.reporting.report import DEFAULT_AXES, write_report
+    from switchhead_lab.reporting.together import write_together
+
+    chosen = axes or DEFAULT_AXES
+    if together:
+        yield write_together(selections, *folders, chosen, columns)
+        return
+    for selection in selections:
+        sweep = selection.record.sweep
+        if sweep.ladder and not size:
+            yield write_ladder(sweep.name, sweep.ladder, *folders)
+        else:
+            yield write_report(selection, *folders, chosen, columns)
+
+
+def _print(written: "Report | LadderReport") -> None:
+    from switchhead_lab.reporting.ladder_report import LadderReport
+    from switchhead_lab.views.report import file_lines, ladder_tables
+
+    if isinstance(written, LadderReport):
+        for table in ladder_tables(written):
+            print_table(table)
+    else:
+        _print_sweep(written)
+    print_list(written.caption)
+    for line in file_lines(written):
+        typer.echo(line)
+
+
+def _print_sweep(written: "Report") -> None:
     from switchhead_lab.views.report import (
         claim_tables,
         cost_table,
-        file_lines,
         model_table,
         paper_table,
     )
@@ -117,6 +158,3 @@ def _print(written: "Report") -> None:
     if written.paper is not None:
         print_table(paper_table(written.paper, written.paper_quality))
         print_list([written.paper_caption])
-    print_list(written.caption)
-    for line in file_lines(written):
-        typer.echo(line)

@@ -1,6 +1,7 @@
 """`lab sweep`: run sweeps, list them and estimate their cost."""
 
 import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -75,6 +76,8 @@ def run(
     If it states claims, --until-decided adds seeds, for the cheapest undecided claim first, until
     each is supported or refuted or has used max_seeds. Verdicts allow for the number of looks.
 
+    A file with a ladder runs each of its sizes in turn; --size runs one.
+
     Finished runs are reused. If their code has changed since, the sweep stops before it trains
     anything, unless --retrain or --reuse says what to do.
 
@@ -90,21 +93,35 @@ def run(
     from switchhead_lab.errors import ConfigError
 
     workspace = find_workspace().on_device(device)
-    declaration = find_sweep(workspace.sweeps_dir, sweep).resolve(size, overrides or ())
-    if until_decided and not declaration.claims:
+    declarations = find_sweep(workspace.sweeps_dir, sweep).resolve_all(size, overrides or ())
+    if until_decided and not all(one.claims for one in declarations):
         raise ConfigError(
-            f"--until-decided: sweep {declaration.name} states no claims; add [[claims]] to it"
+            f"--until-decided: sweep {declarations[0].name} states no claims; add [[claims]] to it"
         )
     # Deferred: slow imports, so a mistyped name fails fast.
-    from switchhead_lab.tracking.sweep_record import describe_failures
     from switchhead_lab.training.change_policy import ChangePolicy
-    from switchhead_lab.views.sweep import outcome_lines
 
     policy = ChangePolicy(allow_drift, reuse, tuple(retrain or ()))
-    record = _train(workspace, declaration, policy, until_decided=until_decided)
-    for line in outcome_lines(declaration, record):
-        typer.echo(line)
-    end_training(workspace.runs_dir, describe_failures(record))
+    failures = list(_train_all(workspace, declarations, policy, until_decided=until_decided))
+    end_training(workspace.runs_dir, "\n".join(filter(None, failures)))
+
+
+def _train_all(
+    workspace: "Workspace",
+    declarations: "Sequence[Sweep]",
+    policy: "ChangePolicy",
+    *,
+    until_decided: bool,
+) -> Iterator[str]:
+    """Run sweeps in turn and print what became of their runs; yield the failures of each."""
+    from switchhead_lab.tracking.sweep_record import describe_failures
+    from switchhead_lab.views.sweep import outcome_lines
+
+    for declaration in declarations:
+        record = _train(workspace, declaration, policy, until_decided=until_decided)
+        for line in outcome_lines(declaration, record, is_rung=len(declarations) > 1):
+            typer.echo(line)
+        yield describe_failures(record)
 
 
 def _train(
@@ -213,7 +230,9 @@ def show(
 
     workspace = find_workspace()
     declarations = [
-        find_sweep(workspace.sweeps_dir, name).resolve(size, overrides or ()) for name in sweeps
+        declaration
+        for name in sweeps
+        for declaration in find_sweep(workspace.sweeps_dir, name).resolve_all(size, overrides or ())
     ]
     runs = list_runs(workspace.runs_dir)
     speeds = measured_speeds(runs)

@@ -111,6 +111,8 @@ class Sweep(FrozenModel):
     """Name of the size."""
     summary: str = ""
     """One sentence for listings."""
+    ladder: list[ModelName] = Field(default=[], exclude_if=lambda sizes: not sizes)
+    """Sizes of the file that are compared in training compute, smallest first."""
     matching: Literal["parameter_matched", "mac_matched"]
     """Budget that every model shares with the baseline."""
     convention: Convention = "published"

@@ -1,7 +1,7 @@
 """Sweep files: find them, read them and resolve a size."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,21 @@ from switchhead_lab.errors import ConfigError
 
 @dataclass(frozen=True)
 class SweepFile:
-    """A sweep file as written: a base declaration and its sizes."""
+    """A sweep file as written: a base declaration and its sizes.
+
+    Attributes:
+        path: The file.
+        base: Declaration shared by all sizes.
+        sizes: Overlay of each size.
+        default_size: Size if none is named.
+        ladder: Sizes that are run and compared together if none is named; empty without a ladder.
+    """
 
     path: Path
     base: dict[str, Any]
     sizes: dict[str, dict[str, Any]]
     default_size: str
+    ladder: tuple[str, ...] = ()
 
     def resolve(self, size: str = "", overrides: Iterable[str] = ()) -> Sweep:
         """Return the declaration at one size, with `a.b=c` overrides applied last.
@@ -35,6 +44,14 @@ class SweepFile:
         tree = _merge(self.base, self._overlay(size, ()))
         tree["size"] = size
         return parse(Sweep, apply_overrides(tree, overrides, Sweep), str(self.path))
+
+    def resolve_all(self, size: str = "", overrides: Sequence[str] = ()) -> list[Sweep]:
+        """Return the declaration at the named size; if none is named, at every size of the ladder.
+
+        Without a ladder that is the default size. Raises as `resolve` does.
+        """
+        sizes = [size] if size or not self.ladder else self.ladder
+        return [self.resolve(one, overrides) for one in sizes]
 
     def _overlay(self, size: str, seen: tuple[str, ...]) -> dict[str, Any]:
         if size not in self.sizes:
@@ -81,7 +98,26 @@ def read_sweep_file(path: Path) -> SweepFile:
             f'{path}: default_size = "{default_size}"{near_miss(default_size, list(declared))}: '
             f"no such size; sizes: {', '.join(declared)}"
         )
-    return SweepFile(path, tree, declared, default_size)
+    return SweepFile(path, tree, declared, default_size, _ladder_of(tree, declared, path))
+
+
+def _ladder_of(tree: Mapping[str, Any], sizes: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+    """Return the sizes of the ladder, each of which must exist."""
+    ladder = tree.get("ladder", [])
+    known = ", ".join(sizes)
+    if not isinstance(ladder, list) or not all(isinstance(size, str) for size in ladder):
+        raise ConfigError(f"{path}: ladder = {ladder!r}: write a list of sizes; sizes: {known}")
+    for size in ladder:
+        if size not in sizes:
+            raise ConfigError(
+                f'{path}: ladder names "{size}"{near_miss(size, list(sizes))}: no such size; '
+                f"sizes: {known}"
+            )
+    if len(set(ladder)) != len(ladder) or len(ladder) == 1:
+        raise ConfigError(
+            f"{path}: ladder = {ladder!r}: name at least two sizes, each once, smallest first"
+        )
+    return tuple(ladder)
 
 
 def _read_with_base(path: Path, seen: tuple[str, ...]) -> dict[str, Any]:

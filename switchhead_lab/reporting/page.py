@@ -63,15 +63,15 @@ class Page:
 
 def table_page(heading: str, grid: Grid, caption: Sequence[str]) -> str:
     """Write one table with its caption as Markdown."""
-    return f"# {heading}\n\n{to_markdown(grid)}\n{sentence_list(caption)}"
+    return f"# {heading}\n\n{to_markdown(grid)}\n{bulleted(caption)}"
 
 
 def report_page(page: Page) -> str:
     """Write the whole report as Markdown."""
-    parts = [f"# {page.title}\n", sentence_list(page.caption)]
+    parts = [f"# {page.title}\n", bulleted(page.caption)]
     if page.claims is not None:
         parts += [f"## {page.claims_title}\n", to_markdown(page.claims)]
-        parts.append(sentence_list(page.claims_caption))
+        parts.append(bulleted(page.claims_caption))
     parts += ["## Comparison\n", to_markdown(page.table)]
     parts += [f"## {page.costs_title}\n", f"{COSTS_CAPTION}\n", to_markdown(page.costs)]
     parts.append("## Trade-off\n")
@@ -96,13 +96,13 @@ def together_page(
     title: str, caption: Sequence[str], table: Grid, costs: Grid, figures: Sequence[str]
 ) -> str:
     """Write the report of several sweeps as Markdown."""
-    parts = [f"# {title}\n", sentence_list(caption), "## Comparison\n", to_markdown(table)]
+    parts = [f"# {title}\n", bulleted(caption), "## Comparison\n", to_markdown(table)]
     parts += ["## Costs by every convention\n", to_markdown(costs), "## Trade-off\n"]
     parts += [f"![{name.replace('-', ' ')}]({name}.png)\n" for name in figures]
     return "\n".join(parts)
 
 
-def sentence_list(sentences: Sequence[str]) -> str:
+def bulleted(sentences: Sequence[str]) -> str:
     """Write sentences as a list, gaps and warnings in bold."""
     lines = [f"**{line}**" if line.startswith(LOUD) else line for line in sentences]
     return "".join(f"- {line}\n" for line in lines)

@@ -1,20 +1,24 @@
-"""Trade-off figures: the quality metric of models against a cost."""
+"""The style of figures, and the figure of quality against a cost."""
 
+import io
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, Literal
 
+import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
-from switchhead_lab.reporting.figures.style import DPI, GREY, saved, styled_figure
 from switchhead_lab.reporting.labels import Box, line_box, place_labels
 from switchhead_lab.reporting.pareto import pareto_front
 from switchhead_lab.reporting.tradeoff import PARETO_SET, Kind, Point, loss_ceiling
 
+DPI = 150
 _SIZE_INCHES = (5.6, 4.0)
 _SCALES = ((1e12, "T "), (1e9, "G "), (1e6, "M "), (1e3, "k "))
 _LABEL_SIZE = 8.5
@@ -23,6 +27,38 @@ _PIXELS_PER_POINT = DPI / 72
 _LEADER_FROM = 14
 # Distance in points between a label and the centre of its point.
 _LABEL_GAP = 7
+_FRONT_COLOUR = "#8a8a8a"
+_STYLE: dict[Any, Any] = {
+    # Ships with matplotlib, so that figures have the same bytes on every machine.
+    "font.family": "STIXGeneral",
+    "mathtext.fontset": "stix",
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.labelsize": 10,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "svg.hashsalt": "switchhead_lab",
+}
+
+
+Format = Literal["png", "svg", "pdf"]
+# Without time of writing and versions, on which the bytes would depend.
+_METADATA: dict[Format, dict[str, Any]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
 
 
 @dataclass(frozen=True)
@@ -88,7 +124,8 @@ def draw_tradeoff(points: Sequence[Point], title: str, cost_label: str, loss_lab
         cost_label: Name of the horizontal axis; `{unit}` in it becomes "k ", "M " or the like.
         loss_label: Name of the vertical axis; lower is better.
     """
-    with styled_figure(*_SIZE_INCHES) as figure:
+    with figure_style():
+        figure = Figure(figsize=_SIZE_INCHES, dpi=DPI, layout="constrained")
         axes = figure.subplots()
         scale, unit = _scale(points)
         ceiling, looks = loss_ceiling(points), _looks(points)
@@ -103,7 +140,28 @@ def draw_tradeoff(points: Sequence[Point], title: str, cost_label: str, loss_lab
         figure.draw_without_rendering()  # labels can be measured only after the layout
         figure.set_layout_engine("none")
         _add_labels(axes, points, looks, scale, corners)
-        return Figures(saved(figure, "png"), saved(figure, "svg"))
+        return save(figure)
+
+
+@contextmanager
+def figure_style() -> Iterator[None]:
+    """Apply the style of all figures, whatever the user's own."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)
+        yield
+
+
+def save(figure: Figure) -> Figures:
+    """Return the files of a figure; equal figures give equal bytes."""
+    return Figures(saved(figure, "png"), saved(figure, "svg"))
+
+
+def saved(figure: Figure, kind: Format) -> bytes:
+    """Return the bytes of a figure in one format; equal figures give equal bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, dpi=DPI, metadata=_METADATA[kind])
+    return buffer.getvalue()
 
 
 def _scale(points: Sequence[Point]) -> tuple[float, str]:
@@ -154,7 +212,7 @@ def _front_corners(axes: Axes, points: Sequence[Point], scale: float) -> list[tu
 def _draw_front(axes: Axes, corners: Sequence[tuple[float, float]]) -> None:
     if corners:
         costs, losses = zip(*corners, strict=True)
-        axes.plot(costs, losses, color=GREY, linewidth=1.0, linestyle="--", zorder=1)
+        axes.plot(costs, losses, color=_FRONT_COLOUR, linewidth=1.0, linestyle="--", zorder=1)
 
 
 def _draw_points(
@@ -192,7 +250,7 @@ def _add_legend(
 ) -> None:
     entries = [(look.name, look.marker, look.colour, look.size * 0.85) for look in looks.values()]
     if ceiling is not None:
-        entries.append(("off the scale, value beside it", "^", GREY, 6.0))
+        entries.append(("off the scale, value beside it", "^", _FRONT_COLOUR, 6.0))
     handles = [
         Line2D(
             [],
@@ -208,7 +266,7 @@ def _add_legend(
         for name, marker, colour, size in entries
     ]
     if len(points) > 1:
-        front = Line2D([], [], color=GREY, linewidth=1.0, linestyle="--")
+        front = Line2D([], [], color=_FRONT_COLOUR, linewidth=1.0, linestyle="--")
         front.set_label("Pareto front")
         handles.append(front)
     figure.legend(
@@ -265,7 +323,7 @@ def _text_size(axes: Axes, text: str) -> tuple[float, float]:
 def _write_label(axes: Axes, text: str, anchor: tuple[float, float], box: Box) -> None:
     """Write a label in its box, with a line to its point if they are apart."""
     is_far = box.distance_to(*anchor) > _LEADER_FROM * _PIXELS_PER_POINT
-    leader = {"arrowstyle": "-", "color": GREY, "linewidth": 0.6}
+    leader = {"arrowstyle": "-", "color": _FRONT_COLOUR, "linewidth": 0.6}
     to_data = axes.transData.inverted()
     x, y = to_data.transform(anchor)
     text_x, text_y = to_data.transform(box.centre)

@@ -31,7 +31,9 @@ from switchhead_lab.tracking.sweep_record import sweep_id
 
 FOLDER = "together"
 # What sweeps may differ in without a word: what they are called, and which models they have.
-_NOT_COMPARED = {"name", "size", "summary", "paper", "models", "studies", "tune", "n_tuning_trials"}
+_NOT_COMPARED = {
+    *("name", "size", "summary", "ladder", "paper", "models", "studies", "tune", "n_tuning_trials"),
+}
 
 
 def write_together(

@@ -21,7 +21,7 @@ class SweepOverview:
     Attributes:
         sweep: Name of the sweep.
         size: Name of the size.
-        is_default_size: Whether it is the default size.
+        is_default_size: Whether it is the default size, or one of the ladder.
         table: Table of the paper that it reproduces; None for our own comparisons.
         paper_dataset: Data set of the reproduced rows, or None.
         paper_params: Printed size of the models in those rows, in millions, or None.
@@ -87,7 +87,7 @@ def _overview(
     return SweepOverview(
         sweep=name,
         size=size,
-        is_default_size=size == file.default_size,
+        is_default_size=size in (file.ladder or [file.default_size]),
         table=sweep.paper.table if sweep.paper else None,
         paper_dataset=sweep.paper.dataset if sweep.paper else None,
         paper_params=sweep.paper.params if sweep.paper else None,

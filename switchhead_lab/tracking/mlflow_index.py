@@ -71,6 +71,9 @@ class Index(Protocol):
     ) -> bool:
         """Update the index from a run directory; return whether it succeeded."""
 
+    def attach_report(self, sweep_id: str, folder: Path, note: str) -> None:
+        """Copy a report to the parent run of its sweep, with a description in Markdown."""
+
     def remove_orphans(self, runs_dir: Path) -> None:
         """Remove copies of runs and sweeps that are no longer on disk."""
 
@@ -140,6 +143,9 @@ class NoIndex:
     ) -> bool:
         """Do nothing; return True."""
         return True
+
+    def attach_report(self, sweep_id: str, folder: Path, note: str) -> None:
+        """Do nothing."""
 
     def remove_orphans(self, runs_dir: Path) -> None:
         """Do nothing."""
@@ -260,6 +266,10 @@ class MlflowIndex:
             return True
 
         return bool(self.attempt(replay, run_dir))
+
+    def attach_report(self, sweep_id: str, folder: Path, note: str) -> None:
+        """Copy a report to the parent run of its sweep, with a description in Markdown."""
+        self.attempt(lambda store: store.attach_report(sweep_id, folder, note))
 
     def remove_orphans(self, runs_dir: Path) -> None:
         """Move MLflow runs whose run directory or sweep record is gone to MLflow's trash.

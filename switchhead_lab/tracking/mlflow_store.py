@@ -1,6 +1,5 @@
-"""MLflow itself: the one file that imports it. Everything here may raise; the index catches."""
+"""Runs and sweeps in MLflow. Everything here may raise; the index catches."""
 
-import contextlib
 import json
 import tempfile
 from collections import Counter
@@ -14,13 +13,7 @@ from switchhead_lab.config.addresses import database_path, is_server
 from switchhead_lab.config.redaction import mask_address, mask_passwords
 from switchhead_lab.errors import RecordError, WorkspaceError
 from switchhead_lab.tracking import record as files
-from switchhead_lab.tracking.atomic import make_directory, write_text
-from switchhead_lab.tracking.database_file import (
-    create_database,
-    has_rows,
-    tables,
-    use_write_ahead_log,
-)
+from switchhead_lab.tracking.atomic import write_text
 from switchhead_lab.tracking.mlflow_copy import (
     ARTIFACTS,
     MlflowCopy,
@@ -34,6 +27,7 @@ from switchhead_lab.tracking.mlflow_copy import (
     own_tags,
     user_tags,
 )
+from switchhead_lab.tracking.mlflow_database import creation_lock, open_database
 from switchhead_lab.tracking.mlflow_environment import quiet_environment
 from switchhead_lab.tracking.mlflow_experiment import ensure_experiment, ensure_owned_experiment
 from switchhead_lab.tracking.mlflow_fields import (
@@ -42,7 +36,13 @@ from switchhead_lab.tracking.mlflow_fields import (
     TAG_SWEEP_ID,
     MetricRow,
 )
-from switchhead_lab.tracking.mlflow_relocation import follow_workspace, is_misplaced, local_path
+from switchhead_lab.tracking.mlflow_links import (
+    attach_report,
+    delete_run,
+    link_checkpoint,
+    link_data,
+)
+from switchhead_lab.tracking.mlflow_relocation import is_misplaced, local_path
 from switchhead_lab.tracking.record import RunRecord, RunState
 from switchhead_lab.tracking.sweep_record import SweepRecord
 from switchhead_lab.tracking.workspace_id import workspace_id
@@ -50,7 +50,6 @@ from switchhead_lab.tracking.workspace_id import workspace_id
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-LOCK_SECONDS = 120.0  # another process may be creating the schema
 ROWS_PER_BATCH = 1_000  # MLflow's limit
 FIELDS_PER_BATCH = 100  # MLflow's limit of parameters, and of tags
 RUNS_PER_PAGE = 1_000
@@ -103,9 +102,9 @@ class MlflowStore:
 
         self._tracking_uri = tracking_uri
         self._artifact_dir = artifact_dir.resolve()
-        with _creation_lock(tracking_uri, artifact_dir):
+        with creation_lock(tracking_uri, artifact_dir):
             if not is_server(tracking_uri):
-                _open_database(tracking_uri, artifact_dir, experiment)
+                open_database(tracking_uri, artifact_dir, experiment)
             self.client = MlflowClient(tracking_uri=tracking_uri)
             if is_server(tracking_uri):
                 owner = workspace_id(self._artifact_dir.parent)
@@ -132,7 +131,7 @@ class MlflowStore:
             has_data = run.data.params or run.data.metrics
             is_blank = run.info.status == "RUNNING" and not has_data
             if is_orphan(run.data.tags, is_blank, runs_dir):
-                self.client.delete_run(run.info.run_id)
+                delete_run(self.client, run)
 
     def log(self, run_id: str, rows: Iterable[MetricRow]) -> None:
         """Send metrics in batches."""
@@ -147,9 +146,10 @@ class MlflowStore:
         known = self._only(TAG_RUN_HASH, record.run_hash)
         if known is not None and record.status.attempt == 1:
             # Of an earlier directory, which was set aside or removed.
-            self.client.delete_run(known.info.run_id)
+            delete_run(self.client, known)
             known = None
         run_id = self._update_or_create(known, copy_of_start(record, parent_id, "running"))
+        link_data(self.client, run_id, record)
         self._link(record, run_id)
         return run_id
 
@@ -179,8 +179,18 @@ class MlflowStore:
         run_id, is_changed = self._write(known, disk, record.directory, may_rebuild=may_rebuild)
         self._link(record, run_id)
         if is_changed and state != "running":
+            link_data(self.client, run_id, record)
+            link_checkpoint(self.client, self.client.get_run(run_id), record)
             self._verify(run_id, disk)
         return run_id
+
+    def attach_report(self, sweep_id: str, folder: Path, note: str) -> bool:
+        """Copy a report to the parent run of its sweep; return whether there is such a run."""
+        parent = self._only(TAG_SWEEP_ID, sweep_id)
+        if parent is None:
+            return False
+        attach_report(self.client, parent, folder, note)
+        return True
 
     def replay_sweep(self, record: SweepRecord, state: RunState) -> str:
         """Update the parent run of a sweep from its record; return its id.
@@ -233,7 +243,7 @@ class MlflowStore:
             if not differences(disk, held):
                 return str(known.info.run_id), False
             if may_rebuild and needs_rebuild(disk, held):
-                self.client.delete_run(known.info.run_id)
+                delete_run(self.client, known)
                 run_id = self._create(disk, user_tags(held.tags))
             else:
                 run_id, found = self._update_or_create(known, disk), held
@@ -261,7 +271,7 @@ class MlflowStore:
         """Return the first run with a tag; delete others, created by processes that collided."""
         runs = list(self._search(f"tags.`{tag}` = '{value}'"))
         for surplus in runs[1:]:
-            self.client.delete_run(surplus.info.run_id)
+            delete_run(self.client, surplus)
         return runs[0] if runs else None
 
     def _search(self, filter_string: str) -> Iterator["Run"]:
@@ -331,69 +341,3 @@ class MlflowStore:
             if not batch_params and not batch_tags:
                 return
             self.client.log_batch(run_id, params=batch_params, tags=batch_tags)
-
-
-@contextlib.contextmanager
-def _creation_lock(tracking_uri: str, artifact_dir: Path) -> Iterator[None]:
-    """Keep other processes of this machine from creating the same schema or experiment."""
-    from filelock import FileLock
-
-    path = database_path(tracking_uri)
-    if path is None:
-        path = artifact_dir / "tracking"
-    make_directory(path.parent)
-    with FileLock(f"{path}.lock", timeout=LOCK_SECONDS):
-        yield
-
-
-def _open_database(tracking_uri: str, artifact_dir: Path, experiment: str) -> None:
-    """Create the schema of a database if it has none; raise if MLflow cannot use it."""
-    quiet_environment()
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-    def build(uri: str) -> None:
-        # Through the client, the artifact root of MLflow's default experiment would be the working
-        # folder of the first process.
-        root = artifact_dir.resolve().as_uri()
-        SqlAlchemyStore(uri, root).engine.dispose()  # type: ignore[no-untyped-call]
-        built = database_path(uri)
-        if built is not None:
-            use_write_ahead_log(built)
-
-    path = database_path(tracking_uri)
-    if path is not None:
-        create_database(path, build)
-        _require_complete(path)
-        follow_workspace(path, experiment, artifact_dir.resolve(), mask_passwords(tracking_uri))
-    else:
-        _require_connection(tracking_uri)
-    build(tracking_uri)
-
-
-def _require_complete(path: Path) -> None:
-    """Raise if an earlier version, which created databases in place, was interrupted.
-
-    MLflow's schema ends with a default experiment; without one, nothing has been recorded.
-    """
-    if not has_rows(path, "experiments"):
-        is_ours = not tables(path).isdisjoint({"alembic_version", "experiments"})
-        what = (
-            "incomplete because its creation was interrupted"
-            if is_ours
-            else "not an MLflow database"
-        )
-        raise WorkspaceError(
-            f"{path}: {what}; move it aside (mv {path.name} {path.name}.broken) and run "
-            "`lab runs sync`, which rebuilds it from the run directories"
-        )
-
-
-def _require_connection(tracking_uri: str) -> None:
-    """Open a database once and raise if that fails; MLflow would retry for 100 s."""
-    import sqlalchemy
-
-    engine = sqlalchemy.create_engine(tracking_uri)
-    try:
-        sqlalchemy.inspect(engine).get_table_names()
-    finally:
-        engine.dispose()

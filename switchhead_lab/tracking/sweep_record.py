@@ -136,7 +136,10 @@ def sweep_id(sweep: Sweep) -> str:
     """Return `<sweep>-<size>-<hash8>`."""
     compared = sweep.model_dump(
         mode="json",
-        exclude={"summary", "paper", "models", "studies", "tune", "n_tuning_trials", "claims"},
+        exclude={
+            *("summary", "paper", "models", "studies", "tune", "n_tuning_trials", "claims"),
+            "ladder",
+        },
     )
     del compared["baseline"]["seeds"]
     return f"{sweep.name}-{sweep.size}-{hash_of(compared)[:8]}"

@@ -12,7 +12,7 @@ from switchhead_lab.data.listops import render
 from switchhead_lab.errors import RecordError
 from switchhead_lab.reporting.checks import warning_lines
 from switchhead_lab.reporting.figures.attention import draw_attention
-from switchhead_lab.reporting.page import sentence_list
+from switchhead_lab.reporting.page import bulleted
 from switchhead_lab.reporting.paper_tables.paper_report import FOLDER, images_of
 from switchhead_lab.reporting.report import PAGE_FILE, PROVENANCE_FILE, write_files
 from switchhead_lab.reporting.report_data import ModelRow, ReportData, read_report_data
@@ -167,5 +167,5 @@ def _caption(
 
 
 def _page(title: str, caption: Sequence[str], files: Mapping[str, bytes]) -> str:
-    parts = [f"# {title}\n", *images_of(files), sentence_list(caption)]
+    parts = [f"# {title}\n", *images_of(files), bulleted(caption)]
     return "\n".join(parts)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from switchhead_lab.config.cost_names import CONVENTIONS
 from switchhead_lab.reporting.grids import Grid
+from switchhead_lab.reporting.ladder_report import LadderReport
 from switchhead_lab.reporting.quality import Quality
 from switchhead_lab.reporting.report import Report
 from switchhead_lab.reporting.statistics import MISSING
@@ -95,7 +96,23 @@ def claim_tables(grid: Grid) -> Iterator[Table]:
         yield replace(table, n_text_columns=2)
 
 
-def file_lines(report: Report) -> Iterator[str]:
+def ladder_tables(report: LadderReport) -> Iterator[Table]:
+    """Yield the table of every model at every size, then that of the power laws."""
+    loss = next(column.key for column in report.table.columns if column.is_mean)
+    sizes: Layout = (
+        ("model", "model"),
+        ("size", "size"),
+        ("params", "n_parameters"),
+        ("training\nMACs", "training_macs"),
+        ("val loss", loss),
+        ("compute\nmultiplier", "compute_multiplier"),
+    )
+    yield replace(_table(report.title, report.table, sizes), n_text_columns=2)
+    laws: Layout = (("model", "model"), ("sizes", "n_sizes"), ("exponent", "exponent"))
+    yield _table("Power laws of the loss", report.laws, laws)
+
+
+def file_lines(report: Report | LadderReport) -> Iterator[str]:
     """Yield the folder and files of the report."""
     yield f"\nwritten to {report.folder}:"
     for name in report.files:

@@ -20,15 +20,18 @@ _OVERVIEW_COLUMNS = (
 _COST_COLUMNS = ("model", "runs", "done", "MACs a run", "CPU h", "GPU h", "time a run", "left")
 
 
-def outcome_lines(sweep: Sweep, record: SweepRecord) -> Iterator[str]:
-    """Yield the number of runs of a sweep by state, and the next command.
+def outcome_lines(sweep: Sweep, record: SweepRecord, *, is_rung: bool = False) -> Iterator[str]:
+    """Yield the number of runs of a sweep by state, and the next command after its last size.
 
     The best candidate's first run is also a candidate, and models may share a run; it counts once.
     """
     states = list({member.run_hash: member.state for member in record.members}.values())
     counts = ", ".join(f"{states.count(s)} {s}" for s in sorted(set(states), key=states.index))
     yield f"sweep {sweep_id(sweep)}: {counts}"
-    yield f"next: lab report {sweep.name} --size {sweep.size}"
+    if not is_rung:
+        yield f"next: lab report {sweep.name} --size {sweep.size}"
+    elif sweep.size == sweep.ladder[-1]:
+        yield f"next: lab report {sweep.name}"
 
 
 def overview_table(overviews: Iterable[SweepOverview]) -> Table:

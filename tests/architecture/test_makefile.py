@@ -1,9 +1,11 @@
 """`make setup` without a network: a stand-in for Python and pip records what is installed."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -98,6 +100,18 @@ def test_targets_run_their_commands(clone: Path, target: str) -> None:
     places = [printed.find(command) for command in COMMANDS[target]]
     assert -1 not in places
     assert places == sorted(places)
+
+
+def test_all_tests_are_the_usual_ones_and_the_thorough(clone: Path) -> None:
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]
+    (usual,) = re.findall("-m '(.*)'", options["ini_options"]["addopts"])
+    printed = make(clone, "-n", "test", "TESTS=all").stdout
+    (everything,) = re.findall("pytest .* -m '(.*)'", printed)
+    assert usual == f"{everything} and not thorough"
+    assert " -m '" not in make(clone, "-n", "test").stdout.partition("-m pytest")[2]
+    assert everything in make(clone, "-n", "check").stdout
+    assert "TESTS=all" in (ROOT / ".ci/run").read_text(encoding="utf-8")
+    assert "TESTS=most: use usual or all" in make(clone, "test", "TESTS=most").stderr
 
 
 def test_the_demo_takes_a_size(clone: Path) -> None:

@@ -80,6 +80,7 @@ def conduct(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return run
 
 
+@pytest.mark.thorough
 def test_failures_are_classified_and_other_cases_still_run(conduct) -> None:
     events = conduct("wrong,failing,dying,losing,fine")
     assert {name: event.status for name, event in events.items()} == {
@@ -96,6 +97,7 @@ def test_failures_are_classified_and_other_cases_still_run(conduct) -> None:
     assert events["fine"].findings == {"x": 1}
 
 
+@pytest.mark.thorough
 def test_a_hanging_case_is_killed(conduct) -> None:
     part = Part("part", "a part", seconds=100.0, case_seconds=1.0)
     events = conduct("hanging,fine", part)
@@ -105,6 +107,7 @@ def test_a_hanging_case_is_killed(conduct) -> None:
     assert events["fine"].status == "done"
 
 
+@pytest.mark.thorough
 def test_when_the_parts_time_is_up_no_case_is_blamed(conduct) -> None:
     part = Part("part", "a part", seconds=20.0, case_seconds=100.0)
     events = conduct("fine,hanging,wrong", part, seconds=20.0)

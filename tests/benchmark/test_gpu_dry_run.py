@@ -12,6 +12,8 @@ import pytest
 
 from switchhead_lab.benchmark.gpu.plan import PARTS
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[2]
 SMALL_DENSE = ["small", "xl", "dense"]
 NEEDED = ("torch", "triton", "numpy", "pydantic", "tomli", "tomli-w", "safetensors")

@@ -137,6 +137,7 @@ def test_main_path(root: Path) -> None:
     assert len(runs) == 4
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("signal_number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_sweep_says_so_and_continues(
     root: Path, signal_number: signal.Signals, code: int
@@ -166,6 +167,7 @@ def test_a_stopped_sweep_says_so_and_continues(
         assert run["state"] == "finished"
 
 
+@pytest.mark.thorough
 def test_a_signal_during_the_kernel_build_leaves_no_files(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

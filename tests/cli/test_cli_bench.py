@@ -73,6 +73,7 @@ def test_kernels_writes_what_it_prints(root: Path) -> None:
     ]
 
 
+@pytest.mark.thorough
 def test_neighbour_writes_what_it_prints(root: Path) -> None:
     options = ("--set", "training.batch_size=4", "--rounds", "3", "--seconds", "0")
     done = invoke("neighbour", "smoke", *options, "--setting", "OMP_WAIT_POLICY=passive", "--json")

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from tiny_sweep import SWEEP
 
+pytestmark = pytest.mark.thorough
+
 NO_NAMES = """
 import os, socket
 def refuse(host, *arguments, **options):

@@ -57,6 +57,33 @@ def test_default_size_and_extended_size(sweeps_dir: Path) -> None:
     assert (short.size, short.training.n_steps, short.training.batch_size) == ("short", 3, 4)
 
 
+def test_a_ladder_is_resolved_at_each_of_its_sizes(sweeps_dir: Path) -> None:
+    path = sweeps_dir / "group" / "tiny.toml"
+    path.write_text(f'ladder = ["short", "small"]\n{DECLARATION}', encoding="utf-8")
+    file = find_sweep(sweeps_dir, "group/tiny")
+    assert [sweep.size for sweep in file.resolve_all()] == ["short", "small"]
+    assert [sweep.size for sweep in file.resolve_all("small")] == ["small"]
+    changed = file.resolve_all("", ["training.n_steps=7"])
+    assert [sweep.training.n_steps for sweep in changed] == [7, 7]
+
+
+@pytest.mark.parametrize(
+    ("ladder", "message"),
+    [
+        ('["short", "smal"]', r'names "smal" \(did you mean "small"\?\): no such size; sizes: '),
+        ('"short"', "write a list of sizes"),
+        ("[1, 2]", "write a list of sizes"),
+        ('["short"]', "name at least two sizes, each once"),
+        ('["short", "small", "short"]', "name at least two sizes, each once"),
+    ],
+)
+def test_bad_ladders_are_rejected(sweeps_dir: Path, ladder: str, message: str) -> None:
+    path = sweeps_dir / "group" / "tiny.toml"
+    path.write_text(f"ladder = {ladder}\n{DECLARATION}", encoding="utf-8")
+    with pytest.raises(ConfigError, match=message):
+        find_sweep(sweeps_dir, "group/tiny")
+
+
 def test_overrides_come_last(sweeps_dir: Path) -> None:
     sweep = find_sweep(sweeps_dir, "group/tiny").resolve("short", ["training.n_steps=7"])
     assert sweep.training.n_steps == 7

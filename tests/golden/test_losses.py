@@ -9,18 +9,22 @@ from pathlib import Path
 
 import pytest
 
+from switchhead_lab.data.token_store import register
 from switchhead_lab.tracking.mlflow_index import NoIndex
 from switchhead_lab.tracking.record import RunLabels
 from switchhead_lab.training.run import execute_run
 
 FILE = Path(__file__).with_name("losses.json")
 TOLERANCE = 1e-4
+N_LINES = 1500
 
 
 @pytest.mark.parametrize("attention", ["dense", "switchhead"])
 def test_losses_are_the_recorded_ones(
-    workspace, tiny_config, attention: str, request: pytest.FixtureRequest
+    workspace, tiny_config, write_corpus, attention: str, request: pytest.FixtureRequest
 ) -> None:
+    text = write_corpus(workspace.root / "words.txt", n_lines=N_LINES)
+    register(workspace.data_dir, text, "words", replace=True)
     config = tiny_config(attention, n_steps=20, validate_every=10, checkpoint_every=20)
     labels = RunLabels(size="tiny", variant=attention)
     run = execute_run(workspace, config, labels, index=NoIndex())

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 from command_line import lab
+from finished_sweeps import finished
 from test_sweep import declare
 from test_sweep import run as run_quietly
 from tiny_sweep import SWEEP
@@ -38,7 +39,7 @@ def superseded(workspace) -> list[str]:
 
 def test_unchanged_code_is_reused(workspace, edit) -> None:
     sweep = declare(study={"n_trials": 1})
-    run_quietly(workspace, sweep)
+    finished(workspace, sweep)
     before = attempts(workspace)
     edit("switchhead_lab/reporting/report.py")
     edit(SWITCHHEAD, '"""', '"""Now. ')
@@ -48,7 +49,7 @@ def test_unchanged_code_is_reused(workspace, edit) -> None:
 
 def test_changed_code_stops_a_sweep_before_it_trains(workspace, edit) -> None:
     sweep = declare(study={"n_trials": 1})
-    record = run_quietly(workspace, sweep)
+    record = finished(workspace, sweep)
     before = attempts(workspace)
     edit(SHARED)
     more = sweep.model_copy(
@@ -68,7 +69,7 @@ def test_changed_code_stops_a_sweep_before_it_trains(workspace, edit) -> None:
 
 def test_changed_runs_are_retrained_and_the_earlier_ones_kept(workspace, edit) -> None:
     sweep = declare(study={"n_trials": 2})
-    first = run_quietly(workspace, sweep)
+    first = finished(workspace, sweep)
     before = attempts(workspace)
     edit(SWITCHHEAD)
     second = run(workspace, sweep, CHANGED)
@@ -92,7 +93,7 @@ def test_changed_runs_are_retrained_and_the_earlier_ones_kept(workspace, edit) -
 
 def test_reused_runs_stay_and_reports_say_so(workspace, edit) -> None:
     sweep = declare(study={"n_trials": 1})
-    run_quietly(workspace, sweep)
+    finished(workspace, sweep)
     before = attempts(workspace)
     edit(SWITCHHEAD)
     record = run(workspace, sweep, REUSE)
@@ -104,7 +105,7 @@ def test_reused_runs_stay_and_reports_say_so(workspace, edit) -> None:
 
 def test_one_model_or_all_are_retrained_even_if_unchanged(workspace) -> None:
     sweep = declare(study={"n_trials": 1})
-    run_quietly(workspace, sweep)
+    finished(workspace, sweep)
     before = attempts(workspace)
     run(workspace, sweep, ChangePolicy(retrain=("two-heads",)))
     renewed = {name for name, at in attempts(workspace).items() if at > before[name]}
@@ -121,7 +122,7 @@ def test_models_to_retrain_must_exist(workspace) -> None:
 
 def test_interrupted_runs_whose_code_changed_start_over(workspace, edit, monkeypatch) -> None:
     sweep = declare(models=[], study=None)
-    run_quietly(workspace, sweep)
+    finished(workspace, sweep)
     (one, *_) = list_runs(workspace.runs_dir)
     (one.directory / "result.json").unlink()
     edit(SHARED)
@@ -133,14 +134,14 @@ def test_interrupted_runs_whose_code_changed_start_over(workspace, edit, monkeyp
 
 def test_a_run_that_another_process_trains_is_not_set_aside(workspace) -> None:
     sweep = declare(models=[], study=None)
-    run_quietly(workspace, sweep)
+    finished(workspace, sweep)
     one = list_runs(workspace.runs_dir)[0]
     with run_lock(workspace.runs_dir, one.run_hash), pytest.raises(RunBusyError):
         run(workspace, sweep, ChangePolicy(retrain=("all",)))
 
 
 def test_a_study_whose_declaration_changed_back_starts_over(workspace) -> None:
-    first = run_quietly(workspace, declare(study={"n_trials": 1}))
+    first = finished(workspace, declare(study={"n_trials": 1}))
     other = run_quietly(workspace, declare(study={"n_trials": 1, "sampler_seed": 7}))
     again = run_quietly(workspace, declare(study={"n_trials": 1}))
     names = [r.studies["switchhead"].storage_name for r in (first, other, again)]

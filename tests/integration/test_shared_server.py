@@ -22,6 +22,8 @@ from switchhead_lab.tracking.mlflow_sync import sync_workspace
 from switchhead_lab.tracking.record import RunLabels, list_runs
 from switchhead_lab.tracking.run_dir import RunDir
 
+pytestmark = pytest.mark.thorough
+
 START_SECONDS = 120.0
 
 

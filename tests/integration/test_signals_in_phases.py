@@ -74,6 +74,10 @@ MORE = (
     ("switchhead_lab.sweeping.study:PruningHook.observe", 8),
     ("switchhead_lab.sweeping.study:SearchStudy.prune", 1),
 )
+USUAL = (
+    ("switchhead_lab.data.token_store:write_tokens", 3),
+    ("switchhead_lab.training.step:StepRunner.step", 6),
+)
 PIECES = SWEEP.replace('{ kind = "byte" }', '{ kind = "sentencepiece", vocab_size = 300 }')
 
 
@@ -136,7 +140,8 @@ def leftovers(root: Path) -> list[Path]:
 def cases() -> Iterator[object]:
     """Yield every case; mostly redundant ones run only in the drill."""
     for number, (place, nth_call) in enumerate((*PREPARING, *RUNNING, *MORE)):
-        marks = [pytest.mark.drill] if (place, nth_call) in MORE else []
+        mark = pytest.mark.drill if (place, nth_call) in MORE else pytest.mark.thorough
+        marks = [] if (place, nth_call) in USUAL else [mark]
         name = f"{place.rpartition(':')[2]}-{nth_call}"
         signal_number = SIGNALS[number % len(SIGNALS)]
         yield pytest.param(place, nth_call, signal_number, marks=marks, id=name)

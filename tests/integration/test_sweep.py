@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
+from finished_sweeps import finished
 from tiny_sweep import DECLARATION
 
 from switchhead_lab.config.files import merge_trees, parse
@@ -73,7 +74,7 @@ def test_all_declared_models_are_trained_with_every_seed(workspace) -> None:
 
 
 def test_best_is_chosen_on_validation(workspace) -> None:
-    record = run(workspace, declare())
+    record = finished(workspace, declare())
 
     def perplexity(member) -> float:
         result = read_run(workspace.runs_dir / member.run_name).result
@@ -102,7 +103,7 @@ def test_infeasible_candidates_are_rejected_before_training(workspace) -> None:
 
 
 def test_running_again_trains_nothing(workspace, monkeypatch) -> None:
-    record = run(workspace, declare())
+    record = finished(workspace, declare())
     times = {p: p.stat().st_mtime_ns for p in workspace.runs_dir.glob("*/metrics.jsonl")}
     again = run(workspace, declare())
     assert again.members == record.members
@@ -110,7 +111,7 @@ def test_running_again_trains_nothing(workspace, monkeypatch) -> None:
 
 
 def test_an_interrupted_sweep_ends_like_an_uninterrupted_one(workspace, monkeypatch) -> None:
-    whole = run(workspace, declare())
+    whole = finished(workspace, declare())
     workspace.runs_dir.rename(workspace.root / "elsewhere")
     trained = Trained(monkeypatch)
     for stop in (2, 3, 3, 3, 2):  # one more run finishes before each interruption
@@ -136,21 +137,21 @@ def test_every_trial_has_its_own_sampler_seed() -> None:
 
 
 def test_more_trials_continue_the_same_study(workspace) -> None:
-    before = by_role(run(workspace, declare()), "candidate")
+    before = by_role(finished(workspace, declare()), "candidate")
     after = by_role(run(workspace, declare(study={"n_trials": 5})), "candidate")
     assert [m.run_hash for m in after[:3]] == [m.run_hash for m in before]
     assert len({m.run_hash for m in after}) == 5
 
 
 def test_a_better_candidate_replaces_the_best(workspace) -> None:
-    before = by_role(run(workspace, declare(study={"n_trials": 1})), "best")
+    before = by_role(finished(workspace, declare(study={"n_trials": 1})), "best")
     after = by_role(run(workspace, declare(study={"n_trials": 12})), "best")
     assert [m.seed for m in after] == [0, 1]
     assert not {m.run_hash for m in before} & {m.run_hash for m in after}
 
 
 def test_a_first_candidate_added_later_is_tried_next(workspace) -> None:
-    run(workspace, declare(study={"n_trials": 1}))
+    finished(workspace, declare(study={"n_trials": 1}))
     first = [{"n_heads": 2, "n_experts": 2, "top_k": 1}, {"n_heads": 1, "n_experts": 3, "top_k": 3}]
     record = run(workspace, declare(study={"n_trials": 2, "first": first}))
     added = read_run(workspace.runs_dir / by_role(record, "candidate")[1].run_name)

@@ -1,6 +1,7 @@
 """A sweep continues after failures of single runs, and stops with one line on others."""
 
 import pytest
+from finished_sweeps import finished
 from test_sweep import Trained, by_role, declare, run
 
 from switchhead_lab.config.identity import identity
@@ -64,22 +65,21 @@ def test_a_non_finite_candidate_counts_and_is_not_retried(workspace, monkeypatch
     assert [m.state for m in by_role(again, "candidate")].count("failed") == 1
 
 
-@pytest.mark.parametrize("number", [1, 4])
+# Numbers of trainings: the first is the baseline, the fourth a candidate of the search.
 @pytest.mark.parametrize(
-    "error",
+    ("number", "error"),
     [
-        StorageError("optuna.db is locked"),
-        DataError("changed"),
-        ConfigError("no such device"),
-        WorkspaceError("runs: not writable"),
-        DriftError("threads: 2 before, 1 now"),
+        pytest.param(1, StorageError("optuna.db is locked"), id="storage"),
+        pytest.param(4, DataError("changed"), id="data"),
+        pytest.param(1, ConfigError("no such device"), id="config"),
+        pytest.param(4, WorkspaceError("runs: not writable"), id="workspace"),
+        pytest.param(4, DriftError("threads: 2 before, 1 now"), id="drift"),
     ],
-    ids=lambda error: type(error).__name__,
 )
 def test_errors_common_to_all_runs_stop_the_sweep_which_continues_later(
     workspace, monkeypatch, number: int, error: Exception
 ) -> None:
-    whole = run(workspace, declare())
+    whole = finished(workspace, declare())
     workspace.runs_dir.rename(workspace.root / "elsewhere")
     with monkeypatch.context() as patch:
         Failing(patch, {number: error})
@@ -100,7 +100,7 @@ def test_a_bug_leaves_no_run_marked_as_running(workspace, monkeypatch) -> None:
 
 
 def test_a_damaged_run_does_not_fail_others(workspace) -> None:
-    first = run(workspace, declare())
+    first = finished(workspace, declare())
     damaged = workspace.runs_dir / first.members[0].run_name / "result.json"
     damaged.write_text("{")
     record = run(workspace, declare())

@@ -43,6 +43,7 @@ def built_files(cache: Path) -> list[Path]:
     return sorted(cache.iterdir())
 
 
+@pytest.mark.thorough
 def test_built_on_first_use_and_then_cached(tmp_path: Path) -> None:
     first = run(tmp_path, "cpu", "reference")
     assert first.returncode == 0, first.stderr
@@ -54,6 +55,7 @@ def test_built_on_first_use_and_then_cached(tmp_path: Path) -> None:
     assert library.stat().st_mtime_ns == made_at
 
 
+@pytest.mark.thorough
 def test_sources_options_pytorch_and_cpu_have_libraries_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,6 +95,7 @@ def copied(tmp_path: Path) -> tuple[Path, str]:
     return cache, str(compiler)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("damage", ["none", "cut", "changed", "hash lost"])
 def test_a_damaged_library_is_rebuilt(copied: tuple[Path, str], damage: str) -> None:
     cache, compiler = copied
@@ -113,6 +116,7 @@ def test_a_damaged_library_is_rebuilt(copied: tuple[Path, str], damage: str) -> 
     assert n_builds.exists() == (damage != "none")
 
 
+@pytest.mark.thorough
 def test_without_a_compiler_it_warns_once(tmp_path: Path) -> None:
     done = run(tmp_path, "auto", "auto", "reference", CXX="/no/such/compiler")
     assert done.returncode == 0, done.stderr
@@ -121,6 +125,7 @@ def test_without_a_compiler_it_warns_once(tmp_path: Path) -> None:
     assert not built_files(tmp_path)
 
 
+@pytest.mark.thorough
 def test_a_compiler_that_fails_is_named_with_its_first_message(tmp_path: Path) -> None:
     compiler = tmp_path / "broken"
     compiler.write_text("#!/bin/sh\necho 'disk on fire' >&2\nexit 1\n")
@@ -130,6 +135,7 @@ def test_a_compiler_that_fails_is_named_with_its_first_message(tmp_path: Path) -
     assert f"no fused CPU kernels: {compiler} failed: disk on fire" in done.stderr
 
 
+@pytest.mark.thorough
 def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("in the way")

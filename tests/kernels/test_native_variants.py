@@ -11,6 +11,8 @@ import torch
 
 from switchhead_kernels.native import build
 
+pytestmark = pytest.mark.thorough
+
 PROGRAM = """
 import torch
 from switchhead_kernels.expert_matmul import cpu, expert_matmul, make_routing

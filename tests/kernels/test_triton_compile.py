@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 import pytest
 from comparison import SHARED_MEMORY
 
+pytestmark = pytest.mark.thorough
+
 BASELINE = Path(__file__).with_name("triton_baseline.csv")
 RECORD = "SWITCHHEAD_RECORD_TRITON"
 

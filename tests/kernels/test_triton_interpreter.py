@@ -339,7 +339,14 @@ CHECKS = {
 }
 
 
-@pytest.mark.parametrize("check", CHECKS)
+def _cases() -> Iterator[object]:
+    """Yield every check; all but one take long."""
+    for name in CHECKS:
+        marks = [] if name == "operator" else [pytest.mark.thorough]
+        yield pytest.param(name, marks=marks)
+
+
+@pytest.mark.parametrize("check", list(_cases()))
 def test_kernels_agree_with_the_definition(check: str) -> None:
     child = subprocess.run(
         [sys.executable, __file__, check],

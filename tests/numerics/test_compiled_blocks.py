@@ -51,6 +51,7 @@ def losses_and_gradients(
     return [loss.detach(), *(x.grad for x in model.parameters() if x.grad is not None)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("example", "positions"), CASES, ids=map(name_of, EXAMPLES))
 @pytest.mark.filterwarnings("ignore")  # the compiler's own warnings
 def test_same_outputs_and_gradients_without_graph_breaks(

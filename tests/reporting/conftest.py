@@ -1,7 +1,7 @@
 """A small fixed set of records, written with the real writers."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from switchhead_lab.sweeping.plan import (
     resolved_model,
 )
 from switchhead_lab.tracking.code_identity import code_of
-from switchhead_lab.tracking.record import RunLabels, RunResult, RunState
+from switchhead_lab.tracking.record import MetricPoint, RunLabels, RunResult, RunState
 from switchhead_lab.tracking.run_dir import RunDir
 from switchhead_lab.tracking.sweep_dir import SweepDir
 from switchhead_lab.tracking.sweep_record import (
@@ -128,15 +128,23 @@ class RecordWriter:
         point: Point | None = None,
         provenance: dict[str, Any] | None = None,
         diff: str = "",
+        validations: Mapping[int, float] | None = None,
+        router: Mapping[str, float] | None = None,
         **changes: Any,
     ) -> Path:
-        """Write one run; without a perplexity it ends in `state`. Return its directory."""
+        """Write one run; without a perplexity it ends in `state`. Return its directory.
+
+        `validations` are recorded losses by step, `router` the metrics of routers beside them.
+        """
         config = self.config(model, seed)
         labels = RunLabels(size=self.sweep.size, variant=name, sweep=self.sweep.name)
         if provenance is None:
             provenance = {"git": {"commit": COMMIT}, "data_manifest": MANIFEST}
         provenance = {"code": code_of(config).as_data(), **provenance}
         run = RunDir.open(self.runs_dir, config, labels, provenance, diff.encode())
+        for step, loss in (validations or {}).items():
+            metrics = {"validation/loss_nats": loss, **(router or {})}
+            run.add(MetricPoint(step, step * config.tokens_per_step, 1.0 + step, metrics))
         if perplexity is None:
             run.close(state, 50, reason)
         else:

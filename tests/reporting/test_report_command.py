@@ -137,6 +137,7 @@ def test_nothing_to_report(home, arguments):
     assert "lab sweep" in str(result.exception)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "environment",
     [

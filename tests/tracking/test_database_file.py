@@ -86,6 +86,7 @@ def test_a_file_that_is_not_a_database_is_named(tmp_path: Path) -> None:
         has_rows(path, "experiments")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", [1, 150, 400])
 def test_a_kill_during_schema_creation_leaves_a_working_workspace(
     tmp_path: Path, number: int

@@ -51,6 +51,7 @@ def get(port: int, path: str) -> dict[str, Any]:
         return json.loads(answer.read())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "stop", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
 )
@@ -110,6 +111,7 @@ with open(os.devnull, "wb") as log:
 """
 
 
+@pytest.mark.thorough
 def test_the_server_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     """Both the server, which ignores SIGTERM here, and its child exit."""
     python = tmp_path / "python"
@@ -169,6 +171,7 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
 """
 
 
+@pytest.mark.thorough
 def test_a_port_taken_while_the_server_starts_is_not_announced_as_ours(
     tracking_uri: str, taken: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

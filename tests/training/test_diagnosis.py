@@ -21,6 +21,7 @@ DOCTOR = (
 )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("first", "variables", "finding", "advice"),
     [

@@ -1,1 +1,1 @@
-"""Figures: with `plots.py` the only files that import matplotlib."""
+"""Figures of the paper: ratios to dense, and attention maps."""

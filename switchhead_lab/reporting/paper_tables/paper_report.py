@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from switchhead_lab.reporting.caption import LOUD
-from switchhead_lab.reporting.page import sentence_list
+from switchhead_lab.reporting.page import bulleted
 from switchhead_lab.reporting.paper_tables.comparison_report import read_comparison
 from switchhead_lab.reporting.paper_tables.steps import NUMBER as TABLE_OF_STEPS
 from switchhead_lab.reporting.paper_tables.steps import read_steps
@@ -102,7 +102,7 @@ def _contents(table: PaperTable) -> dict[str, bytes]:
         "table.csv": to_csv(table.grid),
         **{
             f"{view.name}.md": f"# {table.title}\n\n{to_markdown(view.of(table.grid))}\n"
-            f"{sentence_list(table.caption)}"
+            f"{bulleted(table.caption)}"
             for view in table.views
         },
     }
@@ -110,7 +110,7 @@ def _contents(table: PaperTable) -> dict[str, bytes]:
 
 
 def _page(table: PaperTable) -> str:
-    parts = [f"# {table.title}\n", sentence_list(table.caption)]
+    parts = [f"# {table.title}\n", bulleted(table.caption)]
     for view in table.views:
         parts += [f"## {view.heading}\n", to_markdown(view.of(table.grid))]
     images = images_of(table.figures)

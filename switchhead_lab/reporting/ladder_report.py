@@ -1,0 +1,130 @@
+"""Writes the report of a ladder: tables, figure, page and provenance."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from switchhead_lab.config.identity import hash_of
+from switchhead_lab.errors import ConfigError, RecordError
+from switchhead_lab.reporting.caption import LOUD
+from switchhead_lab.reporting.grids import Grid
+from switchhead_lab.reporting.ladder import (
+    gap_lines,
+    ladder_caption,
+    ladder_grid,
+    law_grid,
+    read_ladder,
+)
+from switchhead_lab.reporting.ladder_plot import draw_ladder
+from switchhead_lab.reporting.page import bulleted, table_page
+from switchhead_lab.reporting.report import PAGE_FILE, PROVENANCE_FILE, write_files
+from switchhead_lab.reporting.report_data import ReportData, read_report_data
+from switchhead_lab.reporting.selection import select_record
+from switchhead_lab.reporting.sidecar import provenance_json
+from switchhead_lab.reporting.tables import notes_to_latex, to_csv, to_latex, to_markdown
+from switchhead_lab.tracking.atomic import make_directory
+from switchhead_lab.tracking.sweep_record import sweep_id
+
+FIGURE = "loss-vs-training-macs"
+LAWS_TITLE = "Power laws"
+
+
+@dataclass(frozen=True)
+class LadderReport:
+    """The report of a ladder as written.
+
+    Attributes:
+        folder: Its folder.
+        files: Names of its files, the page first.
+        title: Heading.
+        caption: Sentences of the caption.
+        table: Every model at every size.
+        laws: The fitted power laws.
+        incomplete: Missing sizes and runs, one sentence each.
+    """
+
+    folder: Path
+    files: tuple[str, ...]
+    title: str
+    caption: tuple[str, ...]
+    table: Grid
+    laws: Grid
+    incomplete: tuple[str, ...]
+
+    def as_data(self) -> dict[str, Any]:
+        """Return the report as plain data, numbers at full precision."""
+        return {
+            "title": self.title,
+            "incomplete": list(self.incomplete),
+            "caption": list(self.caption),
+            "models": self.table.records(),
+            "laws": self.laws.records(),
+            "files": [str(self.folder / name) for name in self.files],
+        }
+
+
+def write_ladder(
+    sweep: str, sizes: Sequence[str], runs_dir: Path, reports_dir: Path
+) -> LadderReport:
+    """Write the report of a sweep over its sizes; equal records give equal bytes.
+
+    Args:
+        sweep: Recorded name of the sweep.
+        sizes: Sizes of its ladder, smallest first.
+        runs_dir: Folder of all runs.
+        reports_dir: Folder of all reports.
+
+    Raises:
+        ConfigError: If the sizes were recorded with different corpora, tokenizers or objectives.
+        RecordError: If no size has been run.
+        WorkspaceError: If the folder cannot be written.
+    """
+    found, missing = [], []
+    for size in sizes:
+        try:
+            found.append(read_report_data(select_record(runs_dir, sweep, size).record, runs_dir))
+        except RecordError:
+            missing.append(size)
+    if not found:
+        raise RecordError(f"no size of sweep {sweep} has been run; run `lab sweep {sweep}` first")
+    _require_comparable(found)
+    ladder = read_ladder(found, missing)
+    table, laws, caption = ladder_grid(ladder), law_grid(ladder), ladder_caption(ladder)
+    digest = hash_of([sweep_id(data.record.sweep) for data in found])[:8]
+    title = f"{sweep}: loss against training compute"
+    drawn = draw_ladder(ladder)
+    loud = " ".join(line for line in caption if line.startswith(LOUD))
+    texts = {
+        PAGE_FILE: _page(title, table, laws, caption),
+        "table.md": table_page(title, table, caption),
+        "table.csv": to_csv(table),
+        "table.tex": to_latex(table, f"{loud} {title}.".strip(), f"{sweep}-ladder-{digest}"),
+        "table-notes.tex": notes_to_latex(caption),
+        "laws.csv": to_csv(laws),
+    }
+    files = {name: text.encode() for name, text in texts.items()}
+    files |= {f"{FIGURE}.png": drawn.png, f"{FIGURE}.svg": drawn.svg}
+    folder = make_directory(reports_dir / f"{sweep}-ladder-{digest}")
+    provenance = provenance_json(found, [table, laws], files, caption)
+    names = write_files(folder, {**files, PROVENANCE_FILE: provenance.encode()})
+    return LadderReport(folder, names, title, tuple(caption), table, laws, tuple(gap_lines(ladder)))
+
+
+def _require_comparable(sizes: Sequence[ReportData]) -> None:
+    """Losses are comparable only on the same text, in the same tokens."""
+    first = sizes[0].record.sweep
+    for data in sizes[1:]:
+        sweep = data.record.sweep
+        if (sweep.data, sweep.objective) != (first.data, first.objective):
+            raise ConfigError(
+                f"sweep {sweep.name}: sizes {first.size} and {sweep.size} were run with other data "
+                "or another objective, so their losses cannot be compared; run them alike"
+            )
+
+
+def _page(title: str, table: Grid, laws: Grid, caption: Sequence[str]) -> str:
+    parts = [f"# {title}\n", bulleted(caption), "## Models and sizes\n", to_markdown(table)]
+    parts += [f"![loss against training MACs]({FIGURE}.png)\n"]
+    parts += [f"## {LAWS_TITLE}\n", to_markdown(laws)]
+    return "\n".join(parts)
