@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from switchhead_lab.reporting.selection import Selection
 
 
+NamesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[SWEEP]...",
+        help="Names or ids of sweeps, or a table or figure of the paper (table1 to table9, figure1 "
+        "to figure6); by default the most recently changed sweep.",
+        show_default=False,
+    ),
+]
 AxisOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -39,14 +48,7 @@ ColumnsOption = Annotated[
 
 
 def report(
-    sweeps: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[SWEEP]...",
-            help="Names or ids of sweeps; by default the most recently changed one.",
-            show_default=False,
-        ),
-    ] = None,
+    sweeps: NamesArgument = None,
     size: Annotated[str, typer.Option(help="Size of the sweep; the latest by default.")] = "",
     together: Annotated[
         bool, typer.Option("--together", help="Write one report of all sweeps side by side.")
@@ -62,6 +64,8 @@ def report(
 
     Each declaration has its own folder, reports/ID/, so corpora and overrides never overwrite each
     other. `lab sweep` prints the id of what it runs, and reports name those of other declarations.
+    A table or figure of the paper is assembled from all sweeps that reproduce it, in
+    reports/paper/; sweeps of the same name take precedence.
 
     A sweep with a ladder gets one report of all its sizes: loss against training compute, power
     laws and compute multipliers. --size writes that of one size.
@@ -69,12 +73,19 @@ def report(
     Example: lab report matched-params --size pocket --axis model-macs:executed
 
     Example: lab report matched-params matched-macs --together
+
+    Example: lab report table2 --size pocket
     """
+    from switchhead_lab.cli.paper_part import paper_parts, report_parts
     from switchhead_lab.config.sweep_files import recorded_name
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.reporting.selection import select_record
 
     workspace = find_workspace()
+    if parts := paper_parts(workspace, sweeps or []):
+        given = {"--together": together, "--axis": axes, "--columns": columns}
+        report_parts(workspace, parts, size, given, strict=strict, as_json=as_json)
+        return
     names = [recorded_name(workspace.sweeps_dir, name) for name in sweeps or [""]]
     selections = [select_record(workspace.runs_dir, name, size) for name in names]
     folders = workspace.runs_dir, workspace.reports_dir

@@ -88,6 +88,17 @@ def mac_matched_model(name: str, params: int, dataset: str) -> ModelConfig:
     return model.model_copy(update={"attention": model.attention.model_copy(update=grown)})
 
 
+def baseline_params(row: Row) -> int | None:
+    """Return the printed size of a row's dense baseline, in millions; None if not printed.
+
+    A MAC-matched model is larger than its baseline.
+    """
+    params: int | None = row.get("params")
+    if params is None or not row["model"].endswith("-mac-matched"):
+        return params
+    return _MAC_MATCHED[params][0]
+
+
 def model_of(name: str, params: int, n_heads: int, dataset: str) -> ModelConfig:
     """Build the model that a row of a table names.
 

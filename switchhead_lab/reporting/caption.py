@@ -1,6 +1,6 @@
 """The caption of a report: setup, data, units and caveats."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from switchhead_lab.budget.residual import describe_rule
 from switchhead_lab.config.search import describe_point, objectives_of
@@ -25,6 +25,14 @@ def title(data: ReportData) -> str:
 
 LOUD = ("INCOMPLETE", "WARNING")
 """First words of sentences that belong beside every table."""
+
+
+def labelled(label: str, lines: Iterable[str]) -> Iterator[str]:
+    """Yield sentences with a label in front; gaps and warnings keep their first word."""
+    for line in lines:
+        word, colon, rest = line.partition(":")
+        is_loud = colon and word in LOUD
+        yield f"{word}: {label}:{rest}" if is_loud else f"{label}: {line}"
 
 
 def latex_caption(data: ReportData, lines: Sequence[str]) -> str:

@@ -25,7 +25,7 @@ def incomplete_lines(data: ReportData) -> list[str]:
     """Return the missing runs of a sweep; empty if complete."""
     lines = [
         f"INCOMPLETE: {row.name} has {len(row.finished)} of {len(row.seeds)} seeds "
-        f"({'; '.join(_gaps(row))})."
+        f"({'; '.join(seed_gaps(row))})."
         for row in data.models
         if not row.is_complete
     ]
@@ -111,7 +111,8 @@ def _manifest(record: RunRecord) -> dict[str, Any]:
     return manifest if isinstance(manifest, dict) else {}
 
 
-def _gaps(row: ModelRow) -> Iterable[str]:
+def seed_gaps(row: ModelRow) -> Iterable[str]:
+    """Yield the seeds of a model without a result, each with its state and reason."""
     by_seed = {run.member.seed: run for run in row.runs}
     for seed in row.seeds:
         run = by_seed.get(seed)

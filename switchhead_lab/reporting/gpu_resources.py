@@ -1,8 +1,8 @@
 """Table 5 from recorded runs of the GPU command, beside the paper's values."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import RecordError
@@ -12,6 +12,8 @@ from switchhead_lab.reporting.statistics import MISSING
 from switchhead_lab.tracking.bench_record import STEP_MODES, read_gpu_runs, step_id
 from switchhead_lab.tracking.sweep_record import ResolvedModel, SweepRecord
 
+Known = TypeVar("Known")
+_PAPER_CAPTION = "The paper's ratios are those of Table 5, measured on other cards without graphs."
 _PARTS = ("steps", "compiled")
 
 
@@ -38,10 +40,11 @@ def _resources(
 ) -> Resources | None:
     """Return one run's table; None if it timed none of the models."""
     try:
-        steps = list(_steps_of(models, results))
+        steps = list(timed_steps(models, results))
         if not steps:
             return None
-        grid, caption = _grid(sweep, steps), _caption(results)
+        grid = _grid(sweep, steps)
+        caption = f"{run_caption(results)} {_PAPER_CAPTION}"
     except (KeyError, TypeError) as error:
         raise RecordError(
             f"{path}: no GPU run of this version ({error}); run the GPU command again"
@@ -49,10 +52,18 @@ def _resources(
     return Resources(f"resources-{path.parent.name}", grid, caption, source_of(path))
 
 
-def _steps_of(
-    models: dict[str, ResolvedModel], results: dict[str, Any]
-) -> Iterator[tuple[ResolvedModel, str, dict[str, Any]]]:
-    """Yield model, mode and figures of every timed step whose id has a name."""
+def timed_steps(
+    models: Mapping[str, Known], results: dict[str, Any]
+) -> Iterator[tuple[Known, str, dict[str, Any]]]:
+    """Yield model, mode and figures of every timed step of a recorded run of the GPU command.
+
+    Args:
+        models: Models by the identity of their steps.
+        results: Contents of the run's file.
+
+    Raises:
+        KeyError: If the file is of another version.
+    """
     for part in results["parts"]:
         if part["name"] not in _PARTS:
             continue
@@ -124,7 +135,12 @@ def _cells(
     )
 
 
-def _caption(results: dict[str, Any]) -> str:
+def run_caption(results: dict[str, Any]) -> str:
+    """Return how a recorded run of the GPU command timed its steps, in sentences.
+
+    Raises:
+        KeyError: If the file is of another version.
+    """
     facts = results["machine"].get("facts", {})
     names = ("device_name", "cuda", "torch", "triton")
     device, cuda, torch, triton = (facts.get(name, MISSING) for name in names)
@@ -134,6 +150,5 @@ def _caption(results: dict[str, Any]) -> str:
     return (
         f"Median of whole training steps, each model alone on {device} (driver {driver}, CUDA "
         f"{cuda}, PyTorch {torch}, Triton {triton}; commit {commit[:12]}), {precision}; memory is "
-        "the peak allocation. Captured steps are replayed as one CUDA graph. The paper's ratios "
-        "are those of Table 5, measured on other cards without graphs."
+        "the peak allocation. Captured steps are replayed as one CUDA graph."
     )

@@ -1,24 +1,25 @@
 """What differs between a sweep and the experiment in the paper that it reproduces."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from switchhead_lab.config.sweep import PaperRow, Sweep
 from switchhead_lab.paper.figures import load_figures
 from switchhead_lab.paper.models import SENTENCEPIECE_VOCAB
 from switchhead_lab.reporting.report_data import ReportData
 
+MODEL_SIZE = "size"
+"""The difference without which costs compare with the paper's."""
 _BATCH_SIZES = {"enwik8": 32}
 
 
 def paper_caption(paper: PaperRow, data: ReportData) -> str:
     """Return the sentences above the paper's figures."""
     size = "" if paper.params is None else f", {paper.params}M parameters"
-    differences = list(_differences(paper, data))
+    differences = setup_differences(paper, data)
     if differences:
-        *others, last = differences
-        listed = f"{', '.join(others)} and {last}" if others else last
-        verb = "differs" if len(differences) == 1 else "differ"
-        setup = f"our {listed} {verb}, so compare the ratios to the dense baseline"
+        setup = (
+            f"our {describe_differences(differences)}, so compare the ratios to the dense baseline"
+        )
     else:
         setup = "corpus, tokenizer, size and training budget are the paper's"
     return (
@@ -26,6 +27,23 @@ def paper_caption(paper: PaperRow, data: ReportData) -> str:
         f"{setup}. MACs and memory are those of one attention layer and sequence by the published "
         "convention, ours as well."
     )
+
+
+def describe_differences(differences: Sequence[str]) -> str:
+    """Return what differs as a clause: "corpus and size differ"."""
+    *others, last = differences
+    listed = f"{', '.join(others)} and {last}" if others else last
+    return f"{listed} {'differ' if others else 'differs'}"
+
+
+def setup_differences(paper: PaperRow, data: ReportData) -> list[str]:
+    """Return what differs from the paper's experiment; empty if absolute values compare.
+
+    Args:
+        paper: The reproduced rows.
+        data: The sweep's data.
+    """
+    return list(_differences(paper, data))
 
 
 def _differences(paper: PaperRow, data: ReportData) -> Iterator[str]:
@@ -36,7 +54,7 @@ def _differences(paper: PaperRow, data: ReportData) -> Iterator[str]:
         yield "tokenizer"
     costs = data.baseline.costs
     if paper.params is None or costs is None or round(costs.n_parameters / 1e6) != paper.params:
-        yield "size"
+        yield MODEL_SIZE
     if not _has_the_papers_budget(paper, sweep):
         yield "training budget"
 

@@ -1,6 +1,6 @@
 """The paper's printed figures beside ours, from the package's data file."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ from switchhead_lab.budget.cost_axes import ATTENTION_MACS, ATTENTION_MEMORY, ax
 from switchhead_lab.config.sweep import PaperModel, PaperRow
 from switchhead_lab.errors import ConfigError
 from switchhead_lab.objectives.metrics import BITS_PER_BYTE
-from switchhead_lab.paper.figures import dataset_of, load_tables, parse_count
+from switchhead_lab.paper.figures import Row, dataset_of, load_tables, parse_count
 from switchhead_lab.reporting.grids import (
     TIMES,
     Cell,
@@ -37,6 +37,7 @@ class PaperFigures:
     """One row of a table of the paper, as printed.
 
     Attributes:
+        position: Its number in the table, from 0.
         model: The paper's name of the model.
         n_heads: Attention heads; None if not printed.
         loss: Perplexity, or bits per character; None if not printed.
@@ -44,6 +45,7 @@ class PaperFigures:
         memory: Floats as printed; empty if not printed.
     """
 
+    position: int
     model: str
     n_heads: int | None
     loss: float | None
@@ -54,6 +56,16 @@ class PaperFigures:
     def label(self) -> str:
         """Name with heads."""
         return self.model if self.n_heads is None else f"{self.model}, {self.n_heads} heads"
+
+    @property
+    def macs_count(self) -> float | None:
+        """Multiply-accumulates as a number; None if not printed."""
+        return parse_count(self.macs) if self.macs else None
+
+    @property
+    def memory_count(self) -> float | None:
+        """Floats as a number; None if not printed."""
+        return parse_count(self.memory) if self.memory else None
 
 
 @dataclass(frozen=True)
@@ -76,11 +88,21 @@ class PaperComparison:
 
     def counterpart(self, row: ModelRow) -> PaperFigures | None:
         """Return the paper's row for one of our models."""
-        if row.name in self.named:
-            return self.named[row.name]
-        if row.role == "baseline":
+        return self.find(row.name, row.family, is_baseline=row.role == "baseline")
+
+    def find(self, name: str, family: str, *, is_baseline: bool) -> PaperFigures | None:
+        """Return the paper's row for a model of the sweep.
+
+        Args:
+            name: Name of the model in the sweep.
+            family: Its family.
+            is_baseline: Whether it is the dense baseline.
+        """
+        if name in self.named:
+            return self.named[name]
+        if is_baseline:
             return self.dense
-        return {"dense": self.head_matched, "SwitchHead": self.switchhead}.get(row.family)
+        return {"dense": self.head_matched, "SwitchHead": self.switchhead}.get(family)
 
 
 def find_comparison(wanted: PaperRow, names: Collection[str] = ()) -> PaperComparison:
@@ -94,11 +116,11 @@ def find_comparison(wanted: PaperRow, names: Collection[str] = ()) -> PaperCompa
         ConfigError: If the table has no rows of that data set and size.
     """
     table = next(table for table in load_tables() if table["id"] == wanted.table)
-    rows = [
-        row
-        for row in table["rows"]
+    rows = {
+        position: row
+        for position, row in enumerate(table["rows"])
         if dataset_of(row, table) == wanted.dataset and row.get("params") == wanted.params
-    ]
+    }
     if not rows:
         known = sorted({(dataset_of(row, table), row.get("params", 0)) for row in table["rows"]})
         listed = ", ".join(f"{dataset} {params}M" for dataset, params in known)
@@ -109,7 +131,7 @@ def find_comparison(wanted: PaperRow, names: Collection[str] = ()) -> PaperCompa
     dense = sorted(_figures(rows, _DENSE_NAMES), key=lambda figures: figures.n_heads or 0)
     switchhead = _figures(rows, _SWITCHHEAD_NAMES)
     return PaperComparison(
-        metric=BITS_PER_CHARACTER if any("bpc" in row for row in rows) else "perplexity",
+        metric=metric_of(rows.values()),
         dense=dense[-1] if dense else None,
         head_matched=dense[0] if len(dense) > 1 else None,
         switchhead=switchhead[0] if switchhead else None,
@@ -121,14 +143,19 @@ def find_comparison(wanted: PaperRow, names: Collection[str] = ()) -> PaperCompa
     )
 
 
+def metric_of(rows: Iterable[Row]) -> str:
+    """Return the metric that rows of the paper print: "perplexity" or `BITS_PER_CHARACTER`."""
+    return BITS_PER_CHARACTER if any("bpc" in row for row in rows) else "perplexity"
+
+
 def _named(table: dict[str, Any], wanted: PaperRow, ours: str, theirs: PaperModel) -> PaperFigures:
     """Find the row that a sweep names for one of our models."""
     params = wanted.params if theirs.params is None else theirs.params
-    for row in table["rows"]:
+    for position, row in enumerate(table["rows"]):
         key = (row["model"], dataset_of(row, table), row.get("params"), row.get("experts", ""))
         has_heads = theirs.n_heads is None or row.get("n_heads") == theirs.n_heads
         if has_heads and key == (theirs.model, wanted.dataset, params, theirs.experts):
-            return _as_figures(row)
+            return figures_of(position, row)
     raise ConfigError(
         f"paper.models.{ours}: Table {wanted.table} has no row with model={theirs.model}, "
         f"dataset={wanted.dataset}, params={params}, experts={theirs.experts or 'none'}; see "
@@ -136,17 +163,24 @@ def _named(table: dict[str, Any], wanted: PaperRow, ours: str, theirs: PaperMode
     )
 
 
-def _figures(rows: list[dict[str, Any]], names: tuple[str, ...]) -> list[PaperFigures]:
+def _figures(rows: Mapping[int, Row], names: tuple[str, ...]) -> list[PaperFigures]:
     return [
-        _as_figures(row)
-        for row in rows
+        figures_of(position, row)
+        for position, row in rows.items()
         if row["model"] in names and row.get("experts", _EXPERT_PROJECTIONS) == _EXPERT_PROJECTIONS
     ]
 
 
-def _as_figures(row: dict[str, Any]) -> PaperFigures:
+def figures_of(position: int, row: Row) -> PaperFigures:
+    """Return a row of a table of the paper.
+
+    Args:
+        position: Its number in the table, from 0.
+        row: The row as data.
+    """
     experts = row.get("experts", "")
     return PaperFigures(
+        position=position,
         model=f"{row['model']} {experts}".rstrip(),
         n_heads=row.get("n_heads"),
         loss=row.get("ppl", row.get("bpc")),
@@ -192,24 +226,12 @@ def paper_quality(paper: PaperComparison, data: ReportData) -> Quality:
 def _cells(
     row: ModelRow, baseline: ModelRow, paper: PaperComparison, quality: Quality
 ) -> tuple[Cell, ...]:
-    figures, dense = paper.counterpart(row), paper.dense
-    loss, macs, memory = _values(figures)
-    dense_loss, dense_macs, dense_memory = _values(dense)
+    figures = paper.counterpart(row)
+    compared = compare(figures, paper.dense, OurRow(row, baseline, quality))
     return (
         Cell(row.name, row.name),
         Cell(figures.label, figures.label) if figures else Cell(MISSING),
-        Cell(MISSING) if loss is None else Cell(f"{loss:.2f}", loss),
-        mean_cell(row, quality.validation),
-        _ratio(loss, dense_loss, 1, f".3f{TIMES}"),
-        quality_cell(row, baseline, quality, "validation"),
-        Cell(figures.macs, macs) if figures and figures.macs else Cell(MISSING),
-        count_cell(row, _MACS),
-        _ratio(macs, dense_macs, 100, ".1f%"),
-        ratio_cell(row, baseline, _MACS),
-        Cell(figures.memory, memory) if figures and figures.memory else Cell(MISSING),
-        count_cell(row, _MEMORY),
-        _ratio(memory, dense_memory, 100, ".1f%"),
-        ratio_cell(row, baseline, _MEMORY),
+        *(cell for one in compared for cell in (one.paper, one.ours, *one.over_dense)),
     )
 
 
@@ -218,15 +240,88 @@ def _relative_heading(quality: Quality) -> str:
     return f"{heading} {'/' if quality.metric.is_compared_by_ratio else 'vs'} dense: ours"
 
 
+@dataclass(frozen=True)
+class OurRow:
+    """One of our models beside a row of the paper.
+
+    Attributes:
+        row: The model.
+        baseline: The dense baseline of its sweep.
+        quality: The metric to compare with the paper's.
+    """
+
+    row: ModelRow
+    baseline: ModelRow
+    quality: Quality
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One quantity of a row of the paper beside ours.
+
+    Attributes:
+        paper: The paper's value.
+        ours: Our value, a mean for measured quantities.
+        paper_relative: The paper's value over its dense baseline's.
+        relative: Ours over our dense baseline's.
+    """
+
+    paper: Cell
+    ours: Cell
+    paper_relative: Cell
+    relative: Cell
+
+    @property
+    def over_dense(self) -> tuple[Cell, Cell]:
+        """The paper's ratio to dense, and ours."""
+        return self.paper_relative, self.relative
+
+
+def compare(
+    figures: PaperFigures | None, dense: PaperFigures | None, ours: OurRow | None
+) -> tuple[Compared, Compared, Compared]:
+    """Compare metric, MACs and memory of a row of the paper with ours, absolute and over dense.
+
+    Args:
+        figures: The row; None if the paper has none for our model.
+        dense: The row of the paper's dense baseline; None if there is none.
+        ours: Our model; None if there is none.
+    """
+    missing = (Cell(MISSING), Cell(MISSING))
+    loss = macs = memory = missing
+    if ours is not None:
+        row, baseline, quality = ours.row, ours.baseline, ours.quality
+        loss = (
+            mean_cell(row, quality.validation),
+            quality_cell(row, baseline, quality, "validation"),
+        )
+        macs = (count_cell(row, _MACS), ratio_cell(row, baseline, _MACS))
+        memory = (count_cell(row, _MEMORY), ratio_cell(row, baseline, _MEMORY))
+    values, dense_values = _values(figures), _values(dense)
+    texts = ("" if values[0] is None else f"{values[0]:.2f}", *_printed_costs(figures))
+    styles = ((1, f".3f{TIMES}"), (100, ".1f%"), (100, ".1f%"))
+    first, second, third = (
+        Compared(
+            paper=Cell(MISSING) if value is None else Cell(text, value),
+            ours=own[0],
+            paper_relative=_ratio(value, base, *style),
+            relative=own[1],
+        )
+        for value, base, text, style, own in zip(
+            values, dense_values, texts, styles, (loss, macs, memory), strict=True
+        )
+    )
+    return first, second, third
+
+
+def _printed_costs(figures: PaperFigures | None) -> tuple[str, str]:
+    return ("", "") if figures is None else (figures.macs, figures.memory)
+
+
 def _values(figures: PaperFigures | None) -> tuple[float | None, float | None, float | None]:
     if figures is None:
         return None, None, None
-    macs, memory = figures.macs, figures.memory
-    return (
-        figures.loss,
-        parse_count(macs) if macs else None,
-        parse_count(memory) if memory else None,
-    )
+    return figures.loss, figures.macs_count, figures.memory_count
 
 
 def _ratio(value: float | None, base: float | None, factor: int, style: str) -> Cell:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -49,6 +49,15 @@ _STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "legend.fontsize": 8.5,
     "svg.hashsalt": "switchhead_lab",
+}
+
+
+Format = Literal["png", "svg", "pdf"]
+# Without time of writing and versions, on which the bytes would depend.
+_METADATA: dict[Format, dict[str, Any]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
 
 
@@ -145,13 +154,13 @@ def figure_style() -> Iterator[None]:
 
 def save(figure: Figure) -> Figures:
     """Return the files of a figure; equal figures give equal bytes."""
-    return Figures(_save(figure, "png"), _save(figure, "svg"))
+    return Figures(saved(figure, "png"), saved(figure, "svg"))
 
 
-def _save(figure: Figure, kind: str) -> bytes:
-    metadata = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
+def saved(figure: Figure, kind: Format) -> bytes:
+    """Return the bytes of a figure in one format; equal figures give equal bytes."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
+    figure.savefig(buffer, format=kind, dpi=DPI, metadata=_METADATA[kind])
     return buffer.getvalue()
 
 

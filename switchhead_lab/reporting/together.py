@@ -7,7 +7,7 @@ from pathlib import Path
 from switchhead_lab.budget.cost_axes import CostAxis, find_axis
 from switchhead_lab.config.identity import hash_of
 from switchhead_lab.errors import ConfigError
-from switchhead_lab.reporting.caption import LOUD, fact_lines
+from switchhead_lab.reporting.caption import LOUD, fact_lines, labelled
 from switchhead_lab.reporting.checks import incomplete_lines, warning_lines
 from switchhead_lab.reporting.cost_table import COSTS_CAPTION, cost_grid
 from switchhead_lab.reporting.grids import Cell, Column, Grid
@@ -180,10 +180,7 @@ def _each(
 ) -> Iterator[str]:
     """Yield the lines of each sweep with its label; warnings keep their first word."""
     for label, data in zip(labels, sweeps, strict=True):
-        for line in lines_of(data):
-            word, colon, rest = line.partition(":")
-            is_loud = colon and word in LOUD
-            yield f"{word}: {label}:{rest}" if is_loud else f"{label}: {line}"
+        yield from labelled(label, lines_of(data))
 
 
 def _differences(sweeps: Sequence[ReportData], labels: Sequence[str]) -> Iterator[str]:

@@ -153,13 +153,19 @@ def test_only_triton_files_import_triton() -> None:
             {f"tracking/mlflow_{name}.py" for name in ("store", "database", "links")},
         ),
         ("optuna", {"sweeping/study.py", "sweeping/study_storage.py"}),
-        ("matplotlib", {f"reporting/{name}.py" for name in ("plots", "curve_plot", "ladder_plot")}),
         ("datasets", {"data/hub.py"}),
         ("sklearn", {"data/digits.py"}),
     ],
 )
 def test_each_tool_is_imported_in_one_place(tool: str, expected: set[str]) -> None:
     assert importers_of(tool) == expected
+
+
+def test_only_figures_import_matplotlib() -> None:
+    importers = importers_of("matplotlib")
+    others = {name for name in importers if not name.startswith("reporting/figures/")}
+    own = {"plots", "curve_plot", "expert_use_plot", "ladder_plot"}
+    assert others == {f"reporting/{name}.py" for name in own} < importers
 
 
 def test_typer_is_the_command_line_s_alone() -> None:

@@ -2,6 +2,7 @@ import csv
 import io
 import re
 
+import latex_structure
 import pytest
 
 from switchhead_lab.reporting.grids import Cell, Column, Grid
@@ -49,6 +50,7 @@ def test_latex_escapes(text, latex):
 
 def test_latex_table_has_rules_and_escaped_cells():
     text = to_latex(GRID, "100% of it. a_b.", "mini-tiny")
+    latex_structure.check_table(text)
     for rule in ("toprule", "midrule", "bottomrule"):
         assert f"\\{rule}" in text
     assert r"x|y\_\{z\} & 1.50 $\pm$ 0.10 (n=2) \\" in text

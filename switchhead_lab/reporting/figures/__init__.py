@@ -1,0 +1,1 @@
+"""Figures of the paper: ratios to dense, and attention maps."""

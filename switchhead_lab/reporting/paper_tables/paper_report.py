@@ -1,0 +1,131 @@
+"""Writes the report on a table of the paper."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from switchhead_lab.reporting.caption import LOUD
+from switchhead_lab.reporting.page import bulleted
+from switchhead_lab.reporting.paper_tables.comparison_report import read_comparison
+from switchhead_lab.reporting.paper_tables.steps import NUMBER as TABLE_OF_STEPS
+from switchhead_lab.reporting.paper_tables.steps import read_steps
+from switchhead_lab.reporting.paper_tables.view import PaperTable
+from switchhead_lab.reporting.paper_tables.widths import NUMBER as TABLE_OF_WIDTHS
+from switchhead_lab.reporting.paper_tables.widths import read_widths
+from switchhead_lab.reporting.report import PAGE_FILE, PROVENANCE_FILE, write_files
+from switchhead_lab.reporting.sidecar import provenance_json
+from switchhead_lab.reporting.tables import notes_to_latex, to_csv, to_latex, to_markdown
+from switchhead_lab.tracking.atomic import make_directory
+
+FOLDER = "paper"
+"""Folder of the paper's tables and figures below that of all reports."""
+_WARNING = LOUD[1]
+
+
+@dataclass(frozen=True)
+class PaperReport:
+    """A report on a table of the paper, as written.
+
+    Attributes:
+        folder: Its folder.
+        files: Names of its files, the page first.
+        table: The table.
+    """
+
+    folder: Path
+    files: tuple[str, ...]
+    table: PaperTable
+
+    @property
+    def caption(self) -> Sequence[str]:
+        """Sentences below it; gaps and warnings first."""
+        return self.table.caption
+
+    @property
+    def incomplete(self) -> tuple[str, ...]:
+        """What is missing, one sentence each."""
+        return self.table.incomplete
+
+    def as_data(self) -> dict[str, Any]:
+        """Return the report as plain data, numbers at full precision."""
+        return {
+            "title": self.table.title,
+            "table": self.table.number,
+            "size": self.table.size,
+            "incomplete": list(self.incomplete),
+            "caption": list(self.table.caption),
+            "rows": self.table.grid.records(),
+            "files": [str(self.folder / name) for name in self.files],
+        }
+
+
+def write_paper_table(
+    number: int, sweeps_dir: Path, runs_dir: Path, reports_dir: Path, size: str = ""
+) -> PaperReport:
+    """Write the report on a table to `reports/paper/`; equal records give equal bytes.
+
+    Args:
+        number: Number of the table, from 1 to 9.
+        sweeps_dir: Folder of sweep files.
+        runs_dir: Folder of all runs.
+        reports_dir: Folder of all reports.
+        size: Size of the sweeps; by default the latest that was run.
+
+    Raises:
+        ConfigError: If no sweep of the table has the size.
+        WorkspaceError: If the folder cannot be written.
+    """
+    if number == TABLE_OF_WIDTHS:
+        table = read_widths()
+    elif number == TABLE_OF_STEPS:
+        table = read_steps(sweeps_dir, reports_dir, size)
+    else:
+        table = read_comparison(number, sweeps_dir, runs_dir, size)
+    files = _contents(table)
+    provenance = provenance_json(table.sweeps, [table.grid], files, table.caption, table.sources)
+    folder = make_directory(reports_dir / FOLDER / table.name)
+    return PaperReport(
+        folder, write_files(folder, {**files, PROVENANCE_FILE: provenance.encode()}), table
+    )
+
+
+def _contents(table: PaperTable) -> dict[str, bytes]:
+    """Return the contents of all files except the provenance, by name."""
+    main = table.views[0].of(table.grid)
+    warnings = [line for line in table.caption if line.startswith(_WARNING)]
+    caption = " ".join(filter(None, (table.latex_line, *warnings, f"{table.title}.")))
+    texts = {
+        PAGE_FILE: _page(table),
+        "table.tex": to_latex(main, caption, f"paper-{table.name}"),
+        "table-notes.tex": notes_to_latex(table.caption),
+        "table.csv": to_csv(table.grid),
+        **{
+            f"{view.name}.md": f"# {table.title}\n\n{to_markdown(view.of(table.grid))}\n"
+            f"{bulleted(table.caption)}"
+            for view in table.views
+        },
+    }
+    return {**{name: text.encode() for name, text in texts.items()}, **table.figures}
+
+
+def _page(table: PaperTable) -> str:
+    parts = [f"# {table.title}\n", bulleted(table.caption)]
+    for view in table.views:
+        parts += [f"## {view.heading}\n", to_markdown(view.of(table.grid))]
+    images = images_of(table.figures)
+    if images:
+        parts += ["## Figure\n", *images]
+    parts += [
+        "## Files\n",
+        "`table.csv` holds every column at full precision, `table.tex` the first table for a paper "
+        "and `table-notes.tex` its notes, `provenance.json` the runs behind every cell and the "
+        "hash of every file.\n",
+    ]
+    return "\n".join(parts)
+
+
+def images_of(files: Mapping[str, bytes]) -> Sequence[str]:
+    """Return Markdown that shows the figures among files."""
+    names = [name.removesuffix(".png") for name in files if name.endswith(".png")]
+    return [f"![{name.replace('-', ' ')}]({name}.png)\n" for name in names]
