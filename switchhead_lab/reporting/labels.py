@@ -86,7 +86,10 @@ def place_labels(
     for anchor, size in zip(anchors, sizes, strict=True):
         # Ties go to the earlier choice: the nearest, then the one to the right.
         choices = _choices(anchor, size, gap)
-        costs = [_cost(box, anchor, (obstacles, placed, lines), frame) for box in choices]
+        # Only what a choice can touch, of thousands of candidates.
+        reach = _bounds(choices).padded(_PADDING)
+        near = [box for box in obstacles if box.overlap(reach) > 0]
+        costs = [_cost(box, anchor, (near, placed, lines), frame) for box in choices]
         chosen = choices[costs.index(min(costs))]
         placed.append(chosen)
         lines += _line_to(chosen, anchor)
@@ -103,6 +106,16 @@ def _choices(anchor: tuple[float, float], size: tuple[float, float], gap: float)
             y = anchor[1] + math.sin(angle) * (ring * gap + half_height)
             boxes.append(Box(x - half_width, y - half_height, x + half_width, y + half_height))
     return boxes
+
+
+def _bounds(boxes: Sequence[Box]) -> Box:
+    """Return the smallest rectangle around rectangles."""
+    return Box(
+        min(box.left for box in boxes),
+        min(box.bottom for box in boxes),
+        max(box.right for box in boxes),
+        max(box.top for box in boxes),
+    )
 
 
 def _cost(
