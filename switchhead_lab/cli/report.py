@@ -10,6 +10,8 @@ from switchhead_lab.json_text import to_json
 from switchhead_lab.terminal import print_list, print_table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from switchhead_lab.reporting.report import Report
 
 
@@ -39,7 +41,7 @@ def report(
         list[str] | None,
         typer.Argument(
             metavar="[SWEEP]...",
-            help="Names or ids of sweeps; by default the most recently changed one.",
+            help="Names or ids of sweeps; by default all that have runs.",
             show_default=False,
         ),
     ] = None,
@@ -54,10 +56,14 @@ def report(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the tables and figures of sweeps, with the paper's values if they have any.
+    """Write the tables and figures of sweeps, and one page over all of them.
 
-    Each declaration has its own folder, reports/ID/, so corpora and overrides never overwrite each
-    other. `lab sweep` prints the id of what it runs, and reports name those of other declarations.
+    The page is reports/index.html: verdicts, tables and figures of all recorded sweeps in one file.
+    Each declaration also has its own folder, reports/ID/, so corpora and overrides never overwrite
+    each other. `lab sweep` prints the id of what it runs, and reports name those of other
+    declarations.
+
+    Example: lab report
 
     Example: lab report matched-params --size pocket --axis model-macs:executed
 
@@ -65,27 +71,37 @@ def report(
     """
     from switchhead_lab.config.sweep_files import recorded_name
     from switchhead_lab.config.workspace import find_workspace
-    from switchhead_lab.reporting.report import DEFAULT_AXES, write_report
-    from switchhead_lab.reporting.selection import select_record
+    from switchhead_lab.reporting.all_sweeps import require_complete, write_page, write_reports
+    from switchhead_lab.reporting.contents import DEFAULT_AXES
+    from switchhead_lab.reporting.selection import select_all, select_record
     from switchhead_lab.reporting.together import write_together
 
     workspace = find_workspace()
-    names = [recorded_name(workspace.sweeps_dir, name) for name in sweeps or [""]]
-    selections = [select_record(workspace.runs_dir, name, size) for name in names]
-    folders, chosen = (workspace.runs_dir, workspace.reports_dir), axes or DEFAULT_AXES
+    runs_dir, chosen = workspace.runs_dir, axes or DEFAULT_AXES
+    names = [recorded_name(workspace.sweeps_dir, name) for name in sweeps or []]
+    selections = [select_record(runs_dir, name, size) for name in names]
+    selections = selections or select_all(runs_dir, size)
+    errors: tuple[str, ...] = ()
     if together:
-        written = [write_together(selections, *folders, chosen, columns)]
+        reports = [write_together(selections, runs_dir, workspace.reports_dir, chosen, columns)]
+        page = write_page(workspace)
     else:
-        written = [write_report(one, *folders, chosen, columns) for one in selections]
+        written = write_reports(selections, workspace, chosen, columns)
+        reports, page, errors = list(written.reports), written.page, written.errors
     if as_json:
-        data = [one.as_data() for one in written]
+        data = [{**one.as_data(), "page": str(page)} for one in reports]
         typer.echo(to_json(data if len(data) > 1 else data[0]))
-    else:
-        for one in written:
+    elif names or together:
+        for one in reports:
             _print(one)
-    incomplete = [line for one in written for line in one.incomplete]
-    if strict and incomplete:
-        raise RecordError("\n".join(incomplete))
+        typer.echo(f"\npage: {page}")
+    else:
+        _print_all(reports)
+        typer.echo(f"\npage: {page}")
+    if errors:
+        raise RecordError("\n".join(errors))
+    if strict:
+        require_complete(reports)
 
 
 def _print(written: "Report") -> None:
@@ -108,4 +124,14 @@ def _print(written: "Report") -> None:
         print_list([written.paper_caption])
     print_list(written.caption)
     for line in file_lines(written):
+        typer.echo(line)
+
+
+def _print_all(reports: "Sequence[Report]") -> None:
+    from switchhead_lab.views.report import sweep_lines, verdict_table
+
+    table = verdict_table(reports)
+    if table is not None:
+        print_table(table)
+    for line in sweep_lines(reports):
         typer.echo(line)

@@ -1,0 +1,81 @@
+"""Writes the reports of several sweeps, and the page over all of them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from switchhead_lab.config.workspace import Workspace
+from switchhead_lab.errors import LabError, RecordError
+from switchhead_lab.reporting.contents import read_contents
+from switchhead_lab.reporting.html.site import write_site
+from switchhead_lab.reporting.report import Report, write_contents
+from switchhead_lab.reporting.report_data import ReportData, read_report_data
+from switchhead_lab.reporting.selection import Selection, recorded_sweeps
+from switchhead_lab.tracking.sweep_record import sweep_id
+
+
+@dataclass(frozen=True)
+class Reports:
+    """Reports as written.
+
+    Attributes:
+        reports: One for each sweep that could be reported.
+        page: The page over all recorded sweeps.
+        errors: Why the others could not be reported, one message each.
+    """
+
+    reports: tuple[Report, ...]
+    page: Path
+    errors: tuple[str, ...]
+
+
+def write_reports(
+    selections: Iterable[Selection], workspace: Workspace, axes: Sequence[str], columns: str
+) -> Reports:
+    """Write the reports of sweeps and the page; a sweep that cannot be reported costs no other.
+
+    Args:
+        selections: The sweep records.
+        workspace: The workspace.
+        axes: Costs to draw, one figure each; see `find_axis`.
+        columns: Columns to print in the main tables; see `chosen_keys`.
+
+    Raises:
+        LabError: If no sweep can be reported: the reason of the first.
+        WorkspaceError: If a folder cannot be written.
+    """
+    reports: list[Report] = []
+    known: dict[str, ReportData] = {}
+    errors: list[tuple[str, LabError]] = []
+    for selection in selections:
+        name = sweep_id(selection.record.sweep)
+        try:
+            known[name] = read_report_data(selection.record, workspace.runs_dir)
+            contents = read_contents(
+                known[name], workspace.reports_dir, selection.notes, axes, columns
+            )
+        except LabError as error:
+            errors.append((name, error))
+        else:
+            reports.append(write_contents(contents, workspace.reports_dir))
+    if errors and not reports:
+        raise errors[0][1]
+    page = write_page(workspace, known)
+    return Reports(tuple(reports), page, tuple(f"{name}: {error}" for name, error in errors))
+
+
+def write_page(workspace: Workspace, known: dict[str, ReportData] | None = None) -> Path:
+    """Write the page over all recorded sweeps and return its path.
+
+    Args:
+        workspace: The workspace.
+        known: Runs of sweeps that were read before, by the sweep's id.
+    """
+    return write_site(workspace, recorded_sweeps(workspace.runs_dir), known or {})
+
+
+def require_complete(reports: Sequence[Report]) -> None:
+    """Raise RecordError if a run of a sweep has no result, with a line for each gap."""
+    incomplete = [line for one in reports for line in one.incomplete]
+    if incomplete:
+        raise RecordError("\n".join(incomplete))
