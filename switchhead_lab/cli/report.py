@@ -10,8 +10,7 @@ from switchhead_lab.json_text import to_json
 from switchhead_lab.terminal import print_list, print_table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from switchhead_lab.reporting.all_sweeps import Reports
     from switchhead_lab.reporting.report import Report
 
 
@@ -45,7 +44,9 @@ def report(
             show_default=False,
         ),
     ] = None,
-    size: Annotated[str, typer.Option(help="Size of the sweep; the latest by default.")] = "",
+    size: Annotated[
+        str, typer.Option(help="Only this size; by default the latest of a named sweep, or all.")
+    ] = "",
     together: Annotated[
         bool, typer.Option("--together", help="Write one report of all sweeps side by side.")
     ] = False,
@@ -71,37 +72,44 @@ def report(
     """
     from switchhead_lab.config.sweep_files import recorded_name
     from switchhead_lab.config.workspace import find_workspace
-    from switchhead_lab.reporting.all_sweeps import require_complete, write_page, write_reports
+    from switchhead_lab.reporting.all_sweeps import require_complete, write_reports
     from switchhead_lab.reporting.contents import DEFAULT_AXES
     from switchhead_lab.reporting.selection import select_all, select_record
-    from switchhead_lab.reporting.together import write_together
 
     workspace = find_workspace()
-    runs_dir, chosen = workspace.runs_dir, axes or DEFAULT_AXES
     names = [recorded_name(workspace.sweeps_dir, name) for name in sweeps or []]
-    selections = [select_record(runs_dir, name, size) for name in names]
-    selections = selections or select_all(runs_dir, size)
-    errors: tuple[str, ...] = ()
-    if together:
-        reports = [write_together(selections, runs_dir, workspace.reports_dir, chosen, columns)]
-        page = write_page(workspace)
-    else:
-        written = write_reports(selections, workspace, chosen, columns)
-        reports, page, errors = list(written.reports), written.page, written.errors
+    selections = [select_record(workspace.runs_dir, name, size) for name in names]
+    written = write_reports(
+        selections or select_all(workspace.runs_dir, size),
+        workspace,
+        axes or DEFAULT_AXES,
+        columns,
+        together=together,
+    )
     if as_json:
-        data = [{**one.as_data(), "page": str(page)} for one in reports]
+        data = [{**one.as_data(), "page": str(written.page)} for one in written.reports]
         typer.echo(to_json(data if len(data) > 1 else data[0]))
-    elif names or together:
-        for one in reports:
-            _print(one)
-        typer.echo(f"\npage: {page}")
     else:
-        _print_all(reports)
-        typer.echo(f"\npage: {page}")
-    if errors:
-        raise RecordError("\n".join(errors))
+        _print_all(written, in_detail=bool(names) or together)
+    if written.errors:
+        raise RecordError("\n".join(written.errors))
     if strict:
-        require_complete(reports)
+        require_complete(written.reports)
+
+
+def _print_all(written: "Reports", *, in_detail: bool) -> None:
+    from switchhead_lab.views.report import sweep_lines, verdict_table
+
+    if in_detail:
+        for one in written.reports:
+            _print(one)
+    else:
+        table = verdict_table(written.reports)
+        if table is not None:
+            print_table(table)
+        for line in sweep_lines(written.reports):
+            typer.echo(line)
+    typer.echo(f"\npage: {written.page}")
 
 
 def _print(written: "Report") -> None:
@@ -124,14 +132,4 @@ def _print(written: "Report") -> None:
         print_list([written.paper_caption])
     print_list(written.caption)
     for line in file_lines(written):
-        typer.echo(line)
-
-
-def _print_all(reports: "Sequence[Report]") -> None:
-    from switchhead_lab.views.report import sweep_lines, verdict_table
-
-    table = verdict_table(reports)
-    if table is not None:
-        print_table(table)
-    for line in sweep_lines(reports):
         typer.echo(line)

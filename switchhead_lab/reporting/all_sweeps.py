@@ -1,6 +1,6 @@
 """Writes the reports of several sweeps, and the page over all of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from switchhead_lab.reporting.html.site import write_site
 from switchhead_lab.reporting.report import Report, write_contents
 from switchhead_lab.reporting.report_data import ReportData, read_report_data
 from switchhead_lab.reporting.selection import Selection, recorded_sweeps
+from switchhead_lab.reporting.together import write_together
 from switchhead_lab.tracking.sweep_record import sweep_id
 
 
@@ -19,7 +20,7 @@ class Reports:
     """Reports as written.
 
     Attributes:
-        reports: One for each sweep that could be reported.
+        reports: One for each sweep that could be reported, or one of all together.
         page: The page over all recorded sweeps.
         errors: Why the others could not be reported, one message each.
     """
@@ -30,7 +31,12 @@ class Reports:
 
 
 def write_reports(
-    selections: Iterable[Selection], workspace: Workspace, axes: Sequence[str], columns: str
+    selections: Sequence[Selection],
+    workspace: Workspace,
+    axes: Sequence[str],
+    columns: str,
+    *,
+    together: bool = False,
 ) -> Reports:
     """Write the reports of sweeps and the page; a sweep that cannot be reported costs no other.
 
@@ -39,6 +45,7 @@ def write_reports(
         workspace: The workspace.
         axes: Costs to draw, one figure each; see `find_axis`.
         columns: Columns to print in the main tables; see `chosen_keys`.
+        together: Write one report of all sweeps side by side.
 
     Raises:
         LabError: If no sweep can be reported: the reason of the first.
@@ -47,6 +54,10 @@ def write_reports(
     reports: list[Report] = []
     known: dict[str, ReportData] = {}
     errors: list[tuple[str, LabError]] = []
+    if together:
+        folders = (workspace.runs_dir, workspace.reports_dir)
+        reports = [write_together(selections, *folders, axes, columns)]
+        selections = ()
     for selection in selections:
         name = sweep_id(selection.record.sweep)
         try:
@@ -60,18 +71,8 @@ def write_reports(
             reports.append(write_contents(contents, workspace.reports_dir))
     if errors and not reports:
         raise errors[0][1]
-    page = write_page(workspace, known)
+    page = write_site(workspace, recorded_sweeps(workspace.runs_dir), known)
     return Reports(tuple(reports), page, tuple(f"{name}: {error}" for name, error in errors))
-
-
-def write_page(workspace: Workspace, known: dict[str, ReportData] | None = None) -> Path:
-    """Write the page over all recorded sweeps and return its path.
-
-    Args:
-        workspace: The workspace.
-        known: Runs of sweeps that were read before, by the sweep's id.
-    """
-    return write_site(workspace, recorded_sweeps(workspace.runs_dir), known or {})
 
 
 def require_complete(reports: Sequence[Report]) -> None:

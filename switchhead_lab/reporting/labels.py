@@ -89,8 +89,7 @@ def place_labels(
         # Only what a choice can touch, of thousands of candidates.
         reach = _bounds(choices).padded(_PADDING)
         near = [box for box in obstacles if box.overlap(reach) > 0]
-        costs = [_cost(box, anchor, (near, placed, lines), frame) for box in choices]
-        chosen = choices[costs.index(min(costs))]
+        chosen = _cheapest(choices, anchor, (near, placed, lines), frame)
         placed.append(chosen)
         lines += _line_to(chosen, anchor)
     return placed
@@ -118,6 +117,27 @@ def _bounds(boxes: Sequence[Box]) -> Box:
     )
 
 
+def _cheapest(
+    choices: Sequence[Box],
+    anchor: tuple[float, float],
+    taken: tuple[Sequence[Box], Sequence[Box], Sequence[Box]],
+    frame: Box,
+) -> Box:
+    """Return the first of the cheapest choices; those too far or outside need no full cost."""
+    chosen, lowest = choices[0], math.inf
+    for box in choices:
+        if _least_cost(box, anchor, frame) < lowest:
+            cost = _cost(box, anchor, taken, frame)
+            if cost < lowest:
+                chosen, lowest = box, cost
+    return chosen
+
+
+def _least_cost(box: Box, anchor: tuple[float, float], frame: Box) -> float:
+    """Return the cost of a choice that covers nothing."""
+    return _OUTSIDE_PENALTY * box.area_outside(frame) + _DISTANCE_PENALTY * box.distance_to(*anchor)
+
+
 def _cost(
     box: Box,
     anchor: tuple[float, float],
@@ -133,8 +153,7 @@ def _cost(
     return (
         _OBSTACLE_PENALTY * covered
         + _LABEL_PENALTY * (covered_labels + crossed)
-        + _OUTSIDE_PENALTY * box.area_outside(frame)
-        + _DISTANCE_PENALTY * box.distance_to(*anchor)
+        + _least_cost(box, anchor, frame)
     )
 
 

@@ -16,6 +16,7 @@ from switchhead_lab.reporting.figure_layout import (
     FRONT,
     FRONT_COLOUR,
     Frame,
+    Look,
     Looks,
     empty_text,
     frame_of,
@@ -123,24 +124,35 @@ def _draw_front(axes: Axes, corners: Sequence[tuple[float, float]]) -> None:
 
 
 def _draw_points(axes: Axes, points: Sequence[Point], looks: Looks, frame: Frame) -> None:
+    candidates: dict[Look, list[tuple[float, float]]] = {}
     for point in points:
         look = frame.look(point, looks)
         x, y = _position(axes, point, frame.scale)
+        if point.kind == "candidate":
+            candidates.setdefault(look, []).append((x, y))
+            continue
         if point.std is not None and not frame.is_off(point):
             axes.errorbar(
                 x, y, yerr=point.std, color=look.colour, linewidth=1.0, capsize=2.5, zorder=2
             )
-        axes.plot(
-            x,
-            y,
-            marker=look.marker,
-            color=look.colour,
-            markersize=look.size,
-            markeredgecolor="white",
-            markeredgewidth=0.6,
-            linestyle="none",
-            zorder=2.5 if point.kind == "candidate" else 3,
-        )
+        _draw_markers(axes, [(x, y)], look, 3)
+    for look, places in candidates.items():  # together, since there may be a thousand
+        _draw_markers(axes, places, look, 2.5)
+
+
+def _draw_markers(
+    axes: Axes, places: Sequence[tuple[float, float]], look: Look, zorder: float
+) -> None:
+    axes.plot(
+        *zip(*places, strict=True),
+        marker=look.marker,
+        color=look.colour,
+        markersize=look.size,
+        markeredgecolor="white",
+        markeredgewidth=0.6,
+        linestyle="none",
+        zorder=zorder,
+    )
 
 
 def _position(axes: Axes, point: Point, scale: float) -> tuple[float, float]:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from switchhead_lab.config.workspace import find_workspace
-from switchhead_lab.reporting.all_sweeps import write_page
+from switchhead_lab.reporting.html.site import write_site
+from switchhead_lab.reporting.selection import recorded_sweeps
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs the browser chromium")
@@ -79,7 +80,8 @@ def page(home: Path, make_writer) -> Path:
     writer.fill_models()
     writer.fill_study()
     writer.write()
-    return write_page(find_workspace(home))
+    lab = find_workspace(home)
+    return write_site(lab, recorded_sweeps(lab.runs_dir))
 
 
 def dump(path: Path, *options: str) -> str:

@@ -11,9 +11,10 @@ from html_document import Document, problems_of, read_html
 from test_resources import step, write_bench
 
 from switchhead_lab.config.workspace import Workspace, find_workspace
-from switchhead_lab.reporting.all_sweeps import write_page
 from switchhead_lab.reporting.html.rendering import render_page
 from switchhead_lab.reporting.html.section import Section, anchor
+from switchhead_lab.reporting.html.site import write_site
+from switchhead_lab.reporting.selection import recorded_sweeps
 from switchhead_lab.tracking.record import MLFLOW_LINK_FILE
 from switchhead_lab.tracking.sweep_record import sweep_id
 
@@ -37,7 +38,8 @@ def claimed(make_writer, home: Path):
 
 
 def page_of(lab: Workspace) -> str:
-    return write_page(lab).read_text(encoding="utf-8")
+    path = write_site(lab, recorded_sweeps(lab.runs_dir))
+    return path.read_text(encoding="utf-8")
 
 
 def document_of(lab: Workspace) -> Document:
@@ -259,10 +261,7 @@ def test_a_sweep_that_cannot_be_reported_says_why(lab, claimed, make_writer) -> 
 
 
 def test_further_sections_come_last(lab, claimed) -> None:
-    from switchhead_lab.reporting.html.site import write_site
-    from switchhead_lab.reporting.selection import recorded_sweeps
-
     further = Section("paper", "Table 2 of the paper", "broken.html.j2", {"reason": "soon"})
-    path = write_site(lab, recorded_sweeps(lab.runs_dir), {}, [further])
+    path = write_site(lab, recorded_sweeps(lab.runs_dir), further=[further])
     document = read_html(path.read_text())
     assert [one.attributes["id"] for one in document.find("section")][-1] == "paper"

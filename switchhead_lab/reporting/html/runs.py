@@ -89,6 +89,7 @@ class SweepRuns:
     def __init__(self, data: ReportData, workspace: Workspace, first_number: int) -> None:
         self._data, self._workspace = data, workspace
         self.folder = f"{workspace.settings.runs_dir.rstrip('/')}/"
+        self._tracking_uri = workspace.tracking_uri
         self._numbers: dict[str, int] = {}
         self.next_number = first_number
         self.groups = tuple(group for group in self._groups() if group.entries)
@@ -140,8 +141,7 @@ class SweepRuns:
         number, name = self.next_number, run.member.run_name
         self._numbers[name] = number
         self.next_number += 1
-        workspace = self._workspace
-        page = page_of_run(run.run.directory, workspace.tracking_uri) if run.run else None
+        page = page_of_run(run.run.directory, self._tracking_uri) if run.run else None
         return RunEntry(
             number=number,
             name=name,

@@ -19,6 +19,14 @@ from switchhead_lab.tracking.atomic import make_directory, write_text
 from switchhead_lab.tracking.sweep_record import sweep_id
 
 SITE_FILE = "index.html"
+# Kinds of verdicts in the sentence below the heading, in order.
+_KINDS = (
+    ("supported", "supported"),
+    ("refuted", "refuted"),
+    ("undecided", "undecided"),
+    ("none", "with one seed and no verdict"),
+    ("gap", "with missing runs"),
+)
 
 
 @dataclass
@@ -41,7 +49,7 @@ class _Draft:
 def write_site(
     workspace: Workspace,
     selections: Iterable[Selection],
-    known: Mapping[str, ReportData],
+    known: Mapping[str, ReportData] | None = None,
     further: Sequence[Section] = (),
 ) -> Path:
     """Write the page over all recorded sweeps; equal records give equal bytes.
@@ -62,7 +70,7 @@ def write_site(
     """
     draft = _Draft()
     for selection in sorted(selections, key=_order):
-        _add_sweep(draft, workspace, selection, known)
+        _add_sweep(draft, workspace, selection, known or {})
     sections = [verdict_section(draft.cards, draft.silent), *draft.sections, *further]
     path = make_directory(workspace.reports_dir) / SITE_FILE
     write_text(path, render_page(sections, _summary(draft)))
@@ -106,9 +114,9 @@ def _broken(place: str, title: str, reason: str, workspace: Workspace) -> Sectio
 
 def _summary(draft: _Draft) -> str:
     """Return the sentence below the heading."""
-    verdicts = Counter(card.badge.text for sweep in draft.cards for card in sweep.cards)
+    verdicts = Counter(card.badge.kind for sweep in draft.cards for card in sweep.cards)
     n_sweeps, n_claims = len(draft.sections), sum(verdicts.values())
-    counts = ", ".join(f"{n} {text}" for text, n in sorted(verdicts.items()))
+    counts = ", ".join(f"{verdicts[kind]} {words}" for kind, words in _KINDS if verdicts[kind])
     claims = f"{_count(n_claims, 'claim')}: {counts}" if n_claims else "no claims yet"
     return f"{_count(n_sweeps, 'sweep')}, {_count(draft.n_runs, 'run')}. {claims}."
 

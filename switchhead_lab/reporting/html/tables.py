@@ -32,9 +32,10 @@ class HtmlCell:
 
     Attributes:
         text: Printed text.
-        value: What rows are sorted by, numbers at full precision; empty if missing.
+        value: What rows are sorted by, numbers at full precision; empty if missing, or if words
+            are sorted by their text.
         reference: Link to its runs; None without one.
-        classes: Its own classes.
+        classes: Its classes, separated by spaces.
     """
 
     text: str
@@ -108,7 +109,7 @@ def html_table(
                 one.grid.rows[number][place],
                 runs,
                 number in gaps and one.key in measured,
-                one.is_narrow,
+                one,
             )
             for one, place in zip(columns, places, strict=True)
         )
@@ -117,15 +118,19 @@ def html_table(
     return HtmlTable(label, tuple(one.heading for one in columns), rows)
 
 
-def _cell(cell: Cell, runs: SweepRuns, is_gap: bool, is_narrow: bool) -> HtmlCell:
-    text = cell.narrow if is_narrow else cell.text
-    marks = {"gap": is_gap or text.endswith(" seeds]")}
-    marks["mute"] = not marks["gap"] and text in (MISSING, NOT_DEFINED)
+def _cell(cell: Cell, runs: SweepRuns, is_gap: bool, column: ColumnOf) -> HtmlCell:
+    text, heading = cell.narrow if column.is_narrow else cell.text, column.heading
+    classes = [*(["t"] if heading.is_text else []), *([heading.classes] if heading.classes else [])]
+    if is_gap or text.endswith(" seeds]"):
+        classes.append("gap")
+    elif text in (MISSING, NOT_DEFINED):
+        classes.append("mute")
+    value = sort_value(cell.value)
     return HtmlCell(
         text=runs.portable(text),
-        value=sort_value(cell.value),
+        value="" if heading.is_text and value == cell.text else value,
         reference=runs.reference(cell.runs),
-        classes=" ".join(name for name, is_set in marks.items() if is_set),
+        classes=" ".join(classes),
     )
 
 
