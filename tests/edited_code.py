@@ -10,7 +10,10 @@ Edit = Callable[..., None]
 
 
 def _forget() -> None:
-    for known in (code_identity._file_of, code_identity._closure, code_identity._hash_of):
+    for known in (
+        *(code_identity._file_of, code_identity._imports_of, code_identity._closure),
+        *(code_identity._hash_of, code_identity._own_code),
+    ):
         known.cache_clear()
 
 

@@ -2,7 +2,7 @@
 
 import math
 
-from scipy import stats
+from scipy import special
 
 from switchhead_lab.claims.paired import Sample
 from switchhead_lab.config.claims import QualityClaim
@@ -51,4 +51,5 @@ def distance_to_bound(quality: QualityClaim, sample: Sample) -> float:
 
 def _power(n: int, effect: float, alpha: float) -> float:
     """Return the power of a one-sided t-test of n differences; the effect in deviations."""
-    return float(stats.nct.sf(stats.t.isf(alpha, n - 1), n - 1, effect * math.sqrt(n)))
+    bound = -special.stdtrit(n - 1, alpha)
+    return float(1.0 - special.nctdtr(n - 1, effect * math.sqrt(n), bound))

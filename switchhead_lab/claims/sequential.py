@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special  # not stats, whose import takes a second
 
 _N_SERIES = 1_000_000
 # With fewer simulated crossings a level would be too uncertain; the bound of Bonferroni is not.
@@ -28,8 +28,8 @@ def spent(alpha: float, fraction: float) -> float:
         alpha: Error probability of all looks together.
         fraction: Sample at the latest look over the largest possible one, in (0, 1].
     """
-    quantile = stats.norm.isf(alpha / 2.0)
-    return float(min(alpha, 2.0 * stats.norm.sf(quantile / np.sqrt(fraction))))
+    quantile = special.ndtri(alpha / 2.0)
+    return float(min(alpha, 2.0 * special.ndtr(quantile / np.sqrt(fraction))))
 
 
 @lru_cache(maxsize=4096)
@@ -54,8 +54,8 @@ def levels(alpha: float, sizes: tuple[int, ...], most: int) -> tuple[float, ...]
         else:
             rank = int(is_open.sum()) - n_crossings
             boundary = np.partition(values[is_open], rank)[rank]
-            level = float(stats.t.sf(boundary, size - 1))
-        is_open &= values < stats.t.isf(level, size - 1)
+            level = float(special.stdtr(size - 1, -boundary))
+        is_open &= values < -special.stdtrit(size - 1, level)
         found.append(level)
         already = total
     return tuple(found)

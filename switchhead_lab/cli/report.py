@@ -1,7 +1,6 @@
 """`lab report`: the tables and figures of sweeps."""
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,9 +11,10 @@ from switchhead_lab.json_text import to_json
 from switchhead_lab.terminal import print_list, print_table
 
 if TYPE_CHECKING:
+    from switchhead_lab.config.workspace import Workspace
+    from switchhead_lab.reporting.all_sweeps import Reports
     from switchhead_lab.reporting.ladder_report import LadderReport
     from switchhead_lab.reporting.report import Report
-    from switchhead_lab.reporting.selection import Selection
 
 
 NamesArgument = Annotated[
@@ -22,9 +22,12 @@ NamesArgument = Annotated[
     typer.Argument(
         metavar="[SWEEP]...",
         help="Names or ids of sweeps, or a table or figure of the paper (table1 to table9, figure1 "
-        "to figure6); by default the most recently changed sweep.",
+        "to figure6); by default all sweeps that have runs.",
         show_default=False,
     ),
+]
+SizeOption = Annotated[
+    str, typer.Option(help="Only this size; by default the latest of a named sweep, or all.")
 ]
 AxisOption = Annotated[
     list[str] | None,
@@ -49,7 +52,7 @@ ColumnsOption = Annotated[
 
 def report(
     sweeps: NamesArgument = None,
-    size: Annotated[str, typer.Option(help="Size of the sweep; the latest by default.")] = "",
+    size: SizeOption = "",
     together: Annotated[
         bool, typer.Option("--together", help="Write one report of all sweeps side by side.")
     ] = False,
@@ -60,15 +63,17 @@ def report(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the tables and figures of sweeps, with the paper's values if they have any.
+    """Write the tables and figures of sweeps, and one page over all of them.
 
-    Each declaration has its own folder, reports/ID/, so corpora and overrides never overwrite each
-    other. `lab sweep` prints the id of what it runs, and reports name those of other declarations.
+    The page is reports/index.html: verdicts, tables and figures of all recorded sweeps in one file.
+    Each declaration also has its own folder, reports/ID/, so corpora and overrides never overwrite
+    each other. `lab sweep` prints the id of what it runs, and reports name those of other
+    declarations. Sizes of a ladder are also compared in training compute.
+
     A table or figure of the paper is assembled from all sweeps that reproduce it, in
     reports/paper/; sweeps of the same name take precedence.
 
-    A sweep with a ladder gets one report of all its sizes: loss against training compute, power
-    laws and compute multipliers. --size writes that of one size.
+    Example: lab report
 
     Example: lab report matched-params --size pocket --axis model-macs:executed
 
@@ -77,54 +82,81 @@ def report(
     Example: lab report table2 --size pocket
     """
     from switchhead_lab.cli.paper_part import paper_parts, report_parts
-    from switchhead_lab.config.sweep_files import recorded_name
     from switchhead_lab.config.workspace import find_workspace
-    from switchhead_lab.reporting.selection import select_record
 
     workspace = find_workspace()
     if parts := paper_parts(workspace, sweeps or []):
         given = {"--together": together, "--axis": axes, "--columns": columns}
         report_parts(workspace, parts, size, given, strict=strict, as_json=as_json)
         return
-    names = [recorded_name(workspace.sweeps_dir, name) for name in sweeps or [""]]
-    selections = [select_record(workspace.runs_dir, name, size) for name in names]
-    folders = workspace.runs_dir, workspace.reports_dir
-    written = list(_write(selections, folders, axes, columns, size=size, together=together))
+    written = _write(workspace, sweeps or [], size, axes, columns, together=together)
     if as_json:
-        data = [one.as_data() for one in written]
+        data = [{**one.as_data(), "page": str(written.page)} for one in written.all]
         typer.echo(to_json(data if len(data) > 1 else data[0]))
     else:
-        for one in written:
-            _print(one)
-    incomplete = [line for one in written for line in one.incomplete]
-    if strict and incomplete:
-        raise RecordError("\n".join(incomplete))
+        _print_all(written, in_detail=bool(sweeps) or together)
+    if written.errors:
+        raise RecordError("\n".join(written.errors))
+    if strict and written.incomplete:
+        raise RecordError("\n".join(written.incomplete))
 
 
 def _write(
-    selections: "Sequence[Selection]",
-    folders: tuple[Path, Path],
+    workspace: "Workspace",
+    sweeps: Sequence[str],
+    size: str,
     axes: list[str] | None,
     columns: str,
     *,
-    size: str,
     together: bool,
-) -> "Iterator[Report | LadderReport]":
-    """Write the reports into the second folder; the first is that of all runs."""
-    from switchhead_lab.reporting.ladder_report import write_ladder
-    from switchhead_lab.reporting.report import DEFAULT_AXES, write_report
-    from switchhead_lab.reporting.together import write_together
+) -> "Reports":
+    """Write the reports of the named sweeps, or of all, and the page."""
+    from switchhead_lab.config.sweep_files import recorded_name
+    from switchhead_lab.reporting.all_sweeps import write_reports
+    from switchhead_lab.reporting.contents import DEFAULT_AXES
+    from switchhead_lab.reporting.selection import (
+        ladder_of,
+        select_all,
+        select_record,
+        select_rungs,
+    )
 
-    chosen = axes or DEFAULT_AXES
-    if together:
-        yield write_together(selections, *folders, chosen, columns)
-        return
-    for selection in selections:
-        sweep = selection.record.sweep
-        if sweep.ladder and not size:
-            yield write_ladder(sweep.name, sweep.ladder, *folders)
-        else:
-            yield write_report(selection, *folders, chosen, columns)
+    runs_dir = workspace.runs_dir
+    names = [recorded_name(workspace.sweeps_dir, name) for name in sweeps]
+    chosen = [(name, select_record(runs_dir, name, size)) for name in names]
+    if not chosen:
+        chosen = [(one.record.sweep.name, one) for one in select_all(runs_dir, size)]
+    ladders: dict[str, Sequence[str]] = {}
+    if not together:
+        found = [(one.record.sweep.name, ladder_of(one, name, size)) for name, one in chosen]
+        ladders = {name: ladder for name, ladder in found if ladder}
+    selections = [one for _, one in chosen if one.record.sweep.name not in ladders]
+    for name, ladder in ladders.items():
+        selections += select_rungs(runs_dir, name, ladder)
+    return write_reports(
+        selections,
+        workspace,
+        axes or DEFAULT_AXES,
+        columns,
+        ladders=ladders,
+        together=together,
+    )
+
+
+def _print_all(written: "Reports", *, in_detail: bool) -> None:
+    from switchhead_lab.views.report import sweep_lines, verdict_table
+
+    of_ladders = {folder for ladder in written.ladders for folder in ladder.rungs}
+    brief = [one for one in written.reports if not in_detail or one.folder.name in of_ladders]
+    for one in written.all if in_detail else ():
+        if one not in brief:
+            _print(one)
+    table = verdict_table(brief)
+    if table is not None:
+        print_table(table)
+    for line in sweep_lines([*([] if in_detail else written.ladders), *brief]):
+        typer.echo(line)
+    typer.echo(f"\npage: {written.page}")
 
 
 def _print(written: "Report | LadderReport") -> None:

@@ -25,7 +25,7 @@ def train(
         bool,
         typer.Option(
             "--retrain",
-            help="Retrain; the earlier run is kept in runs/superseded/.",
+            help="Retrain under the same name; the earlier run is kept in runs/superseded/.",
         ),
     ] = False,
 ) -> None:
@@ -56,12 +56,13 @@ def train(
     from switchhead_lab.training.run import execute_run
     from switchhead_lab.views.runs import result_line
 
+    labels = RunLabels(size="custom", variant=name)
     if retrain:
-        retrain_config(workspace.runs_dir, resolved)
+        labels = retrain_config(workspace.runs_dir, resolved) or labels
     run = execute_run(
         workspace,
         resolved,
-        RunLabels(size="custom", variant=name),
+        labels,
         index=open_workspace_index(workspace),
         policy=ChangePolicy(allow_drift, reuse),
     )

@@ -4,14 +4,14 @@ from typing import Annotated
 
 import typer
 
-DEFAULT_PORT = 5000
+from switchhead_lab.config.addresses import UI_PORT
 
 
 def ui(
     port: Annotated[
         int,
         typer.Option(min=1, max=65_535, help="Port; if it is taken, the next free one is used."),
-    ] = DEFAULT_PORT,
+    ] = UI_PORT,
     opens: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Serve MLflow's web interface on this machine until Ctrl-C; prints the page of the runs.

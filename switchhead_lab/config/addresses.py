@@ -10,6 +10,8 @@ from urllib.parse import unquote, urlsplit
 if TYPE_CHECKING:
     from sqlalchemy import URL
 
+UI_HOST, UI_PORT = "127.0.0.1", 5000
+"""Where `lab ui` serves MLflow, unless the port is taken or another one is given."""
 _SQLITE = "sqlite"
 _ENCODE = "percent-encode special characters of user name and password (@ is %40, / is %2F)"
 

@@ -62,7 +62,7 @@ def caption_lines(data: ReportData, notes: Sequence[str] = (), times: str = "") 
         *warning_lines(data),
         *notes,
         *fact_lines(data),
-        *_reading(data, times),
+        *reading_lines(data, times),
     ]
 
 
@@ -81,7 +81,13 @@ def fact_lines(data: ReportData) -> list[str]:
     ]
 
 
-def _reading(data: ReportData, times: str) -> list[str]:
+def reading_lines(data: ReportData, times: str) -> list[str]:
+    """Return how to read the tables of a sweep: units, spreads and selection.
+
+    Args:
+        data: The report's data.
+        times: Sentence about step times.
+    """
     convention, baseline = data.record.sweep.convention, data.baseline.name
     lines = [
         "Attention MACs (multiply-accumulates, forward) and memory (floats saved for the backward "

@@ -307,19 +307,31 @@ def claim_lines(claims: Sequence[StatedClaim]) -> list[str]:
         f"A false claim is called supported with a probability of at most {100 * alpha:g} % over "
         "all claims (Holm) and looks (O'Brien-Fleming spending).",
     ]
-    for stated in claims:
-        if stated.claim.quality is None:
-            continue
-        n, looks = stated.looks[-1], sum(size > 1 for size in stated.looks)
-        seeds = f"{n} of {stated.claim.max_seeds} seeds, {looks} look{'s' if looks != 1 else ''}"
-        line = f"{stated.claim.title}: {seeds}."
-        if n < 2:
-            line += " A verdict on quality needs two seeds of both models."
-            line += stated.single_seed
-        elif stated.verdict.verdict == "undecided":
-            line += f" {outlook(stated)}"
-        lines.append(line)
-    return lines
+    return [
+        *lines,
+        *(
+            f"{stated.claim.title}: {sentence}"
+            for stated in claims
+            if (sentence := evidence_line(stated))
+        ),
+    ]
+
+
+def evidence_line(stated: StatedClaim) -> str:
+    """Return how many seeds and looks a verdict on quality rests on, and what is still missing.
+
+    Empty for a claim about costs only.
+    """
+    if stated.claim.quality is None:
+        return ""
+    n, looks = stated.looks[-1], sum(size > 1 for size in stated.looks)
+    line = f"{n} of {stated.claim.max_seeds} seeds, {looks} look{'s' if looks != 1 else ''}."
+    if n < 2:
+        line += " A verdict on quality needs two seeds of both models."
+        line += stated.single_seed
+    elif stated.verdict.verdict == "undecided":
+        line += f" {outlook(stated)}"
+    return line
 
 
 def outlook(stated: StatedClaim) -> str:

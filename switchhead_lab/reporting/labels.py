@@ -86,8 +86,10 @@ def place_labels(
     for anchor, size in zip(anchors, sizes, strict=True):
         # Ties go to the earlier choice: the nearest, then the one to the right.
         choices = _choices(anchor, size, gap)
-        costs = [_cost(box, anchor, (obstacles, placed, lines), frame) for box in choices]
-        chosen = choices[costs.index(min(costs))]
+        # Only what a choice can touch, of thousands of candidates.
+        reach = _bounds(choices).padded(_PADDING)
+        near = [box for box in obstacles if box.overlap(reach) > 0]
+        chosen = _cheapest(choices, anchor, (near, placed, lines), frame)
         placed.append(chosen)
         lines += _line_to(chosen, anchor)
     return placed
@@ -105,6 +107,37 @@ def _choices(anchor: tuple[float, float], size: tuple[float, float], gap: float)
     return boxes
 
 
+def _bounds(boxes: Sequence[Box]) -> Box:
+    """Return the smallest rectangle around rectangles."""
+    return Box(
+        min(box.left for box in boxes),
+        min(box.bottom for box in boxes),
+        max(box.right for box in boxes),
+        max(box.top for box in boxes),
+    )
+
+
+def _cheapest(
+    choices: Sequence[Box],
+    anchor: tuple[float, float],
+    taken: tuple[Sequence[Box], Sequence[Box], Sequence[Box]],
+    frame: Box,
+) -> Box:
+    """Return the first of the cheapest choices; those too far or outside need no full cost."""
+    chosen, lowest = choices[0], math.inf
+    for box in choices:
+        if _least_cost(box, anchor, frame) < lowest:
+            cost = _cost(box, anchor, taken, frame)
+            if cost < lowest:
+                chosen, lowest = box, cost
+    return chosen
+
+
+def _least_cost(box: Box, anchor: tuple[float, float], frame: Box) -> float:
+    """Return the cost of a choice that covers nothing."""
+    return _OUTSIDE_PENALTY * box.area_outside(frame) + _DISTANCE_PENALTY * box.distance_to(*anchor)
+
+
 def _cost(
     box: Box,
     anchor: tuple[float, float],
@@ -120,8 +153,7 @@ def _cost(
     return (
         _OBSTACLE_PENALTY * covered
         + _LABEL_PENALTY * (covered_labels + crossed)
-        + _OUTSIDE_PENALTY * box.area_outside(frame)
-        + _DISTANCE_PENALTY * box.distance_to(*anchor)
+        + _least_cost(box, anchor, frame)
     )
 
 

@@ -42,6 +42,7 @@ class LadderReport:
         table: Every model at every size.
         laws: The fitted power laws.
         incomplete: Missing sizes and runs, one sentence each.
+        rungs: Ids of the sweeps at its sizes.
     """
 
     folder: Path
@@ -51,6 +52,7 @@ class LadderReport:
     table: Grid
     laws: Grid
     incomplete: tuple[str, ...]
+    rungs: tuple[str, ...]
 
     def as_data(self) -> dict[str, Any]:
         """Return the report as plain data, numbers at full precision."""
@@ -108,7 +110,16 @@ def write_ladder(
     folder = make_directory(reports_dir / f"{sweep}-ladder-{digest}")
     provenance = provenance_json(found, [table, laws], files, caption)
     names = write_files(folder, {**files, PROVENANCE_FILE: provenance.encode()})
-    return LadderReport(folder, names, title, tuple(caption), table, laws, tuple(gap_lines(ladder)))
+    return LadderReport(
+        folder=folder,
+        files=names,
+        title=title,
+        caption=tuple(caption),
+        table=table,
+        laws=laws,
+        incomplete=tuple(gap_lines(ladder)),
+        rungs=tuple(sweep_id(data.record.sweep) for data in found),
+    )
 
 
 def _require_comparable(sizes: Sequence[ReportData]) -> None:

@@ -5,38 +5,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from switchhead_lab.budget.cost_axes import CostAxis, find_axis
-from switchhead_lab.reporting.candidate_table import candidate_grid
-from switchhead_lab.reporting.caption import caption_lines, latex_caption, title
+from switchhead_lab.budget.cost_axes import CostAxis
+from switchhead_lab.reporting.caption import latex_caption
 from switchhead_lab.reporting.checks import incomplete_lines
-from switchhead_lab.reporting.claim_table import claim_grid, claim_lines, read_claims
-from switchhead_lab.reporting.cost_table import COSTS_CAPTION, cost_grid
-from switchhead_lab.reporting.gpu_resources import read_gpu_resources
+from switchhead_lab.reporting.contents import (
+    DEFAULT_AXES,
+    Contents,
+    figure_name,
+    read_contents,
+)
+from switchhead_lab.reporting.cost_table import COSTS_CAPTION
 from switchhead_lab.reporting.grids import Grid
-from switchhead_lab.reporting.model_table import chosen_keys, model_grid
-from switchhead_lab.reporting.page import Page, report_page, table_page
-from switchhead_lab.reporting.paper_setup import paper_caption
-from switchhead_lab.reporting.paper_values import find_comparison, paper_grid, paper_quality
+from switchhead_lab.reporting.page import report_page, table_page
 from switchhead_lab.reporting.plots import draw_tradeoff
 from switchhead_lab.reporting.quality import Quality
-from switchhead_lab.reporting.report_data import ReportData, read_report_data
-from switchhead_lab.reporting.resources import (
-    Resources,
-    StepTimes,
-    read_resources,
-    read_step_times,
-)
+from switchhead_lab.reporting.report_data import read_report_data
 from switchhead_lab.reporting.selection import Selection
 from switchhead_lab.reporting.sidecar import provenance_json
 from switchhead_lab.reporting.tables import notes_to_latex, to_csv, to_latex
-from switchhead_lab.reporting.tradeoff import Point, tradeoff_points, undrawn_lines
+from switchhead_lab.reporting.tradeoff import Point, tradeoff_points
 from switchhead_lab.tracking.atomic import make_directory, write_bytes
 from switchhead_lab.tracking.sweep_record import sweep_id
 
 PAGE_FILE = "report.md"
 PROVENANCE_FILE = "provenance.json"
-DEFAULT_AXES = ("attention-macs", "model-macs", "attention-memory")
-"""Default costs of figures, by the sweep's convention."""
 # Patterns of optional files: stale ones of an earlier report would mislead.
 _OPTIONAL_FILES = (
     *("paper.md", "paper.csv", "candidates.md", "candidates.csv", "claims.md", "claims.csv"),
@@ -115,15 +107,21 @@ def write_report(
         WorkspaceError: If the folder cannot be written.
     """
     data = read_report_data(selection.record, runs_dir)
-    sweep = data.record.sweep
-    own = read_resources(sweep, reports_dir)
-    resources = (*([own] if own else []), *read_gpu_resources(data.record, reports_dir))
-    costs = [find_axis(axis, sweep.convention) for axis in axes]
-    times = read_step_times(data, reports_dir)
-    page = _page(data, selection.notes, resources, times, costs, columns)
-    files = _contents(data, page, costs)
-    folder = make_directory(reports_dir / sweep_id(sweep))
-    sources = [one.source for one in resources]
+    return write_contents(
+        read_contents(data, reports_dir, selection.notes, axes, columns), reports_dir
+    )
+
+
+def write_contents(contents: Contents, reports_dir: Path) -> Report:
+    """Write what a sweep's report says below `reports_dir`; equal records give equal bytes.
+
+    Raises:
+        WorkspaceError: If the folder cannot be written.
+    """
+    data, page = contents.data, contents.page
+    files = _files(contents)
+    folder = make_directory(reports_dir / sweep_id(data.record.sweep))
+    sources = [one.source for one in page.resources]
     provenance = provenance_json([data], page.grids, files, page.caption, sources)
     names = write_files(folder, {**files, PROVENANCE_FILE: provenance.encode()})
     return Report(
@@ -143,40 +141,9 @@ def write_report(
     )
 
 
-def _page(
-    data: ReportData,
-    notes: tuple[str, ...],
-    resources: tuple[Resources, ...],
-    times: StepTimes,
-    axes: Sequence[CostAxis],
-    columns: str,
-) -> Page:
-    sweep = data.record.sweep
-    table = model_grid(data, times.ms)
-    claims = read_claims(data, times)
-    comparison = None
-    if sweep.paper is not None:
-        comparison = find_comparison(sweep.paper, [row.name for row in data.models])
-    return Page(
-        title=title(data),
-        caption=caption_lines(data, [*notes, *undrawn_lines(data, axes)], times.caption),
-        table=table.printing(chosen_keys(table.columns, columns, data.quality)),
-        costs=cost_grid(data),
-        paper=paper_grid(data, comparison) if comparison else None,
-        paper_caption=paper_caption(sweep.paper, data) if sweep.paper else "",
-        candidates=candidate_grid(data) if sweep.all_studies else None,
-        figures=tuple(_figure_name(data, axis) for axis in axes),
-        quality=data.quality,
-        paper_quality=paper_quality(comparison, data) if comparison else data.quality,
-        resources=resources,
-        claims=claim_grid(claims) if claims else None,
-        claims_caption=claim_lines(claims),
-    )
-
-
-def _contents(data: ReportData, page: Page, axes: Sequence[CostAxis]) -> dict[str, bytes]:
+def _files(contents: Contents) -> dict[str, bytes]:
     """Return the contents of all files except the provenance, by name."""
-    sweep = data.record.sweep
+    data, page, sweep = contents.data, contents.page, contents.data.record.sweep
     texts = {
         PAGE_FILE: report_page(page),
         "table.md": table_page(page.title, page.table, page.caption),
@@ -200,10 +167,10 @@ def _contents(data: ReportData, page: Page, axes: Sequence[CostAxis]) -> dict[st
         texts["candidates.md"] = table_page(page.candidates_title, page.candidates, page.caption)
         texts["candidates.csv"] = to_csv(page.candidates)
     files = {name: text.encode() for name, text in texts.items()}
-    for axis in axes:
+    for axis in contents.axes:
         points = tradeoff_points(data, axis)
         heading = f"{sweep.data.corpus}, size {sweep.size}"
-        files |= figure_files(points, heading, axis, data.quality, _figure_name(data, axis))
+        files |= figure_files(points, heading, axis, data.quality, figure_name(data, axis))
     return files
 
 
@@ -215,12 +182,6 @@ def figure_files(
         points, title=heading, cost_label=axis.label, loss_label=quality.drawn_heading
     )
     return {f"{name}.png": drawn.png, f"{name}.svg": drawn.svg}
-
-
-def _figure_name(data: ReportData, axis: CostAxis) -> str:
-    is_own = axis.convention in ("", data.record.sweep.convention)
-    name = axis.kind.name if is_own else f"{axis.kind.name}-{axis.convention}"
-    return f"{data.quality.figure_prefix}-vs-{name}"
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> tuple[str, ...]:

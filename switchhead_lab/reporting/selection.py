@@ -1,5 +1,6 @@
-"""Selects the sweep record of a report."""
+"""Selects the sweep records of reports."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,12 +23,61 @@ class Selection:
     notes: tuple[str, ...]
 
 
-def select_record(runs_dir: Path, sweep: str = "", size: str = "") -> Selection:
+def recorded_sweeps(runs_dir: Path, size: str = "") -> list[Selection]:
+    """Return every recorded sweep that has runs, the most recently changed first.
+
+    Args:
+        runs_dir: Folder of all runs.
+        size: Only sweeps of this size; empty for all.
+    """
+    records = [record for record in list_sweep_records(runs_dir) if record.members]
+    selections, seen = [], set[tuple[str, str]]()
+    for record in records:
+        key = (record.sweep.name, record.sweep.size)
+        others = [one for one in records if (one.sweep.name, one.sweep.size) == key]
+        # As if it were named: only the latest of several declarations has a note.
+        notes = () if key in seen else _notes(others)
+        seen.add(key)
+        if not size or record.sweep.size == size:
+            selections.append(Selection(record, notes))
+    return selections
+
+
+def select_all(runs_dir: Path, size: str = "") -> list[Selection]:
+    """Return every recorded sweep that has runs.
+
+    Args:
+        runs_dir: Folder of all runs.
+        size: Only sweeps of this size; empty for all.
+
+    Raises:
+        RecordError: If there is none.
+    """
+    found = recorded_sweeps(runs_dir, size)
+    if found:
+        return found
+    sizes = sorted({one.record.sweep.size for one in recorded_sweeps(runs_dir)})
+    if not sizes:
+        raise _nothing_recorded(runs_dir)
+    raise RecordError(
+        f'no sweep was run at size "{size}"{near_miss(size, sizes)}; '
+        f"recorded sizes: {', '.join(sizes)}"
+    )
+
+
+def _nothing_recorded(runs_dir: Path, sweep: str = "matched-params") -> RecordError:
+    return RecordError(
+        f"no sweep has been run ({sweeps_dir(runs_dir)} holds no record); "
+        f"run `lab sweep {sweep}` first"
+    )
+
+
+def select_record(runs_dir: Path, sweep: str, size: str = "") -> Selection:
     """Return the most recently changed record of a sweep.
 
     Args:
         runs_dir: Folder of all runs.
-        sweep: Name or id of the sweep; empty for the most recently changed one.
+        sweep: Name or id of the sweep.
         size: Name of the size; empty for the most recently changed one.
 
     Raises:
@@ -35,13 +85,10 @@ def select_record(runs_dir: Path, sweep: str = "", size: str = "") -> Selection:
     """
     records = list(list_sweep_records(runs_dir))
     if not records:
-        raise RecordError(
-            f"no sweep has been run ({sweeps_dir(runs_dir)} holds no record); "
-            f"run `lab sweep {sweep or 'matched-params'}` first"
-        )
+        raise _nothing_recorded(runs_dir, sweep)
     names = list(dict.fromkeys(record.sweep.name for record in records))
     by_id = [record for record in records if sweep_id(record.sweep) == sweep]
-    of_sweep = by_id or [record for record in records if not sweep or record.sweep.name == sweep]
+    of_sweep = by_id or [record for record in records if record.sweep.name == sweep]
     if not of_sweep:
         raise RecordError(
             f'no record of sweep "{sweep}"{near_miss(sweep, names)}; recorded: {", ".join(names)}; '
@@ -58,6 +105,18 @@ def select_record(runs_dir: Path, sweep: str = "", size: str = "") -> Selection:
             f"recorded sizes: {', '.join(sizes)}; run `lab sweep {name} --size {size}` first"
         )
     return Selection(found[0], () if by_id else _notes(found))
+
+
+def ladder_of(selection: Selection, name: str, size: str) -> tuple[str, ...]:
+    """Return the sizes that a named sweep compares; empty if a size or an id was named."""
+    sweep = selection.record.sweep
+    return () if size or sweep_id(sweep) == name else tuple(sweep.ladder)
+
+
+def select_rungs(runs_dir: Path, sweep: str, ladder: Sequence[str]) -> list[Selection]:
+    """Return the latest record of each size of a ladder that has one, smallest first."""
+    recorded = {r.sweep.size for r in list_sweep_records(runs_dir) if r.sweep.name == sweep}
+    return [select_record(runs_dir, sweep, size) for size in ladder if size in recorded]
 
 
 def _notes(found: list[SweepRecord]) -> tuple[str, ...]:

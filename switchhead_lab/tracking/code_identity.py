@@ -86,16 +86,20 @@ class CodeIdentity:
 
 def code_of(config: RunConfig) -> CodeIdentity:
     """Return the identity of the code that would compute a run now."""
-    shared = _closure((_SHARED_ROOT,))
-    reached = _closure((_SHARED_ROOT, *_own_roots(config)))
-    files = _hashes(reached)
+    files, own = _own_code(_own_roots(config))
     plugins = {
         f"plugin {name}": _hash(meaning_of(name, source))
         for plugin in plugins_of(config)
         for name, source in plugin.sources.items()
     }
-    own = sorted(reached - shared)
     return CodeIdentity({**files, **plugins}, (*own, *plugins))
+
+
+@cache
+def _own_code(roots: tuple[str, ...]) -> tuple[Mapping[str, str], tuple[str, ...]]:
+    """Return the hashes of the files of runs with these modules, and those files of their own."""
+    reached = _closure((_SHARED_ROOT, *roots))
+    return _hashes(reached), tuple(sorted(reached - _closure((_SHARED_ROOT,))))
 
 
 def recorded_code(provenance: Mapping[str, Any]) -> CodeIdentity | None:
@@ -157,8 +161,14 @@ def _closure(roots: tuple[str, ...]) -> frozenset[str]:
         file = _file_of(name) if _can_matter(name) else None
         if file is not None and file not in found:
             found.add(file)
-            waiting += [name.rpartition(".")[0], *imported_names(_sources()[file])]
+            waiting += [name.rpartition(".")[0], *_imports_of(file)]
     return frozenset(found)
+
+
+@cache
+def _imports_of(file: str) -> tuple[str, ...]:
+    """Return the modules that a file imports; several closures share most files."""
+    return tuple(imported_names(_sources()[file]))
 
 
 def _can_matter(name: str) -> bool:

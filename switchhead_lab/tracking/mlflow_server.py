@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from switchhead_lab.config.addresses import is_server
+from switchhead_lab.config.addresses import UI_HOST, is_server
 from switchhead_lab.config.redaction import mask_address, mask_passwords
 from switchhead_lab.errors import WorkspaceError
 from switchhead_lab.tracking.atomic import make_directory
 from switchhead_lab.tracking.mlflow_environment import quiet_environment
 from switchhead_lab.tracking.mlflow_index import EXPERIMENT
+from switchhead_lab.tracking.mlflow_pages import page_of_runs
 from switchhead_lab.tracking.mlflow_store import prepare_experiment
 from switchhead_lab.tracking.record import MLFLOW_LINK_FILE, read_mlflow_link
 
-HOST = "127.0.0.1"
 N_PORTS_TRIED = 100
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
@@ -95,7 +95,7 @@ def serve_ui(
             announce(f"port {port} is taken; using {free}")
         try:
             with _interrupt_on(STOP_SIGNALS), _running(tracking_uri, artifact_dir, free) as server:
-                page = _page_of_runs(f"http://{HOST}:{free}", experiment_id)
+                page = page_of_runs(f"http://{UI_HOST}:{free}", experiment_id)
                 _present(page, " (Ctrl-C stops it)", announce, open_page)
                 server.wait_for_exit()
         except _PortTakenError:  # by another program while the server started
@@ -179,10 +179,6 @@ def _present(
         announce("no browser could be opened; open this address yourself")
 
 
-def _page_of_runs(server: str, experiment_id: str) -> str:
-    return f"{server}/#/experiments/{experiment_id}/runs"
-
-
 def _page_on_server(tracking_uri: str, runs_dir: Path) -> str:
     """Return the page of the runs on a tracking server, or the server's address if none are known.
 
@@ -192,7 +188,7 @@ def _page_on_server(tracking_uri: str, runs_dir: Path) -> str:
     for path in sorted(runs_dir.glob(f"*/{MLFLOW_LINK_FILE}")):
         link = read_mlflow_link(path.parent) or {}
         if link.get("tracking_uri") == mask_passwords(tracking_uri) and "experiment_id" in link:
-            return _page_of_runs(server.rstrip("/"), link["experiment_id"])
+            return page_of_runs(server, link["experiment_id"])
     return server
 
 
@@ -213,7 +209,7 @@ def _is_free(port: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port))
+            probe.bind((UI_HOST, port))
         except OSError:
             return False
     return True
@@ -223,7 +219,7 @@ def _start(
     tracking_uri: str, artifact_dir: Path, port: int, mark: str, log: IO[bytes]
 ) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-c", _WATCHDOG, str(STOP_SECONDS), sys.executable]
-    command += ["-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    command += ["-m", "mlflow", "server", "--host", UI_HOST, "--port", str(port), "--workers", "1"]
     command += ["--uvicorn-opts", f"--header {_MARK_HEADER}:{mark}"]
     environment = {
         **os.environ,
@@ -245,7 +241,7 @@ def _start(
 
 def _is_healthy(port: int, mark: str) -> bool:
     """Return whether the server with this mark answers on a port; another one may have it."""
-    connection = http.client.HTTPConnection(HOST, port, timeout=2.0)
+    connection = http.client.HTTPConnection(UI_HOST, port, timeout=2.0)
     try:
         connection.request("GET", "/health")
         answer = connection.getresponse()

@@ -9,7 +9,7 @@ from switchhead_lab.errors import CodeChangedError
 from switchhead_lab.terminal import tell
 from switchhead_lab.tracking.code_identity import code_of, describe_change, recorded_code
 from switchhead_lab.tracking.liveness import hold_run
-from switchhead_lab.tracking.record import RunRecord, find_by_config, read_run
+from switchhead_lab.tracking.record import RunLabels, RunRecord, find_by_config, read_run
 from switchhead_lab.tracking.superseded import set_aside
 
 ALL, CHANGED = "all", "changed"
@@ -98,15 +98,21 @@ def retrain(run: RunRecord) -> None:
         _set_aside(run)
 
 
-def retrain_config(runs_dir: Path, config: RunConfig) -> None:
+def retrain_config(runs_dir: Path, config: RunConfig) -> RunLabels | None:
     """Set aside the run of a configuration, if there is one, so that it is retrained.
+
+    Returns:
+        Its labels, so that sweeps find the retrained run under its name; None without a run.
 
     Raises:
         RunBusyError: If another process is training it.
     """
     path = find_by_config(runs_dir, config)
-    if path is not None:
-        retrain(read_run(path))
+    if path is None:
+        return None
+    run = read_run(path)
+    retrain(run)
+    return run.labels
 
 
 def make_room(runs_dir: Path, config: RunConfig, policy: ChangePolicy) -> None:

@@ -1,6 +1,6 @@
 """Output of `lab report`: the tables of a report, narrow enough for a terminal."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from switchhead_lab.config.cost_names import CONVENTIONS
@@ -110,6 +110,27 @@ def ladder_tables(report: LadderReport) -> Iterator[Table]:
     yield replace(_table(report.title, report.table, sizes), n_text_columns=2)
     laws: Layout = (("model", "model"), ("sizes", "n_sizes"), ("exponent", "exponent"))
     yield _table("Power laws of the loss", report.laws, laws)
+
+
+def verdict_table(reports: Sequence[Report]) -> Table | None:
+    """Return the verdict on every claim of several sweeps; None without claims."""
+    rows = []
+    for report in reports:
+        grid = report.claims
+        for row in () if grid is None else grid.rows:
+            if grid is not None and grid.cell(row, "claim").text:  # the first of its parts
+                claim, verdict, n = (grid.cell(row, key) for key in ("claim", "verdict", "n"))
+                rows.append([claim.text, report.folder.name, n.text, verdict.text])
+    return Table("Claims", ("claim", "sweep", "n", "verdict"), rows, 2) if rows else None
+
+
+def sweep_lines(reports: Sequence[Report | LadderReport]) -> Iterator[str]:
+    """Yield one line for each sweep: what is missing, and its folder."""
+    for report in reports:
+        n = len(report.incomplete)
+        gaps = f", INCOMPLETE: {n} {'gap' if n == 1 else 'gaps'}" if n else ""
+        rows = "models" if isinstance(report, Report) else "models and sizes"
+        yield f"{report.folder.name}: {len(report.table.rows)} {rows}{gaps}, in {report.folder}"
 
 
 def file_lines(report: Report | LadderReport) -> Iterator[str]:

@@ -154,6 +154,7 @@ def test_only_triton_files_import_triton() -> None:
         ),
         ("optuna", {"sweeping/study.py", "sweeping/study_storage.py"}),
         ("datasets", {"data/hub.py"}),
+        ("jinja2", {"reporting/html/rendering.py"}),
         ("sklearn", {"data/digits.py"}),
     ],
 )

@@ -40,7 +40,8 @@ def test_all_sizes_are_run_and_compared(root: Path) -> None:
     assert "tiny: loss against training compute" in printed
     assert "Power laws of the loss" in printed
     assert all(len(line) <= 80 for line in printed.splitlines() if str(root) not in line)
-    report = json.loads(lab("report", "tiny", "--json", cwd=root).stdout)
+    report, *sizes = json.loads(lab("report", "tiny", "--json", cwd=root).stdout)
+    assert len(sizes) == 2
     assert [row["size"] for row in report["models"]] == ["small", "large"] * 2
     assert all(Path(name).is_file() for name in report["files"])
     one = lab("report", "tiny", "--size", "large", cwd=root).stdout

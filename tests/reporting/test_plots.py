@@ -3,9 +3,8 @@ import re
 
 import matplotlib as mpl
 import pytest
-from matplotlib.figure import Figure
 
-from switchhead_lab.reporting import plots
+from switchhead_lab.reporting.figure_layout import Frame, front_corners
 from switchhead_lab.reporting.plots import draw_tradeoff
 from switchhead_lab.reporting.tradeoff import Point
 
@@ -112,5 +111,5 @@ def test_the_front_is_one_of_means_not_of_single_candidates() -> None:
         Point("b", "best", "SwitchHead", 1e6, 31.0),
     ]
     candidate = Point("", "candidate", "", 5e5, 20.0)
-    corners = plots._front_corners(Figure().subplots(), [*means, candidate], 1e6)
+    corners = front_corners([*means, candidate], Frame(1e6, "M ", (0.0, 3.0), (29.0, 32.0), None))
     assert corners[:3] == [(1.0, 31.0), (2.0, 31.0), (2.0, 30.0)]

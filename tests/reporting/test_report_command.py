@@ -27,12 +27,80 @@ def test_help_ends_with_an_example():
 
 def test_prints_tables_and_files(home, complete):
     complete.write()
-    result = _run()
+    result = _run("mini")
     assert result.exit_code == 0, result.exception
     assert "35.50 ± 0.50" in result.output
     assert "The paper's ratios to dense beside ours" in result.output
     assert "provenance.json" in result.output
     assert (home / "reports" / sweep_id(complete.sweep) / "report.md").is_file()
+
+
+def test_without_a_name_every_sweep_is_reported_in_a_line(home, make_writer):
+    claims = [{"model": "dense-h2", "cost": {"parameters": 1.01}}]
+    writers = [
+        make_writer(name=name, claims=claims, studies=None) for name in ("one", "two", "three")
+    ]
+    for writer in writers:
+        writer.fill_models()
+        writer.write()
+    writers[1].forget("dense", 0)
+    writers[1].write()
+    empty = make_writer(name="empty")
+    empty.write()
+    result = _run()
+    assert result.exit_code == 0, result.exception
+    lines = result.output.splitlines()
+    for writer in writers:
+        name = sweep_id(writer.sweep)
+        assert (home / "reports" / name / "report.md").is_file()
+        (line,) = [one for one in lines if one.startswith(f"{name}: ")]
+        assert line.endswith(f"reports/{name}")
+        assert ("INCOMPLETE: 1 gap" in line) == (writer.sweep.name == "two")
+    verdicts = [line for line in lines if line.endswith("supported")]
+    assert len(verdicts) == 3
+    assert lines[-1] == f"page: {home / 'reports/index.html'}"
+    assert len(lines) < 20
+    assert not list((home / "reports").glob("empty*"))
+
+
+def test_a_named_sweep_writes_its_folder_and_the_same_page(home, complete, make_writer):
+    complete.write()
+    other = make_writer(name="other", studies=None)
+    other.fill_models()
+    other.write()
+    reports, pages = home / "reports", []
+    for arguments in (["mini"], ["other", "--axis", "layer-macs", "--columns", "all"], []):
+        assert _run(*arguments).exit_code == 0
+        pages.append((reports / "index.html").read_bytes())
+        if arguments == ["mini"]:
+            assert not list(reports.glob("other*"))
+    assert pages[0] == pages[1] == pages[2]
+    folder = reports / sweep_id(complete.sweep)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert _run("mini").exit_code == 0
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_sweep_that_cannot_be_reported_costs_no_other(home, complete, make_writer):
+    complete.write()
+    wrong = {"table": 2, "dataset": "wikitext103", "params": 48}
+    broken = make_writer(name="broken", studies=None, paper=wrong)
+    broken.fill_models()
+    broken.write()
+    result = _run()
+    assert isinstance(result.exception, RecordError)
+    assert f"{sweep_id(broken.sweep)}: paper: Table 2 has no rows" in str(result.exception)
+    assert (home / "reports" / sweep_id(complete.sweep) / "report.md").is_file()
+    assert (home / "reports" / "index.html").is_file()
+    assert isinstance(_run("broken").exception, ConfigError)
+
+
+def test_size_selects_sweeps(home, complete):
+    complete.write()
+    assert _run("--size", "tiny").exit_code == 0
+    result = _run("--size", "tinny")
+    assert isinstance(result.exception, RecordError)
+    assert '"tinny" (did you mean "tiny"?); recorded sizes: tiny' in str(result.exception)
 
 
 def test_everything_but_paths_fits_80_columns(home, complete):
@@ -156,4 +224,4 @@ def test_works_in_any_environment(home, complete, environment):
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, b"")
-    assert b"provenance.json" in done.stdout
+    assert b"index.html" in done.stdout

@@ -1,15 +1,27 @@
 import pytest
 
 from switchhead_lab.errors import RecordError
-from switchhead_lab.reporting.selection import select_record
+from switchhead_lab.reporting.selection import select_all, select_record
 
 
-def test_default_is_the_most_recently_changed(make_writer):
-    writer = make_writer()
+def test_every_sweep_with_runs_is_selected_the_latest_first(make_writer):
+    writer, other, empty = (make_writer(name=name) for name in ("mini", "other", "empty"))
+    writer.fill_models()
     writer.write(updated_at=5.0)
-    other = make_writer(name="other")
+    other.fill_models()
     other.write(updated_at=9.0)
-    assert select_record(writer.runs_dir).record.sweep.name == "other"
+    empty.write()
+    selected = select_all(writer.runs_dir)
+    assert [one.record.sweep.name for one in selected] == ["other", "mini"]
+    assert selected == [select_record(writer.runs_dir, name) for name in ("other", "mini")]
+    assert select_all(writer.runs_dir, "tiny") == selected
+    with pytest.raises(RecordError, match='size "tinny" .did you mean "tiny"'):
+        select_all(writer.runs_dir, "tinny")
+
+
+def test_a_sweep_is_selected_by_name(make_writer):
+    writer = make_writer()
+    writer.write()
     assert select_record(writer.runs_dir, "mini").record.sweep.name == "mini"
 
 
@@ -34,7 +46,9 @@ def test_other_sizes_are_not_other_declarations(make_writer):
 
 def test_no_record_is_an_error_with_the_command_to_run(tmp_path):
     with pytest.raises(RecordError, match="lab sweep matched-params"):
-        select_record(tmp_path / "runs")
+        select_all(tmp_path / "runs")
+    with pytest.raises(RecordError, match="lab sweep mini"):
+        select_record(tmp_path / "runs", "mini")
 
 
 def test_unknown_sweep_and_size_suggest_known_ones(make_writer):

@@ -1,0 +1,120 @@
+"""What a sweep's report says: its data, tables, figures' costs and verdicts, before any format."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from switchhead_lab.budget.cost_axes import CostAxis, find_axis
+from switchhead_lab.reporting.candidate_table import candidate_grid
+from switchhead_lab.reporting.caption import caption_lines, title
+from switchhead_lab.reporting.claim_table import (
+    StatedClaim,
+    claim_grid,
+    claim_lines,
+    read_claims,
+)
+from switchhead_lab.reporting.cost_table import cost_grid
+from switchhead_lab.reporting.gpu_resources import read_gpu_resources
+from switchhead_lab.reporting.model_table import chosen_keys, model_grid
+from switchhead_lab.reporting.page import Page
+from switchhead_lab.reporting.paper_setup import paper_caption
+from switchhead_lab.reporting.paper_values import find_comparison, paper_grid, paper_quality
+from switchhead_lab.reporting.report_data import ReportData
+from switchhead_lab.reporting.resources import (
+    Resources,
+    StepTimes,
+    read_resources,
+    read_step_times,
+)
+from switchhead_lab.reporting.tradeoff import undrawn_lines
+
+DEFAULT_AXES = ("attention-macs", "model-macs", "attention-memory")
+"""Default costs of figures, by the sweep's convention."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a sweep's report says.
+
+    Attributes:
+        data: The sweep's runs.
+        page: Its tables and captions.
+        axes: Costs to draw, one figure each.
+        claims: Its claims with their verdicts.
+        notes: Notes on the selection of the record.
+    """
+
+    data: ReportData
+    page: Page
+    axes: tuple[CostAxis, ...]
+    claims: tuple[StatedClaim, ...]
+    notes: tuple[str, ...]
+
+
+def read_contents(
+    data: ReportData,
+    reports_dir: Path,
+    notes: tuple[str, ...] = (),
+    axes: Sequence[str] = DEFAULT_AXES,
+    columns: str = "",
+) -> Contents:
+    """Return what the report of a sweep says.
+
+    Args:
+        data: The sweep's runs.
+        reports_dir: Folder of all reports, with timings.
+        notes: Notes on the selection of the record.
+        axes: Costs to draw, one figure each; see `find_axis`.
+        columns: Columns to print in the main table; see `chosen_keys`.
+
+    Raises:
+        ConfigError: If the sweep names rows that the paper does not have, or an axis or a column
+            is unknown.
+        RecordError: If a file with timings is damaged.
+    """
+    sweep = data.record.sweep
+    own = read_resources(sweep, reports_dir)
+    resources = (*([own] if own else []), *read_gpu_resources(data.record, reports_dir))
+    drawn = tuple(find_axis(axis, sweep.convention) for axis in axes)
+    times = read_step_times(data, reports_dir)
+    claims = tuple(read_claims(data, times))
+    page = _page(data, notes, resources, times, claims, drawn, columns)
+    return Contents(data, page, drawn, claims, notes)
+
+
+def _page(
+    data: ReportData,
+    notes: tuple[str, ...],
+    resources: tuple[Resources, ...],
+    times: StepTimes,
+    claims: Sequence[StatedClaim],
+    axes: Sequence[CostAxis],
+    columns: str,
+) -> Page:
+    sweep = data.record.sweep
+    table = model_grid(data, times.ms)
+    comparison = None
+    if sweep.paper is not None:
+        comparison = find_comparison(sweep.paper, [row.name for row in data.models])
+    return Page(
+        title=title(data),
+        caption=caption_lines(data, [*notes, *undrawn_lines(data, axes)], times.caption),
+        table=table.printing(chosen_keys(table.columns, columns, data.quality)),
+        costs=cost_grid(data),
+        paper=paper_grid(data, comparison) if comparison else None,
+        paper_caption=paper_caption(sweep.paper, data) if sweep.paper else "",
+        candidates=candidate_grid(data) if sweep.all_studies else None,
+        figures=tuple(figure_name(data, axis) for axis in axes),
+        quality=data.quality,
+        paper_quality=paper_quality(comparison, data) if comparison else data.quality,
+        resources=resources,
+        claims=claim_grid(claims) if claims else None,
+        claims_caption=claim_lines(claims),
+    )
+
+
+def figure_name(data: ReportData, axis: CostAxis) -> str:
+    """Return the name of a figure's files, without suffix."""
+    is_own = axis.convention in ("", data.record.sweep.convention)
+    name = axis.kind.name if is_own else f"{axis.kind.name}-{axis.convention}"
+    return f"{data.quality.figure_prefix}-vs-{name}"

@@ -1,0 +1,1 @@
+"""The report of a whole workspace as one HTML page."""

@@ -1,0 +1,82 @@
+"""The command that trains what a recorded sweep lacks."""
+
+import json
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from switchhead_lab.config.sweep import Sweep
+from switchhead_lab.config.sweep_files import SweepFile, list_sweep_files, read_sweep_file
+from switchhead_lab.errors import ConfigError
+from switchhead_lab.frozen_model import FrozenModel
+from switchhead_lab.tracking.comparison import flatten
+from switchhead_lab.tracking.sweep_record import sweep_id
+
+# What a sweep's id leaves out, so that no override needs to set it.
+_NOT_COMPARED = {"name", "size", "summary", "paper", "models", "studies", "tune", "claims"}
+
+
+def sweep_command(sweep: Sweep, sweeps_dir: Path) -> str:
+    """Return the `lab sweep` command that continues a recorded sweep.
+
+    Options set what the sweep's file declares otherwise.
+
+    Args:
+        sweep: The declaration, as recorded.
+        sweeps_dir: Folder of sweep files.
+
+    Returns:
+        The command; empty if no file declares the sweep now.
+    """
+    for path in list_sweep_files(sweeps_dir):
+        try:
+            file = read_sweep_file(path)
+            if file.base.get("name") != sweep.name:
+                continue
+            overrides = _overrides(sweep, file)
+        except ConfigError:  # a broken file declares nothing
+            continue
+        if overrides is not None:
+            name = path.relative_to(sweeps_dir).with_suffix("").as_posix()
+            words = ["lab", "sweep", name, "--size", sweep.size]
+            words += [word for one in overrides for word in ("--set", one)]
+            return shlex.join(words)
+    return ""
+
+
+def _overrides(sweep: Sweep, file: SweepFile) -> list[str] | None:
+    """Return the assignments that make a file's declaration that of a sweep; None if none do.
+
+    Raises:
+        ConfigError: If the file or the result is not a valid sweep.
+    """
+    overrides = list(_differences(sweep, file.resolve(sweep.size)))
+    found = file.resolve(sweep.size, overrides)
+    is_same = sweep_id(found) == sweep_id(sweep) and _models(sweep) == _models(found)
+    return overrides if is_same else None
+
+
+def _differences(sweep: Sweep, declared: Sweep) -> Iterator[str]:
+    """Yield the assignments of values that differ from the declared ones."""
+    wanted, known = _values(sweep), _values(declared)
+    for path, value in wanted.items():
+        if value is not None and known.get(path) != value:
+            text = value if isinstance(value, str) else json.dumps(value)
+            yield f"{path}={text}"
+
+
+def _values(sweep: Sweep) -> dict[str, Any]:
+    tree = sweep.model_dump(mode="json", exclude=_NOT_COMPARED)
+    tree["baseline"].pop("seeds")
+    return dict(flatten(tree))
+
+
+def _models(sweep: Sweep) -> dict[str, Any]:
+    """Return the declared models and studies without seeds, which verdicts may have added."""
+    entries: dict[str, FrozenModel] = {sweep.baseline.name: sweep.baseline}
+    entries |= {model.name: model for model in sweep.models}
+    entries |= {study.name: study for study in sweep.studies}
+    return {
+        name: entry.model_dump(mode="json", exclude={"seeds"}) for name, entry in entries.items()
+    }

@@ -1,0 +1,125 @@
+"""Writes the page over all recorded sweeps of a workspace."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from switchhead_lab.config.workspace import Workspace
+from switchhead_lab.errors import LabError
+from switchhead_lab.reporting.contents import read_contents
+from switchhead_lab.reporting.html.rendering import render_page
+from switchhead_lab.reporting.html.runs import SweepRuns
+from switchhead_lab.reporting.html.section import Section, anchor
+from switchhead_lab.reporting.html.sweeps import sweep_section
+from switchhead_lab.reporting.html.verdicts import SweepCards, cards_of, verdict_section
+from switchhead_lab.reporting.report_data import ReportData, read_report_data
+from switchhead_lab.reporting.selection import Selection
+from switchhead_lab.tracking.atomic import make_directory, write_text
+from switchhead_lab.tracking.sweep_record import sweep_id
+
+SITE_FILE = "index.html"
+# Kinds of verdicts in the sentence below the heading, in order.
+_KINDS = (
+    ("supported", "supported"),
+    ("refuted", "refuted"),
+    ("undecided", "undecided"),
+    ("none", "with one seed and no verdict"),
+    ("gap", "with missing runs"),
+)
+
+
+@dataclass
+class _Draft:
+    """The page as far as it is made.
+
+    Attributes:
+        cards: Claims by sweep.
+        silent: Sweeps without claims.
+        sections: Sections of the sweeps.
+        n_runs: Number of runs listed so far.
+    """
+
+    cards: list[SweepCards] = field(default_factory=list)
+    silent: list[str] = field(default_factory=list)
+    sections: list[Section] = field(default_factory=list)
+    n_runs: int = 0
+
+
+def write_site(
+    workspace: Workspace,
+    selections: Iterable[Selection],
+    known: Mapping[str, ReportData] | None = None,
+    further: Sequence[Section] = (),
+) -> Path:
+    """Write the page over all recorded sweeps; equal records give equal bytes.
+
+    A sweep that cannot be reported has a section that says why.
+
+    Args:
+        workspace: The workspace.
+        selections: The records of its sweeps.
+        known: Runs of sweeps that were read before, by the sweep's id.
+        further: Sections after those of the sweeps.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        WorkspaceError: If the folder cannot be written.
+    """
+    draft = _Draft()
+    for selection in sorted(selections, key=_order):
+        _add_sweep(draft, workspace, selection, known or {})
+    sections = [verdict_section(draft.cards, draft.silent), *draft.sections, *further]
+    path = make_directory(workspace.reports_dir) / SITE_FILE
+    write_text(path, render_page(sections, _summary(draft)))
+    return path
+
+
+def _order(selection: Selection) -> tuple[str, str, str]:
+    """Return the order of sweeps on the page, which further runs do not change."""
+    sweep = selection.record.sweep
+    return sweep.name, sweep.size, sweep_id(sweep)
+
+
+def _add_sweep(
+    draft: _Draft, workspace: Workspace, selection: Selection, known: Mapping[str, ReportData]
+) -> None:
+    record = selection.record
+    name, place = sweep_id(record.sweep), f"sweep-{anchor(sweep_id(record.sweep))}"
+    title = f"{record.sweep.name}, size {record.sweep.size}"
+    try:
+        data = known.get(name) or read_report_data(record, workspace.runs_dir)
+        contents = read_contents(data, workspace.reports_dir, selection.notes)
+    except LabError as error:
+        draft.sections.append(_broken(place, title, str(error), workspace))
+        return
+    runs = SweepRuns(contents.data, workspace, draft.n_runs + 1)
+    draft.n_runs = runs.next_number - 1
+    cards = cards_of(contents, runs, place)
+    draft.sections.append(sweep_section(contents, runs, cards, place))
+    if cards:
+        alpha = f"{100 * contents.claims[0].claim.alpha:g}"
+        draft.cards.append(SweepCards(title, place, alpha, cards))
+    else:
+        draft.silent.append(title)
+
+
+def _broken(place: str, title: str, reason: str, workspace: Workspace) -> Section:
+    """Return the section of a sweep that cannot be reported."""
+    values = {"reason": reason.replace(f"{workspace.root}/", "")}
+    return Section(place, title, "broken.html.j2", values)
+
+
+def _summary(draft: _Draft) -> str:
+    """Return the sentence below the heading."""
+    verdicts = Counter(card.badge.kind for sweep in draft.cards for card in sweep.cards)
+    n_sweeps, n_claims = len(draft.sections), sum(verdicts.values())
+    counts = ", ".join(f"{verdicts[kind]} {words}" for kind, words in _KINDS if verdicts[kind])
+    claims = f"{_count(n_claims, 'claim')}: {counts}" if n_claims else "no claims yet"
+    return f"{_count(n_sweeps, 'sweep')}, {_count(draft.n_runs, 'run')}. {claims}."
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
