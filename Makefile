@@ -12,7 +12,7 @@ GPU_OUT ?= reports/gpu/new
 GPU_MINUTES ?= 8
 GPU_PACKAGES := pydantic pydantic_core annotated-types typing-inspection typing_extensions tomli tomli_w
 
-.PHONY: setup demo test drill mutants lint types check gpu gpu-wheels clean help
+.PHONY: setup demo test drill mutants lint types check docs gpu gpu-wheels clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make check   lint, types and all tests"
 	@echo "make drill   kill and disturb sweeps, check that results do not change (takes minutes)"
 	@echo "make mutants plant faults one at a time, check that a test notices each (takes minutes)"
+	@echo "make docs    build the documentation site into site/"
 	@echo "make gpu     check and time everything on this machine's GPU within $(GPU_MINUTES) minutes"
 	@echo "make gpu-wheels  download the small packages that 'make gpu' installs without a network"
 	@echo "make clean   remove the virtual environment (data, runs and reports stay)"
@@ -76,6 +77,11 @@ types: $(VENV)/.installed
 
 check: lint types
 	$(MAKE) test TESTS=all
+
+# Needs no network. The variable silences the theme's notice on its end of life (see pyproject.toml).
+docs: $(VENV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "The site: site/index.html; for its search, serve it: $(BIN)/mkdocs serve"
 
 # Wheels go to .gpu-site in the checkout; the machine's own packages stay unchanged.
 gpu:

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-import typer
 
 from switchhead_lab.__main__ import main
-from switchhead_lab.cli.app import app
+from switchhead_lab.cli.command import command as lab_command
 from switchhead_lab.tracking.interruption import SIGNALS, interruption
 
 
@@ -53,7 +52,7 @@ def lab(*arguments: str | Path, cwd: Path, code: int = 0, stdin: str = "") -> Do
 
 def all_commands() -> dict[tuple[str, ...], click.Command]:
     """Return every command and group of `lab`, by its words."""
-    return dict(_commands_in(typer.main.get_command(app), ()))
+    return dict(_commands_in(lab_command, ()))
 
 
 def options_of(command: click.Command) -> set[str]:

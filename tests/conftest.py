@@ -44,7 +44,7 @@ def _write_corpus(path: Path, n_lines: int = 620) -> Path:
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_corpus() -> Callable[..., Path]:
     """Write a small structured text to a path."""
     return _write_corpus

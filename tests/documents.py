@@ -10,6 +10,8 @@ ROOT = Path(__file__).parents[1]
 # A path, which may go on with the name of a test.
 _PATHS = re.compile(r"`((?:tests|docs|kernels|switchhead_lab|sweeps)/[\w./-]+\.\w+)(?:::\w+)?`")
 _LINKS = re.compile(r"\]\((?!https?:|#)([^)#]+)")
+_BLOCKS = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_SHELLS = ("sh", "console", "")
 _TESTS = re.compile(r"`(tests/[\w./-]+\.py)::(\w+)`")
 # Code, and parts that a command writes.
 _NOT_WRITTEN = re.compile(
@@ -29,6 +31,33 @@ class NamedTest:
 
 def read_document(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
+
+
+def pages() -> list[str]:
+    """Return the README and the pages of the site, by their paths in the project."""
+    return ["README.md", *sorted(f"docs/{path.name}" for path in ROOT.glob("docs/*.md"))]
+
+
+def code_blocks(text: str, language: str) -> list[str]:
+    """Return the fenced blocks of a language."""
+    return [block for name, block in _BLOCKS.findall(text) if name == language]
+
+
+def without_blocks(text: str) -> str:
+    return _BLOCKS.sub("", text)
+
+
+def shell_lines(text: str) -> list[str]:
+    """Return the lines of blocks with commands, without comments.
+
+    A block without a language is one only if it has a line with `lab` or `make`.
+    """
+    lines = []
+    for language, block in _BLOCKS.findall(text):
+        is_shell = language in _SHELLS and (language or re.search(r"^(lab|make) ", block, re.M))
+        if is_shell:
+            lines += [line.partition("  #")[0].strip() for line in block.splitlines()]
+    return [line for line in lines if line]
 
 
 def named_paths(text: str) -> list[Path]:

@@ -86,5 +86,5 @@ def test_an_environment_can_be_cleared_of_it() -> None:
     assert (settings_author(inherited), settings_author(cleared)) == ("user", "")
 
 
-def test_the_readme_names_the_setting() -> None:
-    assert f"`GOMP_SPINCOUNT={SPIN_COUNT}`" in read_document("README.md")
+def test_the_documents_name_the_setting() -> None:
+    assert f"`GOMP_SPINCOUNT={SPIN_COUNT}`" in read_document("docs/machines.md")

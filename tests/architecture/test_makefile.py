@@ -34,6 +34,7 @@ COMMANDS = {
     "check": ["ruff check .", "ruff format --check .", "bin/mypy", "python -m pytest -n auto"],
     "drill": ["pytest -m 'drill or slow' tests/drills tests/integration tests/tracking"],
     "mutants": ["pytest -m slow tests/mutations"],
+    "docs": ["bin/mkdocs build --strict"],
     "gpu": ["-m switchhead_lab.benchmark.gpu"],
 }
 
@@ -87,7 +88,7 @@ def test_an_interrupted_setup_is_repeated(clone: Path) -> None:
     assert (clone / ".venv/.installed").is_file()
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "lint", "types", "drill"])
+@pytest.mark.parametrize("target", ["demo", "test", "lint", "types", "docs", "drill"])
 def test_targets_set_up_first_and_once(clone: Path, target: str) -> None:
     assert "[3/3]" in make(clone, "-n", target).stdout
     assert make(clone, "setup").returncode == 0

@@ -1,12 +1,9 @@
 """What documents name exists."""
 
 import pytest
-from documents import ROOT, linked_paths, named_paths, read_document, table_rows
+from documents import ROOT, linked_paths, named_paths, pages, read_document, table_rows
 
-DOCUMENTS = [
-    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "kernels/README.md"),
-    *("docs/faults.md", "docs/promises.md"),
-]
+DOCUMENTS = [*pages(), "CONTRIBUTING.md", "CHANGELOG.md", "kernels/README.md"]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -9,6 +9,7 @@ from documents import (
     headings,
     missing_tests,
     named_tests,
+    pages,
     read_document,
     sections,
     table_rows,
@@ -17,11 +18,14 @@ from documents import (
 PROMISES = sections(read_document("docs/promises.md"), 2)
 NOTHING = "Sections that promise nothing"
 TOP = "At the top"  # of a document, before its first heading
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "kernels/README.md", "docs/faults.md"]
+DOCUMENTS = [
+    *(page for page in pages() if page != "docs/promises.md"),
+    *("CONTRIBUTING.md", "kernels/README.md"),
+]
 
 
 def test_all_documents_are_covered() -> None:
-    assert list(PROMISES) == [*DOCUMENTS, NOTHING]
+    assert sorted(PROMISES) == sorted([*DOCUMENTS, NOTHING])
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

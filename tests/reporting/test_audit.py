@@ -213,9 +213,9 @@ def test_the_command_prints_a_summary_that_fits_a_screen(workspace) -> None:
     assert (workspace.reports_dir / "audit.csv").is_file()
 
 
-def test_the_readme_quotes_the_audit(page: str) -> None:
-    readme = Path(__file__).parents[2] / "README.md"
-    text = " ".join(readme.read_text(encoding="utf-8").split())
+def test_the_documents_quote_the_audit(page: str) -> None:
+    document = Path(__file__).parents[2] / "docs/accounting.md"
+    text = " ".join(document.read_text(encoding="utf-8").split())
     assert "reproduce 108 of 110 printed cost figures (four of them only with C = 2" in text
     assert "37.6 % of the dense baseline's attention MACs by `published`" in text
     assert "44.2 % by `equations` and 47.2 % `executed`" in text

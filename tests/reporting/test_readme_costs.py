@@ -41,6 +41,20 @@ def test_costs_in_the_readme(row: list[str], title: str) -> None:
         assert cells[name] == f"{100 * axis.read(costs) / axis.read(base):.0f} %", name
 
 
+def test_costs_by_matching_rule_in_the_documents() -> None:
+    sweep = find_sweep(ROOT / "sweeps", "matching-rules").resolve("pocket")
+    variants = all_variants(sweep)
+    axis = axis_of(ATTENTION_MACS, "executed")
+    costs = {one.name: axis.read(resolved_model(sweep, one).costs) for one in variants}
+    rows = {
+        "parameters": "by-parameters",
+        **{f"MACs, `{name}`": f"by-{name}" for name in ("published", "equations", "executed")},
+    }
+    text = (ROOT / "docs/accounting.md").read_text(encoding="utf-8")
+    for words, name in rows.items():
+        assert f"| {words} | {100 * costs[name] / costs['dense']:.1f} % |" in text
+
+
 def test_steps_and_seeds_in_the_readme() -> None:
     text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     file = find_sweep(ROOT / "sweeps", "matched-params")

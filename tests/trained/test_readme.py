@@ -1,4 +1,4 @@
-"""The README's examples work, and the commands that documents name exist."""
+"""The documents' examples work, and the commands that they name exist."""
 
 import re
 import shlex
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from command_line import all_commands, is_group, options_of
-from documents import read_document, table_rows
+from documents import code_blocks, pages, read_document, table_rows, without_blocks
 from tiny_sweep import DECLARATION, SWEEP
 
 import switchhead_lab
@@ -22,17 +22,14 @@ from switchhead_lab.sweeping.executor import run_sweep
 from switchhead_lab.sweeping.plan import all_variants
 from switchhead_lab.tracking.mlflow_index import NoIndex
 
-README = read_document("README.md")
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-BLOCKS = BLOCK.findall(README)
-TOML = [block for language, block in BLOCKS if language == "toml"]
+TOML = [block for page in pages() for block in code_blocks(read_document(page), "toml")]
 COMMANDS = {
     command: None
-    for name in ("README.md", "CONTRIBUTING.md", "kernels/README.md", "docs/faults.md")
+    for name in (*pages(), "CONTRIBUTING.md", "kernels/README.md")
     for text in [read_document(name)]
     for command in [
-        *(line for _, block in BLOCK.findall(text) for line in block.splitlines()),
-        *(" ".join(code.split()) for code in re.findall(r"`([^`]+)`", BLOCK.sub("", text))),
+        *text.splitlines(),
+        *(" ".join(code.split()) for code in re.findall(r"`([^`]+)`", without_blocks(text))),
     ]
     if command.startswith("lab ")
 }
@@ -45,10 +42,9 @@ def test_python_examples_run(workspace, monkeypatch) -> None:
     path.write_text(f"{text}[sizes.demo]\n", encoding="utf-8")
     sweep = find_sweep(workspace.sweeps_dir, "matched-params").resolve()
     record = run_sweep(workspace, sweep, NoIndex(), lambda line: None)
-    examples = [block for language, block in BLOCKS if language == "python"]
-    assert len(examples) == 1
+    (example,) = code_blocks(read_document("docs/trained-runs.md"), "python")
     names: dict[str, object] = {}
-    exec(examples[0].replace("3fb2c1", record.members[0].run_name), names)
+    exec(example.replace("3fb2c1", record.members[0].run_name), names)
     assert len(names["finished"]) == 1  # type: ignore[arg-type]
     assert len(names["best"]) == 2  # type: ignore[arg-type]
     assert not names["model"].training  # type: ignore[attr-defined]
@@ -56,7 +52,8 @@ def test_python_examples_run(workspace, monkeypatch) -> None:
 
 
 def test_the_sweep_file_can_be_matched(tmp_path) -> None:
-    (text,) = [block for block in TOML if "[sizes." in block]
+    blocks = code_blocks(read_document("docs/comparison.md"), "toml")
+    (text,) = [block for block in blocks if "[sizes." in block]
     (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
     file = find_sweep(tmp_path, "mine")
     for size in file.sizes:
@@ -71,7 +68,7 @@ def test_the_sweep_file_can_be_matched(tmp_path) -> None:
 
 def whole_tree(fragment: dict[str, Any], tiny_config) -> tuple[type, dict[str, Any]]:
     """Return what a fragment of TOML configures, completed to a whole configuration."""
-    if "plugins" in fragment:
+    if fragment.keys() <= WorkspaceSettings.model_fields.keys():
         return WorkspaceSettings, fragment
     if "claims" in fragment:
         names = {claim["model"] for claim in fragment["claims"]}
@@ -88,7 +85,7 @@ def test_toml_fragments_are_valid(tiny_config, text: str) -> None:
     fragment = tomllib.loads(text)
     if "sizes" not in fragment:
         schema, tree = whole_tree(fragment, tiny_config)
-        assert parse(schema, tree, "README.md")
+        assert parse(schema, tree, "documents")
 
 
 def command_of(line: str) -> tuple[tuple[str, ...], list[str]]:
@@ -112,7 +109,7 @@ def test_commands_and_options_exist(line: str) -> None:
 def test_the_table_names_every_command() -> None:
     """In a cell, `lab data prepare` / `list` names `lab data list` too."""
     named = set()
-    for cell, *_ in table_rows(README):
+    for cell, *_ in table_rows(read_document("docs/command-line.md")):
         group = ""
         for code in re.findall(r"`([^`]+)`", cell) if cell.startswith("`lab ") else ():
             line = code if code.startswith("lab ") else f"lab {group} {code}"
