@@ -15,9 +15,9 @@ from switchhead_lab.reporting.contents import (
     read_contents,
 )
 from switchhead_lab.reporting.cost_table import COSTS_CAPTION
+from switchhead_lab.reporting.earlier_figures import EarlierFigures, figure_identity
 from switchhead_lab.reporting.grids import Grid
 from switchhead_lab.reporting.page import report_page, table_page
-from switchhead_lab.reporting.plots import draw_tradeoff
 from switchhead_lab.reporting.quality import Quality
 from switchhead_lab.reporting.report_data import read_report_data
 from switchhead_lab.reporting.selection import Selection
@@ -119,10 +119,17 @@ def write_contents(contents: Contents, reports_dir: Path) -> Report:
         WorkspaceError: If the folder cannot be written.
     """
     data, page = contents.data, contents.page
-    files = _files(contents)
     folder = make_directory(reports_dir / sweep_id(data.record.sweep))
-    sources = [one.source for one in page.resources]
-    provenance = provenance_json([data], page.grids, files, page.caption, sources)
+    drawn = _draw(contents, EarlierFigures(folder, PROVENANCE_FILE))
+    files = _texts(contents) | {k: v for one in drawn for k, v in one.files.items()}
+    provenance = provenance_json(
+        [data],
+        page.grids,
+        files,
+        page.caption,
+        sources=[one.source for one in page.resources],
+        figures={one.name: one.identity for one in drawn},
+    )
     names = write_files(folder, {**files, PROVENANCE_FILE: provenance.encode()})
     return Report(
         folder=folder,
@@ -141,8 +148,8 @@ def write_contents(contents: Contents, reports_dir: Path) -> Report:
     )
 
 
-def _files(contents: Contents) -> dict[str, bytes]:
-    """Return the contents of all files except the provenance, by name."""
+def _texts(contents: Contents) -> dict[str, bytes]:
+    """Return the contents of all files except figures and provenance, by name."""
     data, page, sweep = contents.data, contents.page, contents.data.record.sweep
     texts = {
         PAGE_FILE: report_page(page),
@@ -166,18 +173,46 @@ def _files(contents: Contents) -> dict[str, bytes]:
     if page.candidates is not None:
         texts["candidates.md"] = table_page(page.candidates_title, page.candidates, page.caption)
         texts["candidates.csv"] = to_csv(page.candidates)
-    files = {name: text.encode() for name, text in texts.items()}
+    return {name: text.encode() for name, text in texts.items()}
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A figure as drawn.
+
+    Attributes:
+        name: Name of its files, without suffix.
+        identity: Identity of what it shows.
+        files: Its files by name.
+    """
+
+    name: str
+    identity: str
+    files: dict[str, bytes]
+
+
+def _draw(contents: Contents, earlier: EarlierFigures) -> list[_Drawn]:
+    """Draw the figures, except those that the earlier report already has."""
+    data, drawn = contents.data, []
+    sweep, quality = data.record.sweep, data.quality
+    heading = f"{sweep.data.corpus}, size {sweep.size}"
     for axis in contents.axes:
-        points = tradeoff_points(data, axis)
-        heading = f"{sweep.data.corpus}, size {sweep.size}"
-        files |= figure_files(points, heading, axis, data.quality, figure_name(data, axis))
-    return files
+        points, name = tradeoff_points(data, axis), figure_name(data, axis)
+        identity = figure_identity(points, heading, axis.label, quality.drawn_heading)
+        files = earlier.find(name, identity)
+        if files is None:
+            files = figure_files(points, heading, axis, quality, name)
+        drawn.append(_Drawn(name, identity, files))
+    return drawn
 
 
 def figure_files(
     points: Sequence[Point], heading: str, axis: CostAxis, quality: Quality, name: str
 ) -> dict[str, bytes]:
     """Draw a trade-off figure; return its files by name."""
+    # Deferred: a slow import, which a report with unchanged figures does without.
+    from switchhead_lab.reporting.plots import draw_tradeoff
+
     drawn = draw_tradeoff(
         points, title=heading, cost_label=axis.label, loss_label=quality.drawn_heading
     )

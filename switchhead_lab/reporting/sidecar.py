@@ -9,6 +9,7 @@ from switchhead_lab import __version__
 from switchhead_lab.config.identity import identity
 from switchhead_lab.json_text import to_json
 from switchhead_lab.reporting.checks import commit_of, data_digest, is_dirty
+from switchhead_lab.reporting.earlier_figures import KEY as FIGURES
 from switchhead_lab.reporting.grids import Cell, Column, Grid
 from switchhead_lab.reporting.report_data import MemberRun, ReportData
 from switchhead_lab.tracking.sweep_record import SweepRecord, sweep_id
@@ -22,6 +23,7 @@ def provenance_json(
     files: Mapping[str, bytes],
     caption: Sequence[str],
     sources: Sequence[Mapping[str, str]] = (),
+    figures: Mapping[str, str] | None = None,
 ) -> str:
     """Return the provenance of a report as JSON.
 
@@ -31,6 +33,7 @@ def provenance_json(
         files: Contents of the report's other files by name.
         caption: Sentences of the caption.
         sources: Other files that numbers come from, each with its hash.
+        figures: Identities of what figures show, by name.
     """
     records = {run.name: run for data in sweeps for run in data.records}.values()
     runs = {run.member.run_name: run for data in sweeps for run in data.runs}
@@ -47,6 +50,7 @@ def provenance_json(
         "data_digests": sorted(digests),
         "caption": list(caption),
         **({"sources": list(sources)} if sources else {}),
+        **({FIGURES: dict(figures)} if figures else {}),
         "runs": {name: _describe(run) for name, run in sorted(runs.items())},
         "cells": [entry for grid in grids for entry in _cells(grid)],
         "files": {

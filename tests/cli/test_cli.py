@@ -126,7 +126,7 @@ def test_main_path(root: Path) -> None:
     for name in ("tiny", "sub/file", "sweeps/sub/file.toml"):
         assert "two-heads" in lab("report", name, cwd=root).stdout
         assert len(json.loads(lab("runs", "list", "--sweep", name, "--json", cwd=root).stdout)) == 4
-    report = lab("report", cwd=root / "sweeps").stdout
+    report = lab("report", "tiny", cwd=root / "sweeps").stdout
     assert "two-heads" in report
     (folder,) = (root / "reports").glob("tiny-small-*")
     for name in ("table.md", "table.tex", "table.csv", "provenance.json", "report.md"):
