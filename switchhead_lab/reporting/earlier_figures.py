@@ -3,16 +3,16 @@
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from switchhead_lab.reporting.tradeoff import Point
-
 KEY = "figures"
 """Key of the figures' identities in the provenance of a report."""
-_CODE = ("plots.py", "figure_layout.py", "labels.py", "pareto.py", "tradeoff.py")
+_CODE = (
+    *("plots.py", "figure_layout.py", "labels.py", "pareto.py", "tradeoff.py"),
+    *("curve_plot.py", "curves.py", "expert_use_plot.py", "expert_use.py"),
+)
 
 
 class EarlierFigures:
@@ -51,10 +51,10 @@ class EarlierFigures:
         return (self._folder / name).read_bytes()
 
 
-def figure_identity(points: Sequence[Point], *texts: str) -> str:
-    """Return the identity of a figure: of its points and texts, and of the code that draws it."""
-    shown = repr((points, texts, _code()))
-    return hashlib.sha256(shown.encode()).hexdigest()
+def figure_identity(*shown: object) -> str:
+    """Return the identity of a figure: of what it shows, and of the code that draws it."""
+    text = repr((shown, _code()))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @cache

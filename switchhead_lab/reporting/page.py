@@ -74,7 +74,7 @@ def report_page(page: Page) -> str:
         parts.append(bulleted(page.claims_caption))
     parts += ["## Comparison\n", to_markdown(page.table)]
     parts += [f"## {page.costs_title}\n", f"{COSTS_CAPTION}\n", to_markdown(page.costs)]
-    parts.append("## Trade-off\n")
+    parts.append("## Figures\n")
     parts += [f"![{name.replace('-', ' ')}]({name}.png)\n" for name in page.figures]
     if page.paper is not None:
         parts += [f"## {page.paper_title}\n", f"{page.paper_caption}\n", to_markdown(page.paper)]
@@ -97,7 +97,7 @@ def together_page(
 ) -> str:
     """Write the report of several sweeps as Markdown."""
     parts = [f"# {title}\n", bulleted(caption), "## Comparison\n", to_markdown(table)]
-    parts += ["## Costs by every convention\n", to_markdown(costs), "## Trade-off\n"]
+    parts += ["## Costs by every convention\n", to_markdown(costs), "## Figures\n"]
     parts += [f"![{name.replace('-', ' ')}]({name}.png)\n" for name in figures]
     return "\n".join(parts)
 

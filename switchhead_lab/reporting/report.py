@@ -1,39 +1,38 @@
 """Writes the report of a sweep: tables, figures, a page and their provenance."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from switchhead_lab.budget.cost_axes import CostAxis
 from switchhead_lab.reporting.caption import latex_caption
 from switchhead_lab.reporting.checks import incomplete_lines
 from switchhead_lab.reporting.contents import (
     DEFAULT_AXES,
     Contents,
-    figure_name,
     read_contents,
 )
 from switchhead_lab.reporting.cost_table import COSTS_CAPTION
-from switchhead_lab.reporting.earlier_figures import EarlierFigures, figure_identity
+from switchhead_lab.reporting.earlier_figures import EarlierFigures
 from switchhead_lab.reporting.grids import Grid
-from switchhead_lab.reporting.page import report_page, table_page
+from switchhead_lab.reporting.page import Page, report_page, table_page
 from switchhead_lab.reporting.quality import Quality
-from switchhead_lab.reporting.report_data import read_report_data
+from switchhead_lab.reporting.report_data import ReportData, read_report_data
+from switchhead_lab.reporting.report_figures import CURVES, EXPERT_USE, draw_figures
 from switchhead_lab.reporting.selection import Selection
 from switchhead_lab.reporting.sidecar import provenance_json
 from switchhead_lab.reporting.tables import notes_to_latex, to_csv, to_latex
-from switchhead_lab.reporting.tradeoff import Point, tradeoff_points
 from switchhead_lab.tracking.atomic import make_directory, write_bytes
 from switchhead_lab.tracking.sweep_record import sweep_id
 
 PAGE_FILE = "report.md"
 PROVENANCE_FILE = "provenance.json"
+_FIGURES = ("*-vs-*", CURVES, f"{EXPERT_USE}-*")
 # Patterns of optional files: stale ones of an earlier report would mislead.
 _OPTIONAL_FILES = (
     *("paper.md", "paper.csv", "candidates.md", "candidates.csv", "claims.md", "claims.csv"),
     *("resources*.md", "resources*.csv"),
-    *("*-vs-*.png", "*-vs-*.svg"),
+    *(f"{name}.{end}" for name in _FIGURES for end in ("png", "svg")),
 )
 
 
@@ -120,8 +119,9 @@ def write_contents(contents: Contents, reports_dir: Path) -> Report:
     """
     data, page = contents.data, contents.page
     folder = make_directory(reports_dir / sweep_id(data.record.sweep))
-    drawn = _draw(contents, EarlierFigures(folder, PROVENANCE_FILE))
-    files = _texts(contents) | {k: v for one in drawn for k, v in one.files.items()}
+    drawn = draw_figures(contents, EarlierFigures(folder, PROVENANCE_FILE))
+    page = replace(page, figures=tuple(one.name for one in drawn))
+    files = _texts(data, page) | {k: v for one in drawn for k, v in one.files.items()}
     provenance = provenance_json(
         [data],
         page.grids,
@@ -148,9 +148,9 @@ def write_contents(contents: Contents, reports_dir: Path) -> Report:
     )
 
 
-def _texts(contents: Contents) -> dict[str, bytes]:
+def _texts(data: ReportData, page: Page) -> dict[str, bytes]:
     """Return the contents of all files except figures and provenance, by name."""
-    data, page, sweep = contents.data, contents.page, contents.data.record.sweep
+    sweep = data.record.sweep
     texts = {
         PAGE_FILE: report_page(page),
         "table.md": table_page(page.title, page.table, page.caption),
@@ -174,49 +174,6 @@ def _texts(contents: Contents) -> dict[str, bytes]:
         texts["candidates.md"] = table_page(page.candidates_title, page.candidates, page.caption)
         texts["candidates.csv"] = to_csv(page.candidates)
     return {name: text.encode() for name, text in texts.items()}
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    """A figure as drawn.
-
-    Attributes:
-        name: Name of its files, without suffix.
-        identity: Identity of what it shows.
-        files: Its files by name.
-    """
-
-    name: str
-    identity: str
-    files: dict[str, bytes]
-
-
-def _draw(contents: Contents, earlier: EarlierFigures) -> list[_Drawn]:
-    """Draw the figures, except those that the earlier report already has."""
-    data, drawn = contents.data, []
-    sweep, quality = data.record.sweep, data.quality
-    heading = f"{sweep.data.corpus}, size {sweep.size}"
-    for axis in contents.axes:
-        points, name = tradeoff_points(data, axis), figure_name(data, axis)
-        identity = figure_identity(points, heading, axis.label, quality.drawn_heading)
-        files = earlier.find(name, identity)
-        if files is None:
-            files = figure_files(points, heading, axis, quality, name)
-        drawn.append(_Drawn(name, identity, files))
-    return drawn
-
-
-def figure_files(
-    points: Sequence[Point], heading: str, axis: CostAxis, quality: Quality, name: str
-) -> dict[str, bytes]:
-    """Draw a trade-off figure; return its files by name."""
-    # Deferred: a slow import, which a report with unchanged figures does without.
-    from switchhead_lab.reporting.plots import draw_tradeoff
-
-    drawn = draw_tradeoff(
-        points, title=heading, cost_label=axis.label, loss_label=quality.drawn_heading
-    )
-    return {f"{name}.png": drawn.png, f"{name}.svg": drawn.svg}
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> tuple[str, ...]:

@@ -17,10 +17,10 @@ from switchhead_lab.reporting.report import (
     PAGE_FILE,
     PROVENANCE_FILE,
     Report,
-    figure_files,
     write_files,
 )
 from switchhead_lab.reporting.report_data import ReportData, read_report_data
+from switchhead_lab.reporting.report_figures import tradeoff_files
 from switchhead_lab.reporting.selection import Selection
 from switchhead_lab.reporting.sidecar import provenance_json
 from switchhead_lab.reporting.tables import notes_to_latex, to_csv, to_latex
@@ -72,7 +72,7 @@ def write_together(
         **_table_files(title, caption, table, costs, f"{FOLDER}-{digest}"),
     }
     for name, axis in figures.items():
-        files |= figure_files(_points(sweeps, labels, axis), title, axis, quality, name)
+        files |= tradeoff_files(_points(sweeps, labels, axis), title, axis, quality, name)
     folder = make_directory(reports_dir / FOLDER / f"{_folder_stem(sweeps)}-{digest}")
     provenance = provenance_json(sweeps, [table, costs], files, caption)
     names = write_files(folder, {**files, PROVENANCE_FILE: provenance.encode()})
