@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from switchhead_lab.claims.state import ClaimState
     from switchhead_lab.config.sweep import Sweep
     from switchhead_lab.config.workspace import Workspace
+    from switchhead_lab.tracking.mlflow_index import Index
     from switchhead_lab.tracking.sweep_record import SweepRecord
     from switchhead_lab.training.change_policy import ChangePolicy
 
@@ -114,26 +115,35 @@ def _train_all(
     until_decided: bool,
 ) -> Iterator[str]:
     """Run sweeps in turn and print what became of their runs; yield the failures of each."""
+    from switchhead_lab.reporting.attached import attach_report
+    from switchhead_lab.tracking.mlflow_index import open_workspace_index
     from switchhead_lab.tracking.sweep_record import describe_failures
     from switchhead_lab.views.sweep import outcome_lines
 
+    index = open_workspace_index(workspace)
     for declaration in declarations:
-        record = _train(workspace, declaration, policy, until_decided=until_decided)
+        record = _train(workspace, index, declaration, policy, until_decided=until_decided)
         for line in outcome_lines(declaration, record, is_rung=len(declarations) > 1):
             typer.echo(line)
+        if workspace.tracking_uri != "none":
+            attach_report(workspace, record, index, tell)
         yield describe_failures(record)
 
 
 def _train(
-    workspace: "Workspace", declaration: "Sweep", policy: "ChangePolicy", *, until_decided: bool
+    workspace: "Workspace",
+    index: "Index",
+    declaration: "Sweep",
+    policy: "ChangePolicy",
+    *,
+    until_decided: bool,
 ) -> "SweepRecord":
     """Run a sweep, with the seeds added to decide its claims, and note the look at them."""
     from switchhead_lab.reporting.claim_states import claim_states
     from switchhead_lab.sweeping import deciding
     from switchhead_lab.sweeping.executor import run_sweep
-    from switchhead_lab.tracking.mlflow_index import open_workspace_index
 
-    index, runs_dir = open_workspace_index(workspace), workspace.runs_dir
+    runs_dir = workspace.runs_dir
     # Once retrained, runs are not retrained again with the next seeds.
     policies = itertools.chain([policy], itertools.repeat(replace(policy, retrain=())))
 

@@ -68,13 +68,23 @@ def write_site(
     Raises:
         WorkspaceError: If the folder cannot be written.
     """
+    path = make_directory(workspace.reports_dir) / SITE_FILE
+    write_text(path, site_text(workspace, selections, known, further))
+    return path
+
+
+def site_text(
+    workspace: Workspace,
+    selections: Iterable[Selection],
+    known: Mapping[str, ReportData] | None = None,
+    further: Sequence[Section] = (),
+) -> str:
+    """Return the page over some recorded sweeps; for the arguments see `write_site`."""
     draft = _Draft()
     for selection in sorted(selections, key=_order):
         _add_sweep(draft, workspace, selection, known or {})
     sections = [verdict_section(draft.cards, draft.silent), *draft.sections, *further]
-    path = make_directory(workspace.reports_dir) / SITE_FILE
-    write_text(path, render_page(sections, _summary(draft)))
-    return path
+    return render_page(sections, _summary(draft))
 
 
 def _order(selection: Selection) -> tuple[str, str, str]:
