@@ -125,6 +125,8 @@ def _single_seed(data: ReportData, claim: Claim, pairs: Sequence[Pair]) -> str:
     ours, theirs = losses if len(losses) == 2 else (None, None)
     if ours is None or theirs is None or ours.n_targets != theirs.n_targets:
         return ""
+    if len(ours.n_targets) < 2:
+        return f" The {split} split is a single document, whose losses say nothing about a spread."
     found = document_difference(ours.loss_nats, theirs.loss_nats, ours.n_targets)
     return (
         f" Over the {found.n_documents} documents of the {split} split alone (bootstrap, 95 %), "

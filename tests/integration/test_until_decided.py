@@ -31,7 +31,7 @@ def test_seeds_are_added_and_the_report_has_the_verdict(root: Path) -> None:
     assert "2 finished" in first.stdout
     single = " ".join(lab("report", "tiny", cwd=root).stdout.split())
     assert "needs two seeds of both models" in single
-    assert "documents of the validation split alone" in single
+    assert "The validation split is a single document" in single
     decided = lab("sweep", "tiny", "--until-decided", cwd=root)
     assert "two-heads-vs-dense is undecided with 1 seeds: adding seeds 1 and 2" in decided.stderr
     report = json.loads(lab("report", "tiny", "--json", cwd=root).stdout)

@@ -15,6 +15,7 @@ from switchhead_lab.reporting.resources import StepTimes, read_step_times
 from switchhead_lab.reporting.selection import Selection
 from switchhead_lab.tracking.bench_record import step_id
 from switchhead_lab.tracking.code_identity import code_of
+from switchhead_lab.tracking.document_losses import DocumentLosses, write_document_losses
 
 NO_TIMES = StepTimes({}, {}, "")
 HEADS = {"model": "dense-h2", "max_seeds": 3}
@@ -53,6 +54,29 @@ def test_quality_is_paired_by_seed(writer_with) -> None:
     assert part.interval is not None
     assert 1.0 < part.interval[0] < 1.7 < part.interval[1]
     assert stated.looks == (3,)
+
+
+@pytest.mark.parametrize(
+    ("ours", "sentence"),
+    [
+        ([30.0, 44.0, 52.0], " Over the 3 documents of the validation split alone (bootstrap, "),
+        ([30.0], " The validation split is a single document, whose losses say nothing "),
+    ],
+)
+def test_one_seed_says_what_its_documents_do(make_writer, ours: list[float], sentence: str) -> None:
+    claim = {"model": "dense-h2", "quality": {"kind": "not_worse", "margin": 1.0}}
+    writer = make_writer(studies=None, claims=[claim])
+    for name, role, model, losses in (
+        ("dense", "baseline", writer.dense(), [loss - 1.0 for loss in ours]),
+        ("dense-h2", "declared", writer.head_matched(), ours),
+    ):
+        folder = writer.add(name, role, model, 0, 30.0)
+        one = DocumentLosses(n_targets=[10] * len(losses), loss_nats=losses)
+        write_document_losses(folder, "validation", one)
+    (stated,) = claims_of(writer)
+    (line,) = [line for line in claim_lines([stated]) if "needs two seeds" in line]
+    assert sentence in line
+    assert ("differs by +0.1000 nats (+0.1000 to +0.1000)" in line) == (len(ours) > 1)
 
 
 def test_costs_are_ratios_in_the_named_convention(writer_with) -> None:
