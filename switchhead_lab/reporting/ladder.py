@@ -1,7 +1,7 @@
 """A sweep over several sizes: loss against training compute, power laws, compute multipliers."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from switchhead_lab.claims.scaling import (
@@ -11,6 +11,7 @@ from switchhead_lab.claims.scaling import (
     compute_multipliers,
     fit_power_law,
 )
+from switchhead_lab.errors import ConfigError
 from switchhead_lab.number_text import short_count
 from switchhead_lab.objectives.metrics import LOSS
 from switchhead_lab.reporting.caption import LOUD
@@ -88,18 +89,36 @@ class Ladder:
     models: tuple[LadderModel, ...]
 
 
-def read_ladder(sizes: Sequence[ReportData], missing: Sequence[str]) -> Ladder:
+def read_ladder(found: Mapping[str, ReportData], ladder: Sequence[str]) -> Ladder:
     """Compare the models of a sweep over its sizes.
 
     Args:
-        sizes: Data of the recorded sizes, smallest first; at least one.
-        missing: Sizes of the ladder without a record.
+        found: Data of the recorded sizes; at least one of the ladder.
+        ladder: All sizes, smallest first.
+
+    Raises:
+        ConfigError: If the sizes were recorded with different corpora, tokenizers or objectives.
     """
+    sizes = [found[size] for size in ladder if size in found]
+    _require_comparable(sizes)
+    missing = [size for size in ladder if size not in found]
     names = list(dict.fromkeys(row.name for data in sizes for row in data.models))
     baseline = _model(sizes, names[0], ())
     others = [_model(sizes, name, baseline.rungs) for name in names[1:]]
     name = sizes[0].record.sweep.name
     return Ladder(name, tuple(sizes), tuple(missing), (baseline, *others))
+
+
+def _require_comparable(sizes: Sequence[ReportData]) -> None:
+    """Losses are comparable only on the same text, in the same tokens."""
+    first = sizes[0].record.sweep
+    for data in sizes[1:]:
+        sweep = data.record.sweep
+        if (sweep.data, sweep.objective) != (first.data, first.objective):
+            raise ConfigError(
+                f"sweep {sweep.name}: sizes {first.size} and {sweep.size} were run with other data "
+                "or another objective, so their losses cannot be compared; run them alike"
+            )
 
 
 def _model(sizes: Sequence[ReportData], name: str, baseline: Sequence[Rung]) -> LadderModel:

@@ -1,12 +1,13 @@
 """Writes the report of a ladder: tables, figure, page and provenance."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from switchhead_lab.config.identity import hash_of
-from switchhead_lab.errors import ConfigError, RecordError
+from switchhead_lab.errors import RecordError
 from switchhead_lab.reporting.caption import LOUD
 from switchhead_lab.reporting.grids import Grid
 from switchhead_lab.reporting.ladder import (
@@ -19,7 +20,7 @@ from switchhead_lab.reporting.ladder import (
 from switchhead_lab.reporting.ladder_plot import draw_ladder
 from switchhead_lab.reporting.page import bulleted, table_page
 from switchhead_lab.reporting.report import PAGE_FILE, PROVENANCE_FILE, write_files
-from switchhead_lab.reporting.report_data import ReportData, read_report_data
+from switchhead_lab.reporting.report_data import read_report_data
 from switchhead_lab.reporting.selection import select_record
 from switchhead_lab.reporting.sidecar import provenance_json
 from switchhead_lab.reporting.tables import notes_to_latex, to_csv, to_latex, to_markdown
@@ -82,18 +83,16 @@ def write_ladder(
         RecordError: If no size has been run.
         WorkspaceError: If the folder cannot be written.
     """
-    found, missing = [], []
+    found = {}
     for size in sizes:
-        try:
-            found.append(read_report_data(select_record(runs_dir, sweep, size).record, runs_dir))
-        except RecordError:
-            missing.append(size)
+        with contextlib.suppress(RecordError):  # a size without a record is a gap
+            record = select_record(runs_dir, sweep, size).record
+            found[size] = read_report_data(record, runs_dir)
     if not found:
         raise RecordError(f"no size of sweep {sweep} has been run; run `lab sweep {sweep}` first")
-    _require_comparable(found)
-    ladder = read_ladder(found, missing)
+    ladder = read_ladder(found, sizes)
     table, laws, caption = ladder_grid(ladder), law_grid(ladder), ladder_caption(ladder)
-    digest = hash_of([sweep_id(data.record.sweep) for data in found])[:8]
+    digest = hash_of([sweep_id(data.record.sweep) for data in ladder.sizes])[:8]
     title = f"{sweep}: loss against training compute"
     drawn = draw_ladder(ladder)
     loud = " ".join(line for line in caption if line.startswith(LOUD))
@@ -108,7 +107,7 @@ def write_ladder(
     files = {name: text.encode() for name, text in texts.items()}
     files |= {f"{FIGURE}.png": drawn.png, f"{FIGURE}.svg": drawn.svg}
     folder = make_directory(reports_dir / f"{sweep}-ladder-{digest}")
-    provenance = provenance_json(found, [table, laws], files, caption)
+    provenance = provenance_json(ladder.sizes, [table, laws], files, caption)
     names = write_files(folder, {**files, PROVENANCE_FILE: provenance.encode()})
     return LadderReport(
         folder=folder,
@@ -118,20 +117,8 @@ def write_ladder(
         table=table,
         laws=laws,
         incomplete=tuple(gap_lines(ladder)),
-        rungs=tuple(sweep_id(data.record.sweep) for data in found),
+        rungs=tuple(sweep_id(data.record.sweep) for data in ladder.sizes),
     )
-
-
-def _require_comparable(sizes: Sequence[ReportData]) -> None:
-    """Losses are comparable only on the same text, in the same tokens."""
-    first = sizes[0].record.sweep
-    for data in sizes[1:]:
-        sweep = data.record.sweep
-        if (sweep.data, sweep.objective) != (first.data, first.objective):
-            raise ConfigError(
-                f"sweep {sweep.name}: sizes {first.size} and {sweep.size} were run with other data "
-                "or another objective, so their losses cannot be compared; run them alike"
-            )
 
 
 def _page(title: str, table: Grid, laws: Grid, caption: Sequence[str]) -> str:

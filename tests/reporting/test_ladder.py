@@ -7,9 +7,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from html_document import Document, Element, problems_of, read_html
 
+from switchhead_lab.config.workspace import find_workspace
 from switchhead_lab.errors import ConfigError, RecordError
+from switchhead_lab.reporting.html.site import site_text
 from switchhead_lab.reporting.ladder_report import LadderReport, write_ladder
+from switchhead_lab.reporting.selection import recorded_sweeps
 from switchhead_lab.sweeping.plan import declared_variants
 
 SIZES = {"xs": (32, 8), "s": (64, 16), "m": (128, 32)}
@@ -137,3 +141,39 @@ def test_sizes_on_other_data_are_not_compared(runs_dir, make_writer) -> None:
 def test_without_any_size_the_next_command_is_named(tmp_path) -> None:
     with pytest.raises(RecordError, match="run `lab sweep steps` first"):
         write_ladder("steps", [*SIZES], tmp_path / "runs", tmp_path / "reports")
+
+
+def page_of(runs_dir: Path) -> Document:
+    root = runs_dir.parent
+    (root / "lab.toml").write_text('tracking_uri = "none"\n', encoding="utf-8")
+    text = site_text(find_workspace(root, environment={}), recorded_sweeps(runs_dir))
+    assert problems_of(text) == []
+    return read_html(text)
+
+
+def in_section(page: Document, tag: str) -> list[Element]:
+    return [one for one in page.find(tag) if one.is_in("section", id="ladder-steps")]
+
+
+def test_the_page_has_its_tables_with_links_to_runs(runs_dir) -> None:
+    page = page_of(runs_dir)
+    assert len(in_section(page, "table")) == 2
+    assert len(in_section(page, "tr")) == (1 + 6) + (1 + 2)
+    assert [one for one in in_section(page, "a") if "data-r" in one.attributes]
+    assert "not enclosed" in page.by_id("ladder-steps").text
+    assert not [one for one in in_section(page, "p") if "gap" in one.classes]
+
+
+def test_gaps_are_loud_on_the_page(runs_dir) -> None:
+    for record in (runs_dir / "sweeps").glob("steps-m-*"):
+        shutil.rmtree(record) if record.is_dir() else record.unlink()
+    notices = [one for one in in_section(page_of(runs_dir), "p") if "gap" in one.classes]
+    assert "size m has not been run" in notices[0].text
+
+
+def test_sizes_that_cannot_be_compared_say_so_on_the_page(runs_dir, make_writer) -> None:
+    data = {"corpus": "words", "tokenizer": {"kind": "byte"}}
+    other = make_writer(**CHANGES, size="m", data=data, models=MODELS)
+    other.add("dense", "baseline", other.dense(), 0, 30.0)
+    other.write(updated_at=9.0)
+    assert "sizes xs and m were run with other data" in page_of(runs_dir).by_id("ladder-steps").text

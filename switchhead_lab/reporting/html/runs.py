@@ -1,9 +1,10 @@
 """The runs behind the page's numbers: where they are, and what reproduces them."""
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 from switchhead_lab.config.workspace import Workspace
 from switchhead_lab.reporting.html.commands import sweep_command
@@ -77,12 +78,49 @@ class Reference:
     numbers: str
 
 
+class Links(Protocol):
+    """What tables need of runs: links to them, and text that does not depend on the machine."""
+
+    def reference(self, names: Iterable[str]) -> Reference | None:
+        """Return the link to runs; None without one."""
+
+    def portable(self, text: str) -> str:
+        """Return text without the workspace's place on this machine."""
+
+
+class LinksOfAll:
+    """The runs of several sweeps, for tables that show all of them."""
+
+    def __init__(self, sweeps: Sequence["SweepRuns"]) -> None:
+        self._sweeps = sweeps
+
+    def reference(self, names: Iterable[str]) -> Reference | None:
+        """Return the link to runs of any of the sweeps; None without one."""
+        return link_to([one.numbers[name] for name in names for one in self._of(name)])
+
+    def portable(self, text: str) -> str:
+        """Return text without the workspace's place on this machine."""
+        return self._sweeps[0].portable(text) if self._sweeps else text
+
+    def _of(self, name: str) -> "list[SweepRuns]":
+        return [one for one in self._sweeps if name in one.numbers][:1]
+
+
+def link_to(numbers: Sequence[int]) -> Reference | None:
+    """Return the link to the runs of these numbers; None without one."""
+    if not numbers:
+        return None
+    several = " ".join(map(str, numbers)) if len(numbers) > 1 else ""
+    return Reference(f"r{numbers[0]}", several)
+
+
 class SweepRuns:
     """The runs of one sweep, numbered.
 
     Attributes:
         folder: Folder of all runs, as lab.toml writes it, with a slash.
         groups: Runs by model, then by search.
+        numbers: Number of each run by its name.
         next_number: First number that is not used.
     """
 
@@ -90,7 +128,7 @@ class SweepRuns:
         self._data, self._workspace = data, workspace
         self.folder = f"{workspace.settings.runs_dir.rstrip('/')}/"
         self._tracking_uri = workspace.tracking_uri
-        self._numbers: dict[str, int] = {}
+        self.numbers: dict[str, int] = {}
         self.next_number = first_number
         self.groups = tuple(group for group in self._groups() if group.entries)
 
@@ -106,11 +144,7 @@ class SweepRuns:
 
     def reference(self, names: Iterable[str]) -> Reference | None:
         """Return the link to runs; None without one."""
-        numbers = [self._numbers[name] for name in names if name in self._numbers]
-        if not numbers:
-            return None
-        several = " ".join(map(str, numbers)) if len(numbers) > 1 else ""
-        return Reference(f"r{numbers[0]}", several)
+        return link_to([self.numbers[name] for name in names if name in self.numbers])
 
     def portable(self, text: str) -> str:
         """Return text without the workspace's place on this machine."""
@@ -135,11 +169,11 @@ class SweepRuns:
                 yield self._entry(run)
 
     def _is_new(self, run: MemberRun) -> bool:
-        return run.member.run_name not in self._numbers
+        return run.member.run_name not in self.numbers
 
     def _entry(self, run: MemberRun) -> RunEntry:
         number, name = self.next_number, run.member.run_name
-        self._numbers[name] = number
+        self.numbers[name] = number
         self.next_number += 1
         page = page_of_run(run.run.directory, self._tracking_uri) if run.run else None
         return RunEntry(

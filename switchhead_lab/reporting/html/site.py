@@ -8,8 +8,9 @@ from pathlib import Path
 from switchhead_lab.config.workspace import Workspace
 from switchhead_lab.errors import LabError
 from switchhead_lab.reporting.contents import read_contents
+from switchhead_lab.reporting.html.ladders import ladder_sections
 from switchhead_lab.reporting.html.rendering import render_page
-from switchhead_lab.reporting.html.runs import SweepRuns
+from switchhead_lab.reporting.html.runs import LinksOfAll, SweepRuns
 from switchhead_lab.reporting.html.section import Section, anchor
 from switchhead_lab.reporting.html.sweeps import sweep_section
 from switchhead_lab.reporting.html.verdicts import SweepCards, cards_of, verdict_section
@@ -37,13 +38,20 @@ class _Draft:
         cards: Claims by sweep.
         silent: Sweeps without claims.
         sections: Sections of the sweeps.
-        n_runs: Number of runs listed so far.
+        runs: Runs of each sweep.
+        data: Data of each sweep.
     """
 
+    runs: list[SweepRuns] = field(default_factory=list)
+    data: list[ReportData] = field(default_factory=list)
     cards: list[SweepCards] = field(default_factory=list)
     silent: list[str] = field(default_factory=list)
     sections: list[Section] = field(default_factory=list)
-    n_runs: int = 0
+
+    @property
+    def n_runs(self) -> int:
+        """Number of runs listed so far."""
+        return self.runs[-1].next_number - 1 if self.runs else 0
 
 
 def write_site(
@@ -83,8 +91,14 @@ def site_text(
     draft = _Draft()
     for selection in sorted(selections, key=_order):
         _add_sweep(draft, workspace, selection, known or {})
-    sections = [verdict_section(draft.cards, draft.silent), *draft.sections, *further]
+    ladders = ladder_sections(_latest_first(draft.data), LinksOfAll(draft.runs))
+    verdicts = verdict_section(draft.cards, draft.silent)
+    sections = [verdicts, *draft.sections, *ladders, *further]
     return render_page(sections, _summary(draft))
+
+
+def _latest_first(sweeps: Iterable[ReportData]) -> list[ReportData]:
+    return sorted(sweeps, key=lambda data: data.record.updated_at, reverse=True)
 
 
 def _order(selection: Selection) -> tuple[str, str, str]:
@@ -106,7 +120,8 @@ def _add_sweep(
         draft.sections.append(_broken(place, title, str(error), workspace))
         return
     runs = SweepRuns(contents.data, workspace, draft.n_runs + 1)
-    draft.n_runs = runs.next_number - 1
+    draft.runs.append(runs)
+    draft.data.append(data)
     cards = cards_of(contents, runs, place)
     draft.sections.append(sweep_section(contents, runs, cards, place))
     if cards:

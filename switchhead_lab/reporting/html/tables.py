@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from switchhead_lab.reporting.grids import NOT_DEFINED, Cell, Column, Grid
-from switchhead_lab.reporting.html.runs import Reference, SweepRuns
+from switchhead_lab.reporting.html.runs import Links, Reference
 from switchhead_lab.reporting.statistics import MISSING
 
 
@@ -89,7 +89,7 @@ def heading_of(column: Column) -> Heading:
 def html_table(
     label: str,
     columns: Sequence[ColumnOf],
-    runs: SweepRuns,
+    runs: Links,
     gaps: Collection[int] = (),
     measured: Collection[str] = (),
 ) -> HtmlTable:
@@ -118,7 +118,7 @@ def html_table(
     return HtmlTable(label, tuple(one.heading for one in columns), rows)
 
 
-def _cell(cell: Cell, runs: SweepRuns, is_gap: bool, column: ColumnOf) -> HtmlCell:
+def _cell(cell: Cell, runs: Links, is_gap: bool, column: ColumnOf) -> HtmlCell:
     text, heading = cell.narrow if column.is_narrow else cell.text, column.heading
     classes = [*(["t"] if heading.is_text else []), *([heading.classes] if heading.classes else [])]
     if is_gap or text.endswith(" seeds]"):
