@@ -11,7 +11,7 @@ KEY = "figures"
 """Key of the figures' identities in the provenance of a report."""
 _CODE = (
     *("plots.py", "figure_layout.py", "labels.py", "pareto.py", "tradeoff.py"),
-    *("curve_plot.py", "curves.py", "expert_use_plot.py", "expert_use.py"),
+    *("curve_plot.py", "expert_use_plot.py", "search_plot.py"),
 )
 
 

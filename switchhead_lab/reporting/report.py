@@ -18,7 +18,7 @@ from switchhead_lab.reporting.grids import Grid
 from switchhead_lab.reporting.page import Page, report_page, table_page
 from switchhead_lab.reporting.quality import Quality
 from switchhead_lab.reporting.report_data import ReportData, read_report_data
-from switchhead_lab.reporting.report_figures import CURVES, EXPERT_USE, draw_figures
+from switchhead_lab.reporting.report_figures import CURVES, EXPERT_USE, SEARCH, draw_figures
 from switchhead_lab.reporting.selection import Selection
 from switchhead_lab.reporting.sidecar import provenance_json
 from switchhead_lab.reporting.tables import notes_to_latex, to_csv, to_latex
@@ -27,7 +27,7 @@ from switchhead_lab.tracking.sweep_record import sweep_id
 
 PAGE_FILE = "report.md"
 PROVENANCE_FILE = "provenance.json"
-_FIGURES = ("*-vs-*", CURVES, f"{EXPERT_USE}-*")
+_FIGURES = ("*-vs-*", CURVES, f"{EXPERT_USE}-*", f"{SEARCH}-*")
 # Patterns of optional files: stale ones of an earlier report would mislead.
 _OPTIONAL_FILES = (
     *("paper.md", "paper.csv", "candidates.md", "candidates.csv", "claims.md", "claims.csv"),

@@ -11,6 +11,7 @@ from switchhead_lab.reporting.curves import Curve, loss_curves
 from switchhead_lab.reporting.earlier_figures import EarlierFigures, figure_identity
 from switchhead_lab.reporting.expert_use import ExpertUse, read_expert_use
 from switchhead_lab.reporting.quality import Quality
+from switchhead_lab.reporting.searches import Search, read_searches
 from switchhead_lab.reporting.tradeoff import Point, tradeoff_points
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 CURVES = "loss-curves"
 EXPERT_USE = "expert-use"
 """First words of the names of figures of a model's use of its experts."""
+SEARCH = "search"
+"""First word of the names of figures of searches."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ def draw_figures(contents: Contents, earlier: EarlierFigures) -> list[Drawn]:
         RecordError: If the metrics or the use of experts of a run are damaged.
     """
     drawn = []
-    for planned in (*_tradeoffs(contents), *_curves(contents), *_expert_use(contents)):
+    plans = (_tradeoffs, _curves, _expert_use, _searches)
+    for planned in (planned for plan in plans for planned in plan(contents)):
         identity = figure_identity(*planned.shown)
         files = earlier.find(planned.name, identity)
         drawn.append(Drawn(planned.name, identity, files or _files(planned.name, planned.draw())))
@@ -81,6 +85,11 @@ def _expert_use(contents: Contents) -> Iterator[_Planned]:
         yield _Planned(f"{EXPERT_USE}-{use.model}", (use,), partial(_draw_expert_use, use))
 
 
+def _searches(contents: Contents) -> Iterator[_Planned]:
+    for search in read_searches(contents.data):
+        yield _Planned(f"{SEARCH}-{search.study}", (search,), partial(_draw_search, search))
+
+
 # matplotlib is imported late: a report with unchanged figures does without it.
 
 
@@ -104,6 +113,12 @@ def _draw_expert_use(use: ExpertUse) -> "Figures":
     from switchhead_lab.reporting.expert_use_plot import draw_expert_use
 
     return draw_expert_use(use)
+
+
+def _draw_search(search: Search) -> "Figures":
+    from switchhead_lab.reporting.search_plot import draw_search
+
+    return draw_search(search)
 
 
 def tradeoff_files(

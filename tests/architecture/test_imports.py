@@ -165,7 +165,7 @@ def test_each_tool_is_imported_in_one_place(tool: str, expected: set[str]) -> No
 def test_only_figures_import_matplotlib() -> None:
     importers = importers_of("matplotlib")
     others = {name for name in importers if not name.startswith("reporting/figures/")}
-    own = {"plots", "curve_plot", "expert_use_plot", "ladder_plot"}
+    own = {"plots", "curve_plot", "search_plot", "expert_use_plot", "ladder_plot"}
     assert others == {f"reporting/{name}.py" for name in own} < importers
 
 

@@ -46,4 +46,12 @@ def test_curves_and_use_of_experts_are_drawn_where_recorded(writer) -> None:
 
 
 def test_a_report_without_recorded_validations_has_neither(complete) -> None:
-    assert further(report_of(complete)) == set()
+    assert further(report_of(complete)) == {"search-switchhead.png"}
+
+
+def test_a_search_with_one_result_is_not_drawn(make_writer) -> None:
+    writer = make_writer()
+    writer.fill_models()
+    model, point = writer.switchhead(1, 4, 2), {"n_heads": 1, "n_experts": 4, "top_k": 2}
+    writer.add("switchhead", "candidate", model, 0, 34.5, trial_number=0, point=point)
+    assert further(report_of(writer)) == set()
