@@ -67,7 +67,7 @@ def select_all(runs_dir: Path, size: str = "") -> list[Selection]:
 
 def _nothing_recorded(runs_dir: Path, sweep: str = "matched-params") -> RecordError:
     return RecordError(
-        f"no sweep has been run ({sweeps_dir(runs_dir)} holds no record); "
+        f"no sweep has been run ({sweeps_dir(runs_dir)} holds no record with runs); "
         f"run `lab sweep {sweep}` first"
     )
 

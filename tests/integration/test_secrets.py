@@ -98,7 +98,7 @@ def test_no_secret_is_shown_or_written(
     assert lab("sweep", "tiny") == 2, "the study storage is not available"
     assert lab("runs", "sync") == 2
     assert lab("runs", "show", next((root / "runs").glob("words-custom-*")).name) == 0
-    assert lab("report") == 0
+    assert lab("report", "tiny") == 0
     assert lab("train", "run.toml", "--set", f"model={address}") == 2
     assert lab("train", "run.toml", address) == 2
 

@@ -1,3 +1,4 @@
+import contextlib
 import http.client
 import json
 import os
@@ -42,6 +43,16 @@ def is_running(process: psutil.Process) -> bool:
         return False
 
 
+@contextlib.contextmanager
+def killed_on_failure(process: "subprocess.Popen[str]") -> Iterator[None]:
+    """Kill a process if the block fails: leaving `with process` would wait for it forever."""
+    try:
+        yield
+    except BaseException:
+        process.kill()
+        raise
+
+
 def get(port: int, path: str) -> dict[str, Any]:
     """Return an answer of the server."""
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
@@ -71,7 +82,7 @@ def test_the_interface_is_served_and_leaves_no_processes(
         env={**os.environ, "LAB_HOME": str(tmp_path), "BROWSER": f"{browser} %s"},
     )
     assert process.stdout is not None
-    with process, process.stdout:
+    with process, process.stdout, killed_on_failure(process):
         assert f"port {taken} is taken; using " in process.stdout.readline()
         served = re.search(
             r"at (http://127\.0\.0\.1:(\d+)/#/experiments/(\w+)/runs) ", process.stdout.readline()
