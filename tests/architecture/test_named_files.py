@@ -36,3 +36,9 @@ def test_tests_lie_in_a_folder_named_after_their_package() -> None:
     inner = {path.parent.relative_to(ROOT / "tests") for path in ROOT.glob("tests/*/*/*.py")}
     assert [path for path in inner if not (ROOT / "switchhead_lab" / path).is_dir()] == []
     assert not list(ROOT.glob("tests/*/*/*/*.py"))
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    """pytest imports them by their names alone."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert sorted(names) == sorted({*names})

@@ -116,7 +116,7 @@ def test_json(home, complete):
     data = json.loads(result.output)
     assert data["models"][0]["validation_perplexity_mean"] == 35.5
     assert data["incomplete"] == []
-    assert len(data["files"]) == len(set(data["files"])) == 18
+    assert len(data["files"]) == len(set(data["files"])) == 20
 
 
 def test_figures_take_any_cost(home, complete):
