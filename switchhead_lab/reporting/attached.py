@@ -44,7 +44,7 @@ def attach_report(
 
 def description(report: Report) -> str:
     """Return the description of a parent run: gaps, verdicts and the main table, as Markdown."""
-    parts = [f"# {report.title}", *(f"**{line}**" for line in report.incomplete)]
+    parts = [f"**{report.title}**", *(f"**{line}**" for line in report.incomplete)]
     if report.claims is not None:
         parts.append(to_markdown(report.claims))
     parts += [to_markdown(report.table), f"Written by `lab sweep`; artifacts: `report/{PAGE}`."]
