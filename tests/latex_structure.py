@@ -5,7 +5,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-ENGINES = [name for name in ("tectonic", "pdflatex", "lualatex", "xelatex") if shutil.which(name)]
+# Engines that need no network.
+ENGINES = [name for name in ("pdflatex", "lualatex", "xelatex") if shutil.which(name)]
 _SPECIAL = re.compile(r"(?<!\\)[#_$&%^~]")
 _COMMANDS = re.compile(r"\\(?:textbackslash|textasciitilde|textasciicircum)\{\}|\$\\(?:pm|times)\$")
 

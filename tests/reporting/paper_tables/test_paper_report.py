@@ -161,6 +161,8 @@ def test_every_table_is_written_from_nothing(write, number):
     assert len(report.as_data()["rows"]) == n_rows[number]
 
 
+# An installation of LaTeX is no requirement of the project; without one, the test above checks the
+# structure of every table.
 @pytest.mark.skipif(not latex_structure.ENGINES, reason="no LaTeX engine")
 @pytest.mark.parametrize("number", [2, 5, 9])
 def test_table_tex_compiles(write, fill, tmp_path, number):
