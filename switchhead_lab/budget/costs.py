@@ -24,6 +24,10 @@ def feedforward_macs(model: ModelConfig, convention: str) -> int:
     return model.feedforward.cost(model.layer, convention).macs
 
 
+TRAINING_FACTOR = 3.0
+"""MACs of a training step over those of its forward pass: the backward pass costs twice as many."""
+
+
 def forward_macs_per_token(model: ModelConfig, n_outputs: int) -> float:
     """Return the multiply-accumulates of the whole model per token, forward.
 

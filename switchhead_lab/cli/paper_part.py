@@ -87,12 +87,12 @@ def _write(workspace: "Workspace", part: "PaperPart", size: str) -> "PaperReport
 def _print(written: "PaperReport | FigureReport") -> None:
     from switchhead_lab.reporting.paper_tables.paper_report import PaperReport
     from switchhead_lab.views.paper_table import paper_table
+    from switchhead_lab.views.report import file_lines
 
     if isinstance(written, PaperReport):
         print_table(paper_table(written.table))
     else:
         typer.echo(f"{written.title}\n")
     print_list(written.caption)
-    typer.echo(f"\nwritten to {written.folder}:")
-    for name in written.files:
-        typer.echo(f"  {name}")
+    for line in file_lines(written.folder, written.files):
+        typer.echo(line)

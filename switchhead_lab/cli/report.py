@@ -169,7 +169,7 @@ def _print(written: "Report | LadderReport") -> None:
     else:
         _print_sweep(written)
     print_list(written.caption)
-    for line in file_lines(written):
+    for line in file_lines(written.folder, written.files):
         typer.echo(line)
 
 

@@ -50,8 +50,13 @@ class SweepFile:
 
         Without a ladder that is the default size. Raises as `resolve` does.
         """
-        sizes = [size] if size or not self.ladder else self.ladder
+        sizes = [size] if size else self.default_sizes
         return [self.resolve(one, overrides) for one in sizes]
+
+    @property
+    def default_sizes(self) -> tuple[str, ...]:
+        """Sizes that are run if none is named."""
+        return self.ladder or (self.default_size,)
 
     def _overlay(self, size: str, seen: tuple[str, ...]) -> dict[str, Any]:
         if size not in self.sizes:

@@ -88,8 +88,9 @@ def write_reports(
         raise errors[0][1]
     compared = []
     for name, sizes in (ladders or {}).items():
+        found = {d.record.sweep.size: d for d in known.values() if d.record.sweep.name == name}
         try:
-            compared.append(write_ladder(name, sizes, workspace.runs_dir, workspace.reports_dir))
+            compared.append(write_ladder(name, sizes, found, workspace.reports_dir))
         except LabError as error:
             errors.append((f"{name}, all sizes", error))
     page = write_site(workspace, recorded_sweeps(workspace.runs_dir), known)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from switchhead_lab.config.workspace import Workspace
 from switchhead_lab.errors import LabError
+from switchhead_lab.reporting.contents import read_contents
 from switchhead_lab.reporting.html.site import site_text
-from switchhead_lab.reporting.report import Report, write_report
+from switchhead_lab.reporting.report import Report, write_contents
+from switchhead_lab.reporting.report_data import read_report_data
 from switchhead_lab.reporting.selection import Selection
 from switchhead_lab.reporting.tables import to_markdown
 from switchhead_lab.tracking.mlflow_index import Index
@@ -29,10 +31,10 @@ def attach_report(
         index: Index of the workspace.
         warn: Called with a sentence if there can be no report; the sweep itself is done.
     """
-    selection = Selection(record, ())
     try:
-        report = write_report(selection, workspace.runs_dir, workspace.reports_dir)
-        page = site_text(workspace, [selection])
+        data = read_report_data(record, workspace.runs_dir)
+        report = write_contents(read_contents(data, workspace.reports_dir), workspace.reports_dir)
+        page = site_text(workspace, [Selection(record, ())], {sweep_id(record.sweep): data})
     except LabError as error:
         warn(f"warning: MLflow has no report of this sweep: {error}")
         return

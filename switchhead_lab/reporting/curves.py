@@ -85,8 +85,6 @@ def _tokens_of(row: ModelRow) -> int:
 
 def _validations(run: MemberRun) -> Iterator[tuple[int, tuple[int, float]]]:
     """Yield step, tokens and loss of each recorded validation."""
-    if run.run is None:
-        return
-    for point in run.run.metrics():
+    for point in run.points:
         if _METRIC in point.metrics:
             yield point.step, (point.tokens, point.metrics[_METRIC])

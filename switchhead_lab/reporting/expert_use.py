@@ -99,8 +99,7 @@ def _shares(counts_E: list[int]) -> Iterator[float]:
 
 
 def _entropies(kind: str, run: MemberRun) -> Iterator[tuple[int, float]]:
-    assert run.run is not None, "finished runs have a record"
     name = f"router/{kind}/use_entropy"
-    for point in run.run.metrics():
+    for point in run.points:
         if name in point.metrics:
             yield point.step, point.metrics[name]

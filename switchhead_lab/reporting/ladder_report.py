@@ -1,7 +1,6 @@
 """Writes the report of a ladder: tables, figure, page and provenance."""
 
-import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,7 @@ from switchhead_lab.reporting.ladder import (
 from switchhead_lab.reporting.ladder_plot import draw_ladder
 from switchhead_lab.reporting.page import bulleted, table_page
 from switchhead_lab.reporting.report import PAGE_FILE, PROVENANCE_FILE, write_files
-from switchhead_lab.reporting.report_data import read_report_data
-from switchhead_lab.reporting.selection import select_record
+from switchhead_lab.reporting.report_data import ReportData
 from switchhead_lab.reporting.sidecar import provenance_json
 from switchhead_lab.reporting.tables import notes_to_latex, to_csv, to_latex, to_markdown
 from switchhead_lab.tracking.atomic import make_directory
@@ -68,14 +66,14 @@ class LadderReport:
 
 
 def write_ladder(
-    sweep: str, sizes: Sequence[str], runs_dir: Path, reports_dir: Path
+    sweep: str, sizes: Sequence[str], found: Mapping[str, ReportData], reports_dir: Path
 ) -> LadderReport:
     """Write the report of a sweep over its sizes; equal records give equal bytes.
 
     Args:
         sweep: Recorded name of the sweep.
         sizes: Sizes of its ladder, smallest first.
-        runs_dir: Folder of all runs.
+        found: Data of its recorded sizes.
         reports_dir: Folder of all reports.
 
     Raises:
@@ -83,11 +81,6 @@ def write_ladder(
         RecordError: If no size has been run.
         WorkspaceError: If the folder cannot be written.
     """
-    found = {}
-    for size in sizes:
-        with contextlib.suppress(RecordError):  # a size without a record is a gap
-            record = select_record(runs_dir, sweep, size).record
-            found[size] = read_report_data(record, runs_dir)
     if not found:
         raise RecordError(f"no size of sweep {sweep} has been run; run `lab sweep {sweep}` first")
     ladder = read_ladder(found, sizes)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from switchhead_lab.budget.model_costs import ModelCosts
@@ -13,7 +14,13 @@ from switchhead_lab.reporting.pareto import pareto_front
 from switchhead_lab.reporting.quality import MeasuredQuantity, Quality
 from switchhead_lab.reporting.statistics import MISSING, Statistics
 from switchhead_lab.tracking.liveness import observed_state
-from switchhead_lab.tracking.record import RunRecord, RunResult, read_mlflow_link, read_run
+from switchhead_lab.tracking.record import (
+    MetricPoint,
+    RunRecord,
+    RunResult,
+    read_mlflow_link,
+    read_run,
+)
 from switchhead_lab.tracking.sweep_record import (
     InfeasibleCandidate,
     ResolvedModel,
@@ -63,6 +70,11 @@ class MemberRun:
     def result(self) -> RunResult | None:
         """Figures of the run; None unless it finished."""
         return None if self.run is None else self.run.result
+
+    @cached_property
+    def points(self) -> list[MetricPoint]:
+        """Its recorded points, read once; none without a readable directory."""
+        return [] if self.run is None else list(self.run.metrics())
 
     @property
     def mlflow_run_id(self) -> str | None:

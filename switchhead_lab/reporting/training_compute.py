@@ -1,10 +1,10 @@
 """Compute of whole trainings, for curves and ladders."""
 
+from switchhead_lab.budget.costs import TRAINING_FACTOR
 from switchhead_lab.reporting.report_data import ModelRow
 
 CONVENTION = "executed"
 """Convention of training MACs: what is really computed."""
-_TRAINING_FACTOR = 3.0  # the backward pass costs twice the forward pass
 
 
 def training_macs(row: ModelRow) -> float | None:
@@ -16,4 +16,4 @@ def training_macs(row: ModelRow) -> float | None:
     if not results or row.costs is None:
         return None
     per_token = row.costs.model_macs_per_token(CONVENTION)
-    return None if per_token is None else _TRAINING_FACTOR * results[0].n_tokens * per_token
+    return None if per_token is None else TRAINING_FACTOR * results[0].n_tokens * per_token

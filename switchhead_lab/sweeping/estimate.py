@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from switchhead_lab.budget.costs import forward_macs_per_token
+from switchhead_lab.budget.costs import TRAINING_FACTOR, forward_macs_per_token
 from switchhead_lab.config.identity import hash_of, identity
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.tracking.record import RunRecord, RunResult
@@ -89,8 +89,8 @@ def step_macs(config: RunConfig) -> float:
 
 
 def training_macs(config: RunConfig) -> float:
-    """Return the MACs of a whole training run: the backward pass costs twice the forward pass."""
-    return 3.0 * config.training.n_steps * step_macs(config)
+    """Return the MACs of a whole training run, forward and backward."""
+    return TRAINING_FACTOR * config.training.n_steps * step_macs(config)
 
 
 def is_done(config: RunConfig, runs: Sequence[RunRecord], *, has_source: bool = False) -> bool:

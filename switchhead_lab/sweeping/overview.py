@@ -87,7 +87,7 @@ def _overview(
     return SweepOverview(
         sweep=name,
         size=size,
-        is_default_size=size in (file.ladder or [file.default_size]),
+        is_default_size=size in file.default_sizes,
         table=sweep.paper.table if sweep.paper else None,
         paper_dataset=sweep.paper.dataset if sweep.paper else None,
         paper_params=sweep.paper.params if sweep.paper else None,

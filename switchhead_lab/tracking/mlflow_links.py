@@ -86,7 +86,7 @@ def attach_report(client: "MlflowClient", run: "Run", folder: Path, note: str) -
     run_id = run.info.run_id
     if any(file.path == REPORT_FOLDER for file in client.list_artifacts(run_id)):
         # Figures that an earlier report had and this one has not would mislead.
-        artifacts = get_artifact_repository(run.info.artifact_uri)
+        artifacts = get_artifact_repository(run.info.artifact_uri, client.tracking_uri)
         artifacts.delete_artifacts(REPORT_FOLDER)  # type: ignore[no-untyped-call]
     client.log_artifacts(run_id, str(folder), REPORT_FOLDER)
     held = run.data.tags.get(TAG_NOTE, "")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from switchhead_lab.config.cost_names import CONVENTIONS
 from switchhead_lab.reporting.grids import Grid
@@ -133,10 +134,10 @@ def sweep_lines(reports: Sequence[Report | LadderReport]) -> Iterator[str]:
         yield f"{report.folder.name}: {len(report.table.rows)} {rows}{gaps}, in {report.folder}"
 
 
-def file_lines(report: Report | LadderReport) -> Iterator[str]:
-    """Yield the folder and files of the report."""
-    yield f"\nwritten to {report.folder}:"
-    for name in report.files:
+def file_lines(folder: Path, files: Sequence[str]) -> Iterator[str]:
+    """Yield the folder and the files of a report."""
+    yield f"\nwritten to {folder}:"
+    for name in files:
         yield f"  {name}"
 
 

@@ -13,7 +13,8 @@ from switchhead_lab.config.workspace import find_workspace
 from switchhead_lab.errors import ConfigError, RecordError
 from switchhead_lab.reporting.html.site import site_text
 from switchhead_lab.reporting.ladder_report import LadderReport, write_ladder
-from switchhead_lab.reporting.selection import recorded_sweeps
+from switchhead_lab.reporting.report_data import read_report_data
+from switchhead_lab.reporting.selection import recorded_sweeps, select_rungs
 from switchhead_lab.sweeping.plan import declared_variants
 
 SIZES = {"xs": (32, 8), "s": (64, 16), "m": (128, 32)}
@@ -59,7 +60,9 @@ def runs_dir(make_writer) -> Path:
 
 
 def ladder(runs_dir: Path) -> LadderReport:
-    return write_ladder("steps", [*SIZES], runs_dir, runs_dir.parent / "reports")
+    rungs = select_rungs(runs_dir, "steps", [*SIZES])
+    found = {one.record.sweep.size: read_report_data(one.record, runs_dir) for one in rungs}
+    return write_ladder("steps", [*SIZES], found, runs_dir.parent / "reports")
 
 
 def rows(report: LadderReport, name: str) -> list[dict[str, str]]:
@@ -140,7 +143,7 @@ def test_sizes_on_other_data_are_not_compared(runs_dir, make_writer) -> None:
 
 def test_without_any_size_the_next_command_is_named(tmp_path) -> None:
     with pytest.raises(RecordError, match="run `lab sweep steps` first"):
-        write_ladder("steps", [*SIZES], tmp_path / "runs", tmp_path / "reports")
+        write_ladder("steps", [*SIZES], {}, tmp_path / "reports")
 
 
 def page_of(runs_dir: Path) -> Document:

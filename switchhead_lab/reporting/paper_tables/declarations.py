@@ -93,7 +93,7 @@ def read_declarations(sweeps_dir: Path, table: int) -> Declarations:
                 unusable.append(_without_folder(error, sweeps_dir))
                 continue
             if sweep.paper is not None and sweep.paper.table == table:
-                found.append(Declaration(name, sweep, size == file.default_size, positions))
+                found.append(Declaration(name, sweep, size in file.default_sizes, positions))
     return Declarations(tuple(found), tuple(unusable))
 
 
