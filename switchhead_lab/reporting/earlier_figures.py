@@ -7,12 +7,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from switchhead_lab.reporting.figure_layout import FORMATS
+
 KEY = "figures"
 """Key of the figures' identities in the provenance of a report."""
-_CODE = (
-    *("plots.py", "figure_layout.py", "labels.py", "pareto.py", "tradeoff.py"),
-    *("curve_plot.py", "expert_use_plot.py", "search_plot.py"),
-)
+_CODE = ("figure_layout.py", "labels.py", "pareto.py", "tradeoff.py", "figures/*.py")
 
 
 class EarlierFigures:
@@ -41,7 +40,7 @@ class EarlierFigures:
         try:
             if self._known[KEY][name] != identity:
                 return None
-            files = {f"{name}{end}": self._read(f"{name}{end}") for end in (".png", ".svg")}
+            files = {f"{name}.{end}": self._read(f"{name}.{end}") for end in FORMATS}
             hashes = {one: hashlib.sha256(data).hexdigest() for one, data in files.items()}
             return files if hashes.items() <= self._known["files"].items() else None
         except (AttributeError, KeyError, TypeError, OSError):
@@ -59,6 +58,7 @@ def figure_identity(*shown: object) -> str:
 
 @cache
 def _code() -> tuple[str, ...]:
-    sources = [(Path(__file__).parent / name).read_bytes() for name in _CODE]
-    hashes = (hashlib.sha256(source).hexdigest() for source in sources)
+    folder = Path(__file__).parent
+    sources = sorted(path for pattern in _CODE for path in folder.glob(pattern))
+    hashes = (hashlib.sha256(path.read_bytes()).hexdigest() for path in sources)
     return (importlib.metadata.version("matplotlib"), *hashes)

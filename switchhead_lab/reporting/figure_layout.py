@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from switchhead_lab.reporting.pareto import pareto_front
 from switchhead_lab.reporting.tradeoff import PARETO_SET, Kind, Point, loss_ceiling
 
+FORMATS = ("png", "svg", "pdf")
+"""Formats that figures are written in."""
 FRONT_COLOUR = "#8a8a8a"
 """Colour of the Pareto front, of lines to labels and of points off the scale."""
 FRONT = "Pareto front"

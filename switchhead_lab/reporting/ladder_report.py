@@ -8,6 +8,7 @@ from typing import Any
 from switchhead_lab.config.identity import hash_of
 from switchhead_lab.errors import RecordError
 from switchhead_lab.reporting.caption import LOUD
+from switchhead_lab.reporting.figures.ladder import draw_ladder
 from switchhead_lab.reporting.grids import Grid
 from switchhead_lab.reporting.ladder import (
     gap_lines,
@@ -16,7 +17,6 @@ from switchhead_lab.reporting.ladder import (
     law_grid,
     read_ladder,
 )
-from switchhead_lab.reporting.ladder_plot import draw_ladder
 from switchhead_lab.reporting.page import bulleted, table_page
 from switchhead_lab.reporting.report import PAGE_FILE, PROVENANCE_FILE, write_files
 from switchhead_lab.reporting.report_data import ReportData
@@ -87,7 +87,6 @@ def write_ladder(
     table, laws, caption = ladder_grid(ladder), law_grid(ladder), ladder_caption(ladder)
     digest = hash_of([sweep_id(data.record.sweep) for data in ladder.sizes])[:8]
     title = f"{sweep}: loss against training compute"
-    drawn = draw_ladder(ladder)
     loud = " ".join(line for line in caption if line.startswith(LOUD))
     texts = {
         PAGE_FILE: _page(title, table, laws, caption),
@@ -98,7 +97,7 @@ def write_ladder(
         "laws.csv": to_csv(laws),
     }
     files = {name: text.encode() for name, text in texts.items()}
-    files |= {f"{FIGURE}.png": drawn.png, f"{FIGURE}.svg": drawn.svg}
+    files |= draw_ladder(ladder).files(FIGURE)
     folder = make_directory(reports_dir / f"{sweep}-ladder-{digest}")
     provenance = provenance_json(ladder.sizes, [table, laws], files, caption)
     names = write_files(folder, {**files, PROVENANCE_FILE: provenance.encode()})

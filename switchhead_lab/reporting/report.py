@@ -14,6 +14,7 @@ from switchhead_lab.reporting.contents import (
 )
 from switchhead_lab.reporting.cost_table import COSTS_CAPTION
 from switchhead_lab.reporting.earlier_figures import EarlierFigures
+from switchhead_lab.reporting.figure_layout import FORMATS
 from switchhead_lab.reporting.grids import Grid
 from switchhead_lab.reporting.page import Page, report_page, table_page
 from switchhead_lab.reporting.quality import Quality
@@ -32,7 +33,7 @@ _FIGURES = ("*-vs-*", CURVES, f"{EXPERT_USE}-*", f"{SEARCH}-*")
 _OPTIONAL_FILES = (
     *("paper.md", "paper.csv", "candidates.md", "candidates.csv", "claims.md", "claims.csv"),
     *("resources*.md", "resources*.csv"),
-    *(f"{name}.{end}" for name in _FIGURES for end in ("png", "svg")),
+    *(f"{name}.{end}" for name in _FIGURES for end in FORMATS),
 )
 
 

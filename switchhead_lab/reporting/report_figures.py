@@ -15,7 +15,7 @@ from switchhead_lab.reporting.searches import Search, read_searches
 from switchhead_lab.reporting.tradeoff import Point, tradeoff_points
 
 if TYPE_CHECKING:
-    from switchhead_lab.reporting.plots import Figures
+    from switchhead_lab.reporting.figures.style import Figures
 
 CURVES = "loss-curves"
 EXPERT_USE = "expert-use"
@@ -59,7 +59,7 @@ def draw_figures(contents: Contents, earlier: EarlierFigures) -> list[Drawn]:
     for planned in (planned for plan in plans for planned in plan(contents)):
         identity = figure_identity(*planned.shown)
         files = earlier.find(planned.name, identity)
-        drawn.append(Drawn(planned.name, identity, files or _files(planned.name, planned.draw())))
+        drawn.append(Drawn(planned.name, identity, files or planned.draw().files(planned.name)))
     return drawn
 
 
@@ -96,7 +96,7 @@ def _searches(contents: Contents) -> Iterator[_Planned]:
 def _draw_tradeoff(
     points: Sequence[Point], heading: str, axis: CostAxis, quality: Quality
 ) -> "Figures":
-    from switchhead_lab.reporting.plots import draw_tradeoff
+    from switchhead_lab.reporting.figures.tradeoff import draw_tradeoff
 
     return draw_tradeoff(
         points, title=heading, cost_label=axis.label, loss_label=quality.drawn_heading
@@ -104,19 +104,19 @@ def _draw_tradeoff(
 
 
 def _draw_curves(curves: Sequence[Curve], heading: str) -> "Figures":
-    from switchhead_lab.reporting.curve_plot import draw_curves
+    from switchhead_lab.reporting.figures.curves import draw_curves
 
     return draw_curves(curves, heading)
 
 
 def _draw_expert_use(use: ExpertUse) -> "Figures":
-    from switchhead_lab.reporting.expert_use_plot import draw_expert_use
+    from switchhead_lab.reporting.figures.expert_use import draw_expert_use
 
     return draw_expert_use(use)
 
 
 def _draw_search(search: Search) -> "Figures":
-    from switchhead_lab.reporting.search_plot import draw_search
+    from switchhead_lab.reporting.figures.searches import draw_search
 
     return draw_search(search)
 
@@ -125,11 +125,7 @@ def tradeoff_files(
     points: Sequence[Point], heading: str, axis: CostAxis, quality: Quality, name: str
 ) -> dict[str, bytes]:
     """Draw a trade-off figure; return its files by name."""
-    return _files(name, _draw_tradeoff(points, heading, axis, quality))
-
-
-def _files(name: str, figures: "Figures") -> dict[str, bytes]:
-    return {f"{name}.png": figures.png, f"{name}.svg": figures.svg}
+    return _draw_tradeoff(points, heading, axis, quality).files(name)
 
 
 def _heading(contents: Contents) -> str:

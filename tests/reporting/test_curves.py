@@ -2,8 +2,8 @@
 
 import pytest
 
-from switchhead_lab.reporting.curve_plot import draw_curves
 from switchhead_lab.reporting.curves import loss_curves
+from switchhead_lab.reporting.figures.curves import draw_curves
 from switchhead_lab.reporting.report_data import read_report_data
 from switchhead_lab.reporting.training_compute import training_macs
 
@@ -50,4 +50,4 @@ def test_models_without_a_result_have_no_curve(make_writer) -> None:
 def test_equal_curves_give_equal_bytes(data) -> None:
     first, again = draw_curves(loss_curves(data), "mini"), draw_curves(loss_curves(data), "mini")
     assert first == again
-    assert b"dense-h2" not in draw_curves([], "mini").svg
+    assert b"dense-h2" not in draw_curves([], "mini").by_format["svg"]

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from switchhead_lab.reporting import plots
 from switchhead_lab.reporting.earlier_figures import figure_identity
+from switchhead_lab.reporting.figures import tradeoff
 from switchhead_lab.reporting.report import Report, write_report
 from switchhead_lab.reporting.selection import Selection
 from switchhead_lab.reporting.tradeoff import Point
@@ -17,13 +17,13 @@ NAME = "perplexity-vs-model-macs"
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Collect the horizontal axes of figures that are drawn."""
     labels: list[str] = []
-    draw = plots.draw_tradeoff
+    draw = tradeoff.draw_tradeoff
 
     def observed(points, **texts):
         labels.append(texts["cost_label"])
         return draw(points, **texts)
 
-    monkeypatch.setattr(plots, "draw_tradeoff", observed)
+    monkeypatch.setattr(tradeoff, "draw_tradeoff", observed)
     return labels
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from switchhead_lab.errors import RecordError
 from switchhead_lab.reporting.expert_use import read_expert_use
-from switchhead_lab.reporting.expert_use_plot import draw_expert_use
+from switchhead_lab.reporting.figures.expert_use import draw_expert_use
 from switchhead_lab.reporting.report_data import read_report_data
 
 COUNTS = {

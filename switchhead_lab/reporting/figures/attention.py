@@ -8,7 +8,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from switchhead_lab.reporting.figures.style import figure_files, styled_figure
+from switchhead_lab.reporting.figures.style import Figures, save, styled_figure
 
 _MAP_INCHES, _AROUND_INCHES = 2.7, 0.75
 _STRIP_OF_EXPERT = 0.03  # width of one expert's column, as a share of the map's
@@ -36,8 +36,8 @@ class AttentionPanel:
 
 
 def draw_attention(
-    rows: Sequence[Sequence[AttentionPanel]], tokens: Sequence[str], title: str, name: str
-) -> dict[str, bytes]:
+    rows: Sequence[Sequence[AttentionPanel]], tokens: Sequence[str], title: str
+) -> Figures:
     """Draw maps in rows; equal panels give equal bytes.
 
     Weights are rounded to three decimals, so that the order of sums does not change the bytes.
@@ -46,10 +46,6 @@ def draw_attention(
         rows: Panels, row by row.
         tokens: Tokens of the sequence, written at both axes.
         title: Heading of the figure.
-        name: Name of its files, without suffix.
-
-    Returns:
-        The figure as PNG, SVG and PDF, by file name.
     """
     n_columns = max(len(row) for row in rows)
     side = _MAP_INCHES + _AROUND_INCHES
@@ -61,7 +57,7 @@ def draw_attention(
                 _draw_panel(figure, axes, panel, tokens)
             for axes in axes_of_row[len(row) :]:
                 axes.set_visible(False)
-        return figure_files(figure, name)
+        return save(figure)
 
 
 def _draw_panel(figure: Figure, axes: Axes, panel: AttentionPanel, tokens: Sequence[str]) -> None:

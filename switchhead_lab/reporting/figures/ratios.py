@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from switchhead_lab.reporting.figures.style import GREY, figure_files, styled_figure
+from switchhead_lab.reporting.figures.style import GREY, Figures, save, styled_figure
 
 _PAPER, _OURS = "#000000", "#D55E00"
 _WIDTH_OF_NAMES, _WIDTH_OF_PANEL = 2.2, 1.9
@@ -45,19 +45,13 @@ class RatioRow:
     ratios: tuple[Ratio, ...]
 
 
-def draw_ratios(
-    rows: Sequence[RatioRow], panels: Sequence[str], title: str, name: str
-) -> dict[str, bytes]:
+def draw_ratios(rows: Sequence[RatioRow], panels: Sequence[str], title: str) -> Figures:
     """Draw the ratios; equal rows give equal bytes.
 
     Args:
         rows: The rows, from the top.
         panels: Headings of the panels.
         title: Heading of the figure.
-        name: Name of its files, without suffix.
-
-    Returns:
-        The figure as PNG, SVG and PDF, by file name.
     """
     width = _WIDTH_OF_NAMES + _WIDTH_OF_PANEL * len(panels)
     with styled_figure(width, _HEIGHT_AROUND + _HEIGHT_OF_ROW * len(rows)) as figure:
@@ -74,7 +68,7 @@ def draw_ratios(
             ncols=2,
             handletextpad=0.2,
         )
-        return figure_files(figure, name)
+        return save(figure)
 
 
 def _draw_panel(axes: Axes, rows: Sequence[RatioRow], number: int) -> None:

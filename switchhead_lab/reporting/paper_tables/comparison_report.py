@@ -67,7 +67,7 @@ def _figures(assembly: Assembly, grid: Grid, title: str) -> dict[str, bytes]:
         )
         for filled, cells in zip(assembly.rows, grid.rows, strict=True)
     ]
-    return draw_ratios(rows, [headings[key] for key in keys], title, FIGURE)
+    return draw_ratios(rows, [headings[key] for key in keys], title).files(FIGURE)
 
 
 def _ratio(grid: Grid, cells: tuple[Cell, ...], key: str) -> Ratio:

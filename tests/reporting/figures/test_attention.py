@@ -9,12 +9,12 @@ CHOICE = np.array([[0.9, 0.0], [0.0, 0.8], [0.7, 0.0], [0.0, 0.6]], dtype=np.flo
 
 def draw(**changes):
     panel = {"title": "layer 1", "weights": MAP} | changes
-    return draw_attention([[AttentionPanel(**panel)]], TOKENS, "title", "figure2")
+    return draw_attention([[AttentionPanel(**panel)]], TOKENS, "title")
 
 
 def test_equal_maps_give_equal_bytes():
     first = draw(output_choice=CHOICE, value_choice=CHOICE)
-    assert list(first) == ["figure2.png", "figure2.svg", "figure2.pdf"]
+    assert list(first.files("figure2")) == ["figure2.png", "figure2.svg", "figure2.pdf"]
     assert draw(output_choice=CHOICE, value_choice=CHOICE) == first
 
 
@@ -25,14 +25,14 @@ def test_bytes_do_not_depend_on_the_last_bits():
 
 def test_choices_of_both_routers_are_drawn():
     plain, value, output = draw(), draw(value_choice=CHOICE), draw(output_choice=CHOICE)
-    assert len({files["figure2.svg"] for files in (plain, value, output)}) == 3
+    assert len({files.by_format["svg"] for files in (plain, value, output)}) == 3
 
 
 def test_tokens_are_written():
-    svg = draw()["figure2.svg"].decode()
+    svg = draw().by_format["svg"].decode()
     assert svg.count("<!-- [MAX -->") == 2
 
 
 def test_rows_may_have_fewer_panels():
     panel = AttentionPanel("a", MAP)
-    assert draw_attention([[panel, panel], [panel]], TOKENS, "title", "figure3")
+    assert draw_attention([[panel, panel], [panel]], TOKENS, "title")

@@ -5,17 +5,20 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
 from switchhead_lab.reporting.expert_use import ExpertUse, RouterKind
-from switchhead_lab.reporting.plots import DPI, Figures, figure_style, save
+from switchhead_lab.reporting.figures.style import (
+    SERIES,
+    SHADES,
+    Figures,
+    save,
+    styled_figure,
+)
 
 _WIDTH_INCHES, _ROW_INCHES, _MARGIN_INCHES = 7.2, 0.2, 1.5
 _LEAST_HEIGHT_INCHES = 2.7
-_COLOURS = (("#D55E00", "-"), ("#0072B2", "--"), ("#009E73", "-."))
-_HEATMAP = "cividis"  # equally readable with any colour vision, and in grey
 
 
 def draw_expert_use(use: ExpertUse) -> Figures:
@@ -25,8 +28,7 @@ def draw_expert_use(use: ExpertUse) -> Figures:
     """
     n_layers = max(len(kind.share_LHE) for kind in use.kinds)
     height = max(_LEAST_HEIGHT_INCHES, _MARGIN_INCHES + _ROW_INCHES * n_layers)
-    with figure_style():
-        figure = Figure(figsize=(_WIDTH_INCHES, height), dpi=DPI, layout="constrained")
+    with styled_figure(_WIDTH_INCHES, height) as figure:
         panels = figure.subplots(1, len(use.kinds) + 1, squeeze=False)[0]
         figure.suptitle(f"{use.model}, seed {use.seed}: use of experts", x=0.01, ha="left")
         panels[0].set_ylabel("layer")
@@ -52,7 +54,7 @@ def _relative(kind: RouterKind) -> npt.NDArray[np.float64]:
 def _draw_shares(axes: Axes, kind: RouterKind, top: float) -> AxesImage:
     relative = _relative(kind)
     n_heads, n_experts = len(kind.share_LHE[0]), len(kind.share_LHE[0][0])
-    image = axes.imshow(relative, cmap=_HEATMAP, vmin=0.0, vmax=top, aspect="auto")
+    image = axes.imshow(relative, cmap=SHADES, vmin=0.0, vmax=top, aspect="auto")
     for head in range(1, n_heads):
         axes.axvline(head * n_experts - 0.5, color="white", linewidth=2.0)
     axes.grid(visible=False)
@@ -70,7 +72,7 @@ def _draw_shares(axes: Axes, kind: RouterKind, top: float) -> AxesImage:
 
 def _draw_entropy(axes: Axes, kinds: Sequence[RouterKind]) -> None:
     for number, kind in enumerate(kinds):
-        colour, line = _COLOURS[number % len(_COLOURS)]
+        colour, _, line = SERIES[1 + number % (len(SERIES) - 1)]
         steps, values = [step for step, _ in kind.entropy], [value for _, value in kind.entropy]
         marker = "." if len(steps) == 1 else ""
         axes.plot(steps, values, color=colour, linestyle=line, marker=marker, label=kind.name)

@@ -5,23 +5,25 @@ from collections.abc import Sequence
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from switchhead_lab.reporting.plots import DPI, Figures, figure_style, save
+from switchhead_lab.reporting.figures.style import (
+    GREY,
+    SHADES,
+    Figures,
+    save,
+    styled_figure,
+)
 from switchhead_lab.reporting.searches import Candidate, Search
 
 _SIZE_INCHES = (7.2, 3.2)
-_COLOURS = "cividis"  # equally readable with any colour vision, and in grey
 _BEST = "#D55E00"
-_GREY = "#8a8a8a"
 _BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8}
 
 
 def draw_search(search: Search) -> Figures:
     """Draw the results of a search by trial with the best so far, and its parallel coordinates."""
-    with figure_style():
-        figure = Figure(figsize=_SIZE_INCHES, dpi=DPI, layout="constrained")
+    with styled_figure(*_SIZE_INCHES) as figure:
         left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.4))
         figure.suptitle(f"Search of {search.study}", x=0.01, ha="left", fontsize=11)
         _draw_history(left, search)
@@ -32,14 +34,14 @@ def draw_search(search: Search) -> Figures:
 def _draw_history(axes: Axes, search: Search) -> None:
     numbers = [one.trial_number for one in search.candidates]
     values = [one.quality for one in search.candidates]
-    axes.plot(numbers, values, "o", color=_GREY, markersize=4.5, label="candidate")
+    axes.plot(numbers, values, "o", color=GREY, markersize=4.5, label="candidate")
     lowest = list(itertools.accumulate(values, min))
     axes.step(numbers, lowest, where="post", color="#000000", linewidth=1.2, label="best so far")
     best = search.best
     axes.plot(best.trial_number, best.quality, "*", color=_BEST, markersize=12, label="best")
     for number in search.without_result:
         label = "without a result" if number == search.without_result[0] else None
-        axes.plot(number, 0.03, "x", color=_GREY, transform=axes.get_xaxis_transform(), label=label)
+        axes.plot(number, 0.03, "x", color=GREY, transform=axes.get_xaxis_transform(), label=label)
     axes.set_xlabel("trial")
     axes.set_ylabel(f"{search.quality_label} (lower is better)")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -52,7 +54,7 @@ def _draw_coordinates(axes: Axes, search: Search) -> None:
     places = range(len(search.dimensions) + 1)
     low, high = _limits(search.candidates)
     best = search.best
-    colours = mpl.colormaps[_COLOURS].reversed()
+    colours = mpl.colormaps[SHADES].reversed()
     for one in sorted(search.candidates, key=lambda one: one is best):
         share = (one.quality - low) / (high - low)
         colour, width = (_BEST, 2.4) if one is best else (colours(share), 1.1)

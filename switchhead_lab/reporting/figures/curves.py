@@ -5,34 +5,32 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from switchhead_lab.number_text import round_count
 from switchhead_lab.reporting.curves import Curve, CurvePoint
-from switchhead_lab.reporting.plots import DPI, Figures, figure_style, save
+from switchhead_lab.reporting.figures.style import (
+    SERIES,
+    Figures,
+    save,
+    styled_figure,
+)
 from switchhead_lab.reporting.training_compute import CONVENTION
 
 _SIZE_INCHES = (7.2, 3.2)
-# Okabe-Ito colours with distinct line styles; the baseline is first.
-_LOOKS = (
-    *(("#000000", "-"), ("#D55E00", "-"), ("#0072B2", "--"), ("#009E73", "-.")),
-    *(("#CC79A7", ":"), ("#56B4E9", "--"), ("#E69F00", "-.")),
-)
 # The first validations of a training from scratch would set the scale.
 _SHOWN_ABOVE_LOWEST = 1.35
 
 
 def draw_curves(curves: Sequence[Curve], title: str) -> Figures:
     """Draw the validation loss of each model, with one standard deviation over seeds."""
-    with figure_style():
-        figure = Figure(figsize=_SIZE_INCHES, dpi=DPI, layout="constrained")
+    with styled_figure(*_SIZE_INCHES) as figure:
         left, right = figure.subplots(1, 2, sharey=True)
         left.set_title(title, loc="left")
         left.set_xlabel("tokens")
         left.set_ylabel("validation loss in nats (lower is better)")
         right.set_xlabel(f"training MACs ({CONVENTION} convention)")
-        for curve, (colour, line) in zip(curves, itertools.cycle(_LOOKS), strict=False):
+        for curve, (colour, _, line) in zip(curves, itertools.cycle(SERIES), strict=False):
             _draw(left, curve, lambda point: point.tokens, colour, line)
             _draw(right, curve, lambda point: point.macs, colour, line)
         _set_limits(left, curves)

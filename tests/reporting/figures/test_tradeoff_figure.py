@@ -5,7 +5,7 @@ import matplotlib as mpl
 import pytest
 
 from switchhead_lab.reporting.figure_layout import Frame, front_corners
-from switchhead_lab.reporting.plots import draw_tradeoff
+from switchhead_lab.reporting.figures.tradeoff import draw_tradeoff
 from switchhead_lab.reporting.tradeoff import Point
 
 LABEL = "MACs ({unit}MACs)"
@@ -42,14 +42,16 @@ def test_other_points_give_another_figure():
 
 def test_files_have_the_named_format_and_no_timestamp():
     figures = draw_tradeoff(POINTS, "title", LABEL, LOSS)
-    assert figures.png.startswith(b"\x89PNG")
-    assert b"tIME" not in figures.png
-    assert b"<svg" in figures.svg
-    assert not re.search(rb"<dc:date>|\b20\d\d-\d\d-\d\d", figures.svg)
+    assert figures.by_format["png"].startswith(b"\x89PNG")
+    assert b"tIME" not in figures.by_format["png"]
+    assert b"<svg" in figures.by_format["svg"]
+    assert figures.by_format["pdf"].startswith(b"%PDF")
+    assert b"CreationDate" not in figures.by_format["pdf"]
+    assert not re.search(rb"<dc:date>|\b20\d\d-\d\d-\d\d", figures.by_format["svg"])
 
 
 def test_unit_follows_the_largest_cost():
-    svg = draw_tradeoff(POINTS, "title", LABEL, LOSS).svg
+    svg = draw_tradeoff(POINTS, "title", LABEL, LOSS).by_format["svg"]
     assert b"MACs (M MACs)" in svg
 
 
@@ -77,14 +79,14 @@ def test_unit_follows_the_largest_cost():
     ids=["none", "one", "tiny", "twelve", "outliers", "infinite", "all-infinite"],
 )
 def test_any_number_of_points_can_be_drawn(points):
-    assert draw_tradeoff(points, "title", LABEL, LOSS).png
+    assert draw_tradeoff(points, "title", LABEL, LOSS).by_format["png"]
 
 
 def test_outlier_is_named_with_its_value():
     figures = draw_tradeoff(
         [*POINTS, Point("bad", "declared", "SwitchHead", 1e8, 5000.0)], "title", LABEL, LOSS
     )
-    assert b"bad, 5,000" in figures.svg
+    assert b"bad, 5,000" in figures.by_format["svg"]
 
 
 def test_the_legend_names_model_families():
@@ -92,7 +94,7 @@ def test_the_legend_names_model_families():
     points = [
         Point(f"m{i}", "declared", name, 1e8 + i, 30.0 + i) for i, name in enumerate(families)
     ]
-    svg = draw_tradeoff([*POINTS[:1], *points], "title", LABEL, LOSS).svg.decode()
+    svg = draw_tradeoff([*POINTS[:1], *points], "title", LABEL, LOSS).by_format["svg"].decode()
     for name in ("dense baseline", "other dense", *families[1:]):
         assert f"<!-- {name} -->" in svg, name
     assert "best of the search" not in svg
@@ -100,9 +102,12 @@ def test_the_legend_names_model_families():
 
 def test_candidates_in_the_pareto_set_have_a_look_of_their_own() -> None:
     found = Point("", "candidate", "Pareto set", 120e6, 36.0)
-    svg = draw_tradeoff([*POINTS, found], "title", LABEL, LOSS).svg.decode()
+    svg = draw_tradeoff([*POINTS, found], "title", LABEL, LOSS).by_format["svg"].decode()
     assert "<!-- candidate in the Pareto set -->" in svg
-    assert "in the Pareto set" not in draw_tradeoff(POINTS, "title", LABEL, LOSS).svg.decode()
+    assert (
+        "in the Pareto set"
+        not in draw_tradeoff(POINTS, "title", LABEL, LOSS).by_format["svg"].decode()
+    )
 
 
 def test_the_front_is_one_of_means_not_of_single_candidates() -> None:

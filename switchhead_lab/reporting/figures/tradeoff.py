@@ -1,13 +1,8 @@
-"""The style of figures, and the figure of quality against a cost."""
+"""The figure of quality against a cost, with the Pareto front."""
 
-import io
 import itertools
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -26,10 +21,10 @@ from switchhead_lab.reporting.figure_layout import (
     legend_of,
     looks_of,
 )
+from switchhead_lab.reporting.figures.style import DPI, Figures, save, styled_figure
 from switchhead_lab.reporting.labels import Box, line_box, place_labels
 from switchhead_lab.reporting.tradeoff import Point
 
-DPI = 150
 _SIZE_INCHES = (5.6, 4.0)
 _LABEL_SIZE = 8.5
 _PIXELS_PER_POINT = DPI / 72
@@ -37,45 +32,6 @@ _PIXELS_PER_POINT = DPI / 72
 _LEADER_FROM = 14
 # Distance in points between a label and the centre of its point.
 _LABEL_GAP = 7
-_STYLE: dict[Any, Any] = {
-    # Ships with matplotlib, so that figures have the same bytes on every machine.
-    "font.family": "STIXGeneral",
-    "mathtext.fontset": "stix",
-    "font.size": 10,
-    "axes.titlesize": 11,
-    "axes.labelsize": 10,
-    "xtick.labelsize": 9,
-    "ytick.labelsize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.7,
-    "xtick.major.width": 0.7,
-    "ytick.major.width": 0.7,
-    "axes.grid": True,
-    "grid.color": "#e6e6e6",
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "legend.fontsize": 8.5,
-    "svg.hashsalt": "switchhead_lab",
-}
-
-
-Format = Literal["png", "svg", "pdf"]
-# Without time of writing and versions, on which the bytes would depend.
-_METADATA: dict[Format, dict[str, Any]] = {
-    "png": {"Software": None},
-    "svg": {"Date": None, "Creator": None},
-    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-}
-
-
-@dataclass(frozen=True)
-class Figures:
-    """One figure in both formats."""
-
-    png: bytes
-    svg: bytes
 
 
 def draw_tradeoff(points: Sequence[Point], title: str, cost_label: str, loss_label: str) -> Figures:
@@ -87,8 +43,7 @@ def draw_tradeoff(points: Sequence[Point], title: str, cost_label: str, loss_lab
         cost_label: Name of the horizontal axis; `{unit}` in it becomes "k ", "M " or the like.
         loss_label: Name of the vertical axis; lower is better.
     """
-    with figure_style():
-        figure = Figure(figsize=_SIZE_INCHES, dpi=DPI, layout="constrained")
+    with styled_figure(*_SIZE_INCHES) as figure:
         axes = figure.subplots()
         frame, looks = frame_of(points), looks_of(points)
         axes.set_title(title, loc="left")
@@ -103,27 +58,6 @@ def draw_tradeoff(points: Sequence[Point], title: str, cost_label: str, loss_lab
         figure.set_layout_engine("none")
         _add_labels(axes, points, looks, frame, corners)
         return save(figure)
-
-
-@contextmanager
-def figure_style() -> Iterator[None]:
-    """Apply the style of all figures, whatever the user's own."""
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(_STYLE)
-        yield
-
-
-def save(figure: Figure) -> Figures:
-    """Return the files of a figure; equal figures give equal bytes."""
-    return Figures(saved(figure, "png"), saved(figure, "svg"))
-
-
-def saved(figure: Figure, kind: Format) -> bytes:
-    """Return the bytes of a figure in one format; equal figures give equal bytes."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=DPI, metadata=_METADATA[kind])
-    return buffer.getvalue()
 
 
 def _set_limits(axes: Axes, points: Sequence[Point], frame: Frame) -> None:

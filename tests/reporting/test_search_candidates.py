@@ -3,8 +3,8 @@
 import pytest
 
 from switchhead_lab.config.search import Range, Study
+from switchhead_lab.reporting.figures.searches import draw_search
 from switchhead_lab.reporting.report_data import read_report_data
-from switchhead_lab.reporting.search_plot import draw_search
 from switchhead_lab.reporting.searches import Search, _dimension, _height, read_searches
 
 

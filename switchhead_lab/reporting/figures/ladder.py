@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import (
     FuncFormatter,
     MaxNLocator,
@@ -18,17 +17,17 @@ from matplotlib.ticker import (
 
 from switchhead_lab.claims.scaling import law_band
 from switchhead_lab.number_text import round_count
+from switchhead_lab.reporting.figures.style import (
+    SERIES,
+    Figures,
+    save,
+    styled_figure,
+)
 from switchhead_lab.reporting.ladder import Ladder, LadderModel
-from switchhead_lab.reporting.plots import DPI, Figures, figure_style, save
 from switchhead_lab.reporting.training_compute import CONVENTION
 
 _SIZE_INCHES = (5.6, 4.0)
 _N_CURVE_POINTS = 64
-# Okabe-Ito colours with distinct markers; the baseline is first.
-_LOOKS = (
-    *(("#000000", "s"), ("#D55E00", "o"), ("#0072B2", "D"), ("#009E73", "^")),
-    *(("#CC79A7", "X"), ("#56B4E9", "P"), ("#E69F00", "v")),
-)
 
 
 def draw_ladder(ladder: Ladder) -> Figures:
@@ -37,16 +36,15 @@ def draw_ladder(ladder: Ladder) -> Figures:
     Markers are means over seeds with the sample standard deviation, lines the fitted power laws
     with their 95 % bands, each over its own sizes only.
     """
-    with figure_style():
-        figure = Figure(figsize=_SIZE_INCHES, dpi=DPI, layout="constrained")
+    with styled_figure(*_SIZE_INCHES) as figure:
         axes = figure.subplots()
         axes.set_title(f"{ladder.name}: {ladder.sizes[0].record.sweep.data.corpus}", loc="left")
         axes.set_xlabel(f"MACs of the training ({CONVENTION} convention)")
         axes.set_ylabel("validation loss in nats (lower is better)")
         axes.set_xscale("log")
         axes.set_yscale("log")
-        for model, look in zip(ladder.models, itertools.cycle(_LOOKS), strict=False):
-            _draw_model(axes, model, *look)
+        for model, (colour, marker, _) in zip(ladder.models, itertools.cycle(SERIES), strict=False):
+            _draw_model(axes, model, colour, marker)
         _set_ticks(axes, [rung.macs for model in ladder.models for rung in model.rungs])
         if any(model.rungs for model in ladder.models):
             figure.legend(loc="outside lower center", ncols=3)
