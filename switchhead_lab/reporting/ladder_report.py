@@ -18,11 +18,9 @@ from switchhead_lab.reporting.ladder import (
     read_ladder,
 )
 from switchhead_lab.reporting.page import bulleted, table_page
-from switchhead_lab.reporting.report import PAGE_FILE, PROVENANCE_FILE, write_files
+from switchhead_lab.reporting.report import PAGE_FILE, write_folder
 from switchhead_lab.reporting.report_data import ReportData
-from switchhead_lab.reporting.sidecar import provenance_json
 from switchhead_lab.reporting.tables import notes_to_latex, to_csv, to_latex, to_markdown
-from switchhead_lab.tracking.atomic import make_directory
 from switchhead_lab.tracking.sweep_record import sweep_id
 
 FIGURE = "loss-vs-training-macs"
@@ -98,9 +96,8 @@ def write_ladder(
     }
     files = {name: text.encode() for name, text in texts.items()}
     files |= draw_ladder(ladder).files(FIGURE)
-    folder = make_directory(reports_dir / f"{sweep}-ladder-{digest}")
-    provenance = provenance_json(ladder.sizes, [table, laws], files, caption)
-    names = write_files(folder, {**files, PROVENANCE_FILE: provenance.encode()})
+    folder = reports_dir / f"{sweep}-ladder-{digest}"
+    names = write_folder(folder, files, ladder.sizes, [table, laws], caption)
     return LadderReport(
         folder=folder,
         files=names,

@@ -119,19 +119,19 @@ def write_contents(contents: Contents, reports_dir: Path) -> Report:
         WorkspaceError: If the folder cannot be written.
     """
     data, page = contents.data, contents.page
-    folder = make_directory(reports_dir / sweep_id(data.record.sweep))
+    folder = reports_dir / sweep_id(data.record.sweep)
     drawn = draw_figures(contents, EarlierFigures(folder, PROVENANCE_FILE))
     page = replace(page, figures=tuple(one.name for one in drawn))
     files = _texts(data, page) | {k: v for one in drawn for k, v in one.files.items()}
-    provenance = provenance_json(
+    names = write_folder(
+        folder,
+        files,
         [data],
         page.grids,
-        files,
         page.caption,
         sources=[one.source for one in page.resources],
         figures={one.name: one.identity for one in drawn},
     )
-    names = write_files(folder, {**files, PROVENANCE_FILE: provenance.encode()})
     return Report(
         folder=folder,
         files=names,
@@ -177,8 +177,35 @@ def _texts(data: ReportData, page: Page) -> dict[str, bytes]:
     return {name: text.encode() for name, text in texts.items()}
 
 
-def write_files(folder: Path, files: Mapping[str, bytes]) -> tuple[str, ...]:
-    """Write the files of a report, remove its outdated ones, and return the names in order."""
+def write_folder(
+    folder: Path,
+    files: Mapping[str, bytes],
+    sweeps: Sequence[ReportData],
+    grids: Sequence[Grid],
+    caption: Sequence[str],
+    sources: Sequence[Mapping[str, str]] = (),
+    figures: Mapping[str, str] | None = None,
+) -> tuple[str, ...]:
+    """Write the files of a report with their provenance, and remove its outdated ones.
+
+    Args:
+        folder: The report's folder; created if missing.
+        files: Its files by name.
+        sweeps: The data behind it.
+        grids: Its tables.
+        caption: Sentences of the caption.
+        sources: Other files that numbers come from, each with its hash.
+        figures: Identities of what figures show, by name.
+
+    Returns:
+        The names of the files, the page first.
+
+    Raises:
+        WorkspaceError: If the folder cannot be written.
+    """
+    provenance = provenance_json(sweeps, grids, files, caption, sources, figures)
+    files = {**files, PROVENANCE_FILE: provenance.encode()}
+    make_directory(folder)
     for path in (path for pattern in _OPTIONAL_FILES for path in folder.glob(pattern)):
         if path.name not in files:
             path.unlink()

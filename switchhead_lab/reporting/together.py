@@ -15,17 +15,14 @@ from switchhead_lab.reporting.model_table import chosen_keys, model_columns, mod
 from switchhead_lab.reporting.page import together_page
 from switchhead_lab.reporting.report import (
     PAGE_FILE,
-    PROVENANCE_FILE,
     Report,
-    write_files,
+    write_folder,
 )
 from switchhead_lab.reporting.report_data import ReportData, read_report_data
 from switchhead_lab.reporting.report_figures import tradeoff_files
 from switchhead_lab.reporting.selection import Selection
-from switchhead_lab.reporting.sidecar import provenance_json
 from switchhead_lab.reporting.tables import notes_to_latex, to_csv, to_latex
 from switchhead_lab.reporting.tradeoff import Point, tradeoff_points
-from switchhead_lab.tracking.atomic import make_directory
 from switchhead_lab.tracking.comparison import flatten
 from switchhead_lab.tracking.sweep_record import sweep_id
 
@@ -73,9 +70,8 @@ def write_together(
     }
     for name, axis in figures.items():
         files |= tradeoff_files(_points(sweeps, labels, axis), title, axis, quality, name)
-    folder = make_directory(reports_dir / FOLDER / f"{_folder_stem(sweeps)}-{digest}")
-    provenance = provenance_json(sweeps, [table, costs], files, caption)
-    names = write_files(folder, {**files, PROVENANCE_FILE: provenance.encode()})
+    folder = reports_dir / FOLDER / f"{_folder_stem(sweeps)}-{digest}"
+    names = write_folder(folder, files, sweeps, [table, costs], caption)
     return Report(
         folder=folder,
         files=names,

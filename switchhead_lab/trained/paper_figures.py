@@ -14,11 +14,9 @@ from switchhead_lab.reporting.checks import warning_lines
 from switchhead_lab.reporting.figures.attention import draw_attention
 from switchhead_lab.reporting.page import bulleted
 from switchhead_lab.reporting.paper_tables.paper_report import FOLDER, images_of
-from switchhead_lab.reporting.report import PAGE_FILE, PROVENANCE_FILE, write_files
+from switchhead_lab.reporting.report import PAGE_FILE, write_folder
 from switchhead_lab.reporting.report_data import ModelRow, ReportData, read_report_data
 from switchhead_lab.reporting.selection import select_record
-from switchhead_lab.reporting.sidecar import provenance_json
-from switchhead_lab.tracking.atomic import make_directory
 from switchhead_lab.tracking.record import RunRecord
 from switchhead_lab.tracking.sweep_record import sweep_id
 from switchhead_lab.trained.attention_maps import attention_maps
@@ -92,10 +90,9 @@ def write_figure(workspace: Workspace, number: int, size: str = "") -> FigureRep
     files = draw_attention(panels, names, title).files(f"figure{number}")
     files[PAGE_FILE] = _page(title, caption, files).encode()
     sources = [{"model": one.row.name, "run": one.run.name, "example": text} for one in drawn]
-    provenance = provenance_json([data], [], files, caption, sources)
     own_size = data.record.sweep.size
-    folder = make_directory(workspace.reports_dir / FOLDER / f"figure{number}-{own_size}")
-    written = write_files(folder, {**files, PROVENANCE_FILE: provenance.encode()})
+    folder = workspace.reports_dir / FOLDER / f"figure{number}-{own_size}"
+    written = write_folder(folder, files, [data], [], caption, sources)
     return FigureReport(folder, written, number, own_size, title, caption)
 
 

@@ -13,10 +13,8 @@ from switchhead_lab.reporting.paper_tables.steps import read_steps
 from switchhead_lab.reporting.paper_tables.view import PaperTable
 from switchhead_lab.reporting.paper_tables.widths import NUMBER as TABLE_OF_WIDTHS
 from switchhead_lab.reporting.paper_tables.widths import read_widths
-from switchhead_lab.reporting.report import PAGE_FILE, PROVENANCE_FILE, write_files
-from switchhead_lab.reporting.sidecar import provenance_json
+from switchhead_lab.reporting.report import PAGE_FILE, write_folder
 from switchhead_lab.reporting.tables import notes_to_latex, to_csv, to_latex, to_markdown
-from switchhead_lab.tracking.atomic import make_directory
 
 FOLDER = "paper"
 """Folder of the paper's tables and figures below that of all reports."""
@@ -83,11 +81,9 @@ def write_paper_table(
     else:
         table = read_comparison(number, sweeps_dir, runs_dir, size)
     files = _contents(table)
-    provenance = provenance_json(table.sweeps, [table.grid], files, table.caption, table.sources)
-    folder = make_directory(reports_dir / FOLDER / table.name)
-    return PaperReport(
-        folder, write_files(folder, {**files, PROVENANCE_FILE: provenance.encode()}), table
-    )
+    folder = reports_dir / FOLDER / table.name
+    names = write_folder(folder, files, table.sweeps, [table.grid], table.caption, table.sources)
+    return PaperReport(folder, names, table)
 
 
 def _contents(table: PaperTable) -> dict[str, bytes]:
