@@ -44,6 +44,13 @@ def _write_corpus(path: Path, n_lines: int = 620) -> Path:
     return path
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give tests that take minutes an hour before they count as hanging."""
+    for item in items:
+        if item.get_closest_marker("slow") or item.get_closest_marker("drill"):
+            item.add_marker(pytest.mark.timeout(3600))
+
+
 @pytest.fixture(scope="session")
 def write_corpus() -> Callable[..., Path]:
     """Write a small structured text to a path."""

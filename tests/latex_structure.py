@@ -54,6 +54,6 @@ def compile_table(table: str, notes: str, folder: Path, engine: str) -> Path:
     )
     path = folder / "document.tex"
     path.write_text(document, encoding="utf-8")
-    options = [] if engine == "tectonic" else ["-interaction=nonstopmode", "-halt-on-error"]
+    options = ["-interaction=nonstopmode", "-halt-on-error"]
     subprocess.run([engine, *options, path.name], cwd=folder, check=True, capture_output=True)
     return path.with_suffix(".pdf")
