@@ -98,6 +98,8 @@ def signals() -> Iterator[Interruption]:
     """Signals of this process, taken over for a test; set `requested` to None to continue."""
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     state = dict(vars(interruption))
+    for number in SIGNALS:  # even where this suite was started to ignore some
+        signal.signal(number, signal.SIG_DFL)
     interruption.install()
     yield interruption
     vars(interruption).update(state)

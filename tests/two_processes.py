@@ -4,6 +4,7 @@ import multiprocessing
 from collections.abc import Callable
 from typing import Any
 
+LONGEST_SECONDS = 120.0
 Prepare = Callable[..., Any]
 
 
@@ -12,13 +13,13 @@ def reports_of_two(prepare: Prepare, *arguments: Any) -> list[str]:
     context = multiprocessing.get_context("spawn")
     barrier, reports = context.Barrier(2), context.SimpleQueue()
     processes = [
-        context.Process(target=_prepare, args=(barrier, reports, prepare, arguments))
+        context.Process(target=_prepare, args=(barrier, reports, prepare, arguments), daemon=True)
         for _ in range(2)
     ]
     for process in processes:
         process.start()
     for process in processes:
-        process.join()
+        process.join(LONGEST_SECONDS)
     assert [process.exitcode for process in processes] == [0, 0]
     found = []
     while not reports.empty():
@@ -27,5 +28,5 @@ def reports_of_two(prepare: Prepare, *arguments: Any) -> list[str]:
 
 
 def _prepare(barrier: Any, reports: Any, prepare: Prepare, arguments: tuple[Any, ...]) -> None:
-    barrier.wait()
+    barrier.wait(LONGEST_SECONDS)  # ends with an error if the other process did not get here
     prepare(*arguments, progress=reports.put)

@@ -1,11 +1,15 @@
 """Work in a background thread, so that waiting can end at a deadline or a signal."""
 
+import math
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 ResultT = TypeVar("ResultT")
+
+_SLICE_SECONDS = 0.2
 
 
 class BoundedWorker:
@@ -33,10 +37,13 @@ class BoundedWorker:
             self._thread = threading.Thread(target=self._work, name="bounded", daemon=True)
             self._thread.start()
         job = _Job(action)
+        deadline = time.monotonic() + seconds
         self._jobs.put(job)
         try:
-            if not job.done.wait(seconds):
-                raise TimeoutError(f"no answer within {seconds:.3g} s")
+            # In slices: a signal that arrives just before a wait begins does not end that wait.
+            while not job.done.wait(min(_SLICE_SECONDS, max(0.0, deadline - time.monotonic()))):
+                if time.monotonic() >= deadline:
+                    raise TimeoutError(f"no answer within {seconds:.3g} s")
         except BaseException:  # includes Ctrl-C
             job.is_given_up = True
             raise
@@ -56,7 +63,7 @@ def interruptible(action: Callable[[], ResultT]) -> ResultT:
     Args:
         action: Calls native code that releases the GIL.
     """
-    return BoundedWorker().run(action, threading.TIMEOUT_MAX)
+    return BoundedWorker().run(action, math.inf)
 
 
 class _Job(Generic[ResultT]):

@@ -142,7 +142,10 @@ def test_main_path(root: Path) -> None:
 def test_a_stopped_sweep_says_so_and_continues(
     root: Path, signal_number: signal.Signals, code: int
 ) -> None:
-    command = [sys.executable, "-m", "switchhead_lab", "sweep", "tiny"]
+    # SIGINT is ignored in shells' background jobs, where this suite may run.
+    reset = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    start = f"{reset}; from switchhead_lab.__main__ import main; main()"
+    command = [sys.executable, "-c", start, "sweep", "tiny"]
     sizes = {"n_steps": 1500, "validate_every": 1500, "checkpoint_every": 50, "log_every": 50}
     arguments = [x for key, value in sizes.items() for x in ("--set", f"training.{key}={value}")]
     process = subprocess.Popen(

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -140,7 +141,9 @@ class Clock:
         self.now = 0.0
         self.is_hanging = True
         self.n_tried = 0
-        monkeypatch.setattr("switchhead_lab.tracking.mlflow_index.time.monotonic", lambda: self.now)
+        # Only of this module: urllib3 and locks measure their waits by the same function.
+        clock = SimpleNamespace(monotonic=lambda: self.now)
+        monkeypatch.setattr("switchhead_lab.tracking.mlflow_index.time", clock)
         worker = index._worker
         original = worker.run
 

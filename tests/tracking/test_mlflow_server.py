@@ -23,7 +23,12 @@ from switchhead_lab.tracking.mlflow_index import EXPERIMENT
 from switchhead_lab.tracking.mlflow_server import free_port, serve_ui
 
 API = "/api/2.0/mlflow"
-COMMAND = "import typer; from switchhead_lab.cli.ui import ui; typer.run(ui)"
+COMMAND = """
+import signal, typer
+from switchhead_lab.cli.ui import ui
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in shells' background jobs
+typer.run(ui)
+"""
 
 
 @pytest.fixture
