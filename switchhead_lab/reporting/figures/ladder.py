@@ -83,6 +83,8 @@ def _draw_model(axes: Axes, model: LadderModel, colour: str, marker: str) -> Non
 
 def _set_ticks(axes: Axes, macs: Sequence[float]) -> None:
     """Label the horizontal axis at the trained sizes' decades, the vertical one in plain nats."""
+    if macs and max(macs) < 1.1 * min(macs):  # a single size gives the axis no width
+        axes.set_xlim(min(macs) / 3.0, max(macs) * 3.0)
     axes.tick_params(axis="x", which="both", length=3.5, labelsize=9)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: round_count(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
