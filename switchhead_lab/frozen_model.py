@@ -10,9 +10,7 @@ _classes: list[type["FrozenModel"]] = []
 class FrozenModel(BaseModel):
     """Pydantic model that is immutable and strict about types and keys."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_options: Any) -> None:

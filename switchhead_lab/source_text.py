@@ -1,8 +1,11 @@
 """Source text: what it imports, and what is left without comments and docstrings."""
 
 import ast
+import inspect
 import io
+import itertools
 import re
+import textwrap
 import tokenize
 from collections.abc import Iterator
 from importlib.util import resolve_name
@@ -44,6 +47,27 @@ def imported_names(source: bytes, package: str = "") -> list[str]:
             module = resolve_name(relative, package) if node.level else relative
             names += [module, *(f"{module}.{alias.name}" for alias in node.names)]
     return names
+
+
+def documented_attributes(cls: type) -> list[str]:
+    """Return the annotated attributes in a class's body that a docstring follows.
+
+    Pydantic could collect them too, but it does so whenever a class is made, for every command.
+    """
+    try:
+        (body,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+    except (OSError, TypeError):  # no source, as of built-in classes
+        return []
+    assert isinstance(body, ast.ClassDef), "the source of a class defines it"
+    return [
+        one.target.id
+        for one, after in itertools.pairwise(body.body)
+        if isinstance(one, ast.AnnAssign)
+        and isinstance(one.target, ast.Name)
+        and isinstance(after, ast.Expr)
+        and isinstance(after.value, ast.Constant)
+        and isinstance(after.value.value, str)
+    ]
 
 
 def _without_cpp(source: bytes) -> bytes:

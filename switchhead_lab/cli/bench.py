@@ -133,7 +133,7 @@ def peers(
 
     Dense models with RoPE: plain PyTorch with fused and with manual attention, and Hugging Face's
     GPT-2 and GPT-NeoX. Dense Transformer-XL: plain PyTorch. Sigma-MoE: Mixtral's experts. All take
-    turns in one process. Hugging Face models need `pip install 'switchhead_lab[peers]'`.
+    turns in one process. Hugging Face models need the optional extra `peers`.
 
     Example: lab bench peers --size 47m --rounds 5
     """

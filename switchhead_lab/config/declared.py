@@ -88,9 +88,7 @@ def _optional(field: FieldInfo) -> tuple[Any, FieldInfo]:
     annotation: Any = Annotated[field.annotation, *field.metadata]
     return (
         annotation | None,
-        FieldInfo(
-            default=None, exclude_if=lambda value: value is None, description=field.description
-        ),
+        FieldInfo(default=None, exclude_if=lambda value: value is None),
     )
 
 

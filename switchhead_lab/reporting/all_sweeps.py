@@ -6,11 +6,11 @@ from pathlib import Path
 
 from switchhead_lab.config.workspace import Workspace
 from switchhead_lab.errors import LabError
-from switchhead_lab.reporting.contents import read_contents
+from switchhead_lab.reporting.contents import Contents, read_contents
 from switchhead_lab.reporting.html.site import write_site
 from switchhead_lab.reporting.ladder_report import LadderReport, write_ladder
 from switchhead_lab.reporting.report import Report, write_contents
-from switchhead_lab.reporting.report_data import ReportData, read_report_data
+from switchhead_lab.reporting.report_data import read_report_data
 from switchhead_lab.reporting.selection import Selection, recorded_sweeps
 from switchhead_lab.reporting.together import write_together
 from switchhead_lab.tracking.sweep_record import sweep_id
@@ -67,7 +67,7 @@ def write_reports(
         WorkspaceError: If a folder cannot be written.
     """
     reports: list[Report] = []
-    known: dict[str, ReportData] = {}
+    known: dict[str, Contents] = {}
     errors: list[tuple[str, LabError]] = []
     if together:
         folders = (workspace.runs_dir, workspace.reports_dir)
@@ -76,19 +76,19 @@ def write_reports(
     for selection in selections:
         name = sweep_id(selection.record.sweep)
         try:
-            known[name] = read_report_data(selection.record, workspace.runs_dir)
-            contents = read_contents(
-                known[name], workspace.reports_dir, selection.notes, axes, columns
-            )
+            data = read_report_data(selection.record, workspace.runs_dir)
+            contents = read_contents(data, workspace.reports_dir, selection.notes, axes, columns)
         except LabError as error:
             errors.append((name, error))
         else:
+            known[name] = contents
             reports.append(write_contents(contents, workspace.reports_dir))
     if errors and not reports:
         raise errors[0][1]
     compared = []
     for name, sizes in (ladders or {}).items():
-        found = {d.record.sweep.size: d for d in known.values() if d.record.sweep.name == name}
+        of_name = (c.data for c in known.values() if c.data.record.sweep.name == name)
+        found = {data.record.sweep.size: data for data in of_name}
         try:
             compared.append(write_ladder(name, sizes, found, workspace.reports_dir))
         except LabError as error:

@@ -33,8 +33,9 @@ def attach_report(
     """
     try:
         data = read_report_data(record, workspace.runs_dir)
-        report = write_contents(read_contents(data, workspace.reports_dir), workspace.reports_dir)
-        page = site_text(workspace, [Selection(record, ())], {sweep_id(record.sweep): data})
+        contents = read_contents(data, workspace.reports_dir)
+        report = write_contents(contents, workspace.reports_dir)
+        page = site_text(workspace, [Selection(record, ())], {sweep_id(record.sweep): contents})
     except LabError as error:
         warn(f"warning: MLflow has no report of this sweep: {error}")
         return

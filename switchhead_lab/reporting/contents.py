@@ -42,6 +42,7 @@ class Contents:
         axes: Costs to draw, one figure each.
         claims: Its claims with their verdicts.
         notes: Notes on the selection of the record.
+        is_default: Whether it has the default figures and columns.
     """
 
     data: ReportData
@@ -49,6 +50,7 @@ class Contents:
     axes: tuple[CostAxis, ...]
     claims: tuple[StatedClaim, ...]
     notes: tuple[str, ...]
+    is_default: bool
 
 
 def read_contents(
@@ -79,7 +81,8 @@ def read_contents(
     times = read_step_times(data, reports_dir)
     claims = tuple(read_claims(data, times))
     page = _page(data, notes, resources, times, claims, drawn, columns)
-    return Contents(data, page, drawn, claims, notes)
+    is_default = tuple(axes) == DEFAULT_AXES and not columns
+    return Contents(data, page, drawn, claims, notes, is_default)
 
 
 def _page(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pydantic import ValidationError
 
 from switchhead_lab.errors import ContractError
+from switchhead_lab.source_text import documented_attributes
 from switchhead_lab.variants.base import LayerSizes, SizeField, Variant
 from switchhead_lab.variants.dense_attention import DenseAttention
 from switchhead_lab.variants.examples import describe, examples_of, validation_message
@@ -77,10 +78,11 @@ def find_gaps(variant: type[Variant]) -> dict[str, str]:
         gaps["formulas"] = (
             f"none for {' and '.join(without)}: a sweep in that convention rejects the variant"
         )
+    described = {"kind", *(name for one in variant.__mro__ for name in documented_attributes(one))}
     undescribed = [
         name
         for name, field in variant.model_fields.items()
-        if name != "kind" and not field.description
+        if name not in described and not field.description
     ]
     if undescribed:
         gaps["descriptions"] = f"no docstring under {', '.join(undescribed)}"

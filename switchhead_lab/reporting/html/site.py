@@ -7,7 +7,7 @@ from pathlib import Path
 
 from switchhead_lab.config.workspace import Workspace
 from switchhead_lab.errors import LabError
-from switchhead_lab.reporting.contents import read_contents
+from switchhead_lab.reporting.contents import Contents, read_contents
 from switchhead_lab.reporting.html.ladders import ladder_sections
 from switchhead_lab.reporting.html.rendering import render_page
 from switchhead_lab.reporting.html.runs import LinksOfAll, SweepRuns
@@ -57,7 +57,7 @@ class _Draft:
 def write_site(
     workspace: Workspace,
     selections: Iterable[Selection],
-    known: Mapping[str, ReportData] | None = None,
+    known: Mapping[str, Contents] | None = None,
     further: Sequence[Section] = (),
 ) -> Path:
     """Write the page over all recorded sweeps; equal records give equal bytes.
@@ -67,7 +67,7 @@ def write_site(
     Args:
         workspace: The workspace.
         selections: The records of its sweeps.
-        known: Runs of sweeps that were read before, by the sweep's id.
+        known: Contents of reports that were read before, by the sweep's id.
         further: Sections after those of the sweeps.
 
     Returns:
@@ -84,7 +84,7 @@ def write_site(
 def site_text(
     workspace: Workspace,
     selections: Iterable[Selection],
-    known: Mapping[str, ReportData] | None = None,
+    known: Mapping[str, Contents] | None = None,
     further: Sequence[Section] = (),
 ) -> str:
     """Return the page over some recorded sweeps; for the arguments see `write_site`."""
@@ -108,20 +108,19 @@ def _order(selection: Selection) -> tuple[str, str, str]:
 
 
 def _add_sweep(
-    draft: _Draft, workspace: Workspace, selection: Selection, known: Mapping[str, ReportData]
+    draft: _Draft, workspace: Workspace, selection: Selection, known: Mapping[str, Contents]
 ) -> None:
     record = selection.record
     name, place = sweep_id(record.sweep), f"sweep-{anchor(sweep_id(record.sweep))}"
     title = f"{record.sweep.name}, size {record.sweep.size}"
     try:
-        data = known.get(name) or read_report_data(record, workspace.runs_dir)
-        contents = read_contents(data, workspace.reports_dir, selection.notes)
+        contents = _contents(workspace, selection, known.get(name))
     except LabError as error:
         draft.sections.append(_broken(place, title, str(error), workspace))
         return
     runs = SweepRuns(contents.data, workspace, draft.n_runs + 1)
     draft.runs.append(runs)
-    draft.data.append(data)
+    draft.data.append(contents.data)
     cards = cards_of(contents, runs, place)
     draft.sections.append(sweep_section(contents, runs, cards, place))
     if cards:
@@ -129,6 +128,14 @@ def _add_sweep(
         draft.cards.append(SweepCards(title, place, alpha, cards))
     else:
         draft.silent.append(title)
+
+
+def _contents(workspace: Workspace, selection: Selection, known: Contents | None) -> Contents:
+    """Return what a sweep's report says with the default figures and columns."""
+    if known is not None and known.is_default and known.notes == selection.notes:
+        return known
+    data = known.data if known else read_report_data(selection.record, workspace.runs_dir)
+    return read_contents(data, workspace.reports_dir, selection.notes)
 
 
 def _broken(place: str, title: str, reason: str, workspace: Workspace) -> Section:
