@@ -13,7 +13,7 @@ class Element:
 
     tag: str
     attributes: dict[str, str]
-    parents: tuple["Element", ...]
+    parents: tuple["Element", ...] = field(repr=False)
     text: str = ""
 
     @property

@@ -76,7 +76,7 @@ def test_list_estimates_every_sweep_once_a_run_has_finished(
 def test_show_takes_several_sweeps(root: Path) -> None:
     output = invoke("show", "paper/table1-wikitext103", "sweeps/paper/table2-c4.toml").output
     assert "table1-wikitext103, size pocket: parameter-matched" in output
-    assert "table2-c4, size pocket: runs of 1400 steps" in output
+    assert "table2-c4, size pocket: runs of 700 steps" in output
     assert output.count("GPU hours are unknown") == 1
     names = ("matched-params", "paper/table2-c4")
     shown = invoke("show", *names, "--json", "--set", "training.n_steps=90")

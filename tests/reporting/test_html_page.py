@@ -13,7 +13,7 @@ from test_resources import step, write_bench
 from switchhead_lab.config.workspace import Workspace, find_workspace
 from switchhead_lab.reporting.html.rendering import render_page
 from switchhead_lab.reporting.html.section import Section, anchor
-from switchhead_lab.reporting.html.site import write_site
+from switchhead_lab.reporting.html.site import site_text, write_site
 from switchhead_lab.reporting.selection import recorded_sweeps
 from switchhead_lab.tracking.record import MLFLOW_LINK_FILE
 from switchhead_lab.tracking.sweep_record import sweep_id
@@ -40,6 +40,11 @@ def claimed(make_writer, home: Path):
 def page_of(lab: Workspace) -> str:
     path = write_site(lab, recorded_sweeps(lab.runs_dir))
     return path.read_text(encoding="utf-8")
+
+
+def sweeps_of(lab: Workspace) -> str:
+    """Return the page without the paper's tables."""
+    return site_text(lab, recorded_sweeps(lab.runs_dir))
 
 
 def document_of(lab: Workspace) -> Document:
@@ -78,7 +83,7 @@ def test_verdicts_come_first_then_every_sweep(lab, claimed, make_writer) -> None
     document = document_of(lab)
     sections = [one.attributes["id"] for one in document.find("section")]
     names = [f"sweep-{sweep_id(one.sweep)}" for one in (other, claimed)]
-    assert sections == ["verdicts", *names]
+    assert sections == ["verdicts", *names, "paper-table-2"]
     contents = [one for one in document.find("a") if one.is_in("nav")]
     assert [one.attributes["href"] for one in contents] == [f"#{name}" for name in sections]
     assert "Without claims: another, size tiny." in document.by_id("verdicts").text
@@ -109,7 +114,7 @@ def test_one_seed_gives_no_verdict(lab, make_writer) -> None:
 
 
 def test_a_deleted_run_leaves_loud_gaps(lab, claimed) -> None:
-    assert "INCOMPLETE" not in page_of(lab)
+    assert "INCOMPLETE" not in sweeps_of(lab)
     (name,) = [m.run_name for m in claimed.members if (m.model, m.seed) == ("dense", 1)]
     shutil.rmtree(lab.runs_dir / name)
     document = document_of(lab)
@@ -178,7 +183,7 @@ def test_the_paper_candidates_and_timings_have_tables(lab, claimed) -> None:
     write_bench(
         lab.reports_dir, claimed.sweep, [step("dense", 200.0, 1000), step("dense-h2", 190.0, 900)]
     )
-    document = document_of(lab)
+    document = read_html(sweeps_of(lab))
     tables = document.find("div", "scroll")
     labels = [one.attributes["aria-label"] for one in tables]
     assert labels == [
@@ -258,10 +263,3 @@ def test_a_sweep_that_cannot_be_reported_says_why(lab, claimed, make_writer) -> 
     assert "NOT REPORTED" in section.text
     assert "Table 2 has no rows" in section.text
     assert "dense-h2-vs-dense" in document.by_id("verdicts").text
-
-
-def test_further_sections_come_last(lab, claimed) -> None:
-    further = Section("paper", "Table 2 of the paper", "broken.html.j2", {"reason": "soon"})
-    path = write_site(lab, recorded_sweeps(lab.runs_dir), further=[further])
-    document = read_html(path.read_text())
-    assert [one.attributes["id"] for one in document.find("section")][-1] == "paper"

@@ -1,7 +1,7 @@
 """Writes the page over all recorded sweeps of a workspace."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from switchhead_lab.config.workspace import Workspace
 from switchhead_lab.errors import LabError
 from switchhead_lab.reporting.contents import Contents, read_contents
 from switchhead_lab.reporting.html.ladders import ladder_sections
+from switchhead_lab.reporting.html.paper import paper_sections
 from switchhead_lab.reporting.html.rendering import render_page
 from switchhead_lab.reporting.html.runs import LinksOfAll, SweepRuns
 from switchhead_lab.reporting.html.section import Section, anchor
@@ -58,7 +59,6 @@ def write_site(
     workspace: Workspace,
     selections: Iterable[Selection],
     known: Mapping[str, Contents] | None = None,
-    further: Sequence[Section] = (),
 ) -> Path:
     """Write the page over all recorded sweeps; equal records give equal bytes.
 
@@ -68,7 +68,6 @@ def write_site(
         workspace: The workspace.
         selections: The records of its sweeps.
         known: Contents of reports that were read before, by the sweep's id.
-        further: Sections after those of the sweeps.
 
     Returns:
         Path of the page.
@@ -77,7 +76,7 @@ def write_site(
         WorkspaceError: If the folder cannot be written.
     """
     path = make_directory(workspace.reports_dir) / SITE_FILE
-    write_text(path, site_text(workspace, selections, known, further))
+    write_text(path, site_text(workspace, selections, known, with_paper=True))
     return path
 
 
@@ -85,15 +84,28 @@ def site_text(
     workspace: Workspace,
     selections: Iterable[Selection],
     known: Mapping[str, Contents] | None = None,
-    further: Sequence[Section] = (),
+    *,
+    with_paper: bool = False,
 ) -> str:
-    """Return the page over some recorded sweeps; for the arguments see `write_site`."""
+    """Return the page over some recorded sweeps.
+
+    Args:
+        workspace: The workspace.
+        selections: The records of the sweeps.
+        known: Contents of reports that were read before, by the sweep's id.
+        with_paper: Whether the page has the paper's tables that the sweeps reproduce.
+    """
     draft = _Draft()
     for selection in sorted(selections, key=_order):
         _add_sweep(draft, workspace, selection, known or {})
-    ladders = ladder_sections(_latest_first(draft.data), LinksOfAll(draft.runs))
-    verdicts = verdict_section(draft.cards, draft.silent)
-    sections = [verdicts, *draft.sections, *ladders, *further]
+    links = LinksOfAll(draft.runs)
+    papers = [one.record.sweep.paper for one in draft.data] if with_paper else []
+    sections = [
+        verdict_section(draft.cards, draft.silent),
+        *draft.sections,
+        *ladder_sections(_latest_first(draft.data), links),
+        *paper_sections(workspace, {one.table for one in papers if one is not None}, links),
+    ]
     return render_page(sections, _summary(draft))
 
 

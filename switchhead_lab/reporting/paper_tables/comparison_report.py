@@ -1,5 +1,6 @@
 """The report on a table of perplexities and costs."""
 
+from functools import partial
 from pathlib import Path
 
 from switchhead_lab.reporting.figures.ratios import Ratio, RatioRow, draw_ratios
@@ -48,7 +49,7 @@ def read_comparison(number: int, sweeps_dir: Path, runs_dir: Path, size: str = "
         incomplete=tuple(missing_lines(assembly)),
         latex_line=latex_line(assembly),
         sweeps=[source.data for source in assembly.sources],
-        figures=_figures(assembly, grid, title),
+        draw=partial(_figures, assembly, grid, title),
     )
 
 

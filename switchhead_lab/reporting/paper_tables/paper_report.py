@@ -74,25 +74,32 @@ def write_paper_table(
         ConfigError: If no sweep of the table has the size.
         WorkspaceError: If the folder cannot be written.
     """
-    if number == TABLE_OF_WIDTHS:
-        table = read_widths()
-    elif number == TABLE_OF_STEPS:
-        table = read_steps(sweeps_dir, reports_dir, size)
-    else:
-        table = read_comparison(number, sweeps_dir, runs_dir, size)
+    table = read_paper_table(number, sweeps_dir, runs_dir, reports_dir, size)
     files = _contents(table)
     folder = reports_dir / FOLDER / table.name
     names = write_folder(folder, files, table.sweeps, [table.grid], table.caption, table.sources)
     return PaperReport(folder, names, table)
 
 
+def read_paper_table(
+    number: int, sweeps_dir: Path, runs_dir: Path, reports_dir: Path, size: str = ""
+) -> PaperTable:
+    """Return a table of the paper beside ours; for the arguments see `write_paper_table`."""
+    if number == TABLE_OF_WIDTHS:
+        return read_widths()
+    if number == TABLE_OF_STEPS:
+        return read_steps(sweeps_dir, reports_dir, size)
+    return read_comparison(number, sweeps_dir, runs_dir, size)
+
+
 def _contents(table: PaperTable) -> dict[str, bytes]:
     """Return the contents of all files except the provenance, by name."""
+    figures = table.draw()
     main = table.views[0].of(table.grid)
     warnings = [line for line in table.caption if line.startswith(_WARNING)]
     caption = " ".join(filter(None, (table.latex_line, *warnings, f"{table.title}.")))
     texts = {
-        PAGE_FILE: _page(table),
+        PAGE_FILE: _page(table, images_of(figures)),
         "table.tex": to_latex(main, caption, f"paper-{table.name}"),
         "table-notes.tex": notes_to_latex(table.caption),
         "table.csv": to_csv(table.grid),
@@ -102,14 +109,13 @@ def _contents(table: PaperTable) -> dict[str, bytes]:
             for view in table.views
         },
     }
-    return {**{name: text.encode() for name, text in texts.items()}, **table.figures}
+    return {**{name: text.encode() for name, text in texts.items()}, **figures}
 
 
-def _page(table: PaperTable) -> str:
+def _page(table: PaperTable, images: Sequence[str]) -> str:
     parts = [f"# {table.title}\n", bulleted(table.caption)]
     for view in table.views:
         parts += [f"## {view.heading}\n", to_markdown(view.of(table.grid))]
-    images = images_of(table.figures)
     if images:
         parts += ["## Figure\n", *images]
     parts += [

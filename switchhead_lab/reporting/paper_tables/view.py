@@ -1,7 +1,7 @@
 """A report on a table of the paper: its grid, what to print of it, and its captions."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from switchhead_lab.reporting.grids import Cell, Column, Grid
 from switchhead_lab.reporting.report_data import ReportData
@@ -48,7 +48,7 @@ class PaperTable:
         latex_line: What is missing, in one sentence for the caption in print; may be empty.
         sweeps: Data of the sweeps that it comes from.
         sources: Other files that it comes from, each with its hash.
-        figures: Files of its figures by name.
+        draw: Draws its figures: their files by name.
     """
 
     number: int
@@ -62,7 +62,7 @@ class PaperTable:
     latex_line: str = ""
     sweeps: Sequence[ReportData] = ()
     sources: Sequence[Mapping[str, str]] = ()
-    figures: Mapping[str, bytes] = field(default_factory=dict)
+    draw: Callable[[], Mapping[str, bytes]] = dict
 
     @property
     def name(self) -> str:
