@@ -110,6 +110,7 @@ def test_losses_outside_the_baselines_are_not_extrapolated(runs_dir) -> None:
     assert any('"not enclosed" means' in line for line in report.caption)
 
 
+@pytest.mark.draws_figures
 def test_a_missing_size_and_a_missing_run_are_loud(runs_dir) -> None:
     report = ladder(runs_dir)
     shutil.rmtree(runs_dir / rows_runs(report)[0])
@@ -125,6 +126,7 @@ def test_a_missing_size_and_a_missing_run_are_loud(runs_dir) -> None:
         assert all(line in text for line in report.incomplete), name
 
 
+@pytest.mark.draws_figures
 def test_equal_records_give_equal_bytes(runs_dir) -> None:
     first = {path.name: path.read_bytes() for path in ladder(runs_dir).folder.iterdir()}
     again = {path.name: path.read_bytes() for path in ladder(runs_dir).folder.iterdir()}

@@ -45,6 +45,7 @@ def test_files_are_those_promised(complete):
     assert "candidates.md" in report.files
 
 
+@pytest.mark.draws_figures
 def test_same_records_give_the_same_bytes_anywhere(complete):
     first = _contents(_write(complete).folder)
     assert _contents(_write(complete).folder) == first

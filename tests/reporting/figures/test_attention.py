@@ -1,6 +1,9 @@
 import numpy as np
+import pytest
 
 from switchhead_lab.reporting.figures.attention import AttentionPanel, draw_attention
+
+pytestmark = pytest.mark.draws_figures
 
 TOKENS = ["[MAX", "2", "9", "]"]
 MAP = np.eye(4, dtype=np.float32) * 0.75 + 0.06

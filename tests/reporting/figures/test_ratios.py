@@ -1,6 +1,10 @@
 import re
 
+import pytest
+
 from switchhead_lab.reporting.figures.ratios import Ratio, RatioRow, draw_ratios
+
+pytestmark = pytest.mark.draws_figures
 
 ROWS = [
     RatioRow("c4 47M: switchhead", "c4 47M", (Ratio(0.99, 1.01, 0.02), Ratio(0.4, 0.5))),

@@ -8,6 +8,8 @@ from switchhead_lab.reporting.figure_layout import Frame, front_corners
 from switchhead_lab.reporting.figures.tradeoff import draw_tradeoff
 from switchhead_lab.reporting.tradeoff import Point
 
+pytestmark = pytest.mark.draws_figures
+
 LABEL = "MACs ({unit}MACs)"
 LOSS = "validation perplexity"
 POINTS = [

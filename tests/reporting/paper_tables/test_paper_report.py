@@ -38,6 +38,7 @@ def test_files_and_folder_carry_the_size(write, fill, home):
     assert write(size="large").folder.name == "table2-large"
 
 
+@pytest.mark.draws_figures
 def test_the_same_records_give_the_same_bytes(write, fill):
     fill("paper/table2-wikitext103")
     first = contents(write())
