@@ -71,9 +71,13 @@ def test_a_non_finite_candidate_counts_and_is_not_retried(workspace, monkeypatch
     [
         pytest.param(1, StorageError("optuna.db is locked"), id="storage"),
         pytest.param(4, DataError("changed"), id="data"),
-        pytest.param(1, ConfigError("no such device"), id="config"),
-        pytest.param(4, WorkspaceError("runs: not writable"), id="workspace"),
-        pytest.param(4, DriftError("threads: 2 before, 1 now"), id="drift"),
+        pytest.param(1, ConfigError("no such device"), id="config", marks=pytest.mark.thorough),
+        pytest.param(
+            4, WorkspaceError("runs: not writable"), id="workspace", marks=pytest.mark.thorough
+        ),
+        pytest.param(
+            4, DriftError("threads: 2 before, 1 now"), id="drift", marks=pytest.mark.thorough
+        ),
     ],
 )
 def test_errors_common_to_all_runs_stop_the_sweep_which_continues_later(

@@ -120,7 +120,9 @@ def test_attention_equals_the_loop(case: str, positions: str) -> None:
     check_attention(ATTENTION[case], positions, d_model=D, n_queries=T, n_keys=S)
 
 
-@pytest.mark.parametrize("d_head", [41, 76, 100])
+@pytest.mark.parametrize(
+    "d_head", [41, *(pytest.param(one, marks=pytest.mark.thorough) for one in (76, 100))]
+)
 @pytest.mark.parametrize("positions", POSITIONS)
 @pytest.mark.parametrize("case", KINDS)
 def test_attention_equals_the_loop_at_the_papers_widths(

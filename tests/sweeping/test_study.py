@@ -180,7 +180,9 @@ def _quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-@pytest.mark.parametrize("block", range(10))
+@pytest.mark.parametrize(
+    "block", [*range(3), *(pytest.param(one, marks=pytest.mark.thorough) for one in range(3, 10))]
+)
 def test_stops_do_not_change_the_study(block: int) -> None:
     """200 sampler seeds, each stopped up to twelve times, between any two actions."""
     for seed in range(20 * block, 20 * (block + 1)):

@@ -37,7 +37,9 @@ def all_classes() -> list[type]:
     return [*all_variants(), *objectives().values()]
 
 
-@pytest.mark.parametrize("attention", ["dense", "switchhead"])
+@pytest.mark.parametrize(
+    "attention", [pytest.param("dense", marks=pytest.mark.thorough), "switchhead"]
+)
 def test_every_module_that_training_loads_and_that_can_matter_counts(
     workspace, tiny_config, attention
 ) -> None:
