@@ -83,6 +83,7 @@ class StatedClaim:
         verdict: The verdict on it and on each part.
         looks: Pairs of seeds at each look, the present one last.
         single_seed: Sentence about the documents of a single seed; empty without one.
+        gaps: Missing runs that a statement on quality needs, one sentence each.
     """
 
     claim: Claim
@@ -90,6 +91,13 @@ class StatedClaim:
     verdict: ClaimVerdict
     looks: tuple[int, ...]
     single_seed: str = ""
+    gaps: tuple[str, ...] = ()
+
+    @property
+    def verdict_text(self) -> str:
+        """The verdict in words; withheld while declared runs are missing."""
+        verdict = self.verdict.verdict
+        return f"runs missing: {verdict} so far" if self.gaps else verdict
 
 
 def read_claims(data: ReportData, times: StepTimes) -> list[StatedClaim]:
@@ -110,9 +118,20 @@ def read_claims(data: ReportData, times: StepTimes) -> list[StatedClaim]:
     ]
     verdicts = decide([[stated.part for stated in one] for one in parts], claims[0].alpha)
     sentences = [_single_seed(data, claim, one) for claim, one in zip(claims, pairs, strict=True)]
+    gaps = [tuple(_gaps(data, claim)) for claim in claims]
     return [
-        StatedClaim(*one) for one in zip(claims, parts, verdicts, looks, sentences, strict=True)
+        StatedClaim(*one)
+        for one in zip(claims, parts, verdicts, looks, sentences, gaps, strict=True)
     ]
+
+
+def _gaps(data: ReportData, claim: Claim) -> Iterator[str]:
+    """Yield the models of a claim about quality that lack runs."""
+    if claim.quality is None:
+        return
+    for row in data.models:
+        if row.name in (claim.model, claim.versus) and not row.is_complete:
+            yield f"{row.name} has {len(row.finished)} of {len(row.seeds)} seeds."
 
 
 def _single_seed(data: ReportData, claim: Claim, pairs: Sequence[Pair]) -> str:
@@ -269,7 +288,7 @@ def claim_grid(claims: Sequence[StatedClaim]) -> Grid:
 def _row(
     stated: StatedClaim, part: StatedPart, found: PartVerdict, *, is_first: bool
 ) -> tuple[Cell, ...]:
-    name, verdict = stated.claim.title, stated.verdict.verdict
+    name, verdict = stated.claim.title, stated.verdict_text
     low, high = found.interval or (None, None)
     estimate = part.part.estimate
     return (

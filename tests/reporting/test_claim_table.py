@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 from test_resources import step, write_bench
 
-from switchhead_lab.reporting.claim_table import StatedClaim, claim_lines, read_claims
+from switchhead_lab.reporting.claim_table import (
+    StatedClaim,
+    claim_grid,
+    claim_lines,
+    read_claims,
+)
 from switchhead_lab.reporting.report import Report, write_report
 from switchhead_lab.reporting.report_data import read_report_data
 from switchhead_lab.reporting.resources import StepTimes, read_step_times
@@ -54,6 +59,24 @@ def test_quality_is_paired_by_seed(writer_with) -> None:
     assert part.interval is not None
     assert 1.0 < part.interval[0] < 1.7 < part.interval[1]
     assert stated.looks == (3,)
+
+
+def test_a_missing_run_withholds_the_verdict_everywhere(writer_with) -> None:
+    writer = writer_with(
+        {**HEADS, "quality": {"kind": "not_worse", "margin": 1.0}},
+        {**HEADS, "name": "size", "cost": {"parameters": 1.01}},
+    )
+    assert [one.verdict_text for one in claims_of(writer)] == ["refuted", "supported"]
+    writer.forget("dense", 1)
+    claims = claims_of(writer)
+    shown = [one.verdict_text for one in claims]
+    assert shown[0].startswith("runs missing: ")
+    assert shown[1] == "supported"
+    assert claims[0].gaps == ("dense has 2 of 3 seeds.",)
+    grid = claim_grid(claims)
+    assert [(c.text, c.value) for c in (grid.cell(row, "verdict") for row in grid.rows)] == [
+        (text, text) for text in shown
+    ]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from switchhead_lab.config.claims import TIME, Claim, QualityClaim
+from switchhead_lab.config.claims import TIME, QualityClaim
 from switchhead_lab.reporting.claim_table import StatedClaim, evidence_line
 from switchhead_lab.reporting.contents import Contents
 from switchhead_lab.reporting.grids import Cell
@@ -100,34 +100,23 @@ def cards_of(contents: Contents, runs: SweepRuns, sweep_anchor: str) -> tuple[Ca
 
 
 def _card(contents: Contents, stated: StatedClaim, runs: SweepRuns, sweep_anchor: str) -> Card:
-    gaps = tuple(_gaps(contents, stated.claim))
     return Card(
         id=f"{sweep_anchor}-claim-{anchor(stated.claim.title)}",
         title=stated.claim.title,
-        badge=_badge(stated, has_gaps=bool(gaps)),
-        gaps=gaps,
+        badge=_badge(stated),
+        gaps=stated.gaps,
         parts=tuple(_parts(contents, stated, runs)),
         evidence=evidence_line(stated),
     )
 
 
-def _badge(stated: StatedClaim, *, has_gaps: bool) -> Badge:
-    """Return the verdict, which is withheld while declared runs are missing."""
+def _badge(stated: StatedClaim) -> Badge:
     verdict = stated.verdict.verdict
-    if has_gaps:
-        return Badge("gap", f"runs missing: {verdict} so far")
+    if stated.gaps:
+        return Badge("gap", stated.verdict_text)
     if verdict == "undecided" and stated.claim.quality is not None and stated.looks[-1] < 2:
         return Badge("none", _NO_VERDICT)
     return Badge(verdict, verdict)
-
-
-def _gaps(contents: Contents, claim: Claim) -> Iterator[str]:
-    """Yield the models of a claim about quality that lack runs."""
-    if claim.quality is None:
-        return
-    for row in contents.data.models:
-        if row.name in (claim.model, claim.versus) and not row.is_complete:
-            yield f"{row.name} has {len(row.finished)} of {len(row.seeds)} seeds."
 
 
 def _parts(contents: Contents, stated: StatedClaim, runs: SweepRuns) -> Iterator[PartRow]:
