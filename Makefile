@@ -12,7 +12,7 @@ GPU_OUT ?= reports/gpu/new
 GPU_MINUTES ?= 8
 GPU_PACKAGES := pydantic pydantic_core annotated-types typing-inspection typing_extensions tomli tomli_w
 
-.PHONY: setup demo test drill mutants lint types check docs gpu gpu-wheels clean help
+.PHONY: setup demo test drill mutants lint types check docs study study-archive gpu gpu-wheels clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -23,6 +23,8 @@ help:
 	@echo "make drill   kill and disturb sweeps, check that results do not change (takes minutes)"
 	@echo "make mutants plant faults one at a time, check that a test notices each (takes minutes)"
 	@echo "make docs    build the documentation site into site/"
+	@echo "make study   write the reports of the pocket study from its recorded runs"
+	@echo "make study-archive  pack the runs of the pocket study, without weights"
 	@echo "make gpu     check and time everything on this machine's GPU within $(GPU_MINUTES) minutes"
 	@echo "make gpu-wheels  download the small packages that 'make gpu' installs without a network"
 	@echo "make clean   remove the virtual environment (data, runs and reports stay)"
@@ -82,6 +84,20 @@ check: lint types
 docs: $(VENV)/.installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "The site: site/index.html; for its search, serve it: $(BIN)/mkdocs serve"
+
+STUDY := reports/pocket
+STUDY_TABLES := 1 2 3 4 6 7
+
+study: $(VENV)/.installed
+	tar -C $(STUDY) -xJf $(STUDY)/runs.tar.xz --skip-old-files
+	LAB_HOME=$(STUDY) $(BIN)/lab report $(foreach number,$(STUDY_TABLES),table$(number))
+	LAB_HOME=$(STUDY) $(BIN)/lab report
+
+# Weights and databases are left out; equal runs give equal bytes.
+study-archive:
+	tar -C $(STUDY) --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner \
+		--exclude=checkpoints --exclude='mlflow*' --exclude='.*.lock' --exclude=unsynced \
+		-cJf $(STUDY)/runs.tar.xz runs
 
 # Wheels go to .gpu-site in the checkout; the machine's own packages stay unchanged.
 gpu:

@@ -4,7 +4,7 @@ import importlib.metadata
 import os
 import platform
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,12 +93,22 @@ def collect_provenance(
         "versions": _versions(),
         "host": _host(),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "argv": [mask_word(word, *addresses) for word in command],
+        "argv": [mask_word(word, *addresses) for word in _portable(command)],
         "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
         "data_manifest": dict(data_manifest) if data_manifest is not None else None,
         "device": dict(device) if device is not None else None,
     }
     return Provenance(values, masked)
+
+
+def _portable(command: Sequence[str]) -> Iterator[str]:
+    """Yield a command line without the folder of its program, which says nothing elsewhere."""
+    program = Path(command[0]) if command else Path("lab")
+    if program.name == "__main__.py":
+        yield from ("python", "-m", program.parent.name)
+    else:
+        yield program.name
+    yield from command[1:]
 
 
 def _versions() -> dict[str, str | None]:

@@ -264,6 +264,21 @@ def test_nothing_secret_is_collected(repository: Path, monkeypatch: pytest.Monke
     assert found.values["environment"]["OMP_NUM_THREADS"] == "3"
 
 
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("/home/me/.venv/bin/lab", ["lab"]),
+        ("/home/me/switchhead_lab/__main__.py", ["python", "-m", "switchhead_lab"]),
+        ("lab", ["lab"]),
+    ],
+)
+def test_the_command_is_recorded_without_its_folder(
+    repository: Path, program: str, words: list[str]
+) -> None:
+    found = collect(repository, (program, "sweep", "tiny"))
+    assert found.values["argv"] == [*words, "sweep", "tiny"]
+
+
 def test_secrets_of_addresses_in_use_are_masked_anywhere(repository: Path) -> None:
     address = "postgresql+psycopg://me:S3/c ret@host/db?options=a@b"
     (repository / "code.py").write_text('password = "S3%2Fc+ret"\n', encoding="utf-8")
