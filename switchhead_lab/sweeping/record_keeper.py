@@ -44,11 +44,12 @@ class RecordKeeper:
     def note(self, member: SweepMember) -> SweepMember:
         """Add a member to the record, replacing an earlier entry."""
 
-        def is_same(other: SweepMember) -> bool:
-            return (other.role, other.run_hash) == (member.role, member.run_hash)
+        def key(one: SweepMember) -> tuple[str, str, str]:
+            return one.role, one.model, one.run_hash  # two models may share their runs
 
         members = list(self.record.members)
-        place = next((i for i, other in enumerate(members) if is_same(other)), len(members))
+        same = (i for i, other in enumerate(members) if key(other) == key(member))
+        place = next(same, len(members))
         members[place : place + 1] = [member]
         self._update(members=members)
         return member

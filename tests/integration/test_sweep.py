@@ -9,6 +9,7 @@ from tiny_sweep import DECLARATION
 from switchhead_lab.config.files import merge_trees, parse
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import DataError, MatchError, RecordError, TrainingError
+from switchhead_lab.reporting.report_data import read_report_data
 from switchhead_lab.sweeping import executor
 from switchhead_lab.sweeping.executor import run_sweep
 from switchhead_lab.sweeping.study import sampler_seed
@@ -71,6 +72,18 @@ def test_all_declared_models_are_trained_with_every_seed(workspace) -> None:
     assert (first.n_heads, first.n_experts, first.top_k) == (2, 2, 1)
     assert [m.seed for m in by_role(record, "best")] == [0, 1]
     assert SweepDir.of(workspace.runs_dir, declare()).read() == record
+
+
+def test_models_that_are_matched_to_the_same_sizes_share_their_runs(workspace) -> None:
+    models = [{"kind": "dense", "name": name, "n_heads": 2} for name in ("one", "other")]
+    sweep = declare(models=models)
+    sweep = sweep.model_copy(update={"studies": []})
+    for _ in range(2):
+        record = run(workspace, sweep)
+        assert [m.model for m in by_role(record, "declared")] == ["one", "other"]
+        assert len({m.run_hash for m in by_role(record, "declared")}) == 1
+    assert len(read_report_data(record, workspace.runs_dir).models[1].finished) == 1
+    assert len(list(workspace.runs_dir.glob("*/result.json"))) == 3
 
 
 def test_best_is_chosen_on_validation(workspace) -> None:
