@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from switchhead_lab.budget.cost_axes import CostAxis, find_axis
+from switchhead_lab.budget.cost_axes import PARAMETERS, CostAxis, axis_of, find_axis
 from switchhead_lab.reporting.candidate_table import candidate_grid
 from switchhead_lab.reporting.caption import caption_lines, title
 from switchhead_lab.reporting.claim_table import (
@@ -29,7 +29,8 @@ from switchhead_lab.reporting.resources import (
 from switchhead_lab.reporting.tradeoff import undrawn_lines
 
 DEFAULT_AXES = ("attention-macs", "model-macs", "attention-memory")
-"""Default costs of figures, by the sweep's convention."""
+"""Default costs of figures, by the sweep's convention; parameters too if models differ in them."""
+_SAME_SIZE = 0.01
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,20 @@ def read_contents(
     sweep = data.record.sweep
     own = read_resources(sweep, reports_dir)
     resources = (*([own] if own else []), *read_gpu_resources(data.record, reports_dir))
+    is_default = tuple(axes) == DEFAULT_AXES and not columns
     drawn = tuple(find_axis(axis, sweep.convention) for axis in axes)
+    if is_default and _sizes_differ(data):
+        drawn += (axis_of(PARAMETERS, ""),)
     times = read_step_times(data, reports_dir)
     claims = tuple(read_claims(data, times))
     page = _page(data, notes, resources, times, claims, drawn, columns)
-    is_default = tuple(axes) == DEFAULT_AXES and not columns
     return Contents(data, page, drawn, claims, notes, is_default)
+
+
+def _sizes_differ(data: ReportData) -> bool:
+    """Return whether a model's parameters are over one percent off those of the smallest."""
+    sizes = [row.costs.n_parameters for row in data.models if row.costs is not None]
+    return bool(sizes) and max(sizes) > (1.0 + _SAME_SIZE) * min(sizes)
 
 
 def _page(

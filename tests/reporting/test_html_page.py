@@ -263,3 +263,18 @@ def test_a_sweep_that_cannot_be_reported_says_why(lab, claimed, make_writer) -> 
     assert "NOT REPORTED" in section.text
     assert "Table 2 has no rows" in section.text
     assert "dense-h2-vs-dense" in document.by_id("verdicts").text
+
+
+def test_parameters_have_a_figure_where_models_differ_in_them(lab, make_writer) -> None:
+    same = make_writer(studies=None)
+    other = make_writer(name="other", matching="mac_matched", studies=None)
+    for writer in (same, other):
+        for name, role, model in (
+            ("dense", "baseline", writer.dense()),
+            ("switchhead-declared", "declared", writer.switchhead(2, 4, 2)),
+        ):
+            writer.add(name, role, model, 0, 35.0)
+        writer.write()
+    document = document_of(lab)
+    captions = [one.text for one in document.find("figcaption")]
+    assert captions.count("parameters") == 1

@@ -57,8 +57,8 @@ class FigureOf:
 
     Attributes:
         title: The cost.
-        convention: The convention.
-        classes: Classes by which the page shows it or not.
+        convention: The convention; empty for a cost without conventions.
+        classes: Classes by which the page shows it or not; empty for always.
         svg: The drawing.
     """
 
@@ -189,27 +189,29 @@ def _classes(convention: str, own: str) -> str:
 
 
 def _figures(contents: Contents, runs: SweepRuns) -> list[FigureOf]:
-    """Return the figures of every cost by every convention."""
+    """Return the figures of every cost by every convention, and of parameters if they differ."""
     data = contents.data
     sweep, quality = data.record.sweep, data.quality
     links = {
         f"{row.name}{row.statistics(quality.drawn).gap}": runs.reference(names_of(row))
         for row in data.models
     }
-    figures = []
-    for kind in _FIGURES:
-        for convention in CONVENTIONS:
-            axis = axis_of(kind, convention)
-            label = f"{_short(kind)} ({{unit}}{kind.unit})"
-            svg = draw_figure(
+    axes = [axis_of(kind, convention) for kind in _FIGURES for convention in CONVENTIONS]
+    axes += [axis for axis in contents.axes if not axis.kind.has_convention]
+    return [
+        FigureOf(
+            title=_short(axis.kind),
+            convention=axis.convention,
+            classes=_classes(axis.convention, sweep.convention) if axis.convention else "",
+            svg=draw_figure(
                 tradeoff_points(data, axis),
-                label,
+                f"{_short(axis.kind)} ({{unit}}{axis.kind.unit})",
                 quality.drawn_heading,
                 lambda point: links.get(point.label),
-            )
-            classes = _classes(convention, sweep.convention)
-            figures.append(FigureOf(_short(kind), convention, classes, svg))
-    return figures
+            ),
+        )
+        for axis in axes
+    ]
 
 
 def _short(kind: CostKind) -> str:
