@@ -147,7 +147,7 @@ def _ranges(stated: StatedClaim) -> Iterator[Range | None]:
     claim = stated.claim
     allowed = [] if claim.quality is None else [(_allowed(claim.quality), 0.0)]
     limits = [*claim.counted_costs.values(), *([claim.cost[TIME]] if TIME in claim.cost else [])]
-    allowed += [((-math.inf, limit), 1.0) for limit in limits]
+    allowed += [((0.0, limit), 1.0) for limit in limits]
     for (bounds, neutral), found in zip(allowed, stated.verdict.parts, strict=True):
         estimate = found.part.estimate
         yield None if estimate is None else Range(estimate, found.interval, bounds, neutral)
