@@ -35,7 +35,7 @@ COMMANDS = {
     "drill": ["pytest -m 'drill or slow' tests/drills tests/integration tests/tracking"],
     "mutants": ["pytest -m slow tests/mutations"],
     "docs": ["bin/mkdocs build --strict"],
-    "study": ["tar -C reports/pocket -xJf", "lab report table1 table2", "lab report\n"],
+    "study": ["tar -C reports/pocket -xJf", "lab report table", "lab report\n"],
     "study-archive": ["tar -C reports/pocket --sort=name"],
     "gpu": ["-m switchhead_lab.benchmark.gpu"],
 }

@@ -72,6 +72,11 @@ def test_warnings_are_errors() -> None:
         warnings.warn("unexpected", stacklevel=1)
 
 
+def test_tests_that_hang_are_ended(pytestconfig: pytest.Config) -> None:
+    assert pytestconfig.pluginmanager.hasplugin("timeout")
+    assert float(pytestconfig.getini("timeout")) == 600.0
+
+
 def test_the_readme_names_every_folder_and_package() -> None:
     rows = dict(table_rows(sections(read_document("README.md"), 2)["The folders"]))
     tracked = subprocess.run(

@@ -1,0 +1,90 @@
+"""The committed pocket study: its records give the committed tables, and the README shows them."""
+
+import csv
+import re
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from switchhead_lab.config.workspace import Workspace, find_workspace
+from switchhead_lab.reporting.all_sweeps import write_reports
+from switchhead_lab.reporting.contents import DEFAULT_AXES
+from switchhead_lab.reporting.selection import recorded_sweeps
+from switchhead_lab.reporting.statistics import MISSING
+
+ROOT = Path(__file__).parents[2]
+STUDY = ROOT / "reports/pocket"
+RULES = {
+    "dense baseline": "dense",
+    "parameters": "by-parameters",
+    **{f"MACs, `{name}`": f"by-{name}" for name in ("published", "equations", "executed")},
+}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A copy of the study's workspace with its records, without reports."""
+    folder = tmp_path_factory.mktemp("study") / "reports/pocket"
+    folder.mkdir(parents=True)
+    shutil.copytree(ROOT / "sweeps", folder.parents[1] / "sweeps")
+    shutil.copy(STUDY / "lab.toml", folder)
+    with tarfile.open(STUDY / "runs.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    return find_workspace(folder, environment={})
+
+
+def test_records_give_the_committed_tables(study: Workspace) -> None:
+    selections = recorded_sweeps(study.runs_dir)
+    written = write_reports(selections, study, DEFAULT_AXES, "")
+    assert (written.errors, written.incomplete) == ((), [])
+    tables = {p.relative_to(study.root): p.read_bytes() for p in study.root.glob("*/*.csv")}
+    committed = {p.relative_to(STUDY): p.read_bytes() for p in STUDY.glob("*/*.csv")}
+    assert {path.name for path in committed} >= {"table.csv", "costs.csv", "claims.csv"}
+    assert tables == committed
+
+
+def test_the_archive_has_no_weights_and_no_paths_of_a_machine() -> None:
+    with tarfile.open(STUDY / "runs.tar.xz") as archive:
+        names = archive.getnames()
+        assert not [name for name in names if "checkpoints" in name or "mlflow" in name]
+        for member in archive.getmembers():
+            file = archive.extractfile(member)
+            assert file is None or b"/bin/lab" not in file.read(), member.name
+
+
+def read_csv(name: str) -> list[dict[str, str]]:
+    (path,) = STUDY.glob(f"matching-rules-pocket-*/{name}.csv")
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_readme_shows_the_matching_rules_as_they_are() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    table = [
+        line for line in lines if re.match(r"\| (matched by|dense base|parameters|MACs,)", line)
+    ]
+    heading, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in table)
+    models, costs = ({row["model"]: row for row in read_csv(n)} for n in ("table", "costs"))
+    quality = {row["claim"]: row for row in read_csv("claims") if row["part"] == "validation loss"}
+    assert [row[0] for row in rows] == list(RULES)
+    for row in rows:
+        name = RULES[row[0]]
+        model, claim = models[name], quality.get(f"{name}-vs-dense")
+        mean, std = (float(model[f"validation_perplexity_{key}"]) for key in ("mean", "std"))
+        parts = () if claim is None else [float(claim[key]) for key in ("estimate", "low", "high")]
+        expected = [
+            f"{int(model['n_parameters']) / 1e6:.3f}M",
+            f"{mean:.2f} ± {std:.2f}",
+            "{:+.3f} ({:+.3f} to {:+.3f})".format(*parts) if parts else MISSING,
+            *(
+                f"{100 * float(costs[name][f'relative_{cost}']):.0f} %"
+                for cost in ("attention_macs_published", "attention_macs_executed")
+            ),
+            f"{100 * float(costs[name]['relative_model_macs_executed']):.0f} %",
+            f"{100 * float(costs[name]['relative_attention_memory_executed']):.0f} %",
+            MISSING if claim is None else claim["verdict"],
+        ]
+        assert row[1:] == expected, heading
+        assert (model["n_seeds"], model["n_seeds_declared"]) == ("3", "3")
