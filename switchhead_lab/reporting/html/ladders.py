@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from switchhead_lab.errors import LabError
-from switchhead_lab.reporting.caption import LOUD
+from switchhead_lab.reporting.html.captioned import captioned_tables
 from switchhead_lab.reporting.html.runs import Links
-from switchhead_lab.reporting.html.section import Badge, Section, anchor
-from switchhead_lab.reporting.html.tables import html_table, plain_columns
+from switchhead_lab.reporting.html.section import Section, anchor
 from switchhead_lab.reporting.ladder import (
     Ladder,
     ladder_caption,
@@ -43,24 +42,18 @@ def _section(name: str, found: Mapping[str, ReportData], runs: Links) -> Section
 
 
 def _section_of(ladder: Ladder, place: str, title: str, runs: Links) -> Section:
-    caption = [runs.portable(line) for line in ladder_caption(ladder)]
-    loud = [line for line in caption if line.startswith(LOUD)]
-    gaps = [line for line in loud if line.startswith(LOUD[0])]
-    tables = (("Models and sizes", ladder_grid(ladder)), ("Power laws", law_grid(ladder)))
     n_sizes = len(ladder.sizes)
-    return Section(
+    section = Section(
         id=place,
         title=title,
         template="tables.html.j2",
-        values={
-            "lead": "Loss against training compute.",
-            "gaps": gaps,
-            "warnings": [line for line in loud if line not in gaps],
-            "tables": [
-                (label, html_table(label, plain_columns(grid), runs)) for label, grid in tables
-            ],
-            "facts": [line for line in caption if line not in loud],
-        },
+        values={"lead": "Loss against training compute."},
         note=f"{n_sizes} of {n_sizes + len(ladder.missing)} sizes",
-        badges=(Badge("gap", "sizes or runs missing"),) if gaps else (),
+    )
+    return captioned_tables(
+        section,
+        ladder_caption(ladder),
+        [("Models and sizes", ladder_grid(ladder)), ("Power laws", law_grid(ladder))],
+        runs,
+        missing="sizes or runs missing",
     )

@@ -1,32 +1,40 @@
 """Sections with the paper's tables beside ours."""
 
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
 
 from switchhead_lab.config.workspace import Workspace
 from switchhead_lab.errors import LabError
-from switchhead_lab.reporting.caption import LOUD
+from switchhead_lab.reporting.html.captioned import captioned_tables
 from switchhead_lab.reporting.html.runs import Links
-from switchhead_lab.reporting.html.section import Badge, Section
-from switchhead_lab.reporting.html.tables import html_table, plain_columns
+from switchhead_lab.reporting.html.section import Section
 from switchhead_lab.reporting.paper_tables.paper_report import read_paper_table
 from switchhead_lab.reporting.paper_tables.view import PaperTable
+from switchhead_lab.reporting.report_data import ReportData
+from switchhead_lab.tracking.sweep_record import sweep_id
 
 
-def paper_sections(workspace: Workspace, numbers: Collection[int], runs: Links) -> list[Section]:
-    """Return a section for each table of the paper, at the size that was run last.
+def paper_sections(
+    workspace: Workspace, sweeps: Sequence[ReportData], runs: Links
+) -> list[Section]:
+    """Return a section for each table that sweeps reproduce, at the size that was run last.
 
     Args:
         workspace: The workspace.
-        numbers: Numbers of the tables.
+        sweeps: Data of all recorded sweeps.
         runs: Runs that cells link to.
     """
-    return [_section(workspace, number, runs) for number in sorted(numbers)]
+    known = {sweep_id(data.record.sweep): data for data in sweeps}
+    papers = (data.record.sweep.paper for data in sweeps)
+    numbers = sorted({paper.table for paper in papers if paper is not None})
+    return [_section(workspace, number, known, runs) for number in numbers]
 
 
-def _section(workspace: Workspace, number: int, runs: Links) -> Section:
+def _section(
+    workspace: Workspace, number: int, known: Mapping[str, ReportData], runs: Links
+) -> Section:
     folders = (workspace.sweeps_dir, workspace.runs_dir, workspace.reports_dir)
     try:
-        table = read_paper_table(number, *folders)
+        table = read_paper_table(number, *folders, known=known)
     except LabError as error:
         reason = {"reason": runs.portable(str(error))}
         return Section(f"paper-table-{number}", f"Table {number}", "broken.html.j2", reason)
@@ -34,24 +42,18 @@ def _section(workspace: Workspace, number: int, runs: Links) -> Section:
 
 
 def _section_of(table: PaperTable, runs: Links) -> Section:
-    """Return a table's section; its many gaps are one notice, and listed below the tables."""
-    caption = [runs.portable(line) for line in table.caption]
-    loud = [line for line in caption if line.startswith(LOUD)]
-    gaps = [line for line in loud if line.startswith(LOUD[0])]
-    warnings = [line for line in loud if line not in gaps]
-    notice = f"{LOUD[0]}: rows or runs are missing; each is listed below the tables."
-    views = [(view.heading, plain_columns(view.of(table.grid))) for view in table.views]
-    return Section(
+    section = Section(
         id=f"paper-table-{table.number}",
         title=f"Table {table.number} of the paper",
         template="tables.html.j2",
-        values={
-            "lead": f"{table.title}.",
-            "gaps": [notice] if gaps else [],
-            "warnings": warnings,
-            "tables": [(heading, html_table(heading, columns, runs)) for heading, columns in views],
-            "facts": [line for line in caption if line not in warnings],
-        },
+        values={"lead": f"{table.title}."},
         note=f"size {table.size}" if table.size else "",
-        badges=(Badge("gap", "rows or runs missing"),) if gaps else (),
+    )
+    return captioned_tables(
+        section,
+        table.caption,
+        [(view.heading, view.of(table.grid)) for view in table.views],
+        runs,
+        missing="rows or runs missing",
+        summary="rows or runs are missing; each is listed below the tables.",
     )

@@ -99,12 +99,11 @@ def site_text(
     for selection in sorted(selections, key=_order):
         _add_sweep(draft, workspace, selection, known or {})
     links = LinksOfAll(draft.runs)
-    papers = [one.record.sweep.paper for one in draft.data] if with_paper else []
     sections = [
         verdict_section(draft.cards, draft.silent),
         *draft.sections,
         *ladder_sections(_latest_first(draft.data), links),
-        *paper_sections(workspace, {one.table for one in papers if one is not None}, links),
+        *(paper_sections(workspace, draft.data, links) if with_paper else ()),
     ]
     return render_page(sections, _summary(draft))
 

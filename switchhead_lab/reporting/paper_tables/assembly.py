@@ -1,6 +1,6 @@
 """Assembles a table of the paper from the recorded sweeps that reproduce it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from switchhead_lab.reporting.paper_tables.declarations import Declaration, Decl
 from switchhead_lab.reporting.paper_tables.printed import Block, PrintedRow, PrintedTable
 from switchhead_lab.reporting.paper_tables.sources import Source, read_sources
 from switchhead_lab.reporting.paper_values import OurRow
+from switchhead_lab.reporting.report_data import ReportData
 from switchhead_lab.tracking.sweep_dir import list_sweep_records
 from switchhead_lab.tracking.sweep_record import SweepRecord
 
@@ -121,7 +122,11 @@ def choose_size(
 
 
 def assemble(
-    table: PrintedTable, declarations: Declarations, runs_dir: Path, size: str = ""
+    table: PrintedTable,
+    declarations: Declarations,
+    runs_dir: Path,
+    size: str = "",
+    known: Mapping[str, ReportData] | None = None,
 ) -> Assembly:
     """Fill a table from the latest records of the sweeps that reproduce it.
 
@@ -130,6 +135,7 @@ def assemble(
         declarations: The sweep files of the table.
         runs_dir: Folder of all runs.
         size: Size of the sweeps; by default the latest that was run.
+        known: Sweeps whose runs were read before, by id.
 
     Raises:
         ConfigError: If no sweep of the table has the size.
@@ -145,7 +151,7 @@ def assemble(
         recorded = [record for record in records if block.is_of(record.sweep.paper)]
         own = _size_of(block, size, declarations, recorded)
         found = [record for record in recorded if record.sweep.size == own]
-        sources = read_sources(found, declarations, runs_dir)
+        sources = read_sources(found, declarations, runs_dir, known or {})
         rows = [row for row in table.rows if row.block == block]
         blocks.append(_fill(block, own, rows, sources, declarations))
     return Assembly(table, size, tuple(blocks), declarations.unusable)

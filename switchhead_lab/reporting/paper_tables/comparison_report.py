@@ -1,5 +1,6 @@
 """The report on a table of perplexities and costs."""
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -16,11 +17,18 @@ from switchhead_lab.reporting.paper_tables.comparison import (
 from switchhead_lab.reporting.paper_tables.declarations import read_declarations
 from switchhead_lab.reporting.paper_tables.printed import printed_table
 from switchhead_lab.reporting.paper_tables.view import PaperTable
+from switchhead_lab.reporting.report_data import ReportData
 
 FIGURE = "ratios"
 
 
-def read_comparison(number: int, sweeps_dir: Path, runs_dir: Path, size: str = "") -> PaperTable:
+def read_comparison(
+    number: int,
+    sweeps_dir: Path,
+    runs_dir: Path,
+    size: str = "",
+    known: Mapping[str, ReportData] | None = None,
+) -> PaperTable:
     """Assemble a table of perplexities or bits per character with its costs.
 
     Args:
@@ -28,13 +36,13 @@ def read_comparison(number: int, sweeps_dir: Path, runs_dir: Path, size: str = "
         sweeps_dir: Folder of sweep files.
         runs_dir: Folder of all runs.
         size: Size of the sweeps; by default the latest that was run.
+        known: Sweeps whose runs were read before, by id.
 
     Raises:
         ConfigError: If no sweep of the table has the size.
     """
-    assembly = assemble(
-        printed_table(number), read_declarations(sweeps_dir, number), runs_dir, size
-    )
+    declarations = read_declarations(sweeps_dir, number)
+    assembly = assemble(printed_table(number), declarations, runs_dir, size, known)
     grid = comparison_grid(assembly)
     at_size = f", size {assembly.size}" if assembly.size else ""
     title = f"Table {number} of the paper beside ours{at_size}"

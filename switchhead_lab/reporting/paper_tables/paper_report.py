@@ -14,6 +14,7 @@ from switchhead_lab.reporting.paper_tables.view import PaperTable
 from switchhead_lab.reporting.paper_tables.widths import NUMBER as TABLE_OF_WIDTHS
 from switchhead_lab.reporting.paper_tables.widths import read_widths
 from switchhead_lab.reporting.report import PAGE_FILE, write_folder
+from switchhead_lab.reporting.report_data import ReportData
 from switchhead_lab.reporting.tables import notes_to_latex, to_csv, to_latex, to_markdown
 
 FOLDER = "paper"
@@ -82,14 +83,22 @@ def write_paper_table(
 
 
 def read_paper_table(
-    number: int, sweeps_dir: Path, runs_dir: Path, reports_dir: Path, size: str = ""
+    number: int,
+    sweeps_dir: Path,
+    runs_dir: Path,
+    reports_dir: Path,
+    size: str = "",
+    known: Mapping[str, ReportData] | None = None,
 ) -> PaperTable:
-    """Return a table of the paper beside ours; for the arguments see `write_paper_table`."""
+    """Return a table of the paper beside ours.
+
+    For the arguments see `write_paper_table`; `known` has sweeps that were read before, by id.
+    """
     if number == TABLE_OF_WIDTHS:
         return read_widths()
     if number == TABLE_OF_STEPS:
         return read_steps(sweeps_dir, reports_dir, size)
-    return read_comparison(number, sweeps_dir, runs_dir, size)
+    return read_comparison(number, sweeps_dir, runs_dir, size, known)
 
 
 def _contents(table: PaperTable) -> dict[str, bytes]:

@@ -1,6 +1,6 @@
 """The recorded sweeps that rows of a table come from."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -93,7 +93,10 @@ def _is_better_filled(row: ModelRow, known: ModelRow) -> bool:
 
 
 def read_sources(
-    records: Sequence[SweepRecord], declarations: Declarations, runs_dir: Path
+    records: Sequence[SweepRecord],
+    declarations: Declarations,
+    runs_dir: Path,
+    known: Mapping[str, ReportData],
 ) -> list[Source]:
     """Read one record of each sweep, the most suitable sweep first.
 
@@ -104,21 +107,28 @@ def read_sources(
         records: Records of a block at one size, the latest first.
         declarations: The sweep files of the table.
         runs_dir: Folder of all runs.
+        known: Sweeps whose runs were read before, by id.
     """
     by_name: dict[str, list[SweepRecord]] = {}
     for record in records:
         by_name.setdefault(record.sweep.name, []).append(record)
-    sources = [_source(found, declarations, runs_dir) for found in by_name.values()]
+    sources = [_source(found, declarations, runs_dir, known) for found in by_name.values()]
     return sorted(sources, key=_rank)
 
 
-def _source(found: Sequence[SweepRecord], declarations: Declarations, runs_dir: Path) -> Source:
+def _source(
+    found: Sequence[SweepRecord],
+    declarations: Declarations,
+    runs_dir: Path,
+    known: Mapping[str, ReportData],
+) -> Source:
     sweep = found[0].sweep
-    known = declarations.named(sweep.name, sweep.size)
-    declared = known.sweep if known is not None else None
+    declaration = declarations.named(sweep.name, sweep.size)
+    declared = declaration.sweep if declaration is not None else None
     wanted = "" if declared is None else sweep_id(declared)
     chosen = next((r for r in found if sweep_id(r.sweep) == wanted), found[0])
-    return Source(read_report_data(chosen, runs_dir), declared, tuple(_others(found, chosen)))
+    data = known.get(sweep_id(chosen.sweep)) or read_report_data(chosen, runs_dir)
+    return Source(data, declared, tuple(_others(found, chosen)))
 
 
 def _others(found: Sequence[SweepRecord], chosen: SweepRecord) -> Iterator[str]:
