@@ -32,7 +32,8 @@ def sweep_with(matching: str = "parameter_matched", **model: Any) -> Sweep:
     """Return the paper's small baseline with one declared model."""
     tree = find_sweep(SWEEPS, "paper/table2-wikitext103").resolve("small").model_dump()
     model = {"kind": "switchhead", "name": "model", **model}
-    return parse(Sweep, {**tree, "matching": matching, "models": [model]}, "sweep.toml")
+    changes = {"matching": matching, "models": [model], "claims": []}
+    return parse(Sweep, {**tree, **changes}, "sweep.toml")
 
 
 def matched(matching: str = "parameter_matched", **model: Any) -> tuple[ModelConfig, ModelConfig]:
