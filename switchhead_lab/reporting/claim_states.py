@@ -67,7 +67,7 @@ def claim_outlooks(sweep: Sweep, runs_dir: Path, reports_dir: Path) -> list[str]
     data = read_report_data(record.model_copy(update={"sweep": stated_now}), runs_dir)
     claims = read_claims(data, read_step_times(data, reports_dir))
     return [
-        f"claim {stated.claim.title}: {stated.verdict.verdict}, {stated.looks[-1]} of "
+        f"claim {stated.claim.title}: {stated.verdict_text}, {stated.looks[-1]} of "
         f"{stated.claim.max_seeds} seeds. {outlook(stated)}".rstrip()
         for stated in claims
     ]

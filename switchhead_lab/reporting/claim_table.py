@@ -25,6 +25,7 @@ from switchhead_lab.reporting.statistics import MISSING
 from switchhead_lab.tracking.document_losses import read_document_losses
 from switchhead_lab.tracking.record import ScoredSplit
 
+NO_VERDICT = "one seed: no verdict"
 COLUMNS = (
     Column("claim", "claim", is_text=True),
     Column("verdict", "verdict", is_text=True),
@@ -94,10 +95,16 @@ class StatedClaim:
     gaps: tuple[str, ...] = ()
 
     @property
+    def has_verdict(self) -> bool:
+        """Whether two seeds, or costs alone, give one."""
+        needs_seeds = self.claim.quality is not None and self.looks[-1] < 2
+        return self.verdict.verdict != "undecided" or not needs_seeds
+
+    @property
     def verdict_text(self) -> str:
         """The verdict in words; withheld while declared runs are missing."""
-        verdict = self.verdict.verdict
-        return f"runs missing: {verdict} so far" if self.gaps else verdict
+        verdict = self.verdict.verdict if self.has_verdict else NO_VERDICT
+        return f"runs missing: {self.verdict.verdict} so far" if self.gaps else verdict
 
 
 def read_claims(data: ReportData, times: StepTimes) -> list[StatedClaim]:

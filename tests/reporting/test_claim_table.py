@@ -97,6 +97,7 @@ def test_one_seed_says_what_its_documents_do(make_writer, ours: list[float], sen
         one = DocumentLosses(n_targets=[10] * len(losses), loss_nats=losses)
         write_document_losses(folder, "validation", one)
     (stated,) = claims_of(writer)
+    assert not stated.has_verdict
     (line,) = [line for line in claim_lines([stated]) if "needs two seeds" in line]
     assert sentence in line
     assert ("differs by +0.1000 nats (+0.1000 to +0.1000)" in line) == (len(ours) > 1)

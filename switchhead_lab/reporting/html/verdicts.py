@@ -15,8 +15,6 @@ from switchhead_lab.reporting.html.runs import SweepRuns
 from switchhead_lab.reporting.html.section import Badge, Section, anchor
 from switchhead_lab.reporting.html.tables import HtmlCell, sort_value
 
-_NO_VERDICT = "one seed: no verdict"
-
 
 @dataclass(frozen=True)
 class PartRow:
@@ -111,12 +109,8 @@ def _card(contents: Contents, stated: StatedClaim, runs: SweepRuns, sweep_anchor
 
 
 def _badge(stated: StatedClaim) -> Badge:
-    verdict = stated.verdict.verdict
-    if stated.gaps:
-        return Badge("gap", stated.verdict_text)
-    if verdict == "undecided" and stated.claim.quality is not None and stated.looks[-1] < 2:
-        return Badge("none", _NO_VERDICT)
-    return Badge(verdict, verdict)
+    kind = stated.verdict.verdict if stated.has_verdict else "none"
+    return Badge("gap" if stated.gaps else kind, stated.verdict_text)
 
 
 def _parts(contents: Contents, stated: StatedClaim, runs: SweepRuns) -> Iterator[PartRow]:
