@@ -54,8 +54,8 @@ def test_the_archive_has_no_weights_and_no_paths_of_a_machine() -> None:
             assert file is None or b"/bin/lab" not in file.read(), member.name
 
 
-def read_csv(name: str) -> list[dict[str, str]]:
-    (path,) = STUDY.glob(f"matching-rules-pocket-*/{name}.csv")
+def read_csv(name: str, sweep: str = "matching-rules") -> list[dict[str, str]]:
+    (path,) = STUDY.glob(f"{sweep}-pocket-*/{name}.csv")
     with path.open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
@@ -88,3 +88,12 @@ def test_the_readme_shows_the_matching_rules_as_they_are() -> None:
         ]
         assert row[1:] == expected, heading
         assert (model["n_seeds"], model["n_seeds_declared"]) == ("3", "3")
+
+
+def test_the_readme_states_the_verdicts_on_table_2() -> None:
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    claims = read_csv("claims", "table2-wikitext103")
+    assert {row["claim"] for row in claims} == {"as-good-and-cheaper", "dense-needs-its-heads"}
+    assert {row["verdict"] for row in claims} == {"supported"}
+    (n,) = {row["n"] for row in claims if row["part"] == "validation loss"}
+    assert f"needed {n} seeds for both" in text
