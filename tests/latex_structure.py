@@ -5,8 +5,21 @@ import shutil
 import subprocess
 from pathlib import Path
 
+
+def _has_booktabs() -> bool:
+    """Return whether the installed LaTeX has the one package that tables need."""
+    finder = shutil.which("kpsewhich")
+    if finder is None:
+        return False
+    return (
+        subprocess.run([finder, "booktabs.sty"], capture_output=True, check=False).returncode == 0
+    )
+
+
 # Engines that need no network.
-ENGINES = [name for name in ("pdflatex", "lualatex", "xelatex") if shutil.which(name)]
+ENGINES = [
+    name for name in ("pdflatex", "lualatex", "xelatex") if shutil.which(name) and _has_booktabs()
+]
 _SPECIAL = re.compile(r"(?<!\\)[#_$&%^~]")
 _COMMANDS = re.compile(r"\\(?:textbackslash|textasciitilde|textasciicircum)\{\}|\$\\(?:pm|times)\$")
 
