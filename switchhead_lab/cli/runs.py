@@ -28,18 +28,14 @@ def list_(
 
     Example: lab runs list --state failed
     """
-    from switchhead_lab.config.sweep_files import recorded_name
     from switchhead_lab.config.workspace import find_workspace
-    from switchhead_lab.tracking.record import list_runs
-    from switchhead_lab.tracking.run_summary import select_runs, summarise_run
+    from switchhead_lab.tracking.run_listing import list_summaries, select_runs
     from switchhead_lab.tracking.unsynced import unsynced_notice
-    from switchhead_lab.views.runs import run_table
+    from switchhead_lab.views.run_list import run_table
 
     workspace = find_workspace()
     runs_dir = workspace.runs_dir
-    name = recorded_name(workspace.sweeps_dir, sweep)
-    runs = select_runs(list_runs(runs_dir), runs_dir, sweep=name, state=state)
-    summaries = [summarise_run(run) for run in runs]
+    summaries = select_runs(list_summaries(workspace), workspace, sweep=sweep, state=state)
     if as_json:
         typer.echo(to_json([summary.as_data() for summary in summaries]))
     elif summaries:

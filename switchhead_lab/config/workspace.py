@@ -17,7 +17,6 @@ from switchhead_lab.config.addresses import (
 )
 from switchhead_lab.config.files import parse, read_as
 from switchhead_lab.config.names import CorpusName
-from switchhead_lab.config.plugins import load_plugins
 from switchhead_lab.errors import WorkspaceError, reason_of
 from switchhead_lab.frozen_model import FrozenModel
 
@@ -217,5 +216,9 @@ def _absolute_path(path: Path) -> Path:
 def _load(root: Path, *, checks_plugins: bool) -> Workspace:
     path = root / FILE_NAME
     settings = read_as(WorkspaceSettings, path)
-    load_plugins(settings.plugins, root, path, checks=checks_plugins)
+    if settings.plugins:
+        # With the schemas of variants, which most commands import later if at all.
+        from switchhead_lab.config.plugins import load_plugins
+
+        load_plugins(settings.plugins, root, path, checks=checks_plugins)
     return Workspace(root=root, settings=settings)

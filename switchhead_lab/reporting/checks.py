@@ -15,7 +15,8 @@ from switchhead_lab.config.search import (
 from switchhead_lab.reporting.code_checks import code_identity_lines
 from switchhead_lab.reporting.cost_table import off_budget_lines
 from switchhead_lab.reporting.report_data import CandidateRow, ModelRow, ReportData
-from switchhead_lab.tracking.record import DIFF_FILE, RunRecord
+from switchhead_lab.tracking.file_names import DIFF_FILE
+from switchhead_lab.tracking.record import RunRecord
 from switchhead_lab.tracking.sweep_record import SweepRecord, read_objective
 
 _RESOLVED = ("finished", "pruned", "failed")

@@ -10,7 +10,7 @@ from typing import Any
 
 from switchhead_lab.errors import RecordError
 from switchhead_lab.reporting.report_data import MemberRun, ReportData
-from switchhead_lab.tracking.record import ROUTER_USE_FILE
+from switchhead_lab.tracking.file_names import ROUTER_USE_FILE
 
 _NAMES = {
     "attention.value_router": "value experts",

@@ -45,10 +45,11 @@ from switchhead_lab.sweeping.plan import (
 from switchhead_lab.sweeping.record_keeper import RecordKeeper, continued_record
 from switchhead_lab.sweeping.starts import SourceNotTrainedError, Starts
 from switchhead_lab.sweeping.study import Proposal, SearchStudy, open_study
+from switchhead_lab.tracking.file_names import RESULT_FILE
 from switchhead_lab.tracking.interruption import interruption
 from switchhead_lab.tracking.liveness import is_owned, observed_state
 from switchhead_lab.tracking.mlflow_index import Index
-from switchhead_lab.tracking.record import RESULT_FILE, RunLabels, RunRecord, RunState, run_name
+from switchhead_lab.tracking.record import RunLabels, RunRecord, RunState, run_name
 from switchhead_lab.tracking.sweep_dir import SweepDir
 from switchhead_lab.tracking.sweep_record import (
     Role,

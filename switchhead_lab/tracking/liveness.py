@@ -10,13 +10,8 @@ from filelock import FileLock, Timeout
 
 from switchhead_lab.errors import RunBusyError
 from switchhead_lab.tracking.atomic import write_error
-from switchhead_lab.tracking.record import (
-    STATUS_FILE,
-    RunRecord,
-    RunState,
-    find_directory,
-    read_status,
-)
+from switchhead_lab.tracking.file_names import STATUS_FILE
+from switchhead_lab.tracking.record import RunRecord, RunState, find_directory, read_status
 
 # `is_owned` holds the lock briefly; an owner arriving then retries.
 _ACQUIRE_SECONDS = 1.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
-from switchhead_lab.tracking import record as files
+from switchhead_lab.tracking import file_names as files
 from switchhead_lab.tracking.mlflow_fields import (
     MLFLOW_STATUS,
     TAG_NAME,

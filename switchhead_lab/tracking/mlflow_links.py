@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from switchhead_lab.tracking.file_names import CHECKPOINTS_DIR
 from switchhead_lab.tracking.mlflow_fields import TAG_NOTE
-from switchhead_lab.tracking.record import CHECKPOINTS_DIR, RunRecord
+from switchhead_lab.tracking.record import RunRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

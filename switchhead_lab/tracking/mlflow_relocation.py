@@ -13,8 +13,9 @@ from urllib.request import url2pathname
 
 from switchhead_lab.tracking.atomic import write_text
 from switchhead_lab.tracking.database_file import connect
+from switchhead_lab.tracking.file_names import MLFLOW_LINK_FILE
 from switchhead_lab.tracking.mlflow_fields import TAG_RUN_DIR
-from switchhead_lab.tracking.record import MLFLOW_LINK_FILE, read_mlflow_link
+from switchhead_lab.tracking.record import read_mlflow_link
 
 # Table and column of the addresses below an experiment's artifact folder.
 _ARTIFACT_COLUMNS = (("experiments", "artifact_location"), ("runs", "artifact_uri"))

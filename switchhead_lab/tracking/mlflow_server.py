@@ -20,11 +20,12 @@ from switchhead_lab.config.addresses import UI_HOST, is_server
 from switchhead_lab.config.redaction import mask_address, mask_passwords
 from switchhead_lab.errors import WorkspaceError
 from switchhead_lab.tracking.atomic import make_directory
+from switchhead_lab.tracking.file_names import MLFLOW_LINK_FILE
 from switchhead_lab.tracking.mlflow_environment import quiet_environment
 from switchhead_lab.tracking.mlflow_index import EXPERIMENT
 from switchhead_lab.tracking.mlflow_pages import page_of_runs
 from switchhead_lab.tracking.mlflow_store import prepare_experiment
-from switchhead_lab.tracking.record import MLFLOW_LINK_FILE, read_mlflow_link
+from switchhead_lab.tracking.record import read_mlflow_link
 
 N_PORTS_TRIED = 100
 START_SECONDS = 60.0

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from switchhead_lab.config.addresses import database_path, is_server
 from switchhead_lab.config.redaction import mask_address, mask_passwords
 from switchhead_lab.errors import RecordError, WorkspaceError
-from switchhead_lab.tracking import record as files
 from switchhead_lab.tracking.atomic import write_text
+from switchhead_lab.tracking.file_names import MLFLOW_LINK_FILE
 from switchhead_lab.tracking.mlflow_copy import (
     ARTIFACTS,
     MlflowCopy,
@@ -43,7 +43,7 @@ from switchhead_lab.tracking.mlflow_links import (
     link_data,
 )
 from switchhead_lab.tracking.mlflow_relocation import is_misplaced, local_path
-from switchhead_lab.tracking.record import RunRecord, RunState
+from switchhead_lab.tracking.record import RunRecord, RunState, read_mlflow_link
 from switchhead_lab.tracking.sweep_record import SweepRecord
 from switchhead_lab.tracking.workspace_id import workspace_id
 
@@ -315,9 +315,9 @@ class MlflowStore:
             "experiment_id": self.experiment_id,
             "tracking_uri": mask_passwords(self._tracking_uri),
         }
-        if files.read_mlflow_link(record.directory) != link:
+        if read_mlflow_link(record.directory) != link:
             text = json.dumps(link, indent=2) + "\n"
-            write_text(record.directory / files.MLFLOW_LINK_FILE, text)
+            write_text(record.directory / MLFLOW_LINK_FILE, text)
 
     def _file_hashes(self, run: "Run") -> dict[str, str]:
         """Return the SHA-256 of each of a run's artifacts that we send, by name."""

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from switchhead_lab.config.workspace import Workspace
 from switchhead_lab.errors import LabError, WorkspaceError
+from switchhead_lab.tracking.file_names import UNSYNCED_FILE
 from switchhead_lab.tracking.liveness import observed_state
 from switchhead_lab.tracking.mlflow_bounds import PATIENT_BOUNDS
 from switchhead_lab.tracking.mlflow_index import Index, open_workspace_index, sync_run
-from switchhead_lab.tracking.record import UNSYNCED_FILE, RunRecord, RunState, read_run
+from switchhead_lab.tracking.record import RunRecord, RunState, read_run
 from switchhead_lab.tracking.sweep_dir import SweepDir, list_sweep_records
 from switchhead_lab.tracking.sweep_record import SweepMember, SweepRecord
 from switchhead_lab.tracking.unsynced import is_unsynced

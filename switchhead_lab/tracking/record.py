@@ -1,14 +1,4 @@
-"""The record of a run on disk: its directory is the source of truth, all else an index.
-
-runs/<name>/config.toml       resolved configuration; its hash is the run's identity
-runs/<name>/labels.json       names under which the run was requested
-runs/<name>/provenance.json   commit, dirty diff, versions, host, data manifest: latest attempt
-runs/<name>/attempts/<n>/     provenance of each attempt, from 1
-runs/<name>/metrics.jsonl     one line per MetricPoint
-runs/<name>/status.json       RunStatus
-runs/<name>/router_use.json   how often each expert was chosen on the validation split
-runs/<name>/result.json       RunResult, written last: if it exists, the run is finished
-"""
+"""The record of a run: its directory is the source of truth, all else an index."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -31,25 +21,21 @@ from switchhead_lab.errors import ConfigError, FailureCause, LabError, RecordErr
 from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.objectives.metrics import LOSS, Metric
 from switchhead_lab.terminal import tell
+from switchhead_lab.tracking.file_names import (
+    CONFIG_FILE,
+    LABELS_FILE,
+    METRICS_FILE,
+    MLFLOW_LINK_FILE,
+    PLUGINS_DIR,
+    PROVENANCE_FILE,
+    RESULT_FILE,
+    STATUS_FILE,
+)
 from switchhead_lab.tracking.record_files import is_there, read_json, read_model, unreadable
 
 ScoredSplit = Literal["validation", "test"]
 SCORED_SPLITS: tuple[ScoredSplit, ...] = get_args(ScoredSplit)
 RunState = Literal["running", "finished", "failed", "pruned", "interrupted"]
-
-CONFIG_FILE = "config.toml"
-LABELS_FILE = "labels.json"
-PROVENANCE_FILE = "provenance.json"
-DIFF_FILE = "uncommitted.diff"
-METRICS_FILE = "metrics.jsonl"
-STATUS_FILE = "status.json"
-RESULT_FILE = "result.json"
-ROUTER_USE_FILE = "router_use.json"
-MLFLOW_LINK_FILE = "mlflow.json"
-ATTEMPTS_DIR = "attempts"
-UNSYNCED_FILE = "unsynced"
-CHECKPOINTS_DIR = "checkpoints"
-PLUGINS_DIR = "plugins"
 
 
 class RunLabels(FrozenModel):

@@ -18,6 +18,7 @@ from switchhead_lab.config.plugins import plugins_of
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.errors import ConfigError, FailureCause, RecordError
 from switchhead_lab.frozen_model import FrozenModel
+from switchhead_lab.tracking import file_names as files
 from switchhead_lab.tracking import record
 from switchhead_lab.tracking.atomic import (
     append,
@@ -39,14 +40,14 @@ from switchhead_lab.tracking.record import (
 
 # Files that only the run's process writes, under the run's lock.
 _OWN_FILES = (
-    record.CONFIG_FILE,
-    record.LABELS_FILE,
-    record.PROVENANCE_FILE,
-    record.DIFF_FILE,
-    record.METRICS_FILE,
-    record.STATUS_FILE,
-    record.RESULT_FILE,
-    record.ROUTER_USE_FILE,
+    files.CONFIG_FILE,
+    files.LABELS_FILE,
+    files.PROVENANCE_FILE,
+    files.DIFF_FILE,
+    files.METRICS_FILE,
+    files.STATUS_FILE,
+    files.RESULT_FILE,
+    files.ROUTER_USE_FILE,
 )
 # `lab runs sync` writes the link without the lock, but never takes this long.
 _LINK_SECONDS = 3600.0
@@ -99,16 +100,16 @@ class RunDir:
             _create(path, config, labels, unsynced_mark)
         else:
             if unsynced_mark:  # before the attempt changes anything
-                write_text(path / record.UNSYNCED_FILE, unsynced_mark)
+                write_text(path / files.UNSYNCED_FILE, unsynced_mark)
             remove_temporaries(path, "|".join(map(re.escape, _OWN_FILES)))
-            remove_temporaries(path, re.escape(record.MLFLOW_LINK_FILE), _LINK_SECONDS)
-            _drop_truncated_line(path / record.METRICS_FILE)
+            remove_temporaries(path, re.escape(files.MLFLOW_LINK_FILE), _LINK_SECONDS)
+            _drop_truncated_line(path / files.METRICS_FILE)
         previous, attempt = record.read_status(path), _next_attempt(path)
-        for folder in (make_directory(path / record.ATTEMPTS_DIR / str(attempt)), path):
-            write_text(folder / record.PROVENANCE_FILE, json.dumps(provenance, indent=2) + "\n")
-            write_bytes(folder / record.DIFF_FILE, uncommitted_diff)
+        for folder in (make_directory(path / files.ATTEMPTS_DIR / str(attempt)), path):
+            write_text(folder / files.PROVENANCE_FILE, json.dumps(provenance, indent=2) + "\n")
+            write_bytes(folder / files.DIFF_FILE, uncommitted_diff)
             for plugin in plugins_of(config):
-                kept = make_directory(folder / record.PLUGINS_DIR)
+                kept = make_directory(folder / files.PLUGINS_DIR)
                 for name, source in plugin.sources.items():
                     write_bytes(kept / name, source)
         now = time.time()
@@ -122,21 +123,21 @@ class RunDir:
             if previous
             else now,
         )
-        _write_model(path / record.STATUS_FILE, status)
+        _write_model(path / files.STATUS_FILE, status)
         return cls(path, status)
 
     @property
     def checkpoints_dir(self) -> Path:
         """Folder of the run's checkpoints."""
-        return self.path / record.CHECKPOINTS_DIR
+        return self.path / files.CHECKPOINTS_DIR
 
     def metrics(self) -> Iterator[MetricPoint]:
         """Yield the recorded points in order."""
-        return record.read_metrics(self.path / record.METRICS_FILE)
+        return record.read_metrics(self.path / files.METRICS_FILE)
 
     def drop_metrics_after(self, step: int) -> None:
         """Remove points after `step`, which a resumed run repeats."""
-        path = self.path / record.METRICS_FILE
+        path = self.path / files.METRICS_FILE
         kept = [point for point in record.read_metrics(path) if point.step <= step]
         self._metrics.close()
         write_text(path, "".join(_line(point) for point in kept))
@@ -148,7 +149,7 @@ class RunDir:
         Raises:
             StorageError: If the disk refuses the write; earlier points are kept.
         """
-        append(self._metrics, self.path / record.METRICS_FILE, _line(point).encode())
+        append(self._metrics, self.path / files.METRICS_FILE, _line(point).encode())
 
     def sync_metrics(self) -> None:
         """Sync all points to disk.
@@ -156,7 +157,7 @@ class RunDir:
         Raises:
             StorageError: If the disk refuses them.
         """
-        with reported(self.path / record.METRICS_FILE):
+        with reported(self.path / files.METRICS_FILE):
             os.fsync(self._metrics.fileno())
 
     def finish(self, result: RunResult, router_use: Mapping[str, Any] | None = None) -> None:
@@ -167,8 +168,8 @@ class RunDir:
             router_use: Expert use as plain data; None without experts.
         """
         if router_use is not None:
-            write_text(self.path / record.ROUTER_USE_FILE, json.dumps(router_use) + "\n")
-        _write_model(self.path / record.RESULT_FILE, result)
+            write_text(self.path / files.ROUTER_USE_FILE, json.dumps(router_use) + "\n")
+        _write_model(self.path / files.RESULT_FILE, result)
         self.close("finished", result.n_steps)
 
     def close(self, state: RunState, step: int, reason: str = "", cause: FailureCause = "") -> None:
@@ -183,16 +184,16 @@ class RunDir:
         self._metrics.close()
         final = {"state": state, "step": step, "ended_at": time.time(), "reason": reason}
         status = self._status.model_copy(update={**final, "cause": cause})
-        _write_model(self.path / record.STATUS_FILE, status)
+        _write_model(self.path / files.STATUS_FILE, status)
 
     def abandon(self, reason: str) -> None:
         """Write the status of an attempt that is being terminated immediately."""
-        has_result = (self.path / record.RESULT_FILE).is_file()
+        has_result = (self.path / files.RESULT_FILE).is_file()
         points = [] if has_result else list(self.metrics())
         step = points[-1].step if points else self._status.step
         state = "finished" if has_result else "interrupted"
         final = {"state": state, "step": step, "ended_at": time.time(), "reason": reason}
-        _write_model(self.path / record.STATUS_FILE, self._status.model_copy(update=final))
+        _write_model(self.path / files.STATUS_FILE, self._status.model_copy(update=final))
 
 
 def _create(path: Path, config: RunConfig, labels: RunLabels, unsynced_mark: str) -> None:
@@ -209,10 +210,10 @@ def _create(path: Path, config: RunConfig, labels: RunLabels, unsynced_mark: str
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         make_directory(temporary)
-        write_text(temporary / record.CONFIG_FILE, to_toml(config))
-        _write_model(temporary / record.LABELS_FILE, labels)
+        write_text(temporary / files.CONFIG_FILE, to_toml(config))
+        _write_model(temporary / files.LABELS_FILE, labels)
         if unsynced_mark:
-            write_text(temporary / record.UNSYNCED_FILE, unsynced_mark)
+            write_text(temporary / files.UNSYNCED_FILE, unsynced_mark)
         with reported(path):
             temporary.rename(path)
             sync_directory(path.parent)
@@ -222,7 +223,7 @@ def _create(path: Path, config: RunConfig, labels: RunLabels, unsynced_mark: str
 
 def _open_metrics(folder: Path) -> FileIO:
     """Open the metrics file for unbuffered appending."""
-    path = folder / record.METRICS_FILE
+    path = folder / files.METRICS_FILE
     with reported(path):
         return path.open("ab", buffering=0)
 
@@ -232,15 +233,15 @@ def _why_not_ours(path: Path, config: RunConfig) -> str:
     try:
         found = record.read_config(path)
     except (ConfigError, RecordError) as error:
-        return f"has no readable {record.CONFIG_FILE} ({error})"
+        return f"has no readable {files.CONFIG_FILE} ({error})"
     differences = differing_fields(config, found)
     changes = ", ".join(f"{d.field} = {d.second} instead of {d.first}" for d in differences)
-    return f"its {record.CONFIG_FILE} was changed: {changes}"
+    return f"its {files.CONFIG_FILE} was changed: {changes}"
 
 
 def _next_attempt(path: Path) -> int:
     """Return the number of the new attempt, even if the status is missing."""
-    known = [int(p.name) for p in (path / record.ATTEMPTS_DIR).glob("*") if p.name.isdecimal()]
+    known = [int(p.name) for p in (path / files.ATTEMPTS_DIR).glob("*") if p.name.isdecimal()]
     status = record.read_status(path)
     return max([*known, status.attempt if status else 0]) + 1
 

@@ -4,10 +4,9 @@ import contextlib
 from pathlib import Path
 
 from switchhead_lab.errors import LabError
-from switchhead_lab.tracking.liveness import observed_state
-from switchhead_lab.tracking.record import UNSYNCED_FILE, read_run
-from switchhead_lab.tracking.sweep_dir import SweepDir
-from switchhead_lab.tracking.sweep_record import SweepMember
+from switchhead_lab.tracking.file_names import UNSYNCED_FILE
+
+# Listings ask for marks; record schemas take longer to import than a whole listing.
 
 
 def is_unsynced(directory: Path) -> bool:
@@ -41,6 +40,9 @@ def unsynced_members(directory: Path) -> list[Path]:
     Args:
         directory: The sweep's directory; unreadable runs or records are skipped.
     """
+    from switchhead_lab.tracking.sweep_dir import SweepDir
+    from switchhead_lab.tracking.sweep_record import SweepMember
+
     sweep, members = SweepDir(directory), list[SweepMember]()
     with contextlib.suppress(LabError):
         members = sweep.read().members
@@ -62,6 +64,9 @@ def unsynced_notice(runs_dir: Path) -> str | None:
 
 def _can_be_copied(run_dir: Path) -> bool:
     """Return whether a run can be read and is not in progress."""
+    from switchhead_lab.tracking.liveness import observed_state
+    from switchhead_lab.tracking.record import read_run
+
     try:
         return observed_state(read_run(run_dir)) != "running"
     except LabError:  # listings report damaged runs

@@ -13,7 +13,8 @@ from switchhead_lab.data.tokenisation import TokenIds, Tokenizer
 from switchhead_lab.errors import RecordError, WorkspaceError
 from switchhead_lab.model.transformer import Transformer
 from switchhead_lab.terminal import tell
-from switchhead_lab.tracking.record import CHECKPOINTS_DIR, RunRecord, find_run, read_run
+from switchhead_lab.tracking.file_names import CHECKPOINTS_DIR
+from switchhead_lab.tracking.record import RunRecord, find_run, read_run
 from switchhead_lab.training.checkpoint import find_checkpoint, load_checkpoint
 from switchhead_lab.training.compute_setup import ComputeSetup, choose_device, prepare_setup
 from switchhead_lab.training.layout import first_misfit, weights_of

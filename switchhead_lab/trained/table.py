@@ -1,6 +1,7 @@
 """Tables of all runs of a workspace or of one sweep."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from switchhead_lab.budget.counter import closed_form_counter
@@ -16,8 +17,9 @@ from switchhead_lab.objectives.registry import objectives
 from switchhead_lab.reporting.report_data import MemberRun, read_report_data
 from switchhead_lab.reporting.selection import select_record
 from switchhead_lab.tracking.code_identity import recorded_code
-from switchhead_lab.tracking.record import RunRecord, list_runs, warn_of_damage
-from switchhead_lab.tracking.run_summary import select_runs, summarise_run
+from switchhead_lab.tracking.record import RunRecord, read_run, warn_of_damage
+from switchhead_lab.tracking.run_listing import RunSummary, list_summaries, select_runs
+from switchhead_lab.tracking.run_summary import summarise_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,14 +94,13 @@ def runs(**filters: Any) -> "pd.DataFrame":
     """
     _require_columns(filters)
     workspace = find_workspace()
-    runs_dir = workspace.runs_dir
     chosen = select_runs(
-        list_runs(runs_dir),
-        runs_dir,
-        sweep=recorded_name(workspace.sweeps_dir, filters.pop("sweep", "")),
+        list_summaries(workspace),
+        workspace,
+        sweep=filters.pop("sweep", ""),
         state=filters.pop("state", ""),
     )
-    frame = _as_frame(_readable_rows(chosen), columns())
+    frame = _as_frame(_readable_rows(workspace.runs_dir, chosen), columns())
     for column, value in filters.items():
         kept = frame[column].isna() if value is None else frame[column] == value
         frame = frame[kept.fillna(False)]
@@ -153,10 +154,10 @@ def _as_frame(rows: Iterable[Mapping[str, Any]], names: Iterable[str]) -> "pd.Da
     return frame.astype(types)
 
 
-def _readable_rows(records: Iterable[RunRecord]) -> Iterable[dict[str, Any]]:
-    for record in records:
+def _readable_rows(runs_dir: Path, runs: Iterable[RunSummary]) -> Iterable[dict[str, Any]]:
+    for run in runs:
         try:
-            yield _row(record)
+            yield _row(read_run(runs_dir / run.name))
         except LabError as error:
             warn_of_damage(error)
 

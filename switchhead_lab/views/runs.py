@@ -1,7 +1,6 @@
-"""Output of `lab runs` and `lab train`: a listing, one run, two runs side by side."""
+"""Output of `lab runs` and `lab train`: one run, two runs side by side."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from switchhead_lab.config.files import to_toml
@@ -14,42 +13,9 @@ from switchhead_lab.tracking.code_identity import (
     recorded_code,
 )
 from switchhead_lab.tracking.comparison import FieldDifference, ResultPair
-from switchhead_lab.tracking.record import RunRecord, ScoredSplit
-from switchhead_lab.tracking.run_summary import RunSummary, run_paths, summarise_run
-
-_COLUMNS = ("run", "state", "step", "validation", "test", "parameters", "ms/step", "started")
-
-
-def run_table(runs_dir: Path, summaries: Iterable[RunSummary]) -> Table:
-    """Return the listing of runs."""
-    rows = [_summary_cells(summary) for summary in summaries]
-    return Table(f"Runs in {runs_dir}", _COLUMNS, rows, n_text_columns=2)
-
-
-def _summary_cells(summary: RunSummary) -> list[str]:
-    return [
-        summary.name,
-        _state(summary),
-        f"{summary.step}/{summary.n_steps}",
-        _headline(summary, "validation"),
-        _headline(summary, "test"),
-        _number(summary.n_parameters, ","),
-        _number(summary.ms_per_step, ".1f"),
-        local_time(summary.started_at),
-    ]
-
-
-def _state(summary: RunSummary) -> str:
-    is_missing = summary.is_unsynced and summary.state != "running"
-    remarks = ["process gone"] * summary.is_process_gone + ["unsynced"] * is_missing
-    return summary.state + (f" ({', '.join(remarks)})" if remarks else "")
-
-
-def _headline(summary: RunSummary, split: ScoredSplit) -> str:
-    """Return the headline metric of a split, such as `ppl 31.20`; a dash if there is none."""
-    metric = summary.headline
-    value = summary.metrics[f"{split}_{metric.name}"]
-    return NOTHING if value is None else f"{metric.short_label} {metric.text(value)}"
+from switchhead_lab.tracking.record import RunRecord
+from switchhead_lab.tracking.run_summary import run_paths, summarise_run
+from switchhead_lab.views.run_list import state_text
 
 
 def result_line(run: RunRecord) -> str:
@@ -67,7 +33,7 @@ def describe_run(record: RunRecord) -> str:
     """Return everything about a run as text: TOML and lines of names and values."""
     summary = summarise_run(record)
     status = {
-        "state": _state(summary),
+        "state": state_text(summary),
         "step": f"{summary.step} of {summary.n_steps}",
         "attempt": record.status.attempt,
         "host": f"{record.status.host}, process {record.status.pid}",
@@ -151,7 +117,3 @@ def _value(value: Any) -> str:
 
 def _indent(text: str) -> str:
     return "\n".join(f"  {line}" if line else "" for line in text.splitlines())
-
-
-def _number(value: float | None, form: str) -> str:
-    return NOTHING if value is None else format(value, form)

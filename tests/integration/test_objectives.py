@@ -25,7 +25,7 @@ from switchhead_lab.sweeping.executor import run_sweep
 from switchhead_lab.tracking.mlflow_index import NoIndex
 from switchhead_lab.tracking.run_summary import summarise_run
 from switchhead_lab.training.scoring import build_scorer
-from switchhead_lab.views.runs import run_table
+from switchhead_lab.views.run_list import run_table
 
 PLUGIN = Path(__file__).parents[1] / "plugins" / "masked_language.py"
 MASKED = {

@@ -15,7 +15,7 @@ from switchhead_lab.reporting.html.rendering import render_page
 from switchhead_lab.reporting.html.section import Section, anchor
 from switchhead_lab.reporting.html.site import site_text, write_site
 from switchhead_lab.reporting.selection import recorded_sweeps
-from switchhead_lab.tracking.record import MLFLOW_LINK_FILE
+from switchhead_lab.tracking.file_names import MLFLOW_LINK_FILE
 from switchhead_lab.tracking.sweep_record import sweep_id
 
 HEADS = {"model": "dense-h2", "quality": {"kind": "not_worse", "margin": 1.0}, "max_seeds": 3}

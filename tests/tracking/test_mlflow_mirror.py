@@ -10,18 +10,12 @@ from run_makers import MakePoint, MakeRun, OpenRun, WriteSweep
 
 from switchhead_lab.errors import RecordError
 from switchhead_lab.tracking import mlflow_index
+from switchhead_lab.tracking.file_names import UNSYNCED_FILE
 from switchhead_lab.tracking.liveness import run_lock
 from switchhead_lab.tracking.mlflow_copy import copy_of_sweep, differences
 from switchhead_lab.tracking.mlflow_index import IN_PROGRESS, MlflowIndex, sync_run
 from switchhead_lab.tracking.mlflow_store import MlflowStore
-from switchhead_lab.tracking.record import (
-    UNSYNCED_FILE,
-    MetricPoint,
-    RunLabels,
-    RunRecord,
-    RunResult,
-    read_run,
-)
+from switchhead_lab.tracking.record import MetricPoint, RunLabels, RunRecord, RunResult, read_run
 from switchhead_lab.tracking.run_dir import RunDir
 from switchhead_lab.tracking.sweep_dir import SweepDir
 from switchhead_lab.tracking.unsynced import is_unsynced

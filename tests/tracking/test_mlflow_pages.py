@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from switchhead_lab.tracking.file_names import MLFLOW_LINK_FILE
 from switchhead_lab.tracking.mlflow_pages import page_of_run
-from switchhead_lab.tracking.record import MLFLOW_LINK_FILE
 
 DATABASE, SERVER = "sqlite:////lab/runs/mlflow.db", "https://user:secret@tracker:8080/"
 MASKED = "https://user:***@tracker:8080/"

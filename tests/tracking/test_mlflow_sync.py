@@ -11,15 +11,12 @@ from run_makers import MakePoint, MakeRun, OpenRun, WriteSweep
 from switchhead_lab.config.workspace import Workspace, WorkspaceSettings
 from switchhead_lab.errors import WorkspaceError
 from switchhead_lab.tracking import mlflow_index
+from switchhead_lab.tracking.file_names import UNSYNCED_FILE
 from switchhead_lab.tracking.liveness import run_lock
 from switchhead_lab.tracking.mlflow_index import EXPERIMENT, open_workspace_index
 from switchhead_lab.tracking.mlflow_store import MlflowStore
 from switchhead_lab.tracking.mlflow_sync import sweep_state, sync_workspace
-from switchhead_lab.tracking.record import (
-    UNSYNCED_FILE,
-    RunResult,
-    read_run,
-)
+from switchhead_lab.tracking.record import RunResult, read_run
 from switchhead_lab.tracking.sweep_dir import SweepDir
 from switchhead_lab.tracking.sweep_record import sweep_id
 from switchhead_lab.tracking.unsynced import is_unsynced

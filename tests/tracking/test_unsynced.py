@@ -2,8 +2,9 @@ from pathlib import Path
 
 from run_makers import MakeRun
 
+from switchhead_lab.tracking.file_names import UNSYNCED_FILE
 from switchhead_lab.tracking.liveness import run_lock
-from switchhead_lab.tracking.record import UNSYNCED_FILE, RunRecord
+from switchhead_lab.tracking.record import RunRecord
 from switchhead_lab.tracking.run_summary import summarise_run
 from switchhead_lab.tracking.unsynced import (
     clear_mark,
@@ -12,7 +13,7 @@ from switchhead_lab.tracking.unsynced import (
     read_mark,
     unsynced_notice,
 )
-from switchhead_lab.views.runs import run_table
+from switchhead_lab.views.run_list import run_table
 
 
 def state_cell(record: RunRecord) -> str:

@@ -9,8 +9,8 @@ from typing import Protocol
 from switchhead_lab.config.workspace import Workspace
 from switchhead_lab.reporting.html.commands import sweep_command
 from switchhead_lab.reporting.report_data import MemberRun, ModelRow, ReportData
+from switchhead_lab.tracking.file_names import CONFIG_FILE
 from switchhead_lab.tracking.mlflow_pages import page_of_run
-from switchhead_lab.tracking.record import CONFIG_FILE
 
 _LOUD_STATES = ("missing", "damaged", "failed", "never started")
 
