@@ -1,5 +1,6 @@
 """Provenance of a run: code, versions, machine, command, data and device."""
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -90,7 +91,7 @@ def collect_provenance(
         git["reason"] = "passwords are masked in the diff, so it may not apply"
     values = {
         "git": git,
-        "versions": _versions(),
+        "versions": _versions(PACKAGES),
         "host": _host(),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "argv": [mask_word(word, *addresses) for word in _portable(command)],
@@ -111,9 +112,11 @@ def _portable(command: Sequence[str]) -> Iterator[str]:
     yield from command[1:]
 
 
-def _versions() -> dict[str, str | None]:
+@functools.cache
+def _versions(packages: Sequence[str]) -> Mapping[str, str | None]:
+    """Return the versions of Python and of packages, which take some 20 ms to look up."""
     versions: dict[str, str | None] = {"python": platform.python_version()}
-    for package in PACKAGES:
+    for package in packages:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

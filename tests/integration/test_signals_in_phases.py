@@ -95,7 +95,7 @@ def write_text(path: Path) -> Path:
     generator = random.Random(0)
     syllables = [first + second for first in "bdfgklmnprst" for second in "aeiou"]
     words = ["".join(generator.choices(syllables, k=3)) for _ in range(300)]
-    lines = (" ".join(generator.choices(words, k=6)) for _ in range(1000))
+    lines = (" ".join(generator.choices(words, k=6)) for _ in range(300))
     path.write_text("\n".join(lines) + "\n")
     return path
 

@@ -35,7 +35,14 @@ VARIANTS = {
     "switchall-xl": (SWITCHHEAD, XL, SIGMA_MOE),
 }
 LISTS = {"kind": "listops", "max_depth": 2, "max_length": 14, "n_train": 9, "n_validation": 9}
-CASES = [(variant, "bf16") for variant in VARIANTS] + [
+# Further examples of a variant are in the thorough tests.
+CASES = [
+    *(
+        pytest.param(
+            variant, "bf16", marks=[pytest.mark.thorough] * (variant.split("-")[1] not in "0xl")
+        )
+        for variant in VARIANTS
+    ),
     ("dense-0-xl", "fp32"),
     ("switchall-xl", "fp32"),
 ]
