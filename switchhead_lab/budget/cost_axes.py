@@ -110,18 +110,19 @@ def axis_of(kind: CostKind, convention: str) -> CostAxis:
     return CostAxis(kind, convention if kind.has_convention else "")
 
 
-def find_axis(text: str, default_convention: str) -> CostAxis:
+def find_axis(text: str, default_convention: str, also: tuple[str, ...] = ()) -> CostAxis:
     """Parse the name of a cost, such as "model-macs" or "model-macs:executed".
 
     Args:
         text: Name, optionally with a convention after a colon.
         default_convention: Convention if none is given.
+        also: Further names that would do, for errors.
 
     Raises:
         ConfigError: If the cost or convention does not exist, or the cost has no conventions.
     """
     try:
-        name, convention = parse_cost(text, "axis")
+        name, convention = parse_cost(text, "axis", also)
     except ValueError as error:
         raise ConfigError(str(error)) from None
     kind = next(kind for kind in COST_KINDS if kind.name == name)

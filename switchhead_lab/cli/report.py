@@ -35,8 +35,9 @@ AxisOption = Annotated[
         "--axis",
         metavar="COST[:CONVENTION]",
         help="Draw a figure against this cost: attention-macs, layer-macs, model-macs (per token), "
-        "attention-memory, model-memory, parameters or active-parameters; by the sweep's "
-        "convention, or by :published, :equations or :executed. Repeatable.",
+        "attention-memory, model-memory, parameters, active-parameters or time (of a step, from "
+        "`lab bench step`); by the sweep's convention, or by :published, :equations or :executed. "
+        "Repeatable.",
     ),
 ]
 ColumnsOption = Annotated[

@@ -57,7 +57,7 @@ def write_reports(
     Args:
         selections: The sweep records.
         workspace: The workspace.
-        axes: Costs to draw, one figure each; see `find_axis`.
+        axes: Costs to draw, one figure each; see `find_figure_axes`.
         columns: Columns to print in the main tables; see `chosen_keys`.
         ladders: Sizes to compare, by the sweep's name.
         together: Write one report of all sweeps side by side.

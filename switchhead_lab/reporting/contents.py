@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from switchhead_lab.budget.cost_axes import PARAMETERS, CostAxis, axis_of, find_axis
+from switchhead_lab.budget.cost_axes import PARAMETERS, axis_of
 from switchhead_lab.reporting.candidate_table import candidate_grid
 from switchhead_lab.reporting.caption import caption_lines, title
 from switchhead_lab.reporting.claim_table import (
@@ -14,6 +14,12 @@ from switchhead_lab.reporting.claim_table import (
     read_claims,
 )
 from switchhead_lab.reporting.cost_table import cost_grid
+from switchhead_lab.reporting.figure_axes import (
+    FigureAxis,
+    cost_figure_axis,
+    find_figure_axes,
+    time_figure_axis,
+)
 from switchhead_lab.reporting.gpu_resources import read_gpu_resources
 from switchhead_lab.reporting.model_table import chosen_keys, model_grid
 from switchhead_lab.reporting.page import Page
@@ -29,7 +35,9 @@ from switchhead_lab.reporting.resources import (
 from switchhead_lab.reporting.tradeoff import undrawn_lines
 
 DEFAULT_AXES = ("attention-macs", "model-macs", "attention-memory")
-"""Default costs of figures, by the sweep's convention; parameters too if models differ in them."""
+"""Default costs of figures, by the sweep's convention.
+
+Parameters are added if models differ in them, step times if models were timed together."""
 _SAME_SIZE = 0.01
 
 
@@ -48,7 +56,7 @@ class Contents:
 
     data: ReportData
     page: Page
-    axes: tuple[CostAxis, ...]
+    axes: tuple[FigureAxis, ...]
     claims: tuple[StatedClaim, ...]
     notes: tuple[str, ...]
     is_default: bool
@@ -67,7 +75,7 @@ def read_contents(
         data: The sweep's runs.
         reports_dir: Folder of all reports, with timings.
         notes: Notes on the selection of the record.
-        axes: Costs to draw, one figure each; see `find_axis`.
+        axes: Costs to draw, one figure each; see `find_figure_axes`.
         columns: Columns to print in the main table; see `chosen_keys`.
 
     Raises:
@@ -79,13 +87,15 @@ def read_contents(
     own = read_resources(sweep, reports_dir)
     resources = (*([own] if own else []), *read_gpu_resources(data.record, reports_dir))
     is_default = tuple(axes) == DEFAULT_AXES and not columns
-    drawn = tuple(find_axis(axis, sweep.convention) for axis in axes)
-    if is_default and _sizes_differ(data):
-        drawn += (axis_of(PARAMETERS, ""),)
     times = read_step_times(data, reports_dir)
+    drawn = find_figure_axes(axes, sweep.convention, times)
+    if is_default and _sizes_differ(data):
+        drawn.append(cost_figure_axis(axis_of(PARAMETERS, "")))
+    if is_default and len(times.ms) > 1:
+        drawn.append(time_figure_axis(times))
     claims = tuple(read_claims(data, times))
     page = _page(data, notes, resources, times, claims, drawn, columns)
-    return Contents(data, page, drawn, claims, notes, is_default)
+    return Contents(data, page, tuple(drawn), claims, notes, is_default)
 
 
 def _sizes_differ(data: ReportData) -> bool:
@@ -100,7 +110,7 @@ def _page(
     resources: tuple[Resources, ...],
     times: StepTimes,
     claims: Sequence[StatedClaim],
-    axes: Sequence[CostAxis],
+    axes: Sequence[FigureAxis],
     columns: str,
 ) -> Page:
     sweep = data.record.sweep
@@ -125,8 +135,8 @@ def _page(
     )
 
 
-def figure_name(data: ReportData, axis: CostAxis) -> str:
+def figure_name(data: ReportData, axis: FigureAxis) -> str:
     """Return the name of a figure's files, without suffix."""
     is_own = axis.convention in ("", data.record.sweep.convention)
-    name = axis.kind.name if is_own else f"{axis.kind.name}-{axis.convention}"
+    name = axis.name if is_own else f"{axis.name}-{axis.convention}"
     return f"{data.quality.figure_prefix}-vs-{name}"

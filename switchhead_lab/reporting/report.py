@@ -98,7 +98,7 @@ def write_report(
         selection: The sweep record.
         runs_dir: Folder of all runs.
         reports_dir: Folder of all reports.
-        axes: Costs to draw, one figure each; see `find_axis`.
+        axes: Costs to draw, one figure each; see `find_figure_axes`.
         columns: Columns to print in the main table; see `chosen_keys`.
 
     Raises:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from switchhead_lab.budget.cost_axes import CostAxis
 from switchhead_lab.reporting.contents import Contents, figure_name
 from switchhead_lab.reporting.curves import Curve, loss_curves
 from switchhead_lab.reporting.earlier_figures import EarlierFigures, figure_identity
 from switchhead_lab.reporting.expert_use import ExpertUse, read_expert_use
+from switchhead_lab.reporting.figure_axes import FigureAxis
 from switchhead_lab.reporting.quality import Quality
 from switchhead_lab.reporting.searches import Search, read_searches
 from switchhead_lab.reporting.tradeoff import Point, tradeoff_points
@@ -94,7 +94,7 @@ def _searches(contents: Contents) -> Iterator[_Planned]:
 
 
 def _draw_tradeoff(
-    points: Sequence[Point], heading: str, axis: CostAxis, quality: Quality
+    points: Sequence[Point], heading: str, axis: FigureAxis, quality: Quality
 ) -> "Figures":
     from switchhead_lab.reporting.figures.tradeoff import draw_tradeoff
 
@@ -122,7 +122,7 @@ def _draw_search(search: Search) -> "Figures":
 
 
 def tradeoff_files(
-    points: Sequence[Point], heading: str, axis: CostAxis, quality: Quality, name: str
+    points: Sequence[Point], heading: str, axis: FigureAxis, quality: Quality, name: str
 ) -> dict[str, bytes]:
     """Draw a trade-off figure; return its files by name."""
     return _draw_tradeoff(points, heading, axis, quality).files(name)

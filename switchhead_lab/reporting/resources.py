@@ -63,11 +63,13 @@ class StepTimes:
         ms: Median milliseconds of a training step by model, for timed models.
         rounds_ms: Milliseconds in each round by model; rounds are common to all models.
         caption: Sentence about them.
+        command: The command that measures them.
     """
 
     ms: dict[str, float]
     rounds_ms: dict[str, list[float]]
     caption: str
+    command: str
 
 
 def read_step_times(data: ReportData, reports_dir: Path) -> StepTimes:
@@ -100,7 +102,8 @@ def read_step_times(data: ReportData, reports_dir: Path) -> StepTimes:
         )
     if stale:
         caption += f" Timings of {stale} are omitted: they come from different code than its runs."
-    return StepTimes(ms, {name: found[name].get("rounds_ms", []) for name in ms}, caption)
+    rounds = {name: found[name].get("rounds_ms", []) for name in ms}
+    return StepTimes(ms, rounds, caption, _command(sweep))
 
 
 def _code_of(row: ModelRow) -> str | None:

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from switchhead_lab.budget.cost_axes import CostAxis, find_axis
+from switchhead_lab.budget.cost_axes import find_axis
 from switchhead_lab.config.identity import hash_of
 from switchhead_lab.errors import ConfigError
 from switchhead_lab.reporting.caption import LOUD, fact_lines, labelled
 from switchhead_lab.reporting.checks import incomplete_lines, warning_lines
 from switchhead_lab.reporting.cost_table import COSTS_CAPTION, cost_grid
+from switchhead_lab.reporting.figure_axes import TIME, FigureAxis, cost_figure_axis
 from switchhead_lab.reporting.grids import Cell, Column, Grid
 from switchhead_lab.reporting.model_table import chosen_keys, model_columns, model_grid
 from switchhead_lab.reporting.page import together_page
@@ -62,8 +63,8 @@ def write_together(
     digest = hash_of([sweep_id(data.record.sweep) for data in sweeps])[:8]
     title = f"Sweeps side by side: {', '.join(labels)}"
     caption = list(_caption(sweeps, labels))
-    drawn = [find_axis(axis, sweeps[0].record.sweep.convention) for axis in axes]
-    figures = {f"{quality.figure_prefix}-vs-{axis.kind.name}": axis for axis in drawn}
+    drawn = _axes(axes, sweeps[0].record.sweep.convention)
+    figures = {f"{quality.figure_prefix}-vs-{axis.name}": axis for axis in drawn}
     files = {
         PAGE_FILE: together_page(title, caption, table, costs, list(figures)).encode(),
         **_table_files(title, caption, table, costs, f"{FOLDER}-{digest}"),
@@ -85,6 +86,15 @@ def write_together(
         paper_quality=quality,
         incomplete=tuple(_each(sweeps, labels, incomplete_lines)),
     )
+
+
+def _axes(names: Sequence[str], convention: str) -> list[FigureAxis]:
+    if TIME in names:
+        raise ConfigError(
+            f'axis "{TIME}": sweeps are timed separately, so their times are not comparable; '
+            "report each by itself"
+        )
+    return [cost_figure_axis(find_axis(name, convention)) for name in names]
 
 
 def _table_files(
@@ -146,7 +156,7 @@ def _joined(labels: Sequence[str], grids: Sequence[Grid]) -> Grid:
     return replace(grids[0], columns=columns, rows=tuple(rows))
 
 
-def _points(sweeps: Sequence[ReportData], labels: Sequence[str], axis: CostAxis) -> list[Point]:
+def _points(sweeps: Sequence[ReportData], labels: Sequence[str], axis: FigureAxis) -> list[Point]:
     """Return the models of all sweeps; a run that sweeps share is drawn once."""
     points: dict[tuple[float, float, str], Point] = {}
     for label, data in zip(labels, sweeps, strict=True):

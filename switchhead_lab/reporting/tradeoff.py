@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
-from switchhead_lab.budget.cost_axes import CostAxis
 from switchhead_lab.config.search import key_of
+from switchhead_lab.reporting.figure_axes import FigureAxis
 from switchhead_lab.reporting.quality import MeasuredQuantity
 from switchhead_lab.reporting.report_data import ModelRow, ReportData
 
@@ -41,11 +41,11 @@ class Point:
     std: float | None = None
 
 
-def tradeoff_points(data: ReportData, axis: CostAxis) -> list[Point]:
+def tradeoff_points(data: ReportData, axis: FigureAxis) -> list[Point]:
     """Return the finished models and candidates as points, models first.
 
     The best candidate of a study is omitted, since it is one of the best model's own runs. So are
-    models whose cost the convention does not define; see `undrawn_lines`.
+    models without a value on the axis; see `undrawn_lines`.
     """
     points = [
         point
@@ -55,7 +55,7 @@ def tradeoff_points(data: ReportData, axis: CostAxis) -> list[Point]:
     best = {(row.name, key_of(row.point)) for row in data.models if row.point and row.finished}
     for row in data.candidates:
         is_best = (row.study, key_of(row.point)) in best
-        cost = None if row.costs is None else axis.read(row.costs)
+        cost = axis.read(row)
         if row.quality is None or cost is None or is_best:
             continue
         result = row.run.result if row.run else None
@@ -66,14 +66,13 @@ def tradeoff_points(data: ReportData, axis: CostAxis) -> list[Point]:
     return points
 
 
-def undrawn_lines(data: ReportData, axes: Sequence[CostAxis]) -> list[str]:
-    """Return notes on models omitted from figures because their cost is not defined."""
+def undrawn_lines(data: ReportData, axes: Sequence[FigureAxis]) -> list[str]:
+    """Return notes on models omitted from figures because they have no value on the axis."""
     return [
-        f"Note: {row.name} is not in the figure of {axis.kind.label}, which the {axis.convention} "
-        "convention does not define for it."
+        f"Note: {row.name} is not in the {axis.undrawn}."
         for axis in axes
         for row in data.models
-        if row.costs is not None and axis.read(row.costs) is None
+        if row.costs is not None and axis.read(row) is None
     ]
 
 
@@ -93,9 +92,9 @@ def loss_ceiling(points: Sequence[Point]) -> float | None:
     return ceiling if max(point.loss for point in points) > ceiling else None
 
 
-def _model_point(row: ModelRow, axis: CostAxis, drawn: MeasuredQuantity) -> Point | None:
+def _model_point(row: ModelRow, axis: FigureAxis, drawn: MeasuredQuantity) -> Point | None:
     statistics = row.statistics(drawn)
-    cost = None if row.costs is None else axis.read(row.costs)
+    cost = axis.read(row)
     if statistics.mean is None or cost is None:
         return None
     assert row.role != "candidate", "candidates are not models of the comparison"

@@ -13,6 +13,7 @@ from switchhead_lab.errors import ConfigError
 from switchhead_lab.reporting.candidate_table import candidate_grid
 from switchhead_lab.reporting.caption import caption_lines
 from switchhead_lab.reporting.checks import incomplete_lines, warning_lines
+from switchhead_lab.reporting.figure_axes import cost_figure_axis
 from switchhead_lab.reporting.report_data import read_report_data
 from switchhead_lab.reporting.tradeoff import PARETO_SET, tradeoff_points
 from switchhead_lab.sweeping.part_costs import part_costs
@@ -123,7 +124,7 @@ def test_the_pareto_set_of_two_objectives(workspace, sampler: str) -> None:
     grid = candidate_grid(frame)
     marked = {row[0].text for row in grid.rows if grid.cell(row, "pareto").text == "*"}
     assert marked == pareto
-    drawn = tradeoff_points(frame, axis_of(ATTENTION_MACS, "published"))
+    drawn = tradeoff_points(frame, cost_figure_axis(axis_of(ATTENTION_MACS, "published")))
     # The best candidate is drawn as a model.
     assert [point.family for point in drawn].count(PARETO_SET) == len(pareto) - 1
     best = min(values.values())[0]

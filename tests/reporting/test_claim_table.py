@@ -22,7 +22,7 @@ from switchhead_lab.tracking.bench_record import step_id
 from switchhead_lab.tracking.code_identity import code_of
 from switchhead_lab.tracking.document_losses import DocumentLosses, write_document_losses
 
-NO_TIMES = StepTimes({}, {}, "")
+NO_TIMES = StepTimes({}, {}, "", "")
 HEADS = {"model": "dense-h2", "max_seeds": 3}
 
 

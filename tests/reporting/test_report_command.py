@@ -133,6 +133,15 @@ def test_figures_take_any_cost(home, complete):
     assert not (folder / "perplexity-vs-active-parameters.png").exists()
 
 
+def test_a_figure_against_time_needs_step_times(home, complete):
+    complete.write()
+    result = _run("mini", "--axis", "time")
+    assert isinstance(result.exception, ConfigError)
+    assert "`lab bench step mini --size tiny` measures them" in str(result.exception)
+    result = _run("mini", "--axis", "tmie")
+    assert '(did you mean "time"?)' in str(result.exception)
+
+
 def test_columns_can_be_chosen(home, complete):
     complete.write()
     result = _run("mini", "--columns", "macs,role")

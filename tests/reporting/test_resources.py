@@ -9,9 +9,12 @@ import pytest
 
 from switchhead_lab.config.sweep_files import find_sweep
 from switchhead_lab.errors import RecordError
+from switchhead_lab.reporting.contents import read_contents
 from switchhead_lab.reporting.report import write_report
+from switchhead_lab.reporting.report_data import read_report_data
 from switchhead_lab.reporting.resources import read_resources
 from switchhead_lab.reporting.selection import Selection
+from switchhead_lab.reporting.tradeoff import tradeoff_points
 from switchhead_lab.sweeping.timed_models import models_to_time
 from switchhead_lab.tracking.bench_record import step_id
 from switchhead_lab.tracking.code_identity import code_of
@@ -153,6 +156,13 @@ def test_the_main_table_has_interleaved_times_of_the_same_models_only(complete) 
     }
     page = (report.folder / "report.md").read_text(encoding="utf-8")
     assert "median of 25 training steps of each model, in turn in one process on cpu (a" in page
+    assert "perplexity-vs-time.png" in report.files
+    assert "](perplexity-vs-time.png)" in page
+    assert "Note: dense-h2 is not in the figure of step times, since it was not timed" in page
+    contents = read_contents(read_report_data(complete.write(), complete.runs_dir), reports_dir)
+    axis = contents.axes[-1]
+    points = tradeoff_points(contents.data, axis)
+    assert [(point.label, point.cost) for point in points] == [("dense", 0.2), ("switchhead", 0.15)]
 
 
 def test_timings_from_different_code_than_the_runs_are_omitted(complete) -> None:

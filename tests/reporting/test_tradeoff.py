@@ -9,10 +9,11 @@ from switchhead_lab.budget.cost_axes import (
     CostAxis,
     axis_of,
 )
+from switchhead_lab.reporting.figure_axes import cost_figure_axis
 from switchhead_lab.reporting.report_data import read_report_data
 from switchhead_lab.reporting.tradeoff import Point, loss_ceiling, tradeoff_points, undrawn_lines
 
-MACS = axis_of(ATTENTION_MACS, "published")
+MACS = cost_figure_axis(axis_of(ATTENTION_MACS, "published"))
 
 
 def _points(*perplexities):
@@ -40,7 +41,8 @@ def test_cost_follows_the_name(complete):
     data = read_report_data(complete.write(), complete.runs_dir)
     costs = data.baseline.costs
     found = {
-        kind.name: tradeoff_points(data, axis_of(kind, "equations"))[0].cost for kind in COST_KINDS
+        kind.name: tradeoff_points(data, cost_figure_axis(axis_of(kind, "equations")))[0].cost
+        for kind in COST_KINDS
     }
     assert found == {
         "attention-macs": costs.attention["equations"].macs,
@@ -55,7 +57,7 @@ def test_cost_follows_the_name(complete):
 
 def test_costs_that_a_convention_does_not_define_are_not_drawn(complete):
     data = read_report_data(complete.write(), complete.runs_dir)
-    axis = CostAxis(MODEL_MACS, "counted by hand")
+    axis = cost_figure_axis(CostAxis(MODEL_MACS, "counted by hand"))
     assert tradeoff_points(data, axis) == []
     assert undrawn_lines(data, [MACS]) == []
     assert undrawn_lines(data, [axis])[1] == (

@@ -11,7 +11,6 @@ from switchhead_lab.budget.cost_axes import (
     ATTENTION_MEMORY,
     MODEL_MACS,
     PARAMETERS,
-    CostKind,
     axis_of,
 )
 from switchhead_lab.budget.residual import describe_rule
@@ -19,6 +18,7 @@ from switchhead_lab.config.cost_names import CONVENTIONS
 from switchhead_lab.reporting.caption import LOUD, fact_lines, reading_lines
 from switchhead_lab.reporting.contents import Contents
 from switchhead_lab.reporting.cost_table import COSTS_CAPTION
+from switchhead_lab.reporting.figure_axes import cost_figure_axis
 from switchhead_lab.reporting.figure_layout import (
     FRONT,
     frame_of,
@@ -189,23 +189,23 @@ def _classes(convention: str, own: str) -> str:
 
 
 def _figures(contents: Contents, runs: SweepRuns) -> list[FigureOf]:
-    """Return the figures of every cost by every convention, and of parameters if they differ."""
+    """Return the figures of every cost by every convention, then those without conventions."""
     data = contents.data
     sweep, quality = data.record.sweep, data.quality
     links = {
         f"{row.name}{row.statistics(quality.drawn).gap}": runs.reference(names_of(row))
         for row in data.models
     }
-    axes = [axis_of(kind, convention) for kind in _FIGURES for convention in CONVENTIONS]
-    axes += [axis for axis in contents.axes if not axis.kind.has_convention]
+    axes = [cost_figure_axis(axis_of(kind, one)) for kind in _FIGURES for one in CONVENTIONS]
+    axes += [axis for axis in contents.axes if not axis.convention]
     return [
         FigureOf(
-            title=_short(axis.kind),
+            title=axis.heading,
             convention=axis.convention,
             classes=_classes(axis.convention, sweep.convention) if axis.convention else "",
             svg=draw_figure(
                 tradeoff_points(data, axis),
-                f"{_short(axis.kind)} ({{unit}}{axis.kind.unit})",
+                f"{axis.heading} ({{unit}}{axis.unit})",
                 quality.drawn_heading,
                 lambda point: links.get(point.label),
             ),
@@ -214,14 +214,9 @@ def _figures(contents: Contents, runs: SweepRuns) -> list[FigureOf]:
     ]
 
 
-def _short(kind: CostKind) -> str:
-    """Return a cost's name without what it refers to, which the caption says."""
-    return kind.name.replace("-", " ").replace("macs", "MACs")
-
-
 def _legend(contents: Contents) -> list[LegendEntry]:
     """Return the legend of a sweep's figures."""
-    points = tradeoff_points(contents.data, axis_of(PARAMETERS, ""))
+    points = tradeoff_points(contents.data, cost_figure_axis(axis_of(PARAMETERS, "")))
     entries = [
         LegendEntry(marker(look, 8.0, 8.0), look.name)
         for look in legend_of(looks_of(points), frame_of(points))
