@@ -18,6 +18,7 @@ ALLOWED: dict[str, set[str]] = {
     "claims": set(),
     "tracking": {"budget"},
     "data": {"tracking"},
+    "evaluation": {"data"},
     "model": set(),
     "contract": {"model"},
     "training": {"budget", "data", "model", "tracking"},
@@ -191,6 +192,12 @@ def test_torch_free_packages_stay_so() -> None:
         modules = {module.split(".")[0] for module in imports(path, at_import_time=True)}
         wrong += [f"{name} imports {module}" for module in modules & forbidden]
     assert wrong == []
+
+
+def test_documents_of_tasks_are_made_without_torch_or_the_harness() -> None:
+    documents = [path for path in LAB_FILES if "evaluation/documents/" in path.as_posix()]
+    assert documents
+    assert importing(documents, lambda _, module: module.split(".")[0] in HEAVY) == []
 
 
 def test_files_and_functions_stay_short() -> None:

@@ -1,0 +1,1 @@
+"""Zero-shot evaluation: the documents of its tasks."""
