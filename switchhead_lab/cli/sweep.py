@@ -3,10 +3,9 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from switchhead_lab.cli.ending import end_training
 from switchhead_lab.cli.options import (
@@ -18,6 +17,7 @@ from switchhead_lab.cli.options import (
     SizeOption,
     SweepArgument,
 )
+from switchhead_lab.cli.short_groups import RunByDefault
 from switchhead_lab.json_text import to_json
 from switchhead_lab.terminal import print_table, tell
 
@@ -30,17 +30,8 @@ if TYPE_CHECKING:
     from switchhead_lab.training.change_policy import ChangePolicy
 
 
-class _SweepGroup(TyperGroup):
-    """Interprets `lab sweep NAME` as `lab sweep run NAME`."""
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        if args and args[0] not in self.commands and not args[0].startswith("-"):
-            args = ["run", *args]
-        return super().resolve_command(ctx, args)
-
-
 app = typer.Typer(
-    cls=_SweepGroup,
+    cls=RunByDefault,
     no_args_is_help=True,
     help=(
         "Run and list sweeps and estimate their cost; a sweep is a comparison in one file.\n\n"

@@ -5,15 +5,15 @@ Letters: T chunk positions, V vocabulary.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from switchhead_lab.data.encoding import encode_text
 from switchhead_lab.errors import ConfigError, DataError
-from switchhead_lab.model.transformer import Memory, ModelOutput, Transformer
+from switchhead_lab.trained.next_token_model import NextTokenModel, TransformerReader
 from switchhead_lab.trained.run import Checkpoint, TrainedRun, warn_of_unknown
-from switchhead_lab.training.compute_setup import ComputeSetup
 
 
 @dataclass(frozen=True)
@@ -88,14 +88,15 @@ def generate(
     ids = encode_text(prompt, tokenizer)
     warn_of_unknown("prompt", ids, tokenizer)
     setup = run.setup(device)
-    reader = _Reader(run.model(setup.device.type, checkpoint), setup)
+    model = run.model(setup.device.type, checkpoint)
+    reader = TokenReader(TransformerReader(model, setup.precision))
     generator = torch.Generator().manual_seed(sampling.seed)
     # In training, a document is preceded by the end of the previous one.
     for token in (tokenizer.end_of_document, *ids):
         reader.read(int(token))
     text = list(map(int, ids))
     for _ in range(sampling.n_tokens):
-        token = _choose(reader.predict(), sampling, generator)
+        token = choose_token(reader.predict(), sampling, generator)
         if token == tokenizer.end_of_document:
             break
         text.append(token)
@@ -103,23 +104,23 @@ def generate(
     return tokenizer.decode(text)
 
 
-class _Reader:
+class TokenReader:
     """Reads a text token by token and predicts the next one as in training.
 
     A model with memory reads whole chunks and carries the memory, so that its predictions equal
     those in validation. A model without memory sees the latest `seq_len` tokens.
     """
 
-    def __init__(self, model: Transformer, setup: ComputeSetup) -> None:
-        self._model, self._setup = model, setup
+    def __init__(self, model: NextTokenModel) -> None:
+        self._model = model
         self._chunk: list[int] = []
-        self._memory: Memory = ()
+        self._memory: Any = None
 
     def read(self, token: int) -> None:
         """Add a token to the text."""
-        if len(self._chunk) == self._model.config.seq_len:
-            if self._model.memory_len:
-                self._memory = self._run().memory
+        if len(self._chunk) == self._model.seq_len:
+            if self._model.has_memory:
+                _, self._memory = self._read_chunk()
                 self._chunk = []
             else:
                 self._chunk = self._chunk[1:]
@@ -127,24 +128,15 @@ class _Reader:
 
     def predict(self) -> Tensor:
         """Return the logits of the next token, shape [V], float64 on the CPU."""
-        with self._autocast():
-            output = self._run()
-            logits_V: Tensor = output.output(output.hidden_BTD[0, -1])
-        return logits_V.cpu().double()
+        hidden_BTD, _ = self._read_chunk()
+        return self._model.logits(hidden_BTD[0, -1]).cpu().double()
 
-    def _run(self) -> ModelOutput:
-        tokens_BT = torch.tensor([self._chunk], device=self._setup.device)
-        with self._autocast():
-            output = self._model(tokens_BT, self._memory)
-        assert isinstance(output, ModelOutput)
-        return output
-
-    def _autocast(self) -> torch.autocast:
-        is_bf16 = self._setup.precision == "bf16"
-        return torch.autocast(self._setup.device.type, torch.bfloat16, enabled=is_bf16)
+    def _read_chunk(self) -> tuple[Tensor, Any]:
+        tokens_BT = torch.tensor([self._chunk], device=self._model.device)
+        return self._model.read(tokens_BT, self._memory)
 
 
-def _choose(logits_V: Tensor, sampling: Sampling, generator: torch.Generator) -> int:
+def choose_token(logits_V: Tensor, sampling: Sampling, generator: torch.Generator) -> int:
     """Return the next token."""
     if sampling.temperature == 0.0:
         return int(logits_V.argmax())

@@ -55,7 +55,7 @@ def test_top_p_keeps_the_smallest_set_with_that_probability(train, monkeypatch) 
     probabilities = torch.full((256,), 1e-9)
     probabilities[ord("a")], probabilities[ord("b")], probabilities[ord("c")] = 0.5, 0.3, 0.2
     monkeypatch.setattr(
-        "switchhead_lab.trained.generation._Reader.predict",
+        "switchhead_lab.trained.generation.TokenReader.predict",
         lambda self: probabilities.double().log(),
     )
 

@@ -10,8 +10,8 @@ last word
 
 The context has at least 50 words, and the target sentence at least 5. Passages do not overlap: from
 the start of each text, the first usable target sentence ends a passage, and the next passage starts
-after it. The text ends in the target word, without its end mark. Of more than 1,000 passages, evenly
-spaced ones are kept.
+after it. The text ends in the target word, without its end mark. Of more than 1,000 passages,
+evenly spaced ones are kept.
 """
 
 from collections.abc import Iterator, Sequence

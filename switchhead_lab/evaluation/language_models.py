@@ -1,0 +1,179 @@
+"""Language models that can be evaluated: trained runs, and local Hugging Face checkpoints."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from switchhead_lab.data.encoding import encode_text
+from switchhead_lab.errors import ConfigError, RecordError
+from switchhead_lab.trained.next_token_model import NextTokenModel, TransformerReader
+from switchhead_lab.trained.run import Checkpoint, TrainedRun
+from switchhead_lab.training.compute_setup import choose_device, prepare_setup
+
+Precision = Literal["fp32", "bf16"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+HF_PREFIX = "hf:"
+"""Start of the name of a Hugging Face checkpoint."""
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A language model with its tokenizer.
+
+    Attributes:
+        name: Its name in tables.
+        weights_id: Identity of its weights, 64 hex digits.
+        tokenizer_id: Identity of its tokenizer, 64 hex digits.
+        precision: Precision of matmuls.
+        next_token: The model.
+        prefix: Token before the start of a text.
+        end: Token that ends a text.
+        encode: Returns the tokens of a text, without prefix.
+        decode: Returns the text of tokens.
+    """
+
+    name: str
+    weights_id: str
+    tokenizer_id: str
+    precision: str
+    next_token: NextTokenModel
+    prefix: int
+    end: int
+    encode: Callable[[str], list[int]]
+    decode: Callable[[Sequence[int]], str]
+
+
+def model_of_run(
+    run: TrainedRun,
+    *,
+    device: str = "",
+    precision: Precision = "fp32",
+    checkpoint: Checkpoint = "last",
+) -> LanguageModel:
+    """Return the language model of a trained run.
+
+    Args:
+        run: A language model with a checkpoint.
+        device: Device to compute on; by default that of lab.toml.
+        precision: float32 by default, so that likelihoods do not depend on the batch.
+        checkpoint: Checkpoint to load.
+
+    Raises:
+        ConfigError: If the device is not available or does not support the precision.
+        DataError: If the tokenizer is missing and cannot be prepared.
+        RecordError: If the run is not a language model, or its checkpoint or data are unusable.
+    """
+    run.require_language_model()
+    tokenizer = run.tokenizer()
+    setup = prepare_setup(run.setup(device).device.type, precision)
+    model = run.model(setup.device.type, checkpoint)
+    return LanguageModel(
+        name=run.name,
+        weights_id=_weights_id(model),
+        tokenizer_id=hashlib.sha256(tokenizer.to_bytes()).hexdigest(),
+        precision=setup.precision,
+        next_token=TransformerReader(model, setup.precision),
+        # In training, a document is preceded by the end of the previous one.
+        prefix=tokenizer.end_of_document,
+        end=tokenizer.end_of_document,
+        encode=lambda text: [int(token) for token in encode_text(text, tokenizer)],
+        decode=tokenizer.decode,
+    )
+
+
+def model_of_checkpoint(
+    path: Path, *, device: str = "auto", precision: Precision = "fp32"
+) -> LanguageModel:
+    """Return the language model of a local Hugging Face checkpoint.
+
+    Args:
+        path: Folder with config.json, weights and tokenizer, as `save_pretrained` writes it.
+        device: Device to compute on.
+        precision: Precision of matmuls.
+
+    Raises:
+        ConfigError: If transformers is not installed, or the device is not available.
+        RecordError: If the folder holds no causal language model with a tokenizer.
+    """
+    if not (path / "config.json").is_file():
+        raise RecordError(
+            f"{path}: no Hugging Face checkpoint (no config.json); give the folder that "
+            "`save_pretrained` wrote"
+        )
+    try:
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+    except ImportError:
+        raise ConfigError(
+            f"{HF_PREFIX}{path}: needs the package transformers; install switchhead_lab[hf]"
+        ) from None
+    setup = prepare_setup(device, precision)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            path, local_files_only=True, dtype=torch.float32
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise RecordError(f"{path}: cannot be loaded by transformers: {reason}") from None
+    end = tokenizer.eos_token_id
+    prefix = end if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    if end is None:
+        raise RecordError(f"{path}: its tokenizer has no end-of-text token, which scoring needs")
+    return LanguageModel(
+        name=path.name,
+        weights_id=_weights_id(model),
+        tokenizer_id=hashlib.sha256(
+            repr(sorted(tokenizer.get_vocab().items())).encode()
+        ).hexdigest(),
+        precision=setup.precision,
+        next_token=_HuggingFaceReader(model.to(setup.device).eval(), setup.precision),
+        prefix=prefix,
+        end=end,
+        encode=lambda text: list(tokenizer.encode(text, add_special_tokens=False)),
+        decode=lambda tokens: str(tokenizer.decode(list(tokens), skip_special_tokens=True)),
+    )
+
+
+class _HuggingFaceReader:
+    """A causal language model of transformers, without memory of earlier chunks."""
+
+    has_memory = False
+
+    def __init__(self, model: Any, precision: str) -> None:
+        self._body, self._output = model.base_model, model.get_output_embeddings()
+        self._is_bf16 = precision == "bf16"
+        self.seq_len = int(model.config.max_position_embeddings)
+        self.device = choose_device(next(model.parameters()).device.type)
+
+    def read(self, tokens_BT: Tensor, memory: Any) -> tuple[Tensor, Any]:
+        """Return hidden states [B, T, D]; there is no memory."""
+        assert memory is None, "texts are cut into chunks that need no memory"
+        with self._autocast():
+            return self._body(tokens_BT, use_cache=False).last_hidden_state, None
+
+    def logits(self, hidden_ND: Tensor) -> Tensor:
+        """Return predictions of the next token, shape [N, V]."""
+        with self._autocast():
+            predictions: Tensor = self._output(hidden_ND)
+        return predictions
+
+    def keep(self, memory: Any, n_sequences: int) -> Any:  # noqa: ARG002
+        """Return None: there is no memory."""
+        return memory
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._is_bf16)
+
+
+def _weights_id(model: nn.Module) -> str:
+    """Return a hash of a model's weights and their names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

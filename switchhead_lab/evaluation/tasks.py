@@ -1,0 +1,141 @@
+"""Zero-shot tasks as lm-evaluation-harness reads them, and the suites they form.
+
+The configurations of LAMBADA and BLiMP are the harness's own, which a test compares; it has no CBT.
+Pocket tasks ask the same three kinds of questions about other documents; their names say so.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from switchhead_lab.config.files import near_miss
+from switchhead_lab.errors import ConfigError
+from switchhead_lab.evaluation.documents.blimp import BLIMP_SETS
+from switchhead_lab.evaluation.documents.cbt import BLANK
+from switchhead_lab.evaluation.documents.pocket_last_word import LAST_WORD
+from switchhead_lab.evaluation.documents.pocket_minimal_pairs import (
+    MINIMAL_PAIRS_PREFIX,
+    PHENOMENA,
+)
+
+Kind = Literal["last word", "cloze", "minimal pairs"]
+Suite = Literal["paper", "pocket"]
+
+_ACCURACY = {"metric": "acc", "aggregation": "mean", "higher_is_better": True}
+_PERPLEXITY = {"metric": "perplexity", "aggregation": "perplexity", "higher_is_better": False}
+# Probability of a right answer by chance.
+_CHANCE = {"last word": None, "cloze": 0.1, "minimal pairs": 0.5}
+
+
+@dataclass(frozen=True)
+class Task:
+    """A zero-shot task.
+
+    Attributes:
+        name: Name in tables and files.
+        kind: What is asked.
+        group: Name of the mean that it is part of; its own name if there is none.
+        version: Version of the task, raised when the same documents give other results.
+    """
+
+    name: str
+    kind: Kind
+    group: str
+    version: float = 1.0
+
+    @property
+    def suite(self) -> Suite:
+        """The suite that it belongs to."""
+        return "pocket" if self.name.startswith("pocket_") else "paper"
+
+    @property
+    def chance(self) -> float | None:
+        """Accuracy of guessing; None if next to nothing."""
+        return _CHANCE[self.kind]
+
+    @property
+    def split(self) -> str:
+        """Split of the documents, by the harness's configuration."""
+        return "train" if self.kind == "minimal pairs" else "test"
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The harness's configuration, without the source of the documents."""
+        return {"task": self.name, "metadata": {"version": self.version}, **_CONFIGS[self.kind]}
+
+
+def completed_queries(document: Mapping[str, Any]) -> list[str]:
+    """Return the query of a cloze document with each candidate in place of the blank."""
+    return [document["query"].replace(BLANK, word) for word in document["candidates"]]
+
+
+_CONFIGS: dict[Kind, dict[str, Any]] = {
+    "last word": {
+        "output_type": "loglikelihood",
+        "test_split": "test",
+        "doc_to_text": "{{text.split(' ')[:-1]|join(' ')}}",
+        "doc_to_target": "{{' '+text.split(' ')[-1]}}",
+        "metric_list": [_PERPLEXITY, _ACCURACY],
+    },
+    "minimal pairs": {
+        "output_type": "multiple_choice",
+        "validation_split": "train",
+        "doc_to_text": "",
+        "doc_to_target": 0,
+        "doc_to_choice": "{{[sentence_good, sentence_bad]}}",
+        "num_fewshot": 0,
+        "metric_list": [_ACCURACY],
+    },
+    # The whole completed query is scored, since the words after the blank tell most.
+    "cloze": {
+        "output_type": "multiple_choice",
+        "test_split": "test",
+        "doc_to_text": "{{context}}",
+        "doc_to_target": "{{answer}}",
+        "doc_to_choice": completed_queries,
+        "num_fewshot": 0,
+        "metric_list": [_ACCURACY],
+    },
+}
+
+BLIMP = "blimp"
+"""Unweighted mean over the sets of BLiMP, which Tables 4 and 8 print."""
+MINIMAL_PAIRS = MINIMAL_PAIRS_PREFIX.removesuffix("_")
+"""Unweighted mean over the pocket phenomena."""
+
+
+TASKS: tuple[Task, ...] = (
+    Task("lambada_openai", "last word", "lambada_openai"),
+    *(Task(f"{BLIMP}_{name}", "minimal pairs", BLIMP) for name in BLIMP_SETS),
+    Task("cbt_cn", "cloze", "cbt_cn"),
+    Task("cbt_ne", "cloze", "cbt_ne"),
+    Task(LAST_WORD, "last word", LAST_WORD),
+    Task("pocket_cloze_noun", "cloze", "pocket_cloze_noun"),
+    Task("pocket_cloze_name", "cloze", "pocket_cloze_name"),
+    *(Task(f"{MINIMAL_PAIRS}_{name}", "minimal pairs", MINIMAL_PAIRS) for name in PHENOMENA),
+)
+"""All tasks, in the order of tables."""
+
+
+def find_tasks(names: Sequence[str]) -> list[Task]:
+    """Return tasks by name, in the order of `TASKS`.
+
+    Args:
+        names: Names of tasks, of groups such as "blimp", or of suites.
+
+    Raises:
+        ConfigError: If a name is unknown.
+    """
+    known: dict[str, list[Task]] = {}
+    for task in TASKS:
+        for name in {task.name, task.group, task.suite}:
+            known.setdefault(name, []).append(task)
+    for name in names:
+        if name not in known:
+            short = [one for one in known if not one.startswith((f"{BLIMP}_", f"{MINIMAL_PAIRS}_"))]
+            raise ConfigError(
+                f'no task "{name}"{near_miss(name, list(known))}; tasks and groups: '
+                f"{', '.join(short)}; sets of BLiMP: {BLIMP}_<set>"
+            )
+    wanted = {task.name for name in names for task in known[name]}
+    return [task for task in TASKS if task.name in wanted]
