@@ -1,5 +1,6 @@
 """Language models that can be evaluated: trained runs, and local Hugging Face checkpoints."""
 
+import copy
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from switchhead_lab.data.encoding import encode_text
 from switchhead_lab.errors import ConfigError, RecordError
 from switchhead_lab.trained.next_token_model import NextTokenModel, TransformerReader
 from switchhead_lab.trained.run import Checkpoint, TrainedRun
-from switchhead_lab.training.compute_setup import choose_device, prepare_setup
+from switchhead_lab.training.compute_setup import prepare_setup
 
 Precision = Literal["fp32", "bf16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -140,21 +141,21 @@ def model_of_checkpoint(
 
 
 class _HuggingFaceReader:
-    """A causal language model of transformers, without memory of earlier chunks."""
+    """A causal language model of transformers; its memory is the cache of keys and values."""
 
-    has_memory = False
+    seq_len = 256
 
     def __init__(self, model: Any, precision: str) -> None:
         self._body, self._output = model.base_model, model.get_output_embeddings()
         self._is_bf16 = precision == "bf16"
-        self.seq_len = int(model.config.max_position_embeddings)
-        self.device = choose_device(next(model.parameters()).device.type)
+        self.window = int(model.config.max_position_embeddings)
+        self.device = next(model.parameters()).device
 
     def read(self, tokens_BT: Tensor, memory: Any) -> tuple[Tensor, Any]:
-        """Return hidden states [B, T, D]; there is no memory."""
-        assert memory is None, "texts are cut into chunks that need no memory"
+        """Return hidden states [B, T, D] and the cache for the next chunk."""
         with self._autocast():
-            return self._body(tokens_BT, use_cache=False).last_hidden_state, None
+            output = self._body(tokens_BT, past_key_values=memory, use_cache=True)
+        return output.last_hidden_state, output.past_key_values
 
     def logits(self, hidden_ND: Tensor) -> Tensor:
         """Return predictions of the next token, shape [N, V]."""
@@ -162,9 +163,11 @@ class _HuggingFaceReader:
             predictions: Tensor = self._output(hidden_ND)
         return predictions
 
-    def keep(self, memory: Any, n_sequences: int) -> Any:  # noqa: ARG002
-        """Return None: there is no memory."""
-        return memory
+    def take(self, memory: Any, rows: Sequence[int]) -> Any:
+        """Return the cache of some sequences of a batch, which may repeat."""
+        taken = copy.deepcopy(memory)
+        taken.batch_select_indices(torch.tensor(list(rows), device=self.device))
+        return taken
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._is_bf16)

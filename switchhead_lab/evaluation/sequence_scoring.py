@@ -5,6 +5,7 @@ Letters: B sequences of a batch, T chunk positions, N scored positions, D width,
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -12,6 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from switchhead_lab.trained.next_token_model import NextTokenModel
+
+_TOKENS_PER_BATCH = 4096
+_PREFIXES_PER_BATCH = 16
+
+Report = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -42,16 +48,18 @@ class Likelihood:
 
 @dataclass(frozen=True)
 class _Piece:
-    """Tokens that the model reads from the start of its memory, and where scoring begins.
+    """Tokens that the model reads from the start of its memory.
 
     Attributes:
         number: Which scoring it belongs to.
-        inputs: Tokens to read.
-        targets: The token after each.
-        first: Position of the first scored target.
+        prefix: Whole chunks before the one where scoring begins; pieces may share them.
+        inputs: Tokens to read after the prefix.
+        targets: The token after each of them.
+        first: Position among them of the first scored target.
     """
 
     number: int
+    prefix: tuple[int, ...]
     inputs: Sequence[int]
     targets: Sequence[int]
     first: int
@@ -61,13 +69,13 @@ def score_sequences(
     model: NextTokenModel,
     scorings: Sequence[Scoring],
     batch_size: int | None = None,
-    report: Callable[[int, int], None] | None = None,
+    report: Report | None = None,
 ) -> list[Likelihood]:
     """Return the likelihood of each continuation, in order.
 
-    A model with memory reads a sequence from its first token, chunk by chunk, as in training. A
-    model without sees the last `seq_len` tokens before each prediction that fit beside the
-    continuation; longer continuations are read in parts of `seq_len` tokens.
+    A model with memory reads a sequence from its first token, chunk by chunk, as in training; equal
+    beginnings are read once. A model that sees a window of tokens gets the last ones before each
+    prediction that fit beside the continuation; longer continuations are read in parts.
 
     Sequences of similar length share a batch, padded at the end, where no prediction sees it.
 
@@ -84,31 +92,70 @@ def score_sequences(
     ]
     nats, greedy = [0.0] * len(scorings), [True] * len(scorings)
     n_done = 0
-    for batch in _batches(pieces, model.seq_len, batch_size):
-        for piece, (found, is_greedy) in zip(batch, _score(model, batch), strict=True):
-            nats[piece.number] += found
-            greedy[piece.number] &= is_greedy
-        n_done += len(batch)
-        if report is not None:
-            report(n_done, len(pieces))
+    for group, memory, rows in _by_prefix(model, pieces):
+        for batch in _batches(group, model.seq_len, batch_size):
+            start = None if memory is None else model.take(memory, [rows[p.prefix] for p in batch])
+            for piece, (found, is_greedy) in zip(batch, _score(model, batch, start), strict=True):
+                nats[piece.number] += found
+                greedy[piece.number] &= is_greedy
+            n_done += len(batch)
+            if report is not None:
+                report(n_done, len(pieces))
     return [Likelihood(*found) for found in zip(nats, greedy, strict=True)]
 
 
 def _pieces(number: int, scoring: Scoring, model: NextTokenModel) -> Iterator[_Piece]:
-    tokens, first, seq_len = scoring.tokens, scoring.n_context - 1, model.seq_len
+    tokens, first = scoring.tokens, scoring.n_context - 1
     inputs, targets = tokens[:-1], tokens[1:]
     if first >= len(inputs):  # an empty continuation
         return
-    if model.has_memory or len(inputs) <= seq_len:
-        yield _Piece(number, inputs, targets, first)
+    window = model.window
+    if window is None or len(inputs) <= window:
+        yield _piece(number, inputs, targets, first, model.seq_len)
         return
-    for begin in range(first, len(inputs), seq_len):
-        end = min(begin + seq_len, len(inputs))
-        start = max(0, end - seq_len)
-        yield _Piece(number, inputs[start:end], targets[start:end], begin - start)
+    for begin in range(first, len(inputs), window):
+        end = min(begin + window, len(inputs))
+        start = max(0, end - window)
+        yield _piece(number, inputs[start:end], targets[start:end], begin - start, model.seq_len)
 
 
-_TOKENS_PER_BATCH = 4096
+def _piece(
+    number: int, inputs: Sequence[int], targets: Sequence[int], first: int, seq_len: int
+) -> _Piece:
+    cut = first // seq_len * seq_len
+    return _Piece(number, tuple(inputs[:cut]), inputs[cut:], targets[cut:], first - cut)
+
+
+def _by_prefix(
+    model: NextTokenModel, pieces: Sequence[_Piece]
+) -> Iterator[tuple[list[_Piece], Any, dict[tuple[int, ...], int]]]:
+    """Yield pieces with the memory after their prefixes, and the row of each prefix in it.
+
+    Pieces without prefix come first, without memory.
+    """
+    by_prefix: dict[tuple[int, ...], list[_Piece]] = {}
+    for piece in pieces:
+        by_prefix.setdefault(piece.prefix, []).append(piece)
+    if () in by_prefix:
+        yield by_prefix.pop(()), None, {}
+    # Prefixes of one length are read together; sorted stably, so that equal input repeats.
+    ordered = sorted(by_prefix, key=len)
+    for _, same_length in groupby(ordered, key=len):
+        prefixes = list(same_length)
+        for begin in range(0, len(prefixes), _PREFIXES_PER_BATCH):
+            some = prefixes[begin : begin + _PREFIXES_PER_BATCH]
+            rows = {prefix: row for row, prefix in enumerate(some)}
+            group = [piece for prefix in some for piece in by_prefix[prefix]]
+            yield group, _memory_after(model, some), rows
+
+
+@torch.inference_mode()
+def _memory_after(model: NextTokenModel, prefixes: Sequence[tuple[int, ...]]) -> Any:
+    memory: Any = None
+    tokens_BT = torch.tensor(prefixes, device=model.device)
+    for chunk_BT in tokens_BT.split(model.seq_len, dim=1):
+        _, memory = model.read(chunk_BT, memory)
+    return memory
 
 
 def _batches(
@@ -125,21 +172,19 @@ def _batches(
 
 
 @torch.inference_mode()
-def _score(model: NextTokenModel, batch: Sequence[_Piece]) -> list[tuple[float, bool]]:
+def _score(model: NextTokenModel, batch: Sequence[_Piece], memory: Any) -> list[tuple[float, bool]]:
     """Score the pieces of a batch, which are sorted by length, the longest first."""
     n = len(batch)
     nats, n_wrong = torch.zeros(n, dtype=torch.float64), torch.zeros(n, dtype=torch.int64)
-    memory: Any = None
     lengths = [len(piece.inputs) for piece in batch]
     for begin in range(0, lengths[0], model.seq_len):
         n_active = sum(length > begin for length in lengths)
-        if begin:
-            memory = model.keep(memory, n_active)
+        if begin and n_active < n:
+            memory = model.take(memory, range(n_active))
         end = min(begin + model.seq_len, lengths[0])
         active = batch[:n_active]
-        hidden_BTD, memory = model.read(
-            _padded([piece.inputs[begin:end] for piece in active], model.device), memory
-        )
+        tokens_BT = _padded([piece.inputs[begin:end] for piece in active], model.device)
+        hidden_BTD, memory = model.read(tokens_BT, memory)
         rows, columns, targets = _scored(active, begin, end)
         if not rows:
             continue

@@ -119,7 +119,7 @@ class TokenReader:
     def read(self, token: int) -> None:
         """Add a token to the text."""
         if len(self._chunk) == self._model.seq_len:
-            if self._model.has_memory:
+            if self._model.window is None:
                 _, self._memory = self._read_chunk()
                 self._chunk = []
             else:

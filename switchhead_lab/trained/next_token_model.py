@@ -3,6 +3,7 @@
 Letters: B sequences, T chunk positions, N positions, D width, V vocabulary.
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
@@ -20,8 +21,8 @@ class NextTokenModel(Protocol):
         ...
 
     @property
-    def has_memory(self) -> bool:
-        """Whether it remembers earlier chunks; else it sees `seq_len` tokens at most."""
+    def window(self) -> int | None:
+        """Most tokens that it can read; None if it reads any number, remembering the last."""
         ...
 
     @property
@@ -42,8 +43,8 @@ class NextTokenModel(Protocol):
         """Return predictions of the next token, shape [N, V]."""
         ...
 
-    def keep(self, memory: Any, n_sequences: int) -> Any:
-        """Return the memory of the first sequences of a batch."""
+    def take(self, memory: Any, rows: Sequence[int]) -> Any:
+        """Return the memory of some sequences of a batch, which may repeat."""
         ...
 
 
@@ -57,7 +58,8 @@ class TransformerReader:
 
     def __init__(self, model: Transformer, precision: str) -> None:
         self._model, self._is_bf16 = model, precision == "bf16"
-        self.seq_len, self.has_memory = model.config.seq_len, bool(model.memory_len)
+        self.seq_len = model.config.seq_len
+        self.window = None if model.memory_len else self.seq_len
         self.device = next(model.parameters()).device
 
     def read(self, tokens_BT: Tensor, memory: Any) -> tuple[Tensor, Any]:
@@ -73,9 +75,10 @@ class TransformerReader:
             predictions: Tensor = self._model.output(hidden_ND)
         return predictions
 
-    def keep(self, memory: Any, n_sequences: int) -> Any:
-        """Return the memory of the first sequences of a batch."""
-        return tuple(layer_BMD[:n_sequences] for layer_BMD in memory)
+    def take(self, memory: Any, rows: Sequence[int]) -> Any:
+        """Return the memory of some sequences of a batch, which may repeat."""
+        index = torch.tensor(list(rows), device=self.device)
+        return tuple(layer_BMD[index] for layer_BMD in memory)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._is_bf16)

@@ -7,11 +7,13 @@ sentences of a text, of which the last is the query. The word left out
 - occurs once in the query and at least once in the context.
 
 The other candidates are 9 words of the same class from the context that do not occur in the query.
-The word left out, the other candidates and their order are random, with a fixed seed. Queries
-are at least 7 sentences apart, so neighbouring documents share up to two thirds of their context.
-Of more than 500 documents, evenly spaced ones are kept.
+Of the words that can be left out, one that was left out least often so far is drawn; the other
+candidates and the order are drawn as well, with a fixed seed. Queries are at least 7 sentences
+apart, so neighbouring documents share up to two thirds of their context. Of more than 500
+documents, evenly spaced ones are kept.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -30,7 +32,7 @@ from switchhead_lab.evaluation.documents.task_documents import TaskDocument, Tas
 from switchhead_lab.evaluation.documents.word_classes import classify_words
 
 CLOZE_VERSION = "1"
-MAX_QUERIES = 500
+MAX_QUERIES = 200
 MIN_STEP = 7
 """Least number of sentences from one query to the next."""
 
@@ -52,26 +54,31 @@ def make_cloze(name: ClozeName, texts: Sequence[str], source: str) -> TaskDocume
     classes = classify_words(sentence for text in sentences for sentence in text)
     words = classes.nouns if name == "pocket_cloze_noun" else classes.names
     draw = draw_of(name, CLOZE_VERSION)
-    found = [document for text in sentences for document in _documents(text, words, draw)]
+    used: Counter[str] = Counter()
+    found = [document for text in sentences for document in _documents(text, words, used, draw)]
     documents = spread(found, MAX_QUERIES)
     require_documents(name, documents, source, "query with 10 candidates in its passage")
     return made_task(name, documents, source, CLOZE_VERSION)
 
 
 def _documents(
-    sentences: Sequence[str], words: frozenset[str], draw: Draw
+    sentences: Sequence[str], words: frozenset[str], used: Counter[str], draw: Draw
 ) -> Iterator[TaskDocument]:
     position = N_CONTEXT_SENTENCES
     while position < len(sentences):
         context = sentences[position - N_CONTEXT_SENTENCES : position]
-        document = _leave_out(context, sentences[position], words, draw)
+        document = _leave_out(context, sentences[position], words, used, draw)
         if document is not None:
             yield document
         position += MIN_STEP if document is not None else 1
 
 
 def _leave_out(
-    context: Sequence[str], query: str, words: frozenset[str], draw: Draw
+    context: Sequence[str],
+    query: str,
+    words: frozenset[str],
+    used: Counter[str],
+    draw: Draw,
 ) -> TaskDocument | None:
     """Return a document, or None if the passage has no answer or too few other candidates."""
     in_query = words_of(query)
@@ -81,7 +88,10 @@ def _leave_out(
     others = [word for word in in_context if word not in in_query]
     if not answers or len(others) < N_CANDIDATES - 1:
         return None
-    answer = pick(draw, answers)
+    # Otherwise a few frequent words, such as "Congress", would be the answer too often.
+    fewest = min(used[word] for word in answers)
+    answer = pick(draw, [word for word in answers if used[word] == fewest])
+    used[answer] += 1
     chosen = shuffled(draw, others)[: N_CANDIDATES - 1]
     candidates = shuffled(draw, [answer, *chosen])
     blanked = WORD.sub(lambda found: BLANK if found[0] == answer else found[0], query)

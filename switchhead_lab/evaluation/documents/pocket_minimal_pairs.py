@@ -106,9 +106,8 @@ def _verb_form(draw: Draw, form: int) -> Pair:
 def _pronoun_case(draw: Draw, form: int) -> Pair:
     pronoun, noun = pick(draw, words.PRONOUNS), pick(draw, words.THINGS)[1]
     tail = f"{pick(draw, words.VERBS)[0]} the {noun}"
-    start = (pick(draw, ("for this reason", "at this time", "in this matter")), "the people asked")[
-        form
-    ]
+    opening = pick(draw, ("for this reason", "at this time", "in this matter"))
+    start = (opening, "the people asked")[form]
     end = (f"must {tail}", f"to {tail}")[form]
     return f"{start} {pronoun[form]} {end}", f"{start} {pronoun[1 - form]} {end}"
 

@@ -4,8 +4,13 @@ import pytest
 
 from switchhead_lab.data.corpora import read_sotu
 
-HARBORS = ("Boston", "Havana", "Lima", "Naples", "Oslo", "Paris", "Quebec", "Rome", "Tunis", "Vera")
-CARGOES = ("cotton", "timber", "sugar", "copper", "coffee", "flour", "powder", "paper", "wool")
+HARBORS = (
+    *("Boston", "Havana", "Lima", "Naples", "Oslo", "Paris", "Quebec", "Rome", "Tunis", "Vera"),
+    *("Cadiz", "Genoa", "Apia"),
+)
+CARGOES = (
+    *("cotton", "timber", "sugar", "copper", "coffee", "flour", "powder", "paper", "wool", "salt"),
+)
 
 
 @pytest.fixture(scope="session")
@@ -20,8 +25,8 @@ def sotu() -> dict[str, list[str]]:
 def small_texts() -> list[str]:
     """Two texts of 90 sentences about harbors and cargoes."""
     lines = [
-        f"In year {n} a ship from {HARBORS[n % 10]} took the {CARGOES[n * 4 % 9]} of the merchants "
-        f"in {HARBORS[n * 3 % 10]}, and sold all of the {CARGOES[n * 2 % 9]}."
+        f"In year {n} a ship from {HARBORS[n % 13]} took the {CARGOES[n * 3 % 10]} of the "
+        f"merchants in {HARBORS[n * n % 13]}, and sold all of the {CARGOES[n * 7 % 10]}."
         for n in range(180)
     ]
     return [" ".join(lines[:90]), "\n\n".join(lines[90:])]

@@ -2,7 +2,10 @@ from switchhead_lab.evaluation.documents.passages import sentences_of, words_of
 
 
 def test_sentences_end_at_end_marks_before_a_capital():
-    text = 'We met Mr. J. Adams on Jan. 3. He asked, "Is it so?" It cost\n3.5 millions!  Why not say so?'
+    text = (
+        'We met Mr. J. Adams on Jan. 3. He asked, "Is it so?" It cost\n3.5 millions!  '
+        "Why not say so?"
+    )
     assert sentences_of(text) == [
         "We met Mr. J. Adams on Jan. 3.",
         'He asked, "Is it so?"',

@@ -7,7 +7,7 @@ from switchhead_lab.evaluation.documents.word_classes import FUNCTION_WORDS
 
 CONTEXT = [
     "The ship from the harbor of Lima brought flour and sugar to all the people of the town.",
-    "It was the first ship of the year, and the people were glad to see it at last.",
+    "It was the first ship of the year in that harbor, and the people were glad to see it at last.",
     "They had asked the Governor for bread, but the Governor had sold all of the bread to others.",
     "No man could say how long the new flour would last in so large a town.",
 ]
@@ -52,7 +52,7 @@ def test_passages_of_the_embedded_corpus(sotu: dict[str, list[str]]):
     assert task.source == "sotu, test split"
     assert 300 <= len(texts) <= 1_000
     assert len({*texts}) == len(texts)
-    lines = {line for text in sotu["test"] for line in sentences_of(text)}
+    whole = " ".join(line for text in sotu["test"] for line in sentences_of(text))
     trained = " ".join(" ".join(text.split()) for text in sotu["train"])
     for text in texts:
         assert text.split() == text.split(" ")
@@ -61,11 +61,8 @@ def test_passages_of_the_embedded_corpus(sotu: dict[str, list[str]]):
         assert last.isascii()
         assert len(last) >= 4
         assert last.lower() not in FUNCTION_WORDS
-        *before, target = sentences_of(f"{text}.")
-        assert len(before) >= 4
-        assert {*before} <= lines
-        assert len(words_of(" ".join(before))) >= 50
-        assert target not in before
+        assert f"{text}." in whole or f"{text}!" in whole or f"{text}?" in whole
+        assert len(words_of(text)) >= 55
         assert text not in trained
     # Each sentence is in one passage only.
     used = [line for text in texts for line in sentences_of(f"{text}.") if len(line) > 60]

@@ -22,9 +22,9 @@ def test_every_task_has_its_own_name_documents_and_hash(sotu: dict[str, list[str
 @pytest.mark.parametrize(
     ("name", "pinned"),
     [
-        ("pocket_last_word", "PINNED_0"),
-        ("pocket_cloze_noun", "PINNED_1"),
-        ("pocket_cloze_name", "PINNED_2"),
+        ("pocket_last_word", "88b08c44774398f5"),
+        ("pocket_cloze_noun", "281db870423bf070"),
+        ("pocket_cloze_name", "cdc7bca767f9bcf0"),
     ],
 )
 def test_documents_of_the_embedded_corpus_are_pinned_by_their_version(name: str, pinned: str, sotu):
