@@ -9,7 +9,7 @@ sentences of a text, of which the last is the query. The word left out
 The other candidates are 9 words of the same class from the context that do not occur in the query.
 Of the words that can be left out, one that was left out least often so far is drawn; the other
 candidates and the order are drawn as well, with a fixed seed. Queries are at least 7 sentences
-apart, so neighbouring documents share up to two thirds of their context. Of more than 500
+apart, so neighbouring documents share up to two thirds of their context. Of more than 200
 documents, evenly spaced ones are kept.
 """
 

@@ -23,8 +23,8 @@ def test_every_task_has_its_own_name_documents_and_hash(sotu: dict[str, list[str
     ("name", "pinned"),
     [
         ("pocket_last_word", "88b08c44774398f5"),
-        ("pocket_cloze_noun", "281db870423bf070"),
-        ("pocket_cloze_name", "cdc7bca767f9bcf0"),
+        ("pocket_cloze_noun", "edda16692c8480cb"),
+        ("pocket_cloze_name", "acb8054afd5154c7"),
     ],
 )
 def test_documents_of_the_embedded_corpus_are_pinned_by_their_version(name: str, pinned: str, sotu):
