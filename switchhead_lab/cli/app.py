@@ -15,6 +15,7 @@ from switchhead_lab.cli import (
     check_variant,
     data,
     doctor,
+    export,
     generate,
     match,
     report,
@@ -52,6 +53,7 @@ app.command()(report.report)
 app.add_typer(runs.app, name="runs")
 app.command()(generate.generate)
 app.command()(score.score)
+app.command()(export.export)
 app.command()(audit.audit)
 app.command()(check_variant.check_variant)
 app.command()(ui.ui)
