@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +28,6 @@ from switchhead_lab.export.model_card import model_card
 from switchhead_lab.export.plugin_files import plugin_files
 from switchhead_lab.tracking import file_names as run_files
 from switchhead_lab.tracking.atomic import (
-    make_directory,
     remove_temporaries,
     reported,
     require_space,
@@ -45,6 +45,8 @@ _COPIED = (
     run_files.DIFF_FILE,
     run_files.RESULT_FILE,
 )
+_ABANDONED_SECONDS = 24 * 3600.0
+"""Age of a temporary folder that a killed export left."""
 _METADATA = {"format": "pt"}  # transformers refuses weights without it
 
 
@@ -85,8 +87,9 @@ def write_export(model: ModelToExport, target: Path, format_: ExportFormat) -> E
     plugins, kept = plugin_files(model.record)
     files = _files_of(model, format_)
     files |= {f"{run_files.PLUGINS_DIR}/{name}": source for name, source in kept.items()}
-    make_directory(target.parent)
-    remove_temporaries(target.parent, target.name)
+    with reported(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    remove_temporaries(target.parent, re.escape(target.name), _ABANDONED_SECONDS)
     n_bytes = sum(weight.nbytes for weight in model.weights.values())
     require_space(target, n_bytes + sum(map(len, files.values())))
     temporary = temporary_path(target)

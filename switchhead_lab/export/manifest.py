@@ -66,15 +66,16 @@ def parse_format(text: str) -> ExportFormat:
 
 
 def is_export(folder: Path) -> bool:
-    """Return whether a folder looks like an export, intact or not; run directories do not.
+    """Return whether a folder looks like an export, intact or not.
+
+    It has at least two of three files; run directories and prepared corpora have only one of them.
 
     Raises:
         RecordError: If this user lacks permission to check.
     """
     try:
-        if (folder / MANIFEST_FILE).is_file():
-            return True
-        return (folder / WEIGHTS_FILE).is_file() and (folder / CONFIG_FILE).is_file()
+        names = (MANIFEST_FILE, WEIGHTS_FILE, CONFIG_FILE)
+        return sum((folder / name).is_file() for name in names) >= 2
     except OSError as error:
         raise RecordError(f"{folder}: cannot be read: {reason_of(error)}") from None
 

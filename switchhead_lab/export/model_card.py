@@ -71,7 +71,7 @@ def _introduction(record: RunRecord, step: int) -> str:
     config = record.config
     sweep = f" of the sweep {record.labels.sweep}" if record.labels.sweep else ""
     return (
-        f"Model {record.labels.variant}{sweep}, size {record.labels.size}, trained with "
+        f"Model `{record.labels.variant}`{sweep}, size {record.labels.size}, trained with "
         f"switchhead_lab with the objective {config.objective.kind}. The weights are those after "
         f"step {step} of {config.training.n_steps}. The run's identity is `{record.run_hash}`."
     )

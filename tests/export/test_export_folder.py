@@ -10,6 +10,7 @@ from switchhead_lab.budget.summary import summarise_budget
 from switchhead_lab.config.identity import hash_of
 from switchhead_lab.errors import ConfigError, LabError, RecordError
 from switchhead_lab.export import folder as export_folder
+from switchhead_lab.export.manifest import is_export
 from switchhead_lab.sweeping.costing import all_counters
 from switchhead_lab.trained.exporting import export_run
 
@@ -95,7 +96,7 @@ def test_the_card_has_budget_results_and_provenance(train, tmp_path) -> None:
         ", n_experts = 4, ",
         f"| {result.validation['perplexity']:,.2f} | {result.test['perplexity']:,.2f} |",
         manifest["digest"],
-        run.record.provenance["git"]["commit"],
+        run.record.provenance["git"]["commit"] or "commit: unknown",
         run.record.run_hash,
         "switchhead_lab.open_run(",
     ):
@@ -159,6 +160,14 @@ def rewrite(folder: Path, **values: object) -> None:
     manifest = {**json.loads(path.read_text(encoding="utf-8")), **values}
     del manifest["manifest_sha256"]
     path.write_text(json.dumps({**manifest, "manifest_sha256": hash_of(manifest)}))
+
+
+def test_other_folders_with_a_manifest_are_no_exports(train, workspace) -> None:
+    run = train()
+    store = workspace.data_dir / "words" / "byte"
+    assert (store / "manifest.json").is_file()
+    assert not is_export(store)
+    assert not is_export(run.record.directory)
 
 
 def test_a_changed_manifest_is_rejected(exported: Path) -> None:

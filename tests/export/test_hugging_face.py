@@ -48,7 +48,9 @@ def expected_logits(run: OpenedRun, ids: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("name", MODELS)
 def test_logits_and_greedy_text_are_ours(train, tmp_path, name: str) -> None:
     run = train(model=MODELS[name], training={"learning_rate": 0.1})
-    model, tokenizer = load(export_run(run, tmp_path / "hf", format="hf")[0])
+    # A folder is named after its run, with dots, which Python modules cannot have.
+    folder, _ = export_run(run, tmp_path / f"{run.name}-hf", format="hf")
+    model, tokenizer = load(folder)
     ids = torch.tensor([list(TEXT.encode()), list(TEXT.encode())[::-1]])
     assert ids.shape[1] > 4 * run.config.model.seq_len
     with torch.no_grad():
