@@ -1,11 +1,13 @@
 """Models and a text for tests of exports."""
 
+from typing import Any
+
 TRAINING = {"n_steps": 2, "n_warmup_steps": 0, "validate_every": 2, "checkpoint_every": 1}
 ROPE = {"kind": "rope", "rotate_fraction": 0.5, "base": 10_000.0}
 SWITCHHEAD = {"kind": "switchhead", "n_heads": 2, "d_head": 4, "n_experts": 3, "top_k": 2}
 MOA = {"kind": "moa", "n_heads": 2, "n_experts": 4, "d_head": 4}
 SIGMA_MOE = {"kind": "sigma_moe", "n_experts": 4, "d_expert": 8, "top_k": 2}
-MODELS: dict[str, dict[str, object]] = {
+MODELS: dict[str, dict[str, Any]] = {
     "dense": {},
     "grouped-query": {
         "attention": {"kind": "grouped_query", "n_heads": 4, "n_kv_heads": 2, "d_head": 4}

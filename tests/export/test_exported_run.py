@@ -100,8 +100,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-def use_plugin(workspace: Workspace) -> None:
-    settings = 'tracking_uri = "none"\ndevice = "cpu"\nplugins = ["my_variants.py"]\n'
+def use_plugin(workspace: Workspace, name: str = "my_variants.py") -> None:
+    settings = f'tracking_uri = "none"\ndevice = "cpu"\nplugins = ["{name}"]\n'
     (workspace.root / "lab.toml").write_text(settings, encoding="utf-8")
     find_workspace(workspace.root, environment={})
 
@@ -157,6 +157,19 @@ def test_a_plugin_that_the_run_directory_lacks_is_one_error(workspace, train, tm
     run = train(model={"attention": GQA})
     (run.record.directory / "plugins" / "my_variants.py").unlink()
     with pytest.raises(RecordError, match="plugins/my_variants.py: missing; copy the plugin"):
+        export_run(run, tmp_path / "model")
+
+
+def test_a_plugin_inside_a_package_is_rejected(workspace, train, tmp_path, monkeypatch) -> None:
+    package = workspace.root / "my_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    text = PLUGIN.read_text().replace('"my_variants:', '"my_package.variants:')
+    (package / "variants.py").write_text(text)
+    monkeypatch.syspath_prepend(workspace.root)
+    use_plugin(workspace, "my_package.variants")
+    run = train(model={"attention": GQA})
+    with pytest.raises(RecordError, match=r"my_package.variants is a module of a package"):
         export_run(run, tmp_path / "model")
 
 

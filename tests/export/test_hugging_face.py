@@ -11,6 +11,7 @@ from exported_models import MODELS, SENTENCEPIECE, TEXT
 import switchhead_lab
 from switchhead_lab.data.encoding import encode_text
 from switchhead_lab.errors import RecordError
+from switchhead_lab.export.hugging_face import _ATTENTION_KINDS, _FEEDFORWARD_KINDS
 from switchhead_lab.trained.exporting import export_run
 from switchhead_lab.trained.generation import Sampling, generate
 from switchhead_lab.trained.opened_run import OpenedRun
@@ -43,6 +44,12 @@ def expected_logits(run: OpenedRun, ids: torch.Tensor) -> torch.Tensor:
         memory = output.memory
         logits.append(output.logits_BTV)
     return torch.cat(logits, dim=1)
+
+
+def test_every_kind_with_a_definition_is_compared() -> None:
+    for block, kinds in (("attention", _ATTENTION_KINDS), ("feedforward", _FEEDFORWARD_KINDS)):
+        compared = {model[block]["kind"] for model in MODELS.values() if block in model}
+        assert {*compared, "dense"} == {*kinds}
 
 
 @pytest.mark.parametrize("name", MODELS)
