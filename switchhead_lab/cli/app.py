@@ -16,6 +16,7 @@ from switchhead_lab.cli import (
     data,
     doctor,
     evaluation,
+    export,
     generate,
     match,
     report,
@@ -54,6 +55,7 @@ app.add_typer(runs.app, name="runs")
 app.command()(generate.generate)
 app.command()(score.score)
 app.add_typer(evaluation.app, name="eval")
+app.command()(export.export)
 app.command()(audit.audit)
 app.command()(check_variant.check_variant)
 app.command()(ui.ui)

@@ -7,7 +7,7 @@ import typer
 from switchhead_lab.errors import ConfigError
 
 if TYPE_CHECKING:
-    from switchhead_lab.trained.run import Checkpoint
+    from switchhead_lab.trained.opened_run import Checkpoint
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SweepArgument = Annotated[str, typer.Argument(help="Name of a sweep or path to its file.")]
@@ -33,7 +33,8 @@ ReuseOption = Annotated[
     typer.Option("--reuse", help="Reuse finished runs whose code has changed; noted in reports."),
 ]
 RunArgument = Annotated[
-    str, typer.Argument(help="Name of a run, the start of its hash, or its directory.")
+    str,
+    typer.Argument(help="Name of a run, the start of its hash, or its directory or export."),
 ]
 CheckpointOption = Annotated[
     str,

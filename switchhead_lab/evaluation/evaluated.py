@@ -15,7 +15,8 @@ from switchhead_lab.evaluation.language_models import (
     model_of_run,
 )
 from switchhead_lab.tracking.evaluations import evaluation_dir
-from switchhead_lab.trained.run import Checkpoint, TrainedRun, open_run
+from switchhead_lab.trained.opened_run import Checkpoint, OpenedRun
+from switchhead_lab.trained.run import open_run
 
 _CHECKPOINT_RESULTS = "evaluations"
 
@@ -32,7 +33,7 @@ class Evaluated:
 
     name: str
     directory: Path
-    source: TrainedRun | Path
+    source: OpenedRun | Path
 
     def load(self, device: str, precision: str, checkpoint: Checkpoint) -> LanguageModel:
         """Load the model.
@@ -43,7 +44,7 @@ class Evaluated:
             RecordError: If it is not a language model, or its weights are unusable.
         """
         chosen = require_precision(precision)
-        if isinstance(self.source, TrainedRun):
+        if isinstance(self.source, OpenedRun):
             return model_of_run(self.source, device=device, precision=chosen, checkpoint=checkpoint)
         return model_of_checkpoint(self.source, device=device or "auto", precision=chosen)
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from switchhead_lab.data.encoding import encode_text
 from switchhead_lab.errors import ConfigError, RecordError
 from switchhead_lab.trained.next_token_model import NextTokenModel, TransformerReader
-from switchhead_lab.trained.run import Checkpoint, TrainedRun
+from switchhead_lab.trained.opened_run import Checkpoint, OpenedRun
 from switchhead_lab.training.compute_setup import prepare_setup
 
 Precision = Literal["fp32", "bf16"]
@@ -50,7 +50,7 @@ class LanguageModel:
 
 
 def model_of_run(
-    run: TrainedRun,
+    run: OpenedRun,
     *,
     device: str = "",
     precision: Precision = "fp32",

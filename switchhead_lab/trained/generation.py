@@ -13,7 +13,8 @@ from torch import Tensor
 from switchhead_lab.data.encoding import encode_text
 from switchhead_lab.errors import ConfigError, DataError
 from switchhead_lab.trained.next_token_model import NextTokenModel, TransformerReader
-from switchhead_lab.trained.run import Checkpoint, TrainedRun, warn_of_unknown
+from switchhead_lab.trained.opened_run import Checkpoint, OpenedRun
+from switchhead_lab.trained.run import warn_of_unknown
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Sampling:
 
 @torch.inference_mode()
 def generate(
-    run: TrainedRun,
+    run: OpenedRun,
     prompt: str,
     sampling: Sampling,
     *,

@@ -10,7 +10,8 @@ from switchhead_lab.data.encoding import encode_documents
 from switchhead_lab.errors import ConfigError
 from switchhead_lab.objectives.metrics import BITS_PER_BYTE, perplexity_of
 from switchhead_lab.terminal import tell
-from switchhead_lab.trained.run import Checkpoint, TrainedRun, warn_of_unknown
+from switchhead_lab.trained.opened_run import Checkpoint, OpenedRun
+from switchhead_lab.trained.run import warn_of_unknown
 from switchhead_lab.training.scoring import build_scorer
 from switchhead_lab.training.validation import score_split
 
@@ -43,7 +44,7 @@ class TextScore:
 
 
 def score_documents(
-    run: TrainedRun,
+    run: OpenedRun,
     documents: Iterable[Document],
     *,
     batch_size: int | None = None,

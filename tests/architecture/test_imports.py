@@ -25,7 +25,8 @@ ALLOWED: dict[str, set[str]] = {
     "benchmark": {"data", "model", "training", "tracking", "sweeping"},
     "sweeping": {"budget", "claims", "data", "model", "training", "tracking"},
     "reporting": {"budget", "claims", "paper", "tracking"},
-    "trained": {"budget", "data", "model", "reporting", "tracking", "training"},
+    "export": {"budget", "data", "sweeping", "tracking"},
+    "trained": {"budget", "data", "export", "model", "reporting", "tracking", "training"},
     "views": {
         "benchmark",
         "budget",
@@ -43,6 +44,7 @@ ALLOWED: dict[str, set[str]] = {
         "claims",
         "contract",
         "data",
+        "export",
         "model",
         "training",
         "tracking",

@@ -56,4 +56,7 @@ def test_what_a_page_shows_runs(
             lab(*shlex.split(line.replace(DOCUMENTED_RUN, run))[1:], cwd=root)
     monkeypatch.chdir(root)
     for block in PYTHON[page]:
+        if "transformers" in block:
+            cache = str(tmp_path / "modules")
+            monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", cache)
         exec(block.replace(DOCUMENTED_RUN, run), {})

@@ -1,0 +1,1 @@
+"""Exported models: self-contained folders that need neither workspace nor run directory."""
