@@ -18,6 +18,7 @@ from switchhead_lab.cli import (
     evaluation,
     export,
     generate,
+    harness,
     match,
     report,
     runs,
@@ -55,6 +56,11 @@ app.add_typer(runs.app, name="runs")
 app.command()(generate.generate)
 app.command()(score.score)
 app.add_typer(evaluation.app, name="eval")
+app.command(
+    "lm-eval",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)(harness.lm_eval)
 app.command()(export.export)
 app.command()(audit.audit)
 app.command()(check_variant.check_variant)

@@ -86,25 +86,29 @@ def run(
     step = read_checkpoint(checkpoint)
     if batch_size is not None and batch_size < 1:
         raise ConfigError(f"--batch-size {batch_size}: use 1 or more")
-    from switchhead_lab.evaluation.evaluate import evaluate_tasks
-    from switchhead_lab.evaluation.evaluated import find_evaluated, require_precision
+    from switchhead_lab.evaluation.evaluated import (
+        evaluate_model,
+        find_evaluated,
+        require_precision,
+    )
     from switchhead_lab.evaluation.tasks import find_tasks
 
     chosen = find_tasks([name.strip() for name in tasks.split(",")])
-    require_precision(precision)
+    wanted = require_precision(precision)
     found = [find_evaluated(name) for name in models]
-    results = []
-    for one in found:
-        model = one.load(device, precision, step)
-        tell(f"{one.name}: {len(chosen)} tasks")
-        folder = one.directory
-        results.append(
-            list(
-                evaluate_tasks(
-                    model, chosen, folder, data_root=data_root, batch_size=batch_size, report=tell
-                )
-            )
+    results = [
+        evaluate_model(
+            one,
+            chosen,
+            data_root=data_root,
+            batch_size=batch_size,
+            device=device,
+            precision=wanted,
+            checkpoint=step,
+            report=tell,
         )
+        for one in found
+    ]
     _print(found, results, as_json=as_json)
 
 

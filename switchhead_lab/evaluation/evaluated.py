@@ -1,11 +1,13 @@
 """Models that `lab eval` names: where their results are, and how they are loaded."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from switchhead_lab.config.workspace import find_workspace
 from switchhead_lab.errors import ConfigError, RecordError
+from switchhead_lab.evaluation.evaluate import Report, evaluate_tasks
 from switchhead_lab.evaluation.language_models import (
     HF_PREFIX,
     PRECISIONS,
@@ -14,7 +16,8 @@ from switchhead_lab.evaluation.language_models import (
     model_of_checkpoint,
     model_of_run,
 )
-from switchhead_lab.tracking.evaluations import evaluation_dir
+from switchhead_lab.evaluation.tasks import Task
+from switchhead_lab.tracking.evaluations import TaskResult, evaluation_dir
 from switchhead_lab.trained.opened_run import Checkpoint, OpenedRun
 from switchhead_lab.trained.run import open_run
 
@@ -35,7 +38,7 @@ class Evaluated:
     directory: Path
     source: OpenedRun | Path
 
-    def load(self, device: str, precision: str, checkpoint: Checkpoint) -> LanguageModel:
+    def load(self, device: str, precision: Precision, checkpoint: Checkpoint) -> LanguageModel:
         """Load the model.
 
         Raises:
@@ -43,10 +46,11 @@ class Evaluated:
             DataError: If the tokenizer is missing and cannot be prepared.
             RecordError: If it is not a language model, or its weights are unusable.
         """
-        chosen = require_precision(precision)
         if isinstance(self.source, OpenedRun):
-            return model_of_run(self.source, device=device, precision=chosen, checkpoint=checkpoint)
-        return model_of_checkpoint(self.source, device=device or "auto", precision=chosen)
+            return model_of_run(
+                self.source, device=device, precision=precision, checkpoint=checkpoint
+            )
+        return model_of_checkpoint(self.source, device=device or "auto", precision=precision)
 
 
 def find_evaluated(name: str) -> Evaluated:
@@ -76,3 +80,29 @@ def require_precision(text: str) -> Precision:
     if text not in PRECISIONS:
         raise ConfigError(f'--precision "{text}": use {" or ".join(PRECISIONS)}')
     return cast("Precision", text)
+
+
+def evaluate_model(
+    evaluated: Evaluated,
+    tasks: Sequence[Task],
+    *,
+    data_root: Path | None = None,
+    batch_size: int | None = None,
+    device: str = "",
+    precision: Precision = "fp32",
+    checkpoint: Checkpoint = "last",
+    report: Report = lambda _line: None,
+) -> list[TaskResult]:
+    """Load a model and evaluate it; see `evaluate_tasks` and `Evaluated.load`."""
+    model = evaluated.load(device, precision, checkpoint)
+    report(f"{evaluated.name}: {len(tasks)} tasks")
+    return list(
+        evaluate_tasks(
+            model,
+            tasks,
+            evaluated.directory,
+            data_root=data_root,
+            batch_size=batch_size,
+            report=report,
+        )
+    )

@@ -18,7 +18,7 @@ ALLOWED: dict[str, set[str]] = {
     "claims": set(),
     "tracking": {"budget"},
     "data": {"tracking"},
-    "evaluation": {"data"},
+    "evaluation": {"data", "model", "tracking", "trained", "training"},
     "model": set(),
     "contract": {"model"},
     "training": {"budget", "data", "model", "tracking"},
@@ -32,6 +32,7 @@ ALLOWED: dict[str, set[str]] = {
         "budget",
         "contract",
         "data",
+        "evaluation",
         "reporting",
         "sweeping",
         "tracking",
@@ -44,6 +45,7 @@ ALLOWED: dict[str, set[str]] = {
         "claims",
         "contract",
         "data",
+        "evaluation",
         "export",
         "model",
         "training",
@@ -156,7 +158,8 @@ def test_only_triton_files_import_triton() -> None:
             {f"tracking/mlflow_{name}.py" for name in ("store", "database", "links")},
         ),
         ("optuna", {"sweeping/study.py", "sweeping/study_storage.py"}),
-        ("datasets", {"data/hub.py"}),
+        ("datasets", {"data/hub.py", "evaluation/harness.py", "evaluation/sources.py"}),
+        ("lm_eval", {"evaluation/harness.py", "evaluation/harness_command.py"}),
         ("jinja2", {"reporting/html/rendering.py"}),
         ("sklearn", {"data/digits.py"}),
     ],
@@ -262,8 +265,12 @@ def test_the_project_speaks_of_itself_alone() -> None:
 
 
 # Where the names of objectives and their metrics may appear besides `objectives/` and its scorers:
-# the default of configurations, and the metric of the paper's tables.
-KNOWS_OBJECTIVES = {"config/objective.py", "reporting/paper_values.py"}
+# the default of configurations, the metric of the paper's tables, and the metrics of lm-eval that
+# have the same name.
+KNOWS_OBJECTIVES = {
+    *("config/objective.py", "reporting/paper_values.py"),
+    *("evaluation/tasks.py", "tracking/evaluations.py", "views/evaluation.py"),
+}
 
 
 def test_only_objectives_know_their_names() -> None:
