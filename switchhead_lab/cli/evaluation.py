@@ -40,38 +40,43 @@ ModelsArgument = Annotated[
 ]
 
 
+TasksOption = Annotated[
+    str,
+    typer.Option(
+        "--tasks",
+        metavar="NAME,...",
+        help="Tasks, groups (blimp, pocket_minimal_pairs) or suites: paper is LAMBADA, BLiMP and "
+        "CBT, as in Tables 4 and 8; pocket is made from the embedded corpus.",
+    ),
+]
+DataRootOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-root",
+        help="Folder of the published files of LAMBADA, BLiMP and CBT; without it they are fetched "
+        "from the Hugging Face hub.",
+    ),
+]
+BatchSizeOption = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-size",
+        help="Sequences read together; some 4,096 tokens by default. Results do not depend on it.",
+    ),
+]
+PrecisionOption = Annotated[
+    str,
+    typer.Option("--precision", help="fp32, or bf16, which is faster and depends on the batch."),
+]
+
+
 @app.command()
 def run(
     models: ModelsArgument,
-    tasks: Annotated[
-        str,
-        typer.Option(
-            "--tasks",
-            metavar="NAME,...",
-            help="Tasks, groups (blimp, pocket_minimal_pairs) or suites: paper is LAMBADA, BLiMP "
-            "and CBT, as in Tables 4 and 8; pocket is made from the embedded corpus.",
-        ),
-    ] = "pocket",
-    data_root: Annotated[
-        Path | None,
-        typer.Option(
-            "--data-root",
-            help="Folder of the published files of LAMBADA, BLiMP and CBT; without it they are "
-            "fetched from the Hugging Face hub.",
-        ),
-    ] = None,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(
-            "--batch-size",
-            help="Sequences read together; some 4,096 tokens by default. Results do not depend on "
-            "it.",
-        ),
-    ] = None,
-    precision: Annotated[
-        str,
-        typer.Option("--precision", help="fp32 or bf16, which is faster and depends on the batch."),
-    ] = "fp32",
+    tasks: TasksOption = "pocket",
+    data_root: DataRootOption = None,
+    batch_size: BatchSizeOption = None,
+    precision: PrecisionOption = "fp32",
     device: DeviceOption = "",
     checkpoint: CheckpointOption = "last",
     as_json: JsonOption = False,

@@ -50,12 +50,14 @@ def train(
         tree = resolve_initial_weights(tree, workspace.runs_dir, str(config))
     resolved = parse(RunConfig, tree, str(config))
     # Deferred: slow imports, so a mistake in the file fails fast.
+    from switchhead_lab.contract.counted_size import require_counted_size
     from switchhead_lab.tracking.mlflow_index import open_workspace_index
     from switchhead_lab.tracking.record import RunLabels
     from switchhead_lab.training.change_policy import ChangePolicy, retrain_config
     from switchhead_lab.training.run import execute_run
     from switchhead_lab.views.runs import result_line
 
+    require_counted_size(resolved)
     labels = RunLabels(size="custom", variant=name)
     if retrain:
         labels = retrain_config(workspace.runs_dir, resolved) or labels

@@ -23,6 +23,7 @@ from switchhead_lab.config.search import (
 from switchhead_lab.config.sources import depths_of
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.config.workspace import Workspace
+from switchhead_lab.contract.counted_size import require_counted_size
 from switchhead_lab.data.dataset import open_dataset
 from switchhead_lab.errors import (
     CodeChangedError,
@@ -152,6 +153,7 @@ class _SweepRun:
 
     def _run_all(self, variants: Sequence[Variant]) -> None:
         for variant in variants:
+            require_counted_size(self._config(variant, variant.seeds[0]))
             self._keeper.note_model(variant)
         # Fails before hours of training if a storage cannot be opened.
         tuning = {config.name: (config, self._open(config)) for config in self._sweep.tuning}

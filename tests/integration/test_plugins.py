@@ -16,7 +16,7 @@ from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.config.workspace import Workspace, find_workspace
 from switchhead_lab.contract.checks import report_variant
-from switchhead_lab.errors import CodeChangedError, ConfigError, DriftError
+from switchhead_lab.errors import CodeChangedError, ConfigError, ContractError, DriftError
 from switchhead_lab.frozen_model import rebuild_schemas
 from switchhead_lab.model.executed import executed_attention
 from switchhead_lab.model.transformer import build_model
@@ -264,3 +264,14 @@ def test_a_built_in_kind_cannot_be_replaced(workspace) -> None:
     (workspace.root / "my_variants.py").write_text(text)
     with pytest.raises(ConfigError, match='kind "moa" is already registered'):
         with_plugins(workspace, "my_variants.py")
+
+
+def test_wrongly_counted_parameters_are_rejected_before_anything_is_trained(
+    workspace, tiny_config
+) -> None:
+    text = PLUGIN.read_text().replace('"key_weight": G * P * D', '"key_weight": G * P * D + 1')
+    (workspace.root / "my_variants.py").write_text(text)
+    opened = with_plugins(workspace, "my_variants.py")
+    with pytest.raises(ContractError, match="its variants count .*lab check-variant my_grouped"):
+        run_sweep(opened, sweep_with(tiny_config), NoIndex(), lambda _text: None)
+    assert not list_runs(opened.runs_dir)
