@@ -7,6 +7,7 @@ from switchhead_lab.reporting.checks import warning_lines
 from switchhead_lab.reporting.paper_setup import describe_differences
 from switchhead_lab.reporting.paper_tables.assembly import Assembly, FilledBlock, FilledRow
 from switchhead_lab.reporting.paper_tables.sources import Source
+from switchhead_lab.reporting.zero_shot import PAPER_SCORES, score_cell
 
 # Changed fields that a warning names.
 _MOST_CHANGES = 5
@@ -15,13 +16,25 @@ _MOST_CHANGES = 5
 def missing_lines(assembly: Assembly) -> list[str]:
     """Return the rows and columns without a result, with the commands that fill them."""
     lines = [line for block in assembly.blocks for line in _missing_of(block)]
-    tasks = assembly.table.tasks()
-    if tasks:
+    if unmeasured := unmeasured_tasks(assembly):
         lines.append(
-            f"INCOMPLETE: zero-shot accuracies ({', '.join(tasks.values())}) are not measured: "
-            "the lab has no zero-shot evaluation."
+            f"INCOMPLETE: zero-shot accuracies ({', '.join(unmeasured)}) are not measured for "
+            "every row: `lab eval RUN... --tasks paper` measures them."
         )
     return lines
+
+
+def unmeasured_tasks(assembly: Assembly) -> list[str]:
+    """Return the names of zero-shot tasks that rows with our model lack."""
+    return [
+        name
+        for task, name in assembly.table.tasks().items()
+        if any(
+            task in row.printed.scores
+            and (row.ours is None or score_cell(row.ours.row, PAPER_SCORES[task]) is None)
+            for row in assembly.rows
+        )
+    ]
 
 
 def latex_line(assembly: Assembly) -> str:
@@ -30,7 +43,7 @@ def latex_line(assembly: Assembly) -> str:
     n_partial = sum(not row.is_missing and bool(row.gaps) for row in assembly.rows)
     parts = [f"{n_missing} of {len(assembly.rows)} rows have no result"] * bool(n_missing)
     parts += [f"{n_partial} lack seeds"] * bool(n_partial)
-    parts += ["zero-shot accuracies are not measured"] * bool(assembly.table.tasks())
+    parts += ["some zero-shot accuracies are not measured"] * bool(unmeasured_tasks(assembly))
     return f"INCOMPLETE: {', '.join(parts)}; see the notes." if parts else ""
 
 

@@ -9,6 +9,7 @@ from switchhead_lab.reporting.paper_tables.assembly import Assembly, FilledRow
 from switchhead_lab.reporting.paper_tables.view import NOT_RUN_CELL, View
 from switchhead_lab.reporting.paper_values import Compared, compare
 from switchhead_lab.reporting.statistics import MISSING
+from switchhead_lab.reporting.zero_shot import PAPER_SCORES, score_cell
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,8 @@ def _flat(groups: Sequence[Sequence[str]]) -> tuple[str, ...]:
 
 
 def _score_columns(key: str, name: str) -> tuple[Column, Column]:
-    return Column(f"paper_{key}", f"{name} %: paper"), Column(key, f"{name} %: ours")
+    ours = Column(key, f"{name} %: ours", is_mean=True)
+    return Column(f"paper_{key}", f"{name} %: paper"), ours
 
 
 def _cells(
@@ -136,7 +138,15 @@ def _cells(
     for task in tasks:
         score = printed.scores.get(task)
         yield Cell(MISSING) if score is None else Cell(f"{score:.1f}", score)
-        yield Cell(MISSING) if score is None else Cell("not measured")
+        yield _score_cell(row, task)
+
+
+def _score_cell(row: FilledRow, task: str) -> Cell:
+    """Make the cell of our zero-shot accuracy."""
+    if row.printed.scores.get(task) is None:
+        return Cell(MISSING)
+    ours = None if row.ours is None else score_cell(row.ours.row, PAPER_SCORES[task])
+    return ours or Cell("not measured")
 
 
 def _fact_cells(row: FilledRow) -> Iterator[Cell]:

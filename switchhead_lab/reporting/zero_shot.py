@@ -1,0 +1,131 @@
+"""Zero-shot accuracies of a sweep's models, as `lab eval` recorded them beside their runs.
+
+Pocket tasks and those of the paper are never mixed: groups of tasks keep their own names.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from switchhead_lab.reporting.grids import Cell, Column, Grid, names_of
+from switchhead_lab.reporting.report_data import MemberRun, ModelRow, ReportData
+from switchhead_lab.reporting.statistics import MISSING, Statistics
+from switchhead_lab.tracking.evaluations import (
+    TaskResult,
+    evaluation_dir,
+    group_estimates,
+    read_task_results,
+)
+
+PAPER_SCORES: Mapping[str, tuple[str, ...]] = {
+    "lambada": ("lambada_openai",),
+    "blimp": ("blimp",),
+    "cbt": ("cbt_cn", "cbt_ne"),
+}
+"""Groups of tasks whose mean a column of Tables 4 and 8 prints, by the column's key."""
+_DECIMALS = 2
+CAPTION = (
+    "Accuracy in percent, mean ± sample standard deviation over n seeds; a group of tasks is their "
+    "unweighted mean. Tasks named pocket are made from the embedded corpus, the others are as "
+    "published. The standard error over documents is in the runs' folders."
+)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Accuracies of one run.
+
+    Attributes:
+        accuracy: Fraction of right answers by group of tasks.
+        n_tasks: Tasks of each group.
+    """
+
+    accuracy: Mapping[str, float]
+    n_tasks: Mapping[str, int]
+
+
+def read_scores(run: MemberRun) -> Scores:
+    """Return what `lab eval` recorded for a run; empty if nothing.
+
+    Raises:
+        RecordError: If a result is damaged.
+    """
+    if run.run is None:
+        return Scores({}, {})
+    directory = evaluation_dir(run.run.directory)
+    return _scores(directory, _stamps(directory))
+
+
+def _stamps(directory: Path) -> tuple[tuple[str, int], ...]:
+    return tuple((path.name, path.stat().st_mtime_ns) for path in sorted(directory.glob("*.json")))
+
+
+@cache
+def _scores(directory: Path, _stamps: tuple[tuple[str, int], ...]) -> Scores:
+    """Read each run's results once; several tables print them."""
+    results = read_task_results(directory)
+    found = group_estimates(results)
+    return Scores(
+        {group: one.value for group, one in found.items() if one.value is not None},
+        _count(results),
+    )
+
+
+def _count(results: Iterable[TaskResult]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for result in results:
+        counts[result.group] = counts.get(result.group, 0) + 1
+    return counts
+
+
+def score_statistics(row: ModelRow, groups: Sequence[str]) -> Statistics:
+    """Return the accuracy of a model in percent, the mean over groups, by seed.
+
+    Seeds that lack a group, or some of the tasks that another seed has, are missing.
+    """
+    scores = [read_scores(run) for run in row.finished]
+    n_tasks = {
+        group: max((one.n_tasks.get(group, 0) for one in scores), default=0) for group in groups
+    }
+    values = [
+        100.0 * sum(one.accuracy[group] for group in groups) / len(groups)
+        for one in scores
+        if all(one.n_tasks.get(group, 0) == n_tasks[group] > 0 for group in groups)
+    ]
+    return Statistics(tuple(values), len(row.seeds))
+
+
+def score_cell(row: ModelRow, groups: Sequence[str]) -> Cell | None:
+    """Make the cell of a model's accuracy in percent; None if no run has one."""
+    found = score_statistics(row, groups)
+    if found.mean is None:
+        return None
+    text = found.short_text(_DECIMALS)
+    return Cell(text, found.mean, found.std, runs=names_of(row))
+
+
+def zero_shot_grid(data: ReportData) -> Grid | None:
+    """Build the table of accuracies by model and group of tasks; None without any."""
+    groups = list(
+        dict.fromkeys(
+            group
+            for row in data.models
+            for run in row.finished
+            for group in read_scores(run).accuracy
+        )
+    )
+    if not groups:
+        return None
+    columns = (
+        Column("model", "model", is_text=True),
+        Column("n_seeds", "n"),
+        *(Column(group, group.replace("_", " "), is_mean=True) for group in groups),
+    )
+    rows = []
+    for row in data.models:
+        statistics = [score_statistics(row, [group]) for group in groups]
+        n = max(one.n for one in statistics)
+        cells = [score_cell(row, [group]) or Cell(MISSING) for group in groups]
+        rows.append((Cell(row.name, row.name), Cell(str(n), n), *cells))
+    return Grid("zero-shot", columns, tuple(rows))
