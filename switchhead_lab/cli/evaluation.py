@@ -115,6 +115,8 @@ def run(
         for one in found
     ]
     _print(found, results, as_json=as_json)
+    for one in found:
+        one.sync()
 
 
 def _print(found: "list[Evaluated]", results: "list[list[TaskResult]]", *, as_json: bool) -> None:

@@ -19,7 +19,7 @@ from switchhead_lab.evaluation.language_models import (
 from switchhead_lab.evaluation.tasks import Task
 from switchhead_lab.tracking.evaluations import TaskResult, evaluation_dir
 from switchhead_lab.trained.opened_run import Checkpoint, OpenedRun
-from switchhead_lab.trained.run import open_run
+from switchhead_lab.trained.run import TrainedRun, open_run
 
 _CHECKPOINT_RESULTS = "evaluations"
 
@@ -51,6 +51,15 @@ class Evaluated:
                 self.source, device=device, precision=precision, checkpoint=checkpoint
             )
         return model_of_checkpoint(self.source, device=device or "auto", precision=precision)
+
+    def sync(self) -> None:
+        """Copy the results of a run to MLflow, if the workspace has an index."""
+        if not isinstance(self.source, TrainedRun) or self.source.workspace.tracking_uri == "none":
+            return
+        from switchhead_lab.tracking.mlflow_sync import sync_workspace
+
+        record = self.source.record
+        sync_workspace(self.source.workspace, [record], only_unsynced=False, is_whole=False)
 
 
 def find_evaluated(name: str) -> Evaluated:

@@ -50,7 +50,7 @@ class HarnessModel(TemplateLM):
     ) -> None:
         super().__init__()
         self.model = (
-            model_of_run(open_run(run), device=device or "", precision=precision)
+            model_of_run(open_run(run), device=_chosen(device), precision=precision)
             if isinstance(run, str)
             else run
         )
@@ -121,6 +121,11 @@ class HarnessModel(TemplateLM):
 
     def _score(self, scorings: Sequence[Scoring]) -> list[Likelihood]:
         return score_sequences(self.model.next_token, scorings, self._batch_size, self._report)
+
+
+def _chosen(device: str | None) -> str:
+    """Return the device that was asked for; the harness says "cuda:0" if none was."""
+    return "" if device in (None, "cuda:0") else str(device)
 
 
 def _scoring(prefix: int, context: list[int], continuation: list[int]) -> Scoring:

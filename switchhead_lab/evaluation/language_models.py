@@ -154,8 +154,8 @@ class _HuggingFaceReader:
     def read(self, tokens_BT: Tensor, memory: Any) -> tuple[Tensor, Any]:
         """Return hidden states [B, T, D] and the cache for the next chunk."""
         with self._autocast():
-            output = self._body(tokens_BT, past_key_values=memory, use_cache=True)
-        return output.last_hidden_state, output.past_key_values
+            output = self._body(tokens_BT, cache=memory, use_cache=True)
+        return output.last_hidden_state, output.cache
 
     def logits(self, hidden_ND: Tensor) -> Tensor:
         """Return predictions of the next token, shape [N, V]."""
