@@ -91,8 +91,11 @@ def run(
             f"--until-decided: sweep {declarations[0].name} states no claims; add [[claims]] to it"
         )
     # Deferred: slow imports, so a mistyped name fails fast.
+    from switchhead_lab.evaluation.tasks import find_tasks
     from switchhead_lab.training.change_policy import ChangePolicy
 
+    for declaration in declarations:  # before hours of training
+        find_tasks(declaration.evaluation.tasks if declaration.evaluation else ())
     policy = ChangePolicy(allow_drift, reuse, tuple(retrain or ()))
     failures = list(_train_all(workspace, declarations, policy, until_decided=until_decided))
     end_training(workspace.runs_dir, "\n".join(filter(None, failures)))
@@ -116,6 +119,10 @@ def _train_all(
         record = _train(workspace, index, declaration, policy, until_decided=until_decided)
         for line in outcome_lines(declaration, record, is_rung=len(declarations) > 1):
             typer.echo(line)
+        if record.sweep.evaluation is not None:
+            from switchhead_lab.evaluation.of_sweep import evaluate_sweep
+
+            evaluate_sweep(workspace, record, tell)
         if workspace.tracking_uri != "none":
             attach_report(workspace, record, index, tell)
         yield describe_failures(record)

@@ -16,6 +16,7 @@ from switchhead_lab.config.claims import Claim, complete_claims, metric_of
 from switchhead_lab.config.cost_names import CONVENTIONS, Convention
 from switchhead_lab.config.data import DataConfig
 from switchhead_lab.config.declared import DeclaredModel, RunOrModel, Seeds, declared_models
+from switchhead_lab.config.evaluation import SweepEvaluation
 from switchhead_lab.config.files import near_miss
 from switchhead_lab.config.names import ModelName
 from switchhead_lab.config.objective import DEFAULT_OBJECTIVE, ObjectiveConfig, task_of
@@ -141,6 +142,8 @@ class Sweep(FrozenModel):
     """Trials of each tuning study."""
     claims: list[Claim] = Field(default=[], exclude_if=lambda claims: not claims)
     """What the comparison is to show."""
+    evaluation: SweepEvaluation | None = Field(default=None, exclude_if=lambda one: one is None)
+    """Zero-shot tasks that finished runs are evaluated on."""
     paper: PaperRow | None = None
     """Rows of the paper to print beside ours; omit if the paper has none."""
 

@@ -104,7 +104,7 @@ def evaluate_model(
 ) -> list[TaskResult]:
     """Load a model and evaluate it; see `evaluate_tasks` and `Evaluated.load`."""
     model = evaluated.load(device, precision, checkpoint)
-    report(f"{evaluated.name}: {len(tasks)} tasks")
+    report(f"{evaluated.name}: {len(tasks)} zero-shot task{'s' * (len(tasks) != 1)}")
     return list(
         evaluate_tasks(
             model,

@@ -138,7 +138,7 @@ def sweep_id(sweep: Sweep) -> str:
         mode="json",
         exclude={
             *("summary", "paper", "models", "studies", "tune", "n_tuning_trials", "claims"),
-            "ladder",
+            *("ladder", "evaluation"),
         },
     )
     del compared["baseline"]["seeds"]

@@ -16,12 +16,12 @@ PAIR = {"sentence_good": "we keep the law", "sentence_bad": "we the keep law", "
 @pytest.fixture
 def run(workspace, tiny_config, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("LAB_HOME", str(workspace.root))
-    return train(workspace, tiny_config(n_steps=2, validate_every=2)).name
+    return train(workspace, tiny_config(n_steps=2, n_warmup_steps=1)).name
 
 
 @pytest.fixture
 def runs(run, workspace, tiny_config) -> list[str]:
-    return [run, train(workspace, tiny_config(n_steps=2, validate_every=2, seed=1)).name]
+    return [run, train(workspace, tiny_config(n_steps=2, n_warmup_steps=1, seed=1)).name]
 
 
 def test_models_are_evaluated_and_compared(runs, workspace) -> None:

@@ -25,6 +25,8 @@ from switchhead_lab.tracking.evaluations import (
     read_task_result,
     read_task_results,
 )
+from switchhead_lab.tracking.mlflow_fields import result_rows
+from switchhead_lab.trained.exporting import export_run
 from switchhead_lab.trained.run import open_run
 
 PAIRS = [
@@ -228,3 +230,21 @@ def test_documents_of_the_hub_become_those_of_local_files(monkeypatch) -> None:
 def test_an_unknown_checkpoint_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="no such folder; give that of a Hugging Face checkpoint"):
         find_evaluated(f"hf:{tmp_path / 'nowhere'}")
+
+
+def test_an_export_is_evaluated_like_its_run(run, documents, tmp_path: Path) -> None:
+    folder, _ = export_run(run, str(tmp_path / "exported"))
+    (ours,) = evaluate_model(find_evaluated(run.name), find_tasks(["blimp_transitive"]))
+    exported = find_evaluated(str(folder))
+    (theirs,) = evaluate_model(exported, find_tasks(["blimp_transitive"]))
+    assert exported.directory == folder / "evaluation"
+    assert theirs.identity == ours.identity
+    assert theirs.metrics == ours.metrics
+
+
+def test_accuracies_are_copied_to_mlflow(run, documents) -> None:
+    evaluate_model(find_evaluated(run.name), find_tasks(["blimp"])[:2])
+    rows = {row.key: row.value for row in result_rows(run.record)}
+    accuracy = group_estimates(read_task_results(evaluation_dir(run.record.directory)))["blimp"]
+    assert rows["evaluation/blimp/accuracy"] == accuracy.value
+    assert rows["evaluation/blimp/accuracy_stderr"] == accuracy.stderr

@@ -15,6 +15,10 @@ NOT_RUN = {
     "make gpu": "needs a GPU; tests/benchmark/test_gpu_dry_run.py runs its parts dry",
     "lab data prepare wikitext-103/ --name wikitext103": "needs the published files",
     "lab data prepare --name c4 --max-train-tokens 100000000": "needs a network",
+    "lab eval 3fb2c1 --tasks blimp --data-root zero-shot/": "needs the published files",
+    "lab eval compare 3fb2c1 a9d04e": (
+        "needs a second evaluated run; tests/cli/test_cli_evaluation.py compares two"
+    ),
     "lab sweep matched-params --size demo --device cuda": "needs a GPU",
     "lab sweep matched-params --size demo --set training.capture_step=true": "needs a GPU",
     "lab sweep matched-params --size demo --set training.compile_blocks=true": (

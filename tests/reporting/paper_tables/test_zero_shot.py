@@ -1,0 +1,95 @@
+"""Zero-shot accuracies in reports, from records of `lab eval`."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from switchhead_lab.evaluation.tasks import find_tasks
+from switchhead_lab.reporting.paper_tables.paper_report import write_paper_table
+from switchhead_lab.reporting.report_data import read_report_data
+from switchhead_lab.reporting.zero_shot import score_statistics, zero_shot_grid
+from switchhead_lab.tracking.evaluations import (
+    Estimate,
+    Sample,
+    TaskResult,
+    evaluation_dir,
+    write_task_result,
+)
+
+
+def write_result(run_dir: Path, task: str, accuracy: float) -> None:
+    (found,) = find_tasks([task])
+    texts = ("documents", "documents_version", "documents_sha256", "model")
+    ids = ("weights_id", "tokenizer_id", "precision", "harness")
+    result = TaskResult(
+        task=task,
+        group=found.group,
+        kind=found.kind,
+        version=1.0,
+        chance=found.chance,
+        metrics={"acc": Estimate(value=accuracy, stderr=0.01)},
+        n_documents=100,
+        seconds=1.0,
+        **dict.fromkeys((*texts, *ids), "x"),
+    )
+    write_task_result(evaluation_dir(run_dir), result, [Sample(0, {"acc": 1.0}, [], [])])
+
+
+def run_dirs(data, name: str) -> list[Path]:
+    (row,) = (row for row in data.models if row.name == name)
+    return [run.run.directory for run in row.finished]
+
+
+def test_accuracies_by_model_are_means_over_seeds(complete) -> None:
+    data = read_report_data(complete.write(), complete.runs_dir)
+    assert zero_shot_grid(data) is None
+    dense, switchhead = run_dirs(data, "dense"), run_dirs(data, "switchhead-declared")
+    for number, folder in enumerate(dense):
+        write_result(folder, "blimp_transitive", 0.5 + 0.01 * number)
+        write_result(folder, "blimp_wh_island", 0.6)
+    write_result(switchhead[0], "pocket_last_word", 0.25)
+    grid = zero_shot_grid(data)
+    assert [column.key for column in grid.columns] == [
+        *("model", "n_seeds", "blimp", "pocket_last_word"),
+    ]
+    by_name = {row[0].value: row for row in grid.rows}
+    blimp = grid.cell(by_name["dense"], "blimp")
+    n = len(dense)
+    assert blimp.value == pytest.approx(55.0 + 0.5 * (n - 1) / 2)
+    assert blimp.std > 0.0
+    assert grid.cell(by_name["dense"], "pocket_last_word").value is None
+    assert grid.cell(by_name["switchhead-declared"], "pocket_last_word").value == 25.0
+
+
+def test_a_seed_without_all_tasks_is_missing(complete) -> None:
+    data = read_report_data(complete.write(), complete.runs_dir)
+    first, *others = run_dirs(data, "dense")
+    write_result(first, "blimp_transitive", 0.5)
+    for folder in others:
+        write_result(folder, "blimp_transitive", 0.5)
+        write_result(folder, "blimp_wh_island", 0.7)
+    found = score_statistics(data.baseline, ["blimp"])
+    assert found.values == (pytest.approx(60.0),) * len(others)
+    assert "seeds]" in found.short_text(1)
+
+
+def test_the_columns_of_table_4_are_filled(home, sweeps_dir, fill) -> None:
+    fill("paper/table4-c4", size="pocket")
+
+    def write():
+        return write_paper_table(4, sweeps_dir, home / "runs", home / "reports", "pocket")
+
+    before = write()
+    assert any("LAMBADA" in line and "not measured" in line for line in before.incomplete)
+    for folder in (home / "runs").glob("*/result.json"):
+        write_result(folder.parent, "lambada_openai", 0.125)
+        write_result(folder.parent, "cbt_cn", 0.2)
+        write_result(folder.parent, "cbt_ne", 0.4)
+    report = write()
+    with (report.folder / "table.csv").open(encoding="utf-8") as file:
+        rows = {row["row"]: row for row in csv.DictReader(file)}
+    row = rows["c4 47M: switchhead, 2 heads"]
+    assert (row["paper_lambada"], row["lambada_mean"]) == ("20.4", "12.5")
+    assert row["blimp_mean"] == ""
+    assert "not measured" in (report.folder / "absolute.md").read_text(encoding="utf-8")
