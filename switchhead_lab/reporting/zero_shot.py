@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from switchhead_lab.reporting.grids import Cell, Column, Grid, names_of
+from switchhead_lab.reporting.grids import Cell, Column, Grid
 from switchhead_lab.reporting.report_data import MemberRun, ModelRow, ReportData
 from switchhead_lab.reporting.statistics import MISSING, Statistics
 from switchhead_lab.tracking.evaluations import (
@@ -84,25 +84,35 @@ def score_statistics(row: ModelRow, groups: Sequence[str]) -> Statistics:
 
     Seeds that lack a group, or some of the tasks that another seed has, are missing.
     """
-    scores = [read_scores(run) for run in row.finished]
+    return Statistics(tuple(_by_run(row, groups).values()), len(row.seeds))
+
+
+def _by_run(row: ModelRow, groups: Sequence[str]) -> dict[str, float]:
+    """Return the accuracy of each run that has all groups, by its name."""
+    scores = {run.member.run_name: read_scores(run) for run in row.finished}
     n_tasks = {
-        group: max((one.n_tasks.get(group, 0) for one in scores), default=0) for group in groups
+        group: max((one.n_tasks.get(group, 0) for one in scores.values()), default=0)
+        for group in groups
     }
-    values = [
-        100.0 * sum(one.accuracy[group] for group in groups) / len(groups)
-        for one in scores
+    return {
+        name: 100.0 * sum(one.accuracy[group] for group in groups) / len(groups)
+        for name, one in scores.items()
         if all(one.n_tasks.get(group, 0) == n_tasks[group] > 0 for group in groups)
-    ]
-    return Statistics(tuple(values), len(row.seeds))
+    }
 
 
 def score_cell(row: ModelRow, groups: Sequence[str]) -> Cell | None:
     """Make the cell of a model's accuracy in percent; None if no run has one."""
-    found = score_statistics(row, groups)
+    found, by_run = score_statistics(row, groups), _by_run(row, groups)
     if found.mean is None:
         return None
-    text = found.short_text(_DECIMALS)
-    return Cell(text, found.mean, found.std, runs=names_of(row))
+    return Cell(
+        found.short_text(_DECIMALS),
+        found.mean,
+        found.std,
+        values=tuple(by_run.values()),
+        runs=tuple(by_run),
+    )
 
 
 def zero_shot_grid(data: ReportData) -> Grid | None:
