@@ -101,7 +101,7 @@ def summary_lines(audit: Audit) -> list[str]:
         f"`equations`, the formulas in the text, reproduce {agreeing['equations']}; `executed`, "
         f"counted on the layer, {agreeing['executed']}.",
         "SwitchHead's MACs relative to dense depend on the convention: "
-        f"{_ratio_range(audit.counters)}.",
+        f"{_ratio_range(audit.counters)}{_left_out(audit.counters)}.",
         f"Sizes: {sum(line.agrees for line in sizes)} of {len(sizes)} models have the printed "
         "size.",
         f"Widths: the matching rule gives {same_width} of {len(matches)} printed d_head; d_ff is "
@@ -245,6 +245,16 @@ def _ratio_range(counters: Sequence[CostCounter]) -> str:
         values = [100 * ratios[name] for ratios in found]
         ranges.append(f"{min(values):.1f} to {max(values):.1f} % by `{name}`")
     return ", ".join(ranges)
+
+
+def _left_out(counters: Sequence[CostCounter]) -> str:
+    """Return the rows that the range leaves out, with their ratios."""
+    found = [
+        f"{printed.label} ({100 * ratios['published']:.1f} % by `published`)"
+        for printed, ratios in _ratios(counters)
+        if "switchhead" in printed.label and without_memory(printed) is not None
+    ]
+    return f"; without {', '.join(found)}, printed with C = 2 beside dense with C = 1" * bool(found)
 
 
 def _section(title: str, rows: list[list[str]], note: str = "") -> list[str]:
