@@ -87,7 +87,7 @@ def neighbour(
     ] = 0.5,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--setting", metavar="NAME=VALUE", help="Time this variable too; repeatable."),
+        typer.Option("--setting", metavar="NAME=VALUE", help="Time this variable too."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -159,7 +159,8 @@ def peers(
 @app.command()
 def kernels(
     shape: Annotated[
-        list[str] | None, typer.Option("--shape", help="d_model/d_head; repeatable.")
+        list[str] | None,
+        typer.Option("--shape", metavar="D_MODEL/D_HEAD", help="Only this shape, e.g. 412/76."),
     ] = None,
     k: Annotated[str, typer.Option("--k", help="Experts per token, e.g. 1,2.")] = "1,2,3,4",
     dtype: Annotated[str, typer.Option(help="fp32, bf16, fp16, or all for the first two.")] = "all",

@@ -81,7 +81,7 @@ def run(
     Results and a log of every sample go to the folder evaluation/ of a run, or, for a Hugging Face
     checkpoint, to runs/evaluations/ of the workspace.
 
-    Example: lab eval 3fb2c1 --tasks blimp,lambada_openai --data-root ~/zero-shot
+    Example: lab eval run 3fb2c1 --tasks blimp,lambada_openai --data-root ~/zero-shot
     """
     step = read_checkpoint(checkpoint)
     if batch_size is not None and batch_size < 1:

@@ -36,8 +36,7 @@ AxisOption = Annotated[
         metavar="COST[:CONVENTION]",
         help="Draw a figure against this cost: attention-macs, layer-macs, model-macs (per token), "
         "attention-memory, model-memory, parameters, active-parameters or time (of a step, from "
-        "`lab bench step`); by the sweep's convention, or by :published, :equations or :executed. "
-        "Repeatable.",
+        "`lab bench step`); by the sweep's convention, or by :published, :equations or :executed.",
     ),
 ]
 ColumnsOption = Annotated[

@@ -54,8 +54,8 @@ def run(
         typer.Option(
             "--retrain",
             metavar="WHICH",
-            help="Retrain runs: changed (those whose code has changed), all, or a model's name; "
-            "repeatable. Earlier runs are kept in runs/superseded/.",
+            help="Retrain runs: changed (those whose code has changed), all, or a model's name. "
+            "Earlier runs are kept in runs/superseded/.",
         ),
     ] = None,
     until_decided: Annotated[
