@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 Style = Literal["plain", "bold", "red", "yellow"]
 _ANSI_CODES = {"bold": 1, "red": 31, "yellow": 33}
-_NARROW = 80
+NARROW = 80
+"""Columns that listings fit, on terminals and in pipes."""
 _SHORTEST_NAME = 16
 
 
@@ -98,7 +99,7 @@ def print_table(table: Table) -> None:
     Numbers are never cut: a table with many of them is printed at its full width.
     """
     text = _laid_out(table, None)
-    too_wide = max(map(len, text.splitlines())) - _NARROW
+    too_wide = max(map(len, text.splitlines())) - NARROW
     longest = max((len(row[0]) for row in table.rows), default=0)
     if too_wide > 0 and longest - too_wide >= _SHORTEST_NAME:
         text = _laid_out(table, longest - too_wide)
