@@ -14,7 +14,8 @@ from switchhead_lab.cli.options import (
 from switchhead_lab.cli.short_groups import RunByDefault
 from switchhead_lab.errors import ConfigError
 from switchhead_lab.json_text import to_json
-from switchhead_lab.terminal import print_table, tell
+from switchhead_lab.terminal import tell
+from switchhead_lab.terminal_table import print_table
 
 if TYPE_CHECKING:
     from switchhead_lab.evaluation.evaluated import Evaluated

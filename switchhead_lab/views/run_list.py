@@ -4,16 +4,18 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from switchhead_lab.number_text import NOTHING, local_time
-from switchhead_lab.terminal import Table
+from switchhead_lab.terminal_table import Table
 from switchhead_lab.tracking.run_listing import RunSummary
 
 _COLUMNS = ("run", "state", "step", "validation", "test", "parameters", "ms/step", "started")
+# The least useful first.
+_OPTIONAL = ("parameters", "ms/step", "started", "test")
 
 
 def run_table(runs_dir: Path, summaries: Iterable[RunSummary]) -> Table:
     """Return the listing of runs."""
     rows = [_summary_cells(summary) for summary in summaries]
-    return Table(f"Runs in {runs_dir}", _COLUMNS, rows, n_text_columns=2)
+    return Table(f"Runs in {runs_dir}", _COLUMNS, rows, 2, _OPTIONAL)
 
 
 def _summary_cells(summary: RunSummary) -> list[str]:

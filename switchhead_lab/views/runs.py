@@ -5,7 +5,7 @@ from typing import Any
 
 from switchhead_lab.config.files import to_toml
 from switchhead_lab.number_text import NOTHING, local_time
-from switchhead_lab.terminal import Table
+from switchhead_lab.terminal_table import Table
 from switchhead_lab.tracking.code_identity import (
     CodeIdentity,
     code_of,

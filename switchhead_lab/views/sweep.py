@@ -1,22 +1,16 @@
 """Output of `lab sweep`: runs by state, the list of sweeps, one sweep in detail."""
 
-import textwrap
 from collections.abc import Iterable, Iterator
 
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.number_text import NOTHING, short_count, short_hours, short_time
 from switchhead_lab.sweeping.estimate import DEVICE_KINDS, DeviceKind, Speed, Speeds, speed_here
 from switchhead_lab.sweeping.overview import SweepDetail, SweepOverview
-from switchhead_lab.terminal import Table
+from switchhead_lab.terminal_table import Table
 from switchhead_lab.tracking.sweep_record import SweepRecord, sweep_id
 from switchhead_lab.views.match import match_tables
 
-# Ten columns in 150 characters; the JSON output has whole sentences.
-_SUMMARY_WIDTH = 39
-_OVERVIEW_COLUMNS = (
-    *("sweep", "size", "compares", "table", "models", "done"),
-    *("MACs", "CPU h", "GPU h", "left"),
-)
+_OVERVIEW_COLUMNS = ("size", "table", "models", "done", "MACs", "CPU h", "GPU h", "left")
 _COST_COLUMNS = ("model", "runs", "done", "MACs a run", "CPU h", "GPU h", "time a run", "left")
 
 
@@ -36,8 +30,15 @@ def outcome_lines(sweep: Sweep, record: SweepRecord, *, is_rung: bool = False) -
 
 def overview_table(overviews: Iterable[SweepOverview]) -> Table:
     """Return the list of sweeps at every size."""
-    rows = [_overview_cells(overview) for overview in overviews]
-    return Table("sweeps (* default size)", _OVERVIEW_COLUMNS, rows, n_text_columns=4)
+    rows: list[list[str]] = []
+    titles: dict[int, str] = {}
+    for overview in overviews:
+        title = f"{overview.sweep}: {overview.summary}"
+        if title not in titles.values():
+            titles[len(rows)] = title
+        rows.append(_overview_cells(overview))
+    title = "sweeps, each with its sizes (* default size)"
+    return Table(title, _OVERVIEW_COLUMNS, rows, 2, group_titles=titles)
 
 
 def _overview_cells(overview: SweepOverview) -> list[str]:
@@ -46,9 +47,7 @@ def _overview_cells(overview: SweepOverview) -> list[str]:
         size = "" if overview.paper_params is None else f" {overview.paper_params}M"
         table = f"{overview.table} {overview.paper_dataset}{size}"
     return [
-        overview.sweep,
         overview.size + ("*" if overview.is_default_size else ""),
-        textwrap.shorten(overview.summary, _SUMMARY_WIDTH, placeholder=" ..."),
         table,
         str(overview.n_models),
         f"{overview.n_done}/{overview.n_runs}",

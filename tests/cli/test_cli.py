@@ -96,6 +96,7 @@ def test_budget_of_a_sweep_and_of_a_configuration(root: Path, tmp_path: Path) ->
     table = lab("budget", "tiny", "--convention", "equations", cwd=root).stdout
     assert "equations" in table
     assert "published" not in table
+    assert max(map(len, lab("budget", "tiny", cwd=root).stdout.splitlines())) <= 80
     error = lab("budget", "tiny", "--convention", "mine", cwd=root, code=2).stderr
     assert "use all, equations, published, executed" in error
 

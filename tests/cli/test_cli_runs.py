@@ -50,6 +50,15 @@ def test_list_prints_one_line_per_run(run_names: list[str]) -> None:
     assert "no runs" in invoke("list", "--state", "finished").output
 
 
+def test_lists_fit_80_columns_without_wide(run_names: list[str]) -> None:
+    lines = invoke("list").output.splitlines()[1:]  # without the path of the folder
+    assert max(map(len, lines)) <= 80
+    assert max(map(len, invoke("diff", *run_names).output.splitlines())) <= 80
+    wide = invoke("list", "--wide").output
+    assert all(name in wide for name in run_names)
+    assert "started" in wide
+
+
 def test_list_as_json(run_names: list[str]) -> None:
     runs = json.loads(invoke("list", "--state", "failed", "--json").stdout)
     assert [run["name"] for run in runs] == run_names
