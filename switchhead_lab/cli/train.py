@@ -34,6 +34,9 @@ def train(
     With `initial_weights = "RUN"` in the file (or --set initial_weights=RUN) training starts from
     the last checkpoint of a finished run, given by name or the start of its hash.
 
+    A configuration that was trained before is not trained again, whatever its name: the result of
+    the earlier run is printed.
+
     Example: lab train my-model.toml --set training.n_steps=200 --name my-model
     """
     from switchhead_lab.config.files import apply_overrides, parse, read_run_file
@@ -54,11 +57,12 @@ def train(
     from switchhead_lab.tracking.record import RunLabels
     from switchhead_lab.training.change_policy import ChangePolicy, retrain_config
     from switchhead_lab.training.run import execute_run
-    from switchhead_lab.views.runs import result_line
+    from switchhead_lab.views.runs import already_trained, result_line
 
     labels = RunLabels(size="custom", variant=name)
     if retrain:
         labels = retrain_config(workspace.runs_dir, resolved) or labels
+    notice = already_trained(workspace.runs_dir, resolved)
     run = execute_run(
         workspace,
         resolved,
@@ -66,6 +70,8 @@ def train(
         index=open_workspace_index(workspace),
         policy=ChangePolicy(allow_drift, reuse),
     )
+    if notice:
+        typer.echo(notice)
     typer.echo(result_line(run))
     typer.echo(f"records: {run.directory}")
     end_training(workspace.runs_dir)

@@ -109,6 +109,12 @@ def test_matched_configurations_can_be_trained(root: Path, tmp_path: Path) -> No
     done = lab("train", path, "--name", "mine", "--set", "training.n_steps=2", cwd=root)
     assert "words-custom-mine-xl-lr0.003-0-" in done.stdout
     assert "validation perplexity" in done.stdout
+    assert "already trained" not in done.stdout
+    again = lab("train", path, "--name", "second", "--set", "training.n_steps=2", cwd=root)
+    notice, result = again.stdout.splitlines()[:2]
+    name = done.stdout.partition(":")[0]
+    assert notice.startswith(f"already trained as run {name}, so nothing was trained; see `lab run")
+    assert result.startswith(f"{name}: validation")
 
 
 def test_a_file_of_several_configurations_is_rejected_with_their_names(root: Path) -> None:
