@@ -32,17 +32,18 @@ def list_(
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.tracking.run_listing import list_summaries, select_runs
     from switchhead_lab.tracking.unsynced import unsynced_notice
-    from switchhead_lab.views.run_list import run_table
+    from switchhead_lab.views.run_list import no_runs_line, run_table
 
     workspace = find_workspace()
     runs_dir = workspace.runs_dir
-    summaries = select_runs(list_summaries(workspace), workspace, sweep=sweep, state=state)
+    every = list_summaries(workspace)
+    summaries = select_runs(every, workspace, sweep=sweep, state=state)
     if as_json:
         typer.echo(to_json([summary.as_data() for summary in summaries]))
     elif summaries:
         print_table(run_table(runs_dir, summaries), is_wide=wide)
     else:
-        typer.echo(f"no runs in {runs_dir}; start one with `lab train` or `lab sweep`")
+        typer.echo(no_runs_line(runs_dir, len(every), sweep, state))
     if not as_json and (notice := unsynced_notice(runs_dir)):
         typer.echo(notice)
 

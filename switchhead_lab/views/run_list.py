@@ -18,6 +18,23 @@ def run_table(runs_dir: Path, summaries: Iterable[RunSummary]) -> Table:
     return Table(f"Runs in {runs_dir}", _COLUMNS, rows, 2, _OPTIONAL)
 
 
+def no_runs_line(runs_dir: Path, n_all: int, sweep: str, state: str) -> str:
+    """Return what to print instead of an empty listing.
+
+    Args:
+        runs_dir: Folder of all runs.
+        n_all: Number of runs that no filter leaves out.
+        sweep: The sweep that was asked for, or empty.
+        state: The state that was asked for, or empty.
+    """
+    if not n_all:
+        return f"no runs in {runs_dir}; start one with `lab train` or `lab sweep`"
+    which = f"{state} runs" if state else "runs"
+    of_sweep = f" of sweep {sweep}" if sweep else ""
+    total = "1 run" if n_all == 1 else f"{n_all} runs"
+    return f"no {which}{of_sweep} in {runs_dir}, which has {total} in all; see `lab runs list`"
+
+
 def _summary_cells(summary: RunSummary) -> list[str]:
     return [
         summary.name,

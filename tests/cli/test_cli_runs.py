@@ -47,7 +47,9 @@ def test_list_prints_one_line_per_run(run_names: list[str]) -> None:
         assert heading in output
     assert [name in output for name in run_names] == [True, True]
     assert output.count("failed") == 2
-    assert "no runs" in invoke("list", "--state", "finished").output
+    nothing = invoke("list", "--state", "finished").output
+    assert nothing.startswith("no finished runs in ")
+    assert "which has 2 runs in all" in nothing
 
 
 def test_lists_fit_80_columns_without_wide(run_names: list[str]) -> None:
