@@ -40,19 +40,21 @@ ModelsArgument = Annotated[
     ),
 ]
 
+TasksOption = Annotated[
+    str,
+    typer.Option(
+        "--tasks",
+        metavar="NAME,...",
+        help="Tasks, groups (blimp, pocket_minimal_pairs) or suites: paper is LAMBADA, BLiMP "
+        "and CBT, as in Tables 4 and 8; pocket is made from the embedded corpus.",
+    ),
+]
+
 
 @app.command()
 def run(
     models: ModelsArgument,
-    tasks: Annotated[
-        str,
-        typer.Option(
-            "--tasks",
-            metavar="NAME,...",
-            help="Tasks, groups (blimp, pocket_minimal_pairs) or suites: paper is LAMBADA, BLiMP "
-            "and CBT, as in Tables 4 and 8; pocket is made from the embedded corpus.",
-        ),
-    ] = "pocket",
+    tasks: TasksOption = "pocket",
     data_root: Annotated[
         Path | None,
         typer.Option(

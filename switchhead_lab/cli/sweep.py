@@ -182,8 +182,8 @@ def list_sweeps(as_json: JsonOption = False) -> None:
 
     Below each sweep are its sizes. "table" is the paper's table, with data set and size of its
     rows; "done" is the number of finished or pruned runs out of all. MACs are of all runs, forward
-    and backward. CPU h and GPU h are hours of all runs, estimated from finished runs on such a
-    device; "left" is the estimated remaining time on this machine.
+    and backward, by the convention "equations". CPU h and GPU h are hours of all runs, estimated
+    from finished runs on such a device; "left" is the estimated remaining time on this machine.
 
     Example: lab sweep list
     """
@@ -193,7 +193,7 @@ def list_sweeps(as_json: JsonOption = False) -> None:
     from switchhead_lab.sweeping.estimate import measured_speeds
     from switchhead_lab.sweeping.overview import sweep_overviews
     from switchhead_lab.tracking.record import list_runs
-    from switchhead_lab.views.sweep import basis_of_estimates, overview_table
+    from switchhead_lab.views.sweep import basis_of_estimates, other_code_lines, overview_table
 
     workspace = find_workspace()
     runs = list_runs(workspace.runs_dir)
@@ -203,7 +203,7 @@ def list_sweeps(as_json: JsonOption = False) -> None:
         typer.echo(to_json([asdict(overview) for overview in overviews]))
         return
     print_table(overview_table(overviews))
-    print_notes(basis_of_estimates(speeds))
+    print_notes([*other_code_lines(overviews), *basis_of_estimates(speeds)])
 
 
 @app.command()

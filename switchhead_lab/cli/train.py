@@ -1,12 +1,15 @@
 """`lab train`: one run of one configuration."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from switchhead_lab.cli.ending import end_training
 from switchhead_lab.cli.options import DeviceOption, DriftOption, ReuseOption, SetOption
+
+if TYPE_CHECKING:
+    from switchhead_lab.config.schema import RunConfig
 
 
 def train(
@@ -39,19 +42,12 @@ def train(
 
     Example: lab train my-model.toml --set training.n_steps=200 --name my-model
     """
-    from switchhead_lab.config.files import apply_overrides, parse, read_run_file
     from switchhead_lab.config.names import require_model_name
-    from switchhead_lab.config.schema import RunConfig
     from switchhead_lab.config.workspace import find_workspace
 
     require_model_name(name, "--name")
     workspace = find_workspace().on_device(device)
-    tree = apply_overrides(read_run_file(config), overrides or (), RunConfig)
-    if "initial_weights" in tree:  # deferred: rare, and a slow import
-        from switchhead_lab.training.initial_weights import resolve_initial_weights
-
-        tree = resolve_initial_weights(tree, workspace.runs_dir, str(config))
-    resolved = parse(RunConfig, tree, str(config))
+    resolved = _resolved(config, overrides or [], workspace.runs_dir)
     # Deferred: slow imports, so a mistake in the file fails fast.
     from switchhead_lab.tracking.mlflow_index import open_workspace_index
     from switchhead_lab.tracking.record import RunLabels
@@ -75,3 +71,16 @@ def train(
     typer.echo(result_line(run))
     typer.echo(f"records: {run.directory}")
     end_training(workspace.runs_dir)
+
+
+def _resolved(path: Path, overrides: list[str], runs_dir: Path) -> "RunConfig":
+    """Return the configuration in a file, with overrides and the identity of initial weights."""
+    from switchhead_lab.config.files import apply_overrides, parse, read_run_file
+    from switchhead_lab.config.schema import RunConfig
+
+    tree = apply_overrides(read_run_file(path), overrides, RunConfig)
+    if "initial_weights" in tree:  # deferred: rare, and a slow import
+        from switchhead_lab.training.initial_weights import resolve_initial_weights
+
+        tree = resolve_initial_weights(tree, runs_dir, str(path))
+    return parse(RunConfig, tree, str(path))

@@ -83,10 +83,35 @@ def cost_table(detail: SweepDetail) -> Table:
 
 
 def time_left_lines(detail: SweepDetail) -> Iterator[str]:
-    """Yield the estimated time left of a sweep on this machine, if known."""
+    """Yield the runs of other code, and the estimated time left on this machine, if known."""
+    if detail.n_changed:
+        runs = _runs_of_other_code(detail.n_changed)
+        command = f"lab sweep {detail.sweep.name} --size {detail.sweep.size}"
+        yield (
+            f"{runs}: `{command}` stops until you add --retrain changed or --reuse; the time to "
+            "retrain is not part of the time left"
+        )
     if detail.seconds_left is not None:
         left = f"about {short_time(detail.seconds_left)} left on this machine"
         yield f"{left}, without validation and pruning"
+
+
+def other_code_lines(overviews: Iterable[SweepOverview]) -> Iterator[str]:
+    """Yield the sweeps with done runs whose code has changed, if there are any."""
+    changed = [
+        f"{one.sweep} --size {one.size} ({one.n_changed} of {one.n_done})"
+        for one in overviews
+        if one.n_changed
+    ]
+    if changed:
+        yield (
+            f"done runs of other code, which `lab sweep NAME --size SIZE` rejects unless you add "
+            f"--retrain changed or --reuse: {', '.join(changed)}"
+        )
+
+
+def _runs_of_other_code(n: int) -> str:
+    return "1 done run is of other code" if n == 1 else f"{n} done runs are of other code"
 
 
 def _name(sweep: Sweep) -> str:
@@ -94,8 +119,12 @@ def _name(sweep: Sweep) -> str:
 
 
 def basis_of_estimates(speeds: Speeds) -> list[str]:
-    """Return the basis of time estimates, one line each."""
-    lines = [_basis(kind, speeds.get(kind)) for kind in DEVICE_KINDS]
+    """Return the basis of MACs and of time estimates, one line each."""
+    lines = [
+        "MACs: whole models, forward and backward, by the convention equations; `lab match` has "
+        "every convention"
+    ]
+    lines += [_basis(kind, speeds.get(kind)) for kind in DEVICE_KINDS]
     if speed_here(speeds) is None:
         lines.append("times are unknown: no run has finished on this machine yet")
     if speeds:
