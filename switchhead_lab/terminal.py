@@ -1,4 +1,4 @@
-"""Terminal output: streams that accept any text, lines on stderr, tables, plain consoles."""
+"""Terminal output: streams that accept any text, lines on stderr, lists, plain consoles."""
 
 import contextlib
 import io
@@ -6,8 +6,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -15,25 +14,8 @@ if TYPE_CHECKING:
 
 Style = Literal["plain", "bold", "red", "yellow"]
 _ANSI_CODES = {"bold": 1, "red": 31, "yellow": 33}
-_NARROW = 80
-_SHORTEST_NAME = 16
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of strings.
-
-    Attributes:
-        title: Line above the table.
-        columns: Column headings.
-        rows: Cells, one per column.
-        n_text_columns: Number of leading, left-aligned columns; the others are right-aligned.
-    """
-
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    n_text_columns: int = 1
+NARROW = 80
+"""Columns that listings fit, on terminals and in pipes."""
 
 
 def prepare_streams() -> None:
@@ -84,41 +66,25 @@ def plain_console(*, stderr: bool = False, width: int | None = None) -> "Console
     return Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
 
 
-def print_list(lines: Sequence[str]) -> None:
+def print_list(lines: Iterable[str]) -> None:
     """Print lines as a list, wrapped to the terminal, or to 80 columns in files and pipes."""
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
+    _print_wrapped(lines, "- ")
+
+
+def print_notes(lines: Iterable[str]) -> None:
+    """Print lines below a table, wrapped like a list; words such as paths stay whole."""
+    _print_wrapped(lines, "")
+
+
+def _print_wrapped(lines: Iterable[str], start: str) -> None:
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else NARROW
     for line in lines:
-        text = textwrap.fill(line, width, initial_indent="- ", subsequent_indent="  ")
+        text = textwrap.fill(
+            line,
+            width,
+            initial_indent=start,
+            subsequent_indent="  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
         sys.stdout.write(f"{text}\n")
-
-
-def print_table(table: Table) -> None:
-    """Print a table, with its first column wrapped if that makes it fit 80 columns.
-
-    Numbers are never cut: a table with many of them is printed at its full width.
-    """
-    text = _laid_out(table, None)
-    too_wide = max(map(len, text.splitlines())) - _NARROW
-    longest = max((len(row[0]) for row in table.rows), default=0)
-    if too_wide > 0 and longest - too_wide >= _SHORTEST_NAME:
-        text = _laid_out(table, longest - too_wide)
-    sys.stdout.write(f"{table.title}\n\n{text}\n\n")
-
-
-def _laid_out(table: Table, width_of_names: int | None) -> str:
-    """Return a table as text; cells stay as they are, even if they look like numbers."""
-    from tabulate import tabulate
-
-    n_numbers = len(table.columns) - table.n_text_columns
-    text = tabulate(
-        # Headings as a row: as headings they would be padded.
-        [list(table.columns), *table.rows],
-        tablefmt="plain",
-        disable_numparse=True,
-        colalign=[*["left"] * table.n_text_columns, *["right"] * n_numbers],
-        maxcolwidths=[width_of_names, *[None] * (len(table.columns) - 1)],
-    )
-    lines = text.splitlines()
-    n_heading_lines = max(column.count("\n") for column in table.columns) + 1
-    rule = "\N{BOX DRAWINGS LIGHT HORIZONTAL}" * max(map(len, lines))
-    return "\n".join([*lines[:n_heading_lines], rule, *lines[n_heading_lines:]])

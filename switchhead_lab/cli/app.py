@@ -3,7 +3,7 @@
 import errno
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,6 +27,7 @@ from switchhead_lab.cli import (
     train,
     ui,
 )
+from switchhead_lab.cli.help_pages import HELP_NAMES, hide_values_of_flags, tidy_help
 from switchhead_lab.cli.masking import MaskingGroup, without_secrets
 from switchhead_lab.errors import LabError
 from switchhead_lab.terminal import drop_output, prepare_streams, tell
@@ -37,14 +38,29 @@ EXIT_INTERRUPTED = 130  # typer's exit code for KeyboardInterrupt
 # Failed writes of files raise a StorageError instead.
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
+
+class LabGroup(MaskingGroup):
+    """The group of all commands, with tidy help pages."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        tidy_help(self)
+
+    def get_params(self, ctx: Any) -> Any:
+        """Return the options, including those for completion, which typer adds last."""
+        parameters = super().get_params(ctx)
+        hide_values_of_flags(parameters)
+        return parameters
+
+
 app = typer.Typer(
     name="lab",
-    cls=MaskingGroup,
+    cls=LabGroup,
     help="Fair, repeatable comparisons of mixture-of-experts Transformers with dense ones.",
     epilog="Example: lab sweep matched-params --size demo",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": [*HELP_NAMES]},
 )
 app.add_typer(data.app, name="data")
 app.command()(match.match)

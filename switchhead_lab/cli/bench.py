@@ -10,9 +10,11 @@ from switchhead_lab.cli.options import (
     SetOption,
     SizeOption,
     SweepArgument,
+    WideOption,
 )
 from switchhead_lab.json_text import to_json
-from switchhead_lab.terminal import print_table, tell
+from switchhead_lab.terminal import print_notes, tell
+from switchhead_lab.terminal_table import print_table
 
 if TYPE_CHECKING:
     from switchhead_lab.config.schema import RunConfig
@@ -40,6 +42,7 @@ def step(
     models: ModelsOption = "",
     rounds: RoundsOption = 25,
     device: DeviceOption = "",
+    wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Time the whole training step of a sweep's models, interleaved in one process.
@@ -70,9 +73,8 @@ def step(
     if as_json:
         typer.echo(to_json(data))
         return
-    print_table(views.step_table(declared, bench))
-    for line in views.step_lines(bench, setup, workspace.reports_dir):
-        typer.echo(line)
+    print_table(views.step_table(declared, bench), is_wide=wide)
+    print_notes(views.step_lines(bench, setup, workspace.reports_dir))
 
 
 @app.command()
@@ -87,7 +89,7 @@ def neighbour(
     ] = 0.5,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--setting", metavar="NAME=VALUE", help="Time this variable too; repeatable."),
+        typer.Option("--setting", metavar="NAME=VALUE", help="Time this variable too."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -116,8 +118,7 @@ def neighbour(
         typer.echo(to_json(data))
         return
     print_table(views.neighbour_table(declared, bench))
-    for line in views.neighbour_lines(bench, setup, workspace.reports_dir):
-        typer.echo(line)
+    print_notes(views.neighbour_lines(bench, setup, workspace.reports_dir))
 
 
 @app.command()
@@ -152,14 +153,14 @@ def peers(
         typer.echo(to_json(data))
         return
     print_table(views.peer_table(declared, bench))
-    for line in views.peer_lines(bench, setup, workspace.reports_dir):
-        typer.echo(line)
+    print_notes(views.peer_lines(bench, setup, workspace.reports_dir))
 
 
 @app.command()
 def kernels(
     shape: Annotated[
-        list[str] | None, typer.Option("--shape", help="d_model/d_head; repeatable.")
+        list[str] | None,
+        typer.Option("--shape", metavar="D_MODEL/D_HEAD", help="Only this shape, e.g. 412/76."),
     ] = None,
     k: Annotated[str, typer.Option("--k", help="Experts per token, e.g. 1,2.")] = "1,2,3,4",
     dtype: Annotated[str, typer.Option(help="fp32, bf16, fp16, or all for the first two.")] = "all",
@@ -202,8 +203,7 @@ def kernels(
         typer.echo(to_json(data))
         return
     print_table(views.kernel_table(bench, setup))
-    for line in views.kernel_lines(bench, workspace.reports_dir):
-        typer.echo(line)
+    print_notes(views.kernel_lines(bench, workspace.reports_dir))
 
 
 def _configs(

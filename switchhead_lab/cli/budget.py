@@ -8,7 +8,7 @@ import typer
 
 from switchhead_lab.cli.options import JsonOption, SetOption, SizeOption
 from switchhead_lab.json_text import to_json
-from switchhead_lab.terminal import print_table
+from switchhead_lab.terminal_table import print_table
 
 if TYPE_CHECKING:
     from switchhead_lab.config.architecture import ModelConfig

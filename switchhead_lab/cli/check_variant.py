@@ -7,7 +7,7 @@ import typer
 
 from switchhead_lab.cli.options import JsonOption
 from switchhead_lab.json_text import to_json
-from switchhead_lab.terminal import print_table
+from switchhead_lab.terminal_table import print_table
 
 EXIT_BROKEN = 1
 

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from switchhead_lab.cli.options import JsonOption
+from switchhead_lab.cli.options import JsonOption, WideOption
 from switchhead_lab.json_text import to_json
-from switchhead_lab.terminal import print_table
+from switchhead_lab.terminal_table import print_table
 
 if TYPE_CHECKING:
     from switchhead_lab.config.data import ExampleData
@@ -166,7 +166,7 @@ def _prepare_examples(data: "ExampleData", show: int) -> None:
 
 
 @app.command("list")
-def list_corpora(as_json: JsonOption = False) -> None:
+def list_corpora(wide: WideOption = False, as_json: JsonOption = False) -> None:
     """List known corpora and their prepared tokens.
 
     Example: lab data list --json
@@ -180,4 +180,4 @@ def list_corpora(as_json: JsonOption = False) -> None:
     if as_json:
         typer.echo(to_json(rows))
         return
-    print_table(corpus_table(data_dir, rows))
+    print_table(corpus_table(data_dir, rows), is_wide=wide)

@@ -4,7 +4,6 @@ import typer
 
 from switchhead_lab.cli.options import DeviceOption, JsonOption
 from switchhead_lab.json_text import to_json
-from switchhead_lab.terminal import print_table
 
 
 def doctor(
@@ -21,10 +20,11 @@ def doctor(
 
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.training.diagnosis import diagnose
-    from switchhead_lab.views.doctor import finding_table
+    from switchhead_lab.views.doctor import finding_lines
 
     findings = diagnose(find_workspace().on_device(device))
     if as_json:
         typer.echo(to_json([asdict(finding) for finding in findings]))
         return
-    print_table(finding_table(findings))
+    for line in finding_lines(findings):
+        typer.echo(line)

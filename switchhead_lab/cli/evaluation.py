@@ -14,7 +14,8 @@ from switchhead_lab.cli.options import (
 from switchhead_lab.cli.short_groups import RunByDefault
 from switchhead_lab.errors import ConfigError
 from switchhead_lab.json_text import to_json
-from switchhead_lab.terminal import print_table, tell
+from switchhead_lab.terminal import tell
+from switchhead_lab.terminal_table import print_table
 
 if TYPE_CHECKING:
     from switchhead_lab.evaluation.evaluated import Evaluated
@@ -38,7 +39,6 @@ ModelsArgument = Annotated[
         "checkpoint.",
     ),
 ]
-
 
 TasksOption = Annotated[
     str,
@@ -86,7 +86,7 @@ def run(
     Results and a log of every sample go to the folder evaluation/ of a run, or, for a Hugging Face
     checkpoint, to runs/evaluations/ of the workspace.
 
-    Example: lab eval 3fb2c1 --tasks blimp,lambada_openai --data-root ~/zero-shot
+    Example: lab eval run 3fb2c1 --tasks blimp,lambada_openai --data-root ~/zero-shot
     """
     step = read_checkpoint(checkpoint)
     if batch_size is not None and batch_size < 1:

@@ -6,7 +6,8 @@ import typer
 
 from switchhead_lab.cli.options import JsonOption, SetOption, SizeOption, SweepArgument
 from switchhead_lab.json_text import to_json
-from switchhead_lab.terminal import print_table
+from switchhead_lab.terminal import print_notes
+from switchhead_lab.terminal_table import print_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,8 +70,7 @@ def match(
         return
     for table in match_tables(declaration, counter.convention, rows):
         print_table(table)
-    for line in match_lines(rows):
-        typer.echo(line)
+    print_notes(match_lines(rows))
 
 
 def _print_toml(sweep: "Sweep", variants: "Sequence[Variant | Infeasible]") -> None:

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from switchhead_lab.trained.opened_run import Checkpoint
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+WideOption = Annotated[
+    bool, typer.Option("--wide", help="Print every column, also where the table exceeds the width.")
+]
 SweepArgument = Annotated[str, typer.Argument(help="Name of a sweep or path to its file.")]
 SizeOption = Annotated[
     str, typer.Option("--size", help="Size declared in the sweep file; its default if omitted.")

@@ -7,7 +7,8 @@ import typer
 
 from switchhead_lab.errors import ConfigError, RecordError
 from switchhead_lab.json_text import to_json
-from switchhead_lab.terminal import print_list, print_table
+from switchhead_lab.terminal import print_list
+from switchhead_lab.terminal_table import print_table
 
 if TYPE_CHECKING:
     from switchhead_lab.config.workspace import Workspace

@@ -8,7 +8,8 @@ import typer
 from switchhead_lab.cli.options import JsonOption
 from switchhead_lab.errors import RecordError
 from switchhead_lab.json_text import to_json
-from switchhead_lab.terminal import print_list, print_table
+from switchhead_lab.terminal import print_list
+from switchhead_lab.terminal_table import print_table
 
 if TYPE_CHECKING:
     from switchhead_lab.config.workspace import Workspace
@@ -36,8 +37,7 @@ AxisOption = Annotated[
         metavar="COST[:CONVENTION]",
         help="Draw a figure against this cost: attention-macs, layer-macs, model-macs (per token), "
         "attention-memory, model-memory, parameters, active-parameters or time (of a step, from "
-        "`lab bench step`); by the sweep's convention, or by :published, :equations or :executed. "
-        "Repeatable.",
+        "`lab bench step`); by the sweep's convention, or by :published, :equations or :executed.",
     ),
 ]
 ColumnsOption = Annotated[

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from switchhead_lab.cli.options import JsonOption
+from switchhead_lab.cli.options import JsonOption, WideOption
 from switchhead_lab.json_text import to_json
-from switchhead_lab.terminal import print_table
+from switchhead_lab.terminal_table import print_table
 
 app = typer.Typer(
     help="List, show and compare runs; copy them to MLflow.\n\nExample: lab runs list",
@@ -22,6 +22,7 @@ def list_(
     state: Annotated[
         str, typer.Option(help="Only running, finished, failed, pruned or interrupted runs.")
     ] = "",
+    wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """List the runs of the workspace by start time.
@@ -31,17 +32,18 @@ def list_(
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.tracking.run_listing import list_summaries, select_runs
     from switchhead_lab.tracking.unsynced import unsynced_notice
-    from switchhead_lab.views.run_list import run_table
+    from switchhead_lab.views.run_list import no_runs_line, run_table
 
     workspace = find_workspace()
     runs_dir = workspace.runs_dir
-    summaries = select_runs(list_summaries(workspace), workspace, sweep=sweep, state=state)
+    every = list_summaries(workspace)
+    summaries = select_runs(every, workspace, sweep=sweep, state=state)
     if as_json:
         typer.echo(to_json([summary.as_data() for summary in summaries]))
     elif summaries:
-        print_table(run_table(runs_dir, summaries))
+        print_table(run_table(runs_dir, summaries), is_wide=wide)
     else:
-        typer.echo(f"no runs in {runs_dir}; start one with `lab train` or `lab sweep`")
+        typer.echo(no_runs_line(runs_dir, len(every), sweep, state))
     if not as_json and (notice := unsynced_notice(runs_dir)):
         typer.echo(notice)
 

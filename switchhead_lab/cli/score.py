@@ -12,7 +12,7 @@ from switchhead_lab.cli.options import (
     read_checkpoint,
 )
 from switchhead_lab.json_text import to_json
-from switchhead_lab.terminal import print_table
+from switchhead_lab.terminal_table import print_table
 
 
 def score(

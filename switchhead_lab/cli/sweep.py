@@ -19,7 +19,8 @@ from switchhead_lab.cli.options import (
 )
 from switchhead_lab.cli.short_groups import RunByDefault
 from switchhead_lab.json_text import to_json
-from switchhead_lab.terminal import print_table, tell
+from switchhead_lab.terminal import print_notes, tell
+from switchhead_lab.terminal_table import print_table
 
 if TYPE_CHECKING:
     from switchhead_lab.claims.state import ClaimState
@@ -54,8 +55,8 @@ def run(
         typer.Option(
             "--retrain",
             metavar="WHICH",
-            help="Retrain runs: changed (those whose code has changed), all, or a model's name; "
-            "repeatable. Earlier runs are kept in runs/superseded/.",
+            help="Retrain runs: changed (those whose code has changed), all, or a model's name. "
+            "Earlier runs are kept in runs/superseded/.",
         ),
     ] = None,
     until_decided: Annotated[
@@ -186,10 +187,10 @@ def _score_documents(workspace: "Workspace", record: "SweepRecord") -> None:
 def list_sweeps(as_json: JsonOption = False) -> None:
     """List the sweeps of this workspace: what they compare, what they cost, what has been run.
 
-    "table" is the paper's table, with data set and size of its rows; "done" is the number of
-    finished or pruned runs out of all. MACs are of all runs, forward and backward. CPU h and GPU h
-    are hours of all runs, estimated from finished runs on such a device; "left" is the estimated
-    remaining time on this machine.
+    Below each sweep are its sizes. "table" is the paper's table, with data set and size of its
+    rows; "done" is the number of finished or pruned runs out of all. MACs are of all runs, forward
+    and backward, by the convention "equations". CPU h and GPU h are hours of all runs, estimated
+    from finished runs on such a device; "left" is the estimated remaining time on this machine.
 
     Example: lab sweep list
     """
@@ -199,7 +200,7 @@ def list_sweeps(as_json: JsonOption = False) -> None:
     from switchhead_lab.sweeping.estimate import measured_speeds
     from switchhead_lab.sweeping.overview import sweep_overviews
     from switchhead_lab.tracking.record import list_runs
-    from switchhead_lab.views.sweep import basis_of_estimates, overview_table
+    from switchhead_lab.views.sweep import basis_of_estimates, other_code_lines, overview_table
 
     workspace = find_workspace()
     runs = list_runs(workspace.runs_dir)
@@ -209,8 +210,7 @@ def list_sweeps(as_json: JsonOption = False) -> None:
         typer.echo(to_json([asdict(overview) for overview in overviews]))
         return
     print_table(overview_table(overviews))
-    for line in basis_of_estimates(speeds):
-        typer.echo(line)
+    print_notes([*other_code_lines(overviews), *basis_of_estimates(speeds)])
 
 
 @app.command()
@@ -251,13 +251,9 @@ def show(
     for detail in details:
         for table in views.model_tables(detail):
             print_table(table)
-        for line in match_lines(detail.models):
-            typer.echo(line)
+        print_notes(match_lines(detail.models))
         print_table(views.cost_table(detail))
-        for line in views.time_left_lines(detail):
-            typer.echo(line)
+        print_notes(views.time_left_lines(detail))
     for declaration in declarations:
-        for line in claim_outlooks(declaration, workspace.runs_dir, workspace.reports_dir):
-            typer.echo(line)
-    for line in views.basis_of_estimates(speeds):
-        typer.echo(line)
+        print_notes(claim_outlooks(declaration, workspace.runs_dir, workspace.reports_dir))
+    print_notes(views.basis_of_estimates(speeds))

@@ -94,7 +94,14 @@ def training_macs(config: RunConfig) -> float:
 
 
 def is_done(config: RunConfig, runs: Sequence[RunRecord], *, has_source: bool = False) -> bool:
-    """Return whether a configuration has a result, or was pruned by a search.
+    """Return whether a configuration has a result, or was pruned by a search; see `done_run`."""
+    return done_run(config, runs, has_source=has_source) is not None
+
+
+def done_run(
+    config: RunConfig, runs: Sequence[RunRecord], *, has_source: bool = False
+) -> RunRecord | None:
+    """Return the run of a configuration that has a result or was pruned; None if there is none.
 
     Args:
         config: The configuration, without a checkpoint to start from.
@@ -103,10 +110,14 @@ def is_done(config: RunConfig, runs: Sequence[RunRecord], *, has_source: bool = 
             unknown until the source has finished.
     """
     run_hash = identity(config)
-    return any(
-        _hash_without_start(run, has_source) == run_hash
-        for run in runs
-        if run.result is not None or run.status.state == "pruned"
+    return next(
+        (
+            run
+            for run in runs
+            if (run.result is not None or run.status.state == "pruned")
+            and _hash_without_start(run, has_source) == run_hash
+        ),
+        None,
     )
 
 

@@ -28,7 +28,8 @@ class SweepOverview:
         n_models: Models, a search counting as one.
         n_runs: Runs, with every trial of a search.
         n_done: Runs that finished or were pruned.
-        macs: MACs of all runs, forward and backward.
+        n_changed: Done runs whose code has changed since.
+        macs: MACs of all runs, forward and backward, by the `equations` convention.
         cpu_hours: Estimated time of all runs on a CPU; None if not measured.
         gpu_hours: Estimated time of all runs on a GPU; None if not measured.
         seconds_left: Estimated time of the remaining runs on this machine; None if not measured.
@@ -44,6 +45,7 @@ class SweepOverview:
     n_models: int
     n_runs: int
     n_done: int
+    n_changed: int
     macs: float
     cpu_hours: float | None
     gpu_hours: float | None
@@ -94,6 +96,7 @@ def _overview(
         n_models=len(costs),
         n_runs=sum(cost.n_runs for cost in costs),
         n_done=sum(cost.n_done for cost in costs),
+        n_changed=sum(cost.n_changed for cost in costs),
         macs=sum(cost.n_runs * cost.run_macs for cost in costs),
         cpu_hours=_sum_of_known(cost.cpu_hours for cost in costs),
         gpu_hours=_sum_of_known(cost.gpu_hours for cost in costs),
@@ -120,6 +123,11 @@ class SweepDetail:
     def seconds_left(self) -> float | None:
         """Estimated time of the remaining runs on this machine; None if not measured."""
         return _sum_of_known(cost.seconds_left for cost in self.costs)
+
+    @property
+    def n_changed(self) -> int:
+        """Done runs whose code has changed since."""
+        return sum(cost.n_changed for cost in self.costs)
 
     def plain(self) -> Row:
         """Return the detail as plain data."""

@@ -11,8 +11,8 @@ from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.sweeping.estimate import (
     Speed,
     Speeds,
+    done_run,
     estimated_seconds,
-    is_done,
     speed_here,
     training_macs,
 )
@@ -22,6 +22,7 @@ from switchhead_lab.sweeping.plan import (
     config_of,
     declared_variants,
 )
+from switchhead_lab.tracking.code_identity import code_of, describe_change, recorded_code
 from switchhead_lab.tracking.record import RunRecord
 from switchhead_lab.tracking.sweep_record import sweep_id
 
@@ -37,7 +38,9 @@ class PartCost:
         name: Name of the model.
         n_runs: Runs of all seeds; for a search every trial and the best's other seeds.
         n_done: Runs that finished or were pruned.
-        run_macs: MACs of one run, forward and backward.
+        n_changed: Done runs whose code has changed since, which a sweep rejects until it is told to
+            retrain or to reuse them.
+        run_macs: MACs of one run, forward and backward, by the `equations` convention.
         run_seconds: Estimated time of one run on this machine; None if not measured.
         run_cpu_seconds: Estimated time of one run on a CPU; None if not measured.
         run_gpu_seconds: Estimated time of one run on a GPU; None if not measured.
@@ -46,6 +49,7 @@ class PartCost:
     name: str
     n_runs: int
     n_done: int
+    n_changed: int
     run_macs: float
     run_seconds: float | None
     run_cpu_seconds: float | None
@@ -84,10 +88,13 @@ def _part_cost(
     variant: Variant, configs: Sequence[RunConfig], runs: Sequence[RunRecord], speeds: Speeds
 ) -> PartCost:
     has_source = variant.source is not None
+    found = [done_run(config, runs, has_source=has_source) for config in configs]
+    done = [run for run in found if run is not None]
     return PartCost(
         name=variant.name,
         n_runs=len(configs),
-        n_done=sum(is_done(config, runs, has_source=has_source) for config in configs),
+        n_done=len(done),
+        n_changed=sum(map(_has_changed, done)),
         run_macs=statistics.fmean(training_macs(config) for config in configs),
         run_seconds=_mean_seconds(configs, speed_here(speeds)),
         run_cpu_seconds=_mean_seconds(configs, speeds.get("cpu")),
@@ -108,14 +115,25 @@ def _study_cost(sweep: Sweep, study: Study, runs: Sequence[RunRecord], speeds: S
         *itertools.islice((v for v in candidates if isinstance(v, Variant)), study.n_trials)
     ]
     if not feasible:
-        return PartCost(study.name, 0, 0, 0.0, None, None, None)
+        return PartCost(study.name, 0, 0, 0, 0.0, None, None, None)
     configs = [config_of(sweep, variant, study.seeds[0]) for variant in feasible]
     cost = _part_cost(feasible[0], configs, runs, speeds)
     n_candidates = study.n_trials if grid_of(study) is None else len(feasible)
     n_runs = n_candidates + len(study.seeds) - 1
     # A sampler's own candidates are known only from the runs themselves.
-    n_done = max(cost.n_done, sum(_belongs_to(run, sweep, study) for run in runs))
-    return replace(cost, n_runs=n_runs, n_done=min(n_done, n_runs))
+    own = [run for run in runs if _belongs_to(run, sweep, study)]
+    n_changed = max(cost.n_changed, sum(map(_has_changed, own)))
+    return replace(
+        cost,
+        n_runs=n_runs,
+        n_done=min(max(cost.n_done, len(own)), n_runs),
+        n_changed=min(n_changed, n_runs),
+    )
+
+
+def _has_changed(run: RunRecord) -> bool:
+    """Return whether the code of a run has changed since it was trained."""
+    return bool(describe_change(recorded_code(run.provenance), code_of(run.config)))
 
 
 def _belongs_to(run: RunRecord, sweep: Sweep, study: Study) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from switchhead_lab.benchmark import table as pages
-from switchhead_lab.terminal import Table
+from switchhead_lab.terminal_table import Table
 from switchhead_lab.tracking.bench_record import bench_dir
 
 if TYPE_CHECKING:
@@ -16,11 +16,20 @@ if TYPE_CHECKING:
     from switchhead_lab.config.sweep import Sweep
     from switchhead_lab.training.compute_setup import ComputeSetup
 
+# Columns of step times; the least useful first.
+_OPTIONAL = ("quartiles", "GFLOP", "bound ms", "routing", "saved floats")
+
 
 def step_table(sweep: "Sweep", bench: "StepBench") -> Table:
     """Return the step times of models, one row each."""
     headings, rows = pages.step_table(bench)
-    return Table(f"{sweep.name}, size {sweep.size}: training step", headings, rows)
+    short = [_on_two_lines(heading) for heading in headings]
+    title = f"{sweep.name}, size {sweep.size}: training step"
+    return Table(title, short, rows, optional=_OPTIONAL)
+
+
+def _on_two_lines(heading: str) -> str:
+    return heading.replace(" / ", " /\n") if " / " in heading else heading.replace(" ", "\n")
 
 
 def step_lines(bench: "StepBench", setup: "ComputeSetup", reports_dir: Path) -> Iterator[str]:
@@ -32,6 +41,7 @@ def step_lines(bench: "StepBench", setup: "ComputeSetup", reports_dir: Path) -> 
 def neighbour_table(sweep: "Sweep", bench: "NeighbourBench") -> Table:
     """Return step times alone and beside a busy process, one row per model and setting."""
     headings, rows = pages.neighbour_table(bench)
+    headings = [_on_two_lines(heading) for heading in headings]
     title = f"{sweep.name}, size {sweep.size}: training step alone and beside a busy process"
     return Table(title, headings, rows, n_text_columns=2)
 
@@ -72,6 +82,7 @@ def peer_lines(bench: "PeerBench", setup: "ComputeSetup", reports_dir: Path) -> 
 def kernel_table(bench: "BenchResult", setup: "ComputeSetup") -> Table:
     """Return the times of candidates, one row per problem and timed candidate."""
     headings, rows = pages.kernel_table(bench)
+    headings = [_on_two_lines(heading) for heading in headings]
     return Table(f"expert matmuls on {setup.description}", headings, rows, n_text_columns=5)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 from switchhead_lab.budget.summary import BudgetSummary
 from switchhead_lab.number_text import short_count
-from switchhead_lab.terminal import Table
+from switchhead_lab.terminal_table import Table
 from switchhead_lab.views.shared_columns import share_columns
 
 Summaries = Mapping[str, BudgetSummary]
@@ -30,7 +30,8 @@ def part_table(summaries: Summaries) -> Table:
     counts = [summary.parameters.parts for summary in summaries.values()]
     parts = dict.fromkeys(part for count in counts for part in count)
     rows = [[part, *(f"{count.get(part, 0):,}" for count in counts)] for part in parts]
-    return Table("parameters by part, all layers together", ("part", *summaries), rows)
+    headings = ("part", *(name.replace(" ", "\n") for name in summaries))
+    return Table("parameters by part, all layers together", headings, rows)
 
 
 def cost_table(summaries: Summaries, conventions: Collection[str]) -> Table:
@@ -55,7 +56,7 @@ def cost_table(summaries: Summaries, conventions: Collection[str]) -> Table:
         for convention in conventions
     ]
     columns = (
-        *("model", "convention", "attention", "layer", "model/token"),
+        *("model", "convention", "attention", "layer", "model/\ntoken"),
         *("memory", "layer's", "output/token"),
     )
     title = "MACs and memory (floats): one layer and sequence, whole model per token"

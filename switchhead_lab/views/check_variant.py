@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from switchhead_lab.terminal import Table
+from switchhead_lab.terminal_table import Table
 
 if TYPE_CHECKING:
     from switchhead_lab.contract.checks import VariantReport

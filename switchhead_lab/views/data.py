@@ -8,13 +8,17 @@ from switchhead_lab.data.example_store import ExampleStore
 from switchhead_lab.data.listing import Row
 from switchhead_lab.data.token_store import Manifest
 from switchhead_lab.number_text import NOTHING
-from switchhead_lab.terminal import Table
+from switchhead_lab.terminal_table import Table
+
+# The least useful first.
+_OPTIONAL = ("test tokens", "bytes", "validation tokens")
 
 
 def corpus_table(data_dir: Path, rows: Sequence[Row]) -> Table:
     """Return the listing of corpora from rows of `list_corpora`."""
     cells = [[_cell(value) for value in row.values()] for row in rows]
-    return Table(f"Corpora in {data_dir}", list(rows[0]), cells, n_text_columns=2)
+    headings = [heading.replace(" ", "\n") for heading in rows[0]]
+    return Table(f"Corpora in {data_dir}", headings, cells, 2, _OPTIONAL)
 
 
 def _cell(value: object) -> str:

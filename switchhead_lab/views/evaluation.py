@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from switchhead_lab.number_text import NOTHING
-from switchhead_lab.terminal import Table
+from switchhead_lab.terminal_table import Table
 from switchhead_lab.tracking.evaluations import Estimate, TaskResult, group_estimates
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from switchhead_lab.budget.residual import describe_matched, describe_rule
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.number_text import NOTHING, short_count
 from switchhead_lab.sweeping.match_rows import Row
-from switchhead_lab.terminal import Table
+from switchhead_lab.terminal_table import Table
 from switchhead_lab.views.shared_columns import share_columns
 
 _MODEL_COLUMNS = (*("model", "role", "H", "E", "k", "d_head", "d_ff", "params", "difference"),)

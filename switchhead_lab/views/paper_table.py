@@ -1,7 +1,7 @@
 """Output of `lab report tableN`: the table, narrow enough for a terminal."""
 
 from switchhead_lab.reporting.paper_tables.view import PaperTable, column_of
-from switchhead_lab.terminal import Table
+from switchhead_lab.terminal_table import Table
 from switchhead_lab.views.shared_columns import share_columns
 
 # Moved to the title if equal in all rows.

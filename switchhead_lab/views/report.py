@@ -10,7 +10,7 @@ from switchhead_lab.reporting.ladder_report import LadderReport
 from switchhead_lab.reporting.quality import Quality
 from switchhead_lab.reporting.report import Report
 from switchhead_lab.reporting.statistics import MISSING
-from switchhead_lab.terminal import Table
+from switchhead_lab.terminal_table import Table
 from switchhead_lab.views.shared_columns import share_columns
 
 Layout = tuple[tuple[str, str], ...]

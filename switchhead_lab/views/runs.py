@@ -1,11 +1,13 @@
 """Output of `lab runs` and `lab train`: one run, two runs side by side."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from switchhead_lab.config.files import to_toml
+from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.number_text import NOTHING, local_time
-from switchhead_lab.terminal import Table
+from switchhead_lab.terminal_table import Table
 from switchhead_lab.tracking.code_identity import (
     CodeIdentity,
     code_of,
@@ -13,7 +15,7 @@ from switchhead_lab.tracking.code_identity import (
     recorded_code,
 )
 from switchhead_lab.tracking.comparison import FieldDifference, ResultPair
-from switchhead_lab.tracking.record import RunRecord
+from switchhead_lab.tracking.record import RunRecord, find_by_config, read_run
 from switchhead_lab.tracking.run_summary import run_paths, summarise_run
 from switchhead_lab.views.run_list import state_text
 
@@ -26,6 +28,17 @@ def result_line(run: RunRecord) -> str:
         f"{run.name}: validation {metric.label} {metric.text(result.value('validation', metric))}; "
         f"test {metric.text(result.value('test', metric))}; "
         f"{result.ms_per_step:.0f} ms/step"
+    )
+
+
+def already_trained(runs_dir: Path, config: RunConfig) -> str:
+    """Return the notice that a configuration has a finished run; empty if it has none."""
+    path = find_by_config(runs_dir, config)
+    if path is None or read_run(path).result is None:
+        return ""
+    return (
+        f"already trained as run {path.name}, so nothing was trained; see "
+        f"`lab runs show {path.name}`, or retrain with --retrain"
     )
 
 

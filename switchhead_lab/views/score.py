@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from switchhead_lab.terminal import Table
+from switchhead_lab.terminal_table import Table
 
 if TYPE_CHECKING:
     from switchhead_lab.trained.scoring import TextScore

@@ -3,7 +3,7 @@
 import textwrap
 from dataclasses import replace
 
-from switchhead_lab.terminal import Table
+from switchhead_lab.terminal_table import Table
 
 _WIDTH = 80
 
@@ -24,7 +24,8 @@ def share_columns(table: Table, n_kept: int = 1) -> Table:
     ]
     if not shared:
         return table
-    texts = [f"{table.columns[number]} {table.rows[0][number]}" for number in shared]
+    headings = [heading.replace("\n", " ") for heading in table.columns]
+    texts = [f"{headings[number]} {table.rows[0][number]}" for number in shared]
     same = textwrap.fill(f"the same for all: {', '.join(texts)}", _WIDTH)
     kept = [number for number in range(len(table.columns)) if number not in shared]
     return replace(

@@ -1,22 +1,16 @@
 """Output of `lab sweep`: runs by state, the list of sweeps, one sweep in detail."""
 
-import textwrap
 from collections.abc import Iterable, Iterator
 
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.number_text import NOTHING, short_count, short_hours, short_time
 from switchhead_lab.sweeping.estimate import DEVICE_KINDS, DeviceKind, Speed, Speeds, speed_here
 from switchhead_lab.sweeping.overview import SweepDetail, SweepOverview
-from switchhead_lab.terminal import Table
+from switchhead_lab.terminal_table import Table
 from switchhead_lab.tracking.sweep_record import SweepRecord, sweep_id
 from switchhead_lab.views.match import match_tables
 
-# Ten columns in 150 characters; the JSON output has whole sentences.
-_SUMMARY_WIDTH = 39
-_OVERVIEW_COLUMNS = (
-    *("sweep", "size", "compares", "table", "models", "done"),
-    *("MACs", "CPU h", "GPU h", "left"),
-)
+_OVERVIEW_COLUMNS = ("size", "table", "models", "done", "MACs", "CPU h", "GPU h", "left")
 _COST_COLUMNS = ("model", "runs", "done", "MACs a run", "CPU h", "GPU h", "time a run", "left")
 
 
@@ -36,8 +30,15 @@ def outcome_lines(sweep: Sweep, record: SweepRecord, *, is_rung: bool = False) -
 
 def overview_table(overviews: Iterable[SweepOverview]) -> Table:
     """Return the list of sweeps at every size."""
-    rows = [_overview_cells(overview) for overview in overviews]
-    return Table("sweeps (* default size)", _OVERVIEW_COLUMNS, rows, n_text_columns=4)
+    rows: list[list[str]] = []
+    titles: dict[int, str] = {}
+    for overview in overviews:
+        title = f"{overview.sweep}: {overview.summary}"
+        if title not in titles.values():
+            titles[len(rows)] = title
+        rows.append(_overview_cells(overview))
+    title = "sweeps, each with its sizes (* default size)"
+    return Table(title, _OVERVIEW_COLUMNS, rows, 2, group_titles=titles)
 
 
 def _overview_cells(overview: SweepOverview) -> list[str]:
@@ -46,9 +47,7 @@ def _overview_cells(overview: SweepOverview) -> list[str]:
         size = "" if overview.paper_params is None else f" {overview.paper_params}M"
         table = f"{overview.table} {overview.paper_dataset}{size}"
     return [
-        overview.sweep,
         overview.size + ("*" if overview.is_default_size else ""),
-        textwrap.shorten(overview.summary, _SUMMARY_WIDTH, placeholder=" ..."),
         table,
         str(overview.n_models),
         f"{overview.n_done}/{overview.n_runs}",
@@ -84,10 +83,35 @@ def cost_table(detail: SweepDetail) -> Table:
 
 
 def time_left_lines(detail: SweepDetail) -> Iterator[str]:
-    """Yield the estimated time left of a sweep on this machine, if known."""
+    """Yield the runs of other code, and the estimated time left on this machine, if known."""
+    if detail.n_changed:
+        runs = _runs_of_other_code(detail.n_changed)
+        command = f"lab sweep {detail.sweep.name} --size {detail.sweep.size}"
+        yield (
+            f"{runs}: `{command}` stops until you add --retrain changed or --reuse; the time to "
+            "retrain is not part of the time left"
+        )
     if detail.seconds_left is not None:
         left = f"about {short_time(detail.seconds_left)} left on this machine"
         yield f"{left}, without validation and pruning"
+
+
+def other_code_lines(overviews: Iterable[SweepOverview]) -> Iterator[str]:
+    """Yield the sweeps with done runs whose code has changed, if there are any."""
+    changed = [
+        f"{one.sweep} --size {one.size} ({one.n_changed} of {one.n_done})"
+        for one in overviews
+        if one.n_changed
+    ]
+    if changed:
+        yield (
+            f"done runs of other code, which `lab sweep NAME --size SIZE` rejects unless you add "
+            f"--retrain changed or --reuse: {', '.join(changed)}"
+        )
+
+
+def _runs_of_other_code(n: int) -> str:
+    return "1 done run is of other code" if n == 1 else f"{n} done runs are of other code"
 
 
 def _name(sweep: Sweep) -> str:
@@ -95,8 +119,12 @@ def _name(sweep: Sweep) -> str:
 
 
 def basis_of_estimates(speeds: Speeds) -> list[str]:
-    """Return the basis of time estimates, one line each."""
-    lines = [_basis(kind, speeds.get(kind)) for kind in DEVICE_KINDS]
+    """Return the basis of MACs and of time estimates, one line each."""
+    lines = [
+        "MACs: whole models, forward and backward, by the convention equations; `lab match` has "
+        "every convention"
+    ]
+    lines += [_basis(kind, speeds.get(kind)) for kind in DEVICE_KINDS]
     if speed_here(speeds) is None:
         lines.append("times are unknown: no run has finished on this machine yet")
     if speeds:

@@ -61,6 +61,7 @@ BELOW = (
     "openmp",
     "errors",
     "terminal",
+    "terminal_table",
     "json_text",
     "number_text",
     "source_text",

@@ -1,5 +1,6 @@
 """The command line end to end: help, the main path, and one clear message per user error."""
 
+import itertools
 import json
 import signal
 import subprocess
@@ -16,6 +17,8 @@ WITHOUT_JSON = {
     *("train", "sweep run", "data prepare", "data listops", "data digits"),
     *("runs sync", "audit", "generate", "ui"),
 }
+# All but `lab lm-eval`, whose options and help are lm-evaluation-harness's.
+OUR_COMMANDS = [words for words in all_commands() if words != ("lm-eval",)]
 
 
 @pytest.fixture
@@ -24,7 +27,7 @@ def root(workspace) -> Path:
     return workspace.root
 
 
-@pytest.mark.parametrize("command", all_commands(), ids=" ".join)
+@pytest.mark.parametrize("command", OUR_COMMANDS, ids=" ".join)
 def test_every_command_has_help_with_an_example(command: tuple[str, ...]) -> None:
     from typer.testing import CliRunner
 
@@ -35,11 +38,29 @@ def test_every_command_has_help_with_an_example(command: tuple[str, ...]) -> Non
     assert " ".join(["Example: lab", *command]) in done.output
 
 
+@pytest.mark.parametrize("command", OUR_COMMANDS, ids=" ".join)
+def test_help_flows_and_marks_flags_and_repeatable_options(command: tuple[str, ...]) -> None:
+    from typer.testing import CliRunner
+
+    from switchhead_lab.cli.app import app
+
+    done = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "60"})
+    assert "<bool>" not in done.output
+    prose = "\n".join(map(str.strip, done.output.partition("\u256d")[0].splitlines()))
+    for paragraph in prose.strip().split("\n\n")[1:]:  # after the usage
+        for line, following in itertools.pairwise(paragraph.splitlines()):
+            assert len(f"{line} {following.split()[0]}") > 58, paragraph
+    for option in all_commands()[command].params:
+        if option.param_type_name == "option":
+            assert getattr(option, "multiple", False) == option.help.endswith("Repeatable.")
+
+
 def test_every_listing_has_json() -> None:
+    commands = all_commands()
     without = {
         " ".join(words)
-        for words, command in all_commands().items()
-        if not is_group(command) and "--json" not in options_of(command)
+        for words in OUR_COMMANDS
+        if not is_group(commands[words]) and "--json" not in options_of(commands[words])
     }
     assert without == WITHOUT_JSON
 
@@ -75,6 +96,7 @@ def test_budget_of_a_sweep_and_of_a_configuration(root: Path, tmp_path: Path) ->
     table = lab("budget", "tiny", "--convention", "equations", cwd=root).stdout
     assert "equations" in table
     assert "published" not in table
+    assert max(map(len, lab("budget", "tiny", cwd=root).stdout.splitlines())) <= 80
     error = lab("budget", "tiny", "--convention", "mine", cwd=root, code=2).stderr
     assert "use all, equations, published, executed" in error
 
@@ -87,6 +109,12 @@ def test_matched_configurations_can_be_trained(root: Path, tmp_path: Path) -> No
     done = lab("train", path, "--name", "mine", "--set", "training.n_steps=2", cwd=root)
     assert "words-custom-mine-xl-lr0.003-0-" in done.stdout
     assert "validation perplexity" in done.stdout
+    assert "already trained" not in done.stdout
+    again = lab("train", path, "--name", "second", "--set", "training.n_steps=2", cwd=root)
+    notice, result = again.stdout.splitlines()[:2]
+    name = done.stdout.partition(":")[0]
+    assert notice.startswith(f"already trained as run {name}, so nothing was trained; see `lab run")
+    assert result.startswith(f"{name}: validation")
 
 
 def test_a_file_of_several_configurations_is_rejected_with_their_names(root: Path) -> None:

@@ -47,7 +47,10 @@ def test_step_writes_what_it_prints(root: Path) -> None:
     (written,) = (root / "reports/bench").glob("step-smoke-matched-params-smoke-*.json")
     assert json.loads(written.read_text())["steps"] == data["steps"]
     table = invoke("step", "smoke", *small).output
-    assert "GFLOP/s; written to" in table
+    assert "GFLOP/s; written to" in " ".join(table.split())
+    assert max(map(len, table.partition("cpu (")[0].splitlines())) <= 80
+    assert "not shown: quartiles" in table
+    assert "quartiles" in invoke("step", "smoke", *small, "--wide").output
 
 
 def test_peers_writes_what_it_prints(root: Path) -> None:

@@ -179,7 +179,7 @@ def test_layer_macs_are_shown_if_they_were_matched(sweep: Path) -> None:
 
 
 def test_reasons_are_printed_below_the_table() -> None:
-    table = match()
+    table = match().replace("\n  ", " ")  # wrapped lines joined
     assert table.count("infeasible: top_k=5 but n_experts=4; use a top_k in 1..4") == 1
     (reason,) = [line for line in table.splitlines() if "n_heads=40" in line]
     assert reason.startswith("infeasible: n_heads=40, n_experts=4, top_k=1: even at d_head=4 ")
@@ -187,9 +187,7 @@ def test_reasons_are_printed_below_the_table() -> None:
 
 
 def test_tables_fit_a_terminal() -> None:
-    sentences = ("infeasible:", "WARNING", "attention, layer", "model:")
-    lines = [line.rstrip() for line in match().splitlines() if not line.startswith(sentences)]
-    assert max(map(len, lines)) <= 80
+    assert max(map(len, match().splitlines())) <= 80
 
 
 def test_an_unknown_convention_is_rejected(capsys: pytest.CaptureFixture, monkeypatch) -> None:

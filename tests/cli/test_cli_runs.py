@@ -47,7 +47,18 @@ def test_list_prints_one_line_per_run(run_names: list[str]) -> None:
         assert heading in output
     assert [name in output for name in run_names] == [True, True]
     assert output.count("failed") == 2
-    assert "no runs" in invoke("list", "--state", "finished").output
+    nothing = invoke("list", "--state", "finished").output
+    assert nothing.startswith("no finished runs in ")
+    assert "which has 2 runs in all" in nothing
+
+
+def test_lists_fit_80_columns_without_wide(run_names: list[str]) -> None:
+    lines = invoke("list").output.splitlines()[1:]  # without the path of the folder
+    assert max(map(len, lines)) <= 80
+    assert max(map(len, invoke("diff", *run_names).output.splitlines())) <= 80
+    wide = invoke("list", "--wide").output
+    assert all(name in wide for name in run_names)
+    assert "started" in wide
 
 
 def test_list_as_json(run_names: list[str]) -> None:

@@ -10,6 +10,7 @@ from test_sweep import run as run_quietly
 from tiny_sweep import SWEEP
 
 from switchhead_lab.config.files import to_toml
+from switchhead_lab.config.sweep_files import find_sweep
 from switchhead_lab.errors import CodeChangedError, ConfigError, RunBusyError
 from switchhead_lab.reporting.report import write_report
 from switchhead_lab.reporting.selection import Selection
@@ -65,6 +66,19 @@ def test_changed_code_stops_a_sweep_before_it_trains(workspace, edit) -> None:
     assert "--reuse" in message
     assert attempts(workspace) == before
     assert superseded(workspace) == []
+
+
+def test_lists_of_sweeps_name_runs_of_other_code(workspace, edit) -> None:
+    (workspace.sweeps_dir / "tiny.toml").write_text(SWEEP, encoding="utf-8")
+    finished(workspace, find_sweep(workspace.sweeps_dir, "tiny").resolve())
+    assert "other code" not in lab("sweep", "show", "tiny", cwd=workspace.root).stdout
+    assert "other code" not in lab("sweep", "list", cwd=workspace.root).stdout
+    edit(SHARED)
+    shown = " ".join(lab("sweep", "show", "tiny", cwd=workspace.root).stdout.split())
+    assert "4 done runs are of other code: `lab sweep tiny --size small` stops until you" in shown
+    assert "--retrain changed or --reuse" in shown
+    listed = " ".join(lab("sweep", "list", cwd=workspace.root).stdout.split())
+    assert "--retrain changed or --reuse: tiny --size small (4 of 4)" in listed
 
 
 def test_changed_runs_are_retrained_and_the_earlier_ones_kept(workspace, edit) -> None:

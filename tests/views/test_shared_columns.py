@@ -1,4 +1,4 @@
-from switchhead_lab.terminal import Table
+from switchhead_lab.terminal_table import Table
 from switchhead_lab.views.shared_columns import share_columns
 
 

@@ -15,11 +15,13 @@ def speed(*, is_here: bool) -> Speed:
 
 def test_the_basis_of_estimates_in_words() -> None:
     assert basis_of_estimates({}) == [
+        "MACs: whole models, forward and backward, by the convention equations; `lab match` has "
+        "every convention",
         "CPU hours are unknown: no finished run on a CPU is recorded here",
         "GPU hours are unknown: no finished run on a GPU is recorded here",
         "times are unknown: no run has finished on this machine yet",
     ]
-    cpu, gpu, times, rough = basis_of_estimates({"gpu": speed(is_here=False)})
+    _macs, cpu, gpu, times, rough = basis_of_estimates({"gpu": speed(is_here=False)})
     assert cpu == "CPU hours are unknown: no finished run on a CPU is recorded here"
     assert gpu == (
         "GPU hours by 3 finished runs on other machines: cuda (NVIDIA H100); "
@@ -28,5 +30,5 @@ def test_the_basis_of_estimates_in_words() -> None:
     assert times == "times are unknown: no run has finished on this machine yet"
     assert rough.startswith("estimates are rough: ")
     lines = basis_of_estimates({"cpu": speed(is_here=True)})
-    assert "3 finished runs on this machine" in lines[0]
+    assert "3 finished runs on this machine" in lines[1]
     assert not any(line.startswith("times are unknown") for line in lines)
