@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     from switchhead_lab.config.schema import RunConfig
 
 
+RetrainOption = Annotated[
+    bool,
+    typer.Option(
+        "--retrain",
+        help="Retrain under the same name; the earlier run is kept in runs/superseded/.",
+    ),
+]
+
+
 def train(
     config: Annotated[
         Path,
@@ -24,13 +33,7 @@ def train(
     ] = "custom",
     allow_drift: DriftOption = False,
     reuse: ReuseOption = False,
-    retrain: Annotated[
-        bool,
-        typer.Option(
-            "--retrain",
-            help="Retrain under the same name; the earlier run is kept in runs/superseded/.",
-        ),
-    ] = False,
+    retrain: RetrainOption = False,
 ) -> None:
     """Train one configuration, or resume it if it was interrupted.
 
