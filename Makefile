@@ -96,7 +96,8 @@ study: $(VENV)/.installed
 # Weights and databases are left out; equal runs give equal bytes.
 study-archive:
 	tar -C $(STUDY) --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner \
-		--exclude=checkpoints --exclude='mlflow*' --exclude='.*.lock' --exclude=.listing.json --exclude=unsynced \
+		--exclude=checkpoints --exclude='mlflow*' --exclude='.*.lock' --exclude=.listing.json \
+		--exclude=unsynced --exclude='*.samples.jsonl' \
 		-cJf $(STUDY)/runs.tar.xz runs
 
 # Wheels go to .gpu-site in the checkout; the machine's own packages stay unchanged.
