@@ -49,20 +49,21 @@ TasksOption = Annotated[
         "and CBT, as in Tables 4 and 8; pocket is made from the embedded corpus.",
     ),
 ]
+DataRootOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-root",
+        help="Folder of the published files of LAMBADA, BLiMP and CBT; without it they are "
+        "fetched from the Hugging Face hub.",
+    ),
+]
 
 
 @app.command()
 def run(
     models: ModelsArgument,
     tasks: TasksOption = "pocket",
-    data_root: Annotated[
-        Path | None,
-        typer.Option(
-            "--data-root",
-            help="Folder of the published files of LAMBADA, BLiMP and CBT; without it they are "
-            "fetched from the Hugging Face hub.",
-        ),
-    ] = None,
+    data_root: DataRootOption = None,
     batch_size: Annotated[
         int | None,
         typer.Option(
