@@ -3,8 +3,8 @@
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,35 +32,58 @@ from switchhead_lab.tracking.bench_record import (
     step_bench_name,
 )
 from switchhead_lab.tracking.provenance import collect_provenance
+from switchhead_lab.tracking.record_files import read_json
 from switchhead_lab.tracking.sweep_record import sweep_id
 from switchhead_lab.training.compute_setup import ComputeSetup
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """A benchmark as recorded.
+
+    Attributes:
+        data: What was written, or would have been.
+        place: Where it was written, or why it was not, for the last line of the output.
+    """
+
+    data: dict[str, Any]
+    place: str
+
+
 def write_step_bench(
-    reports_dir: Path, sweep: Sweep, bench: StepBench, setup: ComputeSetup
-) -> dict[str, Any]:
-    """Write the training steps of a sweep's models; return what was written."""
+    reports_dir: Path, sweep: Sweep, bench: StepBench, setup: ComputeSetup, *, is_partial: bool
+) -> Recorded:
+    """Write the training steps of a sweep's models.
+
+    Args:
+        reports_dir: The workspace's folder of reports.
+        sweep: The sweep.
+        bench: Times of its models.
+        setup: The device.
+        is_partial: Whether some of its models were left out on request; then a record with more
+            models is kept.
+    """
     contents = {**_named(sweep), "precision": setup.precision, **asdict(bench)}
-    name = step_bench_name(sweep)
-    return _write(reports_dir, name, contents, step_table(bench), setup)
+    page = _Page(step_bench_name(sweep), contents, step_table(bench))
+    return _write(reports_dir, page, setup, is_partial=is_partial)
 
 
 def write_neighbour_bench(
-    reports_dir: Path, sweep: Sweep, bench: NeighbourBench, setup: ComputeSetup
-) -> dict[str, Any]:
-    """Write the training steps beside a busy process; return what was written."""
+    reports_dir: Path, sweep: Sweep, bench: NeighbourBench, setup: ComputeSetup, *, is_partial: bool
+) -> Recorded:
+    """Write the training steps beside a busy process; arguments as of `write_step_bench`."""
     contents = {**_named(sweep), **asdict(bench)}
-    name = neighbour_bench_name(sweep)
-    return _write(reports_dir, name, contents, neighbour_table(bench), setup)
+    page = _Page(neighbour_bench_name(sweep), contents, neighbour_table(bench))
+    return _write(reports_dir, page, setup, is_partial=is_partial)
 
 
 def write_peer_bench(
-    reports_dir: Path, sweep: Sweep, bench: PeerBench, setup: ComputeSetup
-) -> dict[str, Any]:
-    """Write the times of models and their peers; return what was written."""
+    reports_dir: Path, sweep: Sweep, bench: PeerBench, setup: ComputeSetup, *, is_partial: bool
+) -> Recorded:
+    """Write the times of models and their peers; arguments as of `write_step_bench`."""
     contents = {**_named(sweep), "precision": setup.precision, **asdict(bench)}
-    table, name = peer_table(bench), peer_bench_name(sweep)
-    return _write(reports_dir, name, contents, table, setup, bench.remarks)
+    page = _Page(peer_bench_name(sweep), contents, peer_table(bench), bench.remarks)
+    return _write(reports_dir, page, setup, is_partial=is_partial)
 
 
 def _named(sweep: Sweep) -> dict[str, str]:
@@ -74,21 +97,24 @@ def _named(sweep: Sweep) -> dict[str, str]:
 
 
 def write_kernel_bench(
-    reports_dir: Path, bench: BenchResult, setup: ComputeSetup
-) -> dict[str, Any]:
-    """Write the speed of expert matmuls; return what was written."""
-    contents, remarks = asdict(bench), kernel_remarks(bench)
-    return _write(reports_dir, "kernels", contents, kernel_table(bench), setup, remarks)
+    reports_dir: Path, bench: BenchResult, setup: ComputeSetup, *, is_partial: bool
+) -> Recorded:
+    """Write the speed of expert matmuls; a partial benchmark keeps a record with more problems."""
+    page = _Page("kernels", asdict(bench), kernel_table(bench), kernel_remarks(bench))
+    return _write(reports_dir, page, setup, is_partial=is_partial)
 
 
-def _write(
-    reports_dir: Path,
-    name: str,
-    contents: dict[str, Any],
-    table: Table,
-    setup: ComputeSetup,
-    remarks: Sequence[str] = (),
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Page:
+    """A benchmark to write: file name without suffix, contents, table, and what was not timed."""
+
+    name: str
+    contents: dict[str, Any]
+    table: Table
+    remarks: Sequence[str] = ()
+
+
+def _write(reports_dir: Path, page: _Page, setup: ComputeSetup, *, is_partial: bool) -> Recorded:
     provenance = collect_provenance(
         Path(switchhead_lab.__file__).parents[1],
         data_manifest=None,
@@ -96,11 +122,29 @@ def _write(
         command=sys.argv,
     ).values
     head = {"schema_version": 1, "device": setup.description, "compiler": _compiler_version()}
-    data = {**head, **contents, "provenance": provenance}
+    data = {**head, **page.contents, "provenance": provenance}
     folder = make_directory(bench_dir(reports_dir))
-    write_text(folder / f"{name}.json", json.dumps(data, indent=2) + "\n")
-    write_text(folder / f"{name}.md", _page(name, data, table, remarks))
-    return data
+    path = folder / f"{page.name}.json"
+    if is_partial and path.is_file():
+        lacking = _timed(read_json(path)) - _timed(page.contents)
+        if lacking:
+            return Recorded(data, f"not recorded, because {path} also has {min(lacking)}")
+    write_text(path, json.dumps(data, indent=2) + "\n")
+    text = _page(page.name, data, page.table, page.remarks)
+    write_text(folder / f"{page.name}.md", text)
+    return Recorded(data, f"written to {folder}")
+
+
+def _timed(contents: Mapping[str, Any]) -> set[str]:
+    """Return what a benchmark timed: names of models, or matmuls."""
+    rows = [*contents.get("steps", ()), *contents.get("times", ())]
+    problems = [one["problem"] for one in contents.get("problems", ())]
+    matmuls = {
+        f"{p['projection']} {p['shape']['d_model']}/{p['shape']['d_head']}, k {p['top_k']}, "
+        f"{p['dtype']}"
+        for p in problems
+    }
+    return {row["model"] for row in rows} | matmuls
 
 
 def _compiler_version() -> str:

@@ -49,7 +49,8 @@ def step(
 
     Time and memory are compared with those of the first model: the paper's Table 5 on this machine.
     The best model of a finished search is timed too; reports print these times.
-    The bound is the time of all matmuls at the speed of the best square matmul.
+    The bound is the time of all matmuls at the speed of the best square matmul. With --models, an
+    earlier record of more models is kept, and the new times are only printed.
 
     Example: lab bench step matched-params --size pocket
     """
@@ -69,12 +70,14 @@ def step(
         captures_step=training.capture_step,
     )
     bench = bench_steps(configs, setup, rounds, tell)
-    data = write_step_bench(workspace.reports_dir, declared, bench, setup)
+    recorded = write_step_bench(
+        workspace.reports_dir, declared, bench, setup, is_partial=bool(models)
+    )
     if as_json:
-        typer.echo(to_json(data))
+        typer.echo(to_json(recorded.data))
         return
     print_table(views.step_table(declared, bench), is_wide=wide)
-    print_notes(views.step_lines(bench, setup, workspace.reports_dir))
+    print_notes(views.step_lines(bench, setup, recorded.place))
 
 
 @app.command()
@@ -113,12 +116,14 @@ def neighbour(
     configs = configs if models else two_kinds(configs)
     setup = prepare_setup("cpu", declared.training.precision)
     bench = bench_neighbour(configs, parse_settings(settings or ()), rounds, seconds, tell)
-    data = write_neighbour_bench(workspace.reports_dir, declared, bench, setup)
+    recorded = write_neighbour_bench(
+        workspace.reports_dir, declared, bench, setup, is_partial=bool(models)
+    )
     if as_json:
-        typer.echo(to_json(data))
+        typer.echo(to_json(recorded.data))
         return
     print_table(views.neighbour_table(declared, bench))
-    print_notes(views.neighbour_lines(bench, setup, workspace.reports_dir))
+    print_notes(views.neighbour_lines(bench, setup, recorded.place))
 
 
 @app.command()
@@ -148,12 +153,14 @@ def peers(
     declared, configs = _configs(workspace, sweep, size, overrides, models)
     setup = prepare_setup("cpu", declared.training.precision)
     bench = bench_peers(configs, setup, rounds, tell)
-    data = write_peer_bench(workspace.reports_dir, declared, bench, setup)
+    recorded = write_peer_bench(
+        workspace.reports_dir, declared, bench, setup, is_partial=bool(models)
+    )
     if as_json:
-        typer.echo(to_json(data))
+        typer.echo(to_json(recorded.data))
         return
     print_table(views.peer_table(declared, bench))
-    print_notes(views.peer_lines(bench, setup, workspace.reports_dir))
+    print_notes(views.peer_lines(bench, setup, recorded.place))
 
 
 @app.command()
@@ -179,6 +186,8 @@ def kernels(
 
     Example: lab bench kernels --shape 412/76 --k 2
     """
+    from dataclasses import replace
+
     from switchhead_kernels.bench import DTYPES, SHAPES, Effort, Plan, Shape, run_bench
     from switchhead_lab.benchmark.record import write_kernel_bench
     from switchhead_lab.config.workspace import find_workspace
@@ -198,12 +207,17 @@ def kernels(
     workspace = find_workspace().on_device(device)
     setup = prepare_setup(workspace.settings.device, "auto")
     bench = run_bench(plan, setup.device, progress=tell)
-    data = write_kernel_bench(workspace.reports_dir, bench, setup)
+    recorded = write_kernel_bench(
+        workspace.reports_dir,
+        bench,
+        setup,
+        is_partial=replace(plan, effort=Effort(), times_reference=False) != Plan(),
+    )
     if as_json:
-        typer.echo(to_json(data))
+        typer.echo(to_json(recorded.data))
         return
     print_table(views.kernel_table(bench, setup))
-    print_notes(views.kernel_lines(bench, workspace.reports_dir))
+    print_notes(views.kernel_lines(bench, recorded.place))
 
 
 def _configs(

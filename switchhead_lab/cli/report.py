@@ -1,6 +1,7 @@
 """`lab report`: the tables and figures of sweeps."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -99,7 +100,20 @@ def report(
     if written.errors:
         raise RecordError("\n".join(written.errors))
     if strict and written.incomplete:
-        raise RecordError("\n".join(written.incomplete))
+        raise RecordError("\n".join(_gaps(written, workspace.runs_dir)))
+
+
+def _gaps(written: "Reports", runs_dir: Path) -> Iterator[str]:
+    """Yield what is missing from reports, each with the commands that train it."""
+    from switchhead_lab.tracking.sweep_dir import list_sweep_records
+    from switchhead_lab.tracking.sweep_record import sweep_id
+
+    sweeps = {sweep_id(record.sweep): record.sweep for record in list_sweep_records(runs_dir)}
+    for one in written.all:
+        yield from one.incomplete
+        for name in getattr(one, "rungs", (one.folder.name,)) if one.incomplete else ():
+            if name in sweeps:
+                yield f"continue with `lab sweep {sweeps[name].name} --size {sweeps[name].size}`"
 
 
 def _write(

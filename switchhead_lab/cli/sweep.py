@@ -237,23 +237,23 @@ def show(
     from switchhead_lab.views.match import match_lines
 
     workspace = find_workspace()
-    declarations = [
-        declaration
+    named = [
+        (name, declaration)
         for name in sweeps
         for declaration in find_sweep(workspace.sweeps_dir, name).resolve_all(size, overrides or ())
     ]
     runs = list_runs(workspace.runs_dir)
     speeds = measured_speeds(runs)
-    details = [sweep_detail(declaration, runs, speeds) for declaration in declarations]
+    details = [sweep_detail(declaration, runs, speeds) for _, declaration in named]
     if as_json:
         typer.echo(to_json([detail.plain() for detail in details]))
         return
-    for detail in details:
+    for (name, _), detail in zip(named, details, strict=True):
         for table in views.model_tables(detail):
             print_table(table)
         print_notes(match_lines(detail.models))
         print_table(views.cost_table(detail))
-        print_notes(views.time_left_lines(detail))
-    for declaration in declarations:
+        print_notes(views.time_left_lines(detail, name))
+    for _, declaration in named:
         print_notes(claim_outlooks(declaration, workspace.runs_dir, workspace.reports_dir))
     print_notes(views.basis_of_estimates(speeds))

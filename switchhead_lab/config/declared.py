@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from switchhead_lab.config.files import near_miss
 from switchhead_lab.config.names import ModelName
-from switchhead_lab.config.schema import SEARCHABLE_TRAINING
+from switchhead_lab.config.schema import SEARCHABLE_TRAINING, TrainingConfig
 from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.variants import builtin  # noqa: F401 (registers the built-in ones)
 from switchhead_lab.variants.base import (
@@ -28,6 +28,18 @@ Seeds = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=
 RunOrModel = Annotated[str, Field(min_length=1)]
 DEFAULT_SIZE = "d_head"
 """Label of the size that follows from the budget if `match_over` is omitted."""
+
+
+def shared_training(name: str) -> str:
+    """Return why a field of training cannot differ between models; empty if it can, or is unknown.
+
+    Args:
+        name: Name of the field, without or with `training.` before it.
+    """
+    name = name.removeprefix("training.")
+    if name not in TrainingConfig.model_fields or name in SEARCHABLE_TRAINING:
+        return ""
+    return " is the same for all models of a sweep, so that they are compared fairly"
 
 
 class PartialVariant(FrozenModel):
@@ -159,9 +171,9 @@ class DeclaredModel(PartialVariant):
         for name in self.training:
             if name not in SEARCHABLE_TRAINING:
                 known = list(SEARCHABLE_TRAINING)
+                reason = shared_training(name) or near_miss(name, known)
                 raise ValueError(
-                    f"training.{name}{near_miss(name, known)}: a model of a sweep may override "
-                    f"{', '.join(known)}"
+                    f"training.{name}{reason}: a model of a sweep may override {', '.join(known)}"
                 )
         return self
 

@@ -20,6 +20,7 @@ Tree = dict[str, Any]
 _MAX_DEPTH = 32
 _MAX_INTEGER = 2**63 - 1  # TOML's own range
 _MAX_SHOWN = 60
+_NOUNS = {"models": "model", "studies": "study", "claims": "claim"}
 # The line that `lab match --toml` writes above each configuration.
 _RUN_HEADING = re.compile(r"^# (.+) \([a-z]+\), seed \d+$", re.MULTILINE)
 
@@ -115,7 +116,7 @@ def _validated(schema: type[ModelT], values: Mapping[str, Any], source: str) -> 
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        lines = [f"{source}: {_explain(schema, details)}" for details in error.errors()]
+        lines = [f"{source}: {_explain(schema, details, values)}" for details in error.errors()]
         raise ConfigError("\n".join(lines)) from None
 
 
@@ -265,15 +266,19 @@ def _shorten(text: str) -> str:
     return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."
 
 
-def _explain(schema: type[BaseModel], details: Any) -> str:
-    _, location = follow(schema, details["loc"])
+def _explain(schema: type[BaseModel], details: Any, values: Mapping[str, Any]) -> str:
+    _, path = follow(schema, details["loc"])
+    entry = _entry_of(details["loc"], values)
+    location = path + entry
     kind, value, message = details["type"], details["input"], details["msg"]
     if kind == "extra_forbidden":
         known, _ = follow(schema, details["loc"][:-1])
         name = str(details["loc"][-1])
-        return f'unknown key "{location}"{near_miss(name, known)}; known keys: {", ".join(known)}'
+        return (
+            f'unknown key "{path}"{entry}{near_miss(name, known)}; known keys: {", ".join(known)}'
+        )
     if kind == "missing":
-        return f'"{location}" is missing; add it'
+        return f'"{path}"{entry} is missing; add it'
     if kind == "value_error":
         text = str(details["ctx"]["error"])
         return f"{location}: {text}" if location else text
@@ -282,4 +287,24 @@ def _explain(schema: type[BaseModel], details: Any) -> str:
         given = f"kind {details['ctx']['tag']!r}" if "tag" in details["ctx"] else "no kind"
         return f"{location}: {given}; use {tags}, or name a plugin in lab.toml that has it"
     shown = _shorten(mask_passwords(repr(value)))  # before cutting an address
-    return f"{location} = {shown}: {message[0].lower()}{message[1:]}"
+    return f"{path} = {shown}{entry}: {message[0].lower()}{message[1:]}"
+
+
+def _entry_of(location: Iterable[Any], values: Any) -> str:
+    """Return ` (model "NAME")` if a location is inside an entry of a list; else an empty string.
+
+    Entries without a name are counted from 1: ` (entry 3 of models)`.
+    """
+    key, entry = "", ""
+    for part in location:
+        if isinstance(part, int) and isinstance(values, list) and part < len(values):
+            values = values[part]
+            if not isinstance(values, Mapping):
+                return entry
+            name, noun = values.get("name"), _NOUNS.get(key, key)
+            entry = (
+                f' ({noun} "{_shorten(str(name))}")' if name else f" (entry {part + 1} of {key})"
+            )
+        elif isinstance(values, Mapping) and part in values:
+            key, values = str(part), values[part]
+    return entry

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from switchhead_lab.config.declared import DEFAULT_SIZE, Seeds
+from switchhead_lab.config.declared import DEFAULT_SIZE, Seeds, shared_training
 from switchhead_lab.config.files import near_miss
 from switchhead_lab.config.names import ModelName
 from switchhead_lab.config.schema import SEARCHABLE_TRAINING, TrainingConfig
@@ -310,8 +310,9 @@ def require_searchable(name: str, space: Mapping[str, FieldValues], template: An
     for path, dimension in space.items():
         field = known.get(path)
         if field is None:
+            reason = shared_training(path) or near_miss(path, list(known))
             raise ValueError(
-                f'study "{name}": space.{path}{near_miss(path, list(known))}: not a searchable '
+                f'study "{name}": space.{path}{reason}: not a searchable '
                 f"field; fields: {', '.join(known)}"
             )
         _require_values(f'study "{name}": space.{path}', dimension, field)

@@ -15,7 +15,13 @@ from switchhead_lab.config.architecture import ModelSizes
 from switchhead_lab.config.claims import Claim, complete_claims, metric_of
 from switchhead_lab.config.cost_names import CONVENTIONS, Convention
 from switchhead_lab.config.data import DataConfig
-from switchhead_lab.config.declared import DeclaredModel, RunOrModel, Seeds, declared_models
+from switchhead_lab.config.declared import (
+    DeclaredModel,
+    RunOrModel,
+    Seeds,
+    declared_models,
+    shared_training,
+)
 from switchhead_lab.config.evaluation import SweepEvaluation
 from switchhead_lab.config.files import near_miss
 from switchhead_lab.config.names import ModelName
@@ -178,9 +184,10 @@ class Sweep(FrozenModel):
         """Return the range around the sweep's own value of a field of training."""
         known = [f"training.{name}" for name in SEARCHABLE_TRAINING]
         if path not in known:
+            is_shared = shared_training(path)
+            reason = f", which{is_shared}" if is_shared else near_miss(path, known)
             raise ValueError(
-                f"tune names {path}{near_miss(path, known)}: use fields of training: "
-                f"{', '.join(known)}"
+                f"tune names {path}{reason}: use fields of training: {', '.join(known)}"
             )
         value = getattr(self.training, path.partition(".")[2])
         if isinstance(value, int) or not value > 0.0:

@@ -85,6 +85,7 @@ class StatedClaim:
         looks: Pairs of seeds at each look, the present one last.
         single_seed: Sentence about the documents of a single seed; empty without one.
         gaps: Missing runs that a statement on quality needs, one sentence each.
+        sweep: The sweep's name and size, as arguments of commands.
     """
 
     claim: Claim
@@ -93,6 +94,7 @@ class StatedClaim:
     looks: tuple[int, ...]
     single_seed: str = ""
     gaps: tuple[str, ...] = ()
+    sweep: str = ""
 
     @property
     def has_verdict(self) -> bool:
@@ -126,9 +128,10 @@ def read_claims(data: ReportData, times: StepTimes) -> list[StatedClaim]:
     verdicts = decide([[stated.part for stated in one] for one in parts], claims[0].alpha)
     sentences = [_single_seed(data, claim, one) for claim, one in zip(claims, pairs, strict=True)]
     gaps = [tuple(_gaps(data, claim)) for claim in claims]
+    names = [f"{data.record.sweep.name} --size {data.record.sweep.size}"] * len(claims)
     return [
         StatedClaim(*one)
-        for one in zip(claims, parts, verdicts, looks, sentences, gaps, strict=True)
+        for one in zip(claims, parts, verdicts, looks, sentences, gaps, names, strict=True)
     ]
 
 
@@ -348,10 +351,10 @@ def claim_lines(claims: Sequence[StatedClaim]) -> list[str]:
 def evidence_line(stated: StatedClaim) -> str:
     """Return how many seeds and looks a verdict on quality rests on, and what is still missing.
 
-    Empty for a claim about costs only.
+    Empty for a claim about counted costs only.
     """
     if stated.claim.quality is None:
-        return ""
+        return _time_outlook(stated)
     n, looks = stated.looks[-1], sum(size > 1 for size in stated.looks)
     line = f"{n} of {stated.claim.max_seeds} seeds, {looks} look{'s' if looks != 1 else ''}."
     if n < 2:
@@ -359,7 +362,15 @@ def evidence_line(stated: StatedClaim) -> str:
         line += stated.single_seed
     elif stated.verdict.verdict == "undecided":
         line += f" {outlook(stated)}"
-    return line
+    return " ".join(filter(None, (line, _time_outlook(stated))))
+
+
+def _time_outlook(stated: StatedClaim) -> str:
+    """Return the command that times the steps of a claim whose time is undecided."""
+    verdicts = zip(stated.parts, stated.verdict.parts, strict=True)
+    if not any(part.name == TIME and found.verdict == "undecided" for part, found in verdicts):
+        return ""
+    return f"The time is undecided: run `lab bench step {stated.sweep}`, or more --rounds of it."
 
 
 def outlook(stated: StatedClaim) -> str:
@@ -376,5 +387,5 @@ def outlook(stated: StatedClaim) -> str:
         return f"With this spread, {claim.max_seeds} seeds are probably too few."
     return (
         f"With this spread it probably needs {max(needed, sample.n + 1)} seeds; "
-        "`lab sweep NAME --until-decided` adds them."
+        f"`lab sweep {stated.sweep} --until-decided` adds them."
     )

@@ -1,12 +1,10 @@
 """Output of `lab bench`: the tables of the recorded pages, and the best square matmul."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from switchhead_lab.benchmark import table as pages
 from switchhead_lab.terminal_table import Table
-from switchhead_lab.tracking.bench_record import bench_dir
 
 if TYPE_CHECKING:
     from switchhead_kernels.bench import BenchResult
@@ -32,10 +30,10 @@ def _on_two_lines(heading: str) -> str:
     return heading.replace(" / ", " /\n") if " / " in heading else heading.replace(" ", "\n")
 
 
-def step_lines(bench: "StepBench", setup: "ComputeSetup", reports_dir: Path) -> Iterator[str]:
-    """Yield the machine, its best square matmul, and the path of the page."""
+def step_lines(bench: "StepBench", setup: "ComputeSetup", place: str) -> Iterator[str]:
+    """Yield the machine, its best square matmul, and where the page is."""
     yield f"{setup.description}, {setup.precision}; best square matmul"
-    yield f"{bench.peak_gflops:,.0f} GFLOP/s; written to {bench_dir(reports_dir)}"
+    yield f"{bench.peak_gflops:,.0f} GFLOP/s; {place}"
 
 
 def neighbour_table(sweep: "Sweep", bench: "NeighbourBench") -> Table:
@@ -46,16 +44,14 @@ def neighbour_table(sweep: "Sweep", bench: "NeighbourBench") -> Table:
     return Table(title, headings, rows, n_text_columns=2)
 
 
-def neighbour_lines(
-    bench: "NeighbourBench", setup: "ComputeSetup", reports_dir: Path
-) -> Iterator[str]:
-    """Yield the machine, what the settings are, and the path of the page."""
+def neighbour_lines(bench: "NeighbourBench", setup: "ComputeSetup", place: str) -> Iterator[str]:
+    """Yield the machine, what the settings are, and where the page is."""
     yield f"{setup.description}, {bench.precision}, {bench.n_threads} threads in each process"
     for name, variables in bench.settings.items():
         held = ", ".join(f"{key}={value}" for key, value in variables.items())
         if name != held:
             yield f"{name}: {held or 'no variable set'}"
-    yield f"medians of {bench.n_rounds} rounds; written to {bench_dir(reports_dir)}"
+    yield f"medians of {bench.n_rounds} rounds; {place}"
 
 
 def peer_table(sweep: "Sweep", bench: "PeerBench") -> Table:
@@ -68,15 +64,15 @@ def peer_table(sweep: "Sweep", bench: "PeerBench") -> Table:
     return Table(title, [headings[n] for n in shown], cells, n_text_columns=2)
 
 
-def peer_lines(bench: "PeerBench", setup: "ComputeSetup", reports_dir: Path) -> Iterator[str]:
-    """Yield what was not timed, the machine, and the path of the page."""
+def peer_lines(bench: "PeerBench", setup: "ComputeSetup", place: str) -> Iterator[str]:
+    """Yield what was not timed, the machine, and where the page is."""
     for remark in bench.remarks:
         yield f"not timed: {remark}"
     for model, unit in dict.fromkeys((time.model, time.unit) for time in bench.times):
         yield f"{model}: {unit}{', forward and backward' if 'layer' in unit else ''}"
     yield f"{setup.description}, {setup.precision}; medians of {bench.n_rounds} rounds"
     yield "ours / theirs: below 1, the lab is faster"
-    yield f"written to {bench_dir(reports_dir)}"
+    yield place
 
 
 def kernel_table(bench: "BenchResult", setup: "ComputeSetup") -> Table:
@@ -86,9 +82,9 @@ def kernel_table(bench: "BenchResult", setup: "ComputeSetup") -> Table:
     return Table(f"expert matmuls on {setup.description}", headings, rows, n_text_columns=5)
 
 
-def kernel_lines(bench: "BenchResult", reports_dir: Path) -> Iterator[str]:
-    """Yield why candidates were not timed, the best square matmuls, and the path of the page."""
+def kernel_lines(bench: "BenchResult", place: str) -> Iterator[str]:
+    """Yield why candidates were not timed, the best square matmuls, and where the page is."""
     for remark in pages.kernel_remarks(bench):
         yield f"not timed: {remark}"
     peaks = ", ".join(f"{name} {peak:,.0f}" for name, peak in bench.peak_gflops.items())
-    yield f"best square matmul, GFLOP/s: {peaks}; in {bench_dir(reports_dir)}"
+    yield f"best square matmul, GFLOP/s: {peaks}; {place}"

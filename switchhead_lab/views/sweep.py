@@ -82,11 +82,16 @@ def cost_table(detail: SweepDetail) -> Table:
     return Table(title, _COST_COLUMNS, rows)
 
 
-def time_left_lines(detail: SweepDetail) -> Iterator[str]:
-    """Yield the runs of other code, and the estimated time left on this machine, if known."""
+def time_left_lines(detail: SweepDetail, name: str) -> Iterator[str]:
+    """Yield the runs of other code, and the estimated time left on this machine, if known.
+
+    Args:
+        detail: The sweep.
+        name: Its name as given on the command line.
+    """
     if detail.n_changed:
         runs = _runs_of_other_code(detail.n_changed)
-        command = f"lab sweep {detail.sweep.name} --size {detail.sweep.size}"
+        command = f"lab sweep {name} --size {detail.sweep.size}"
         yield (
             f"{runs}: `{command}` stops until you add --retrain changed or --reuse; the time to "
             "retrain is not part of the time left"

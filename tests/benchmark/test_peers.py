@@ -171,7 +171,7 @@ def test_ratios_are_medians_over_rounds_and_the_page_has_them(
     assert (first.ms, first.ours_over_theirs) == (4000.0, 0.5)
     assert [time.model for time in bench.times] == ["rope"] * 7 + ["moe"] * 3
     sweep = find_sweep(SWEEPS, "bench/peers").resolve()
-    write_peer_bench(tmp_path, sweep, bench, setup)
+    write_peer_bench(tmp_path, sweep, bench, setup, is_partial=False)
     stem = tmp_path / "bench" / peer_bench_name(sweep)
     assert json.loads(stem.with_suffix(".json").read_text())["times"][0]["ms"] == 2000.0
     _, rows = peer_table(bench)

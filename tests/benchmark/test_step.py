@@ -130,7 +130,7 @@ def test_batches_continue_each_other_and_fit_the_model(tiny_config) -> None:
 def test_written_results_name_the_machine(tiny_config, setup, fixed_times, tmp_path) -> None:
     bench = bench_steps({"dense": tiny_config()}, setup, 3)
     sweep = find_sweep(SWEEPS, "smoke/matched-params").resolve()
-    write_step_bench(tmp_path, sweep, bench, setup)
+    write_step_bench(tmp_path, sweep, bench, setup, is_partial=False)
     stem = tmp_path / f"bench/step-{sweep_id(sweep)}"
     data = json.loads(stem.with_suffix(".json").read_text())
     assert data["sweep_id"] == sweep_id(sweep)

@@ -201,17 +201,26 @@ def test_a_given_counter_replaces_the_sweeps_convention() -> None:
             'match_over="n_experts" but the model has no n_experts: its attention is dense, its '
             "feed-forward dense; use n_heads, d_head or d_ff",
         ),
-        ({"kind": "dense", "n_heads": 2, "n_experts": 4}, 'unknown key "models.0.n_experts"'),
-        ({**HEADS, "top_k": 6}, "models.0: top_k=6 but n_experts=5; use a top_k in 1..5"),
-        ({"kind": "moa", "n_heads": 9, "n_experts": 3}, "models.0: n_heads=9 but n_experts=3; a"),
+        (
+            {"kind": "dense", "n_heads": 2, "n_experts": 4},
+            'unknown key "models.0.n_experts" (model "model")',
+        ),
+        (
+            {**HEADS, "top_k": 6},
+            'models.0 (model "model"): top_k=6 but n_experts=5; use a top_k in 1..5',
+        ),
+        (
+            {"kind": "moa", "n_heads": 9, "n_experts": 3},
+            'models.0 (model "model"): n_heads=9 but n_experts=3; a',
+        ),
         (
             {**HEADS, "feedforward": {**MOE, "top_k": 17}},
-            "models.0.feedforward: top_k=17 but n_experts=16; use a top_k in 1..16",
+            'models.0.feedforward (model "model"): top_k=17 but n_experts=16; use a top_k in 1..16',
         ),
         ({**HEADS, "feedforward": {**MOE, "width": 3}}, 'unknown key "models.0.feedforward.width"'),
         ({"kind": "dense"}, 'n_heads is missing: with match_over="d_head"'),
-        ({**HEADS, "n_heads": 0}, "models.0.n_heads = 0: input should be greater"),
-        ({**HEADS, "d_head": 0}, "models.0.d_head = 0: input should be greater"),
+        ({**HEADS, "n_heads": 0}, 'models.0.n_heads = 0 (model "model"): input should be greater'),
+        ({**HEADS, "d_head": 0}, 'models.0.d_head = 0 (model "model"): input should be greater'),
         ({**HEADS, "top_k": 6}, "top_k=6 but n_experts=5; use a top_k in 1..5"),
         (
             {**HEADS, "feedforward": {**MOE, "top_k": 17}},

@@ -53,6 +53,24 @@ def test_step_writes_what_it_prints(root: Path) -> None:
     assert "quartiles" in invoke("step", "smoke", *small, "--wide").output
 
 
+def test_a_partial_benchmark_does_not_replace_a_fuller_one(root: Path) -> None:
+    small = ("step", "smoke", "--set", "training.batch_size=4", "--rounds", "1")
+    invoke(*small, "--models", "dense")
+    (path,) = (root / "reports/bench").glob("step-*.json")
+    invoke(*small)  # a fuller one does
+    recorded = path.read_bytes()
+    models = [step["model"] for step in json.loads(recorded)["steps"]]
+    assert len(models) > 1
+    output = " ".join(invoke(*small, "--models", "dense").output.split())
+    assert "not recorded, because" in output
+    assert f"also has {min(models[1:])}" in output
+    assert path.read_bytes() == recorded
+    kernels = ("kernels", "--k", "1", "--dtype", "fp32", "--rounds", "1")
+    invoke(*kernels, "--shape", "16/8", "--shape", "24/8")
+    output = " ".join(invoke(*kernels, "--shape", "16/8").output.split())
+    assert "also has down 24/8, k" in output
+
+
 def test_peers_writes_what_it_prints(root: Path) -> None:
     small = ("--set", "training.batch_size=4", "--rounds", "1", "--models", "dense")
     done = invoke("peers", "smoke", *small)

@@ -13,6 +13,7 @@ from switchhead_lab.config.files import (
 from switchhead_lab.config.identity import identity
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.errors import ConfigError
+from switchhead_lab.frozen_model import FrozenModel
 
 
 def test_toml_round_trip_keeps_the_identity(tiny_config, tmp_path: Path) -> None:
@@ -29,6 +30,29 @@ def test_identity_does_not_depend_on_omitted_defaults(tiny_config) -> None:
     tree = config.model_dump(mode="json")
     del tree["training"]["micro_batch_size"], tree["model"]["positions"]
     assert identity(parse(RunConfig, tree, "test")) == identity(config)
+
+
+class _Entry(FrozenModel):
+    name: str = ""
+    width: int = 1
+
+
+class _Entries(FrozenModel):
+    models: list[_Entry]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"name": "gqa", "foo": 3}, 'unknown key "models.1.foo" (model "gqa"); known keys: name'),
+        ({"name": "gqa", "width": "w"}, "models.1.width = 'w' (model \"gqa\"): input should be"),
+        ({"foo": 3}, 'unknown key "models.1.foo" (entry 2 of models); known keys: name'),
+    ],
+)
+def test_errors_name_the_entry_of_a_list(entry: dict, message: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse(_Entries, {"models": [{"name": "dense"}, entry]}, "mine.toml")
+    assert str(raised.value).startswith(f"mine.toml: {message}")
 
 
 @pytest.mark.parametrize(

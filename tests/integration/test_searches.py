@@ -202,8 +202,16 @@ def test_models_may_have_their_own_positions_and_training(workspace) -> None:
 
 
 def test_a_models_own_training_cannot_change_its_data() -> None:
-    with pytest.raises(ConfigError, match="training.n_steps.*may override learning_rate"):
+    shared = "training.n_steps is the same for all models.*may override learning_rate"
+    with pytest.raises(ConfigError, match=shared) as raised:
         declare(models=[{**SWITCHHEAD, "name": "s", "training": {"n_steps": 9}}])
+    assert "did you mean" not in str(raised.value)
+    with pytest.raises(ConfigError, match="tune names training.n_steps, which is the same for all"):
+        declare(tune=["training.n_steps"])
+    with pytest.raises(ConfigError, match="space.training.n_steps is the same for all models"):
+        declare({"model": SWITCHHEAD, "space": {"training.n_steps": [1, 2]}, "n_trials": 1})
+    with pytest.raises(ConfigError, match='lerning_rate .did you mean "learning_rate"'):
+        declare(models=[{**SWITCHHEAD, "name": "s", "training": {"lerning_rate": 9}}])
 
 
 def test_progress_counts_every_candidate_of_tuned_models_and_searches(workspace) -> None:

@@ -24,6 +24,7 @@ from switchhead_lab.tracking.document_losses import DocumentLosses, write_docume
 
 NO_TIMES = StepTimes({}, {}, "", "")
 HEADS = {"model": "dense-h2", "max_seeds": 3}
+SWEEP = "mini --size tiny"
 
 
 @pytest.fixture
@@ -148,9 +149,20 @@ def test_an_undecided_claim_says_how_many_seeds_it_needs(writer_with) -> None:
         claim = {**HEADS, "quality": quality, "max_seeds": max_seeds}
         return claim_lines(claims_of(writer_with(claim)))[-1]
 
-    assert "it probably needs 4 seeds; `lab sweep NAME" in last_line("not_worse", 2.2, 12)
+    adds = f"`lab sweep {SWEEP} --until-decided` adds them"
+    assert f"it probably needs 4 seeds; {adds}" in last_line("not_worse", 2.2, 12)
     assert "4 seeds are probably too few" in last_line("not_worse", 1.75, 4)
     assert "on the other side of the bound" in last_line("not_worse", 1.6, 12)
+
+
+def test_an_undecided_time_names_the_command_that_measures_it(writer_with) -> None:
+    claim = {**HEADS, "quality": {"kind": "not_worse", "margin": 1.0}, "cost": {"time": 0.9}}
+    with_quality = claim_lines(claims_of(writer_with(claim)))[-1]
+    assert f"The time is undecided: run `lab bench step {SWEEP}`" in with_quality
+    only_time = claim_lines(claims_of(writer_with({"model": "dense-h2", "cost": {"time": 0.9}})))
+    assert f"The time is undecided: run `lab bench step {SWEEP}`" in only_time[-1]
+    only_macs = {"model": "dense-h2", "cost": {"attention-macs": 0.9}}
+    assert "bench step" not in " ".join(claim_lines(claims_of(writer_with(only_macs))))
 
 
 def test_missing_runs_leave_a_claim_undecided(writer_with) -> None:
