@@ -10,6 +10,8 @@ from switchhead_lab.reporting.checks import (
     warning_lines,
 )
 from switchhead_lab.reporting.cost_table import matched_lines
+from switchhead_lab.reporting.paired import unpaired_lines
+from switchhead_lab.reporting.quality import Quality
 from switchhead_lab.reporting.report_data import ReportData
 from switchhead_lab.reporting.statistics import MISSING, Statistics
 
@@ -94,7 +96,9 @@ def reading_lines(data: ReportData, times: str) -> list[str]:
         f"pass) are per attention layer and sequence, model MACs per token of the whole model, all "
         f"by the {convention} convention; other conventions are in the table of costs. "
         f"Columns with / {baseline} are relative to the dense baseline.",
-        "Mean ± sample standard deviation over n seeds; a single seed has no deviation.",
+        "Mean ± sample standard deviation over n seeds; a single seed has no deviation. "
+        + same_seeds(data.quality),
+        *unpaired_lines(data.models, data.baseline),
         *_selected(data),
         *filter(None, [times]),
         f"{MISSING}: not applicable (a dense model has no experts) or not available.",
@@ -109,6 +113,14 @@ def reading_lines(data: ReportData, times: str) -> list[str]:
             f"seed; test {data.quality.metric.label} is shown and chooses nothing.",
         )
     return lines + _tuned(data)
+
+
+def same_seeds(quality: Quality) -> str:
+    """Return the sentence about the seeds that comparisons of results are over."""
+    compared = "Ratios" if quality.metric.is_compared_by_ratio else "Differences"
+    return (
+        f"{compared} of results compare the same seeds of both models; n is given where it differs."
+    )
 
 
 def _selected(data: ReportData) -> Iterator[str]:

@@ -126,9 +126,14 @@ class ModelRow:
         """Whether every declared seed has a result."""
         return len(self.finished) == len(self.seeds)
 
+    @property
+    def counted(self) -> list[MemberRun]:
+        """Runs behind the means."""
+        return self.finished
+
     def statistics(self, quantity: MeasuredQuantity) -> Statistics:
-        """Return one measured quantity over the finished seeds."""
-        results = [run.result for run in self.finished]
+        """Return one measured quantity over the counted seeds."""
+        results = [run.result for run in self.counted]
         values = [quantity.read(result) for result in results if result is not None]
         return Statistics(tuple(values), len(self.seeds))
 

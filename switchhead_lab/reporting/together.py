@@ -7,13 +7,14 @@ from pathlib import Path
 from switchhead_lab.budget.cost_axes import find_axis
 from switchhead_lab.config.identity import hash_of
 from switchhead_lab.errors import ConfigError
-from switchhead_lab.reporting.caption import LOUD, fact_lines, labelled
+from switchhead_lab.reporting.caption import LOUD, fact_lines, labelled, same_seeds
 from switchhead_lab.reporting.checks import incomplete_lines, warning_lines
 from switchhead_lab.reporting.cost_table import COSTS_CAPTION, cost_grid
 from switchhead_lab.reporting.figure_axes import TIME, FigureAxis, cost_figure_axis
 from switchhead_lab.reporting.grids import Cell, Column, Grid
 from switchhead_lab.reporting.model_table import chosen_keys, model_columns, model_grid
 from switchhead_lab.reporting.page import together_page
+from switchhead_lab.reporting.paired import unpaired_lines
 from switchhead_lab.reporting.report import (
     PAGE_FILE,
     Report,
@@ -173,8 +174,10 @@ def _caption(sweeps: Sequence[ReportData], labels: Sequence[str]) -> Iterator[st
     yield from _differences(sweeps, labels)
     yield (
         "Every row is relative to the dense baseline of its own sweep. Mean ± sample standard "
-        "deviation over n seeds; a single seed has no deviation."
+        f"deviation over n seeds; a single seed has no deviation. {same_seeds(sweeps[0].quality)}"
     )
+    for label, data in zip(labels, sweeps, strict=True):
+        yield from labelled(label, unpaired_lines(data.models, data.baseline))
     yield COSTS_CAPTION
     yield from _each(sweeps, labels, fact_lines)
 
