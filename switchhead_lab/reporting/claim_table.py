@@ -376,5 +376,5 @@ def outlook(stated: StatedClaim) -> str:
         return f"With this spread, {claim.max_seeds} seeds are probably too few."
     return (
         f"With this spread it probably needs {max(needed, sample.n + 1)} seeds; "
-        "`lab sweep NAME --until-decided` adds them."
+        "`--until-decided` with the sweep's command adds them."
     )

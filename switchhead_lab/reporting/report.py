@@ -91,6 +91,8 @@ def write_report(
     reports_dir: Path,
     axes: Sequence[str] = DEFAULT_AXES,
     columns: str = "",
+    *,
+    sweeps_dir: Path | None = None,
 ) -> Report:
     """Write the report of a sweep below `reports_dir`; equal records give equal bytes.
 
@@ -100,13 +102,14 @@ def write_report(
         reports_dir: Folder of all reports.
         axes: Costs to draw, one figure each; see `find_figure_axes`.
         columns: Columns to print in the main table; see `chosen_keys`.
+        sweeps_dir: Folder of sweep files, for the commands that the report prints.
 
     Raises:
         ConfigError: If the sweep names rows that the paper does not have, or an axis or a column
             is unknown.
         WorkspaceError: If the folder cannot be written.
     """
-    data = read_report_data(selection.record, runs_dir)
+    data = read_report_data(selection.record, runs_dir, sweeps_dir)
     return write_contents(
         read_contents(data, reports_dir, selection.notes, axes, columns), reports_dir
     )

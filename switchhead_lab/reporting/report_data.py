@@ -187,11 +187,13 @@ class ReportData:
         record: The sweep record.
         models: The baseline, declared models in order, then the best of each search.
         candidates: Candidates of each study by trial number.
+        sweeps_dir: Folder of sweep files, for commands; None if unknown.
     """
 
     record: SweepRecord
     models: tuple[ModelRow, ...]
     candidates: tuple[CandidateRow, ...]
+    sweeps_dir: Path | None = None
 
     @property
     def quality(self) -> Quality:
@@ -218,8 +220,16 @@ class ReportData:
         return [run.run for run in self.runs if run.run is not None]
 
 
-def read_report_data(record: SweepRecord, runs_dir: Path) -> ReportData:
-    """Read the runs of a sweep into rows, including missing and unusable runs."""
+def read_report_data(
+    record: SweepRecord, runs_dir: Path, sweeps_dir: Path | None = None
+) -> ReportData:
+    """Read the runs of a sweep into rows, including missing and unusable runs.
+
+    Args:
+        record: The sweep record.
+        runs_dir: Folder of all runs.
+        sweeps_dir: Folder of sweep files, for the commands that a report prints.
+    """
     rows = []
     for declared in _declared_models(record):
         members = [
@@ -229,7 +239,8 @@ def read_report_data(record: SweepRecord, runs_dir: Path) -> ReportData:
         ]
         runs = [_read_member(runs_dir, member) for member in members]
         rows.append(_model_row(record, declared, runs))
-    return ReportData(record, tuple(rows), tuple(_candidate_rows(record, runs_dir)))
+    candidates = tuple(_candidate_rows(record, runs_dir))
+    return ReportData(record, tuple(rows), candidates, sweeps_dir)
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,8 @@ def write_together(
     reports_dir: Path,
     axes: Sequence[str],
     columns: str = "",
+    *,
+    sweeps_dir: Path | None = None,
 ) -> Report:
     """Write one report of several sweeps to `reports/together/`.
 
@@ -50,12 +52,13 @@ def write_together(
         reports_dir: Folder of all reports.
         axes: Costs to draw, one figure each; see `find_axis`.
         columns: Columns to print in the main table; see `chosen_keys`.
+        sweeps_dir: Folder of sweep files, for the commands that the report prints.
 
     Raises:
         ConfigError: If the sweeps are not comparable, or an axis or a column is unknown.
         WorkspaceError: If the folder cannot be written.
     """
-    sweeps = [read_report_data(selection.record, runs_dir) for selection in selections]
+    sweeps = [read_report_data(one.record, runs_dir, sweeps_dir) for one in selections]
     labels = _labels(sweeps)
     _require_comparable(sweeps, labels)
     quality = sweeps[0].quality

@@ -118,7 +118,7 @@ def test_a_missing_size_and_a_missing_run_are_loud(runs_dir) -> None:
         shutil.rmtree(record) if record.is_dir() else record.unlink()
     report = ladder(runs_dir)
     assert report.incomplete[0] == (
-        "INCOMPLETE: size m has not been run; run `lab sweep steps --size m`."
+        "INCOMPLETE: size m has not been run; no sweep file gives the declaration of the others now."
     )
     assert report.incomplete[1].startswith("INCOMPLETE: size xs: dense has 2 of 3 seeds")
     for name in ("report.md", "table.md", "table.tex"):

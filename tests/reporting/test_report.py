@@ -185,7 +185,7 @@ def test_step_times_of_separate_runs_are_not_compared(complete):
     assert not [heading for heading in report.table.headings() if "ms/step" in heading]
     page = (report.folder / "report.md").read_text(encoding="utf-8")
     assert "ms/step is omitted" in page
-    assert "`lab bench step mini --size tiny` times the models in turn" in page
+    assert "`lab bench step` times the models in turn, with the sweep and the overrides" in page
 
 
 def test_stale_optional_files_are_removed(make_writer):

@@ -145,7 +145,8 @@ def _contents(workspace: Workspace, selection: Selection, known: Contents | None
     """Return what a sweep's report says with the default figures and columns."""
     if known is not None and known.is_default and known.notes == selection.notes:
         return known
-    data = known.data if known else read_report_data(selection.record, workspace.runs_dir)
+    folders = (workspace.runs_dir, workspace.sweeps_dir)
+    data = known.data if known else read_report_data(selection.record, *folders)
     return read_contents(data, workspace.reports_dir, selection.notes)
 
 

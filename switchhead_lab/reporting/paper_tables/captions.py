@@ -72,7 +72,13 @@ def _missing_of(block: FilledBlock) -> Iterator[str]:
             by_command.setdefault(row.command, []).append(row)
     for command, rows in by_command.items():
         names = "; ".join(_with_gaps(row) for row in rows)
-        todo = f"run `{command}`" if command else "no sweep file declares it"
+        todo = (
+            f"run `{command}`"
+            if command
+            else "no sweep file gives its declaration now"
+            if rows[0].declared
+            else "no sweep file declares it"
+        )
         yield f"INCOMPLETE: {label}: no result for {names}: {todo}."
     for row in block.rows:
         if row.ours is not None and not row.is_missing and not row.ours.row.is_complete:
@@ -105,7 +111,7 @@ def _changed(block: FilledBlock) -> Iterator[str]:
             continue
         changes = source.changes()
         listed = ", ".join(changes[:_MOST_CHANGES]) + ", ..." * (len(changes) > _MOST_CHANGES)
-        commands = dict.fromkeys(row.command for row in block.rows if row.source is source)
+        commands = dict.fromkeys(row.declared for row in block.rows if row.source is source)
         yield (
             f"WARNING: {block.block.label}: {source.id} is not what its file declares ({listed}); "
             f"`{next(iter(commands))}` runs that."
