@@ -21,10 +21,12 @@ from switchhead_lab.reporting.figure_axes import (
     time_figure_axis,
 )
 from switchhead_lab.reporting.gpu_resources import read_gpu_resources
-from switchhead_lab.reporting.model_table import chosen_keys, model_grid
+from switchhead_lab.reporting.grids import Grid
+from switchhead_lab.reporting.model_table import chosen_keys, model_grid, print_keys
 from switchhead_lab.reporting.page import Page
 from switchhead_lab.reporting.paper_setup import paper_caption
 from switchhead_lab.reporting.paper_values import find_comparison, paper_grid, paper_quality
+from switchhead_lab.reporting.print_width import fit_page
 from switchhead_lab.reporting.report_data import ReportData
 from switchhead_lab.reporting.resources import (
     Resources,
@@ -122,6 +124,7 @@ def _page(
         title=title(data),
         caption=caption_lines(data, [*notes, *undrawn_lines(data, axes)], times.caption),
         table=table.printing(chosen_keys(table.columns, columns, data.quality)),
+        in_print=_in_print(table, columns, data),
         costs=cost_grid(data),
         paper=paper_grid(data, comparison) if comparison else None,
         paper_caption=paper_caption(sweep.paper, data) if sweep.paper else "",
@@ -133,6 +136,13 @@ def _page(
         claims=claim_grid(claims) if claims else None,
         claims_caption=claim_lines(claims),
     )
+
+
+def _in_print(table: Grid, columns: str, data: ReportData) -> Grid:
+    """Return the main table for a paper: the chosen columns, else those that fit on a page."""
+    if columns:
+        return table.printing(chosen_keys(table.columns, columns, data.quality))
+    return fit_page(table, print_keys(data.quality))
 
 
 def figure_name(data: ReportData, axis: FigureAxis) -> str:

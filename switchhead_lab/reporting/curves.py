@@ -54,7 +54,7 @@ def loss_curves(data: ReportData) -> list[Curve]:
 
 
 def _curve(row: ModelRow) -> Curve | None:
-    runs = row.finished
+    runs = row.counted
     if not runs:
         return None
     losses = [dict(_validations(run)) for run in runs]

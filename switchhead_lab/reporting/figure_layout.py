@@ -137,19 +137,34 @@ def empty_text(points: Sequence[Point]) -> str:
 def front_corners(points: Sequence[Point], frame: Frame) -> list[tuple[float, float]]:
     """Return the corners of the front's steps, to the right edge; empty for a single point.
 
-    Steps, because between two points of the front nothing better is known. Candidates, trained with
-    one seed, are not compared with means over several.
+    Steps, because between two points of the front nothing better is known.
     """
-    finite = [p for p in points if p.kind != "candidate" and math.isfinite(p.loss)]
-    if len(finite) < 2:
+    compared = _compared(points)
+    if len(compared) < 2:
         return []
-    front = pareto_front((point.cost / frame.scale, point.loss) for point in finite)
+    front = pareto_front((point.cost / frame.scale, point.loss) for point in compared)
     if not front or frame.x is None:
         return []
     corners = front[:1]
     for cost, loss in front[1:]:
         corners += [(cost, corners[-1][1]), (cost, loss)]
     return [*corners, (frame.x[1], corners[-1][1])]
+
+
+def _compared(points: Sequence[Point]) -> list[Point]:
+    """Return the models that the front compares: means, or single seeds if there are no means.
+
+    A single seed is not compared with means over several; neither are candidates.
+    """
+    finite = [p for p in points if p.kind != "candidate" and math.isfinite(p.loss)]
+    means = [point for point in finite if point.n > 1]
+    return means or finite
+
+
+def front_name(points: Sequence[Point]) -> str:
+    """Return the name of the front in legends, with what it leaves out."""
+    ns = {point.n for point in points if point.kind != "candidate"}
+    return f"{FRONT} of means (n > 1)" if 1 in ns and len(ns) > 1 else FRONT
 
 
 def legend_of(looks: Looks, frame: Frame) -> list[Look]:
@@ -159,4 +174,4 @@ def legend_of(looks: Looks, frame: Frame) -> list[Look]:
 
 def has_front(points: Sequence[Point]) -> bool:
     """Whether the legend names the Pareto front."""
-    return len(points) > 1
+    return len(_compared(points)) > 1

@@ -14,7 +14,7 @@ from switchhead_lab.reporting.quality import (
     Quality,
 )
 from switchhead_lab.reporting.report_data import CandidateRow, ModelRow
-from switchhead_lab.reporting.statistics import MISSING
+from switchhead_lab.reporting.statistics import MISSING, Statistics
 from switchhead_lab.tracking.record import ScoredSplit
 
 NOT_DEFINED = "not defined"
@@ -57,7 +57,7 @@ class Column:
         heading: Name in print; empty for columns of the CSV file only.
         is_text: Whether it holds words, left-aligned.
         is_mean: Whether the CSV file gives mean and standard deviation.
-        short: Name in narrow tables; `heading` if empty.
+        short: Name in narrow tables, of one or more lines; `heading` if empty.
     """
 
     key: str
@@ -181,16 +181,30 @@ def names_of(*rows: ModelRow | CandidateRow) -> tuple[str, ...]:
     return tuple(dict.fromkeys(runs))
 
 
+def counted_names(row: ModelRow) -> tuple[str, ...]:
+    """Return the names of the runs behind a model's means."""
+    return tuple(run.member.run_name for run in row.counted)
+
+
 def mean_cell(row: ModelRow, quantity: MeasuredQuantity) -> Cell:
-    """Make the cell of a measured quantity over the seeds of a model."""
-    statistics, decimals = row.statistics(quantity), quantity.decimals
-    mean = statistics.mean
+    """Make the cell of a measured quantity over the counted seeds of a model."""
+    return _statistics_cell(row.statistics(quantity), counted_names(row), quantity.decimals)
+
+
+def selected_cell(row: ModelRow, quantity: MeasuredQuantity) -> Cell:
+    """Make the cell of a selected model's quantity over all seeds, the selection seed included."""
+    if row.selection_seed is None:
+        return Cell(MISSING)
+    return _statistics_cell(row.statistics_of_all(quantity), names_of(row), quantity.decimals)
+
+
+def _statistics_cell(statistics: Statistics, runs: tuple[str, ...], decimals: int) -> Cell:
     return Cell(
         text=statistics.text(decimals),
-        value=mean,
+        value=statistics.mean,
         std=statistics.std,
         values=statistics.values,
-        runs=names_of(row),
+        runs=runs,
         short=statistics.short_text(decimals),
     )
 

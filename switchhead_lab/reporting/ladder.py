@@ -263,7 +263,7 @@ def _explanations(ladder: Ladder) -> Iterator[str]:
         "Power law: loss = scale x MACs^-exponent by least squares in logarithms, without an "
         "irreducible loss: a description of these sizes, not a prediction for others."
     )
-    seeds = {len(row.model.finished) for model in ladder.models for row in model.rows}
+    seeds = {len(row.model.counted) for model in ladder.models for row in model.rows}
     fewest = min(seeds)
     if fewest < 2:
         yield "Intervals need at least two seeds of every size."

@@ -158,7 +158,9 @@ def _texts(data: ReportData, page: Page) -> dict[str, bytes]:
     texts = {
         PAGE_FILE: report_page(page),
         "table.md": table_page(page.title, page.table, page.caption),
-        "table.tex": to_latex(page.table, latex_caption(data, page.caption), sweep_id(sweep)),
+        "table.tex": to_latex(
+            page.in_print, latex_caption(data, page.caption, page.in_print), sweep_id(sweep)
+        ),
         "table-notes.tex": notes_to_latex(page.caption),
         "table.csv": to_csv(page.table),
         "costs.md": table_page(page.costs_title, page.costs, [COSTS_CAPTION]),

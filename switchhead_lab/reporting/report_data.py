@@ -127,20 +127,36 @@ class ModelRow:
         return len(self.finished) == len(self.seeds)
 
     @property
+    def selection_seed(self) -> int | None:
+        """Seed with which the model was selected among candidates; None if it was not."""
+        return self.seeds[0] if self.point else None
+
+    @property
     def counted(self) -> list[MemberRun]:
-        """Runs behind the means."""
-        return self.finished
+        """Runs behind the means: without the one that selected the model, if there are others."""
+        others = [run for run in self.finished if run.member.seed != self.selection_seed]
+        return others or self.finished
 
     def statistics(self, quantity: MeasuredQuantity) -> Statistics:
         """Return one measured quantity over the counted seeds."""
-        results = [run.result for run in self.counted]
-        values = [quantity.read(result) for result in results if result is not None]
-        return Statistics(tuple(values), len(self.seeds))
+        n_left_out = len(self.finished) - len(self.counted)
+        return _statistics(self.counted, quantity, len(self.seeds) - n_left_out)
+
+    def statistics_of_all(self, quantity: MeasuredQuantity) -> Statistics:
+        """Return one measured quantity over the finished seeds, including the selection seed."""
+        return _statistics(self.finished, quantity, len(self.seeds))
 
     def devices(self) -> set[tuple[str, str]]:
         """Return device and arithmetic of the finished runs."""
         results = [run.result for run in self.finished]
         return {(result.device, result.precision) for result in results if result}
+
+
+def _statistics(
+    runs: Sequence[MemberRun], quantity: MeasuredQuantity, n_expected: int
+) -> Statistics:
+    values = [quantity.read(run.result) for run in runs if run.result is not None]
+    return Statistics(tuple(values), n_expected)
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,13 @@ from switchhead_lab.reporting.contents import Contents
 from switchhead_lab.reporting.cost_table import COSTS_CAPTION
 from switchhead_lab.reporting.figure_axes import cost_figure_axis
 from switchhead_lab.reporting.figure_layout import (
-    FRONT,
     frame_of,
+    front_name,
     has_front,
     legend_of,
     looks_of,
 )
-from switchhead_lab.reporting.grids import Grid, names_of
+from switchhead_lab.reporting.grids import Grid, counted_names
 from switchhead_lab.reporting.html.figures import draw_figure, marker
 from switchhead_lab.reporting.html.runs import SweepRuns
 from switchhead_lab.reporting.html.section import Badge, Section
@@ -192,10 +192,7 @@ def _figures(contents: Contents, runs: SweepRuns) -> list[FigureOf]:
     """Return the figures of every cost by every convention, then those without conventions."""
     data = contents.data
     sweep, quality = data.record.sweep, data.quality
-    links = {
-        f"{row.name}{row.statistics(quality.drawn).gap}": runs.reference(names_of(row))
-        for row in data.models
-    }
+    links = {row.name: runs.reference(counted_names(row)) for row in data.models}
     axes = [cost_figure_axis(axis_of(kind, one)) for kind in _FIGURES for one in CONVENTIONS]
     axes += [axis for axis in contents.axes if not axis.convention]
     return [
@@ -207,7 +204,7 @@ def _figures(contents: Contents, runs: SweepRuns) -> list[FigureOf]:
                 tradeoff_points(data, axis),
                 f"{axis.heading} ({{unit}}{axis.unit})",
                 quality.drawn_heading,
-                lambda point: links.get(point.label),
+                lambda point: links.get(point.model),
             ),
         )
         for axis in axes
@@ -222,5 +219,5 @@ def _legend(contents: Contents) -> list[LegendEntry]:
         for look in legend_of(looks_of(points), frame_of(points))
     ]
     if has_front(points):
-        entries.append(LegendEntry(Markup('<path class="front" d="M0 8H16"/>'), FRONT))
+        entries.append(LegendEntry(Markup('<path class="front" d="M0 8H16"/>'), front_name(points)))
     return entries
