@@ -13,6 +13,15 @@ FORMATS = ("png", "svg", "pdf")
 FRONT_COLOUR = "#8a8a8a"
 """Colour of the Pareto front, of lines to labels and of points off the scale."""
 FRONT = "Pareto front"
+BLACK = "#000000"
+"""Colour of the baseline."""
+# Okabe-Ito colours with distinct markers and lines; the baseline is first.
+SERIES = (
+    *((BLACK, "s", "-"), ("#D55E00", "o", "-"), ("#0072B2", "D", "--")),
+    *(("#009E73", "^", "-."), ("#CC79A7", "X", ":"), ("#56B4E9", "P", "--")),
+    ("#E69F00", "v", "-."),
+)
+"""Colour, marker and line of each model of a figure, in turn."""
 _SCALES = ((1e12, "T "), (1e9, "G "), (1e6, "M "), (1e3, "k "))
 
 
@@ -33,7 +42,7 @@ class Look:
     size: float
 
 
-_BASELINE = Look("dense baseline", "s", "#000000", 7.0)
+_BASELINE = Look("dense baseline", "s", BLACK, 7.0)
 _CANDIDATE = Look("candidate of the search", "o", "#b07aa1", 4.0)
 _PARETO_CANDIDATE = Look("candidate in the Pareto set", "o", "#5b2a68", 6.0)
 _OUTLIER = Look("off the scale, value beside it", "^", FRONT_COLOUR, 7.0)
