@@ -71,12 +71,13 @@ def write_reports(
     errors: list[tuple[str, LabError]] = []
     if together:
         folders = (workspace.runs_dir, workspace.reports_dir)
-        reports = [write_together(selections, *folders, axes, columns)]
+        sweeps_dir = workspace.sweeps_dir
+        reports = [write_together(selections, *folders, axes, columns, sweeps_dir=sweeps_dir)]
         selections = ()
     for selection in selections:
         name = sweep_id(selection.record.sweep)
         try:
-            data = read_report_data(selection.record, workspace.runs_dir)
+            data = read_report_data(selection.record, workspace.runs_dir, workspace.sweeps_dir)
             contents = read_contents(data, workspace.reports_dir, selection.notes, axes, columns)
         except LabError as error:
             errors.append((name, error))

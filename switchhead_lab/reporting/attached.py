@@ -32,7 +32,7 @@ def attach_report(
         warn: Called with a sentence if there can be no report; the sweep itself is done.
     """
     try:
-        data = read_report_data(record, workspace.runs_dir)
+        data = read_report_data(record, workspace.runs_dir, workspace.sweeps_dir)
         contents = read_contents(data, workspace.reports_dir)
         report = write_contents(contents, workspace.reports_dir)
         page = site_text(workspace, [Selection(record, ())], {sweep_id(record.sweep): contents})

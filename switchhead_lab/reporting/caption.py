@@ -10,8 +10,11 @@ from switchhead_lab.reporting.checks import (
     warning_lines,
 )
 from switchhead_lab.reporting.cost_table import matched_lines
+from switchhead_lab.reporting.grids import Grid
+from switchhead_lab.reporting.paired import unpaired_lines
+from switchhead_lab.reporting.quality import Quality
 from switchhead_lab.reporting.report_data import ReportData
-from switchhead_lab.reporting.statistics import MISSING, Statistics
+from switchhead_lab.reporting.statistics import MISSING
 
 
 def title(data: ReportData) -> str:
@@ -35,18 +38,46 @@ def labelled(label: str, lines: Iterable[str]) -> Iterator[str]:
         yield f"{word}: {label}:{rest}" if is_loud else f"{label}: {line}"
 
 
-def latex_caption(data: ReportData, lines: Sequence[str]) -> str:
-    """Return the caption of the table in LaTeX: what it shows, gaps and warnings.
+# Words for the printed columns of costs relative to the baseline.
+_COST_WORDS = {
+    "relative_macs": "attention MACs",
+    "relative_model_macs": "model MACs",
+    "relative_memory_floats": "attention memory",
+    "relative_interleaved_ms_per_step": "time of a step",
+}
+
+
+def latex_caption(data: ReportData, lines: Sequence[str], table: Grid) -> str:
+    """Return the caption of the table in LaTeX: what it shows, and what else to read.
 
     Args:
         data: The report's data.
         lines: Sentences of the caption; all of them are in the notes.
+        table: The table as printed.
     """
-    loud = "".join(f"{line} " for line in lines if line.startswith(LOUD))
-    return (
-        f"{loud}{title(data)}. Means ± sample standard deviations over n seeds; attention and "
-        f"model MACs, attention memory and time of a step relative to {data.baseline.name}."
+    printed = {column.key for column in table.printed_columns()}
+    costs = [words for key, words in _COST_WORDS.items() if key in printed]
+    relative = (
+        f"; {', '.join(costs)} relative to {data.baseline.name} by the "
+        f"{data.record.sweep.convention} convention"
     )
+    return (
+        f"{loud_words(lines)}{title(data)}. Means ± sample standard deviations over n seeds"
+        f"{relative if costs else ''}."
+    )
+
+
+def loud_words(lines: Sequence[str]) -> str:
+    """Return the gaps and warnings for a caption in print: one in full, several as a count."""
+    words = []
+    for word, noun in zip(LOUD, ("gaps", "warnings"), strict=True):
+        found = [line for line in lines if line.startswith(word)]
+        if len(found) == 1 and word == LOUD[0]:
+            words.append(f"{found[0]} ")
+        elif found:
+            count = f"1 {noun.removesuffix('s')}" if len(found) == 1 else f"{len(found)} {noun}"
+            words.append(f"{word}: {count}; see the notes. ")
+    return "".join(words)
 
 
 def caption_lines(data: ReportData, notes: Sequence[str] = (), times: str = "") -> list[str]:
@@ -94,7 +125,9 @@ def reading_lines(data: ReportData, times: str) -> list[str]:
         f"pass) are per attention layer and sequence, model MACs per token of the whole model, all "
         f"by the {convention} convention; other conventions are in the table of costs. "
         f"Columns with / {baseline} are relative to the dense baseline.",
-        "Mean ± sample standard deviation over n seeds; a single seed has no deviation.",
+        "Mean ± sample standard deviation over n seeds; a single seed has no deviation. "
+        + same_seeds(data.quality),
+        *unpaired_lines(data.models, data.baseline),
         *_selected(data),
         *filter(None, [times]),
         f"{MISSING}: not applicable (a dense model has no experts) or not available.",
@@ -111,17 +144,32 @@ def reading_lines(data: ReportData, times: str) -> list[str]:
     return lines + _tuned(data)
 
 
+def same_seeds(quality: Quality) -> str:
+    """Return the sentence about the seeds that comparisons of results are over."""
+    compared = "Ratios" if quality.metric.is_compared_by_ratio else "Differences"
+    return (
+        f"{compared} of results compare the same seeds of both models; n is given where it differs."
+    )
+
+
 def _selected(data: ReportData) -> Iterator[str]:
-    """Yield the selected models' means without the seed they were selected with."""
+    """Yield the models selected with one of their seeds, which would bias their means."""
     quantity, metric = data.quality.validation, data.quality.metric
     for row in data.models:
-        statistics = row.statistics(quantity)
-        if not row.point or statistics.n < 2 or row.finished[0].member.seed != row.seeds[0]:
+        seed, n_counted = row.selection_seed, len(row.counted)
+        if seed not in [run.member.seed for run in row.finished]:
             continue
-        others = Statistics(statistics.values[1:], statistics.n - 1)
+        if n_counted == len(row.finished):
+            yield (
+                f"{row.name} was selected with seed {seed}, the only one with a result, so its "
+                "result is biased."
+            )
+            continue
+        biased = row.statistics_of_all(quantity).text(quantity.decimals)
         yield (
-            f"{row.name} was selected with seed {row.seeds[0]}, which biases its mean; without "
-            f"that seed its validation {metric.label} is {others.text(quantity.decimals)}."
+            f"{row.name} was selected with seed {seed}; its means and comparisons are over its "
+            f"other seeds. With that seed, which biases it, its validation {metric.label} is "
+            f"{biased}."
         )
 
 

@@ -387,5 +387,5 @@ def outlook(stated: StatedClaim) -> str:
         return f"With this spread, {claim.max_seeds} seeds are probably too few."
     return (
         f"With this spread it probably needs {max(needed, sample.n + 1)} seeds; "
-        f"`lab sweep {stated.sweep} --until-decided` adds them."
+        "`--until-decided` with the sweep's command adds them."
     )

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
+from switchhead_lab.reporting.commands import how_to
 from switchhead_lab.reporting.report_data import ReportData
 from switchhead_lab.tracking.code_identity import (
     CodeIdentity,
@@ -59,8 +60,10 @@ def _changes_since(
         own |= mine
         if mine:
             models.add(runs[name].labels.variant)
-    sweep = data.record.sweep
-    anew = f"`lab sweep {sweep.name} --size {sweep.size} --retrain changed` retrains them"
+    if not own | shared:
+        return
+    options = ("--retrain", "changed")
+    anew = how_to(data.record.sweep, data.sweeps_dir, "retrains them", options=options)
     if own:
         theirs = "its" if len(models) == 1 else "their"
         yield (

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from switchhead_lab.budget.cost_axes import PARAMETERS, axis_of
+from switchhead_lab.config.sweep import PaperRow
 from switchhead_lab.reporting.candidate_table import candidate_grid
 from switchhead_lab.reporting.caption import caption_lines, title
 from switchhead_lab.reporting.claim_table import (
@@ -21,10 +22,17 @@ from switchhead_lab.reporting.figure_axes import (
     time_figure_axis,
 )
 from switchhead_lab.reporting.gpu_resources import read_gpu_resources
-from switchhead_lab.reporting.model_table import chosen_keys, model_grid
+from switchhead_lab.reporting.grids import Grid
+from switchhead_lab.reporting.model_table import chosen_keys, model_grid, print_keys
 from switchhead_lab.reporting.page import Page
 from switchhead_lab.reporting.paper_setup import paper_caption
-from switchhead_lab.reporting.paper_values import find_comparison, paper_grid, paper_quality
+from switchhead_lab.reporting.paper_values import (
+    PaperComparison,
+    find_comparison,
+    paper_grid,
+    paper_quality,
+)
+from switchhead_lab.reporting.print_width import fit_page
 from switchhead_lab.reporting.report_data import ReportData
 from switchhead_lab.reporting.resources import (
     Resources,
@@ -122,9 +130,10 @@ def _page(
         title=title(data),
         caption=caption_lines(data, [*notes, *undrawn_lines(data, axes)], times.caption),
         table=table.printing(chosen_keys(table.columns, columns, data.quality)),
+        in_print=_in_print(table, columns, data),
         costs=cost_grid(data),
         paper=paper_grid(data, comparison) if comparison else None,
-        paper_caption=paper_caption(sweep.paper, data) if sweep.paper else "",
+        paper_caption=_paper_caption(sweep.paper, data, comparison),
         candidates=candidate_grid(data) if sweep.all_studies else None,
         figures=tuple(figure_name(data, axis) for axis in axes),
         quality=data.quality,
@@ -133,6 +142,24 @@ def _page(
         claims=claim_grid(claims) if claims else None,
         claims_caption=claim_lines(claims),
     )
+
+
+def _paper_caption(
+    paper: PaperRow | None, data: ReportData, comparison: PaperComparison | None
+) -> str:
+    """Return the sentences above the paper's values, with the metric that results are of."""
+    if paper is None or comparison is None:
+        return ""
+    ours = paper_quality(comparison, data).metric.heading
+    metrics = f"Results are {comparison.metric} in the paper and {ours} here."
+    return f"{paper_caption(paper, data)} {metrics}"
+
+
+def _in_print(table: Grid, columns: str, data: ReportData) -> Grid:
+    """Return the main table for a paper: the chosen columns, else those that fit on a page."""
+    if columns:
+        return table.printing(chosen_keys(table.columns, columns, data.quality))
+    return fit_page(table, print_keys(data.quality))
 
 
 def figure_name(data: ReportData, axis: FigureAxis) -> str:

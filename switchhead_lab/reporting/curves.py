@@ -9,6 +9,8 @@ from switchhead_lab.reporting.report_data import MemberRun, ModelRow, ReportData
 from switchhead_lab.reporting.training_compute import training_macs
 
 _METRIC = f"validation/{LOSS.name}"
+# The first validations of a training from scratch would set the scale.
+_SHOWN_ABOVE_LOWEST = 1.35
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,22 @@ def loss_curves(data: ReportData) -> list[Curve]:
     return [curve for curve in curves if curve is not None and curve.points]
 
 
+def shown_losses(curves: Sequence[Curve]) -> tuple[float, float] | None:
+    """Return the limits of the losses to draw; None without a curve.
+
+    They leave out the first, steep part of the curves, in which models hardly differ.
+    """
+    means = [point.mean for curve in curves for point in curve.points]
+    if not means:
+        return None
+    low, high = min(means), max(means)
+    top = min(high, low * _SHOWN_ABOVE_LOWEST) if low > 0.0 else high
+    room = 0.06 * max(top - low, 0.02 * abs(low))
+    return low - room, top + room
+
+
 def _curve(row: ModelRow) -> Curve | None:
-    runs = row.finished
+    runs = row.counted
     if not runs:
         return None
     losses = [dict(_validations(run)) for run in runs]

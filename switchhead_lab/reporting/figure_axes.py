@@ -87,6 +87,7 @@ def find_figure_axes(names: Sequence[str], convention: str, times: StepTimes) ->
             axes.append(time_figure_axis(times))
         else:
             raise ConfigError(
-                f'axis "{TIME}": no step times of these models; `{times.command}` measures them'
+                f'axis "{TIME}": no step times of these models; '
+                f"`{times.command or 'lab bench step'}` measures them"
             )
     return axes

@@ -13,6 +13,15 @@ FORMATS = ("png", "svg", "pdf")
 FRONT_COLOUR = "#8a8a8a"
 """Colour of the Pareto front, of lines to labels and of points off the scale."""
 FRONT = "Pareto front"
+BLACK = "#000000"
+"""Colour of the baseline."""
+# Okabe-Ito colours with distinct markers and lines; the baseline is first.
+SERIES = (
+    *((BLACK, "s", "-"), ("#D55E00", "o", "-"), ("#0072B2", "D", "--")),
+    *(("#009E73", "^", "-."), ("#CC79A7", "X", ":"), ("#56B4E9", "P", "--")),
+    ("#E69F00", "v", "-."),
+)
+"""Colour, marker and line of each model of a figure, in turn."""
 _SCALES = ((1e12, "T "), (1e9, "G "), (1e6, "M "), (1e3, "k "))
 
 
@@ -33,7 +42,7 @@ class Look:
     size: float
 
 
-_BASELINE = Look("dense baseline", "s", "#000000", 7.0)
+_BASELINE = Look("dense baseline", "s", BLACK, 7.0)
 _CANDIDATE = Look("candidate of the search", "o", "#b07aa1", 4.0)
 _PARETO_CANDIDATE = Look("candidate in the Pareto set", "o", "#5b2a68", 6.0)
 _OUTLIER = Look("off the scale, value beside it", "^", FRONT_COLOUR, 7.0)
@@ -137,19 +146,34 @@ def empty_text(points: Sequence[Point]) -> str:
 def front_corners(points: Sequence[Point], frame: Frame) -> list[tuple[float, float]]:
     """Return the corners of the front's steps, to the right edge; empty for a single point.
 
-    Steps, because between two points of the front nothing better is known. Candidates, trained with
-    one seed, are not compared with means over several.
+    Steps, because between two points of the front nothing better is known.
     """
-    finite = [p for p in points if p.kind != "candidate" and math.isfinite(p.loss)]
-    if len(finite) < 2:
+    compared = _compared(points)
+    if len(compared) < 2:
         return []
-    front = pareto_front((point.cost / frame.scale, point.loss) for point in finite)
+    front = pareto_front((point.cost / frame.scale, point.loss) for point in compared)
     if not front or frame.x is None:
         return []
     corners = front[:1]
     for cost, loss in front[1:]:
         corners += [(cost, corners[-1][1]), (cost, loss)]
     return [*corners, (frame.x[1], corners[-1][1])]
+
+
+def _compared(points: Sequence[Point]) -> list[Point]:
+    """Return the models that the front compares: means, or single seeds if there are no means.
+
+    A single seed is not compared with means over several; neither are candidates.
+    """
+    finite = [p for p in points if p.kind != "candidate" and math.isfinite(p.loss)]
+    means = [point for point in finite if point.n > 1]
+    return means or finite
+
+
+def front_name(points: Sequence[Point]) -> str:
+    """Return the name of the front in legends, with what it leaves out."""
+    ns = {point.n for point in points if point.kind != "candidate"}
+    return f"{FRONT} of means (n > 1)" if 1 in ns and len(ns) > 1 else FRONT
 
 
 def legend_of(looks: Looks, frame: Frame) -> list[Look]:
@@ -159,4 +183,4 @@ def legend_of(looks: Looks, frame: Frame) -> list[Look]:
 
 def has_front(points: Sequence[Point]) -> bool:
     """Whether the legend names the Pareto front."""
-    return len(points) > 1
+    return len(_compared(points)) > 1

@@ -8,12 +8,13 @@ from switchhead_lab.budget.cost_axes import (
     CostAxis,
 )
 from switchhead_lab.number_text import short_count
+from switchhead_lab.reporting.paired import paired
 from switchhead_lab.reporting.quality import (
     MeasuredQuantity,
     Quality,
 )
 from switchhead_lab.reporting.report_data import CandidateRow, ModelRow
-from switchhead_lab.reporting.statistics import MISSING
+from switchhead_lab.reporting.statistics import MISSING, Statistics
 from switchhead_lab.tracking.record import ScoredSplit
 
 NOT_DEFINED = "not defined"
@@ -56,7 +57,7 @@ class Column:
         heading: Name in print; empty for columns of the CSV file only.
         is_text: Whether it holds words, left-aligned.
         is_mean: Whether the CSV file gives mean and standard deviation.
-        short: Name in narrow tables; `heading` if empty.
+        short: Name in narrow tables, of one or more lines; `heading` if empty.
     """
 
     key: str
@@ -180,53 +181,56 @@ def names_of(*rows: ModelRow | CandidateRow) -> tuple[str, ...]:
     return tuple(dict.fromkeys(runs))
 
 
+def counted_names(row: ModelRow) -> tuple[str, ...]:
+    """Return the names of the runs behind a model's means."""
+    return tuple(run.member.run_name for run in row.counted)
+
+
 def mean_cell(row: ModelRow, quantity: MeasuredQuantity) -> Cell:
-    """Make the cell of a measured quantity over the seeds of a model."""
-    statistics, decimals = row.statistics(quantity), quantity.decimals
-    mean = statistics.mean
+    """Make the cell of a measured quantity over the counted seeds of a model."""
+    return _statistics_cell(row.statistics(quantity), counted_names(row), quantity.decimals)
+
+
+def selected_cell(row: ModelRow, quantity: MeasuredQuantity) -> Cell:
+    """Make the cell of a selected model's quantity over all seeds, the selection seed included."""
+    if row.selection_seed is None:
+        return Cell(MISSING)
+    return _statistics_cell(row.statistics_of_all(quantity), names_of(row), quantity.decimals)
+
+
+def _statistics_cell(statistics: Statistics, runs: tuple[str, ...], decimals: int) -> Cell:
     return Cell(
         text=statistics.text(decimals),
-        value=mean,
+        value=statistics.mean,
         std=statistics.std,
         values=statistics.values,
-        runs=names_of(row),
+        runs=runs,
         short=statistics.short_text(decimals),
     )
 
 
 def quality_cell(row: ModelRow, baseline: ModelRow, quality: Quality, split: ScoredSplit) -> Cell:
-    """Make the cell that compares a model's quality metric on a split with the baseline's."""
-    quantity = quality.of(split)
-    if quality.metric.is_compared_by_ratio:
-        return measured_ratio_cell(row, baseline, quantity)
-    ours, theirs = row.statistics(quantity), baseline.statistics(quantity)
-    if ours.mean is None or theirs.mean is None:
-        return Cell(MISSING)
-    difference = ours.mean - theirs.mean
-    if math.isnan(difference):
-        return Cell(MISSING)
-    text = f"{difference:+.{quantity.decimals}f}"
-    return Cell(
-        f"{text}{_gap(row, baseline, quantity)}",
-        difference,
-        runs=names_of(row, baseline),
-        short=text,
-    )
+    """Make the cell that compares a model's quality metric on a split with the baseline's.
 
-
-def measured_ratio_cell(row: ModelRow, baseline: ModelRow, quantity: MeasuredQuantity) -> Cell:
-    """Make the cell of a measured mean relative to the baseline.
-
-    If either mean has fewer seeds than declared, the cell marks that side.
+    Both means are over the seeds that both models have; the cell gives their number where a model
+    has others too, and marks missing seeds.
     """
-    ours, theirs = row.statistics(quantity), baseline.statistics(quantity)
-    if ours.mean is None or theirs.mean is None:
+    quantity, pairs = quality.of(split), paired(row, baseline)
+    if not pairs.n:
         return Cell(MISSING)
-    ratio = ours.mean / theirs.mean
-    if math.isnan(ratio):  # both are infinite
+    ours, theirs = pairs.means(quantity)
+    if quality.metric.is_compared_by_ratio:
+        value = ours / theirs
+        text = f"{value:.3f}{TIMES}"
+    else:
+        value = ours - theirs
+        text = f"{value:+.{quantity.decimals}f}"
+    if math.isnan(value):  # both are infinite
         return Cell(MISSING)
-    text, gap = f"{ratio:.3f}{TIMES}", _gap(row, baseline, quantity)
-    return Cell(f"{text}{gap}", ratio, runs=names_of(row, baseline), short=text)
+    n = "" if pairs.is_all else f" (n={pairs.n})"
+    # Narrow tables have the model's own number of seeds in the same line.
+    short = text if pairs.n == len(row.counted) else f"{text}{n}"
+    return Cell(f"{text}{n}{_gap(row, baseline, quantity)}", value, runs=pairs.names, short=short)
 
 
 def _gap(row: ModelRow, baseline: ModelRow, quantity: MeasuredQuantity) -> str:

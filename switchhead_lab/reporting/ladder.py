@@ -16,6 +16,7 @@ from switchhead_lab.number_text import short_count
 from switchhead_lab.objectives.metrics import LOSS
 from switchhead_lab.reporting.caption import LOUD
 from switchhead_lab.reporting.checks import incomplete_lines, warning_lines
+from switchhead_lab.reporting.commands import sweep_command
 from switchhead_lab.reporting.grids import TIMES, Cell, Column, Grid, mean_cell, names_of
 from switchhead_lab.reporting.quality import Quality
 from switchhead_lab.reporting.report_data import ModelRow, ReportData
@@ -217,12 +218,21 @@ def gap_lines(ladder: Ladder) -> list[str]:
     """Return a sentence for each size or run that is missing."""
     word = LOUD[0]
     lines = [
-        f"{word}: size {size} has not been run; run `lab sweep {ladder.name} --size {size}`."
+        f"{word}: size {size} has not been run; {_how_to_run(ladder, size)}."
         for size in ladder.missing
     ]
     for data in ladder.sizes:
         lines += _of_size(data, incomplete_lines(data))
     return lines
+
+
+def _how_to_run(ladder: Ladder, size: str) -> str:
+    """Return how to run another size as the recorded ones were run."""
+    known = ladder.sizes[0]
+    command = sweep_command(known.record.sweep, known.sweeps_dir, size=size)
+    return (
+        f"run `{command}`" if command else "no sweep file gives the declaration of the others now"
+    )
 
 
 def _warnings(ladder: Ladder) -> Iterator[str]:
@@ -253,7 +263,7 @@ def _explanations(ladder: Ladder) -> Iterator[str]:
         "Power law: loss = scale x MACs^-exponent by least squares in logarithms, without an "
         "irreducible loss: a description of these sizes, not a prediction for others."
     )
-    seeds = {len(row.model.finished) for model in ladder.models for row in model.rows}
+    seeds = {len(row.model.counted) for model in ladder.models for row in model.rows}
     fewest = min(seeds)
     if fewest < 2:
         yield "Intervals need at least two seeds of every size."

@@ -7,7 +7,7 @@ from typing import Any
 
 from switchhead_lab.config.identity import hash_of
 from switchhead_lab.errors import RecordError
-from switchhead_lab.reporting.caption import LOUD
+from switchhead_lab.reporting.caption import loud_words
 from switchhead_lab.reporting.figures.ladder import draw_ladder
 from switchhead_lab.reporting.grids import Grid
 from switchhead_lab.reporting.ladder import (
@@ -85,12 +85,11 @@ def write_ladder(
     table, laws, caption = ladder_grid(ladder), law_grid(ladder), ladder_caption(ladder)
     digest = hash_of([sweep_id(data.record.sweep) for data in ladder.sizes])[:8]
     title = f"{sweep}: loss against training compute"
-    loud = " ".join(line for line in caption if line.startswith(LOUD))
     texts = {
         PAGE_FILE: _page(title, table, laws, caption),
         "table.md": table_page(title, table, caption),
         "table.csv": to_csv(table),
-        "table.tex": to_latex(table, f"{loud} {title}.".strip(), f"{sweep}-ladder-{digest}"),
+        "table.tex": to_latex(table, f"{loud_words(caption)}{title}.", f"{sweep}-ladder-{digest}"),
         "table-notes.tex": notes_to_latex(caption),
         "laws.csv": to_csv(laws),
     }

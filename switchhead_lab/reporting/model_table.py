@@ -17,10 +17,12 @@ from switchhead_lab.reporting.grids import (
     Column,
     Grid,
     count_cell,
+    counted_names,
     mean_cell,
     names_of,
     quality_cell,
     ratio_cell,
+    selected_cell,
     size_cells,
 )
 from switchhead_lab.reporting.quality import MS_PER_STEP, TOKENS_PER_SECOND, Quality
@@ -59,30 +61,35 @@ def model_columns(dense: str, quality: Quality, convention: str) -> tuple[Column
     against = "/ dense" if quality.metric.is_compared_by_ratio else "vs dense"
     of_validation = quality.relative_heading(dense, "validation")
     of_test = quality.relative_heading(dense, "test")
+    measured = (quality.validation.key, quality.test.key)
     return (
         Column("model", "model", is_text=True),
         Column("role", "role", is_text=True),
         *SIZE_COLUMNS,
         Column("n_parameters", "parameters", short="params"),
-        Column("relative_parameter_difference", f"parameters vs {dense}", short="params vs dense"),
+        Column("relative_parameter_difference", f"parameters vs {dense}", short="params\nvs dense"),
         Column("n_seeds", "n"),
         Column("n_seeds_declared", "seeds declared"),
+        Column("selection_seed", ""),
         Column(
-            quality.validation.key, f"validation {heading}", is_mean=True, short=f"val. {narrow}"
+            quality.validation.key, f"validation {heading}", is_mean=True, short=f"val.\n{narrow}"
         ),
-        Column(quality.relative_key, of_validation, short=against),
-        Column(quality.test.key, f"test {heading}", is_mean=True, short=f"test {narrow}"),
-        Column(quality.relative_key_of("test"), of_test, short=against),
-        Column("macs", f"attention MACs ({convention})", short="attention MACs"),
-        Column("relative_macs", f"attention MACs / {dense}", short="attention MACs"),
-        Column("relative_model_macs", f"model MACs / {dense}", short="model MACs"),
+        Column(quality.relative_key, of_validation, short=f"val. {narrow}\n{against}"),
+        Column(quality.test.key, f"test {heading}", is_mean=True, short=f"test\n{narrow}"),
+        Column(quality.relative_key_of("test"), of_test, short=f"test {narrow}\n{against}"),
+        Column("convention", "", is_text=True),
+        Column("macs", f"attention MACs ({convention})", short="attention\nMACs"),
+        Column("relative_macs", f"attention MACs / {dense}", short="attention\nMACs\n/ dense"),
+        Column("relative_model_macs", f"model MACs / {dense}", short="model\nMACs\n/ dense"),
         Column("memory_floats", f"attention memory (floats, {convention})", short="memory"),
-        Column("relative_memory_floats", f"attention memory / {dense}", short="memory"),
+        Column("relative_memory_floats", f"attention memory / {dense}", short="memory\n/ dense"),
         Column("interleaved_ms_per_step", "ms/step, interleaved", short="ms/step"),
-        Column("relative_interleaved_ms_per_step", f"ms/step / {dense}", short="ms/step"),
+        Column("relative_interleaved_ms_per_step", f"ms/step / {dense}", short="ms/step\n/ dense"),
         # Each run's own time, which is not comparable between runs.
         Column("ms_per_step", "ms/step of each run", is_mean=True),
         Column("tokens_per_second", "tokens/s of each run", is_mean=True),
+        # With the seed that selected a searched model, which biases the mean.
+        *(Column(f"{one}_of_all_seeds", "", is_mean=True) for one in measured),
     )
 
 
@@ -94,6 +101,15 @@ def compact_keys(quality: Quality) -> tuple[str, ...]:
         *(quality.test.key, quality.relative_key_of("test")),
         *("relative_macs", "relative_model_macs", "relative_memory_floats"),
         "relative_interleaved_ms_per_step",
+    )
+
+
+def print_keys(quality: Quality) -> tuple[str, ...]:
+    """Return the columns of the table for a paper, the most important first; see `fit_page`."""
+    return (
+        *(quality.validation.key, quality.relative_key, "n_seeds"),
+        *("relative_macs", "relative_model_macs", "n_parameters"),
+        *("relative_interleaved_ms_per_step", "relative_memory_floats"),
     )
 
 
@@ -126,20 +142,22 @@ def chosen_keys(columns: Sequence[Column], wanted: str, quality: Quality) -> tup
 def _model_cells(row: ModelRow, data: ReportData, times: Mapping[str, float]) -> tuple[Cell, ...]:
     baseline, quality, convention = data.baseline, data.quality, data.record.sweep.convention
     macs, memory = (axis_of(kind, convention) for kind in (ATTENTION_MACS, ATTENTION_MEMORY))
-    n_seeds, n_declared = len(row.finished), len(row.seeds)
-    of = "" if row.is_complete else f" of {n_declared}"
+    seeds = row.statistics(quality.validation)
+    of = "" if row.is_complete else f" of {seeds.n_expected}"
     return (
         Cell(row.name, row.name),
         Cell(row.role, row.role),
         *size_cells(row),
         count_cell(row, axis_of(PARAMETERS, convention)),
         _difference_cell(row, baseline),
-        Cell(f"{n_seeds}{of}", n_seeds, runs=names_of(row)),
-        Cell(str(n_declared), n_declared),
+        Cell(f"{seeds.n}{of}", seeds.n, runs=counted_names(row)),
+        Cell(str(len(row.seeds)), len(row.seeds)),
+        Cell("", row.selection_seed),
         mean_cell(row, quality.validation),
         quality_cell(row, baseline, quality, "validation"),
         mean_cell(row, quality.test),
         quality_cell(row, baseline, quality, "test"),
+        Cell(convention, convention),
         count_cell(row, macs),
         ratio_cell(row, baseline, macs),
         ratio_cell(row, baseline, axis_of(MODEL_MACS, convention)),
@@ -148,6 +166,7 @@ def _model_cells(row: ModelRow, data: ReportData, times: Mapping[str, float]) ->
         *_time_cells(row, baseline, times),
         mean_cell(row, MS_PER_STEP),
         mean_cell(row, TOKENS_PER_SECOND),
+        *(selected_cell(row, one) for one in (quality.validation, quality.test)),
     )
 
 

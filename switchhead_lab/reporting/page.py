@@ -19,6 +19,7 @@ class Page:
         title: Heading.
         caption: Sentences of the caption.
         table: The main table.
+        in_print: The main table with the columns that fit on a page of a paper.
         costs: Costs by every convention.
         paper: The paper's figures beside ours, or None.
         paper_caption: Sentence above it.
@@ -34,6 +35,7 @@ class Page:
     title: str
     caption: Sequence[str]
     table: Grid
+    in_print: Grid
     costs: Grid
     paper: Grid | None
     paper_caption: str

@@ -91,6 +91,8 @@ def write_report(
     reports_dir: Path,
     axes: Sequence[str] = DEFAULT_AXES,
     columns: str = "",
+    *,
+    sweeps_dir: Path | None = None,
 ) -> Report:
     """Write the report of a sweep below `reports_dir`; equal records give equal bytes.
 
@@ -100,13 +102,14 @@ def write_report(
         reports_dir: Folder of all reports.
         axes: Costs to draw, one figure each; see `find_figure_axes`.
         columns: Columns to print in the main table; see `chosen_keys`.
+        sweeps_dir: Folder of sweep files, for the commands that the report prints.
 
     Raises:
         ConfigError: If the sweep names rows that the paper does not have, or an axis or a column
             is unknown.
         WorkspaceError: If the folder cannot be written.
     """
-    data = read_report_data(selection.record, runs_dir)
+    data = read_report_data(selection.record, runs_dir, sweeps_dir)
     return write_contents(
         read_contents(data, reports_dir, selection.notes, axes, columns), reports_dir
     )
@@ -155,7 +158,9 @@ def _texts(data: ReportData, page: Page) -> dict[str, bytes]:
     texts = {
         PAGE_FILE: report_page(page),
         "table.md": table_page(page.title, page.table, page.caption),
-        "table.tex": to_latex(page.table, latex_caption(data, page.caption), sweep_id(sweep)),
+        "table.tex": to_latex(
+            page.in_print, latex_caption(data, page.caption, page.in_print), sweep_id(sweep)
+        ),
         "table-notes.tex": notes_to_latex(page.caption),
         "table.csv": to_csv(page.table),
         "costs.md": table_page(page.costs_title, page.costs, [COSTS_CAPTION]),

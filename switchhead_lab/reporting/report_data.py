@@ -126,16 +126,37 @@ class ModelRow:
         """Whether every declared seed has a result."""
         return len(self.finished) == len(self.seeds)
 
+    @property
+    def selection_seed(self) -> int | None:
+        """Seed with which the model was selected among candidates; None if it was not."""
+        return self.seeds[0] if self.point else None
+
+    @property
+    def counted(self) -> list[MemberRun]:
+        """Runs behind the means: without the one that selected the model, if there are others."""
+        others = [run for run in self.finished if run.member.seed != self.selection_seed]
+        return others or self.finished
+
     def statistics(self, quantity: MeasuredQuantity) -> Statistics:
-        """Return one measured quantity over the finished seeds."""
-        results = [run.result for run in self.finished]
-        values = [quantity.read(result) for result in results if result is not None]
-        return Statistics(tuple(values), len(self.seeds))
+        """Return one measured quantity over the counted seeds."""
+        n_left_out = len(self.finished) - len(self.counted)
+        return _statistics(self.counted, quantity, len(self.seeds) - n_left_out)
+
+    def statistics_of_all(self, quantity: MeasuredQuantity) -> Statistics:
+        """Return one measured quantity over the finished seeds, including the selection seed."""
+        return _statistics(self.finished, quantity, len(self.seeds))
 
     def devices(self) -> set[tuple[str, str]]:
         """Return device and arithmetic of the finished runs."""
         results = [run.result for run in self.finished]
         return {(result.device, result.precision) for result in results if result}
+
+
+def _statistics(
+    runs: Sequence[MemberRun], quantity: MeasuredQuantity, n_expected: int
+) -> Statistics:
+    values = [quantity.read(run.result) for run in runs if run.result is not None]
+    return Statistics(tuple(values), n_expected)
 
 
 @dataclass(frozen=True)
@@ -182,11 +203,13 @@ class ReportData:
         record: The sweep record.
         models: The baseline, declared models in order, then the best of each search.
         candidates: Candidates of each study by trial number.
+        sweeps_dir: Folder of sweep files, for commands; None if unknown.
     """
 
     record: SweepRecord
     models: tuple[ModelRow, ...]
     candidates: tuple[CandidateRow, ...]
+    sweeps_dir: Path | None = None
 
     @property
     def quality(self) -> Quality:
@@ -213,8 +236,16 @@ class ReportData:
         return [run.run for run in self.runs if run.run is not None]
 
 
-def read_report_data(record: SweepRecord, runs_dir: Path) -> ReportData:
-    """Read the runs of a sweep into rows, including missing and unusable runs."""
+def read_report_data(
+    record: SweepRecord, runs_dir: Path, sweeps_dir: Path | None = None
+) -> ReportData:
+    """Read the runs of a sweep into rows, including missing and unusable runs.
+
+    Args:
+        record: The sweep record.
+        runs_dir: Folder of all runs.
+        sweeps_dir: Folder of sweep files, for the commands that a report prints.
+    """
     rows = []
     for declared in _declared_models(record):
         members = [
@@ -224,7 +255,8 @@ def read_report_data(record: SweepRecord, runs_dir: Path) -> ReportData:
         ]
         runs = [_read_member(runs_dir, member) for member in members]
         rows.append(_model_row(record, declared, runs))
-    return ReportData(record, tuple(rows), tuple(_candidate_rows(record, runs_dir)))
+    candidates = tuple(_candidate_rows(record, runs_dir))
+    return ReportData(record, tuple(rows), candidates, sweeps_dir)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import RecordError
 from switchhead_lab.number_text import short_count
 from switchhead_lab.paper.figures import load_tables, name_of
+from switchhead_lab.reporting.commands import how_to, sweep_command
 from switchhead_lab.reporting.grids import Cell, Column, Grid
 from switchhead_lab.reporting.report_data import ModelRow, ReportData
 from switchhead_lab.reporting.statistics import MISSING
@@ -50,7 +51,7 @@ def read_resources(sweep: Sweep, reports_dir: Path) -> Resources | None:
         grid, caption = _grid(bench, sweep), _caption(bench)
     except (KeyError, TypeError) as error:
         raise RecordError(
-            f"{path}: no step bench of this version ({error}); run `{_command(sweep)}` again"
+            f"{path}: no step bench of this version ({error}); run `lab bench step` for it again"
         ) from None
     return Resources("resources", grid, caption, source_of(path))
 
@@ -63,7 +64,7 @@ class StepTimes:
         ms: Median milliseconds of a training step by model, for timed models.
         rounds_ms: Milliseconds in each round by model; rounds are common to all models.
         caption: Sentence about them.
-        command: The command that measures them.
+        command: The command that measures them; empty if no sweep file declares the sweep now.
     """
 
     ms: dict[str, float]
@@ -90,20 +91,22 @@ def read_step_times(data: ReportData, reports_dir: Path) -> StepTimes:
     codes = {row.name: _code_of(row) for row in data.models}
     ms = {name: one["ms"] for name, one in found.items() if one.get("code") == codes[name]}
     stale = ", ".join(name for name in found if name not in ms)
+    command = sweep_command(sweep, data.sweeps_dir, "bench step")
     caption = (
         "ms/step is omitted: runs were timed separately, so their times are not comparable; "
-        f"`{_command(sweep)}` times the models in turn."
+        f"{how_to(sweep, data.sweeps_dir, 'times the models in turn', 'bench step')}."
     )
     if ms:
+        by = f" (`{command}`)" if command else ""
         caption = (
             f"ms/step: median of {bench['n_rounds']} training steps of each model, in turn in one "
-            f"process on {bench['device']}, {bench['precision']} (`{_command(sweep)}`). "
+            f"process on {bench['device']}, {bench['precision']}{by}. "
             "table.csv also has each run's own step time, which is not comparable between runs."
         )
     if stale:
         caption += f" Timings of {stale} are omitted: they come from different code than its runs."
     rounds = {name: found[name].get("rounds_ms", []) for name in ms}
-    return StepTimes(ms, rounds, caption, _command(sweep))
+    return StepTimes(ms, rounds, caption, command)
 
 
 def _code_of(row: ModelRow) -> str | None:
@@ -149,10 +152,6 @@ def _caption(bench: dict[str, Any]) -> str:
         f"here. Routing is timed separately. The paper's ratios are those of Table {_TABLE}, "
         "measured on GPUs, with allocated memory."
     )
-
-
-def _command(sweep: Sweep) -> str:
-    return f"lab bench step {sweep.name} --size {sweep.size}"
 
 
 def _paper_rows() -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from switchhead_lab.reporting.grids import TIMES, Grid
+from switchhead_lab.reporting.print_width import heading_lines
 from switchhead_lab.reporting.statistics import MISSING
 
 _LATEX = {
@@ -55,10 +56,12 @@ def to_latex(grid: Grid, caption: str, label: str) -> str:
         label: Name for cross-references, without the prefix "tab:".
     """
     cells = [[escape_latex(cell.narrow) for cell in row] for row in grid.cells()]
-    headings = [escape_latex(column.short or column.heading) for column in grid.printed_columns()]
+    *above, headings = _heading_rows(grid)
     alignment = "".join("l" if column.is_text else "r" for column in grid.printed_columns())
     styler = pd.DataFrame(cells, columns=headings, dtype=object).style.hide(axis="index")
     tabular = styler.to_latex(hrules=True, column_format=alignment)
+    upper = "".join(f"{' & '.join(row)} \\\\\n" for row in above)
+    tabular = tabular.replace("\\toprule\n", f"\\toprule\n{upper}", 1)
     lines = [
         "% needs \\usepackage{booktabs}; the notes are in table-notes.tex",
         r"\begin{table*}",
@@ -71,6 +74,14 @@ def to_latex(grid: Grid, caption: str, label: str) -> str:
         r"\end{table*}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _heading_rows(grid: Grid) -> list[list[str]]:
+    """Return the escaped lines of the headings, aligned at the last one."""
+    lines = [heading_lines(column) for column in grid.printed_columns()]
+    n_lines = max(map(len, lines))
+    padded = [[""] * (n_lines - len(one)) + [escape_latex(text) for text in one] for one in lines]
+    return [[one[number] for one in padded] for number in range(n_lines)]
 
 
 def notes_to_latex(notes: Sequence[str]) -> str:

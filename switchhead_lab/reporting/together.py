@@ -7,13 +7,15 @@ from pathlib import Path
 from switchhead_lab.budget.cost_axes import find_axis
 from switchhead_lab.config.identity import hash_of
 from switchhead_lab.errors import ConfigError
-from switchhead_lab.reporting.caption import LOUD, fact_lines, labelled
+from switchhead_lab.reporting.caption import fact_lines, labelled, loud_words, same_seeds
 from switchhead_lab.reporting.checks import incomplete_lines, warning_lines
 from switchhead_lab.reporting.cost_table import COSTS_CAPTION, cost_grid
 from switchhead_lab.reporting.figure_axes import TIME, FigureAxis, cost_figure_axis
 from switchhead_lab.reporting.grids import Cell, Column, Grid
-from switchhead_lab.reporting.model_table import chosen_keys, model_columns, model_grid
+from switchhead_lab.reporting.model_table import chosen_keys, model_columns, model_grid, print_keys
 from switchhead_lab.reporting.page import together_page
+from switchhead_lab.reporting.paired import unpaired_lines
+from switchhead_lab.reporting.print_width import fit_page
 from switchhead_lab.reporting.report import (
     PAGE_FILE,
     Report,
@@ -40,6 +42,8 @@ def write_together(
     reports_dir: Path,
     axes: Sequence[str],
     columns: str = "",
+    *,
+    sweeps_dir: Path | None = None,
 ) -> Report:
     """Write one report of several sweeps to `reports/together/`.
 
@@ -49,17 +53,20 @@ def write_together(
         reports_dir: Folder of all reports.
         axes: Costs to draw, one figure each; see `find_axis`.
         columns: Columns to print in the main table; see `chosen_keys`.
+        sweeps_dir: Folder of sweep files, for the commands that the report prints.
 
     Raises:
         ConfigError: If the sweeps are not comparable, or an axis or a column is unknown.
         WorkspaceError: If the folder cannot be written.
     """
-    sweeps = [read_report_data(selection.record, runs_dir) for selection in selections]
+    sweeps = [read_report_data(one.record, runs_dir, sweeps_dir) for one in selections]
     labels = _labels(sweeps)
     _require_comparable(sweeps, labels)
     quality = sweeps[0].quality
     table, costs = _main_table(sweeps, labels), _cost_table(sweeps, labels)
-    table = table.printing(chosen_keys(table.columns, columns, quality))
+    printed = table.printing(chosen_keys(table.columns, columns, quality))
+    in_print = printed if columns else fit_page(table, print_keys(quality))
+    table = printed
     digest = hash_of([sweep_id(data.record.sweep) for data in sweeps])[:8]
     title = f"Sweeps side by side: {', '.join(labels)}"
     caption = list(_caption(sweeps, labels))
@@ -67,7 +74,10 @@ def write_together(
     figures = {f"{quality.figure_prefix}-vs-{axis.name}": axis for axis in drawn}
     files = {
         PAGE_FILE: together_page(title, caption, table, costs, list(figures)).encode(),
-        **_table_files(title, caption, table, costs, f"{FOLDER}-{digest}"),
+        **_table_files(caption, table, costs),
+        "table.tex": to_latex(
+            in_print, f"{loud_words(caption)}{title}.", f"{FOLDER}-{digest}"
+        ).encode(),
     }
     for name, axis in figures.items():
         files |= tradeoff_files(_points(sweeps, labels, axis), title, axis, quality, name)
@@ -97,13 +107,9 @@ def _axes(names: Sequence[str], convention: str) -> list[FigureAxis]:
     return [cost_figure_axis(find_axis(name, convention)) for name in names]
 
 
-def _table_files(
-    title: str, caption: Sequence[str], table: Grid, costs: Grid, label: str
-) -> dict[str, bytes]:
+def _table_files(caption: Sequence[str], table: Grid, costs: Grid) -> dict[str, bytes]:
     """Return the tables for a paper and for further use, by file name."""
-    loud = [line for line in caption if line.startswith(LOUD)]
     texts = {
-        "table.tex": to_latex(table, " ".join([*loud, f"{title}."]), label),
         "table-notes.tex": notes_to_latex(caption),
         "table.csv": to_csv(table),
         "costs.csv": to_csv(costs),
@@ -173,8 +179,10 @@ def _caption(sweeps: Sequence[ReportData], labels: Sequence[str]) -> Iterator[st
     yield from _differences(sweeps, labels)
     yield (
         "Every row is relative to the dense baseline of its own sweep. Mean ± sample standard "
-        "deviation over n seeds; a single seed has no deviation."
+        f"deviation over n seeds; a single seed has no deviation. {same_seeds(sweeps[0].quality)}"
     )
+    for label, data in zip(labels, sweeps, strict=True):
+        yield from labelled(label, unpaired_lines(data.models, data.baseline))
     yield COSTS_CAPTION
     yield from _each(sweeps, labels, fact_lines)
 

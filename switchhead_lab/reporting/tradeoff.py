@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Literal
 
@@ -31,6 +31,8 @@ class Point:
         cost: Value on the horizontal axis.
         loss: Value on the vertical axis, the mean over seeds; lower is better.
         std: Its sample standard deviation; None for one seed.
+        n: Number of seeds in the mean.
+        model: Name of the model; empty for candidates.
     """
 
     label: str
@@ -39,6 +41,8 @@ class Point:
     cost: float
     loss: float
     std: float | None = None
+    n: int = 1
+    model: str = ""
 
 
 def tradeoff_points(data: ReportData, axis: FigureAxis) -> list[Point]:
@@ -47,11 +51,13 @@ def tradeoff_points(data: ReportData, axis: FigureAxis) -> list[Point]:
     The best candidate of a study is omitted, since it is one of the best model's own runs. So are
     models without a value on the axis; see `undrawn_lines`.
     """
-    points = [
-        point
-        for row in data.models
-        if (point := _model_point(row, axis, data.quality.drawn)) is not None
-    ]
+    points = _with_n(
+        [
+            point
+            for row in data.models
+            if (point := _model_point(row, axis, data.quality.drawn)) is not None
+        ]
+    )
     best = {(row.name, key_of(row.point)) for row in data.models if row.point and row.finished}
     for row in data.candidates:
         is_best = (row.study, key_of(row.point)) in best
@@ -64,6 +70,13 @@ def tradeoff_points(data: ReportData, axis: FigureAxis) -> list[Point]:
         family = PARETO_SET if row.is_pareto else ""
         points.append(Point("", "candidate", family, cost, loss))
     return points
+
+
+def _with_n(points: Sequence[Point]) -> list[Point]:
+    """Return models with their numbers of seeds in the labels, if these differ."""
+    if len({point.n for point in points}) < 2:
+        return list(points)
+    return [replace(point, label=f"{point.label} (n={point.n})") for point in points]
 
 
 def undrawn_lines(data: ReportData, axes: Sequence[FigureAxis]) -> list[str]:
@@ -99,4 +112,5 @@ def _model_point(row: ModelRow, axis: FigureAxis, drawn: MeasuredQuantity) -> Po
         return None
     assert row.role != "candidate", "candidates are not models of the comparison"
     label = f"{row.name}{statistics.gap}"
-    return Point(label, row.role, row.family, cost, statistics.mean, statistics.std)
+    spread = (statistics.mean, statistics.std, statistics.n)
+    return Point(label, row.role, row.family, cost, *spread, model=row.name)

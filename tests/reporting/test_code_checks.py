@@ -35,7 +35,8 @@ def test_runs_of_one_model_by_different_code_of_its_own_are_a_warning(make_write
     )
     assert since == (
         f"WARNING: the code of dense has changed since its runs ({OWN}); `lab sweep "
-        f"{writer.sweep.name} --size tiny --retrain changed` retrains them."
+        "--retrain changed` retrains them, with the sweep and the overrides of this declaration, "
+        "which no sweep file gives now."
     )
 
 

@@ -118,12 +118,15 @@ def test_a_missing_size_and_a_missing_run_are_loud(runs_dir) -> None:
         shutil.rmtree(record) if record.is_dir() else record.unlink()
     report = ladder(runs_dir)
     assert report.incomplete[0] == (
-        "INCOMPLETE: size m has not been run; run `lab sweep steps --size m`."
+        "INCOMPLETE: size m has not been run; "
+        "no sweep file gives the declaration of the others now."
     )
     assert report.incomplete[1].startswith("INCOMPLETE: size xs: dense has 2 of 3 seeds")
-    for name in ("report.md", "table.md", "table.tex"):
+    for name in ("report.md", "table.md"):
         text = (report.folder / name).read_text(encoding="utf-8")
         assert all(line in text for line in report.incomplete), name
+    text = (report.folder / "table.tex").read_text(encoding="utf-8")
+    assert f"INCOMPLETE: {len(report.incomplete)} gaps; see the notes." in text
 
 
 @pytest.mark.draws_figures

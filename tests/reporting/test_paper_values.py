@@ -7,6 +7,7 @@ from switchhead_lab.config.sweep import PaperRow
 from switchhead_lab.config.sweep_files import read_sweep_file
 from switchhead_lab.errors import ConfigError
 from switchhead_lab.paper.figures import parse_count
+from switchhead_lab.reporting.contents import read_contents
 from switchhead_lab.reporting.paper_values import find_comparison, paper_grid
 from switchhead_lab.reporting.report_data import read_report_data
 
@@ -72,7 +73,7 @@ def test_the_papers_ratios_are_beside_ours(complete):
     assert best["paper_relative_memory_floats"] == pytest.approx(0.8 / 3.5)
     ours = data.models[-1].costs.macs / data.baseline.costs.macs
     assert best["relative_macs"] == pytest.approx(ours)
-    assert best["relative_validation_perplexity"] == pytest.approx(34.625 / 35.5)
+    assert best["relative_validation_perplexity"] == pytest.approx(34.75 / 35.5)
     assert rows["dense-h2"]["paper_model"] == "transformer, 2 heads"
     assert rows["dense"]["paper_relative_loss"] == 1.0
     cells = dict(zip(grid.headings(), grid.cells()[-1], strict=True))
@@ -97,9 +98,10 @@ def test_bits_per_character_are_compared_with_bits_per_byte(make_writer) -> None
             validation_bits_per_byte=bits,
         )
     record = writer.write()
-    grid = paper_grid(
-        read_report_data(record, writer.runs_dir), find_comparison(record.sweep.paper)
-    )
+    data = read_report_data(record, writer.runs_dir)
+    caption = read_contents(data, writer.runs_dir.parent / "reports").page.paper_caption
+    assert caption.endswith("Results are bits/character in the paper and bits per byte here.")
+    grid = paper_grid(data, find_comparison(record.sweep.paper))
     row = grid.records()[1]
     assert row["paper_relative_loss"] == pytest.approx(1.13 / 1.10)
     assert row["relative_validation_bits_per_byte"] == pytest.approx(1.6 / 1.5)

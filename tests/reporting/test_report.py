@@ -64,9 +64,10 @@ def test_numbers_are_recomputed_from_the_run_directories(complete):
         if member.role != "candidate":
             path = complete.runs_dir / member.run_name / "result.json"
             name = "switchhead" if member.role == "best" else member.model
-            by_model.setdefault(name, []).append(json.loads(path.read_text(encoding="utf-8")))
+            result = json.loads(path.read_text(encoding="utf-8"))
+            by_model.setdefault(name, []).append({**result, "seed": member.seed})
     assert set(rows) == set(by_model)
-    dense = statistics.mean(result["validation_perplexity"] for result in by_model["dense"])
+    by_model["switchhead"] = by_model["switchhead"][1:]  # the first selected it
     for name, results in by_model.items():
         row = rows[name]
         for quantity in (
@@ -82,9 +83,15 @@ def test_numbers_are_recomputed_from_the_run_directories(complete):
                 assert float(row[f"{quantity}_std"]) == pytest.approx(std, 1e-12)
             else:
                 assert row[f"{quantity}_std"] == ""
-        mean = statistics.mean(result["validation_perplexity"] for result in results)
-        assert float(row["relative_validation_perplexity"]) == pytest.approx(mean / dense)
-        assert int(row["n_seeds"]) == int(row["n_seeds_declared"]) == len(results)
+        ours = [result["validation_perplexity"] for result in results]
+        seeds = [result["seed"] for result in results]
+        dense = [result["validation_perplexity"] for result in by_model["dense"]]
+        dense = [dense[seed] for seed in seeds]
+        ratio = statistics.mean(ours) / statistics.mean(dense)  # over the same seeds
+        assert float(row["relative_validation_perplexity"]) == pytest.approx(ratio)
+        assert int(row["n_seeds"]) == len(results)
+        assert int(row["n_seeds_declared"]) == len(results) + (name == "switchhead")
+        assert row["convention"] == "published"
         assert int(row["n_parameters"]) == results[0]["n_parameters"]
 
 
@@ -126,6 +133,7 @@ def test_every_cell_names_its_runs_and_every_file_its_hash(complete):
             assert run in sidecar["runs"]
         is_declared = cell["column"] in (
             *("model", "role", "n_seeds_declared", "paper_model", "family", "matched"),
+            *("convention", "selection_seed"),
         )
         is_paper = cell["column"].startswith("paper_")
         if cell["table"] != "candidates" and cell["value"] is not None and not is_paper:
@@ -184,7 +192,7 @@ def test_step_times_of_separate_runs_are_not_compared(complete):
     assert not [heading for heading in report.table.headings() if "ms/step" in heading]
     page = (report.folder / "report.md").read_text(encoding="utf-8")
     assert "ms/step is omitted" in page
-    assert "`lab bench step mini --size tiny` times the models in turn" in page
+    assert "`lab bench step` times the models in turn, with the sweep and the overrides" in page
 
 
 def test_stale_optional_files_are_removed(make_writer):

@@ -24,10 +24,10 @@ def test_points_of_a_complete_sweep(complete):
     data = read_report_data(complete.write(), complete.runs_dir)
     points = tradeoff_points(data, MACS)
     assert [(point.label, point.kind, point.family) for point in points] == [
-        ("dense", "baseline", "dense"),
-        ("dense-h2", "declared", "dense"),
-        ("switchhead-declared", "declared", "SwitchHead"),
-        ("switchhead", "best", "SwitchHead"),
+        ("dense (n=3)", "baseline", "dense"),
+        ("dense-h2 (n=3)", "declared", "dense"),
+        ("switchhead-declared (n=1)", "declared", "SwitchHead"),
+        ("switchhead (n=1)", "best", "SwitchHead"),
         # The candidate with the best model's shape is one of its runs; a pruned one has no result.
         ("", "candidate", ""),
     ]
@@ -71,7 +71,7 @@ def test_incomplete_model_is_marked(make_writer):
     writer.fill_models()
     writer.forget("dense", 2)
     data = read_report_data(writer.write(), writer.runs_dir)
-    assert tradeoff_points(data, MACS)[0].label == "dense [2 of 3 seeds]"
+    assert tradeoff_points(data, MACS)[0].label == "dense [2 of 3 seeds] (n=2)"
 
 
 def test_ceiling_only_for_outliers():

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from switchhead_lab.number_text import round_count
-from switchhead_lab.reporting.curves import Curve, CurvePoint
+from switchhead_lab.reporting.curves import Curve, CurvePoint, shown_losses
+from switchhead_lab.reporting.figure_layout import SERIES
 from switchhead_lab.reporting.figures.style import (
-    SERIES,
     Figures,
     save,
     styled_figure,
@@ -18,8 +18,6 @@ from switchhead_lab.reporting.figures.style import (
 from switchhead_lab.reporting.training_compute import CONVENTION
 
 _SIZE_INCHES = (7.2, 3.2)
-# The first validations of a training from scratch would set the scale.
-_SHOWN_ABOVE_LOWEST = 1.35
 
 
 def draw_curves(curves: Sequence[Curve], title: str) -> Figures:
@@ -33,7 +31,8 @@ def draw_curves(curves: Sequence[Curve], title: str) -> Figures:
         for curve, (colour, _, line) in zip(curves, itertools.cycle(SERIES), strict=False):
             _draw(left, curve, lambda point: point.tokens, colour, line)
             _draw(right, curve, lambda point: point.macs, colour, line)
-        _set_limits(left, curves)
+        if (limits := shown_losses(curves)) is not None:
+            left.set_ylim(*limits)
         _add_steps(left, curves)
         for axes in (left, right):
             axes.xaxis.set_major_locator(MaxNLocator(5))
@@ -65,17 +64,6 @@ def _draw(
         low = [point.mean - point.std for _, point in points]
         high = [point.mean + point.std for _, point in points]
         axes.fill_between(costs, low, high, color=colour, alpha=0.18, linewidth=0.0)
-
-
-def _set_limits(axes: Axes, curves: Sequence[Curve]) -> None:
-    """Leave out the first, steep part of the curves, in which models hardly differ."""
-    means = [point.mean for curve in curves for point in curve.points]
-    if not means:
-        return
-    low, high = min(means), max(means)
-    top = min(high, low * _SHOWN_ABOVE_LOWEST) if low > 0.0 else high
-    room = 0.06 * max(top - low, 0.02 * abs(low))
-    axes.set_ylim(low - room, top + room)
 
 
 def _add_steps(axes: Axes, curves: Sequence[Curve]) -> None:

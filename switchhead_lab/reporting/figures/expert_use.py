@@ -9,8 +9,8 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
 from switchhead_lab.reporting.expert_use import ExpertUse, RouterKind
+from switchhead_lab.reporting.figure_layout import SERIES
 from switchhead_lab.reporting.figures.style import (
-    SERIES,
     SHADES,
     Figures,
     save,

@@ -17,8 +17,8 @@ from matplotlib.ticker import (
 
 from switchhead_lab.claims.scaling import law_band
 from switchhead_lab.number_text import round_count
+from switchhead_lab.reporting.figure_layout import SERIES
 from switchhead_lab.reporting.figures.style import (
-    SERIES,
     Figures,
     save,
     styled_figure,

@@ -13,13 +13,6 @@ from switchhead_lab.reporting.figure_layout import FORMATS, FRONT_COLOUR
 
 DPI = 150
 GREY = FRONT_COLOUR
-# Okabe-Ito colours with distinct markers and lines; the baseline is first.
-SERIES = (
-    *(("#000000", "s", "-"), ("#D55E00", "o", "-"), ("#0072B2", "D", "--")),
-    *(("#009E73", "^", "-."), ("#CC79A7", "X", ":"), ("#56B4E9", "P", "--")),
-    ("#E69F00", "v", "-."),
-)
-"""Colour, marker and line of each model of a figure, in turn."""
 SHADES = "cividis"
 """Colour map that is equally readable with any colour vision, and in grey."""
 _STYLE: dict[Any, Any] = {

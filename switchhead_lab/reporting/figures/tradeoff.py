@@ -9,7 +9,6 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from switchhead_lab.reporting.figure_layout import (
-    FRONT,
     FRONT_COLOUR,
     Frame,
     Look,
@@ -17,6 +16,7 @@ from switchhead_lab.reporting.figure_layout import (
     empty_text,
     frame_of,
     front_corners,
+    front_name,
     has_front,
     legend_of,
     looks_of,
@@ -134,7 +134,7 @@ def _add_legend(figure: Figure, points: Sequence[Point], looks: Looks, frame: Fr
     ]
     if has_front(points):
         front = Line2D([], [], color=FRONT_COLOUR, linewidth=1.0, linestyle="--")
-        front.set_label(FRONT)
+        front.set_label(front_name(points))
         handles.append(front)
     figure.legend(
         handles=handles, loc="outside lower center", ncols=3, columnspacing=1.4, handletextpad=0.4

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from switchhead_lab.reporting.figure_layout import (
+    BLACK,
     Frame,
     Look,
     Looks,
@@ -16,6 +17,7 @@ from switchhead_lab.reporting.figure_layout import (
     front_corners,
     looks_of,
 )
+from switchhead_lab.reporting.html.plot import draw_text, number_text, ticks
 from switchhead_lab.reporting.html.runs import Reference
 from switchhead_lab.reporting.labels import Box, line_box, place_labels
 from switchhead_lab.reporting.tradeoff import Point
@@ -25,7 +27,6 @@ WIDTH, HEIGHT = 360, 300
 _PLOT = Box(46.0, 26.0, 352.0, 258.0)
 _CHARACTER, _LINE = 6.0, 13.0  # width and height of a label's text, nearly
 _GAP, _LEADER_FROM = 7.0, 13.0
-_MOST_TICKS = 6
 _PIXELS_PER_POINT = 1.15
 # Corners of the markers, in radii from the centre, and as angles from the top for stars.
 _POLYGONS: dict[str, tuple[tuple[float, float], ...]] = {
@@ -47,7 +48,6 @@ _POLYGONS: dict[str, tuple[tuple[float, float], ...]] = {
         *((1.0, 0.5), (0.5, 1.0), (0.0, 0.5), (-0.5, 1.0), (-1.0, 0.5), (-0.5, 0.0)),
     ),
 }
-_BLACK = "#000000"
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,12 @@ def draw_figure(
         Markup('<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(
             WIDTH, HEIGHT, f"{loss_label} against {cost_label.format(unit='')}"
         ),
-        _text(8, 14, loss_label, "axis"),
-        _text(_PLOT.right, HEIGHT - 8, cost_label.format(unit=frame.unit), "axis end"),
+        draw_text(8, 14, loss_label, "axis"),
+        draw_text(_PLOT.right, HEIGHT - 8, cost_label.format(unit=frame.unit), "axis end"),
     ]
     if frame.x is None or frame.y is None:
         middle = (_PLOT.left + _PLOT.right) / 2, (_PLOT.bottom + _PLOT.top) / 2
-        parts.append(_text(*middle, empty_text(points), "axis mid"))
+        parts.append(draw_text(*middle, empty_text(points), "axis mid"))
     else:
         canvas = _Canvas(frame, frame.x, frame.y)
         corners = [(canvas.across(x), canvas.down(y)) for x, y in front_corners(points, frame)]
@@ -117,13 +117,13 @@ def draw_figure(
 def marker(look: Look, x: float, y: float) -> Markup:
     """Return the shape of a look around a pixel."""
     radius = look.size * _PIXELS_PER_POINT / 2
-    paint = "ink" if look.colour == _BLACK else "mark"
-    fill = Markup("") if look.colour == _BLACK else Markup(' style="--c:{}"').format(look.colour)
+    paint = "ink" if look.colour == BLACK else "mark"
+    fill = Markup("") if look.colour == BLACK else Markup(' style="--c:{}"').format(look.colour)
     if look.marker not in _POLYGONS:
         shape = Markup('<circle class="{}" cx="{}" cy="{}" r="{}"{}/>')
-        return shape.format(paint, _number(x), _number(y), _number(radius), fill)
+        return shape.format(paint, number_text(x), number_text(y), number_text(radius), fill)
     corners = " ".join(
-        f"{_number(x + radius * dx)},{_number(y + radius * dy)}"
+        f"{number_text(x + radius * dx)},{number_text(y + radius * dy)}"
         for dx, dy in _POLYGONS[look.marker]
     )
     return Markup('<polygon class="{}" points="{}"{}/>').format(paint, corners, fill)
@@ -132,30 +132,20 @@ def marker(look: Look, x: float, y: float) -> Markup:
 def _axes(canvas: _Canvas) -> Iterator[Markup]:
     """Yield grid lines with their values."""
     grid: list[str] = []
-    for value in _ticks(*canvas.y):
+    for value in ticks(*canvas.y):
         y = canvas.down(value)
-        grid.append(f"M{_number(_PLOT.left)} {_number(y)}H{_number(_PLOT.right)}")
-        yield _text(_PLOT.left - 6, y + 3.5, f"{value:g}", "tick end")
-    for value in _ticks(*canvas.x):
+        grid.append(f"M{number_text(_PLOT.left)} {number_text(y)}H{number_text(_PLOT.right)}")
+        yield draw_text(_PLOT.left - 6, y + 3.5, f"{value:g}", "tick end")
+    for value in ticks(*canvas.x):
         x = canvas.across(value)
-        grid.append(f"M{_number(x)} {_number(_PLOT.top)}V{_number(_PLOT.bottom)}")
-        yield _text(x, _PLOT.top + 15, f"{value:g}", "tick mid")
+        grid.append(f"M{number_text(x)} {number_text(_PLOT.top)}V{number_text(_PLOT.bottom)}")
+        yield draw_text(x, _PLOT.top + 15, f"{value:g}", "tick mid")
     yield Markup('<path class="grid" d="{}"/>').format("".join(grid))
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Return round values within limits."""
-    span = high - low
-    power = 10.0 ** math.floor(math.log10(span))
-    steps = (share * power for share in (0.1, 0.2, 0.25, 0.5, 1.0, 2.0))
-    step = next(step for step in steps if span / step <= _MOST_TICKS)
-    first, last = math.ceil(low / step), math.floor(high / step)
-    return [round(number * step, 12) for number in range(first, last + 1)]
 
 
 def _front(corners: Sequence[tuple[float, float]]) -> Iterator[Markup]:
     if corners:
-        path = "L".join(f"{_number(x)} {_number(y)}" for x, y in corners)
+        path = "L".join(f"{number_text(x)} {number_text(y)}" for x, y in corners)
         yield Markup('<path class="front" d="M{}"/>').format(path)
 
 
@@ -166,10 +156,10 @@ def _candidates(points: Sequence[Point], looks: Looks, canvas: _Canvas) -> Itera
         if point.kind == "candidate":
             x, y = canvas.place(point)
             look = looks[point.kind, point.family]
-            dots.setdefault(look, []).append(f"M{_number(x)} {_number(y)}h0")
+            dots.setdefault(look, []).append(f"M{number_text(x)} {number_text(y)}h0")
     for look, moves in dots.items():
         path = Markup('<path class="dots" style="--c:{}" stroke-width="{}" d="{}"/>')
-        yield path.format(look.colour, _number(look.size * _PIXELS_PER_POINT), "".join(moves))
+        yield path.format(look.colour, number_text(look.size * _PIXELS_PER_POINT), "".join(moves))
 
 
 def _models(
@@ -186,10 +176,10 @@ def _models(
         parts = [Markup("<title>{}</title>").format(_describe(point))]
         if point.std and not canvas.frame.is_off(point):
             bar = "M{0} {1}V{2}M{3} {1}H{4}M{3} {2}H{4}".format(
-                *map(_number, (x, canvas.down(point.loss + point.std))),
-                *map(_number, (canvas.down(point.loss - point.std), x - 3, x + 3)),
+                *map(number_text, (x, canvas.down(point.loss + point.std))),
+                *map(number_text, (canvas.down(point.loss - point.std), x - 3, x + 3)),
             )
-            colour = "var(--ink)" if look.colour == _BLACK else look.colour
+            colour = "var(--ink)" if look.colour == BLACK else look.colour
             parts.append(Markup('<path class="bar" style="--c:{}" d="{}"/>').format(colour, bar))
         shape = Markup("").join([*parts, marker(look, x, y)])
         link = reference(point)
@@ -233,16 +223,5 @@ def _labels(
                 min(max(anchor[0], box.left), box.right),
                 min(max(anchor[1], box.bottom), box.top),
             )
-            yield line.format(*map(_number, (*anchor, *near)))
-        yield _text(x, y + 4, text, "name mid")
-
-
-def _text(x: float, y: float, text: str, classes: str) -> Markup:
-    return Markup('<text x="{}" y="{}" class="{}">{}</text>').format(
-        _number(x), _number(y), classes, text
-    )
-
-
-def _number(value: float) -> str:
-    """Return a pixel with one decimal at most."""
-    return f"{value:.1f}".removesuffix(".0")
+            yield line.format(*map(number_text, (*anchor, *near)))
+        yield draw_text(x, y + 4, text, "name mid")

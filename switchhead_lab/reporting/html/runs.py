@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Protocol
 
 from switchhead_lab.config.workspace import Workspace
-from switchhead_lab.reporting.html.commands import sweep_command
+from switchhead_lab.reporting.commands import sweep_command
 from switchhead_lab.reporting.report_data import MemberRun, ModelRow, ReportData
 from switchhead_lab.tracking.file_names import CONFIG_FILE
 from switchhead_lab.tracking.mlflow_pages import page_of_run

@@ -9,6 +9,7 @@ from switchhead_lab.config.workspace import Workspace
 from switchhead_lab.errors import LabError
 from switchhead_lab.reporting.contents import Contents, read_contents
 from switchhead_lab.reporting.html.ladders import ladder_sections
+from switchhead_lab.reporting.html.names import names_of_sweeps
 from switchhead_lab.reporting.html.paper import paper_sections
 from switchhead_lab.reporting.html.rendering import render_page
 from switchhead_lab.reporting.html.runs import LinksOfAll, SweepRuns
@@ -41,6 +42,7 @@ class _Draft:
         sections: Sections of the sweeps.
         runs: Runs of each sweep.
         data: Data of each sweep.
+        names: Names of the sweeps by their ids.
     """
 
     runs: list[SweepRuns] = field(default_factory=list)
@@ -48,6 +50,7 @@ class _Draft:
     cards: list[SweepCards] = field(default_factory=list)
     silent: list[str] = field(default_factory=list)
     sections: list[Section] = field(default_factory=list)
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def n_runs(self) -> int:
@@ -95,8 +98,9 @@ def site_text(
         known: Contents of reports that were read before, by the sweep's id.
         with_paper: Whether the page has the paper's tables that the sweeps reproduce.
     """
-    draft = _Draft()
-    for selection in sorted(selections, key=_order):
+    selections = sorted(selections, key=_order)
+    draft = _Draft(names=names_of_sweeps([one.record.sweep for one in selections]))
+    for selection in selections:
         _add_sweep(draft, workspace, selection, known or {})
     links = LinksOfAll(draft.runs)
     sections = [
@@ -123,7 +127,7 @@ def _add_sweep(
 ) -> None:
     record = selection.record
     name, place = sweep_id(record.sweep), f"sweep-{anchor(sweep_id(record.sweep))}"
-    title = f"{record.sweep.name}, size {record.sweep.size}"
+    title = f"{draft.names[name]}, size {record.sweep.size}"
     try:
         contents = _contents(workspace, selection, known.get(name))
     except LabError as error:
@@ -133,7 +137,7 @@ def _add_sweep(
     draft.runs.append(runs)
     draft.data.append(contents.data)
     cards = cards_of(contents, runs, place)
-    draft.sections.append(sweep_section(contents, runs, cards, place))
+    draft.sections.append(sweep_section(contents, runs, cards, place, draft.names[name]))
     if cards:
         alpha = f"{100 * contents.claims[0].claim.alpha:g}"
         draft.cards.append(SweepCards(title, place, alpha, cards))
@@ -145,7 +149,8 @@ def _contents(workspace: Workspace, selection: Selection, known: Contents | None
     """Return what a sweep's report says with the default figures and columns."""
     if known is not None and known.is_default and known.notes == selection.notes:
         return known
-    data = known.data if known else read_report_data(selection.record, workspace.runs_dir)
+    folders = (workspace.runs_dir, workspace.sweeps_dir)
+    data = known.data if known else read_report_data(selection.record, *folders)
     return read_contents(data, workspace.reports_dir, selection.notes)
 
 

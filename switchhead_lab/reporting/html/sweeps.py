@@ -18,15 +18,17 @@ from switchhead_lab.config.cost_names import CONVENTIONS
 from switchhead_lab.reporting.caption import LOUD, fact_lines, reading_lines
 from switchhead_lab.reporting.contents import Contents
 from switchhead_lab.reporting.cost_table import COSTS_CAPTION
+from switchhead_lab.reporting.curves import loss_curves
 from switchhead_lab.reporting.figure_axes import cost_figure_axis
 from switchhead_lab.reporting.figure_layout import (
-    FRONT,
     frame_of,
+    front_name,
     has_front,
     legend_of,
     looks_of,
 )
-from switchhead_lab.reporting.grids import Grid, names_of
+from switchhead_lab.reporting.grids import Grid, counted_names
+from switchhead_lab.reporting.html.curves import curve_figures, curve_legend
 from switchhead_lab.reporting.html.figures import draw_figure, marker
 from switchhead_lab.reporting.html.runs import SweepRuns
 from switchhead_lab.reporting.html.section import Badge, Section
@@ -77,7 +79,11 @@ class LegendEntry:
 
 
 def sweep_section(
-    contents: Contents, runs: SweepRuns, cards: tuple[Card, ...], anchor_of_sweep: str
+    contents: Contents,
+    runs: SweepRuns,
+    cards: tuple[Card, ...],
+    anchor_of_sweep: str,
+    name: str,
 ) -> Section:
     """Return the section of a sweep.
 
@@ -86,9 +92,10 @@ def sweep_section(
         runs: Its runs.
         cards: Its claims.
         anchor_of_sweep: Its anchor.
+        name: Its name, with what tells it from others of the same name and size.
     """
     data, page = contents.data, contents.page
-    sweep = data.record.sweep
+    sweep, curves = data.record.sweep, loss_curves(data)
     values = {
         "summary": sweep.summary,
         "folder": sweep_id(sweep),
@@ -98,6 +105,8 @@ def sweep_section(
         "comparison": _comparison(contents, runs),
         "figures": _figures(contents, runs),
         "legend": _legend(contents),
+        "curves": curve_figures(curves),
+        "curve_legend": curve_legend(curves),
         "costs": html_table("Costs by every convention", _cost_columns(contents), runs),
         "costs_caption": COSTS_CAPTION,
         "paper": _table(page.paper_title, page.paper, runs),
@@ -112,7 +121,7 @@ def sweep_section(
     n_declared = sum(len(row.seeds) for row in data.models)
     return Section(
         id=anchor_of_sweep,
-        title=sweep.name,
+        title=name,
         template="sweep.html.j2",
         values=values,
         note=f"size {sweep.size}, {n_done} of {n_declared} runs",
@@ -192,10 +201,7 @@ def _figures(contents: Contents, runs: SweepRuns) -> list[FigureOf]:
     """Return the figures of every cost by every convention, then those without conventions."""
     data = contents.data
     sweep, quality = data.record.sweep, data.quality
-    links = {
-        f"{row.name}{row.statistics(quality.drawn).gap}": runs.reference(names_of(row))
-        for row in data.models
-    }
+    links = {row.name: runs.reference(counted_names(row)) for row in data.models}
     axes = [cost_figure_axis(axis_of(kind, one)) for kind in _FIGURES for one in CONVENTIONS]
     axes += [axis for axis in contents.axes if not axis.convention]
     return [
@@ -207,7 +213,7 @@ def _figures(contents: Contents, runs: SweepRuns) -> list[FigureOf]:
                 tradeoff_points(data, axis),
                 f"{axis.heading} ({{unit}}{axis.unit})",
                 quality.drawn_heading,
-                lambda point: links.get(point.label),
+                lambda point: links.get(point.model),
             ),
         )
         for axis in axes
@@ -222,5 +228,5 @@ def _legend(contents: Contents) -> list[LegendEntry]:
         for look in legend_of(looks_of(points), frame_of(points))
     ]
     if has_front(points):
-        entries.append(LegendEntry(Markup('<path class="front" d="M0 8H16"/>'), FRONT))
+        entries.append(LegendEntry(Markup('<path class="front" d="M0 8H16"/>'), front_name(points)))
     return entries

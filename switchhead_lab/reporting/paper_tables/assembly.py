@@ -7,6 +7,7 @@ from pathlib import Path
 from switchhead_lab.config.files import near_miss
 from switchhead_lab.errors import ConfigError
 from switchhead_lab.reporting.checks import seed_gaps
+from switchhead_lab.reporting.commands import sweep_command
 from switchhead_lab.reporting.paper_tables.declarations import Declaration, Declarations
 from switchhead_lab.reporting.paper_tables.printed import Block, PrintedRow, PrintedTable
 from switchhead_lab.reporting.paper_tables.sources import Source, read_sources
@@ -24,13 +25,16 @@ class FilledRow:
         printed: The row as printed.
         ours: Our model; None if no recorded sweep has one.
         source: The sweep of our model.
-        command: The command that trains it; empty if no sweep file declares it.
+        command: The command that trains what it lacks: that of the recorded sweep with its
+            overrides, else the declared one; empty if no sweep file gives it.
+        declared: The command of its sweep file; empty if no sweep file declares it.
     """
 
     printed: PrintedRow
     ours: OurRow | None
     source: Source | None
     command: str
+    declared: str
 
     @property
     def is_missing(self) -> bool:
@@ -191,8 +195,11 @@ def _fill(
         # The first with a result, else the first that could have one.
         with_result = [one for one in having if one[1].row.finished]
         source, ours = next(iter([*with_result, *having]), (None, None))
-        command = _command(block, position, size, declarations)
-        filled.append(FilledRow(row, ours, source, command))
+        declared = _command(block, position, size, declarations)
+        command = declared
+        if source is not None and not source.is_as_declared:
+            command = sweep_command(source.sweep, declarations.sweeps_dir)
+        filled.append(FilledRow(row, ours, source, command, declared))
     used = {row.source.id for row in filled if row.source is not None}
     unused = tuple(source for source in sources if source.id not in used)
     return FilledBlock(block, size, tuple(filled), unused)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from switchhead_lab.reporting.caption import labelled
 from switchhead_lab.reporting.checks import warning_lines
+from switchhead_lab.reporting.paired import unpaired_lines
 from switchhead_lab.reporting.paper_setup import describe_differences
 from switchhead_lab.reporting.paper_tables.assembly import Assembly, FilledBlock, FilledRow
 from switchhead_lab.reporting.paper_tables.sources import Source
@@ -60,10 +61,20 @@ def caption_lines(assembly: Assembly) -> list[str]:
         f"Paper: arXiv:2312.07987, Table {assembly.table.number}, as printed: "
         f"{assembly.table.caption}.",
         "Ratios are to the dense baseline of the same data set and size: the paper's to the "
-        "printed one, ours to the one of our sweep.",
+        "printed one, ours to the one of our sweep, over the seeds that both models have (n in the "
+        "cell where it differs).",
+        *_unpaired(assembly),
         *_costs(assembly),
         "Ours: mean ± sample standard deviation over n seeds; a single seed has no deviation.",
     ]
+
+
+def _unpaired(assembly: Assembly) -> Iterator[str]:
+    """Yield the models that share no seed with their baseline."""
+    for row in assembly.rows:
+        if row.ours is not None:
+            label = row.printed.block.label
+            yield from labelled(label, unpaired_lines([row.ours.row], row.ours.baseline))
 
 
 def _missing_of(block: FilledBlock) -> Iterator[str]:
@@ -74,7 +85,13 @@ def _missing_of(block: FilledBlock) -> Iterator[str]:
             by_command.setdefault(row.command, []).append(row)
     for command, rows in by_command.items():
         names = "; ".join(_with_gaps(row) for row in rows)
-        todo = f"run `{command}`" if command else "no sweep file declares it"
+        todo = (
+            f"run `{command}`"
+            if command
+            else "no sweep file gives its declaration now"
+            if rows[0].declared
+            else "no sweep file declares it"
+        )
         yield f"INCOMPLETE: {label}: no result for {names}: {todo}."
     for row in block.rows:
         if row.ours is not None and not row.is_missing and not row.ours.row.is_complete:
@@ -107,7 +124,7 @@ def _changed(block: FilledBlock) -> Iterator[str]:
             continue
         changes = source.changes()
         listed = ", ".join(changes[:_MOST_CHANGES]) + ", ..." * (len(changes) > _MOST_CHANGES)
-        commands = dict.fromkeys(row.command for row in block.rows if row.source is source)
+        commands = dict.fromkeys(row.declared for row in block.rows if row.source is source)
         yield (
             f"WARNING: {block.block.label}: {source.id} is not what its file declares ({listed}); "
             f"`{next(iter(commands))}` runs that."

@@ -160,12 +160,12 @@ def _fact_cells(row: FilledRow) -> Iterator[Cell]:
     metric, sweep = ours.quality.metric.heading, source.sweep
     for text in (metric, ours.row.name, source.id, sweep.size, sweep.data.corpus):
         yield Cell(text, text)
-    costs, n_seeds, n_declared = ours.row.costs, len(ours.row.finished), len(ours.row.seeds)
+    costs, seeds = ours.row.costs, ours.row.statistics(ours.quality.validation)
     n_parameters = None if costs is None else costs.n_parameters
     yield Cell(MISSING if n_parameters is None else f"{n_parameters / 1e6:.2f}M", n_parameters)
-    of = "" if ours.row.is_complete else f" of {n_declared}"
-    yield Cell(f"{n_seeds}{of}", n_seeds)
-    yield Cell(str(n_declared), n_declared)
+    of = "" if ours.row.is_complete else f" of {seeds.n_expected}"
+    yield Cell(f"{seeds.n}{of}", seeds.n)
+    yield Cell(str(len(ours.row.seeds)), len(ours.row.seeds))
 
 
 def _quantity_cells(key: str, compared: Compared, row: FilledRow) -> Iterator[Cell]:

@@ -49,10 +49,12 @@ class Declarations:
     Attributes:
         found: One declaration per file and size, files in order of name, sizes as in the file.
         unusable: Errors of unusable files and sizes.
+        sweeps_dir: Folder of the files.
     """
 
     found: tuple[Declaration, ...]
     unusable: tuple[str, ...]
+    sweeps_dir: Path
 
     def of(self, block: Block) -> list[Declaration]:
         """Return those of a block."""
@@ -94,7 +96,7 @@ def read_declarations(sweeps_dir: Path, table: int) -> Declarations:
                 continue
             if sweep.paper is not None and sweep.paper.table == table:
                 found.append(Declaration(name, sweep, size in file.default_sizes, positions))
-    return Declarations(tuple(found), tuple(unusable))
+    return Declarations(tuple(found), tuple(unusable), sweeps_dir)
 
 
 def _without_folder(error: LabError, sweeps_dir: Path) -> str:

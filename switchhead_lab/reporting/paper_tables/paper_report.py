@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from switchhead_lab.reporting.caption import LOUD
+from switchhead_lab.reporting.caption import LOUD, loud_words
 from switchhead_lab.reporting.page import bulleted
 from switchhead_lab.reporting.paper_tables.comparison_report import read_comparison
 from switchhead_lab.reporting.paper_tables.steps import NUMBER as TABLE_OF_STEPS
@@ -105,8 +105,8 @@ def _contents(table: PaperTable) -> dict[str, bytes]:
     """Return the contents of all files except the provenance, by name."""
     figures = table.draw()
     main = table.views[0].of(table.grid)
-    warnings = [line for line in table.caption if line.startswith(_WARNING)]
-    caption = " ".join(filter(None, (table.latex_line, *warnings, f"{table.title}.")))
+    warnings = loud_words([line for line in table.caption if line.startswith(_WARNING)])
+    caption = " ".join(filter(None, (table.latex_line, f"{warnings}{table.title}.")))
     texts = {
         PAGE_FILE: _page(table, images_of(figures)),
         "table.tex": to_latex(main, caption, f"paper-{table.name}"),

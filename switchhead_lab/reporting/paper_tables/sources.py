@@ -127,7 +127,9 @@ def _source(
     declared = declaration.sweep if declaration is not None else None
     wanted = "" if declared is None else sweep_id(declared)
     chosen = next((r for r in found if sweep_id(r.sweep) == wanted), found[0])
-    data = known.get(sweep_id(chosen.sweep)) or read_report_data(chosen, runs_dir)
+    data = known.get(sweep_id(chosen.sweep)) or read_report_data(
+        chosen, runs_dir, declarations.sweeps_dir
+    )
     return Source(data, declared, tuple(_others(found, chosen)))
 
 

@@ -1,10 +1,11 @@
 import math
 import re
+from dataclasses import replace
 
 import matplotlib as mpl
 import pytest
 
-from switchhead_lab.reporting.figure_layout import Frame, front_corners
+from switchhead_lab.reporting.figure_layout import Frame, front_corners, front_name, has_front
 from switchhead_lab.reporting.figures.tradeoff import draw_tradeoff
 from switchhead_lab.reporting.tradeoff import Point
 
@@ -114,9 +115,24 @@ def test_candidates_in_the_pareto_set_have_a_look_of_their_own() -> None:
 
 def test_the_front_is_one_of_means_not_of_single_candidates() -> None:
     means = [
-        Point("a", "declared", "dense", 2e6, 30.0),
-        Point("b", "best", "SwitchHead", 1e6, 31.0),
+        Point("a", "declared", "dense", 2e6, 30.0, n=3),
+        Point("b", "best", "SwitchHead", 1e6, 31.0, n=2),
     ]
     candidate = Point("", "candidate", "", 5e5, 20.0)
     corners = front_corners([*means, candidate], Frame(1e6, "M ", (0.0, 3.0), (29.0, 32.0), None))
     assert corners[:3] == [(1.0, 31.0), (2.0, 31.0), (2.0, 30.0)]
+
+
+def test_the_front_of_means_leaves_out_single_seeds() -> None:
+    means = [
+        Point("a", "declared", "dense", 2e6, 30.0, n=3),
+        Point("b", "declared", "SwitchHead", 1e6, 31.0, n=3),
+    ]
+    single = Point("c", "declared", "SwitchHead", 5e5, 20.0)
+    frame = Frame(1e6, "M ", (0.0, 3.0), (29.0, 32.0), None)
+    assert front_corners([*means, single], frame) == front_corners(means, frame)
+    assert front_name([*means, single]) == "Pareto front of means (n > 1)"
+    assert front_name(means) == "Pareto front"
+    assert not has_front([means[0], single])
+    alone = [replace(point, n=1) for point in means]
+    assert front_corners(alone, frame) == front_corners(means, frame)

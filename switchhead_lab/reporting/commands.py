@@ -1,10 +1,10 @@
-"""The command that trains what a recorded sweep lacks."""
+"""Commands for a recorded sweep, with the overrides that it was run with."""
 
 import json
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.config.sweep_files import SweepFile, list_sweep_files, read_sweep_file
@@ -17,18 +17,65 @@ from switchhead_lab.tracking.sweep_record import sweep_id
 _NOT_COMPARED = {"name", "size", "summary", "paper", "models", "studies", "tune", "claims"}
 
 
-def sweep_command(sweep: Sweep, sweeps_dir: Path) -> str:
-    """Return the `lab sweep` command that continues a recorded sweep.
+Verb = Literal["sweep", "bench step"]
+"""A command of the lab that takes a sweep with its size and overrides."""
+
+
+def sweep_command(
+    sweep: Sweep,
+    sweeps_dir: Path | None,
+    verb: Verb = "sweep",
+    options: tuple[str, ...] = (),
+    size: str = "",
+) -> str:
+    """Return a command for a recorded sweep: by default the one that continues it.
 
     Options set what the sweep's file declares otherwise.
 
     Args:
         sweep: The declaration, as recorded.
-        sweeps_dir: Folder of sweep files.
+        sweeps_dir: Folder of sweep files; None if unknown.
+        verb: The command.
+        options: Its other options.
+        size: Another size to run with the same overrides.
 
     Returns:
         The command; empty if no file declares the sweep now.
     """
+    words = _sweep_words(sweep, sweeps_dir, size or sweep.size)
+    return shlex.join(["lab", *verb.split(), *words, *options]) if words else ""
+
+
+def how_to(
+    sweep: Sweep,
+    sweeps_dir: Path | None,
+    what: str,
+    verb: Verb = "sweep",
+    options: tuple[str, ...] = (),
+) -> str:
+    """Return a clause with a command for a recorded sweep, or that there is none now.
+
+    Args:
+        sweep: The declaration, as recorded.
+        sweeps_dir: Folder of sweep files; None if unknown.
+        what: What the command does, such as "retrains them".
+        verb: The command.
+        options: Its other options.
+    """
+    command = sweep_command(sweep, sweeps_dir, verb, options)
+    if command:
+        return f"`{command}` {what}"
+    generic = " ".join([f"lab {verb}", *options])
+    return (
+        f"`{generic}` {what}, with the sweep and the overrides of this declaration, which no sweep "
+        "file gives now"
+    )
+
+
+def _sweep_words(sweep: Sweep, sweeps_dir: Path | None, size: str) -> list[str]:
+    """Return name, size and overrides of a recorded sweep; empty if no file declares it now."""
+    if sweeps_dir is None:
+        return []
     for path in list_sweep_files(sweeps_dir):
         try:
             file = read_sweep_file(path)
@@ -39,10 +86,8 @@ def sweep_command(sweep: Sweep, sweeps_dir: Path) -> str:
             continue
         if overrides is not None:
             name = path.relative_to(sweeps_dir).with_suffix("").as_posix()
-            words = ["lab", "sweep", name, "--size", sweep.size]
-            words += [word for one in overrides for word in ("--set", one)]
-            return shlex.join(words)
-    return ""
+            return [name, "--size", size, *(word for one in overrides for word in ("--set", one))]
+    return []
 
 
 def _overrides(sweep: Sweep, file: SweepFile) -> list[str] | None:
