@@ -1,11 +1,8 @@
 """Whether a configured model has as many parameters as its variants count."""
 
-from functools import cache
-
 import torch
 
 from switchhead_lab.budget.parameters import count_parameters
-from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.errors import ContractError
 from switchhead_lab.model.transformer import Transformer
@@ -17,14 +14,10 @@ def require_counted_size(config: RunConfig) -> None:
     Raises:
         ContractError: If it does not: a variant counts its parameters wrongly.
     """
-    _require(config.model, config.vocab_size, config.n_outputs)
-
-
-@cache
-def _require(model: ModelConfig, vocab_size: int, n_outputs: int) -> None:
-    counted = count_parameters(model, vocab_size, n_outputs).total
+    model, sizes = config.model, (config.vocab_size, config.n_outputs)
+    counted = count_parameters(model, *sizes).total
     with torch.device("meta"):
-        built = Transformer(model, vocab_size, n_outputs)
+        built = Transformer(model, *sizes)
     n_built = sum(parameter.numel() for parameter in built.parameters())
     if n_built != counted:
         kinds = dict.fromkeys((model.attention.kind, model.feedforward.kind))

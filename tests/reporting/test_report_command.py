@@ -137,7 +137,7 @@ def test_a_figure_against_time_needs_step_times(home, complete):
     complete.write()
     result = _run("mini", "--axis", "time")
     assert isinstance(result.exception, ConfigError)
-    assert "`lab bench step mini --size tiny` measures them" in str(result.exception)
+    assert "`lab bench step` measures them" in str(result.exception)
     result = _run("mini", "--axis", "tmie")
     assert '(did you mean "time"?)' in str(result.exception)
 

@@ -162,7 +162,10 @@ def test_the_main_table_has_interleaved_times_of_the_same_models_only(complete) 
     contents = read_contents(read_report_data(complete.write(), complete.runs_dir), reports_dir)
     axis = contents.axes[-1]
     points = tradeoff_points(contents.data, axis)
-    assert [(point.label, point.cost) for point in points] == [("dense", 0.2), ("switchhead", 0.15)]
+    assert [(point.label, point.cost) for point in points] == [
+        ("dense (n=3)", 0.2),
+        ("switchhead (n=1)", 0.15),
+    ]
 
 
 def test_timings_from_different_code_than_the_runs_are_omitted(complete) -> None:
