@@ -41,6 +41,7 @@ from switchhead_lab.reporting.resources import (
     read_step_times,
 )
 from switchhead_lab.reporting.tradeoff import undrawn_lines
+from switchhead_lab.reporting.zero_shot import zero_shot_grid
 
 DEFAULT_AXES = ("attention-macs", "model-macs", "attention-memory")
 """Default costs of figures, by the sweep's convention.
@@ -135,6 +136,7 @@ def _page(
         paper=paper_grid(data, comparison) if comparison else None,
         paper_caption=_paper_caption(sweep.paper, data, comparison),
         candidates=candidate_grid(data) if sweep.all_studies else None,
+        zero_shot=zero_shot_grid(data),
         figures=tuple(figure_name(data, axis) for axis in axes),
         quality=data.quality,
         paper_quality=paper_quality(comparison, data) if comparison else data.quality,

@@ -9,6 +9,7 @@ from switchhead_lab.reporting.grids import Grid
 from switchhead_lab.reporting.quality import Quality
 from switchhead_lab.reporting.resources import Resources
 from switchhead_lab.reporting.tables import to_markdown
+from switchhead_lab.reporting.zero_shot import CAPTION as ZERO_SHOT_CAPTION
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Page:
         resources: Time and memory of training steps, one table per machine.
         claims: The claims with their verdicts, or None.
         claims_caption: Sentences below them.
+        zero_shot: Accuracies of zero-shot tasks, or None.
     """
 
     title: str
@@ -46,10 +48,12 @@ class Page:
     resources: tuple[Resources, ...] = ()
     claims: Grid | None = None
     claims_caption: Sequence[str] = ()
+    zero_shot: Grid | None = None
     claims_title: str = "Claims"
     costs_title: str = "Costs by every convention"
     paper_title: str = "The paper's values beside ours"
     candidates_title: str = "Candidates of the search"
+    zero_shot_title: str = "Zero-shot tasks"
     resources_title: str = "Time and memory of a training step (Table 5)"
 
     @property
@@ -58,7 +62,7 @@ class Page:
         resources = [resources.grid for resources in self.resources]
         grids = (
             *(self.claims, self.table, self.costs, self.paper),
-            *(*resources, self.candidates),
+            *(self.zero_shot, *resources, self.candidates),
         )
         return [grid for grid in grids if grid is not None]
 
@@ -80,6 +84,9 @@ def report_page(page: Page) -> str:
     parts += [f"![{name.replace('-', ' ')}]({name}.png)\n" for name in page.figures]
     if page.paper is not None:
         parts += [f"## {page.paper_title}\n", f"{page.paper_caption}\n", to_markdown(page.paper)]
+    if page.zero_shot is not None:
+        parts += [f"## {page.zero_shot_title}\n", f"{ZERO_SHOT_CAPTION}\n"]
+        parts.append(to_markdown(page.zero_shot))
     parts += [f"## {page.resources_title}\n"] if page.resources else []
     for resources in page.resources:
         parts += [f"{resources.caption}\n", to_markdown(resources.grid)]

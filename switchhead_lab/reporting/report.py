@@ -23,6 +23,7 @@ from switchhead_lab.reporting.report_figures import CURVES, EXPERT_USE, SEARCH, 
 from switchhead_lab.reporting.selection import Selection
 from switchhead_lab.reporting.sidecar import provenance_json
 from switchhead_lab.reporting.tables import notes_to_latex, to_csv, to_latex
+from switchhead_lab.reporting.zero_shot import CAPTION as ZERO_SHOT_CAPTION
 from switchhead_lab.tracking.atomic import make_directory, write_bytes
 from switchhead_lab.tracking.sweep_record import sweep_id
 
@@ -32,6 +33,7 @@ _FIGURES = ("*-vs-*", CURVES, f"{EXPERT_USE}-*", f"{SEARCH}-*")
 # Patterns of optional files: stale ones of an earlier report would mislead.
 _OPTIONAL_FILES = (
     *("paper.md", "paper.csv", "candidates.md", "candidates.csv", "claims.md", "claims.csv"),
+    *("zero-shot.md", "zero-shot.csv"),
     *("resources*.md", "resources*.csv"),
     *(f"{name}.{end}" for name in _FIGURES for end in FORMATS),
 )
@@ -176,6 +178,10 @@ def _texts(data: ReportData, page: Page) -> dict[str, bytes]:
         grid, caption = resources.grid, resources.caption
         texts[f"{resources.name}.md"] = table_page(page.resources_title, grid, [caption])
         texts[f"{resources.name}.csv"] = to_csv(grid)
+    if page.zero_shot is not None:
+        about = [ZERO_SHOT_CAPTION]
+        texts["zero-shot.md"] = table_page(page.zero_shot_title, page.zero_shot, about)
+        texts["zero-shot.csv"] = to_csv(page.zero_shot)
     if page.candidates is not None:
         texts["candidates.md"] = table_page(page.candidates_title, page.candidates, page.caption)
         texts["candidates.csv"] = to_csv(page.candidates)

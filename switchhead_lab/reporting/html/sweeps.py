@@ -42,6 +42,7 @@ from switchhead_lab.reporting.html.tables import (
 )
 from switchhead_lab.reporting.html.verdicts import Card
 from switchhead_lab.reporting.tradeoff import tradeoff_points
+from switchhead_lab.reporting.zero_shot import CAPTION as ZERO_SHOT_CAPTION
 from switchhead_lab.tracking.sweep_record import sweep_id
 
 _FIGURES = (ATTENTION_MACS, MODEL_MACS, ATTENTION_MEMORY)
@@ -114,6 +115,8 @@ def sweep_section(
         "resources": [
             (one.caption, _table(page.resources_title, one.grid, runs)) for one in page.resources
         ],
+        "zero_shot": _table(page.zero_shot_title, page.zero_shot, runs),
+        "zero_shot_caption": ZERO_SHOT_CAPTION,
         "candidates": _table(page.candidates_title, page.candidates, runs),
         "runs": runs,
     }

@@ -1,13 +1,16 @@
 """Zero-shot accuracies in reports, from records of `lab eval`."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import pytest
 
 from switchhead_lab.evaluation.tasks import find_tasks
 from switchhead_lab.reporting.paper_tables.paper_report import write_paper_table
+from switchhead_lab.reporting.report import write_report
 from switchhead_lab.reporting.report_data import read_report_data
+from switchhead_lab.reporting.selection import Selection
 from switchhead_lab.reporting.zero_shot import score_statistics, zero_shot_grid
 from switchhead_lab.tracking.evaluations import (
     Estimate,
@@ -60,6 +63,23 @@ def test_accuracies_by_model_are_means_over_seeds(complete) -> None:
     assert blimp.std > 0.0
     assert grid.cell(by_name["dense"], "pocket_last_word").value is None
     assert grid.cell(by_name["switchhead-declared"], "pocket_last_word").value == 25.0
+
+
+def test_reports_and_page_have_the_table(complete) -> None:
+    record = complete.write()
+    data = read_report_data(record, complete.runs_dir)
+    for folder in run_dirs(data, "dense"):
+        write_result(folder, "pocket_last_word", 0.125)
+    reports_dir = complete.runs_dir.parent / "reports"
+    report = write_report(Selection(record, ()), complete.runs_dir, reports_dir)
+    assert {"zero-shot.md", "zero-shot.csv"} <= {*report.files}
+    text = (report.folder / "report.md").read_text(encoding="utf-8")
+    assert "## Zero-shot tasks" in text
+    assert "12.50 ± 0" in text
+    shutil.rmtree(run_dirs(data, "dense")[0] / "evaluation")
+    again = write_report(Selection(record, ()), complete.runs_dir, reports_dir)
+    table = (again.folder / "zero-shot.md").read_text(encoding="utf-8")
+    assert "of 3 seeds]" in table
 
 
 def test_a_seed_without_all_tasks_is_missing(complete) -> None:
