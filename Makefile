@@ -86,7 +86,7 @@ docs: $(VENV)/.installed
 	@echo "The site: site/index.html; for its search, serve it: $(BIN)/mkdocs serve"
 
 STUDY := reports/pocket
-STUDY_TABLES := 1 2 3
+STUDY_TABLES := 1 2 3 4
 
 study: $(VENV)/.installed
 	tar -C $(STUDY) -xJf $(STUDY)/runs.tar.xz --skip-old-files

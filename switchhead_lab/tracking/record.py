@@ -21,6 +21,9 @@ from switchhead_lab.errors import ConfigError, FailureCause, LabError, RecordErr
 from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.objectives.metrics import LOSS, Metric
 from switchhead_lab.terminal import tell
+
+# Re-exported for modules that train runs.
+from switchhead_lab.tracking.file_names import CHECKPOINTS_DIR as CHECKPOINTS_DIR
 from switchhead_lab.tracking.file_names import (
     CONFIG_FILE,
     LABELS_FILE,

@@ -16,9 +16,14 @@ from switchhead_lab.data.dataset import Dataset
 from switchhead_lab.data.tokenisation import tokenizer_id
 from switchhead_lab.errors import ConfigError, RecordError
 from switchhead_lab.model.transformer import Transformer
-from switchhead_lab.tracking.file_names import CHECKPOINTS_DIR
 from switchhead_lab.tracking.liveness import observed_state
-from switchhead_lab.tracking.record import RunRecord, find_directory, find_run, read_run
+from switchhead_lab.tracking.record import (
+    CHECKPOINTS_DIR,
+    RunRecord,
+    find_directory,
+    find_run,
+    read_run,
+)
 from switchhead_lab.training.checkpoint import find_checkpoint, load_checkpoint, recorded_digest
 from switchhead_lab.training.layout import first_misfit, weights_of
 

@@ -31,12 +31,12 @@ from switchhead_lab.tracking.atomic import make_directory, write_error
 from switchhead_lab.tracking.code_identity import KEY as CODE_KEY
 from switchhead_lab.tracking.code_identity import code_of
 from switchhead_lab.tracking.drift import find_drift
-from switchhead_lab.tracking.file_names import CHECKPOINTS_DIR
 from switchhead_lab.tracking.interruption import interruption
 from switchhead_lab.tracking.liveness import hold_run
 from switchhead_lab.tracking.mlflow_index import Index, Mirror
 from switchhead_lab.tracking.provenance import Provenance, collect_provenance
 from switchhead_lab.tracking.record import (
+    CHECKPOINTS_DIR,
     MetricPoint,
     RunLabels,
     RunRecord,
