@@ -97,3 +97,22 @@ def test_the_readme_states_the_verdicts_on_table_2() -> None:
     assert {row["verdict"] for row in claims} == {"supported"}
     (n,) = {row["n"] for row in claims if row["part"] == "validation loss"}
     assert f"needed {n} seeds for both" in text
+
+
+def test_the_zero_shot_table_of_the_documents_is_the_studys() -> None:
+    shown = {"dense": "dense", "SwitchHead, matched by parameters": "by-parameters"}
+    tasks = (
+        *("blimp", "pocket_minimal_pairs", "pocket_cloze_noun", "pocket_cloze_name"),
+        "pocket_last_word",
+    )
+    recorded = {row["model"]: row for row in read_csv("zero-shot")}
+    text = (ROOT / "docs/evaluation.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
+    found = {row[0]: row[1:] for row in rows if row[0] in shown}
+    assert found.keys() == shown.keys()
+    for name, model in shown.items():
+        row = recorded[model]
+        assert row["n_seeds"] == "3"
+        assert found[name] == [
+            f"{float(row[f'{task}_mean']):.1f} ± {float(row[f'{task}_std']):.1f}" for task in tasks
+        ]
