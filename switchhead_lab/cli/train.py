@@ -59,7 +59,7 @@ def train(
     from switchhead_lab.training.run import execute_run
     from switchhead_lab.views.runs import already_trained, result_line
 
-    require_counted_size(resolved)
+    require_counted_size(resolved.model, resolved.vocab_size, resolved.n_outputs)
     labels = RunLabels(size="custom", variant=name)
     if retrain:
         labels = retrain_config(workspace.runs_dir, resolved) or labels

@@ -3,18 +3,23 @@
 import torch
 
 from switchhead_lab.budget.parameters import count_parameters
-from switchhead_lab.config.schema import RunConfig
+from switchhead_lab.config.architecture import ModelConfig
 from switchhead_lab.errors import ContractError
 from switchhead_lab.model.transformer import Transformer
 
 
-def require_counted_size(config: RunConfig) -> None:
+def require_counted_size(model: ModelConfig, vocab_size: int, n_outputs: int) -> None:
     """Check before training that the budget counts the parameters of the model that is trained.
+
+    Args:
+        model: Architecture.
+        vocab_size: Number of tokens.
+        n_outputs: Width of the output layer.
 
     Raises:
         ContractError: If it does not: a variant counts its parameters wrongly.
     """
-    model, sizes = config.model, (config.vocab_size, config.n_outputs)
+    sizes = vocab_size, n_outputs
     counted = count_parameters(model, *sizes).total
     with torch.device("meta"):
         built = Transformer(model, *sizes)

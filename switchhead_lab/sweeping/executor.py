@@ -153,7 +153,7 @@ class _SweepRun:
 
     def _run_all(self, variants: Sequence[Variant]) -> None:
         for variant in variants:
-            require_counted_size(self._config(variant, variant.seeds[0]))
+            require_counted_size(variant.model, self._sweep.vocab_size, self._sweep.n_outputs)
             self._keeper.note_model(variant)
         # Fails before hours of training if a storage cannot be opened.
         tuning = {config.name: (config, self._open(config)) for config in self._sweep.tuning}

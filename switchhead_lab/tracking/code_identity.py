@@ -37,6 +37,7 @@ _LEFT_OUT = frozenset(
                 "claims",
                 "cost_names",
                 "declared",
+                "evaluation",
                 "fields",
                 "files",
                 "names",

@@ -74,7 +74,7 @@ def whole_tree(fragment: dict[str, Any], tiny_config) -> tuple[type, dict[str, A
         names = {claim["model"] for claim in fragment["claims"]}
         models = [{"kind": "dense", "name": name, "n_heads": 2} for name in sorted(names)]
         return Sweep, {**DECLARATION, "models": models, **fragment}
-    if {"models", "studies"} & fragment.keys():
+    if {"models", "studies", "evaluation"} & fragment.keys():
         return Sweep, {**DECLARATION, **fragment}
     run = tiny_config().model_dump(mode="json")
     return RunConfig, merge_trees({**run, "data": fragment["data"]}, fragment)
