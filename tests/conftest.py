@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -66,10 +67,14 @@ def _float32_products_by_default() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _forget_plugins() -> Iterator[None]:
-    """Unregister the variants of plugins that a test loaded."""
+def _forget_plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Unregister the variants of plugins that a test loaded, and forget the modules beside them."""
     yield
     if plugins._loaded:
+        folder = str(tmp_path_factory.getbasetemp())
+        for name, module in list(sys.modules.items()):
+            if str(getattr(module, "__file__", None)).startswith(folder):
+                del sys.modules[name]
         for module in list(plugins._loaded):
             plugins._unload(module)
         rebuild_schemas()

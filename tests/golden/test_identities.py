@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 import pytest
+import shipped_sweeps
 
 from switchhead_lab.config.identity import identity
 from switchhead_lab.config.sweep_files import list_sweep_files, read_sweep_file
@@ -39,3 +40,10 @@ def test_identities_stay(request: pytest.FixtureRequest) -> None:
     recorded = json.loads(RECORDED.read_text(encoding="utf-8"))
     # Of the recorded ones: sweeps of one's own may lie beside them.
     assert {name: identities_of(name) for name in recorded} == recorded
+
+
+def test_a_users_own_sweeps_are_not_among_those_that_tests_use() -> None:
+    copied = shipped_sweeps.SWEEPS
+    used = {str(path.relative_to(copied)) for path in copied.rglob("*.toml")}
+    bases = {name for name in used if Path(name).name.startswith("_")}
+    assert used - bases == {*json.loads(RECORDED.read_text(encoding="utf-8"))}

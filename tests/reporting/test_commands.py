@@ -7,6 +7,7 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+from shipped_sweeps import SWEEPS
 
 from switchhead_lab.config.sweep_files import find_sweep
 from switchhead_lab.config.workspace import Workspace, find_workspace
@@ -20,7 +21,6 @@ from switchhead_lab.reporting.selection import recorded_sweeps
 from switchhead_lab.sweeping.plan import declared_variants
 from switchhead_lab.tracking.sweep_record import sweep_id
 
-SWEEPS = Path(__file__).parents[2] / "sweeps"
 OVERRIDES = ["training.n_steps=1000", "data.corpus=other"]
 COMMAND = re.compile(r"lab (?:sweep|bench step) [\w/-]+ --size [^`<]*")
 

@@ -7,6 +7,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from shipped_sweeps import SWEEPS
 
 from switchhead_lab.config.workspace import Workspace, find_workspace
 from switchhead_lab.reporting.all_sweeps import write_reports
@@ -28,7 +29,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A copy of the study's workspace with its records, without reports."""
     folder = tmp_path_factory.mktemp("study") / "reports/pocket"
     folder.mkdir(parents=True)
-    shutil.copytree(ROOT / "sweeps", folder.parents[1] / "sweeps")
+    shutil.copytree(SWEEPS, folder.parents[1] / "sweeps")
     shutil.copy(STUDY / "lab.toml", folder)
     with tarfile.open(STUDY / "runs.tar.xz") as archive:
         archive.extractall(folder, filter="data")

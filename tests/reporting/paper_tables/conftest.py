@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shipped_sweeps import SWEEPS
 
 from switchhead_lab.config.sweep_files import find_sweep
 from switchhead_lab.sweeping.plan import declared_variants
 
-SWEEPS = Path(__file__).parents[3] / "sweeps"
 Fill = Callable[..., Any]
 BLOCK_OF_TABLE_2 = {"dense": [20.0], "switchhead": [19.0], "dense-2-heads": [21.0]}
 
