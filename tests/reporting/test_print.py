@@ -5,7 +5,6 @@ import subprocess
 from pathlib import Path
 
 import latex_structure
-import pytest
 
 from switchhead_lab.reporting.caption import loud_words
 from switchhead_lab.reporting.contents import DEFAULT_AXES
@@ -58,10 +57,7 @@ def _measured_pt(tabular: str, folder: Path) -> float:
     return float(re.search(r"WIDTH=([\d.]+)pt", done.stdout)[1])
 
 
-@pytest.mark.skipif(
-    not latex_structure.ENGINES,
-    reason="needs LaTeX with booktabs; the test above estimates the width without it",
-)
+@latex_structure.needs_latex
 def test_latex_sets_it_within_the_page(complete, tmp_path) -> None:
     width = _measured_pt(_tabular(_write(complete)), tmp_path)
     assert 0.6 * TEXT_WIDTH_PT < width <= TEXT_WIDTH_PT

@@ -163,11 +163,7 @@ def test_every_table_is_written_from_nothing(write, number):
     assert len(report.as_data()["rows"]) == n_rows[number]
 
 
-@pytest.mark.skipif(
-    not latex_structure.ENGINES,
-    reason="needs LaTeX with booktabs, which the project does not require; without them, "
-    "test_every_table_is_written_from_nothing checks the structure of every table",
-)
+@latex_structure.needs_latex
 @pytest.mark.parametrize("number", [2, 5, 9])
 def test_table_tex_compiles(write, fill, tmp_path, number):
     fill("paper/table2-wikitext103")
