@@ -79,16 +79,11 @@ def _count(results: Iterable[TaskResult]) -> dict[str, int]:
     return counts
 
 
-def score_statistics(row: ModelRow, groups: Sequence[str]) -> Statistics:
-    """Return the accuracy of a model in percent, the mean over groups, by seed.
-
-    Seeds that lack a group, or some of the tasks that another seed has, are missing.
-    """
-    return Statistics(tuple(_by_run(row, groups).values()), len(row.seeds))
-
-
 def _by_run(row: ModelRow, groups: Sequence[str]) -> dict[str, float]:
-    """Return the accuracy of each run that has all groups, by its name."""
+    """Return the accuracy of each run in percent, the mean over groups, by its name.
+
+    Runs that lack a group, or some of the tasks that another seed has, are missing.
+    """
     scores = {run.member.run_name: read_scores(run) for run in row.finished}
     n_tasks = {
         group: max((one.n_tasks.get(group, 0) for one in scores.values()), default=0)
@@ -103,16 +98,12 @@ def _by_run(row: ModelRow, groups: Sequence[str]) -> dict[str, float]:
 
 def score_cell(row: ModelRow, groups: Sequence[str]) -> Cell | None:
     """Make the cell of a model's accuracy in percent; None if no run has one."""
-    found, by_run = score_statistics(row, groups), _by_run(row, groups)
+    by_run = _by_run(row, groups)
+    found = Statistics(tuple(by_run.values()), len(row.seeds))
     if found.mean is None:
         return None
-    return Cell(
-        found.short_text(_DECIMALS),
-        found.mean,
-        found.std,
-        values=tuple(by_run.values()),
-        runs=tuple(by_run),
-    )
+    text = found.short_text(_DECIMALS)
+    return Cell(text, found.mean, found.std, values=found.values, runs=tuple(by_run))
 
 
 def zero_shot_grid(data: ReportData) -> Grid | None:
@@ -134,8 +125,7 @@ def zero_shot_grid(data: ReportData) -> Grid | None:
     )
     rows = []
     for row in data.models:
-        statistics = [score_statistics(row, [group]) for group in groups]
-        n = max(one.n for one in statistics)
         cells = [score_cell(row, [group]) or Cell(MISSING) for group in groups]
+        n = max(len(cell.values) for cell in cells)
         rows.append((Cell(row.name, row.name), Cell(str(n), n), *cells))
     return Grid("zero-shot", columns, tuple(rows))

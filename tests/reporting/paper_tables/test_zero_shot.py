@@ -11,7 +11,7 @@ from switchhead_lab.reporting.paper_tables.paper_report import write_paper_table
 from switchhead_lab.reporting.report import write_report
 from switchhead_lab.reporting.report_data import read_report_data
 from switchhead_lab.reporting.selection import Selection
-from switchhead_lab.reporting.zero_shot import score_statistics, zero_shot_grid
+from switchhead_lab.reporting.zero_shot import score_cell, zero_shot_grid
 from switchhead_lab.tracking.evaluations import (
     Estimate,
     Sample,
@@ -89,9 +89,9 @@ def test_a_seed_without_all_tasks_is_missing(complete) -> None:
     for folder in others:
         write_result(folder, "blimp_transitive", 0.5)
         write_result(folder, "blimp_wh_island", 0.7)
-    found = score_statistics(data.baseline, ["blimp"])
+    found = score_cell(data.baseline, ["blimp"])
     assert found.values == (pytest.approx(60.0),) * len(others)
-    assert "seeds]" in found.short_text(1)
+    assert "seeds]" in found.text
 
 
 def test_the_columns_of_table_4_are_filled(home, sweeps_dir, fill) -> None:
