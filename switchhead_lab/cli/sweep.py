@@ -91,12 +91,14 @@ def run(
         raise ConfigError(
             f"--until-decided: sweep {declarations[0].name} states no claims; add [[claims]] to it"
         )
+    if wanted := [one.evaluation for one in declarations if one.evaluation is not None]:
+        from switchhead_lab.evaluation.tasks import find_tasks
+
+        for evaluation in wanted:  # before hours of training
+            find_tasks(evaluation.tasks)
     # Deferred: slow imports, so a mistyped name fails fast.
-    from switchhead_lab.evaluation.tasks import find_tasks
     from switchhead_lab.training.change_policy import ChangePolicy
 
-    for declaration in declarations:  # before hours of training
-        find_tasks(declaration.evaluation.tasks if declaration.evaluation else ())
     policy = ChangePolicy(allow_drift, reuse, tuple(retrain or ()))
     failures = list(_train_all(workspace, declarations, policy, until_decided=until_decided))
     end_training(workspace.runs_dir, "\n".join(filter(None, failures)))
