@@ -40,8 +40,8 @@ def train(
     With `initial_weights = "RUN"` in the file (or --set initial_weights=RUN) training starts from
     the last checkpoint of a finished run, given by name or the start of its hash.
 
-    A configuration that was trained before is not trained again, whatever its name: the result of
-    the earlier run is printed.
+    If the same configuration has already been trained, even under another name, nothing is trained
+    and the earlier result is printed.
 
     Example: lab train my-model.toml --set training.n_steps=200 --name my-model
     """

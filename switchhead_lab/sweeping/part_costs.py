@@ -38,8 +38,8 @@ class PartCost:
         name: Name of the model.
         n_runs: Runs of all seeds; for a search every trial and the best's other seeds.
         n_done: Runs that finished or were pruned.
-        n_changed: Done runs whose code has changed since, which a sweep rejects until it is told to
-            retrain or to reuse them.
+        n_changed: How many of them were trained with different code; a sweep stops at these unless
+            `--retrain` or `--reuse` says what to do.
         run_macs: MACs of one run, forward and backward, by the `equations` convention.
         run_seconds: Estimated time of one run on this machine; None if not measured.
         run_cpu_seconds: Estimated time of one run on a CPU; None if not measured.

@@ -11,6 +11,7 @@ from tiny_runs import train
 from switchhead_lab.errors import ConfigError, DataError, RecordError
 from switchhead_lab.evaluation import evaluate, sources
 from switchhead_lab.evaluation.compare import compare_results
+from switchhead_lab.evaluation.documents.cbt import BLANK
 from switchhead_lab.evaluation.documents.task_documents import TaskDocuments
 from switchhead_lab.evaluation.evaluate import evaluate_tasks
 from switchhead_lab.evaluation.evaluated import evaluate_model, find_evaluated
@@ -210,7 +211,7 @@ def test_documents_of_the_hub_become_those_of_local_files(monkeypatch) -> None:
 
     row = {
         "sentences": ["One .", "Two ."],
-        "question": "The XXXXX ended .",
+        "question": f"The {BLANK} ended .",
         "options": ["war", "law"],
         "answer": "law",
     }
@@ -219,7 +220,7 @@ def test_documents_of_the_hub_become_those_of_local_files(monkeypatch) -> None:
     assert found.documents == (
         {
             "context": "One . Two .",
-            "query": "The XXXXX ended .",
+            "query": f"The {BLANK} ended .",
             "candidates": ["war", "law"],
             "answer": 1,
         },

@@ -3,7 +3,7 @@ r"""Children's Book Test: 20 sentences of a book, and the next one with a word l
 Source: Hill et al., "The Goldilocks Principle" (arXiv:1511.02301); files of CBTest.tgz, folder
 `CBTest/data`: `cbtest_CN_test_2500ex.txt` (common nouns) and `cbtest_NE_test_2500ex.txt` (named
 entities). An example has lines numbered from 1 to 21 and ends with a blank line; the last line is
-`21 QUERY\tANSWER\t\tCANDIDATE|CANDIDATE|...`, with XXXXX in place of the word left out.
+`21 QUERY\tANSWER\t\tCANDIDATE|CANDIDATE|...`, with five letters X in place of the word left out.
 
 A document has the fields `context` (the 20 sentences, joined by spaces), `query`, `candidates` (10
 words) and `answer` (the index of the right one). Texts stay tokenised as published.
@@ -26,7 +26,8 @@ CBT_VERSION = "1"
 N_EXAMPLES = 2_500
 N_CONTEXT_SENTENCES = 20
 N_CANDIDATES = 10
-BLANK = "XXXXX"
+BLANK = "X" * 5
+"""Mark of the word left out, as in the published files."""
 CBT_FOLDERS = (".", "data", "cbt", "cbt/data", "CBTest", "CBTest/data")
 """Folders of the data root in which the files may be, searched in this order."""
 

@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from switchhead_lab.errors import DataError
-from switchhead_lab.evaluation.documents.cbt import N_EXAMPLES, read_cbt
+from switchhead_lab.evaluation.documents.cbt import BLANK, N_EXAMPLES, read_cbt
 
 CANDIDATES = [f"word{n}" for n in range(10)]
-QUERY = "21 It was the XXXXX .\tword3\t\t" + "|".join(CANDIDATES)
+QUERY = f"21 It was the {BLANK} .\tword3\t\t" + "|".join(CANDIDATES)
 CONTEXT = [f"{n} Sentence {n} , he said ." for n in range(1, 21)]
 EXAMPLE = [*CONTEXT, QUERY, ""]
 
@@ -28,7 +28,7 @@ def test_examples_are_read(tmp_path: Path, name, file: str):
     assert (task.name, len(task.documents)) == (name, 2_500)
     assert task.documents[-1] == {
         "context": " ".join(f"Sentence {n} , he said ." for n in range(1, 21)),
-        "query": "It was the XXXXX .",
+        "query": f"It was the {BLANK} .",
         "candidates": CANDIDATES,
         "answer": 3,
     }
@@ -50,11 +50,11 @@ def test_missing_file_lists_what_was_looked_for(tmp_path: Path):
         (4, "5 A sentence", 'line 4: starts with "5"; expected "4 " and sentence 4'),
         (4, "", 'line 4: blank; expected "4 " and sentence 4'),
         (21, "22 x", 'line 21: starts with "22"; expected "21 " and sentence 21'),
-        (21, "21 It was XXXXX .", "line 21: 0 tabs; expected the query, a tab, the answer, two"),
+        (21, f"21 It was {BLANK} .", "line 21: 0 tabs; expected the query, a tab, the answer, two"),
         (21, QUERY.replace("|word9", ""), "line 21: 9 candidates; expected 10 candidates"),
         (21, QUERY + "|word10", "line 21: 11 candidates; expected 10 candidates"),
         (21, QUERY.replace("\tword3", "\tword"), 'line 21: the answer "word" is not a candidate'),
-        (21, QUERY.replace("XXXXX", "end"), "line 21: no XXXXX in the query; expected XXXXX"),
+        (21, QUERY.replace(BLANK, "end"), f"line 21: no {BLANK} in the query; expected {BLANK}"),
     ],
 )
 def test_bad_lines_of_examples_are_named(tmp_path: Path, number: int, line: str, message: str):

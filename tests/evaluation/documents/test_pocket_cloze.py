@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from switchhead_lab.errors import DataError
+from switchhead_lab.evaluation.documents.cbt import BLANK
 from switchhead_lab.evaluation.documents.passages import sentences_of, words_of
 from switchhead_lab.evaluation.documents.pocket_cloze import make_cloze
 from switchhead_lab.evaluation.documents.word_classes import classify_words
@@ -28,8 +29,8 @@ def test_one_candidate_is_the_answer(name, corpus: str, sotu, small_texts: list[
         candidates, answer = document["candidates"], document["candidates"][document["answer"]]
         assert len(candidates) == len({*candidates}) == 10
         assert {*candidates} <= words & {*words_of(context)}
-        assert query.count("XXXXX") == 1
-        assert query.replace("XXXXX", answer) in sentences
+        assert query.count(BLANK) == 1
+        assert query.replace(BLANK, answer) in sentences
         assert not {*candidates} & {*words_of(query)}
         assert context in contexts
     queries = [document["query"] for document in task.documents]
