@@ -161,7 +161,7 @@ def run_task(
                 report(n_done, n_all)
 
         built = ConfigurableTask(
-            config={**task.config, "custom_dataset": lambda **_: {task.split: split}}
+            config={**task.compiled_config, "custom_dataset": lambda **_: {task.split: split}}
         )
         found = evaluate(
             HarnessModel(model, batch_size, report=report_aloud),

@@ -4,7 +4,7 @@ The configurations of LAMBADA and BLiMP are the harness's own, which a test comp
 Pocket tasks ask the same three kinds of questions about other documents; their names say so.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -63,6 +63,11 @@ class Task:
         """The harness's configuration, without the source of the documents."""
         return {"task": self.name, "metadata": {"version": self.version}, **_CONFIGS[self.kind]}
 
+    @property
+    def compiled_config(self) -> dict[str, Any]:
+        """The same with functions for templates, which the harness compiles for every document."""
+        return {**self.config, **_FUNCTIONS[self.kind]}
+
 
 def completed_queries(document: Mapping[str, Any]) -> list[str]:
     """Return the query of a cloze document with each candidate in place of the blank."""
@@ -95,6 +100,21 @@ _CONFIGS: dict[Kind, dict[str, Any]] = {
         "doc_to_choice": completed_queries,
         "num_fewshot": 0,
         "metric_list": [_ACCURACY],
+    },
+}
+
+_FUNCTIONS: dict[Kind, dict[str, Callable[[Mapping[str, Any]], object]]] = {
+    "last word": {
+        "doc_to_text": lambda document: document["text"].rpartition(" ")[0],
+        "doc_to_target": lambda document: " " + document["text"].rpartition(" ")[2],
+    },
+    "minimal pairs": {
+        "doc_to_text": lambda _document: "",
+        "doc_to_choice": lambda document: [document["sentence_good"], document["sentence_bad"]],
+    },
+    "cloze": {
+        "doc_to_text": lambda document: document["context"],
+        "doc_to_target": lambda document: document["answer"],
     },
 }
 

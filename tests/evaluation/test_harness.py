@@ -112,6 +112,40 @@ def test_the_last_word_is_scored_after_the_passage(make_model) -> None:
     assert sample.metrics["acc"] == float(sample.is_greedy[0])
 
 
+@pytest.mark.parametrize(
+    ("name", "document"),
+    [
+        ("blimp_wh_island", {"sentence_good": "It's 'so'.", "sentence_bad": 'It "is" {so}.'}),
+        ("lambada_openai", {"text": "one  two three's"}),
+        (
+            "cbt_cn",
+            {
+                "context": 'He said "no" .',
+                "query": f"the {BLANK} .",
+                "candidates": [f"w{number}" for number in range(10)],
+                "answer": 7,
+            },
+        ),
+    ],
+)
+def test_functions_ask_what_the_templates_ask(
+    make_model, monkeypatch, name: str, document: dict[str, object]
+) -> None:
+    (task,) = find_tasks([name])
+    model, asked = make_model(), []
+    original = HarnessModel.loglikelihood
+
+    def spy(self, requests, disable_tqdm=False):
+        asked.append([(request.args, request.doc_id) for request in requests])
+        return original(self, requests, disable_tqdm)
+
+    monkeypatch.setattr(HarnessModel, "loglikelihood", spy)
+    compiled = run_task(model, task, [document])
+    monkeypatch.setattr(type(task), "compiled_config", task.config)
+    assert run_task(model, task, [document]) == compiled
+    assert asked[0] == asked[1]
+
+
 def test_a_piece_across_the_boundary_belongs_to_the_continuation(make_model) -> None:
     model = make_model()
     pieces = {"ab": [1], "a": [2], "b": [3], "cab": [4, 1], "ca": [4, 2]}
