@@ -25,8 +25,9 @@ _HUB_PATHS = {
 _HUB_BLIMP = "nyu-mll/blimp"
 
 
+@cache
 def read_documents(task: Task, data_root: Path | None) -> TaskDocuments:
-    """Return the documents of a task.
+    """Return the documents of a task, read or made once for all models.
 
     Args:
         task: The task.

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,12 @@ def documents(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(evaluate, "read_documents", read)
     return asked
+
+
+@pytest.fixture(autouse=True)
+def _forget_documents() -> Iterator[None]:
+    yield
+    sources.read_documents.cache_clear()
 
 
 @pytest.fixture
@@ -249,3 +256,8 @@ def test_accuracies_are_copied_to_mlflow(run, documents) -> None:
     accuracy = group_estimates(read_task_results(evaluation_dir(run.record.directory)))["blimp"]
     assert rows["evaluation/blimp/accuracy"] == accuracy.value
     assert rows["evaluation/blimp/accuracy_stderr"] == accuracy.stderr
+
+
+def test_documents_are_made_once_for_all_models() -> None:
+    (task,) = find_tasks(["pocket_last_word"])
+    assert sources.read_documents(task, None) is sources.read_documents(task, None)
