@@ -11,11 +11,11 @@ from switchhead_lab.config.sweep_files import SweepFile, list_sweep_files, read_
 from switchhead_lab.errors import ConfigError
 from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.tracking.comparison import flatten
-from switchhead_lab.tracking.sweep_record import sweep_id
+from switchhead_lab.tracking.sweep_record import OUTSIDE_ID, sweep_id
 
-# What a sweep's id leaves out, so that no override needs to set it.
-_NOT_COMPARED = {"name", "size", "summary", "paper", "models", "studies", "tune", "claims"}
-
+# What no override needs to set. The number of trials is outside a sweep's id, but changes what the
+# command would train.
+_NOT_COMPARED = {"name", "size", *OUTSIDE_ID} - {"n_tuning_trials"}
 
 Verb = Literal["sweep", "bench step"]
 """A command of the lab that takes a sweep with its size and overrides."""

@@ -27,13 +27,11 @@ from switchhead_lab.reporting.selection import Selection
 from switchhead_lab.reporting.tables import notes_to_latex, to_csv, to_latex
 from switchhead_lab.reporting.tradeoff import Point, tradeoff_points
 from switchhead_lab.tracking.comparison import flatten
-from switchhead_lab.tracking.sweep_record import sweep_id
+from switchhead_lab.tracking.sweep_record import OUTSIDE_ID, sweep_id
 
 FOLDER = "together"
 # What sweeps may differ in without a word: what they are called, and which models they have.
-_NOT_COMPARED = {
-    *("name", "size", "summary", "ladder", "paper", "models", "studies", "tune", "n_tuning_trials"),
-}
+_NOT_COMPARED = {"name", "size", *OUTSIDE_ID}
 
 
 def write_together(

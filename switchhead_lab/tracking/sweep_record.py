@@ -132,14 +132,18 @@ class SweepRecord(FrozenModel):
         return None if known is None else known.costs
 
 
+OUTSIDE_ID = {
+    *("summary", "paper", "models", "studies", "tune", "n_tuning_trials", "claims"),
+    *("ladder", "evaluation"),
+}
+"""Fields of a sweep that its id leaves out: what it says of its runs, and which models it has."""
+
+
 def sweep_id(sweep: Sweep) -> str:
     """Return `<sweep>-<size>-<hash8>`."""
     compared = sweep.model_dump(
         mode="json",
-        exclude={
-            *("summary", "paper", "models", "studies", "tune", "n_tuning_trials", "claims"),
-            *("ladder", "evaluation"),
-        },
+        exclude=OUTSIDE_ID,
     )
     del compared["baseline"]["seeds"]
     return f"{sweep.name}-{sweep.size}-{hash_of(compared)[:8]}"
