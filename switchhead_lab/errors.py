@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-FailureCause = Literal["", "non-finite", "out of memory", "other"]
+FailureCause = Literal["", "non-finite", "out of memory", "worker vanished", "other"]
 """Kind of failure; empty if there is none."""
 
 
@@ -52,6 +52,10 @@ class CodeChangedError(RecordError):
 
 class StorageError(LabError):
     """A disk or database cannot be written for now; work can resume once it can."""
+
+
+class DatabaseDownError(StorageError):
+    """The database does not answer; the step in progress was not recorded and can be repeated."""
 
 
 class TrainingError(LabError):

@@ -19,6 +19,7 @@ from switchhead_lab.cli import (
     export,
     generate,
     harness,
+    init,
     match,
     report,
     runs,
@@ -26,6 +27,7 @@ from switchhead_lab.cli import (
     sweep,
     train,
     ui,
+    worker,
 )
 from switchhead_lab.cli.help_pages import HELP_NAMES, hide_values_of_flags, tidy_help
 from switchhead_lab.cli.masking import MaskingGroup, without_secrets
@@ -62,11 +64,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": [*HELP_NAMES]},
 )
+app.command()(init.init)
 app.add_typer(data.app, name="data")
 app.command()(match.match)
 app.command()(budget.budget)
 app.command()(train.train)
 app.add_typer(sweep.app, name="sweep")
+app.command()(worker.worker)
 app.command()(report.report)
 app.add_typer(runs.app, name="runs")
 app.command()(generate.generate)
@@ -130,6 +134,9 @@ def main() -> None:
     except SystemExit as end:  # raised by typer for KeyboardInterrupt
         if end.code != EXIT_INTERRUPTED:
             raise
+        if interruption.explanation:
+            tell(interruption.explanation, "yellow")
+            sys.exit(0)
         name = interruption.requested.name if interruption.requested else "Ctrl-C"
         tell(f"interrupted by {name}; the same command continues", "yellow")
         sys.exit(interruption.exit_code)

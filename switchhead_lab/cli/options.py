@@ -35,6 +35,10 @@ ReuseOption = Annotated[
     bool,
     typer.Option("--reuse", help="Reuse finished runs whose code has changed; noted in reports."),
 ]
+WorkersOption = Annotated[
+    int,
+    typer.Option("--workers", min=1, max=64, help="Processes that share the runs on this machine."),
+]
 RunArgument = Annotated[
     str,
     typer.Argument(help="Name of a run, the start of its hash, or its directory or export."),

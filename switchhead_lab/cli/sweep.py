@@ -2,11 +2,13 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from switchhead_lab.cli import sweep_control
 from switchhead_lab.cli.ending import end_training
 from switchhead_lab.cli.options import (
     DeviceOption,
@@ -16,6 +18,7 @@ from switchhead_lab.cli.options import (
     SetOption,
     SizeOption,
     SweepArgument,
+    WorkersOption,
 )
 from switchhead_lab.cli.short_groups import RunByDefault
 from switchhead_lab.json_text import to_json
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from switchhead_lab.claims.state import ClaimState
     from switchhead_lab.config.sweep import Sweep
     from switchhead_lab.config.workspace import Workspace
+    from switchhead_lab.sweeping.local_workers import Share
     from switchhead_lab.tracking.mlflow_index import Index
     from switchhead_lab.tracking.sweep_record import SweepRecord
     from switchhead_lab.training.change_policy import ChangePolicy
@@ -41,6 +45,16 @@ app = typer.Typer(
     ),
 )
 
+RetrainOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--retrain",
+        metavar="WHICH",
+        help="Retrain runs: changed (those whose code has changed), all, or a model's name. "
+        "Earlier runs are kept in runs/superseded/.",
+    ),
+]
+
 
 @app.command()
 def run(
@@ -50,19 +64,12 @@ def run(
     device: DeviceOption = "",
     allow_drift: DriftOption = False,
     reuse: ReuseOption = False,
-    retrain: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--retrain",
-            metavar="WHICH",
-            help="Retrain runs: changed (those whose code has changed), all, or a model's name. "
-            "Earlier runs are kept in runs/superseded/.",
-        ),
-    ] = None,
+    retrain: RetrainOption = None,
     until_decided: Annotated[
         bool,
         typer.Option("--until-decided", help="Add seeds in pairs until every claim is decided."),
     ] = False,
+    workers: WorkersOption = 1,
 ) -> None:
     """Run or continue a sweep: declared models, searches, and all seeds of the best candidates.
 
@@ -74,6 +81,9 @@ def run(
     Finished runs are reused. If their code has changed since, the sweep stops before it trains
     anything, unless --retrain or --reuse says what to do.
 
+    Several processes may run the same sweep and share its runs: see `lab worker --help`. --workers
+    starts them on this machine and divides its cores, or its GPUs, among them.
+
     Exit codes: 1 if a run failed (the causes are printed), 3 if a run is missing from MLflow,
     128 + N after signal N.
 
@@ -83,10 +93,35 @@ def run(
     """
     from switchhead_lab.config.sweep_files import find_sweep
     from switchhead_lab.config.workspace import find_workspace
-    from switchhead_lab.errors import ConfigError
 
     workspace = find_workspace().on_device(device)
     declarations = find_sweep(workspace.sweeps_dir, sweep).resolve_all(size, overrides or ())
+    _require_decidable(declarations, until_decided=until_decided)
+    # Deferred: slow imports, so a mistyped name fails fast.
+    from switchhead_lab.training.change_policy import ChangePolicy
+
+    policy = ChangePolicy(allow_drift, reuse, tuple(retrain or ()))
+    further = None
+    if workers > 1:
+        from switchhead_lab.sweeping.local_workers import shares_of_this_machine, take_share
+
+        own, *shares = shares_of_this_machine(workers, workspace.settings.device)
+        take_share(own)
+        further = _FurtherWorkers(sweep, overrides or (), device, shares)
+    failures = list(
+        _train_all(workspace, declarations, policy, further, until_decided=until_decided)
+    )
+    end_training(workspace.runs_dir, "\n".join(filter(None, failures)))
+
+
+def _require_decidable(declarations: "Sequence[Sweep]", *, until_decided: bool) -> None:
+    """Check before hours of training that claims and evaluations can be carried out.
+
+    Raises:
+        ConfigError: If a sweep without claims is to be decided, or a task is unknown.
+    """
+    from switchhead_lab.errors import ConfigError
+
     if until_decided and not all(one.claims for one in declarations):
         raise ConfigError(
             f"--until-decided: sweep {declarations[0].name} states no claims; add [[claims]] to it"
@@ -94,20 +129,32 @@ def run(
     if wanted := [one.evaluation for one in declarations if one.evaluation is not None]:
         from switchhead_lab.evaluation.tasks import find_tasks
 
-        for evaluation in wanted:  # before hours of training
+        for evaluation in wanted:
             find_tasks(evaluation.tasks)
-    # Deferred: slow imports, so a mistyped name fails fast.
-    from switchhead_lab.training.change_policy import ChangePolicy
 
-    policy = ChangePolicy(allow_drift, reuse, tuple(retrain or ()))
-    failures = list(_train_all(workspace, declarations, policy, until_decided=until_decided))
-    end_training(workspace.runs_dir, "\n".join(filter(None, failures)))
+
+@dataclass(frozen=True)
+class _FurtherWorkers:
+    """Workers beside this process, from the options of the command."""
+
+    sweep: str
+    overrides: Sequence[str]
+    device: str
+    shares: "Sequence[Share]"
+
+    def beside(self, declaration: "Sweep", policy: "ChangePolicy") -> AbstractContextManager[None]:
+        """Run the workers in a block."""
+        from switchhead_lab.sweeping.local_workers import beside, worker_command
+
+        command = worker_command(self.sweep, declaration.size, self.overrides, self.device, policy)
+        return beside(command, self.shares, tell)
 
 
 def _train_all(
     workspace: "Workspace",
     declarations: "Sequence[Sweep]",
     policy: "ChangePolicy",
+    further: "_FurtherWorkers | None",
     *,
     until_decided: bool,
 ) -> Iterator[str]:
@@ -119,7 +166,7 @@ def _train_all(
 
     index = open_workspace_index(workspace)
     for declaration in declarations:
-        record = _train(workspace, index, declaration, policy, until_decided=until_decided)
+        record = _train(workspace, index, declaration, policy, further, until_decided=until_decided)
         for line in outcome_lines(declaration, record, is_rung=len(declarations) > 1):
             typer.echo(line)
         if record.sweep.evaluation is not None:
@@ -136,6 +183,7 @@ def _train(
     index: "Index",
     declaration: "Sweep",
     policy: "ChangePolicy",
+    further: "_FurtherWorkers | None",
     *,
     until_decided: bool,
 ) -> "SweepRecord":
@@ -143,25 +191,29 @@ def _train(
     from switchhead_lab.reporting.claim_states import claim_states
     from switchhead_lab.sweeping import deciding
     from switchhead_lab.sweeping.executor import run_sweep
+    from switchhead_lab.tracking.sweep_store import open_sweep
 
-    runs_dir = workspace.runs_dir
+    runs_dir, directory = workspace.runs_dir, open_sweep(workspace, declaration)
     # Once retrained, runs are not retrained again with the next seeds.
     policies = itertools.chain([policy], itertools.repeat(replace(policy, retrain=())))
 
     def say(text: str) -> None:
         tell(text, "bold")
 
+    def beside() -> AbstractContextManager[None]:
+        return nullcontext() if further is None else further.beside(declaration, policy)
+
     def train(sweep: "Sweep") -> "SweepRecord":
-        return run_sweep(workspace, sweep, index, say, policy=next(policies))
+        return run_sweep(workspace, sweep, index, say, policy=next(policies), beside=beside)
 
     def judge(record: "SweepRecord") -> "list[ClaimState]":
         return claim_states(record, runs_dir, workspace.reports_dir)
 
     if until_decided:
-        return deciding.run_until_decided(declaration, runs_dir, train, judge, say)
-    record = train(deciding.with_added_seeds(declaration, runs_dir))
+        return deciding.run_until_decided(declaration, directory, train, judge, say)
+    record = train(deciding.with_added_seeds(declaration, directory))
     _score_documents(workspace, record)
-    return deciding.note_looks(record, runs_dir, judge(record))
+    return deciding.note_looks(directory, judge(record))
 
 
 def _score_documents(workspace: "Workspace", record: "SweepRecord") -> None:
@@ -183,6 +235,37 @@ def _score_documents(workspace: "Workspace", record: "SweepRecord") -> None:
                 tell(f"warning: no losses by document: {error}")
             else:
                 write_document_losses(run.directory, split, losses)
+
+
+@app.command()
+def resume(
+    sweep: SweepArgument,
+    size: SizeOption = "",
+    overrides: SetOption = None,
+    device: DeviceOption = "",
+    allow_drift: DriftOption = False,
+    workers: WorkersOption = 1,
+) -> None:
+    """Continue a sweep that was stopped, interrupted or killed; with any number of workers.
+
+    The same as `lab sweep NAME`, but an error for a sweep that was never started.
+
+    Example: lab sweep resume matched-params --workers 2
+    """
+    from switchhead_lab.config.sweep_files import find_sweep
+    from switchhead_lab.config.workspace import find_workspace
+    from switchhead_lab.errors import RecordError
+    from switchhead_lab.tracking.sweep_store import open_sweep
+
+    workspace = find_workspace()
+    declarations = find_sweep(workspace.sweeps_dir, sweep).resolve_all(size, overrides or ())
+    directories = [open_sweep(workspace, one) for one in declarations]
+    if all(directory.version is None for directory in directories):
+        raise RecordError(
+            f"sweep {sweep}: {directories[0].path} does not exist, so there is nothing to resume; "
+            f"start it with `lab sweep {sweep}`, or give the --size and --set that it was run with"
+        )
+    run(sweep, size, overrides, device, allow_drift=allow_drift, workers=workers)
 
 
 @app.command("list")
@@ -259,3 +342,8 @@ def show(
     for _, declaration in named:
         print_notes(claim_outlooks(declaration, workspace.runs_dir, workspace.reports_dir))
     print_notes(views.basis_of_estimates(speeds))
+
+
+app.command()(sweep_control.status)
+app.command()(sweep_control.stop)
+app.command()(sweep_control.retry)

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 UI_HOST, UI_PORT = "127.0.0.1", 5000
 """Where `lab ui` serves MLflow, unless the port is taken or another one is given."""
+MLFLOW_SCHEMA, OPTUNA_SCHEMA = "mlflow", "optuna"
+"""Schemas of MLflow and Optuna in the PostgreSQL database of a workspace."""
 _SQLITE = "sqlite"
+_PSYCOPG = "postgresql+psycopg"
 _ENCODE = "percent-encode special characters of user name and password (@ is %40, / is %2F)"
 
 
@@ -56,6 +59,51 @@ def require_database_address(address: str) -> None:
         ) from None
     if "@" in f"{url.host or ''}{url.database or ''}":
         raise ValueError(f'an "@" follows the host; {_ENCODE}')
+
+
+def require_postgresql_address(address: str) -> None:
+    """Reject an address that is not a PostgreSQL database's, with an error that does not quote it.
+
+    Raises:
+        ValueError: If it is not one, has another driver than psycopg, options, or no name.
+    """
+    require_database_address(address)
+    from sqlalchemy import make_url
+
+    url = make_url(address)
+    if url.drivername not in ("postgresql", _PSYCOPG) or not url.database:
+        raise ValueError(
+            "not a PostgreSQL database like postgresql://user@host/name; for SQLite files leave it "
+            "out"
+        )
+    if "options" in url.query:
+        raise ValueError("options are not supported; the lab uses them to choose its schemas")
+
+
+def with_schema(address: str, schema: str) -> str:
+    """Return the address of a PostgreSQL database whose tables are looked up in a schema.
+
+    Args:
+        address: The database.
+        schema: The schema; empty for the database's default.
+    """
+    from sqlalchemy import make_url
+
+    url = make_url(address).set(drivername=_PSYCOPG)
+    if schema:
+        url = url.update_query_dict({"options": f"-csearch_path={schema}"})
+    return _spell(url)
+
+
+def schema_of(address: str) -> str | None:
+    """Return the schema that `with_schema` put into an address; None if there is none."""
+    if not address.startswith(_PSYCOPG):
+        return None
+    from sqlalchemy import make_url
+
+    options = make_url(address).query.get("options", "")
+    prefix, _, schema = str(options).partition("-csearch_path=")
+    return schema if schema and not prefix else None
 
 
 def absolute_address(address: str, root: Path) -> str:

@@ -123,6 +123,10 @@ class Study(FrozenModel):
     """Random trials before TPE models the results and before the pruner acts."""
     n_pruning_warmup_steps: int = Field(default=0, ge=0)
     """Training steps before a trial can be pruned by the median rule."""
+    n_parallel: int = Field(default=1, ge=1, le=1000, exclude_if=lambda number: number == 1)
+    """Candidates trained at the same time if several workers share the sweep. A candidate is
+    proposed and pruned by the results of those at least this many before it, so that the search is
+    the same whichever worker is faster."""
 
     @model_validator(mode="before")
     @classmethod

@@ -10,10 +10,14 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from switchhead_lab.config.addresses import (
+    MLFLOW_SCHEMA,
+    OPTUNA_SCHEMA,
     absolute_address,
     is_server,
     require_database_address,
     require_http_address,
+    require_postgresql_address,
+    with_schema,
 )
 from switchhead_lab.config.files import parse, read_as
 from switchhead_lab.config.names import CorpusName
@@ -40,6 +44,13 @@ class WorkspaceSettings(FrozenModel):
     """MLflow tracking store: a SQLite URI, a server's address, or "none"."""
     study_storage: str = "sqlite:///runs/optuna.db"
     """Optuna storage: a SQLAlchemy URI."""
+    database: str = ""
+    """PostgreSQL database for workers on several hosts: sweeps, studies and MLflow each have a
+    schema in it, which `lab init` creates; empty to use files in the workspace. An address without
+    a password takes it from PGPASSWORD or ~/.pgpass."""
+    vanished_seconds: int = Field(default=90, ge=10, le=86_400)
+    """With a database: a worker without a sign of life for this long has vanished, and another one
+    may take over its run, s."""
     default_corpus: CorpusName = "sotu"
     """Default corpus of `lab data prepare`."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -54,6 +65,13 @@ class WorkspaceSettings(FrozenModel):
             require_http_address(address)
         elif address != "none":
             require_database_address(address)
+        return address
+
+    @field_validator("database")
+    @classmethod
+    def _database_is_valid(cls, address: str) -> str:
+        if address:
+            require_postgresql_address(address)
         return address
 
     @field_validator("study_storage")
@@ -111,22 +129,36 @@ class Workspace:
         return self._folder(self.settings.sweeps_dir)
 
     @property
+    def database(self) -> str:
+        """Address of the PostgreSQL database, by the driver psycopg; empty without one."""
+        return with_schema(self.settings.database, "") if self.settings.database else ""
+
+    @property
     def tracking_uri(self) -> str:
-        """Tracking URI with SQLite paths made absolute."""
+        """Tracking URI with SQLite paths made absolute; in the database unless it is set."""
         address = self.settings.tracking_uri
+        if self.settings.database and self._is_default("tracking_uri"):
+            return with_schema(self.settings.database, MLFLOW_SCHEMA)
         if address == "none" or is_server(address):
             return address
         return self._absolute(address)
 
     @property
     def study_storage(self) -> str:
-        """Study storage URI with SQLite paths made absolute."""
+        """Study storage URI with SQLite paths made absolute; in the database unless it is set."""
+        if self.settings.database and self._is_default("study_storage"):
+            return with_schema(self.settings.database, OPTUNA_SCHEMA)
         return self._absolute(self.settings.study_storage)
 
     @property
-    def addresses(self) -> tuple[str, str]:
-        """Both addresses; their secrets are masked in all messages and records."""
-        return self.settings.tracking_uri, self.settings.study_storage
+    def addresses(self) -> tuple[str, ...]:
+        """Addresses of servers; their secrets are masked in all messages and records."""
+        settings = self.settings
+        return settings.tracking_uri, settings.study_storage, settings.database
+
+    def _is_default(self, field: str) -> bool:
+        fields = WorkspaceSettings.model_fields
+        return bool(getattr(self.settings, field) == fields[field].default)
 
     def _folder(self, path: str) -> Path:
         return self.root / _expand_home(path)

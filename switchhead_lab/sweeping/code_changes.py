@@ -10,7 +10,7 @@ from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import CodeChangedError, ConfigError, RecordError
 from switchhead_lab.sweeping.plan import Variant, config_of
 from switchhead_lab.sweeping.starts import Starts
-from switchhead_lab.sweeping.study import study_name
+from switchhead_lab.sweeping.study_name import study_name
 from switchhead_lab.tracking.record import RunRecord, find_by_config, find_directory, read_run
 from switchhead_lab.tracking.sweep_record import StudyRecord, SweepRecord
 from switchhead_lab.training.change_policy import ALL, CHANGED, ChangePolicy, code_change, retrain

@@ -6,7 +6,6 @@ it has its price; see `switchhead_lab.claims.sequential`.
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 from switchhead_lab.claims.state import ClaimState
 from switchhead_lab.config.sweep import Sweep
@@ -20,9 +19,9 @@ Judge = Callable[[SweepRecord], Sequence[ClaimState]]
 """Returns the state of every claim that is about quality."""
 
 
-def with_added_seeds(sweep: Sweep, runs_dir: Path) -> Sweep:
+def with_added_seeds(sweep: Sweep, directory: SweepDir) -> Sweep:
     """Return a sweep with the seeds that were added to it to decide its claims."""
-    known = SweepDir.of(runs_dir, sweep).read_known()
+    known = directory.read_known()
     return sweep if known is None else extended(sweep, known.added_seeds)
 
 
@@ -49,7 +48,7 @@ def extended(sweep: Sweep, added: Mapping[str, Sequence[int]]) -> Sweep:
 
 def run_until_decided(
     sweep: Sweep,
-    runs_dir: Path,
+    directory: SweepDir,
     run: Callable[[Sweep], SweepRecord],
     judge: Judge,
     say: Callable[[str], None],
@@ -60,16 +59,16 @@ def run_until_decided(
 
     Args:
         sweep: The sweep as declared.
-        runs_dir: Folder of all runs.
+        directory: The sweep's directory.
         run: Trains what is missing of a sweep.
         judge: Judges the claims.
         say: Called with one line per added pair.
     """
     before: dict[str, int] = {}
     while True:
-        record = run(with_added_seeds(sweep, runs_dir))
+        record = run(with_added_seeds(sweep, directory))
         states = judge(record)
-        record = note_looks(record, runs_dir, states)
+        record = note_looks(directory, states)
         # A claim whose new runs failed would get seeds forever.
         growing = [
             state
@@ -82,18 +81,22 @@ def run_until_decided(
         before[state.name] = state.n_pairs
         added = _next_seeds(record.sweep, state)
         say(f"{state.name} is undecided with {state.n_pairs} seeds: adding {_listed(added)}")
-        _add(record, runs_dir, state.models, added)
+        _add(record, directory, state.models, added)
 
 
-def note_looks(record: SweepRecord, runs_dir: Path, states: Sequence[ClaimState]) -> SweepRecord:
+def note_looks(directory: SweepDir, states: Sequence[ClaimState]) -> SweepRecord:
     """Record a look at every claim that has more pairs than at the last look."""
-    looks = {name: list(sizes) for name, sizes in record.looks.items()}
-    for state in states:
-        sizes = looks.setdefault(state.name, [])
-        if state.n_pairs > max(1, *sizes, 0):
-            sizes.append(state.n_pairs)
-    looks = {name: sizes for name, sizes in looks.items() if sizes}
-    return record if looks == record.looks else _update(record, runs_dir, looks=looks)
+
+    def change(known: SweepRecord) -> dict[str, object]:
+        looks = {name: list(sizes) for name, sizes in known.looks.items()}
+        for state in states:
+            sizes = looks.setdefault(state.name, [])
+            if state.n_pairs > max(1, *sizes, 0):
+                sizes.append(state.n_pairs)
+        looks = {name: sizes for name, sizes in looks.items() if sizes}
+        return {} if looks == known.looks else {"looks": looks}
+
+    return _update(directory, change)
 
 
 def _next_seeds(sweep: Sweep, state: ClaimState) -> list[int]:
@@ -115,21 +118,28 @@ def _price(sweep: Sweep, state: ClaimState) -> float:
 
 
 def _add(
-    record: SweepRecord, runs_dir: Path, models: Sequence[str], seeds: Sequence[int]
+    record: SweepRecord, directory: SweepDir, models: Sequence[str], seeds: Sequence[int]
 ) -> SweepRecord:
-    added = dict(record.added_seeds)
-    for name in models:
-        missing = [seed for seed in seeds if seed not in record.sweep.entries[name].seeds]
-        added[name] = [*added.get(name, []), *missing]
-    return _update(record, runs_dir, added_seeds=added)
+    def change(known: SweepRecord) -> dict[str, object]:
+        added = dict(known.added_seeds)
+        for name in models:
+            missing = [seed for seed in seeds if seed not in record.sweep.entries[name].seeds]
+            added[name] = list(dict.fromkeys([*added.get(name, []), *missing]))
+        return {"added_seeds": added}
+
+    return _update(directory, change)
 
 
-def _update(record: SweepRecord, runs_dir: Path, **changes: object) -> SweepRecord:
-    updated = record.model_copy(update=changes)
-    directory = SweepDir.of(runs_dir, record.sweep)
+def _update(
+    directory: SweepDir, change: Callable[[SweepRecord], Mapping[str, object]]
+) -> SweepRecord:
+    """Change a sweep's record and return it; workers may have changed it meanwhile."""
     with directory.locked():
-        directory.write(updated)
-    return updated
+        known = directory.read()
+        if changes := change(known):
+            known = known.model_copy(update=changes)
+            directory.write(known)
+    return known
 
 
 def _listed(seeds: Sequence[int]) -> str:

@@ -1,7 +1,8 @@
 """Keeps the record of a running sweep: every change is on disk before the next step."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from switchhead_lab.config.identity import identity
 from switchhead_lab.config.search import Study, grid_of
@@ -16,7 +17,8 @@ from switchhead_lab.sweeping.plan import (
     resolved_model,
 )
 from switchhead_lab.sweeping.starts import Starts
-from switchhead_lab.sweeping.study import Proposal, study_name
+from switchhead_lab.sweeping.study import Proposal
+from switchhead_lab.sweeping.study_name import study_name
 from switchhead_lab.tracking.sweep_dir import SweepDir
 from switchhead_lab.tracking.sweep_record import (
     InfeasibleCandidate,
@@ -27,62 +29,89 @@ from switchhead_lab.tracking.sweep_record import (
 
 
 class RecordKeeper:
-    """Keeps a sweep's record on disk up to date; use it under the sweep's lock.
+    """Keeps a sweep's record on disk up to date.
+
+    Several workers change the record, so each change is made to what is on disk, under the sweep's
+    lock.
 
     Args:
         directory: The sweep's directory.
-        record: The record to continue.
+        record: The record as on disk, or a new one.
     """
 
     def __init__(self, directory: SweepDir, record: SweepRecord) -> None:
         self.directory, self.record = directory, record
+        self._version = self.directory.version
+        self._indexed: list[SweepMember] | None = None
+        self._by_key: dict[tuple[str, str, str], SweepMember] = {}
 
-    def write(self) -> None:
-        """Write the record."""
-        self.directory.write(self.record)
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the sweep's lock in the block, with `record` as on disk."""
+        with self.directory.locked():
+            if self._version != self.directory.version:
+                self.record = self.directory.read()
+                self._version = self.directory.version
+            yield
+
+    def replace(self, record: SweepRecord) -> None:
+        """Write a record in place of the one on disk, under the lock in which it was made."""
+        with self.directory.locked():
+            self.record = record
+            self.directory.write(record)
+            self._version = self.directory.version
+
+    def find(self, key: tuple[str, str, str]) -> SweepMember | None:
+        """Return the member with a key; None if there is none."""
+        members = self.record.members
+        if self._indexed is not members:
+            self._indexed, self._by_key = members, {member.key: member for member in members}
+        return self._by_key.get(key)
 
     def note(self, member: SweepMember) -> SweepMember:
         """Add a member to the record, replacing an earlier entry."""
-
-        def key(one: SweepMember) -> tuple[str, str, str]:
-            return one.role, one.model, one.run_hash  # two models may share their runs
-
-        members = list(self.record.members)
-        same = (i for i, other in enumerate(members) if key(other) == key(member))
-        place = next(same, len(members))
-        members[place : place + 1] = [member]
-        self._update(members=members)
+        with self.locked():
+            members = list(self.record.members)
+            same = (i for i, other in enumerate(members) if other.key == member.key)
+            place = next(same, len(members))
+            members[place : place + 1] = [member]
+            self._update(members=members)
         return member
 
     def keep(self, is_kept: Callable[[SweepMember], bool]) -> None:
         """Drop members from the record; their runs stay."""
-        self._update(members=[member for member in self.record.members if is_kept(member)])
+        with self.locked():
+            members = [member for member in self.record.members if is_kept(member)]
+            if len(members) < len(self.record.members):
+                self._update(members=members)
 
     def note_infeasible(self, proposal: Proposal, infeasible: Infeasible) -> None:
         """Record that a candidate of a study is infeasible."""
-        study = self.record.studies[infeasible.name]
-        entry = InfeasibleCandidate(
-            trial_number=proposal.number, point=infeasible.point, reason=infeasible.reason
-        )
-        others = [known for known in study.infeasible if known.point != infeasible.point]
-        updated = study.model_copy(update={"infeasible": [*others, entry]})
-        self._update(studies={**self.record.studies, infeasible.name: updated})
+        with self.locked():
+            study = self.record.studies[infeasible.name]
+            entry = InfeasibleCandidate(
+                trial_number=proposal.number, point=infeasible.point, reason=infeasible.reason
+            )
+            others = [known for known in study.infeasible if known.point != infeasible.point]
+            updated = study.model_copy(update={"infeasible": [*others, entry]})
+            self._update(studies={**self.record.studies, infeasible.name: updated})
 
     def note_n_feasible(self, study: str, number: int) -> None:
         """Record the number of feasible combinations in a study's search space."""
-        updated = self.record.studies[study].model_copy(update={"n_feasible": number})
-        self._update(studies={**self.record.studies, study: updated})
+        with self.locked():
+            updated = self.record.studies[study].model_copy(update={"n_feasible": number})
+            self._update(studies={**self.record.studies, study: updated})
 
     def note_model(self, variant: Variant) -> None:
         """Record an architecture with its costs, so that reports need no matching."""
-        known = self.record.resolved(variant.model, variant.name)
-        if known is None or known.name != variant.name:
-            resolved = resolved_model(self.record.sweep, variant)
-            self._update(models=[*self.record.models, resolved])
+        with self.locked():
+            known = self.record.resolved(variant.model, variant.name)
+            if known is None or known.name != variant.name:
+                resolved = resolved_model(self.record.sweep, variant)
+                self._update(models=[*self.record.models, resolved])
 
     def _update(self, **changes: object) -> None:
-        self.record = self.record.model_copy(update={**changes, "updated_at": time.time()})
-        self.write()
+        self.replace(self.record.model_copy(update={**changes, "updated_at": time.time()}))
 
 
 def continued_record(

@@ -3,16 +3,19 @@
 Each candidate is a function of the trials before it. An interrupted trial stays open with its
 reports and is proposed again first. So a study that is stopped and continued, anywhere and any
 number of times, proposes, prunes and chooses the same as an uninterrupted one.
+
+With `n_parallel` candidates at a time, a candidate is a function of the results of those at least
+`n_parallel` before it, and of the points of all before it. So it does not matter either which of
+several workers trains a candidate, and which is faster.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
-from filelock import FileLock
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -21,9 +24,6 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState
 
-from switchhead_lab.config.identity import hash_of
-from switchhead_lab.config.objective import DEFAULT_OBJECTIVE
-from switchhead_lab.config.redaction import mask_address
 from switchhead_lab.config.search import (
     Direction,
     FieldValues,
@@ -37,18 +37,15 @@ from switchhead_lab.config.search import (
     objectives_of,
 )
 from switchhead_lab.config.sweep import Sweep
-from switchhead_lab.errors import LabError, RecordError
+from switchhead_lab.sweeping.pruning import PruningHook
+from switchhead_lab.sweeping.study_name import study_name
 from switchhead_lab.sweeping.study_storage import (
     connect_storage,
-    create_storage,
     on_storage,
+    opening_storage,
+    prepare_storage,
     retry_while_locked,
-    storage_reason,
 )
-from switchhead_lab.tracking.atomic import make_directory
-from switchhead_lab.tracking.record import MetricPoint
-from switchhead_lab.tracking.sweep_record import sweep_id
-from switchhead_lab.training.hooks import Prune
 
 _RUN_NAME, _INFEASIBLE, _REPEATS = "run_name", "infeasible", "repeats_trial"
 _MAX_REJECTED_IN_A_ROW = 10
@@ -68,7 +65,7 @@ class Proposal:
 
 
 class SearchStudy:
-    """A study on its storage; open it once per process, under the sweep's lock.
+    """A study on its storage; call its methods under the sweep's lock.
 
     Every method raises `StorageError` if the storage fails; no state is lost.
 
@@ -90,24 +87,34 @@ class SearchStudy:
         return len(self._tried())
 
     @on_storage
-    def propose(self, untried: Callable[[set[PointKey]], Point | None]) -> Proposal | None:
-        """Return the interrupted candidate, or the next one.
+    def propose(
+        self,
+        untried: Callable[[set[PointKey]], Point | None],
+        in_progress: Collection[int] = (),
+    ) -> Proposal | None:
+        """Return an interrupted candidate, or the next one.
 
         Args:
             untried: Returns a feasible candidate outside the given set, None if all were tried;
                 used when the sampler keeps proposing known or infeasible candidates.
+            in_progress: Numbers of open trials that other workers train.
 
         Returns:
-            The candidate; None if `n_trials` candidates were tried or none is left.
+            The candidate; None if `n_trials` candidates were tried, none is left, or the next one
+            depends on a trial in progress.
         """
         trials = self._trials()
-        if trials and not trials[-1].state.is_finished():
-            return Proposal(trials[-1].number, dict(trials[-1].params))
-        tried = self._tried()
-        left = untried(tried)
-        if len(tried) >= self._config.n_trials or left is None:
+        for trial in trials:
+            if not trial.state.is_finished() and trial.number not in in_progress:
+                return Proposal(trial.number, dict(trial.params))
+        proposed = self._tried() | {key_of(t.params) for t in trials if not t.state.is_finished()}
+        left = untried(proposed)
+        if len(proposed) >= self._config.n_trials or left is None:
             return None
-        point, notes = self._next_point(trials, left)
+        n_known = self._n_known(len(trials))
+        if not all(trial.state.is_finished() for trial in trials[:n_known]):
+            return None
+        point, notes = self._next_point(_as_known(trials, n_known), left)
         # Atomic: a trial without parameters could not be continued.
         self._study.add_trial(
             optuna.create_trial(
@@ -145,29 +152,34 @@ class SearchStudy:
         self._study.tell(proposal.number, values, state=known.state)
 
     @on_storage
-    def begin(self, proposal: Proposal, run_name: str) -> "PruningHook":
+    def begin(self, proposal: Proposal, run_name: str) -> PruningHook:
         """Record that a candidate is being trained; return the hook that may prune it."""
         trial = self._handle(proposal)
         trial.set_user_attr(_RUN_NAME, run_name)
         _set_budget(trial, 0.0)
-        reported = self._stored(proposal).intermediate_values
-        return PruningHook(self._study, trial, self._objectives[0], reported)
+        return PruningHook(
+            trial,
+            self._objectives[0],
+            reported=self._stored(proposal).intermediate_values,
+            earlier=self._trials()[: self._n_known(proposal.number)],
+            pruner=self._study.pruner if len(self._objectives) == 1 else None,
+        )
 
     @on_storage
     def finish(self, proposal: Proposal, values: Sequence[float]) -> None:
         """Record the objectives of a finished candidate."""
-        self._study.tell(proposal.number, list(values))
+        self._study.tell(proposal.number, list(values), skip_if_finished=True)
 
     @on_storage
     def prune(self, proposal: Proposal) -> None:
         """Record that the pruner stopped training."""
-        self._study.tell(proposal.number, state=TrialState.PRUNED)
+        self._study.tell(proposal.number, state=TrialState.PRUNED, skip_if_finished=True)
 
     @on_storage
     def fail(self, proposal: Proposal, reason: str) -> None:
         """Record that training failed permanently; the study continues."""
         self._handle(proposal).set_user_attr("failure", reason)
-        self._study.tell(proposal.number, state=TrialState.FAIL)
+        self._study.tell(proposal.number, state=TrialState.FAIL, skip_if_finished=True)
 
     @on_storage
     def best_point(self) -> Point | None:
@@ -179,8 +191,12 @@ class SearchStudy:
         best = min(finished, key=lambda t: (sign * t.values[0], t.number))
         return dict(best.params)
 
+    def _n_known(self, number: int) -> int:
+        """Return of how many trials a candidate may know the results: those before it by number."""
+        return max(0, number - self._config.n_parallel + 1)
+
     def _next_point(self, trials: list[FrozenTrial], left: Point) -> tuple[Point, dict[str, Any]]:
-        """Return the next candidate, given the trials before it, all finished.
+        """Return the next candidate, given the trials before it as it may know them.
 
         Returns:
             The candidate, and the sampler's system attributes of it.
@@ -194,13 +210,20 @@ class SearchStudy:
                 return point, {}
         if _n_rejected_last(trials) >= _MAX_REJECTED_IN_A_ROW:
             return left, {}
-        # In memory, so that a kill leaves no trace and trial numbers agree.
-        replica = optuna.create_study(
-            sampler=_sampler(self._config, len(trials)), directions=_directions(self._objectives)
-        )
-        replica.add_trials(trials)
-        asked = replica.ask(_distributions(self._config))
-        return dict(asked.params), dict(replica.get_trials(deepcopy=False)[-1].system_attrs)
+        # A repeated candidate takes its result from the earlier one, which may still be training.
+        n_draws = 1 if self._config.n_parallel == 1 else _MAX_REJECTED_IN_A_ROW
+        for draw in range(n_draws):
+            # In memory, so that a kill leaves no trace and trial numbers agree.
+            replica = optuna.create_study(
+                sampler=_sampler(self._config, len(trials), draw),
+                directions=_directions(self._objectives),
+            )
+            replica.add_trials(trials)
+            asked = replica.ask(_distributions(self._config))
+            if n_draws == 1 or key_of(asked.params) not in proposed:
+                notes = replica.get_trials(deepcopy=False)[-1].system_attrs
+                return dict(asked.params), dict(notes)
+        return left, {}
 
     def _handle(self, proposal: Proposal) -> optuna.Trial:
         """Return a writable handle of an open trial, even one that another process began."""
@@ -221,89 +244,6 @@ class SearchStudy:
         return {key_of(trial.params) for trial in self._trained()}
 
 
-class PruningHook:
-    """Training hook that reports the metric and applies Optuna's median pruner.
-
-    Args:
-        study: The study.
-        trial: The open trial.
-        objective: The study's first objective, a metric.
-        reported: Values by step from earlier attempts, possibly beyond their last checkpoint.
-    """
-
-    def __init__(
-        self,
-        study: optuna.Study,
-        trial: optuna.Trial,
-        objective: StudyObjective,
-        reported: Mapping[int, float],
-    ) -> None:
-        self._study, self._trial, self._objective = study, trial, objective
-        self._reported = dict(reported)
-
-    @on_storage
-    def observe(self, point: MetricPoint) -> Prune | None:
-        """Report a validation; return `Prune` if the median pruner prunes."""
-        metric = self._objective.metric
-        assert metric is not None, "the first objective is a metric"
-        value = point.metrics.get(f"validation/{metric.name}")
-        # Optuna prunes single-objective studies only.
-        if value is None or len(self._study.directions) > 1:
-            return None
-        if point.step not in self._reported:
-            self._trial.report(value, point.step)
-            self._reported[point.step] = value
-        if not self._is_worse_than_the_median(point.step):
-            return None
-        side = "above" if metric.lower_is_better else "below"
-        return Prune(
-            f"validation {metric.label} {metric.text(value)} at step {point.step} is {side} the "
-            "median of earlier candidates"
-        )
-
-    def _is_worse_than_the_median(self, step: int) -> bool:
-        """Apply the pruner as of `step`: a repeated step must not see later reports."""
-        seen = {s: value for s, value in self._reported.items() if s <= step}
-        as_of_step = optuna.create_trial(state=TrialState.RUNNING, intermediate_values=seen)
-        return self._study.pruner.prune(self._study, as_of_step)
-
-
-def study_name(sweep: Sweep, config: Study, generation: int = 1) -> str:
-    """Return the study's name, which depends on everything that affects a trial's result.
-
-    It excludes the number of trials and the seeds after the first, so that raising them continues
-    the study, and for language models the default metric.
-
-    Args:
-        sweep: The sweep.
-        config: Its study.
-        generation: Counts up whenever the study starts over.
-    """
-    meaning = config.model_dump(mode="json", exclude={"n_trials", "first"})
-    meaning["seeds"] = meaning["seeds"][:1]
-    if isinstance(config.model, str) and config.model != sweep.baseline.name:
-        meaning["model"] = sweep.template_of(config)
-    if sources := _sources_of(sweep, config):
-        meaning["sources"] = sources
-    if sweep.objective != DEFAULT_OBJECTIVE:
-        meaning["metric"] = sweep.objective.headline.name
-    name = f"{sweep_id(sweep)}-{config.name}-{hash_of(meaning)[:8]}"
-    return name if generation == 1 else f"{name}-{generation}"
-
-
-def _sources_of(sweep: Sweep, config: Study) -> list[object]:
-    """Return the declarations of the models that a study starts from, nearest first."""
-    declared = {model.name: model for model in sweep.models}
-    searched = {study.name: study for study in sweep.studies}
-    chain: list[object] = []
-    source = sweep.entries[config.name].source
-    while source is not None:
-        known = declared.get(source) or searched.get(source)
-        chain.append(known.model_dump(mode="json") if known else source)
-        source = sweep.entries[source].source if source in sweep.entries else None
-    return chain
-
-
 def open_study(
     storage_uri: str, sweep: Sweep, config: Study, lock_dir: Path, generation: int = 1
 ) -> SearchStudy:
@@ -319,12 +259,10 @@ def open_study(
     Raises:
         RecordError: If the storage cannot be opened.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    make_directory(lock_dir)
+    prepare_storage(storage_uri, lock_dir)
     objectives = objectives_of(config, sweep.objective)
 
     def open_or_create() -> optuna.Study:
-        create_storage(storage_uri)
         return optuna.create_study(
             storage=connect_storage(storage_uri),
             study_name=study_name(sweep, config, generation),
@@ -337,26 +275,25 @@ def open_study(
             ),
         )
 
-    try:
-        with FileLock(lock_dir / ".optuna-schema.lock"):
-            return SearchStudy(retry_while_locked(open_or_create), config, objectives)
-    except LabError:
-        raise
-    except Exception as error:  # SQLAlchemy raises many types
-        raise RecordError(
-            f"study storage {mask_address(storage_uri)}: cannot be opened: "
-            f"{storage_reason(error, storage_uri)}; check study_storage in lab.toml"
-        ) from error
+    with opening_storage(storage_uri, lock_dir):
+        return SearchStudy(retry_while_locked(open_or_create), config, objectives)
 
 
-def sampler_seed(config: Study, number: int) -> int:
-    """Return the sampler's seed for a trial, a fixed function of its number."""
-    digest = hashlib.sha256(f"{config.sampler_seed}/{number}".encode()).digest()
+def sampler_seed(config: Study, number: int, draw: int = 0) -> int:
+    """Return the sampler's seed for a trial, a fixed function of its number.
+
+    Args:
+        config: The study.
+        number: Number of the trial.
+        draw: Counts up while the sampler proposes known candidates.
+    """
+    text = f"{config.sampler_seed}/{number}" + (f"/{draw}" if draw else "")
+    digest = hashlib.sha256(text.encode()).digest()
     return int.from_bytes(digest[:4], "big")
 
 
-def _sampler(config: Study, number: int) -> optuna.samplers.BaseSampler:
-    seed = sampler_seed(config, number)
+def _sampler(config: Study, number: int, draw: int = 0) -> optuna.samplers.BaseSampler:
+    seed = sampler_seed(config, number, draw)
     match config.sampler:
         case "tpe":
             return optuna.samplers.TPESampler(seed=seed, n_startup_trials=config.n_startup_trials)
@@ -375,6 +312,22 @@ def _set_budget(trial: optuna.Trial, value: float) -> None:
     """Set the sampler's constraint: above 0, the candidate cannot meet the budget."""
     if "budget" not in trial.constraints:
         trial.set_constraint("budget", value)
+
+
+def _as_known(trials: list[FrozenTrial], n_known: int) -> list[FrozenTrial]:
+    """Return trials as the next candidate may know them: the last ones without results.
+
+    Infeasible candidates are known at once, whoever proposed them.
+    """
+    open_trials = [
+        trial
+        if _INFEASIBLE in trial.user_attrs
+        else optuna.create_trial(
+            state=TrialState.RUNNING, params=trial.params, distributions=trial.distributions
+        )
+        for trial in trials[n_known:]
+    ]
+    return [*trials[:n_known], *open_trials]
 
 
 def _n_rejected_last(trials: list[FrozenTrial]) -> int:

@@ -28,6 +28,8 @@ class Interruption:
 
     def __init__(self) -> None:
         self.requested: signal.Signals | None = None
+        # Why the process sent itself the signal; empty for signals from outside.
+        self.explanation = ""
         # Received while signals were deferred and not raised yet.
         self._pending: signal.Signals | None = None
         self._depth = 0

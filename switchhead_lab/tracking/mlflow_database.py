@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from switchhead_lab.config.addresses import database_path
+from switchhead_lab.config.addresses import database_path, schema_of
 from switchhead_lab.config.redaction import mask_passwords
 from switchhead_lab.errors import WorkspaceError
 from switchhead_lab.tracking.atomic import make_directory
@@ -22,14 +22,19 @@ LOCK_SECONDS = 120.0  # another process may be creating the schema
 
 @contextlib.contextmanager
 def creation_lock(tracking_uri: str, artifact_dir: Path) -> Iterator[None]:
-    """Keep other processes of this machine from creating the same schema or experiment."""
+    """Keep other processes from creating the same schema or experiment."""
     from filelock import FileLock
 
     path = database_path(tracking_uri)
     if path is None:
         path = artifact_dir / "tracking"
     make_directory(path.parent)
-    with FileLock(f"{path}.lock", timeout=LOCK_SECONDS):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(FileLock(f"{path}.lock", timeout=LOCK_SECONDS))
+        if schema_of(tracking_uri) is not None:  # for other machines too
+            from switchhead_lab.tracking.database_server import creation_at
+
+            stack.enter_context(creation_at(tracking_uri))
         yield
 
 

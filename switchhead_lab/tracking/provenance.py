@@ -91,7 +91,7 @@ def collect_provenance(
         git["reason"] = "passwords are masked in the diff, so it may not apply"
     values = {
         "git": git,
-        "versions": _versions(PACKAGES),
+        "versions": package_versions(),
         "host": _host(),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "argv": [mask_word(word, *addresses) for word in _portable(command)],
@@ -100,6 +100,11 @@ def collect_provenance(
         "device": dict(device) if device is not None else None,
     }
     return Provenance(values, masked)
+
+
+def package_versions() -> dict[str, str | None]:
+    """Return the versions of Python and of the packages that runs depend on."""
+    return dict(_versions(PACKAGES))
 
 
 def _portable(command: Sequence[str]) -> Iterator[str]:

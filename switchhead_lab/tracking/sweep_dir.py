@@ -16,9 +16,12 @@ from switchhead_lab.tracking.atomic import make_directory, remove_temporaries, w
 from switchhead_lab.tracking.record import warn_of_damage
 from switchhead_lab.tracking.record_files import read_model
 from switchhead_lab.tracking.sweep_record import SweepMember, SweepRecord, sweep_id
+from switchhead_lab.tracking.workers import WorkerRegistry, Workers
 
 _RECORD_FILE = "sweep.json"
 _LOCK_FILE = ".lock"
+# A worker holds the lock for a step of the plan; matching a large search space takes longest.
+_LOCK_SECONDS = 600.0
 
 
 def sweeps_dir(runs_dir: Path) -> Path:
@@ -31,10 +34,13 @@ class SweepDir:
 
     Attributes:
         path: The directory.
+        workers: The processes that share the sweep's runs.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.workers: WorkerRegistry = Workers(path)
+        self._lock = FileLock(path / _LOCK_FILE, timeout=_LOCK_SECONDS)
 
     @classmethod
     def of(cls, runs_dir: Path, sweep: Sweep) -> "SweepDir":
@@ -48,22 +54,34 @@ class SweepDir:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Create the directory and hold the sweep's lock in the block.
+        """Create the directory and hold the sweep's lock in the block, which may be nested.
+
+        Workers hold it only while they read and change the record, never during training.
 
         Raises:
-            RecordError: If another process is running it.
+            RecordError: If another process does not release it.
         """
-        lock = FileLock(make_directory(self.path) / _LOCK_FILE, timeout=0)
+        make_directory(self.path)
         try:
-            lock.acquire()
+            self._lock.acquire()
         except Timeout:
             raise RecordError(
-                f"sweep {self.path.name} is being run by another process (lock {lock.lock_file})"
+                f"sweep {self.path.name}: locked by another process for {_LOCK_SECONDS / 60:.0f} "
+                f"minutes ({self._lock.lock_file}); it may be suspended: continue or kill it"
             ) from None
         try:
             yield
         finally:
-            lock.release()
+            self._lock.release()
+
+    @property
+    def version(self) -> object:
+        """What changes with every write of the record; None if the sweep was never run."""
+        try:
+            found = self.record_path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
 
     def read(self) -> SweepRecord:
         """Read the record.

@@ -51,6 +51,15 @@ class SweepMember(FrozenModel):
     """Why it failed, was pruned or was interrupted."""
     cause: FailureCause = ""
     """Kind of failure; empty unless it failed."""
+    worker: str = Field(default="", exclude_if=lambda worker: not worker)
+    """The worker that trains it; empty unless it is running."""
+    n_vanished: int = Field(default=0, exclude_if=lambda number: not number)
+    """Workers that vanished while they trained it."""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What identifies it in its sweep: two models may share a run."""
+        return self.role, self.model, self.run_hash
 
 
 class InfeasibleCandidate(FrozenModel):

@@ -14,7 +14,8 @@ from tiny_sweep import SWEEP
 
 # Commands that train, write or serve instead of printing a listing.
 WITHOUT_JSON = {
-    *("train", "sweep run", "data prepare", "data listops", "data digits"),
+    *("init", "train", "sweep run", "sweep stop", "sweep resume", "sweep retry", "worker"),
+    *("data prepare", "data listops", "data digits"),
     *("runs sync", "audit", "generate", "ui"),
 }
 # All but `lab lm-eval`, whose options and help are lm-evaluation-harness's.

@@ -63,15 +63,15 @@ MORE = (
     ("switchhead_lab.tracking.run_dir:RunDir.finish", 1),
     ("switchhead_lab.tracking.run_dir:RunDir.close", 1),
     ("switchhead_lab.tracking.run_dir:RunDir.close", 4),
-    ("switchhead_lab.sweeping.executor:open_study", 1),
+    ("switchhead_lab.sweeping.schedule:open_study", 1),
     ("switchhead_lab.tracking.sweep_dir:SweepDir.write", 1),
     ("switchhead_lab.tracking.sweep_dir:SweepDir.write", 3),
     ("switchhead_lab.tracking.sweep_dir:SweepDir.write", 6),
     ("switchhead_lab.sweeping.study:SearchStudy.propose", 3),
     ("switchhead_lab.sweeping.study:SearchStudy.begin", 1),
     ("switchhead_lab.sweeping.study:SearchStudy.begin", 2),
-    ("switchhead_lab.sweeping.study:PruningHook.observe", 1),
-    ("switchhead_lab.sweeping.study:PruningHook.observe", 8),
+    ("switchhead_lab.sweeping.pruning:PruningHook.observe", 1),
+    ("switchhead_lab.sweeping.pruning:PruningHook.observe", 8),
     ("switchhead_lab.sweeping.study:SearchStudy.prune", 1),
 )
 USUAL = (

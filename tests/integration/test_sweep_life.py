@@ -13,7 +13,7 @@ from switchhead_lab.errors import (
     TrainingError,
     WorkspaceError,
 )
-from switchhead_lab.sweeping import executor
+from switchhead_lab.sweeping import executor, worker
 from switchhead_lab.sweeping.plan import declared_variants, run_config
 from switchhead_lab.tracking.liveness import run_lock
 from switchhead_lab.tracking.sweep_dir import SweepDir
@@ -24,7 +24,7 @@ class Failing:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, errors: dict[int, BaseException]) -> None:
         self.n_calls = 0
-        original = executor.execute_run
+        original = worker.execute_run
 
         def execute(*arguments, **options):
             self.n_calls += 1
@@ -32,7 +32,7 @@ class Failing:
                 raise errors[self.n_calls]
             return original(*arguments, **options)
 
-        monkeypatch.setattr(executor, "execute_run", execute)
+        monkeypatch.setattr(worker, "execute_run", execute)
 
 
 def states(record) -> list[tuple[str, str]]:
@@ -115,7 +115,7 @@ def test_a_damaged_run_does_not_fail_others(workspace) -> None:
 
 
 def test_a_sweep_waits_for_a_run_that_another_process_trains(workspace, monkeypatch) -> None:
-    monkeypatch.setattr(executor, "_BUSY_POLL_SECONDS", 0.05)
+    monkeypatch.setattr(worker, "_POLL_SECONDS", 0.05)
     sweep = declare(models=[], study={"n_trials": 1})
     baseline = declared_variants(sweep)[0]
     lock = run_lock(workspace.runs_dir, identity(run_config(sweep, baseline.model, 0)))

@@ -14,7 +14,7 @@ from switchhead_lab.reporting.report_data import read_report_data
 from switchhead_lab.sweeping.estimate import is_done
 from switchhead_lab.sweeping.executor import run_sweep
 from switchhead_lab.sweeping.plan import config_of, declared_variants
-from switchhead_lab.sweeping.study import study_name
+from switchhead_lab.sweeping.study_name import study_name
 from switchhead_lab.tracking.mlflow_index import NoIndex
 from switchhead_lab.tracking.record import RunRecord, read_run
 from switchhead_lab.tracking.sweep_record import SweepRecord

@@ -36,13 +36,14 @@ def sweep() -> Sweep:
 class Lab:
     """A fake lab: records sweeps without training, and decides each claim at a given seed count."""
 
-    def __init__(self, runs_dir: Path, needed: dict[str, int]) -> None:
-        self.runs_dir, self.needed = runs_dir, needed
+    def __init__(self, runs_dir: Path, sweep: Sweep, needed: dict[str, int]) -> None:
+        self.needed = needed
+        self.directory = SweepDir.of(runs_dir, sweep)
         self.passes: list[dict[str, list[int]]] = []
         self.failing: set[int] = set()
 
     def run(self, sweep: Sweep) -> SweepRecord:
-        directory = SweepDir.of(self.runs_dir, sweep)
+        directory = self.directory
         known = directory.read_known() or SweepRecord(sweep=sweep, started_at=1.0, updated_at=1.0)
         record = known.model_copy(update={"sweep": sweep})
         directory.write(record)
@@ -63,15 +64,17 @@ class Lab:
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Callable[..., Lab]:
+def lab(tmp_path: Path, sweep: Sweep) -> Callable[..., Lab]:
     return lambda **needed: Lab(
-        tmp_path, {name: needed[name.partition("-vs")[0].replace("-", "_")] for name in PRICES}
+        tmp_path,
+        sweep,
+        {name: needed[name.partition("-vs")[0].replace("-", "_")] for name in PRICES},
     )
 
 
 def decide(lab: Lab, sweep: Sweep) -> tuple[SweepRecord, list[str]]:
     said: list[str] = []
-    return run_until_decided(sweep, lab.runs_dir, lab.run, lab.judge, said.append), said
+    return run_until_decided(sweep, lab.directory, lab.run, lab.judge, said.append), said
 
 
 def test_the_cheapest_claim_gets_seeds_first(lab, sweep) -> None:
@@ -102,7 +105,7 @@ def test_looks_are_recorded_once_each(lab, sweep) -> None:
     worker = lab(one_head=5, two_heads=1)
     record, _ = decide(worker, sweep)
     assert record.looks == {"one-head-vs-dense": [3, 5]}
-    assert note_looks(record, worker.runs_dir, worker.judge(record)) == record
+    assert note_looks(worker.directory, worker.judge(record)) == record
 
 
 def test_no_claim_gets_more_than_its_seeds(lab, sweep) -> None:
@@ -129,7 +132,7 @@ def test_failing_runs_do_not_add_seeds_forever(lab, sweep) -> None:
 def test_added_seeds_stay_with_the_sweep(lab, sweep) -> None:
     worker = lab(one_head=3, two_heads=1)
     record, _ = decide(worker, sweep)
-    assert with_added_seeds(sweep, worker.runs_dir) == record.sweep
+    assert with_added_seeds(sweep, worker.directory) == record.sweep
     again, said = decide(worker, sweep)
     assert said == []
     assert again.sweep == record.sweep

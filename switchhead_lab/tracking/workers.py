@@ -1,0 +1,189 @@
+"""The workers of a sweep: which processes share its runs, and which of them are alive.
+
+runs/sweeps/<sweep>/workers/<worker>.json, and beside it a lock that the worker holds until its
+process ends. The system releases the lock of a killed process, so no clock decides whether a
+worker is alive; the time of its last sign of life only shows that a process is suspended.
+"""
+
+import contextlib
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+from filelock import FileLock, Timeout
+
+from switchhead_lab.errors import RecordError
+from switchhead_lab.frozen_model import FrozenModel
+from switchhead_lab.tracking.atomic import make_directory, reported, write_text
+from switchhead_lab.tracking.record_files import read_model
+
+SIGN_OF_LIFE_SECONDS = 5.0
+"""Time between two signs of life of a worker."""
+SUSPENDED_SECONDS = 60.0
+"""A worker without a sign of life for this long is suspended, or its machine is overloaded."""
+_DIR, _STOP_FILE = "workers", ".stop"
+
+
+class WorkerRecord(FrozenModel):
+    """A process that trains runs of a sweep."""
+
+    worker_id: str
+    """Host, PID and random digits."""
+    host: str
+    """Name of its host."""
+    pid: int
+    """Its process on that host."""
+    started_at: float
+    """Seconds since 1970."""
+    facts: dict[str, Any] = {}
+    """What its runs depend on: code, versions, device, threads, data and declaration."""
+
+
+class WorkerState(FrozenModel):
+    """A live worker as others see it."""
+
+    record: WorkerRecord
+    """What it wrote of itself."""
+    silent_seconds: float
+    """Time since its last sign of life, s."""
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether it has given no sign of life for long."""
+        return self.silent_seconds > SUSPENDED_SECONDS
+
+
+def new_worker(facts: Mapping[str, Any]) -> WorkerRecord:
+    """Return the record of this process as a worker."""
+    host, pid = socket.gethostname(), os.getpid()
+    return WorkerRecord(
+        worker_id=f"{host}-{pid}-{secrets.token_hex(2)}",
+        host=host,
+        pid=pid,
+        started_at=time.time(),
+        facts=dict(facts),
+    )
+
+
+class WorkerRegistry(Protocol):
+    """The workers of one sweep."""
+
+    def joined(self, facts: Mapping[str, Any]) -> AbstractContextManager[WorkerRecord]:
+        """Be a worker of the sweep in the block; call it under the sweep's lock."""
+
+    def give_sign(self, worker_id: str) -> bool:
+        """Note that a worker is alive; return False if others hold it for dead."""
+
+    def alive(self) -> list[WorkerState]:
+        """Return the live workers, the longest-running first."""
+
+    def request_stop(self) -> None:
+        """Ask all workers to save a checkpoint and end."""
+
+    def withdraw_stop(self) -> None:
+        """Withdraw the request to stop."""
+
+    @property
+    def is_stop_requested(self) -> bool:
+        """Whether the workers are asked to end."""
+
+
+class Workers:
+    """The workers of one sweep, on machines that share its directory.
+
+    Args:
+        sweep_path: The sweep's directory.
+    """
+
+    def __init__(self, sweep_path: Path) -> None:
+        self._path = sweep_path / _DIR
+        self._stop_path = self._path / _STOP_FILE
+
+    @contextlib.contextmanager
+    def joined(self, facts: Mapping[str, Any]) -> Iterator[WorkerRecord]:
+        """Be a worker of the sweep in the block; call it under the sweep's lock.
+
+        Raises:
+            StorageError: If the disk refuses the files.
+        """
+        worker = new_worker(facts)
+        make_directory(self._path)
+        lock = self._lock(worker.worker_id)
+        with reported(self._path):
+            lock.acquire()
+        try:
+            write_text(self._file(worker.worker_id), worker.model_dump_json(indent=2) + "\n")
+            yield worker
+        finally:
+            with contextlib.suppress(OSError):
+                self._file(worker.worker_id).unlink(missing_ok=True)
+                Path(lock.lock_file).unlink(missing_ok=True)
+            lock.release()
+
+    def give_sign(self, worker_id: str) -> bool:
+        """Note that a worker is alive; return False if others hold it for dead.
+
+        The disk's refusal is ignored.
+        """
+        try:
+            os.utime(self._file(worker_id))
+        except FileNotFoundError:
+            return False
+        except OSError:
+            pass
+        return True
+
+    def is_alive(self, worker_id: str) -> bool:
+        """Return whether the process of a worker still exists."""
+        if not self._file(worker_id).is_file():
+            return False
+        lock = self._lock(worker_id)
+        try:
+            with lock:
+                return False
+        except (Timeout, PermissionError):
+            return True
+
+    def alive(self) -> list[WorkerState]:
+        """Return the live workers, the longest-running first; remove what killed ones left."""
+        found = []
+        for path in self._path.glob("*.json"):
+            if not self.is_alive(path.stem):
+                path.unlink(missing_ok=True)
+                Path(self._lock(path.stem).lock_file).unlink(missing_ok=True)
+                continue
+            with contextlib.suppress(RecordError, OSError):
+                silent = max(0.0, time.time() - path.stat().st_mtime)
+                found.append(
+                    WorkerState(record=read_model(WorkerRecord, path), silent_seconds=silent)
+                )
+        return sorted(found, key=lambda worker: worker.record.started_at)
+
+    def request_stop(self) -> None:
+        """Ask all workers to save a checkpoint and end.
+
+        Raises:
+            StorageError: If the disk refuses the request's file.
+        """
+        make_directory(self._path)
+        write_text(self._stop_path, "")
+
+    def withdraw_stop(self) -> None:
+        """Withdraw the request to stop."""
+        self._stop_path.unlink(missing_ok=True)
+
+    @property
+    def is_stop_requested(self) -> bool:
+        """Whether the workers are asked to end."""
+        return self._stop_path.is_file()
+
+    def _file(self, worker_id: str) -> Path:
+        return self._path / f"{worker_id}.json"
+
+    def _lock(self, worker_id: str) -> FileLock:
+        return FileLock(self._path / f".{worker_id}.lock", timeout=0)

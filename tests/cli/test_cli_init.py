@@ -1,0 +1,90 @@
+"""`lab init`: a workspace and its databases, on files and on PostgreSQL."""
+
+import sqlite3
+from pathlib import Path
+
+import psycopg
+import pytest
+from postgresql import PASSWORD
+from typer.testing import CliRunner
+
+from switchhead_lab.cli.app import app
+from switchhead_lab.config.workspace import find_workspace
+from switchhead_lab.errors import ConfigError, WorkspaceError
+
+# MLflow's own use of SQLAlchemy.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
+
+
+def init(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["init", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_a_folder_becomes_a_workspace_with_files(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = init()
+    assert f"wrote {tmp_path / 'lab.toml'}" in text
+    workspace = find_workspace(tmp_path, environment={})
+    assert workspace.sweeps_dir.is_dir()
+    with sqlite3.connect(workspace.runs_dir / "mlflow.db") as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert (workspace.runs_dir / "optuna.db").is_file()
+    before = (tmp_path / "lab.toml").read_text()
+    assert "wrote" not in init()
+    assert (tmp_path / "lab.toml").read_text() == before
+
+
+def test_one_setting_prepares_every_schema(tmp_path, monkeypatch, database) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        text = init("--database", database)
+        assert f"sweeps: {database}" in text
+    with psycopg.connect(database) as connection:
+        rows = connection.execute(
+            "SELECT DISTINCT schemaname FROM pg_tables WHERE schemaname NOT LIKE 'pg%'"
+        ).fetchall()
+    assert {name for (name,) in rows} == {"information_schema", "lab", "mlflow", "optuna"}
+    workspace = find_workspace(tmp_path, environment={})
+    assert workspace.tracking_uri.endswith("?options=-csearch_path%3Dmlflow")
+    assert workspace.study_storage.startswith("postgresql+psycopg://lab@")
+    assert list(tmp_path.rglob("*.db")) == []
+    assert PASSWORD not in (tmp_path / "lab.toml").read_text()
+
+
+def test_addresses_of_ones_own_win(tmp_path) -> None:
+    (tmp_path / "lab.toml").write_text(
+        'database = "postgresql://lab@db/lab"\ntracking_uri = "http://tracker:5000"\n'
+    )
+    workspace = find_workspace(tmp_path, environment={})
+    assert workspace.tracking_uri == "http://tracker:5000"
+    assert workspace.study_storage == (
+        "postgresql+psycopg://lab@db/lab?options=-csearch_path%3Doptuna"
+    )
+
+
+def test_another_database_than_that_of_the_file_is_rejected(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lab.toml").write_text('database = "postgresql://lab:geheim@db/one"\n')
+    with pytest.raises(WorkspaceError, match="--database names another one") as error:
+        init("--database", "postgresql://lab@db/two")
+    assert "geheim" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("mysql://lab@db/one", "not a PostgreSQL database like"),
+        ("sqlite:///runs/lab.db", "not a PostgreSQL database like"),
+        ("postgresql://lab@db", "not a PostgreSQL database like"),
+        ("postgresql+psycopg2://lab@db/one", "not a PostgreSQL database like"),
+        ("postgresql://lab@db/one?options=-csearch_path%3Dx", "options are not supported"),
+        ("nonsense", "not a database address"),
+    ],
+)
+def test_other_addresses_are_rejected(tmp_path, monkeypatch, address, expected) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=expected):
+        init("--database", address)
+    assert not (tmp_path / "lab.toml").exists()

@@ -1,0 +1,119 @@
+"""`lab worker` and `lab sweep status`, `stop`, `resume`, `retry`, as a user types them."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tiny_sweep import SWEEP
+
+from switchhead_lab.config.workspace import Workspace, find_workspace
+from switchhead_lab.data.token_store import register
+
+N_STEPS = "training.n_steps=100000"
+SECONDS = 120.0
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Workspace:
+    """A workspace with the sweep "tiny", without MLflow."""
+    root = tmp_path / "lab"
+    (root / "sweeps").mkdir(parents=True)
+    (root / "lab.toml").write_text('tracking_uri = "none"\ndevice = "cpu"\n')
+    (root / "sweeps" / "tiny.toml").write_text(SWEEP)
+    text = tmp_path / "words.txt"
+    text.write_text("\n".join(f"word {n * n % 97} and {n}" for n in range(500)) + "\n")
+    workspace = find_workspace(root, environment={})
+    register(workspace.data_dir, text, "words")
+    return workspace
+
+
+def lab(workspace: Workspace, *arguments: str, code: int = 0) -> str:
+    done = start(workspace, *arguments)
+    output, errors = done.communicate(timeout=SECONDS)
+    assert done.returncode == code, errors
+    return output + errors
+
+
+def start(workspace: Workspace, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "switchhead_lab", *arguments],
+        cwd=workspace.root,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_until(condition) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.1)
+
+
+def test_a_sweep_is_watched_stopped_and_resumed(shared: Workspace) -> None:
+    endless = ("tiny", "--set", N_STEPS)
+    worker = start(shared, "worker", *endless)
+    try:
+        wait_until(lambda: any(shared.runs_dir.glob("tiny*")) or any(running(shared)))
+        (status,) = json.loads(lab(shared, "sweep", "status", *endless, "--json"))
+        (seen,) = status["workers"]
+        assert seen["pid"] == worker.pid
+        assert seen["run_name"].startswith("words-small-dense")
+        text = lab(shared, "sweep", "status", *endless)
+        assert seen["worker_id"] in text
+        assert "stopped; `lab sweep resume tiny` continues" in lab(
+            shared, "sweep", "stop", *endless
+        )
+        _, errors = worker.communicate(timeout=SECONDS)
+    finally:
+        worker.kill()
+        worker.communicate()
+    assert worker.returncode == 0
+    assert "stopped as `lab sweep stop` asked" in errors
+    text = lab(shared, "sweep", "status", *endless)
+    assert "no worker is running it; continue with: lab sweep resume tiny" in text
+    assert "no worker is running tiny" in lab(shared, "sweep", "stop", *endless)
+    (run,) = shared.runs_dir.glob("words-*")
+    assert json.loads((run / "status.json").read_text())["state"] == "interrupted"
+    assert list((run / "checkpoints").glob("step-*"))
+
+
+def running(workspace: Workspace) -> Iterator[Path]:
+    """Yield the metrics files of runs that have made a step."""
+    for path in workspace.runs_dir.glob("words-*/metrics.jsonl"):
+        if path.stat().st_size:
+            yield path
+
+
+def test_two_workers_on_this_machine_end_like_one(shared: Workspace) -> None:
+    text = lab(shared, "sweep", "tiny", "--workers", "2")
+    assert "[2] " in text
+    assert "sweep tiny-small-" in text
+    (status,) = json.loads(lab(shared, "sweep", "status", "tiny", "--json"))
+    assert all(part["n_done"] == part["n_runs"] for part in status["parts"])
+    assert status["workers"] == []
+    assert "done; next: lab report tiny" in lab(shared, "sweep", "status", "tiny")
+    again = lab(shared, "sweep", "resume", "tiny")
+    assert "steps" not in again
+
+
+def test_what_was_never_started_cannot_be_resumed(shared: Workspace) -> None:
+    text = lab(shared, "sweep", "resume", "tiny", code=2)
+    assert "does not exist, so there is nothing to resume" in text
+    assert "start it with `lab sweep tiny`" in text
+    assert "no worker is running tiny" in lab(shared, "sweep", "stop", "tiny")
+    assert "0/1" in lab(shared, "sweep", "status", "tiny")
+
+
+def test_retry_says_what_to_retry(shared: Workspace) -> None:
+    assert "say which runs to retry: --failed" in lab(shared, "sweep", "retry", "tiny", code=2)
+    text = lab(shared, "sweep", "retry", "tiny", "--failed", "--cause", "non-finit", code=2)
+    assert '--cause "non-finit": unknown (did you mean "non-finite"?); use one of' in text
+    assert "0 runs are back in the queue" in lab(shared, "sweep", "retry", "tiny", "--failed")
