@@ -3,10 +3,12 @@
 import contextlib
 import io
 import os
+import re
 import shutil
 import sys
 import textwrap
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -16,6 +18,11 @@ Style = Literal["plain", "bold", "red", "yellow"]
 _ANSI_CODES = {"bold": 1, "red": 31, "yellow": 33}
 NARROW = 80
 """Columns that listings fit, on terminals and in pipes."""
+_INDENT = "  "  # of the lines after the first
+_COMMAND = re.compile(r"`lab [^`]*`\S*")  # with the punctuation after it
+_SHELL_WORD = re.compile(r"(?:'[^']*'|[^\s'])+")
+_CONTINUED = " \\"
+_SPACE = "\ue000"  # a space that lines are not broken at
 
 
 def prepare_streams() -> None:
@@ -67,7 +74,7 @@ def plain_console(*, stderr: bool = False, width: int | None = None) -> "Console
 
 
 def print_list(lines: Iterable[str]) -> None:
-    """Print lines as a list, wrapped to the terminal, or to 80 columns in files and pipes."""
+    """Print lines as a list, wrapped to 80 columns, or to the terminal if it is narrower."""
     _print_wrapped(lines, "- ")
 
 
@@ -76,15 +83,42 @@ def print_notes(lines: Iterable[str]) -> None:
     _print_wrapped(lines, "")
 
 
+def beside_path(text: str, path: Path, end: str = "") -> str:
+    """Return text and a path, on two lines if one would be too wide; paths stay whole."""
+    line = f"{text} {path}{end}"
+    return line if len(line) <= NARROW else f"{text}\n{path}{end}"
+
+
 def _print_wrapped(lines: Iterable[str], start: str) -> None:
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else NARROW
+    width = NARROW
+    if sys.stdout.isatty():
+        width = min(width, shutil.get_terminal_size().columns)
     for line in lines:
-        text = textwrap.fill(
-            line,
-            width,
-            initial_indent=start,
-            subsequent_indent="  ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        sys.stdout.write(f"{text}\n")
+        for number, part in enumerate(_with_whole_commands(line, width).split("\n")):
+            text = textwrap.fill(
+                part,
+                width,
+                initial_indent=_INDENT if number else start,
+                subsequent_indent=_INDENT,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+            sys.stdout.write(f"{text.replace(_SPACE, ' ')}\n")
+
+
+def _with_whole_commands(line: str, width: int) -> str:
+    """Return a line whose commands keep their spaces, so that they work when pasted.
+
+    A command wider than a line continues after a backslash.
+    """
+    room = width - len(_INDENT) - len(_CONTINUED)
+
+    def whole(match: re.Match[str]) -> str:
+        rows = [""]
+        for word in _SHELL_WORD.findall(match.group()):
+            if rows[-1] and len(rows[-1]) + 1 + len(word) > room:
+                rows.append("")
+            rows[-1] = f"{rows[-1]} {word}".lstrip()
+        return f"{_CONTINUED}\n".join(rows).replace(" ", _SPACE)
+
+    return _COMMAND.sub(whole, line)

@@ -36,7 +36,7 @@ class Table:
     group_titles: Mapping[int, str] = field(default_factory=dict)
 
 
-def print_table(table: Table, *, is_wide: bool = False) -> None:
+def print_table(table: Table, *, is_wide: bool = False, is_narrow: bool = False) -> None:
     """Print a table so that it fits 80 columns, or the terminal if it is wider.
 
     Optional columns are omitted, texts wrapped, and then columns printed below the others, beside
@@ -45,13 +45,14 @@ def print_table(table: Table, *, is_wide: bool = False) -> None:
     Args:
         table: The table.
         is_wide: Print every column, at full width.
+        is_narrow: Fit 80 columns on wider terminals too.
     """
-    sys.stdout.write(f"{table.title}\n\n")
+    sys.stdout.write(f"{_wrapped_title(table.title)}\n\n")
     if is_wide:
         sys.stdout.write(f"{_laid_out(table, _widths(table))}\n\n")
         return
     width = NARROW
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and not is_narrow:
         width = max(width, shutil.get_terminal_size().columns)
     width -= len(_INDENT) if table.group_titles else 0
     shown, omitted = _without_optional(table, width)
@@ -60,6 +61,15 @@ def print_table(table: Table, *, is_wide: bool = False) -> None:
     if omitted:
         text = f"not shown: {', '.join(omitted)}; --wide prints all columns"
         sys.stdout.write(f"{textwrap.fill(text, NARROW)}\n")
+
+
+def _wrapped_title(title: str) -> str:
+    """Return a title with its lines wrapped; words such as paths stay whole."""
+    lines = [
+        textwrap.fill(line, NARROW, break_long_words=False, break_on_hyphens=False)
+        for line in title.splitlines()
+    ]
+    return "\n".join(lines)
 
 
 def _without_optional(table: Table, width: int) -> tuple[Table, list[str]]:

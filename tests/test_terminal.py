@@ -1,11 +1,13 @@
 import io
 import os
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from switchhead_lab.terminal import plain_console, tell
+from switchhead_lab.terminal import beside_path, plain_console, print_list, print_notes, tell
 
 TEXT = "p[/q] [b]bold[/b] :smile: \u2013 \udcff"
 PROGRAM = (
@@ -64,3 +66,48 @@ def test_a_console_prints_text_as_it_is(capsys: pytest.CaptureFixture[str]) -> N
     printed = capsys.readouterr()
     assert printed.out.rstrip() == TEXT[:-1].rstrip()
     assert printed.err == "[/q]\n"
+
+
+COMMAND = "lab bench step paper/table2-wikitext103 --size pocket"
+
+
+@pytest.mark.parametrize("n_words", range(2, 14))
+def test_commands_in_wrapped_lines_stay_whole(capsys, n_words: int) -> None:
+    line = f"{'word ' * n_words}`{COMMAND}`; more words than fit a line of eighty columns"
+    print_list([line])
+    shown = capsys.readouterr().out
+    assert any(f"`{COMMAND}`;" in row for row in shown.splitlines())
+    assert max(map(len, shown.splitlines())) <= 80
+    assert " ".join(shown.split()) == f"- {line}"
+
+
+def test_a_command_wider_than_a_line_works_when_pasted(capsys) -> None:
+    sets = [f"--set training.field_number_{n}='a value'" for n in range(6)]
+    print_notes([f"The gap: `{' '.join([COMMAND, *sets])}` trains it."])
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 80
+    pasted = shown.split("`")[1]
+    assert shlex.split(pasted.replace("\\\n", " ")) == shlex.split(f"{COMMAND} {' '.join(sets)}")
+    printed = subprocess.run(
+        ["sh", "-c", pasted.replace("lab", "printf '%s\\n'", 1)],
+        capture_output=True,
+        check=True,
+        text=True,
+    ).stdout
+    assert printed.splitlines() == shlex.split(f"{COMMAND} {' '.join(sets)}")[1:]
+
+
+@pytest.mark.parametrize(("columns", "widest"), [("50", 50), ("200", 80)])
+def test_notes_are_no_wider_than_80_columns_or_the_terminal(
+    capsys, monkeypatch: pytest.MonkeyPatch, columns: str, widest: int
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", columns)
+    print_notes(["word " * 100])
+    assert widest - 5 < max(map(len, capsys.readouterr().out.splitlines())) <= widest
+
+
+def test_long_paths_have_a_line_of_their_own() -> None:
+    assert beside_path("in", Path("/a b"), ":") == "in /a b:"
+    path = Path("/folder with spaces" * 8)
+    assert beside_path("in", path, ":") == f"in\n{path}:"

@@ -56,6 +56,14 @@ def test_many_numbers_are_printed_in_parts_below_each_other(capsys) -> None:
     assert text.count("dense") == text.count("model") == 2
 
 
+def test_long_titles_are_wrapped_at_spaces(capsys) -> None:
+    text = printed(Table(f"{'word ' * 30}{'/path' * 20}\nown line", ("n",), [["1"]]), capsys)
+    lines = text.splitlines()
+    assert lines[1].endswith("word")
+    assert lines[2:4] == ["/path" * 20, "own line"]
+    assert max(len(line) for line in lines if "/path" not in line) <= 80
+
+
 def test_group_titles_stand_above_their_rows(capsys) -> None:
     table = Table("t", ("size", "n"), [["s", "1"], ["m", "2"]], group_titles={1: "b: " + "x " * 50})
     lines = printed(table, capsys).splitlines()
@@ -71,5 +79,7 @@ def test_a_wider_terminal_is_used(capsys, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "120")
     assert printed(table, capsys).count("dense") == 1
+    print_table(table, is_narrow=True)
+    assert widest(capsys.readouterr().out) <= 80
     monkeypatch.setenv("COLUMNS", "40")
     assert 60 < widest(printed(table, capsys)) <= 80

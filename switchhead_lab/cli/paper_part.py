@@ -7,7 +7,7 @@ import typer
 
 from switchhead_lab.errors import ConfigError, RecordError
 from switchhead_lab.json_text import to_json
-from switchhead_lab.terminal import print_list
+from switchhead_lab.terminal import print_list, print_notes
 from switchhead_lab.terminal_table import print_table
 
 if TYPE_CHECKING:
@@ -91,9 +91,9 @@ def _print(written: "PaperReport | FigureReport") -> None:
     from switchhead_lab.views.report import file_lines
 
     if isinstance(written, PaperReport):
-        print_table(paper_table(written.table))
+        print_table(paper_table(written.table), is_narrow=True)
     else:
-        typer.echo(f"{written.title}\n")
+        print_notes([written.title, ""])
     print_list(written.caption)
     for line in file_lines(written.folder, written.files):
         typer.echo(line)

@@ -9,7 +9,7 @@ import typer
 from switchhead_lab.cli.options import JsonOption
 from switchhead_lab.errors import RecordError
 from switchhead_lab.json_text import to_json
-from switchhead_lab.terminal import print_list
+from switchhead_lab.terminal import beside_path, print_list
 from switchhead_lab.terminal_table import print_table
 
 if TYPE_CHECKING:
@@ -168,10 +168,11 @@ def _print_all(written: "Reports", *, in_detail: bool) -> None:
             _print(one)
     table = verdict_table(brief)
     if table is not None:
-        print_table(table)
-    for line in sweep_lines([*([] if in_detail else written.ladders), *brief]):
-        typer.echo(line)
-    typer.echo(f"\npage: {written.page}")
+        print_table(table, is_narrow=True)
+    if lines := list(sweep_lines([*([] if in_detail else written.ladders), *brief])):
+        typer.echo(beside_path("written to", written.page.parent, ", a folder each:"))
+        print_list(lines)
+    typer.echo(f"\n{beside_path('page:', written.page)}")
 
 
 def _print(written: "Report | LadderReport") -> None:
@@ -180,7 +181,7 @@ def _print(written: "Report | LadderReport") -> None:
 
     if isinstance(written, LadderReport):
         for table in ladder_tables(written):
-            print_table(table)
+            print_table(table, is_narrow=True)
     else:
         _print_sweep(written)
     print_list(written.caption)
@@ -198,10 +199,11 @@ def _print_sweep(written: "Report") -> None:
 
     if written.claims is not None:
         for table in claim_tables(written.claims):
-            print_table(table)
+            print_table(table, is_narrow=True)
         print_list(written.claims_caption)
-    print_table(model_table(written))
-    print_table(cost_table(written))
+        typer.echo("")
+    print_table(model_table(written), is_narrow=True)
+    print_table(cost_table(written), is_narrow=True)
     if written.paper is not None:
-        print_table(paper_table(written.paper, written.paper_quality))
+        print_table(paper_table(written.paper, written.paper_quality), is_narrow=True)
         print_list([written.paper_caption])

@@ -10,6 +10,7 @@ from switchhead_lab.reporting.ladder_report import LadderReport
 from switchhead_lab.reporting.quality import Quality
 from switchhead_lab.reporting.report import Report
 from switchhead_lab.reporting.statistics import MISSING
+from switchhead_lab.terminal import beside_path
 from switchhead_lab.terminal_table import Table
 from switchhead_lab.views.shared_columns import share_columns
 
@@ -126,17 +127,17 @@ def verdict_table(reports: Sequence[Report]) -> Table | None:
 
 
 def sweep_lines(reports: Sequence[Report | LadderReport]) -> Iterator[str]:
-    """Yield one line for each sweep: what is missing, and its folder."""
+    """Yield one line for each sweep: its folder, and what is missing."""
     for report in reports:
         n = len(report.incomplete)
         gaps = f", INCOMPLETE: {n} {'gap' if n == 1 else 'gaps'}" if n else ""
         rows = "models" if isinstance(report, Report) else "models and sizes"
-        yield f"{report.folder.name}: {len(report.table.rows)} {rows}{gaps}, in {report.folder}"
+        yield f"{report.folder.name}: {len(report.table.rows)} {rows}{gaps}"
 
 
 def file_lines(folder: Path, files: Sequence[str]) -> Iterator[str]:
     """Yield the folder and the files of a report."""
-    yield f"\nwritten to {folder}:"
+    yield f"\n{beside_path('written to', folder, ':')}"
     for name in files:
         yield f"  {name}"
 

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import typer
+from click.testing import _NamedTextIOWrapper
 from typer.testing import CliRunner
 
 from switchhead_lab.cli.report import report
@@ -53,12 +54,13 @@ def test_without_a_name_every_sweep_is_reported_in_a_line(home, make_writer):
     for writer in writers:
         name = sweep_id(writer.sweep)
         assert (home / "reports" / name / "report.md").is_file()
-        (line,) = [one for one in lines if one.startswith(f"{name}: ")]
-        assert line.endswith(f"reports/{name}")
+        (line,) = [one for one in lines if one.startswith(f"- {name}: ")]
         assert ("INCOMPLETE: 1 gap" in line) == (writer.sweep.name == "two")
     verdicts = [line for line in lines if line.endswith("supported")]
     assert len(verdicts) == 3
-    assert lines[-1] == f"page: {home / 'reports/index.html'}"
+    end = " ".join(lines[-2:])  # long paths have a line of their own
+    assert end.endswith(f"page: {home / 'reports/index.html'}")
+    assert f"written to {home / 'reports'}, a folder each:" in " ".join(lines)
     assert len(lines) < 20
     assert not list((home / "reports").glob("empty*"))
 
@@ -103,11 +105,27 @@ def test_size_selects_sweeps(home, complete):
     assert '"tinny" (did you mean "tiny"?); recorded sizes: tiny' in str(result.exception)
 
 
-def test_everything_but_paths_fits_80_columns(home, complete):
-    complete.write()
-    lines = _run("mini").output.splitlines()
-    shown = lines[: next(n for n, line in enumerate(lines) if line.startswith("written to"))]
-    assert max(len(line.rstrip()) for line in shown) <= 80
+LONG_NAME = "a-name-as-long-as-names-of-sweeps-may-be"
+
+
+@pytest.mark.parametrize(("arguments", "columns"), [([], 0), ([LONG_NAME], 150)])
+def test_everything_but_paths_fits_80_columns(home, make_writer, monkeypatch, arguments, columns):
+    quality = {"kind": "not_worse", "metric": "validation/loss", "margin": 0.02}
+    costs = {"attention-memory:published": 0.6, "active-parameters": 1.0, "time": 1.0}
+    claim = {"model": "dense-h2", "quality": quality, "cost": costs, "max_seeds": 3}
+    claims = [claim, {**claim, "name": "claim-" * 6 + "name"}]
+    writer = make_writer(name=LONG_NAME, claims=claims)
+    writer.fill_models()
+    writer.fill_study()
+    writer.write()
+    if columns:
+        monkeypatch.setattr(_NamedTextIOWrapper, "isatty", lambda _: True, raising=False)
+        monkeypatch.setenv("COLUMNS", str(columns))
+    result = _run(*arguments)
+    assert result.exit_code == 0, result.exception
+    lines = result.output.splitlines()
+    assert max(len(line) for line in lines if not line.startswith(str(home))) <= 80
+    assert any(line.startswith(str(home)) for line in lines)  # on a line of its own, whole
 
 
 def test_json(home, complete):
