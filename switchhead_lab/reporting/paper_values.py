@@ -1,5 +1,6 @@
 """The paper's printed figures beside ours, from the package's data file."""
 
+import textwrap
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ from switchhead_lab.reporting.report_data import ModelRow, ReportData
 from switchhead_lab.reporting.statistics import MISSING
 
 BITS_PER_CHARACTER = "bits/character"
+_NARROW_HEADING = 11  # columns of a heading on a terminal
 _DENSE_NAMES = ("transformer", "transformer-rope")
 _SWITCHHEAD_NAMES = ("switchhead", "switchhead-rope")
 # The paper's SwitchHead has experts for values and outputs; only Table 6 has others.
@@ -197,8 +199,16 @@ def paper_grid(data: ReportData, paper: PaperComparison) -> Grid:
         Column("paper_model", "paper's model", is_text=True),
         Column("paper_loss", f"{paper.metric}: paper"),
         Column(quality.validation.key, f"{quality.metric.heading}: ours", is_mean=True),
-        Column("paper_relative_loss", f"{paper.metric} / dense: paper"),
-        Column(quality.relative_key, _relative_heading(quality)),
+        Column(
+            "paper_relative_loss",
+            f"{paper.metric} / dense: paper",
+            short=_narrow_heading(in_words(paper.metric), "paper"),
+        ),
+        Column(
+            quality.relative_key,
+            _relative_heading(quality),
+            short=_narrow_heading(_relative_words(quality), "ours"),
+        ),
         Column("paper_macs", "MACs: paper"),
         Column("macs", "MACs: ours"),
         Column("paper_relative_macs", "MACs / dense: paper"),
@@ -238,6 +248,20 @@ def _cells(
 def _relative_heading(quality: Quality) -> str:
     heading = quality.metric.heading
     return f"{heading} {'/' if quality.metric.is_compared_by_ratio else 'vs'} dense: ours"
+
+
+def in_words(metric: str) -> str:
+    """Return the name of a metric of the paper as words, which can be wrapped."""
+    return metric.replace("/", " per ")
+
+
+def _relative_words(quality: Quality) -> str:
+    label = quality.metric.label
+    return label if quality.metric.is_compared_by_ratio else f"{label} vs dense"
+
+
+def _narrow_heading(metric: str, whose: str) -> str:
+    return "\n".join([*textwrap.wrap(f"{metric},", _NARROW_HEADING), whose])
 
 
 @dataclass(frozen=True)

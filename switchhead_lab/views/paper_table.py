@@ -15,4 +15,5 @@ def paper_table(table: PaperTable) -> Table:
     headings = [(column.short or column.heading).replace(", ", ",\n") for column in columns]
     rows = [[grid.cell(row, key).narrow for key in table.terminal] for row in grid.rows]
     n_kept = sum(key not in _FACTS for key in table.terminal)
-    return share_columns(Table(table.title, headings, rows), n_kept)
+    title = "\n".join(filter(None, (table.title, table.terminal_note)))
+    return share_columns(Table(title, headings, rows), n_kept)

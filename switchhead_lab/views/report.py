@@ -7,6 +7,7 @@ from pathlib import Path
 from switchhead_lab.config.cost_names import CONVENTIONS
 from switchhead_lab.reporting.grids import Grid
 from switchhead_lab.reporting.ladder_report import LadderReport
+from switchhead_lab.reporting.paper_tables.view import column_of
 from switchhead_lab.reporting.quality import Quality
 from switchhead_lab.reporting.report import Report
 from switchhead_lab.reporting.statistics import MISSING
@@ -67,11 +68,11 @@ def cost_table(report: Report) -> Table:
 
 
 def paper_table(grid: Grid, quality: Quality) -> Table:
-    """Return the paper's ratios to its dense baseline beside ours."""
+    """Return the paper's ratios to its dense baseline beside ours, with the metric of each."""
+    results = ("paper_relative_loss", quality.relative_key)
     layout: Layout = (
         ("model", "model"),
-        ("result,\npaper", "paper_relative_loss"),
-        ("result,\nours", quality.relative_key),
+        *((column_of(grid, key).short, key) for key in results),
         ("MACs,\npaper", "paper_relative_macs"),
         ("MACs,\nours", "relative_macs"),
         ("memory,\npaper", "paper_relative_memory_floats"),

@@ -128,6 +128,25 @@ def test_everything_but_paths_fits_80_columns(home, make_writer, monkeypatch, ar
     assert any(line.startswith(str(home)) for line in lines)  # on a line of its own, whole
 
 
+@pytest.mark.parametrize(
+    ("dataset", "params", "metrics"),
+    [
+        ("wikitext103", 47, "perplexity, perplexity,"),
+        ("enwik8", 41, "bits per bits per character, byte,"),
+    ],
+)
+def test_results_beside_the_papers_name_their_metric(home, make_writer, dataset, params, metrics):
+    paper = {"table": 2, "dataset": dataset, "params": params}
+    writer = make_writer(paper=paper, studies=None)
+    writer.fill_models()
+    writer.write()
+    heading = _run("mini").output.partition("beside ours")[2].partition("\u2500")[0]
+    words = " ".join(heading.split())
+    for word in ("model", "MACs,", "memory,", "paper", "ours"):
+        words = words.replace(word, "")
+    assert " ".join(words.split()) == metrics
+
+
 def test_json(home, complete):
     complete.write()
     result = _run("mini", "--size", "tiny", "--json")

@@ -7,7 +7,7 @@ from switchhead_lab.reporting.grids import TIMES, Cell, Column, Grid
 from switchhead_lab.reporting.paper_setup import MODEL_SIZE
 from switchhead_lab.reporting.paper_tables.assembly import Assembly, FilledRow
 from switchhead_lab.reporting.paper_tables.view import NOT_RUN_CELL, View
-from switchhead_lab.reporting.paper_values import Compared, compare
+from switchhead_lab.reporting.paper_values import Compared, compare, in_words
 from switchhead_lab.reporting.statistics import MISSING
 from switchhead_lab.reporting.zero_shot import PAPER_SCORES, score_cell
 
@@ -100,12 +100,30 @@ def loss_heading(assembly: Assembly) -> str:
     return " or ".join(assembly.table.metrics())
 
 
+def metric_line(assembly: Assembly) -> str:
+    """Return the metrics of the rows, the paper's and ours; empty if the heading names them."""
+    blocks: dict[str, list[str]] = {}
+    for block in assembly.blocks:
+        printed = in_words(assembly.table.metric(block.block))
+        own = {row.ours.quality.metric.label for row in block.rows if row.ours is not None}
+        others = sorted(own - {printed})
+        text = f"{printed} (ours: {', '.join(others)})" if others else printed
+        blocks.setdefault(text, []).append(block.block.label)
+    if len(blocks) == 1 and [*blocks] == assembly.table.metrics():
+        return ""
+    first, *others = blocks
+    exceptions = [f"; in {', '.join(blocks[text])}: {text}" for text in others]
+    return f"{_short_loss(assembly)}: {first}{''.join(exceptions)}"
+
+
+def _short_loss(assembly: Assembly) -> str:
+    return "ppl" if len(assembly.table.metrics()) == 1 else "loss"
+
+
 def _quantities(assembly: Assembly) -> list[_Quantity]:
     """Return the quantities that the table prints."""
     figures = [row.figures for row in assembly.table.rows]
-    metrics = assembly.table.metrics()
-    short = "ppl" if len(metrics) == 1 else "loss"
-    found = [_Quantity(_LOSS, loss_heading(assembly), short)]
+    found = [_Quantity(_LOSS, loss_heading(assembly), _short_loss(assembly))]
     found += [_Quantity(_MACS, "MACs", "MACs")] * any(one.macs for one in figures)
     found += [_Quantity(_MEMORY, "memory", "memory")] * any(one.memory for one in figures)
     return found

@@ -12,6 +12,7 @@ from switchhead_lab.reporting.paper_tables.comparison import (
     comparison_grid,
     comparison_views,
     loss_heading,
+    metric_line,
     terminal_keys,
 )
 from switchhead_lab.reporting.paper_tables.declarations import read_declarations
@@ -58,6 +59,7 @@ def read_comparison(
         latex_line=latex_line(assembly),
         sweeps=[source.data for source in assembly.sources],
         draw=partial(_figures, assembly, grid, title),
+        terminal_note=metric_line(assembly),
     )
 
 

@@ -87,7 +87,11 @@ class PrintedTable:
 
     def metrics(self) -> list[str]:
         """Return the metrics of its blocks, each once."""
-        return list(dict.fromkeys(self._comparison(block).metric for block in self.blocks))
+        return list(dict.fromkeys(map(self.metric, self.blocks)))
+
+    def metric(self, block: Block) -> str:
+        """Return the metric of a block."""
+        return self._comparison(block).metric
 
     def tasks(self) -> dict[str, str]:
         """Return the zero-shot tasks that it prints: names by key."""

@@ -49,6 +49,7 @@ class PaperTable:
         sweeps: Data of the sweeps that it comes from.
         sources: Other files that it comes from, each with its hash.
         draw: Draws its figures: their files by name.
+        terminal_note: What the columns on a terminal do not say; may be empty.
     """
 
     number: int
@@ -63,6 +64,7 @@ class PaperTable:
     sweeps: Sequence[ReportData] = ()
     sources: Sequence[Mapping[str, str]] = ()
     draw: Callable[[], Mapping[str, bytes]] = dict
+    terminal_note: str = ""
 
     @property
     def name(self) -> str:

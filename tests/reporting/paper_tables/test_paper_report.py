@@ -7,6 +7,7 @@ import latex_structure
 import pytest
 
 from switchhead_lab.reporting.paper_tables.paper_report import write_paper_table
+from switchhead_lab.views.paper_table import paper_table
 
 
 @pytest.fixture
@@ -189,3 +190,13 @@ def test_provenance_has_the_runs_of_every_cell_and_the_hash_of_every_file(write,
             assert list(cell["values"]) == cell["runs"]
     for name, digest in provenance["files"].items():
         assert hashlib.sha256((report.folder / name).read_bytes()).hexdigest() == digest
+
+
+def test_narrow_tables_name_the_metrics_of_their_results(write, fill):
+    assert write(1).table.terminal_note == ""  # the heading has it
+    note = "loss: perplexity; in enwik8 41M: bits per character"
+    assert write(2).table.terminal_note == note
+    fill("paper/table2-enwik8")
+    shown = paper_table(write(2).table)
+    assert f"\n{note} (ours: bits per byte)" in shown.title
+    assert [heading for heading in shown.columns if "loss" in heading]
