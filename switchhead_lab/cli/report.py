@@ -1,7 +1,6 @@
 """`lab report`: the tables and figures of sweeps."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -100,20 +99,23 @@ def report(
     if written.errors:
         raise RecordError("\n".join(written.errors))
     if strict and written.incomplete:
-        raise RecordError("\n".join(_gaps(written, workspace.runs_dir)))
+        raise RecordError("\n".join(_gaps(written, workspace)))
 
 
-def _gaps(written: "Reports", runs_dir: Path) -> Iterator[str]:
+def _gaps(written: "Reports", workspace: "Workspace") -> Iterator[str]:
     """Yield what is missing from reports, each with the commands that train it."""
+    from switchhead_lab.reporting.commands import how_to
     from switchhead_lab.tracking.sweep_dir import list_sweep_records
     from switchhead_lab.tracking.sweep_record import sweep_id
 
-    sweeps = {sweep_id(record.sweep): record.sweep for record in list_sweep_records(runs_dir)}
+    sweeps = {
+        sweep_id(record.sweep): record.sweep for record in list_sweep_records(workspace.runs_dir)
+    }
     for one in written.all:
         yield from one.incomplete
         for name in getattr(one, "rungs", (one.folder.name,)) if one.incomplete else ():
             if name in sweeps:
-                yield f"continue with `lab sweep {sweeps[name].name} --size {sweeps[name].size}`"
+                yield how_to(sweeps[name], workspace.sweeps_dir, "continues it")
 
 
 def _write(
@@ -136,11 +138,11 @@ def _write(
         select_rungs,
     )
 
-    runs_dir = workspace.runs_dir
-    names = [recorded_name(workspace.sweeps_dir, name) for name in sweeps]
-    chosen = [(name, select_record(runs_dir, name, size)) for name in names]
+    runs_dir, sweeps_dir = workspace.runs_dir, workspace.sweeps_dir
+    names = [recorded_name(sweeps_dir, name) for name in sweeps]
+    chosen = [(name, select_record(runs_dir, name, size, sweeps_dir)) for name in names]
     if not chosen:
-        chosen = [(one.record.sweep.name, one) for one in select_all(runs_dir, size)]
+        chosen = [(one.record.sweep.name, one) for one in select_all(runs_dir, size, sweeps_dir)]
     ladders: dict[str, Sequence[str]] = {}
     if not together:
         found = [(one.record.sweep.name, ladder_of(one, name, size)) for name, one in chosen]

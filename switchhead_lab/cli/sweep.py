@@ -338,7 +338,7 @@ def show(
             print_table(table)
         print_notes(match_lines(detail.models))
         print_table(views.cost_table(detail))
-        print_notes(views.time_left_lines(detail, name))
+        print_notes(views.time_left_lines(detail, name, overrides or ()))
     for _, declaration in named:
         print_notes(claim_outlooks(declaration, workspace.runs_dir, workspace.reports_dir))
     print_notes(views.basis_of_estimates(speeds))

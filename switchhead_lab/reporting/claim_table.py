@@ -18,6 +18,7 @@ from switchhead_lab.claims.verdict import (
 )
 from switchhead_lab.config.claims import TIME, Claim, QualityClaim, metric_of
 from switchhead_lab.objectives.metrics import BITS_PER_BYTE, LOSS, Metric
+from switchhead_lab.reporting.commands import how_to
 from switchhead_lab.reporting.grids import Cell, Column, Grid
 from switchhead_lab.reporting.report_data import MemberRun, ReportData
 from switchhead_lab.reporting.resources import StepTimes
@@ -85,7 +86,7 @@ class StatedClaim:
         looks: Pairs of seeds at each look, the present one last.
         single_seed: Sentence about the documents of a single seed; empty without one.
         gaps: Missing runs that a statement on quality needs, one sentence each.
-        sweep: The sweep's name and size, as arguments of commands.
+        timing: How to time its steps: a clause with the command.
     """
 
     claim: Claim
@@ -94,7 +95,7 @@ class StatedClaim:
     looks: tuple[int, ...]
     single_seed: str = ""
     gaps: tuple[str, ...] = ()
-    sweep: str = ""
+    timing: str = ""
 
     @property
     def has_verdict(self) -> bool:
@@ -128,11 +129,18 @@ def read_claims(data: ReportData, times: StepTimes) -> list[StatedClaim]:
     verdicts = decide([[stated.part for stated in one] for one in parts], claims[0].alpha)
     sentences = [_single_seed(data, claim, one) for claim, one in zip(claims, pairs, strict=True)]
     gaps = [tuple(_gaps(data, claim)) for claim in claims]
-    names = [f"{data.record.sweep.name} --size {data.record.sweep.size}"] * len(claims)
+    timing = [_timing(data, claim) for claim in claims]
     return [
         StatedClaim(*one)
-        for one in zip(claims, parts, verdicts, looks, sentences, gaps, names, strict=True)
+        for one in zip(claims, parts, verdicts, looks, sentences, gaps, timing, strict=True)
     ]
+
+
+def _timing(data: ReportData, claim: Claim) -> str:
+    """Return how to time the steps of a sweep; empty for a claim that is not about time."""
+    if TIME not in claim.cost:
+        return ""
+    return how_to(data.record.sweep, data.sweeps_dir, "times the steps", "bench step")
 
 
 def _gaps(data: ReportData, claim: Claim) -> Iterator[str]:
@@ -370,7 +378,7 @@ def _time_outlook(stated: StatedClaim) -> str:
     verdicts = zip(stated.parts, stated.verdict.parts, strict=True)
     if not any(part.name == TIME and found.verdict == "undecided" for part, found in verdicts):
         return ""
-    return f"The time is undecided: run `lab bench step {stated.sweep}`, or more --rounds of it."
+    return f"The time is undecided: {stated.timing}; more --rounds narrow its interval."
 
 
 def outlook(stated: StatedClaim) -> str:

@@ -46,6 +46,30 @@ def sweep_command(
     return shlex.join(["lab", *verb.split(), *words, *options]) if words else ""
 
 
+def declared_command(sweeps_dir: Path | None, name: str, size: str = "") -> str:
+    """Return the command that runs a sweep by its recorded name, as its file declares it.
+
+    Args:
+        sweeps_dir: Folder of sweep files; None if unknown.
+        name: Recorded name of the sweep.
+        size: Size to run; empty for the file's default.
+
+    Returns:
+        The command; empty if no file declares such a sweep, or not at this size.
+    """
+    if sweeps_dir is None:
+        return ""
+    for path in list_sweep_files(sweeps_dir):
+        try:
+            file = read_sweep_file(path)
+        except ConfigError:  # a broken file declares nothing
+            continue
+        if file.base.get("name") == name and (not size or size in file.sizes):
+            words = ["lab", "sweep", _argument(path, sweeps_dir)]
+            return shlex.join([*words, *(["--size", size] if size else [])])
+    return ""
+
+
 def how_to(
     sweep: Sweep,
     sweeps_dir: Path | None,
@@ -85,9 +109,14 @@ def _sweep_words(sweep: Sweep, sweeps_dir: Path | None, size: str) -> list[str]:
         except ConfigError:  # a broken file declares nothing
             continue
         if overrides is not None:
-            name = path.relative_to(sweeps_dir).with_suffix("").as_posix()
-            return [name, "--size", size, *(word for one in overrides for word in ("--set", one))]
+            sets = [word for one in overrides for word in ("--set", one)]
+            return [_argument(path, sweeps_dir), "--size", size, *sets]
     return []
+
+
+def _argument(path: Path, sweeps_dir: Path) -> str:
+    """Return the argument that names a sweep file: with its folder, which recorded names lack."""
+    return path.relative_to(sweeps_dir).with_suffix("").as_posix()
 
 
 def _overrides(sweep: Sweep, file: SweepFile) -> list[str] | None:

@@ -80,7 +80,7 @@ def write_ladder(
         WorkspaceError: If the folder cannot be written.
     """
     if not found:
-        raise RecordError(f"no size of sweep {sweep} has been run; run `lab sweep {sweep}` first")
+        raise RecordError(f"no size of sweep {sweep} has been run; see `lab sweep list`")
     ladder = read_ladder(found, sizes)
     table, laws, caption = ladder_grid(ladder), law_grid(ladder), ladder_caption(ladder)
     digest = hash_of([sweep_id(data.record.sweep) for data in ladder.sizes])[:8]

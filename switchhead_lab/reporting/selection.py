@@ -6,8 +6,12 @@ from pathlib import Path
 
 from switchhead_lab.config.files import near_miss
 from switchhead_lab.errors import RecordError
-from switchhead_lab.tracking.sweep_dir import list_sweep_records, sweeps_dir
+from switchhead_lab.reporting.commands import declared_command
+from switchhead_lab.tracking.sweep_dir import list_sweep_records
+from switchhead_lab.tracking.sweep_dir import sweeps_dir as records_dir
 from switchhead_lab.tracking.sweep_record import SweepRecord, sweep_id
+
+_FIRST_SWEEP = "matched-params"  # to run if nothing else is known
 
 
 @dataclass(frozen=True)
@@ -43,12 +47,13 @@ def recorded_sweeps(runs_dir: Path, size: str = "") -> list[Selection]:
     return selections
 
 
-def select_all(runs_dir: Path, size: str = "") -> list[Selection]:
+def select_all(runs_dir: Path, size: str = "", sweeps_dir: Path | None = None) -> list[Selection]:
     """Return every recorded sweep that has runs.
 
     Args:
         runs_dir: Folder of all runs.
         size: Only sweeps of this size; empty for all.
+        sweeps_dir: Folder of sweep files, for commands in errors.
 
     Raises:
         RecordError: If there is none.
@@ -58,41 +63,48 @@ def select_all(runs_dir: Path, size: str = "") -> list[Selection]:
         return found
     sizes = sorted({one.record.sweep.size for one in recorded_sweeps(runs_dir)})
     if not sizes:
-        raise _nothing_recorded(runs_dir)
+        raise _nothing_recorded(runs_dir, _remedy(sweeps_dir, _FIRST_SWEEP))
     raise RecordError(
         f'no sweep was run at size "{size}"{near_miss(size, sizes)}; '
         f"recorded sizes: {', '.join(sizes)}"
     )
 
 
-def _nothing_recorded(runs_dir: Path, sweep: str = "matched-params") -> RecordError:
-    return RecordError(
-        f"no sweep has been run ({sweeps_dir(runs_dir)} holds no record with runs); "
-        f"run `lab sweep {sweep}` first"
-    )
+def _nothing_recorded(runs_dir: Path, remedy: str) -> RecordError:
+    folder = records_dir(runs_dir)
+    return RecordError(f"no sweep has been run ({folder} holds no record with runs); {remedy}")
 
 
-def select_record(runs_dir: Path, sweep: str, size: str = "") -> Selection:
+def _remedy(sweeps_dir: Path | None, sweep: str, size: str = "") -> str:
+    """Return how to run a sweep that has no record."""
+    command = declared_command(sweeps_dir, sweep, size)
+    return f"run `{command}` first" if command else "`lab sweep list` shows what can be run"
+
+
+def select_record(
+    runs_dir: Path, sweep: str, size: str = "", sweeps_dir: Path | None = None
+) -> Selection:
     """Return the most recently changed record of a sweep.
 
     Args:
         runs_dir: Folder of all runs.
         sweep: Name or id of the sweep.
         size: Name of the size; empty for the most recently changed one.
+        sweeps_dir: Folder of sweep files, for commands in errors.
 
     Raises:
         RecordError: If there is no such record.
     """
     records = list(list_sweep_records(runs_dir))
     if not records:
-        raise _nothing_recorded(runs_dir, sweep)
+        raise _nothing_recorded(runs_dir, _remedy(sweeps_dir, sweep, size))
     names = list(dict.fromkeys(record.sweep.name for record in records))
     by_id = [record for record in records if sweep_id(record.sweep) == sweep]
     of_sweep = by_id or [record for record in records if record.sweep.name == sweep]
     if not of_sweep:
         raise RecordError(
             f'no record of sweep "{sweep}"{near_miss(sweep, names)}; recorded: {", ".join(names)}; '
-            f"run `lab sweep {sweep}` first"
+            f"{_remedy(sweeps_dir, sweep, size)}"
         )
     found = [record for record in of_sweep if not size or record.sweep.size == size]
     if not found:
@@ -102,7 +114,7 @@ def select_record(runs_dir: Path, sweep: str, size: str = "") -> Selection:
         )
         raise RecordError(
             f'no record of sweep "{name}" at size "{size}"{near_miss(size, sizes)}; '
-            f"recorded sizes: {', '.join(sizes)}; run `lab sweep {name} --size {size}` first"
+            f"recorded sizes: {', '.join(sizes)}; {_remedy(sweeps_dir, name, size)}"
         )
     return Selection(found[0], () if by_id else _notes(found))
 

@@ -11,6 +11,7 @@ from switchhead_lab.data.batches import PADDING
 from switchhead_lab.data.listops import render
 from switchhead_lab.errors import RecordError
 from switchhead_lab.reporting.checks import warning_lines
+from switchhead_lab.reporting.commands import how_to
 from switchhead_lab.reporting.figures.attention import draw_attention
 from switchhead_lab.reporting.page import bulleted
 from switchhead_lab.reporting.paper_tables.paper_report import FOLDER, images_of
@@ -97,15 +98,15 @@ def write_figure(workspace: Workspace, number: int, size: str = "") -> FigureRep
 
 
 def _read_sweep(workspace: Workspace, number: int, size: str) -> tuple[ReportData, tuple[str, ...]]:
+    runs_dir, sweeps_dir = workspace.runs_dir, workspace.sweeps_dir
     try:
-        selection = select_record(workspace.runs_dir, _SWEEP, size)
+        selection = select_record(runs_dir, _SWEEP, size, sweeps_dir)
     except RecordError as error:
-        at_size = f" --size {size}" if size else ""
         raise RecordError(
-            f"figure{number} shows attention maps of trained ListOps models: "
-            f"{str(error).rpartition('; run')[0]}; run `lab sweep paper/{_SWEEP}{at_size}` first"
+            f"figure{number} shows attention maps of trained ListOps models, those of {_SWEEP}: "
+            f"{error}"
         ) from None
-    return read_report_data(selection.record, workspace.runs_dir), selection.notes
+    return read_report_data(selection.record, runs_dir, sweeps_dir), selection.notes
 
 
 def _row_of(data: ReportData, number: int, family: str) -> ModelRow:
@@ -116,8 +117,8 @@ def _row_of(data: ReportData, number: int, family: str) -> ModelRow:
             return row
     sweep = data.record.sweep
     raise RecordError(
-        f"figure{number} needs a finished {family} run of {sweep_id(sweep)}; run "
-        f"`lab sweep paper/{_SWEEP} --size {sweep.size}`"
+        f"figure{number} needs a finished {family} run of {sweep_id(sweep)}; "
+        f"{how_to(sweep, data.sweeps_dir, 'trains it')}"
     )
 
 

@@ -122,7 +122,9 @@ def sweep(name: str, size: str = "") -> "pd.DataFrame":
         RecordError: If the sweep was not run at that size; the message lists the sizes that were.
     """
     workspace = find_workspace()
-    selection = select_record(workspace.runs_dir, recorded_name(workspace.sweeps_dir, name), size)
+    sweeps_dir = workspace.sweeps_dir
+    recorded = recorded_name(sweeps_dir, name)
+    selection = select_record(workspace.runs_dir, recorded, size, sweeps_dir)
     declared = selection.record.sweep
     shared = {"sweep": declared.name, "size": declared.size, "corpus": declared.data.corpus}
     members = read_report_data(selection.record, workspace.runs_dir).runs

@@ -1,5 +1,6 @@
 """Output of `lab sweep`: runs by state, the list of sweeps, one sweep in detail."""
 
+import shlex
 from collections.abc import Iterable, Iterator
 
 from switchhead_lab.config.sweep import Sweep
@@ -82,16 +83,18 @@ def cost_table(detail: SweepDetail) -> Table:
     return Table(title, _COST_COLUMNS, rows)
 
 
-def time_left_lines(detail: SweepDetail, name: str) -> Iterator[str]:
+def time_left_lines(detail: SweepDetail, name: str, overrides: Iterable[str] = ()) -> Iterator[str]:
     """Yield the runs of other code, and the estimated time left on this machine, if known.
 
     Args:
         detail: The sweep.
         name: Its name as given on the command line.
+        overrides: Assignments of `--set`, as given on the command line.
     """
     if detail.n_changed:
         runs = _runs_of_other_code(detail.n_changed)
-        command = f"lab sweep {name} --size {detail.sweep.size}"
+        sets = [word for one in overrides for word in ("--set", one)]
+        command = shlex.join(["lab", "sweep", name, "--size", detail.sweep.size, *sets])
         yield (
             f"{runs}: `{command}` stops until you add --retrain changed or --reuse; the time to "
             "retrain is not part of the time left"

@@ -146,8 +146,8 @@ def test_sizes_on_other_data_are_not_compared(runs_dir, make_writer) -> None:
         ladder(runs_dir)
 
 
-def test_without_any_size_the_next_command_is_named(tmp_path) -> None:
-    with pytest.raises(RecordError, match="run `lab sweep steps` first"):
+def test_without_any_size_there_is_no_report(tmp_path) -> None:
+    with pytest.raises(RecordError, match="no size of sweep steps has been run"):
         write_ladder("steps", [*SIZES], {}, tmp_path / "reports")
 
 

@@ -242,7 +242,8 @@ def test_strict_passes_a_complete_sweep_and_fails_another(home, complete):
     result = _run("--strict")
     assert isinstance(result.exception, RecordError)
     assert "INCOMPLETE: dense has 2 of 3 seeds" in str(result.exception)
-    assert "continue with `lab sweep mini --size tiny`" in str(result.exception)
+    # No sweep file declares it.
+    assert "`lab sweep` continues it, with the sweep and the overrides" in str(result.exception)
     assert (home / "reports" / sweep_id(complete.sweep) / "report.md").is_file()
 
 

@@ -1,4 +1,5 @@
 import pytest
+from shipped_sweeps import SWEEPS
 
 from switchhead_lab.errors import RecordError
 from switchhead_lab.reporting.selection import select_all, select_record
@@ -45,16 +46,19 @@ def test_other_sizes_are_not_other_declarations(make_writer):
 
 
 def test_no_record_is_an_error_with_the_command_to_run(tmp_path):
-    with pytest.raises(RecordError, match="lab sweep matched-params"):
-        select_all(tmp_path / "runs")
-    with pytest.raises(RecordError, match="lab sweep mini"):
-        select_record(tmp_path / "runs", "mini")
+    runs_dir = tmp_path / "runs"
+    with pytest.raises(RecordError, match="run `lab sweep matched-params` first"):
+        select_all(runs_dir, sweeps_dir=SWEEPS)
+    with pytest.raises(RecordError, match="run `lab sweep paper/table2-c4 --size pocket` first"):
+        select_record(runs_dir, "table2-c4", "pocket", SWEEPS)
+    with pytest.raises(RecordError, match="`lab sweep list` shows what can be run"):
+        select_record(runs_dir, "mini", "", SWEEPS)
 
 
 def test_unknown_sweep_and_size_suggest_known_ones(make_writer):
     writer = make_writer()
     writer.write()
-    with pytest.raises(RecordError, match=r'did you mean "mini"\?.*lab sweep mimi'):
+    with pytest.raises(RecordError, match=r'did you mean "mini"\?.*lab sweep list'):
         select_record(writer.runs_dir, "mimi")
-    with pytest.raises(RecordError, match=r'did you mean "tiny"\?.*--size tinny'):
+    with pytest.raises(RecordError, match=r'did you mean "tiny"\?.*lab sweep list'):
         select_record(writer.runs_dir, "mini", "tinny")

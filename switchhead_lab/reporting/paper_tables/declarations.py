@@ -1,5 +1,6 @@
 """The sweep files that reproduce rows of a table of the paper."""
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from switchhead_lab.config.search import Study
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.config.sweep_files import SweepFile, list_sweep_files, read_sweep_file
 from switchhead_lab.errors import LabError
+from switchhead_lab.reporting.commands import Verb
 from switchhead_lab.reporting.paper_tables.printed import Block
 from switchhead_lab.reporting.paper_values import find_comparison
 from switchhead_lab.variants.registry import variants_of
@@ -33,7 +35,11 @@ class Declaration:
     @property
     def command(self) -> str:
         """The command that runs it."""
-        return f"lab sweep {self.name} --size {self.sweep.size}"
+        return self.command_of("sweep")
+
+    def command_of(self, verb: Verb) -> str:
+        """Return a command of the lab for it."""
+        return shlex.join(["lab", *verb.split(), self.name, "--size", self.sweep.size])
 
     @property
     def is_dedicated(self) -> bool:

@@ -279,7 +279,7 @@ def _missing(
         having = [one for one in declared if one.sweep.paper and one.sweep.paper.params == params]
         todo = "no sweep file declares it"
         if having:
-            todo = f"run `lab bench step {having[0].name} --size {having[0].sweep.size}`"
+            todo = f"run `{having[0].command_of('bench step')}`"
         yield f"INCOMPLETE: {params}M: no timing of {', '.join(models)}: {todo}."
 
 
