@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 from command_line import lab
 from tiny_runs import train
+
+from switchhead_lab.evaluation import evaluate
 
 PAIR = {"sentence_good": "we keep the law", "sentence_bad": "we the keep law", "UID": "wh_island"}
 
@@ -44,6 +47,28 @@ def test_models_are_evaluated_and_compared(runs, workspace) -> None:
     assert (difference["n_tasks"], difference["n_documents"]) == (2, 400)
     assert difference["low"] <= difference["difference"] <= difference["high"]
     assert "95 % interval" in lab("eval", "compare", *runs, cwd=workspace.root).stdout
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_after_a_signal_the_same_command_continues(
+    run, workspace, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
+) -> None:
+    names = ["pocket_minimal_pairs_article_form", "pocket_minimal_pairs_verb_form"]
+    command = ("eval", run, "--tasks", ",".join(names))
+    scored: list[str] = []
+    original = evaluate.run_task
+
+    def signalled(model, task, *arguments, **options):
+        scored.append(task.name)
+        if len(scored) == 2:
+            os.kill(os.getpid(), number)
+        return original(model, task, *arguments, **options)
+
+    monkeypatch.setattr(evaluate, "run_task", signalled)
+    done = lab(*command, cwd=workspace.root, code=code)
+    assert f"interrupted by {number.name}; the same command continues" in done.stderr
+    lab(*command, cwd=workspace.root)
+    assert (sorted(scored[:2]), scored[2:]) == (names, scored[1:2])
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from switchhead_lab.evaluation.evaluate import evaluate_tasks
 from switchhead_lab.evaluation.evaluated import evaluate_model, find_evaluated
 from switchhead_lab.evaluation.language_models import model_of_run
 from switchhead_lab.evaluation.tasks import find_tasks
+from switchhead_lab.tracking import evaluations
 from switchhead_lab.tracking.evaluations import (
     Estimate,
     TaskResult,
@@ -101,6 +103,45 @@ def test_finished_tasks_are_not_repeated(run, documents, monkeypatch) -> None:
     results = list(evaluate_tasks(model, find_tasks(NAMES), folder))
     assert scored == ["lambada_openai", "blimp_transitive", "blimp_transitive", "blimp_wh_island"]
     assert results[0] == first
+
+
+@pytest.mark.parametrize("moment", ["scoring", "samples", "result"])
+def test_an_interrupted_evaluation_ends_like_an_undisturbed_one(
+    run, documents, tmp_path: Path, monkeypatch, moment: str
+) -> None:
+    model, tasks = model_of_run(run), find_tasks(NAMES)
+    undisturbed, folder = tmp_path / "undisturbed", tmp_path / "interrupted"
+    list(evaluate_tasks(model, tasks, undisturbed))
+    holder, name = {
+        "scoring": (evaluate, "run_task"),
+        "samples": (evaluations, "write_text"),
+        "result": (evaluations, "write_text"),
+    }[moment]
+    # The second task: a task writes its samples, then its result.
+    last = {"scoring": 2, "samples": 3, "result": 4}[moment]
+    original, calls = getattr(holder, name), 0
+
+    def interrupted(*arguments, **options):
+        nonlocal calls
+        calls += 1
+        if calls == last:
+            raise KeyboardInterrupt
+        return original(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(holder, name, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            list(evaluate_tasks(model, tasks, folder))
+    assert [one.task for one in read_task_results(folder)] == ["lambada_openai"]
+    assert (folder / "blimp_transitive.samples.jsonl").exists() == (moment == "result")
+    list(evaluate_tasks(model, tasks, folder))
+    assert contents_of(folder) == contents_of(undisturbed)
+
+
+def contents_of(folder: Path) -> dict[str, str]:
+    """Return the files of an evaluation by name, without wall times."""
+    texts = {path.name: path.read_text() for path in folder.iterdir()}
+    return {name: re.sub(r'"seconds": .*', "", text) for name, text in texts.items()}
 
 
 @pytest.mark.parametrize(
