@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 
@@ -13,7 +14,11 @@ def to_json(data: Any, *, ensure_ascii: bool = True) -> str:
         data: Mappings, sequences, strings, numbers, booleans and None.
         ensure_ascii: Escape non-ASCII characters.
     """
-    return json.dumps(_finite(data), indent=2, ensure_ascii=ensure_ascii, allow_nan=False)
+    dump = partial(json.dumps, indent=2, ensure_ascii=ensure_ascii, allow_nan=False)
+    try:
+        return dump(data)
+    except (TypeError, ValueError):  # a mapping that is no dict, or a number that is not finite
+        return dump(_finite(data))
 
 
 def _finite(data: Any) -> Any:

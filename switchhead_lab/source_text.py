@@ -7,7 +7,10 @@ import itertools
 import re
 import textwrap
 import tokenize
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import resolve_name
 
 _CPP_COMMENT = re.compile(
@@ -15,6 +18,8 @@ _CPP_COMMENT = re.compile(
 )
 # Line, first byte, last line, end byte; lines count from 0.
 _Span = tuple[int, int, int, int]
+# Nodes in lists of statements, or with such lists.
+_HOLDERS = (ast.stmt, ast.excepthandler, ast.match_case)
 
 
 def meaning_of(name: str, source: bytes) -> bytes:
@@ -39,10 +44,10 @@ def imported_names(source: bytes, package: str = "") -> list[str]:
         package: Package of the module, for relative imports.
     """
     names: list[str] = []
-    for node in ast.walk(ast.parse(source)):
+    for node in _parsed(source).imports:
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
+        else:
             relative = "." * node.level + (node.module or "")
             module = resolve_name(relative, package) if node.level else relative
             names += [module, *(f"{module}.{alias.name}" for alias in node.names)]
@@ -77,7 +82,7 @@ def _without_cpp(source: bytes) -> bytes:
 def _without_python_comments(source: bytes) -> bytes:
     """Remove comments and string statements; text that is not valid Python is returned whole."""
     try:
-        spans = [*_string_statements(source), *_comments(source)]
+        spans = [*_parsed(source).strings, *_comments(source)]
     except (SyntaxError, ValueError, tokenize.TokenError):
         return source
     lines = source.splitlines()
@@ -87,9 +92,42 @@ def _without_python_comments(source: bytes) -> bytes:
     return b"\n".join(lines)
 
 
-def _string_statements(source: bytes) -> Iterator[_Span]:
-    """Yield the positions of docstrings, those of attributes included."""
-    for node in ast.walk(ast.parse(source)):
+@dataclass(frozen=True)
+class _Parsed:
+    """What is read from the syntax tree of a source file.
+
+    Attributes:
+        imports: Its imports.
+        strings: Positions of docstrings, those of attributes included.
+    """
+
+    imports: tuple[ast.Import | ast.ImportFrom, ...]
+    strings: tuple[_Span, ...]
+
+
+@lru_cache(maxsize=1024)
+def _parsed(source: bytes) -> _Parsed:
+    """Parse Python source, once for its imports and its docstrings."""
+    statements = list(_statements(ast.parse(source)))
+    imports = (one for one in statements if isinstance(one, ast.Import | ast.ImportFrom))
+    return _Parsed(tuple(imports), tuple(_string_statements(statements)))
+
+
+def _statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield the statements of a tree in the order of `ast.walk`, which also visits expressions."""
+    waiting = deque([tree])
+    while waiting:
+        node = waiting.popleft()
+        yield node
+        for name in node._fields:
+            children = getattr(node, name)
+            if isinstance(children, list) and children and isinstance(children[0], _HOLDERS):
+                waiting.extend(children)
+
+
+def _string_statements(statements: Iterable[ast.AST]) -> Iterator[_Span]:
+    """Yield the positions of statements that are a string."""
+    for node in statements:
         if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Constant):
             continue
         if isinstance(node.value.value, str):
@@ -100,6 +138,8 @@ def _string_statements(source: bytes) -> Iterator[_Span]:
 
 
 def _comments(source: bytes) -> Iterator[_Span]:
+    if b"#" not in source:  # splitting into tokens takes longer than parsing
+        return
     for token in tokenize.tokenize(io.BytesIO(source).readline):
         if token.type == tokenize.COMMENT:
             line, column = token.start

@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import MappingProxyType
 
 from switchhead_lab.json_text import to_json
 
@@ -13,6 +14,10 @@ def test_infinite_numbers_are_null() -> None:
         "b": [1.5, None, {"c": None}],
         "d": [2, None, "inf"],
     }
+
+
+def test_other_mappings_are_objects() -> None:
+    assert to_json(MappingProxyType({"a": [MappingProxyType({})]})) == to_json({"a": [{}]})
 
 
 def test_other_text_can_be_kept() -> None:

@@ -1,6 +1,9 @@
+import ast
+from pathlib import Path
+
 import pytest
 
-from switchhead_lab.source_text import imported_names, meaning_of
+from switchhead_lab.source_text import _statements, imported_names, meaning_of
 
 PYTHON = b'''"""A module."""
 
@@ -51,6 +54,44 @@ def test_python_of_the_same_meaning_is_equal(old: bytes, new: bytes) -> None:
 def test_python_of_another_meaning_differs(old: bytes, new: bytes) -> None:
     assert old in PYTHON
     assert meaning_of("a.py", PYTHON.replace(old, new)) != meaning_of("a.py", PYTHON)
+
+
+INNER = b"""
+try:
+    "dropped"
+    import a
+except ValueError as error:
+    "dropped"
+    from b import c
+else:
+    f("kept", lambda: "kept")
+finally:
+    import d
+match "kept":
+    case "kept":
+        "dropped"
+        import e
+with f("kept"):
+    import g
+    if a: import h
+    elif d: import i
+"""
+
+
+def test_every_inner_statement_counts() -> None:
+    left = meaning_of("a.py", INNER)
+    assert b"dropped" not in left
+    assert left.count(b"kept") == INNER.count(b"kept")
+    assert sorted(imported_names(INNER)) == ["a", "b", "b.c", "d", "e", "g", "h", "i"]
+
+
+def test_statements_are_found_in_the_order_of_the_tree() -> None:
+    files = (Path(__file__).parents[1] / "switchhead_lab" / "training").glob("*.py")
+    for source in (INNER, *(path.read_bytes() for path in files)):
+        tree = ast.parse(source)
+        expected = [node for node in ast.walk(tree) if isinstance(node, ast.stmt)]
+        found = [node for node in _statements(tree) if isinstance(node, ast.stmt)]
+        assert found == expected
 
 
 def test_invalid_python_counts_as_it_is() -> None:

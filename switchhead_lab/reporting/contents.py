@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from switchhead_lab.budget.cost_axes import PARAMETERS, axis_of
@@ -15,6 +16,7 @@ from switchhead_lab.reporting.claim_table import (
     read_claims,
 )
 from switchhead_lab.reporting.cost_table import cost_grid
+from switchhead_lab.reporting.curves import Curve, loss_curves
 from switchhead_lab.reporting.figure_axes import (
     FigureAxis,
     cost_figure_axis,
@@ -69,6 +71,15 @@ class Contents:
     claims: tuple[StatedClaim, ...]
     notes: tuple[str, ...]
     is_default: bool
+
+    @cached_property
+    def curves(self) -> list[Curve]:
+        """The models' loss curves.
+
+        Raises:
+            RecordError: If the metrics of a run are damaged.
+        """
+        return loss_curves(self.data)
 
 
 def read_contents(

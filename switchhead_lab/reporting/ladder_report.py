@@ -8,7 +8,6 @@ from typing import Any
 from switchhead_lab.config.identity import hash_of
 from switchhead_lab.errors import RecordError
 from switchhead_lab.reporting.caption import loud_words
-from switchhead_lab.reporting.figures.ladder import draw_ladder
 from switchhead_lab.reporting.grids import Grid
 from switchhead_lab.reporting.ladder import (
     gap_lines,
@@ -79,6 +78,9 @@ def write_ladder(
         RecordError: If no size has been run.
         WorkspaceError: If the folder cannot be written.
     """
+    # matplotlib is imported late: most reports have no ladder, and unchanged figures.
+    from switchhead_lab.reporting.figures.ladder import draw_ladder
+
     if not found:
         raise RecordError(f"no size of sweep {sweep} has been run; see `lab sweep list`")
     ladder = read_ladder(found, sizes)

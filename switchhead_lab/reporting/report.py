@@ -24,7 +24,7 @@ from switchhead_lab.reporting.selection import Selection
 from switchhead_lab.reporting.sidecar import provenance_json
 from switchhead_lab.reporting.tables import notes_to_latex, to_csv, to_latex
 from switchhead_lab.reporting.zero_shot import CAPTION as ZERO_SHOT_CAPTION
-from switchhead_lab.tracking.atomic import make_directory, write_bytes
+from switchhead_lab.tracking.atomic import make_directory, update_bytes
 from switchhead_lab.tracking.sweep_record import sweep_id
 
 PAGE_FILE = "report.md"
@@ -221,5 +221,5 @@ def write_folder(
         if path.name not in files:
             path.unlink()
     for name, data in files.items():
-        write_bytes(folder / name, data)
+        update_bytes(folder / name, data)
     return tuple(sorted(files, key=lambda name: (name != PAGE_FILE, name == PROVENANCE_FILE, name)))

@@ -116,7 +116,7 @@ class ModelRow:
         """Size and costs; None if the sizes are unknown."""
         return None if self.resolved is None else self.resolved.costs
 
-    @property
+    @cached_property
     def finished(self) -> list[MemberRun]:
         """Runs with a result."""
         return [run for run in self.runs if run.result is not None]
@@ -131,7 +131,7 @@ class ModelRow:
         """Seed with which the model was selected among candidates; None if it was not."""
         return self.seeds[0] if self.point else None
 
-    @property
+    @cached_property
     def counted(self) -> list[MemberRun]:
         """Runs behind the means: without the one that selected the model, if there are others."""
         others = [run for run in self.finished if run.member.seed != self.selection_seed]

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from switchhead_lab.reporting.contents import Contents, figure_name
-from switchhead_lab.reporting.curves import Curve, loss_curves
+from switchhead_lab.reporting.curves import Curve
 from switchhead_lab.reporting.earlier_figures import EarlierFigures, figure_identity
 from switchhead_lab.reporting.expert_use import ExpertUse, read_expert_use
 from switchhead_lab.reporting.figure_axes import FigureAxis
@@ -75,7 +75,7 @@ def _tradeoffs(contents: Contents) -> Iterator[_Planned]:
 
 
 def _curves(contents: Contents) -> Iterator[_Planned]:
-    curves, heading = loss_curves(contents.data), _heading(contents)
+    curves, heading = contents.curves, _heading(contents)
     if curves:
         yield _Planned(CURVES, (curves, heading), partial(_draw_curves, curves, heading))
 

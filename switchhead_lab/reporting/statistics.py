@@ -3,6 +3,7 @@
 import math
 import statistics
 from dataclasses import dataclass
+from functools import cached_property
 
 MISSING = "\N{EN DASH}"
 _LARGEST_DECIMALS = 4
@@ -25,12 +26,12 @@ class Statistics:
         """Number of finished seeds."""
         return len(self.values)
 
-    @property
+    @cached_property
     def mean(self) -> float | None:
         """Mean over the finished seeds; None without one."""
         return statistics.fmean(self.values) if self.values else None
 
-    @property
+    @cached_property
     def std(self) -> float | None:
         """Sample standard deviation over the finished seeds; None without two finite values."""
         has_spread = self.n > 1 and all(map(math.isfinite, self.values))

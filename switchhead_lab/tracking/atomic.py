@@ -122,6 +122,19 @@ def write_bytes(path: Path, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def update_bytes(path: Path, data: bytes) -> None:
+    """Give a file its contents as `write_bytes` does; one that has them already is left alone.
+
+    Raises:
+        StorageError: If the disk refuses the write; the old contents are kept.
+        WorkspaceError: If the folder is not writable.
+    """
+    with suppress(OSError):
+        if path.read_bytes() == data:
+            return
+    write_bytes(path, data)
+
+
 def write_synced(path: Path, data: bytes) -> None:
     """Write a file in a folder not yet in use, and sync its contents to disk.
 

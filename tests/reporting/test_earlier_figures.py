@@ -1,6 +1,8 @@
 """Figures are drawn again only if they would show something else."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -41,6 +43,28 @@ def test_unchanged_figures_are_kept_byte_for_byte(complete, drawn) -> None:
     assert len(drawn) == 3
     assert contents_of(report_of(complete)) == first
     assert len(drawn) == 3
+
+
+def test_unchanged_files_are_not_written_again(complete) -> None:
+    folder = report_of(complete).folder
+    before = {path: path.stat().st_ino for path in folder.iterdir()}
+    (folder / "table.md").write_text("edited")
+    report_of(complete)
+    after = {path: path.stat().st_ino for path in folder.iterdir()}
+    assert [path.name for path in after if after[path] != before[path]] == ["table.md"]
+    assert "edited" not in (folder / "table.md").read_text()
+
+
+def test_reports_without_new_figures_do_not_load_matplotlib() -> None:
+    program = (
+        "import sys, switchhead_lab.reporting.all_sweeps\n"
+        "import switchhead_lab.reporting.paper_tables.paper_report\n"
+        "print('matplotlib' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
 
 
 def test_a_changed_result_is_drawn(complete, drawn) -> None:

@@ -18,7 +18,6 @@ from switchhead_lab.config.cost_names import CONVENTIONS
 from switchhead_lab.reporting.caption import LOUD, fact_lines, reading_lines
 from switchhead_lab.reporting.contents import Contents
 from switchhead_lab.reporting.cost_table import COSTS_CAPTION
-from switchhead_lab.reporting.curves import loss_curves
 from switchhead_lab.reporting.figure_axes import cost_figure_axis
 from switchhead_lab.reporting.figure_layout import (
     frame_of,
@@ -96,7 +95,7 @@ def sweep_section(
         name: Its name, with what tells it from others of the same name and size.
     """
     data, page = contents.data, contents.page
-    sweep, curves = data.record.sweep, loss_curves(data)
+    sweep, curves = data.record.sweep, contents.curves
     values = {
         "summary": sweep.summary,
         "folder": sweep_id(sweep),

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from switchhead_lab.reporting.figures.ratios import Ratio, RatioRow, draw_ratios
 from switchhead_lab.reporting.grids import Cell, Grid
 from switchhead_lab.reporting.paper_tables.assembly import Assembly, assemble
 from switchhead_lab.reporting.paper_tables.captions import caption_lines, latex_line, missing_lines
@@ -19,6 +19,9 @@ from switchhead_lab.reporting.paper_tables.declarations import read_declarations
 from switchhead_lab.reporting.paper_tables.printed import printed_table
 from switchhead_lab.reporting.paper_tables.view import PaperTable
 from switchhead_lab.reporting.report_data import ReportData
+
+if TYPE_CHECKING:
+    from switchhead_lab.reporting.figures.ratios import Ratio
 
 FIGURE = "ratios"
 
@@ -64,6 +67,9 @@ def read_comparison(
 
 
 def _figures(assembly: Assembly, grid: Grid, title: str) -> dict[str, bytes]:
+    # matplotlib is imported late: the page over all sweeps does without it.
+    from switchhead_lab.reporting.figures.ratios import RatioRow, draw_ratios
+
     headings = {
         "loss": f"{loss_heading(assembly)}\n/ dense",
         "macs": "attention MACs\n/ dense",
@@ -81,7 +87,9 @@ def _figures(assembly: Assembly, grid: Grid, title: str) -> dict[str, bytes]:
     return draw_ratios(rows, [headings[key] for key in keys], title).files(FIGURE)
 
 
-def _ratio(grid: Grid, cells: tuple[Cell, ...], key: str) -> Ratio:
+def _ratio(grid: Grid, cells: tuple[Cell, ...], key: str) -> "Ratio":
+    from switchhead_lab.reporting.figures.ratios import Ratio
+
     paper, ours = (
         grid.cell(cells, f"{prefix}{key}") for prefix in ("paper_relative_", "relative_")
     )
