@@ -114,10 +114,10 @@ def model_of_checkpoint(
         ) from None
     setup = prepare_setup(device, precision)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            path, local_files_only=True, dtype=torch.float32
-        )
+        # Without the second, transformers would ask on the terminal whether to run code from there.
+        safely = {"local_files_only": True, "trust_remote_code": False}
+        tokenizer = AutoTokenizer.from_pretrained(path, **safely)
+        model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, **safely)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise RecordError(f"{path}: cannot be loaded by transformers: {reason}") from None

@@ -1,5 +1,7 @@
 """Local Hugging Face checkpoints, evaluated like runs."""
 
+import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -102,6 +104,28 @@ def test_an_incomplete_folder_is_named(checkpoint, tmp_path, remove: str, expect
             (tmp_path / path.name).write_bytes(path.read_bytes())
     with pytest.raises(RecordError, match=expected):
         model_of_checkpoint(tmp_path, device="cpu")
+
+
+def test_no_code_of_the_folder_is_executed(checkpoint, tmp_path, monkeypatch) -> None:
+    for path in checkpoint.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    config = json.loads((tmp_path / "config.json").read_text())
+    classes = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"}
+    config |= {"model_type": "own", "auto_map": classes}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "own.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')\n")
+    monkeypatch.setattr("builtins.input", lambda _prompt: "y")  # if anyone asked
+    with pytest.raises(RecordError, match="cannot be loaded by transformers"):
+        model_of_checkpoint(tmp_path, device="cpu")
+    assert not (tmp_path / "executed").exists()
+
+
+def test_nothing_is_fetched(checkpoint, monkeypatch) -> None:
+    def resolve(*arguments, **_options) -> None:
+        pytest.fail(f"a host name was resolved: {arguments[0]}")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    assert model_of_checkpoint(checkpoint, device="cpu").name == "tiny"
 
 
 def test_its_results_are_in_the_workspace(checkpoint, workspace, monkeypatch) -> None:
