@@ -156,6 +156,21 @@ def test_results_of_another_model_are_stale(run, documents, change) -> None:
     assert read_task_result(folder, "blimp_transitive") == again
 
 
+@pytest.mark.parametrize("change", [{"sha256": "b" * 64}, {"version": "2"}])
+def test_results_for_other_documents_are_stale(run, documents, monkeypatch, change) -> None:
+    model, folder = model_of_run(run), evaluation_dir(run.record.directory)
+    tasks = find_tasks(["blimp_transitive"])
+    (first,) = evaluate_tasks(model, tasks, folder)
+    read = evaluate.read_documents
+    monkeypatch.setattr(
+        evaluate, "read_documents", lambda *given: dataclasses.replace(read(*given), **change)
+    )
+    (again,) = evaluate_tasks(model, tasks, folder)
+    assert again.identity != first.identity
+    assert again.metrics == first.metrics
+    assert read_task_result(folder, "blimp_transitive") == again
+
+
 def test_untrained_and_trained_models_differ_by_their_weights(
     run, workspace, tiny_config, documents
 ) -> None:

@@ -3,7 +3,9 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from command_line import lab
+from safetensors.torch import load
 
 import switchhead_lab
 from switchhead_lab.budget.summary import summarise_budget
@@ -37,6 +39,15 @@ def test_the_manifest_has_the_hash_of_every_file(exported: Path) -> None:
         *({"uncommitted.diff"} & {*files}),
     }
     assert manifest["format_version"] == 1
+
+
+def test_records_of_the_run_are_copied_as_they_are(train, tmp_path) -> None:
+    run = train()
+    files = contents(export_run(run, tmp_path / "model")[0])
+    for name in ("config.toml", "labels.json", "result.json", "provenance.json"):
+        assert files[name] == (run.record.directory / name).read_bytes(), name
+    tensors = load(files["model.safetensors"])
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float32}
 
 
 @pytest.mark.parametrize("format_", ["lab", "hf"])

@@ -33,6 +33,7 @@ def test_all_sizes_are_run_and_compared(root: Path) -> None:
     lab("report", "tiny", "--strict", cwd=root, code=2)
     done = lab("sweep", "tiny", cwd=root)
     assert done.stdout.count("sweep tiny-") == 2
+    assert done.stdout.index("sweep tiny-small-") < done.stdout.index("sweep tiny-large-")
     assert done.stdout.endswith("next: lab report tiny\n")
     assert "step" in done.stderr  # the second size is trained, the first is not trained again
     assert len(list((root / "runs").glob("*/result.json"))) == 4
