@@ -70,9 +70,12 @@ def select_all(runs_dir: Path, size: str = "", sweeps_dir: Path | None = None) -
     )
 
 
-def _nothing_recorded(runs_dir: Path, remedy: str) -> RecordError:
+def _nothing_recorded(runs_dir: Path, remedy: str, sweep: str = "") -> RecordError:
     folder = records_dir(runs_dir)
-    return RecordError(f"no sweep has been run ({folder} holds no record with runs); {remedy}")
+    what = f'no record of sweep "{sweep}": ' if sweep else ""
+    return RecordError(
+        f"{what}no sweep has been run ({folder} holds no record with runs); {remedy}"
+    )
 
 
 def _remedy(sweeps_dir: Path | None, sweep: str, size: str = "") -> str:
@@ -97,7 +100,7 @@ def select_record(
     """
     records = list(list_sweep_records(runs_dir))
     if not records:
-        raise _nothing_recorded(runs_dir, _remedy(sweeps_dir, sweep, size))
+        raise _nothing_recorded(runs_dir, _remedy(sweeps_dir, sweep, size), sweep)
     names = list(dict.fromkeys(record.sweep.name for record in records))
     by_id = [record for record in records if sweep_id(record.sweep) == sweep]
     of_sweep = by_id or [record for record in records if record.sweep.name == sweep]
