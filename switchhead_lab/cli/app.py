@@ -22,6 +22,7 @@ from switchhead_lab.cli import (
     init,
     match,
     report,
+    reproduce,
     runs,
     score,
     sweep,
@@ -86,6 +87,7 @@ app.command()(audit.audit)
 app.command()(check_variant.check_variant)
 app.command()(ui.ui)
 app.add_typer(bench.app, name="bench")
+app.command()(reproduce.reproduce)
 app.command()(doctor.doctor)
 
 

@@ -28,11 +28,13 @@ class Plugin:
         module: Name of its module.
         sources: Contents of its file and of the files in the same folder that it imports, by the
             names of the copies that a run keeps.
+        folder: Folder of its file.
     """
 
     name: str
     module: str
     sources: Mapping[str, bytes]
+    folder: str = ""
 
     @property
     def source(self) -> bytes:
@@ -87,6 +89,21 @@ def plugins_of(config: RunConfig) -> list[Plugin]:
     return [plugin for plugin in _loaded.values() if plugin.module in modules]
 
 
+def loaded_plugins() -> list[Plugin]:
+    """Return all plugins of this process."""
+    return list(_loaded.values())
+
+
+def unload_plugin(plugin: Plugin) -> None:
+    """Forget a plugin and the files of its folder that it imports, so that copies can be loaded."""
+    _unload(plugin.module)
+    folder = Path(plugin.folder)
+    for file_name in plugin.sources:
+        module = sys.modules.get(file_name.removesuffix(".py"))
+        if module is not None and Path(module.__file__ or "").is_relative_to(folder):
+            del sys.modules[module.__name__]
+
+
 def _load(name: str, root: Path) -> bool:
     """Import a plugin; return False if it is loaded already and unchanged."""
     path = root / name if name.endswith(".py") else None
@@ -112,7 +129,8 @@ def _load(name: str, root: Path) -> bool:
     except Exception as error:  # user code may raise anything
         _unload(module_name)
         raise ConfigError(f"cannot be imported: {_describe(error, path)}") from None
-    _loaded[module_name] = Plugin(name, module_name, _sources_of(module))
+    folder = str(Path(module.__file__ or "").parent)
+    _loaded[module_name] = Plugin(name, module_name, _sources_of(module), folder)
     return True
 
 

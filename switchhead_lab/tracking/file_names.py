@@ -6,6 +6,7 @@ runs/<name>/provenance.json   commit, dirty diff, versions, host, data manifest:
 runs/<name>/attempts/<n>/     provenance of each attempt, from 1
 runs/<name>/metrics.jsonl     one line per MetricPoint
 runs/<name>/status.json       RunStatus
+runs/<name>/import.json       where the run was copied from; only for imported runs
 runs/<name>/router_use.json   how often each expert was chosen on the validation split
 runs/<name>/result.json       RunResult, written last: if it exists, the run is finished
 """
@@ -23,3 +24,4 @@ ATTEMPTS_DIR = "attempts"
 UNSYNCED_FILE = "unsynced"
 CHECKPOINTS_DIR = "checkpoints"
 PLUGINS_DIR = "plugins"
+IMPORT_FILE = "import.json"

@@ -27,6 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "reporting": {"budget", "claims", "paper", "tracking"},
     "export": {"budget", "data", "sweeping", "tracking"},
     "trained": {"budget", "data", "export", "model", "reporting", "tracking", "training"},
+    "upkeep": {"budget", "data", "export", "model", "tracking", "trained", "training"},
     "views": {
         "benchmark",
         "budget",
@@ -38,6 +39,7 @@ ALLOWED: dict[str, set[str]] = {
         "tracking",
         "trained",
         "training",
+        "upkeep",
     },
     "cli": {
         "benchmark",
@@ -53,6 +55,7 @@ ALLOWED: dict[str, set[str]] = {
         "sweeping",
         "reporting",
         "trained",
+        "upkeep",
         "views",
     },
 }

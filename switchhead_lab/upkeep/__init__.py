@@ -1,0 +1,1 @@
+"""Care for records: verifying, mending, importing and reproducing them."""
