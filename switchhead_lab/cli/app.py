@@ -29,6 +29,7 @@ from switchhead_lab.cli import (
     train,
     ui,
     worker,
+    verify,
 )
 from switchhead_lab.cli.help_pages import HELP_NAMES, hide_values_of_flags, tidy_help
 from switchhead_lab.cli.masking import MaskingGroup, without_secrets
@@ -88,6 +89,7 @@ app.command()(check_variant.check_variant)
 app.command()(ui.ui)
 app.add_typer(bench.app, name="bench")
 app.command()(reproduce.reproduce)
+app.command()(verify.verify)
 app.command()(doctor.doctor)
 
 

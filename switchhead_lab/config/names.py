@@ -23,6 +23,11 @@ CorpusName = Annotated[str, Field(pattern=_CORPUS_NAME, max_length=MAX_NAME_LENG
 EntryName = Annotated[str, Field(pattern=_ENTRY_NAME, max_length=_MAX_ENTRY_LENGTH)]
 """Name of a folder entry; never a path out of the folder."""
 
+FileName = Annotated[
+    str, Field(pattern=r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]*(/[^./\\\x00-\x1f][^/\\\x00-\x1f]*)*$")
+]
+"""Path of a file in a folder, with "/"; never a path out of the folder."""
+
 
 def require_model_name(name: str, source: str) -> str:
     """Return the name of a model, size or sweep if it is valid.

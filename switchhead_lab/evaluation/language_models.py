@@ -2,13 +2,13 @@
 
 import copy
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from switchhead_lab.data.encoding import encode_text
 from switchhead_lab.errors import ConfigError, RecordError
@@ -75,7 +75,7 @@ def model_of_run(
     model = run.model(setup.device.type, checkpoint)
     return LanguageModel(
         name=run.name,
-        weights_id=_weights_id(model),
+        weights_id=weights_id_of(model.state_dict()),
         tokenizer_id=hashlib.sha256(tokenizer.to_bytes()).hexdigest(),
         precision=setup.precision,
         next_token=TransformerReader(model, setup.precision),
@@ -127,7 +127,7 @@ def model_of_checkpoint(
         raise RecordError(f"{path}: its tokenizer has no end-of-text token, which scoring needs")
     return LanguageModel(
         name=path.name,
-        weights_id=_weights_id(model),
+        weights_id=weights_id_of(model.state_dict()),
         tokenizer_id=hashlib.sha256(
             repr(sorted(tokenizer.get_vocab().items())).encode()
         ).hexdigest(),
@@ -173,10 +173,10 @@ class _HuggingFaceReader:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._is_bf16)
 
 
-def _weights_id(model: nn.Module) -> str:
-    """Return a hash of a model's weights and their names."""
+def weights_id_of(weights: Mapping[str, Tensor]) -> str:
+    """Return the identity of weights, 64 hex digits: a hash of their names and values."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in sorted(weights.items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

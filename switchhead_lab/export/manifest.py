@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 
 from switchhead_lab.config.files import near_miss
 from switchhead_lab.config.identity import hash_of
+from switchhead_lab.config.names import EntryName, FileName
 from switchhead_lab.errors import ConfigError, RecordError, reason_of
 from switchhead_lab.export.file_names import MANIFEST_FILE, WEIGHTS_FILE
 from switchhead_lab.frozen_model import FrozenModel
@@ -33,9 +34,9 @@ class ExportManifest(FrozenModel):
     """Identity of the run's configuration."""
     step: int = Field(ge=0)
     """Optimiser steps after which the weights were saved."""
-    plugins: list[str]
+    plugins: list[EntryName]
     """Plugins to load, in `plugins/`."""
-    files: dict[str, str]
+    files: dict[FileName, str]
     """SHA-256 by path in the folder."""
     manifest_sha256: str = ""
     """SHA-256 of all other fields, in canonical JSON."""
@@ -113,10 +114,14 @@ def verify_files(folder: Path, manifest: ExportManifest) -> None:
     """Check every file of an export, and that no other file could be imported as a plugin.
 
     Raises:
-        RecordError: If a file is missing, unreadable or differs; the message names the first.
+        RecordError: If a file is missing, unreadable, outside the folder or differs; the message
+            names the first.
     """
+    root = folder.resolve()
     for name, sha256 in manifest.files.items():
         path = folder / name
+        if not path.resolve().is_relative_to(root):
+            raise RecordError(f"{path}: a link that leads out of the folder; {_REMEDY}")
         try:
             with path.open("rb") as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest()

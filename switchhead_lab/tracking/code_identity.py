@@ -89,11 +89,21 @@ def code_of(config: RunConfig) -> CodeIdentity:
     """Return the identity of the code that would compute a run now."""
     files, own = _own_code(_own_roots(config))
     plugins = {
-        f"plugin {name}": _hash(meaning_of(name, source))
+        plugin_key(name): hash_of_source(name, source)
         for plugin in plugins_of(config)
         for name, source in plugin.sources.items()
     }
     return CodeIdentity({**files, **plugins}, (*own, *plugins))
+
+
+def plugin_key(name: str) -> str:
+    """Return the key of a plugin's file among the files of a code identity."""
+    return f"plugin {name}"
+
+
+def hash_of_source(name: str, source: bytes) -> str:
+    """Return the hash of a source file (16 hex digits), which comments do not change."""
+    return _hash(meaning_of(name, source))
 
 
 @cache
@@ -219,7 +229,7 @@ def _hashes(files: Iterable[str]) -> dict[str, str]:
 
 @cache
 def _hash_of(file: str) -> str:
-    return _hash(meaning_of(file, _sources()[file]))
+    return hash_of_source(file, _sources()[file])
 
 
 def _hash(source: bytes) -> str:

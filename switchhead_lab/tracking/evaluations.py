@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from switchhead_lab.config.names import EntryName
 from switchhead_lab.errors import RecordError
 from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.tracking.atomic import make_directory, write_text
@@ -32,8 +33,8 @@ class Estimate(FrozenModel):
 class TaskResult(FrozenModel):
     """Result of one task."""
 
-    task: str
-    """Name of the task."""
+    task: EntryName
+    """Name of the task, and of its files."""
     group: str
     """Name of the mean that it is part of; its own name if there is none."""
     kind: str
