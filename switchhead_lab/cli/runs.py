@@ -1,5 +1,6 @@
-"""`lab runs`: list, show and compare runs, and copy them to MLflow."""
+"""`lab runs`: list, show, compare, pack and import runs, and copy them to MLflow."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,7 +10,10 @@ from switchhead_lab.json_text import to_json
 from switchhead_lab.terminal_table import print_table
 
 app = typer.Typer(
-    help="List, show and compare runs; copy them to MLflow.\n\nExample: lab runs list",
+    help=(
+        "List, show and compare runs; copy them to MLflow, or between workspaces."
+        "\n\nExample: lab runs list"
+    ),
     no_args_is_help=True,
 )
 
@@ -121,3 +125,76 @@ def sync(
     chosen = [find_run(runs_dir, name) for name in runs] if runs else list_runs(runs_dir)
     n_copied = sync_workspace(workspace, chosen, only_unsynced=unsynced, is_whole=not runs)
     typer.echo(f"runs up to date in MLflow: {n_copied}")
+
+
+@app.command()
+def pack(
+    run: Reference,
+    out: Annotated[
+        str,
+        typer.Option("--out", metavar="FILE", help="File to create; <name of the run>.tar.gz."),
+    ] = "",
+    without_weights: Annotated[
+        bool, typer.Option("--without-weights", help="Leave out the checkpoints.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a run's directory as an archive, which `lab runs import` reads in another workspace.
+
+    Example: lab runs pack 3fb2c1
+    """
+    from switchhead_lab.config.workspace import find_workspace
+    from switchhead_lab.tracking.liveness import busy_error, is_owned
+    from switchhead_lab.tracking.record import find_run
+    from switchhead_lab.upkeep.archive import pack as pack_run
+
+    runs_dir = find_workspace().runs_dir
+    record = find_run(runs_dir, run)
+    if is_owned(runs_dir, record.run_hash):
+        raise busy_error(runs_dir, record.run_hash)
+    target = Path(out or f"{record.name}.tar.gz")
+    n_files = pack_run(record.directory, target.absolute(), with_checkpoints=not without_weights)
+    n_bytes = target.stat().st_size
+    if as_json:
+        typer.echo(to_json({"archive": str(target), "n_files": n_files, "n_bytes": n_bytes}))
+    else:
+        typer.echo(f"{target}: {n_files} files, {n_bytes:,} bytes")
+
+
+@app.command("import")
+def import_(
+    source: Annotated[
+        Path, typer.Argument(metavar="DIR|ARCHIVE", help="A run's directory, or a tar archive.")
+    ],
+    max_gib: Annotated[
+        float, typer.Option("--max-gib", min=0.001, help="Refuse more than this, in GiB.")
+    ] = 20.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy a run of another workspace into this one, after all checks of `lab verify`.
+
+    No code of the run is loaded, links and paths out of its directory are refused, and no run is
+    overwritten. A run that is here already changes nothing.
+
+    Example: lab runs import words-tiny-dense-xl-lr0.003-0-3fb2c1aa.tar.gz
+    """
+    from switchhead_lab.config.workspace import find_workspace
+
+    workspace = find_workspace()
+    # Deferred: slow imports, so a mistake in lab.toml fails fast.
+    from switchhead_lab.upkeep.archive import Limits
+    from switchhead_lab.upkeep.importing import import_run
+
+    found = import_run(workspace, source, Limits(n_bytes=round(max_gib * 2**30)))
+    if as_json:
+        data = {"directory": str(found.directory), "is_new": found.is_new}
+        typer.echo(to_json({**data, "n_checks": found.n_checks, "unchecked": found.unchecked}))
+        return
+    for note in found.unchecked:
+        typer.echo(f"not checked: {note}")
+    if not found.is_new:
+        typer.echo(f"{found.directory}: the same run is here already; nothing has changed")
+        return
+    typer.echo(f"{found.directory}: imported, {found.n_checks} checks passed")
+    if workspace.tracking_uri != "none":
+        typer.echo("it is not in MLflow yet: lab runs sync")

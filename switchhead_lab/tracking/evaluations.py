@@ -181,6 +181,8 @@ def read_samples(directory: Path, task: str) -> list[Sample]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError:
         raise RecordError(f"{path}: missing; run `lab eval` again") from None
+    except UnicodeDecodeError:
+        raise RecordError(f"{path}: damaged; delete it and run `lab eval` again") from None
     try:
         return [Sample(**json.loads(line)) for line in lines]
     except (ValueError, TypeError):

@@ -5,7 +5,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from switchhead_lab.errors import LabError
+from switchhead_lab.errors import LabError, reason_of
+
+# What values of unexpected types raise: foreign JSON may hold anything.
+_MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,13 @@ class CheckList:
 
     @contextmanager
     def reading(self, path: Path, remedy: str) -> Iterator[None]:
-        """Count the block as a check that fails if it raises one of the lab's errors."""
+        """Count the block as a check that fails if it raises an error."""
         self.n_checks += 1
         try:
             yield
         except LabError as error:
             fault = " ".join(str(error).split()).removeprefix(f"{path}: ")
+            self.failures.append(Failure(self.subject, str(path), fault, remedy))
+        except _MALFORMED as error:
+            fault = f"not as the lab writes it: {type(error).__name__}: {reason_of(error)}"
             self.failures.append(Failure(self.subject, str(path), fault, remedy))

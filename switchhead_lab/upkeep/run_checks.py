@@ -67,12 +67,14 @@ def check_run(
         "undo the change of the directory's name or of config.toml",
     )
     _check_state(checks, directory)
-    _check_code(checks, directory, provenance)
-    check_metrics(checks, directory, config)
-    check_result(checks, directory, config)
+    path = directory / files.PROVENANCE_FILE
+    with checks.reading(path, _RESTORE):
+        _check_code(checks, directory, provenance)
+    check_result(checks, directory, config, check_metrics(checks, directory, config))
     weights = check_checkpoints(checks, directory, run_hash)
     check_evaluations(checks, directory, weights)
-    data.check(checks, directory / files.PROVENANCE_FILE, config.data, provenance)
+    with checks.reading(path, _RESTORE):
+        data.check(checks, path, config.data, provenance)
     return checks
 
 

@@ -19,8 +19,14 @@ from switchhead_lab.upkeep.check_list import CheckList
 _RETRAIN = "restore it from a copy, or train the run again with --retrain"
 
 
-def check_metrics(checks: CheckList, directory: Path, config: RunConfig) -> None:
-    """Check that every line is a point, and that steps and tokens fit the configuration."""
+def check_metrics(
+    checks: CheckList, directory: Path, config: RunConfig
+) -> list[MetricPoint] | None:
+    """Check that every line is a point, and that steps and tokens fit the configuration.
+
+    Returns:
+        The points; None if one is not as it should be.
+    """
     path = directory / files.METRICS_FILE
     points: list[MetricPoint] = []
     with checks.reading(path, _RETRAIN):
@@ -34,8 +40,9 @@ def check_metrics(checks: CheckList, directory: Path, config: RunConfig) -> None
     for number, point in enumerate(points, start=1):
         if fault := _fault_of(point, points[number - 2] if number > 1 else None, config):
             checks.require(False, path, f"line {number}: {fault}", _RETRAIN)
-            return
+            return None
     checks.require(True, path, "", "")
+    return points
 
 
 def _fault_of(point: MetricPoint, before: MetricPoint | None, config: RunConfig) -> str:
@@ -54,14 +61,22 @@ def _is_finite(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def check_result(checks: CheckList, directory: Path, config: RunConfig) -> None:
-    """Check that the result of a finished run follows from its configuration and metrics."""
+def check_result(
+    checks: CheckList, directory: Path, config: RunConfig, points: list[MetricPoint] | None
+) -> None:
+    """Check that the result of a finished run follows from its configuration and metrics.
+
+    Args:
+        checks: Where to note the outcome.
+        directory: The run's directory.
+        config: Its configuration.
+        points: What `check_metrics` returned.
+    """
     path = directory / files.RESULT_FILE
-    if not path.exists():
+    if points is None or not path.exists():
         return
     try:
         result = read_model(RunResult, path)
-        points = list(read_metrics(directory / files.METRICS_FILE))
     except LabError:  # a check of its own
         return
     faults = [*_faults_of_sizes(result, config), *_faults_of_scores(result, points, config)]

@@ -213,6 +213,27 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], object], str]] = {
         lambda p: p.rename(p.with_name("tiny-small-00000000")),
         "the id of the sweep that it declares is",
     ),
+    "no object": ("RUN/provenance.json", lambda p: p.write_text("[]"), "is not a JSON object"),
+    "other types": (
+        "RUN/provenance.json",
+        lambda p: edit_json(p, plugins=7, code={"files": 7}, data_manifest={"splits": 7}),
+        "not as the lab writes it",
+    ),
+    "other types of metrics": (
+        "RUN/metrics.jsonl",
+        lambda p: p.write_text('{"step": "a", "tokens": [], "time": 0, "metrics": []}\n'),
+        "line 1",
+    ),
+    "other types of samples": (
+        "RUN/evaluation/pocket_cloze.samples.jsonl",
+        lambda p: p.write_text('{"number": 0, "metrics": 7, "nats": 0, "is_greedy": 0}\n' * 4),
+        "not as the lab writes it",
+    ),
+    "not UTF-8": (
+        "RUN/evaluation/pocket_cloze.samples.jsonl",
+        lambda p: p.write_bytes(b"\x80\x04"),
+        "damaged; delete it",
+    ),
     "link": ("RUN/router_use.json", link_out, "a link that leads out of"),
 }
 
