@@ -1,30 +1,52 @@
 """`lab doctor`: a diagnosis of this machine and workspace."""
 
+from typing import Annotated
+
 import typer
 
 from switchhead_lab.cli.options import DeviceOption, JsonOption
 from switchhead_lab.json_text import to_json
 
+_EXIT_UNSYNCED = 3
+
 
 def doctor(
     device: DeviceOption = "",
+    fix: Annotated[
+        bool,
+        typer.Option(
+            "--fix",
+            help="Close orphaned runs, remove leftovers of killed processes and update MLflow.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the machine, the kernels used for expert projections, and the workspace's folders.
+    """Show the machine, the kernels used for expert projections, the workspace and its records.
 
-    Nothing is trained; the CPU kernel is built if needed.
+    Nothing is trained; the CPU kernel is built if needed. Records are compared with running
+    processes and with MLflow. --fix mends what can be mended and says what it did; it deletes no
+    result, and leaves runs alone that are being trained.
 
-    Example: lab doctor
+    Example: lab doctor --fix
     """
     from dataclasses import asdict
 
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.training.diagnosis import diagnose
+    from switchhead_lab.upkeep.mending import examine_records, mend_records, record_findings
     from switchhead_lab.views.doctor import finding_lines
 
-    findings = diagnose(find_workspace().on_device(device))
+    workspace = find_workspace().on_device(device)
+    findings = diagnose(workspace)
+    health, is_synced = examine_records(workspace), True
+    findings += record_findings(health)
+    if fix:
+        mended, is_synced = mend_records(workspace, health)
+        findings += mended
     if as_json:
         typer.echo(to_json([asdict(finding) for finding in findings]))
-        return
-    for line in finding_lines(findings):
-        typer.echo(line)
+    else:
+        for line in finding_lines(findings):
+            typer.echo(line)
+    if not is_synced:
+        raise typer.Exit(_EXIT_UNSYNCED)

@@ -4,16 +4,17 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from switchhead_lab.config.addresses import database_path, is_server
 from switchhead_lab.config.redaction import mask_address, mask_passwords
 from switchhead_lab.errors import RecordError, WorkspaceError
 from switchhead_lab.tracking.atomic import write_text
 from switchhead_lab.tracking.file_names import MLFLOW_LINK_FILE
+from switchhead_lab.tracking.liveness import observed_state
 from switchhead_lab.tracking.mlflow_copy import (
     ARTIFACTS,
     MlflowCopy,
@@ -87,6 +88,29 @@ def prepare_experiment(tracking_uri: str, artifact_dir: Path, experiment: str) -
         raise WorkspaceError(f"{mask_address(tracking_uri)}: cannot be used: {reason}") from None
 
 
+@dataclass(frozen=True)
+class Survey:
+    """How a store differs from the disk.
+
+    Attributes:
+        stale: Why the copy of a run is not up to date, by the run's name.
+        orphans: Names of runs and sweeps in MLflow that are no longer on disk.
+    """
+
+    stale: dict[str, str]
+    orphans: list[str]
+
+
+def _fields_of(run: "Run") -> dict[str, Any]:
+    """Return what a search tells of a run, as fields of its copy."""
+    return {
+        "status": run.info.status,
+        "start_ms": run.info.start_time,
+        "params": run.data.params,
+        "tags": run.data.tags,
+    }
+
+
 class MlflowStore:
     """An open experiment in a tracking store; runs are found by their tags.
 
@@ -125,13 +149,41 @@ class MlflowStore:
         Stores that other workspaces may share are left alone. An unreadable directory counts as
         present: its copy in MLflow may be the better one.
         """
+        for run in self._orphans(runs_dir):
+            delete_run(self.client, run)
+
+    def survey(self, runs_dir: Path, records: Iterable[RunRecord]) -> "Survey":
+        """Compare the store with the disk, without reading metrics and files.
+
+        Args:
+            runs_dir: Folder of all runs.
+            records: Runs that no process is training.
+        """
+        held = {run.data.tags.get(TAG_RUN_HASH): run for run in self._search("")}
+        stale = {}
+        for record in records:
+            run = held.get(record.run_hash)
+            if run is None:
+                stale[record.name] = "is missing in MLflow"
+                continue
+            disk = copy_of_start(record, run.data.tags.get(TAG_PARENT), observed_state(record))
+            wrong = differences(disk, replace(disk, **_fields_of(run)))
+            if wrong:
+                stale[record.name] = f"differs in MLflow: {wrong[0]}"
+        orphans = [run.info.run_name or run.info.run_id for run in self._orphans(runs_dir)]
+        return Survey(stale, orphans)
+
+    def _orphans(self, runs_dir: Path) -> list["Run"]:
+        """Return the runs that are no longer on disk; none of a store that others may share."""
         if not self._is_own:
-            return
-        for run in list(self._search("")):
+            return []
+        found = []
+        for run in self._search(""):
             has_data = run.data.params or run.data.metrics
             is_blank = run.info.status == "RUNNING" and not has_data
             if is_orphan(run.data.tags, is_blank, runs_dir):
-                delete_run(self.client, run)
+                found.append(run)
+        return found
 
     def log(self, run_id: str, rows: Iterable[MetricRow]) -> None:
         """Send metrics in batches."""

@@ -196,6 +196,36 @@ class RunDir:
         _write_model(self.path / files.STATUS_FILE, self._status.model_copy(update=final))
 
 
+def close_orphan(path: Path) -> RunStatus | None:
+    """Write how an attempt ended whose process was killed; the caller holds the run's lock.
+
+    Args:
+        path: The run's directory.
+
+    Returns:
+        The new status; None if the status says already how the attempt ended.
+
+    Raises:
+        RecordError: If the metrics are damaged.
+        StorageError: If the disk refuses the write.
+    """
+    status = record.read_status(path)
+    if status is None or status.state != "running":
+        return None
+    points = list(record.read_metrics(path / files.METRICS_FILE))
+    has_result = (path / files.RESULT_FILE).is_file()
+    closed = status.model_copy(
+        update={
+            "state": "finished" if has_result else "interrupted",
+            "step": max(status.step, points[-1].step if points else 0),
+            "ended_at": points[-1].time if points else status.started_at,
+            "reason": "" if has_result else "its process ended without writing a status",
+        }
+    )
+    _write_model(path / files.STATUS_FILE, closed)
+    return closed
+
+
 def _create(path: Path, config: RunConfig, labels: RunLabels, unsynced_mark: str) -> None:
     """Create a directory with configuration and labels atomically.
 
