@@ -1,6 +1,7 @@
 """MLflow's web interface over a tracking database: one worker, no job runners, stopped cleanly."""
 
 import contextlib
+import errno
 import http.client
 import os
 import secrets
@@ -17,10 +18,11 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from switchhead_lab.config.addresses import UI_HOST, is_server
-from switchhead_lab.config.redaction import mask_address, mask_passwords
-from switchhead_lab.errors import WorkspaceError
+from switchhead_lab.config.redaction import MASK, mask_address, mask_passwords
+from switchhead_lab.errors import ConfigError, WorkspaceError, reason_of
 from switchhead_lab.tracking.atomic import make_directory
 from switchhead_lab.tracking.file_names import MLFLOW_LINK_FILE
+from switchhead_lab.tracking.mlflow_access import USER, SharedAccess
 from switchhead_lab.tracking.mlflow_environment import quiet_environment
 from switchhead_lab.tracking.mlflow_index import EXPERIMENT
 from switchhead_lab.tracking.mlflow_pages import page_of_runs
@@ -65,6 +67,7 @@ def serve_ui(
     port: int,
     announce: Callable[[str], None],
     open_page: Callable[[str], bool] | None = None,
+    access: SharedAccess | None = None,
 ) -> None:
     """Serve MLflow's web interface, and announce the page of the workspace's runs.
 
@@ -76,8 +79,10 @@ def serve_ui(
         port: First port to try.
         announce: Called with each line for the user.
         open_page: Opens an address in a browser and returns whether it could; None to open nothing.
+        access: Access from other machines; None for this one only.
 
     Raises:
+        ConfigError: If other machines shall have access, but a tracking server has the runs.
         WorkspaceError: If there is no tracking store, or the server does not start or exits.
     """
     if tracking_uri == "none":
@@ -86,18 +91,28 @@ def serve_ui(
             'set for example "sqlite:///runs/mlflow.db" and run `lab runs sync`'
         )
     if is_server(tracking_uri):
+        if access is not None:
+            raise ConfigError(
+                f"--host {access.host}: the runs are on {mask_address(tracking_uri)}, which has "
+                "its own settings; run `lab ui` without --host"
+            )
         _present(_page_on_server(tracking_uri, artifact_dir.parent), "", announce, open_page)
         return
     quiet_environment()
     experiment_id = prepare_experiment(tracking_uri, artifact_dir, EXPERIMENT)
     while True:
-        free = free_port(port)
+        free = free_port(port, UI_HOST if access is None else access.host)
         if free != port:
             announce(f"port {port} is taken; using {free}")
         try:
-            with _interrupt_on(STOP_SIGNALS), _running(tracking_uri, artifact_dir, free) as server:
-                page = page_of_runs(f"http://{UI_HOST}:{free}", experiment_id)
-                _present(page, " (Ctrl-C stops it)", announce, open_page)
+            with (
+                _interrupt_on(STOP_SIGNALS),
+                _running(tracking_uri, artifact_dir, free, access) as server,
+            ):
+                shown = UI_HOST if access is None else access.shown_host
+                login = "" if access is None else f'; log in as "{USER}"'
+                page = page_of_runs(f"http://{shown}:{free}", experiment_id)
+                _present(page, f" (Ctrl-C stops it{login})", announce, open_page)
                 server.wait_for_exit()
         except _PortTakenError:  # by another program while the server started
             port = free
@@ -120,12 +135,19 @@ class _Server:
         port: Its port.
         mark: Value of the response header that identifies this server.
         log: What it printed.
+        access: Access from other machines; None for this one only.
     """
 
     process: "subprocess.Popen[bytes]"
     port: int
     mark: str
     log: IO[bytes]
+    access: SharedAccess | None = None
+
+    @property
+    def host(self) -> str:
+        """Address at which this process reaches it."""
+        return UI_HOST if self.access is None else self.access.own_address
 
     def wait_until_healthy(self) -> None:
         """Return when it answers.
@@ -137,31 +159,57 @@ class _Server:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
-                if not _is_free(self.port):
+                if not _is_free(self.port, UI_HOST if self.access is None else self.access.host):
                     raise _PortTakenError
-                raise WorkspaceError(f"the MLflow server did not start:\n{_last_lines(self.log)}")
-            if _is_healthy(self.port, self.mark):
+                raise WorkspaceError(f"the MLflow server did not start:\n{self._last_lines()}")
+            if _is_healthy(self.port, self.mark, self.host):
                 return
             time.sleep(POLL_SECONDS)
         raise WorkspaceError(
-            f"the MLflow server did not answer within {START_SECONDS:g} s:\n{_last_lines(self.log)}"
+            f"the MLflow server did not answer within {START_SECONDS:g} s:\n{self._last_lines()}"
         )
+
+    def require_login(self) -> None:
+        """Check that a server for other machines answers nobody without a password.
+
+        Raises:
+            WorkspaceError: If it does.
+        """
+        if (
+            self.access is not None
+            and (status := _status_without_login(self.host, self.port)) != 401
+        ):
+            raise WorkspaceError(
+                f"the MLflow server answers without a login (status {status}); it was stopped"
+            )
 
     def wait_for_exit(self) -> None:
         """Wait until it exits, and raise WorkspaceError."""
         self.process.wait()
-        raise WorkspaceError(f"the MLflow server exited unexpectedly:\n{_last_lines(self.log)}")
+        raise WorkspaceError(f"the MLflow server exited unexpectedly:\n{self._last_lines()}")
+
+    def _last_lines(self) -> str:
+        text = _last_lines(self.log)
+        return text if self.access is None else text.replace(self.access.password, MASK)
 
 
 @contextlib.contextmanager
-def _running(tracking_uri: str, artifact_dir: Path, port: int) -> Iterator[_Server]:
+def _running(
+    tracking_uri: str, artifact_dir: Path, port: int, access: SharedAccess | None
+) -> Iterator[_Server]:
     """Start a server, yield it when it answers, and stop it at the end of the block."""
     mark = secrets.token_hex(8)
-    with tempfile.TemporaryFile() as log:
-        process = _start(tracking_uri, artifact_dir, port, mark, log)
+    with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory() as folder:
+        if access is None:
+            process = _start(tracking_uri, artifact_dir, port, mark, log)
+        else:
+            environment = _environment(tracking_uri, artifact_dir)
+            environment |= access.environment(Path(folder))
+            process = _launch(artifact_dir, access.options(port), environment, mark, log)
         try:
-            server = _Server(process, port, mark, log)
+            server = _Server(process, port, mark, log, access)
             server.wait_until_healthy()
+            server.require_login()
             yield server
         finally:
             _stop(process)
@@ -193,7 +241,7 @@ def _page_on_server(tracking_uri: str, runs_dir: Path) -> str:
     return server
 
 
-def free_port(first: int) -> int:
+def free_port(first: int, host: str = UI_HOST) -> int:
     """Return the first port from `first` on that nothing listens on.
 
     Raises:
@@ -201,34 +249,57 @@ def free_port(first: int) -> int:
     """
     last = min(first + N_PORTS_TRIED, 65_536) - 1
     for port in range(first, last + 1):
-        if _is_free(port):
+        if _is_free(port, host):
             return port
     raise WorkspaceError(f"ports {first} to {last} are all taken; choose another with --port")
 
 
-def _is_free(port: int) -> bool:
+def _is_free(port: int, host: str = UI_HOST) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((UI_HOST, port))
-        except OSError:
+            probe.bind((host, port))
+        except socket.gaierror as error:
+            raise _not_ours(host, error) from None
+        except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise _not_ours(host, error) from None
             return False
     return True
+
+
+def _not_ours(host: str, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"--host {host}: not an address of this machine: {reason_of(error)}; name one of its own, "
+        "or 0.0.0.0 for all of them"
+    )
 
 
 def _start(
     tracking_uri: str, artifact_dir: Path, port: int, mark: str, log: IO[bytes]
 ) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-c", _WATCHDOG, str(STOP_SECONDS), sys.executable]
-    command += ["-m", "mlflow", "server", "--host", UI_HOST, "--port", str(port), "--workers", "1"]
-    command += ["--uvicorn-opts", f"--header {_MARK_HEADER}:{mark}"]
-    environment = {
+    """Start a server for this machine only."""
+    options = ["--host", UI_HOST, "--port", str(port)]
+    return _launch(artifact_dir, options, _environment(tracking_uri, artifact_dir), mark, log)
+
+
+def _environment(tracking_uri: str, artifact_dir: Path) -> dict[str, str]:
+    """Return the variables of a server."""
+    return {
         **os.environ,
         # In the environment rather than on the command line, which every user can read.
         "MLFLOW_BACKEND_STORE_URI": tracking_uri,
         "MLFLOW_DEFAULT_ARTIFACT_ROOT": artifact_dir.resolve().as_uri(),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
+
+
+def _launch(
+    artifact_dir: Path, options: list[str], environment: dict[str, str], mark: str, log: IO[bytes]
+) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-c", _WATCHDOG, str(STOP_SECONDS), sys.executable]
+    command += ["-m", "mlflow", "server", *options, "--workers", "1"]
+    command += ["--uvicorn-opts", f"--header {_MARK_HEADER}:{mark}"]
     return subprocess.Popen(
         command,
         cwd=make_directory(artifact_dir),  # MLflow looks for its own stores in the working folder
@@ -240,9 +311,21 @@ def _start(
     )
 
 
-def _is_healthy(port: int, mark: str) -> bool:
+def _status_without_login(host: str, port: int) -> int:
+    """Return the status of a page that only users may see; 0 if the server does not answer."""
+    connection = http.client.HTTPConnection(host, port, timeout=10.0)
+    try:
+        connection.request("GET", "/api/2.0/mlflow/experiments/search?max_results=1")
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return 0
+    finally:
+        connection.close()
+
+
+def _is_healthy(port: int, mark: str, host: str) -> bool:
     """Return whether the server with this mark answers on a port; another one may have it."""
-    connection = http.client.HTTPConnection(UI_HOST, port, timeout=2.0)
+    connection = http.client.HTTPConnection(host, port, timeout=2.0)
     try:
         connection.request("GET", "/health")
         answer = connection.getresponse()

@@ -24,6 +24,9 @@ NOT_RUN = {
     "lab sweep matched-params --size demo --set training.compile_blocks=true": (
         "compiles for minutes; tests/numerics/test_compiled_blocks.py compiles a block"
     ),
+    "lab ui --host 0.0.0.0": (
+        "serves until it is stopped; tests/tracking/test_mlflow_access.py starts it"
+    ),
     "lab bench neighbour matched-params --setting GOMP_SPINCOUNT=10000": (
         "keeps all cores busy; tests/cli/test_cli_bench.py runs it shorter"
     ),
