@@ -22,6 +22,7 @@ TAG_PARENT = "mlflow.parentRunId"
 TAG_NAME = "mlflow.runName"
 TAG_NOTE = "mlflow.note.content"
 TAG_RUN_DIR = "lab.run_dir"
+TAG_CHECKPOINTS = "lab.checkpoints"
 TAG_RUN_NAME = "lab.run_name"
 MAX_PARAM_CHARACTERS = 5_900  # MLflow silently truncates at 6,000
 MAX_TAG_CHARACTERS = 7_900

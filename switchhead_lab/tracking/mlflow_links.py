@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from switchhead_lab.tracking.file_names import CHECKPOINTS_DIR
-from switchhead_lab.tracking.mlflow_fields import TAG_NOTE
+from switchhead_lab.tracking.mlflow_fields import TAG_CHECKPOINTS, TAG_NOTE
 from switchhead_lab.tracking.record import RunRecord
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def link_checkpoint(client: "MlflowClient", run: "Run", record: RunRecord) -> No
         run.info.experiment_id,
         name=record.labels.variant,
         source_run_id=run.info.run_id,
-        tags={"lab.checkpoints": str(folder.resolve())},
+        tags={TAG_CHECKPOINTS: str(folder.resolve())},
         params={
             "run": record.name,
             "parameters": str(record.result.n_parameters),

@@ -2,7 +2,7 @@
 
 MLflow stores absolute artifact addresses: an experiment's from its creation, a run's from its
 experiment. It has no call that changes them, and a new experiment would lose run ids and users'
-notes, so the three columns are rewritten in one transaction.
+notes, so the columns are rewritten in one transaction, with the folders in our own tags.
 """
 
 import json
@@ -14,11 +14,20 @@ from urllib.request import url2pathname
 from switchhead_lab.tracking.atomic import write_text
 from switchhead_lab.tracking.database_file import connect
 from switchhead_lab.tracking.file_names import MLFLOW_LINK_FILE
-from switchhead_lab.tracking.mlflow_fields import TAG_RUN_DIR
+from switchhead_lab.tracking.mlflow_fields import TAG_CHECKPOINTS, TAG_RUN_DIR
 from switchhead_lab.tracking.record import read_mlflow_link
 
 # Table and column of the addresses below an experiment's artifact folder.
-_ARTIFACT_COLUMNS = (("experiments", "artifact_location"), ("runs", "artifact_uri"))
+_ARTIFACT_COLUMNS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+)
+# Table, column, column of the tag's name, and name of the tags with folders below that of the runs.
+_TAGS = (
+    ("tags", "value", "key", TAG_RUN_DIR),
+    ("logged_model_tags", "tag_value", "tag_key", TAG_CHECKPOINTS),
+)
 
 
 def follow_workspace(
@@ -49,9 +58,10 @@ def follow_workspace(
         with connection:
             for table, column in _ARTIFACT_COLUMNS:
                 _replace_prefix(connection, table, column, old, new)
-            _replace_prefix(
-                connection, "tags", "value", str(old_runs_dir), str(runs_dir), TAG_RUN_DIR
-            )
+            for table, column, key_column, key in _TAGS:
+                condition = f"AND {key_column} = '{key}'"
+                places = (str(old_runs_dir), str(runs_dir))
+                _replace_prefix(connection, table, column, *places, condition)
     for link_path in runs_dir.glob(f"*/{MLFLOW_LINK_FILE}"):
         link = read_mlflow_link(link_path.parent)
         if link is not None:
@@ -73,11 +83,11 @@ def is_misplaced(artifact_uri: str, artifact_dir: Path) -> bool:
 
 
 def _replace_prefix(
-    connection: sqlite3.Connection, table: str, column: str, old: str, new: str, key: str = ""
+    connection: sqlite3.Connection, table: str, column: str, old: str, new: str, condition: str = ""
 ) -> None:
-    condition = "AND key = ?" if key else ""
+    """Replace the start of a column's values; `condition` continues the WHERE clause."""
     connection.execute(
         f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
         f"WHERE ({column} = ? OR substr({column}, 1, ?) = ?) {condition}",
-        (new, len(old) + 1, old, len(old) + 1, f"{old}/", *([key] if key else [])),
+        (new, len(old) + 1, old, len(old) + 1, f"{old}/"),
     )
