@@ -28,8 +28,8 @@ from switchhead_lab.cli import (
     sweep,
     train,
     ui,
-    worker,
     verify,
+    worker,
 )
 from switchhead_lab.cli.help_pages import HELP_NAMES, hide_values_of_flags, tidy_help
 from switchhead_lab.cli.masking import MaskingGroup, without_secrets
