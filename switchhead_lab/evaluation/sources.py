@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from switchhead_lab.config.zero_shot import BLIMP
 from switchhead_lab.data.corpora import read_sotu
 from switchhead_lab.errors import ConfigError
 from switchhead_lab.evaluation.documents.blimp import BLIMP_VERSION, read_blimp
@@ -15,7 +16,7 @@ from switchhead_lab.evaluation.documents.task_documents import (
     TaskDocuments,
     hash_task_documents,
 )
-from switchhead_lab.evaluation.tasks import BLIMP, Task
+from switchhead_lab.evaluation.tasks import Task
 
 _HUB_PATHS = {
     "lambada_openai": ("EleutherAI/lambada_openai", "default", "test"),

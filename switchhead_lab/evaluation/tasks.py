@@ -6,20 +6,11 @@ Pocket tasks ask the same three kinds of questions about other documents; their 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from switchhead_lab.config.files import near_miss
+from switchhead_lab.config.zero_shot import TASK_NAMES, Kind, TaskName, tasks_named
 from switchhead_lab.errors import ConfigError
-from switchhead_lab.evaluation.documents.blimp import BLIMP_SETS
 from switchhead_lab.evaluation.documents.cbt import BLANK
-from switchhead_lab.evaluation.documents.pocket_last_word import LAST_WORD
-from switchhead_lab.evaluation.documents.pocket_minimal_pairs import (
-    MINIMAL_PAIRS_PREFIX,
-    PHENOMENA,
-)
-
-Kind = Literal["last word", "cloze", "minimal pairs"]
-Suite = Literal["paper", "pocket"]
 
 _ACCURACY = {"metric": "acc", "aggregation": "mean", "higher_is_better": True}
 _PERPLEXITY = {"metric": "perplexity", "aggregation": "perplexity", "higher_is_better": False}
@@ -28,25 +19,14 @@ _CHANCE = {"last word": None, "cloze": 0.1, "minimal pairs": 0.5}
 
 
 @dataclass(frozen=True)
-class Task:
+class Task(TaskName):
     """A zero-shot task.
 
     Attributes:
-        name: Name in tables and files.
-        kind: What is asked.
-        group: Name of the mean that it is part of; its own name if there is none.
         version: Version of the task, raised when the same documents give other results.
     """
 
-    name: str
-    kind: Kind
-    group: str
     version: float = 1.0
-
-    @property
-    def suite(self) -> Suite:
-        """The suite that it belongs to."""
-        return "pocket" if self.name.startswith("pocket_") else "paper"
 
     @property
     def chance(self) -> float | None:
@@ -118,22 +98,7 @@ _FUNCTIONS: dict[Kind, dict[str, Callable[[Mapping[str, Any]], object]]] = {
     },
 }
 
-BLIMP = "blimp"
-"""Unweighted mean over the sets of BLiMP, which Tables 4 and 8 print."""
-MINIMAL_PAIRS = MINIMAL_PAIRS_PREFIX.removesuffix("_")
-"""Unweighted mean over the pocket phenomena."""
-
-
-TASKS: tuple[Task, ...] = (
-    Task("lambada_openai", "last word", "lambada_openai"),
-    *(Task(f"{BLIMP}_{name}", "minimal pairs", BLIMP) for name in BLIMP_SETS),
-    Task("cbt_cn", "cloze", "cbt_cn"),
-    Task("cbt_ne", "cloze", "cbt_ne"),
-    Task(LAST_WORD, "last word", LAST_WORD),
-    Task("pocket_cloze_noun", "cloze", "pocket_cloze_noun"),
-    Task("pocket_cloze_name", "cloze", "pocket_cloze_name"),
-    *(Task(f"{MINIMAL_PAIRS}_{name}", "minimal pairs", MINIMAL_PAIRS) for name in PHENOMENA),
-)
+TASKS: tuple[Task, ...] = tuple(Task(one.name, one.kind, one.group) for one in TASK_NAMES)
 """All tasks, in the order of tables."""
 
 
@@ -146,16 +111,8 @@ def find_tasks(names: Sequence[str]) -> list[Task]:
     Raises:
         ConfigError: If a name is unknown.
     """
-    known: dict[str, list[Task]] = {}
-    for task in TASKS:
-        for name in {task.name, task.group, task.suite}:
-            known.setdefault(name, []).append(task)
-    for name in names:
-        if name not in known:
-            short = [one for one in known if not one.startswith((f"{BLIMP}_", f"{MINIMAL_PAIRS}_"))]
-            raise ConfigError(
-                f'no task "{name}"{near_miss(name, list(known))}; tasks and groups: '
-                f"{', '.join(short)}; sets of BLiMP: {BLIMP}_<set>"
-            )
-    wanted = {task.name for name in names for task in known[name]}
+    try:
+        wanted = {task.name for task in tasks_named(names)}
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     return [task for task in TASKS if task.name in wanted]

@@ -48,6 +48,7 @@ _LEFT_OUT = frozenset(
                 "sweep",
                 "sweep_files",
                 "workspace",
+                "zero_shot",
             )
         ),
         "data.file_errors",

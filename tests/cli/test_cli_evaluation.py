@@ -88,7 +88,7 @@ def test_bad_input_is_one_error(run, workspace, arguments: list[str], expected: 
 
 
 def test_a_truncated_file_is_named_with_its_line(run, workspace, tmp_path: Path) -> None:
-    from switchhead_lab.evaluation.documents.blimp import BLIMP_SETS
+    from switchhead_lab.config.zero_shot import BLIMP_SETS
 
     root = tmp_path / "published"
     root.mkdir()

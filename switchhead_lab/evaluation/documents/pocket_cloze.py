@@ -15,8 +15,8 @@ documents, evenly spaced ones are kept.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
+from switchhead_lab.config.zero_shot import ClozeName
 from switchhead_lab.evaluation.documents.cbt import BLANK, N_CANDIDATES, N_CONTEXT_SENTENCES
 from switchhead_lab.evaluation.documents.made_tasks import (
     Draw,
@@ -35,8 +35,6 @@ CLOZE_VERSION = "1"
 MAX_QUERIES = 200
 MIN_STEP = 7
 """Least number of sentences from one query to the next."""
-
-ClozeName = Literal["pocket_cloze_noun", "pocket_cloze_name"]
 
 
 def make_cloze(name: ClozeName, texts: Sequence[str], source: str) -> TaskDocuments:

@@ -16,6 +16,7 @@ evenly spaced ones are kept.
 
 from collections.abc import Iterator, Sequence
 
+from switchhead_lab.config.zero_shot import LAST_WORD
 from switchhead_lab.evaluation.documents.made_tasks import made_task, require_documents, spread
 from switchhead_lab.evaluation.documents.passages import sentences_of, words_of
 from switchhead_lab.evaluation.documents.task_documents import TaskDocuments
@@ -27,8 +28,6 @@ CONTEXT_SENTENCES = 4
 MIN_CONTEXT_WORDS = 50
 MIN_TARGET_WORDS = 5
 MIN_LETTERS = 4
-
-LAST_WORD = "pocket_last_word"
 
 
 def make_last_word(texts: Sequence[str], source: str) -> TaskDocuments:

@@ -9,6 +9,7 @@ the right one in half of the pairs, so that the frequency of words alone does no
 
 from collections.abc import Callable
 
+from switchhead_lab.config.zero_shot import MINIMAL_PAIRS
 from switchhead_lab.errors import DataError
 from switchhead_lab.evaluation.documents import grammar_words as words
 from switchhead_lab.evaluation.documents.made_tasks import Draw, draw_of, made_task, pick
@@ -16,7 +17,6 @@ from switchhead_lab.evaluation.documents.task_documents import TaskDocuments
 
 MINIMAL_PAIRS_VERSION = "1"
 N_PAIRS = 200
-MINIMAL_PAIRS_PREFIX = "pocket_minimal_pairs_"
 
 Pair = tuple[str, str]
 """A good and a bad sentence, without capital and full stop."""
@@ -35,7 +35,7 @@ def make_minimal_pairs(phenomenon: str) -> TaskDocuments:
         raise DataError(
             f'no phenomenon "{phenomenon}" of minimal pairs; known: {", ".join(PHENOMENA)}'
         )
-    name = f"{MINIMAL_PAIRS_PREFIX}{phenomenon}"
+    name = f"{MINIMAL_PAIRS}_{phenomenon}"
     draw = draw_of(name, MINIMAL_PAIRS_VERSION)
     pairs: dict[str, str] = {}
     while len(pairs) < N_PAIRS:

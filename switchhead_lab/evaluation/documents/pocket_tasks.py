@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from switchhead_lab.config.files import near_miss
+from switchhead_lab.config.zero_shot import LAST_WORD, MINIMAL_PAIRS, POCKET_CLOZE
 from switchhead_lab.errors import DataError
 from switchhead_lab.evaluation.documents.pocket_cloze import make_cloze
-from switchhead_lab.evaluation.documents.pocket_last_word import LAST_WORD, make_last_word
+from switchhead_lab.evaluation.documents.pocket_last_word import make_last_word
 from switchhead_lab.evaluation.documents.pocket_minimal_pairs import (
-    MINIMAL_PAIRS_PREFIX,
     PHENOMENA,
     make_minimal_pairs,
 )
@@ -16,12 +16,11 @@ from switchhead_lab.evaluation.documents.task_documents import TaskDocuments
 
 _FROM_TEXTS: dict[str, Callable[[Sequence[str], str], TaskDocuments]] = {
     LAST_WORD: make_last_word,
-    "pocket_cloze_noun": partial(make_cloze, "pocket_cloze_noun"),
-    "pocket_cloze_name": partial(make_cloze, "pocket_cloze_name"),
+    **{name: partial(make_cloze, name) for name in POCKET_CLOZE},
 }
 POCKET_TASKS: tuple[str, ...] = (
     *_FROM_TEXTS,
-    *(f"{MINIMAL_PAIRS_PREFIX}{phenomenon}" for phenomenon in PHENOMENA),
+    *(f"{MINIMAL_PAIRS}_{phenomenon}" for phenomenon in PHENOMENA),
 )
 """Names of all pocket tasks."""
 
@@ -40,7 +39,7 @@ def make_pocket_task(name: str, texts: Sequence[str], source: str) -> TaskDocume
     if name in _FROM_TEXTS:
         return _FROM_TEXTS[name](texts, source)
     if name in POCKET_TASKS:
-        return make_minimal_pairs(name.removeprefix(MINIMAL_PAIRS_PREFIX))
+        return make_minimal_pairs(name.removeprefix(f"{MINIMAL_PAIRS}_"))
     raise DataError(
         f'no pocket task "{name}"{near_miss(name, list(POCKET_TASKS))}; '
         f"known: {', '.join(POCKET_TASKS)}"

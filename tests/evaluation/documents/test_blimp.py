@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from switchhead_lab.config.zero_shot import BLIMP_SETS
 from switchhead_lab.errors import DataError
-from switchhead_lab.evaluation.documents.blimp import BLIMP_SETS, read_blimp
+from switchhead_lab.evaluation.documents.blimp import read_blimp
 
 SET = "passive_1"
 

@@ -1,5 +1,6 @@
 import pytest
 
+from switchhead_lab.config.zero_shot import tasks_named
 from switchhead_lab.errors import DataError
 from switchhead_lab.evaluation.documents.pocket_tasks import POCKET_TASKS, make_pocket_task
 from switchhead_lab.evaluation.documents.task_documents import hash_task_documents
@@ -15,6 +16,10 @@ def test_every_task_has_its_own_name_documents_and_hash(sotu: dict[str, list[str
         assert task.sha256 == hash_task_documents(task.documents)
         assert task.version == "1"
         assert len({tuple(document) for document in task.documents}) == 1
+
+
+def test_the_tasks_of_the_suite_are_those_that_can_be_made():
+    assert [task.name for task in tasks_named(["pocket"])] == list(POCKET_TASKS)
 
 
 # If one of these fails, the documents have changed: raise the version of the task, then record the
