@@ -145,8 +145,8 @@ def compare(
     """
     from dataclasses import asdict
 
-    from switchhead_lab.evaluation.compare import compare_results
     from switchhead_lab.evaluation.evaluated import find_evaluated
+    from switchhead_lab.reporting.zero_shot_compare import compare_results
     from switchhead_lab.views.evaluation import comparison_table
 
     models = find_evaluated(first), find_evaluated(second)

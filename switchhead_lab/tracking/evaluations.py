@@ -19,6 +19,8 @@ from switchhead_lab.tracking.atomic import make_directory, write_text
 from switchhead_lab.tracking.record_files import read_model
 
 EVALUATION_DIR = "evaluation"
+ACCURACY, PERPLEXITY = "acc", "perplexity"
+"""Names of metrics by the harness, as results have them."""
 
 
 class Estimate(FrozenModel):
@@ -103,7 +105,7 @@ def estimates_of(samples: Sequence[Sample]) -> dict[str, Estimate]:
 def _estimate(name: str, values: Sequence[float]) -> Estimate:
     middle = mean(values)
     stderr = stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
-    if name != "perplexity":
+    if name != PERPLEXITY:
         return Estimate(value=middle, stderr=stderr)
     # exp of the mean loss of the continuations; its error by the delta method.
     value = math.exp(-middle) if -middle < 700 else math.inf
@@ -189,7 +191,9 @@ def read_samples(directory: Path, task: str) -> list[Sample]:
         raise RecordError(f"{path}: damaged; delete it and run `lab eval` again") from None
 
 
-def group_estimates(results: Iterable[TaskResult], metric: str = "acc") -> Mapping[str, Estimate]:
+def group_estimates(
+    results: Iterable[TaskResult], metric: str = ACCURACY
+) -> Mapping[str, Estimate]:
     """Return a metric by group: the unweighted mean over the group's tasks.
 
     The standard error is over documents, which tasks do not share.

@@ -8,7 +8,7 @@ from switchhead_lab.terminal_table import Table
 from switchhead_lab.tracking.evaluations import Estimate, TaskResult, group_estimates
 
 if TYPE_CHECKING:
-    from switchhead_lab.evaluation.compare import PairedDifference
+    from switchhead_lab.reporting.zero_shot_compare import PairedDifference
 
 _COLUMNS = ("task", "tasks", "documents", "accuracy %", "± s.e.", "chance %", "perplexity")
 

@@ -12,13 +12,13 @@ from tiny_runs import train
 
 from switchhead_lab.errors import ConfigError, DataError, RecordError
 from switchhead_lab.evaluation import evaluate, sources
-from switchhead_lab.evaluation.compare import compare_results
 from switchhead_lab.evaluation.documents.cbt import BLANK
 from switchhead_lab.evaluation.documents.task_documents import TaskDocuments
 from switchhead_lab.evaluation.evaluate import evaluate_tasks
 from switchhead_lab.evaluation.evaluated import evaluate_model, find_evaluated
 from switchhead_lab.evaluation.language_models import model_of_run
 from switchhead_lab.evaluation.tasks import find_tasks
+from switchhead_lab.reporting.zero_shot_compare import compare_results
 from switchhead_lab.tracking import evaluations
 from switchhead_lab.tracking.evaluations import (
     Estimate,
