@@ -126,11 +126,6 @@ def _require_decidable(declarations: "Sequence[Sweep]", *, until_decided: bool) 
         raise ConfigError(
             f"--until-decided: sweep {declarations[0].name} states no claims; add [[claims]] to it"
         )
-    if wanted := [one.evaluation for one in declarations if one.evaluation is not None]:
-        from switchhead_lab.evaluation.tasks import find_tasks
-
-        for evaluation in wanted:
-            find_tasks(evaluation.tasks)
 
 
 @dataclass(frozen=True)
@@ -169,10 +164,6 @@ def _train_all(
         record = _train(workspace, index, declaration, policy, further, until_decided=until_decided)
         for line in outcome_lines(declaration, record, is_rung=len(declarations) > 1):
             typer.echo(line)
-        if record.sweep.evaluation is not None:
-            from switchhead_lab.evaluation.of_sweep import evaluate_sweep
-
-            evaluate_sweep(workspace, record, tell)
         if workspace.tracking_uri != "none":
             attach_report(workspace, record, index, tell)
         yield describe_failures(record)
@@ -187,7 +178,7 @@ def _train(
     *,
     until_decided: bool,
 ) -> "SweepRecord":
-    """Run a sweep, with the seeds added to decide its claims, and note the look at them."""
+    """Run a sweep, with the seeds added to decide its claims, evaluate it, and note the look."""
     from switchhead_lab.reporting.claim_states import claim_states
     from switchhead_lab.sweeping import deciding
     from switchhead_lab.sweeping.executor import run_sweep
@@ -206,7 +197,13 @@ def _train(
     def train(sweep: "Sweep") -> "SweepRecord":
         return run_sweep(workspace, sweep, index, say, policy=next(policies), beside=beside)
 
+    evaluated: set[str] = set()
+
     def judge(record: "SweepRecord") -> "list[ClaimState]":
+        if record.sweep.evaluation is not None:
+            from switchhead_lab.evaluation.of_sweep import evaluate_sweep
+
+            evaluate_sweep(workspace, record, tell, evaluated)
         return claim_states(record, runs_dir, workspace.reports_dir)
 
     if until_decided:
@@ -340,7 +337,8 @@ def show(
         print_table(views.cost_table(detail))
         print_notes(views.time_left_lines(detail, name, overrides or ()))
     for _, declaration in named:
-        print_notes(claim_outlooks(declaration, workspace.runs_dir, workspace.reports_dir))
+        folders = (workspace.runs_dir, workspace.reports_dir, workspace.sweeps_dir)
+        print_notes(claim_outlooks(declaration, *folders))
     print_notes(views.basis_of_estimates(speeds))
 
 

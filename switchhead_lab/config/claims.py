@@ -1,6 +1,6 @@
 """Claims that a sweep states: which model is as good as which other one, and how much cheaper."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -9,14 +9,10 @@ from switchhead_lab.config.cost_names import parse_cost
 from switchhead_lab.config.files import near_miss
 from switchhead_lab.config.names import ModelName
 from switchhead_lab.frozen_model import FrozenModel
-from switchhead_lab.objectives.base import Objective
-from switchhead_lab.objectives.metrics import LOSS, Metric
 
 TIME = "time"
 """Name of the cost that is measured rather than counted: the time of a training step."""
 _SHORT_NAMES = {"macs": "attention-macs", "memory": "attention-memory"}
-Split = Literal["validation", "test"]
-_SPLITS: dict[str, Split] = {"validation": "validation", "test": "test"}
 _MOST_SEEDS = 1000
 
 
@@ -27,7 +23,8 @@ class QualityClaim(FrozenModel):
     """"equivalent": the true difference is smaller than the margin in both directions;
     "not_worse": it is worse by less than the margin; "better": it is better by more."""
     metric: str = ""
-    """Split and metric, e.g. "validation/loss"; by default the objective's own on validation."""
+    """Split and metric, e.g. "validation/loss", by default the objective's own on validation; or a
+    metric of the sweep's evaluation by its name in MLflow, e.g. "evaluation/blimp/accuracy"."""
     margin: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     """Margin in the unit of the metric as recorded: nats for losses, fractions for accuracies."""
 
@@ -116,25 +113,3 @@ def complete_claims(claims: Sequence[Claim], models: Iterable[str], baseline: st
         if names.count(name) > 1:
             raise ValueError(f'claims: two are named "{name}"; give each its own name')
     return complete
-
-
-def metric_of(quality: QualityClaim, objective: Objective) -> tuple[Split, Metric]:
-    """Return the split and the metric that a claim is about.
-
-    Raises:
-        ValueError: If the objective does not have it.
-    """
-    if not quality.metric:
-        return "validation", objective.headline
-    metrics: Mapping[str, Metric] = {
-        "loss": LOSS,
-        **{metric.name: metric for metric in objective.metrics},
-    }
-    split, _, name = quality.metric.partition("/")
-    if split in _SPLITS and name in metrics:
-        return _SPLITS[split], metrics[name]
-    known = [f"{split}/{name}" for split in _SPLITS for name in metrics]
-    raise ValueError(
-        f'claims: quality.metric = "{quality.metric}"{near_miss(quality.metric, known)}: use one '
-        f"of {', '.join(known)}"
-    )

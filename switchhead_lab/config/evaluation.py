@@ -2,8 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from switchhead_lab.config.zero_shot import tasks_named
 from switchhead_lab.frozen_model import FrozenModel
 
 
@@ -15,3 +16,9 @@ class SweepEvaluation(FrozenModel):
     data_root: str = ""
     """Folder of the published files, relative to the workspace; empty for the Hugging Face hub.
     `~` is the home folder."""
+
+    @field_validator("tasks")
+    @classmethod
+    def _tasks_are_known(cls, tasks: list[str]) -> list[str]:
+        tasks_named(tasks)
+        return tasks

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from switchhead_lab.config.architecture import ModelSizes
-from switchhead_lab.config.claims import Claim, complete_claims, metric_of
+from switchhead_lab.config.claimed import Quantity, quantity_of
+from switchhead_lab.config.claims import Claim, QualityClaim, complete_claims
 from switchhead_lab.config.cost_names import CONVENTIONS, Convention
 from switchhead_lab.config.data import DataConfig
 from switchhead_lab.config.declared import (
@@ -300,8 +301,21 @@ class Sweep(FrozenModel):
     def _claims_are_possible(self) -> Self:
         for claim in self.stated_claims:
             if claim.quality is not None:
-                metric_of(claim.quality, self.objective)
+                self.quantity_of(claim.quality)
         return self
+
+    @model_validator(mode="after")
+    def _evaluation_is_possible(self) -> Self:
+        if self.evaluation is not None and not self.objective.predicts_next_token:
+            raise ValueError(
+                f"evaluation: zero-shot tasks need a language model, but objective.kind = "
+                f'"{self.objective.kind}"; remove the [evaluation] or the [objective] table'
+            )
+        return self
+
+    def quantity_of(self, quality: QualityClaim) -> Quantity:
+        """Return what a claim about quality measures."""
+        return quantity_of(quality, self.objective, self.evaluation)
 
     @property
     def stated_claims(self) -> list[Claim]:

@@ -8,6 +8,9 @@ from switchhead_lab.config.files import near_miss
 
 Kind = Literal["last word", "cloze", "minimal pairs"]
 Suite = Literal["paper", "pocket"]
+SUITES: tuple[Suite, ...] = get_args(Suite)
+TaskMetric = Literal["accuracy", "perplexity"]
+"""Metrics by their names in MLflow and in claims."""
 
 BLIMP = "blimp"
 """Unweighted mean over the sets of BLiMP, which Tables 4 and 8 print."""
@@ -121,6 +124,11 @@ class TaskName:
     def suite(self) -> Suite:
         """The suite that it belongs to."""
         return "pocket" if self.name.startswith("pocket_") else "paper"
+
+    @property
+    def metrics(self) -> tuple[TaskMetric, ...]:
+        """Its metrics; the perplexity is that of the words to predict."""
+        return ("accuracy", "perplexity") if self.kind == "last word" else ("accuracy",)
 
 
 TASK_NAMES: tuple[TaskName, ...] = (

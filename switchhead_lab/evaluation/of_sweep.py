@@ -1,6 +1,6 @@
 """The evaluation that a sweep asks for: every finished run of its models on the same tasks."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from switchhead_lab.config.evaluation import SweepEvaluation
@@ -15,7 +15,9 @@ from switchhead_lab.tracking.sweep_record import SweepRecord
 from switchhead_lab.trained.run import TrainedRun
 
 
-def evaluate_sweep(workspace: Workspace, record: SweepRecord, report: Report) -> None:
+def evaluate_sweep(
+    workspace: Workspace, record: SweepRecord, report: Report, seen: set[str]
+) -> None:
     """Evaluate the finished runs of a sweep that lack a result of its tasks.
 
     A run that cannot be evaluated is reported and skipped: the sweep itself is done.
@@ -24,15 +26,14 @@ def evaluate_sweep(workspace: Workspace, record: SweepRecord, report: Report) ->
         workspace: The workspace.
         record: The sweep's record.
         report: Called with a line about progress.
-
-    Raises:
-        ConfigError: If a task is unknown.
+        seen: Names of runs that need no second look; gets those of this call.
     """
     wanted = record.sweep.evaluation
     if wanted is None:
         return
     tasks = find_tasks(wanted.tasks)
-    for run in _finished(record, workspace.runs_dir):
+    for run in _finished(record, workspace.runs_dir, seen):
+        seen.add(run.name)
         trained = TrainedRun(run, workspace)
         found = Evaluated(run.name, evaluation_dir(run.directory), trained)
         try:
@@ -49,11 +50,12 @@ def data_root_of(wanted: SweepEvaluation, workspace: Workspace) -> Path | None:
     return workspace.root / Path(wanted.data_root).expanduser()
 
 
-def _finished(record: SweepRecord, runs_dir: Path) -> Iterator[RunRecord]:
+def _finished(record: SweepRecord, runs_dir: Path, seen: Collection[str]) -> Iterator[RunRecord]:
     names = [
         member.run_name
         for member in record.members
         if member.role != "candidate" and member.state == "finished"
     ]
     for name in dict.fromkeys(names):
-        yield read_run(runs_dir / name)
+        if name not in seen:
+            yield read_run(runs_dir / name)

@@ -15,6 +15,7 @@ from switchhead_lab.config.search import (
 from switchhead_lab.reporting.code_checks import code_identity_lines
 from switchhead_lab.reporting.cost_table import off_budget_lines
 from switchhead_lab.reporting.report_data import CandidateRow, ModelRow, ReportData
+from switchhead_lab.reporting.zero_shot_values import unevaluated_lines
 from switchhead_lab.tracking.file_names import DIFF_FILE
 from switchhead_lab.tracking.record import RunRecord
 from switchhead_lab.tracking.sweep_record import SweepRecord, read_objective
@@ -23,7 +24,7 @@ _RESOLVED = ("finished", "pruned", "failed")
 
 
 def incomplete_lines(data: ReportData) -> list[str]:
-    """Return the missing runs of a sweep; empty if complete."""
+    """Return the missing runs of a sweep, and missing evaluations; empty if complete."""
     lines = [
         f"INCOMPLETE: {row.name} has {len(row.finished)} of {len(row.seeds)} seeds "
         f"({'; '.join(seed_gaps(row))})."
@@ -42,7 +43,7 @@ def incomplete_lines(data: ReportData) -> list[str]:
                 f"INCOMPLETE: the search of {study.name} tried {len(tried)} of {expected} "
                 f"candidates{detail}."
             )
-    return lines
+    return [*lines, *unevaluated_lines(data)]
 
 
 def warning_lines(data: ReportData) -> list[str]:

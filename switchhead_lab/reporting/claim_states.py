@@ -5,9 +5,10 @@ from pathlib import Path
 
 from switchhead_lab.budget.model_costs import ModelCosts
 from switchhead_lab.claims.state import ClaimState
-from switchhead_lab.config.claims import metric_of
+from switchhead_lab.config.claimed import SplitQuantity
 from switchhead_lab.config.sweep import Sweep
-from switchhead_lab.reporting.claim_table import StatedClaim, outlook, pairs_of, read_claims
+from switchhead_lab.reporting.claim_pairs import compared_runs
+from switchhead_lab.reporting.claim_table import StatedClaim, outlook, read_claims
 from switchhead_lab.reporting.report_data import ReportData, read_report_data
 from switchhead_lab.reporting.resources import read_step_times
 from switchhead_lab.tracking.record import RunRecord, ScoredSplit
@@ -16,7 +17,9 @@ from switchhead_lab.tracking.sweep_record import SweepRecord
 
 
 def claim_states(record: SweepRecord, runs_dir: Path, reports_dir: Path) -> list[ClaimState]:
-    """Return the state of every claim about quality.
+    """Return the state of every claim about quality that can be judged.
+
+    Seeds do not decide a claim about zero-shot results that earlier seeds lack.
 
     Args:
         record: The sweep's record.
@@ -31,27 +34,28 @@ def claim_states(record: SweepRecord, runs_dir: Path, reports_dir: Path) -> list
 
 
 def single_pairs(record: SweepRecord, runs_dir: Path) -> list[tuple[ScoredSplit, RunRecord]]:
-    """Return the runs of claims with a single pair, with the split that each claim is about."""
+    """Return the runs of claims about a split with a single pair, with the split."""
     if not record.sweep.claims:
         return []
     data = read_report_data(record, runs_dir)
-    found = []
+    found: list[tuple[ScoredSplit, RunRecord]] = []
     for claim in record.sweep.stated_claims:
-        pairs = pairs_of(data, claim)
-        if claim.quality is not None and len(pairs) == 1:
-            split, _ = metric_of(claim.quality, record.sweep.objective)
-            runs = [one.run for one in (pairs[0].model, pairs[0].versus)]
-            found += [(split, run) for run in runs if run is not None]
+        compared = compared_runs(data, claim)
+        if isinstance(compared.quantity, SplitQuantity) and len(compared.pairs) == 1:
+            (pair,) = compared.pairs
+            runs = [one.run for one in (pair.model, pair.versus) if one.run is not None]
+            found += [(compared.quantity.split, run) for run in runs]
     return found
 
 
-def claim_outlooks(sweep: Sweep, runs_dir: Path, reports_dir: Path) -> list[str]:
+def claim_outlooks(sweep: Sweep, runs_dir: Path, reports_dir: Path, sweeps_dir: Path) -> list[str]:
     """Return a sentence for each claim of a sweep: its verdict so far, or the seeds it needs.
 
     Args:
         sweep: The sweep as declared.
         runs_dir: Folder of all runs.
         reports_dir: Folder of all reports, with timings.
+        sweeps_dir: Folder of sweep files, for commands.
     """
     if not sweep.claims:
         return []
@@ -62,9 +66,10 @@ def claim_outlooks(sweep: Sweep, runs_dir: Path, reports_dir: Path) -> list[str]
             f"{claim.max_seeds}"
             for claim in sweep.stated_claims
         ]
-    # With the seeds that were added to it, but the claims as they are declared now.
-    stated_now = record.sweep.model_copy(update={"claims": sweep.claims})
-    data = read_report_data(record.model_copy(update={"sweep": stated_now}), runs_dir)
+    # With the seeds that were added to it, but claims and evaluation as they are declared now.
+    now = {"claims": sweep.claims, "evaluation": sweep.evaluation}
+    stated_now = record.sweep.model_copy(update=now)
+    data = read_report_data(record.model_copy(update={"sweep": stated_now}), runs_dir, sweeps_dir)
     claims = read_claims(data, read_step_times(data, reports_dir))
     return [
         f"claim {stated.claim.title}: {stated.verdict_text}, {stated.looks[-1]} of "
@@ -77,7 +82,7 @@ def _states(data: ReportData, claims: list[StatedClaim]) -> Iterator[ClaimState]
     costs = {row.name: row.costs for row in data.models}
     for stated in claims:
         claim, n_pairs = stated.claim, stated.looks[-1]
-        if claim.quality is None:
+        if claim.quality is None or stated.compared.unevaluated:
             continue
         models = (claim.model, claim.versus)
         quality = stated.verdict.parts[0].verdict

@@ -54,7 +54,7 @@ class Report:
         paper_caption: Sentence above it.
         quality: The quality metric to report.
         paper_quality: The metric to compare with the paper's.
-        incomplete: The missing runs of the sweep, one sentence each.
+        incomplete: The missing runs and evaluations of the sweep, one sentence each.
         claims: The claims with their verdicts; None if there are none.
         claims_caption: Sentences below them.
     """

@@ -45,16 +45,16 @@ class Scores:
     n_tasks: Mapping[str, int]
 
 
-def read_scores(run: MemberRun) -> Scores:
-    """Return what `lab eval` recorded for a run; empty if nothing.
+def read_results(run: MemberRun) -> Mapping[str, TaskResult]:
+    """Return what `lab eval` recorded for a run, by task; empty if nothing.
 
     Raises:
         RecordError: If a result is damaged.
     """
     if run.run is None:
-        return Scores({}, {})
+        return {}
     directory = evaluation_dir(run.run.directory)
-    return _scores(directory, _stamps(directory))
+    return _results(directory, _stamps(directory))
 
 
 def _stamps(directory: Path) -> tuple[tuple[str, int], ...]:
@@ -62,9 +62,18 @@ def _stamps(directory: Path) -> tuple[tuple[str, int], ...]:
 
 
 @cache
-def _scores(directory: Path, _stamps: tuple[tuple[str, int], ...]) -> Scores:
-    """Read each run's results once; several tables print them."""
-    results = read_task_results(directory)
+def _results(directory: Path, _stamps: tuple[tuple[str, int], ...]) -> Mapping[str, TaskResult]:
+    """Read each run's results once; several tables and claims need them."""
+    return {result.task: result for result in read_task_results(directory)}
+
+
+def read_scores(run: MemberRun) -> Scores:
+    """Return the accuracies that `lab eval` recorded for a run; empty if none.
+
+    Raises:
+        RecordError: If a result is damaged.
+    """
+    results = read_results(run).values()
     found = group_estimates(results)
     return Scores(
         {group: one.value for group, one in found.items() if one.value is not None},

@@ -34,6 +34,7 @@ _LEFT_OUT = frozenset(
             f"config.{name}"
             for name in (
                 "addresses",
+                "claimed",
                 "claims",
                 "cost_names",
                 "declared",

@@ -13,6 +13,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from switchhead_lab.config.names import EntryName
+from switchhead_lab.config.zero_shot import TaskMetric
 from switchhead_lab.errors import RecordError
 from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.tracking.atomic import make_directory, write_text
@@ -20,6 +21,7 @@ from switchhead_lab.tracking.record_files import read_model
 
 EVALUATION_DIR = "evaluation"
 ACCURACY, PERPLEXITY = "acc", "perplexity"
+HARNESS_NAMES: Mapping[TaskMetric, str] = {"accuracy": ACCURACY, "perplexity": PERPLEXITY}
 """Names of metrics by the harness, as results have them."""
 
 
@@ -202,10 +204,11 @@ def group_estimates(
     for result in results:
         if metric in result.metrics:
             groups.setdefault(result.group, []).append(result.metrics[metric])
-    return {name: _mean_of(estimates) for name, estimates in groups.items()}
+    return {name: mean_estimate(estimates) for name, estimates in groups.items()}
 
 
-def _mean_of(estimates: Sequence[Estimate]) -> Estimate:
+def mean_estimate(estimates: Sequence[Estimate]) -> Estimate:
+    """Return the unweighted mean of a metric over tasks, with its error over documents."""
     if len(estimates) == 1:
         return estimates[0]
     values = [one.value for one in estimates]

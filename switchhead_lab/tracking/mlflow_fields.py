@@ -10,7 +10,12 @@ from pydantic import BaseModel
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.tracking.code_identity import recorded_code
 from switchhead_lab.tracking.comparison import flatten
-from switchhead_lab.tracking.evaluations import evaluation_dir, group_estimates, read_task_results
+from switchhead_lab.tracking.evaluations import (
+    HARNESS_NAMES,
+    evaluation_dir,
+    group_estimates,
+    read_task_results,
+)
 from switchhead_lab.tracking.record import MetricPoint, RunRecord, RunState
 from switchhead_lab.tracking.sweep_record import sweep_id
 
@@ -108,7 +113,7 @@ def point_rows(point: MetricPoint) -> Iterator[MetricRow]:
 def result_rows(record: RunRecord) -> Iterator[MetricRow]:
     """Yield the numbers of a run's result as `result/...` at its last step.
 
-    Accuracies of zero-shot tasks are `evaluation/<group of tasks>/...`.
+    Metrics of zero-shot tasks are `evaluation/<group of tasks>/...`; claims name them so.
 
     Raises:
         RecordError: If a result of a task is damaged.
@@ -120,12 +125,13 @@ def result_rows(record: RunRecord) -> Iterator[MetricRow]:
     for name, value in record.result.model_dump().items():
         if isinstance(value, int | float) and math.isfinite(value):
             yield MetricRow(f"result/{name}", float(value), timestamp_ms, record.result.n_steps)
-    accuracies = group_estimates(read_task_results(evaluation_dir(record.directory)))
-    for group, accuracy in accuracies.items():
-        for name, value in (("accuracy", accuracy.value), ("accuracy_stderr", accuracy.stderr)):
-            if value is not None:
-                key = f"evaluation/{group}/{name}"
-                yield MetricRow(key, value, timestamp_ms, record.result.n_steps)
+    results = read_task_results(evaluation_dir(record.directory))
+    for metric, harness_name in HARNESS_NAMES.items():
+        for group, found in group_estimates(results, harness_name).items():
+            for name, value in ((metric, found.value), (f"{metric}_stderr", found.stderr)):
+                if value is not None:
+                    key = f"evaluation/{group}/{name}"
+                    yield MetricRow(key, value, timestamp_ms, record.result.n_steps)
 
 
 def _cut_tags(tags: Mapping[str, str | None]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tiny_sweep import DECLARATION
 
-from switchhead_lab.config.claims import metric_of
+from switchhead_lab.config.claimed import SplitQuantity
 from switchhead_lab.config.files import parse
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import ConfigError
@@ -24,8 +24,9 @@ def test_defaults() -> None:
     assert (claim.title, claim.versus, claim.alpha) == ("two-heads-vs-dense", "dense", 0.05)
     assert claim.quality is not None
     assert claim.quality.kind == "equivalent"
-    split, metric = metric_of(claim.quality, sweep_with().objective)
-    assert (split, metric.name) == ("validation", "perplexity")
+    found = sweep_with().quantity_of(claim.quality)
+    assert isinstance(found, SplitQuantity)
+    assert (found.split, found.metric.name) == ("validation", "perplexity")
 
 
 def test_costs_have_full_names_and_time_is_apart() -> None:
@@ -38,8 +39,9 @@ def test_the_loss_of_the_test_split_may_be_claimed() -> None:
     quality = {"margin": 0.01, "metric": "test/loss", "kind": "not_worse"}
     (claim,) = sweep_with({**CLAIM, "quality": quality}).stated_claims
     assert claim.quality is not None
-    split, metric = metric_of(claim.quality, sweep_with().objective)
-    assert (split, metric.name) == ("test", "loss_nats")
+    found = sweep_with().quantity_of(claim.quality)
+    assert isinstance(found, SplitQuantity)
+    assert (found.split, found.metric.name) == ("test", "loss_nats")
 
 
 def test_stating_a_claim_continues_the_same_sweep() -> None:

@@ -307,11 +307,18 @@ def test_an_export_is_evaluated_like_its_run(run, documents, tmp_path: Path) -> 
 
 
 def test_accuracies_are_copied_to_mlflow(run, documents) -> None:
-    evaluate_model(find_evaluated(run.name), find_tasks(["blimp"])[:2])
+    tasks = [*find_tasks(["blimp"])[:2], *find_tasks(["lambada_openai"])]
+    (_, _, words) = evaluate_model(find_evaluated(run.name), tasks)
     rows = {row.key: row.value for row in result_rows(run.record)}
     accuracy = group_estimates(read_task_results(evaluation_dir(run.record.directory)))["blimp"]
     assert rows["evaluation/blimp/accuracy"] == accuracy.value
     assert rows["evaluation/blimp/accuracy_stderr"] == accuracy.stderr
+    perplexity = words.metrics["perplexity"]
+    assert rows["evaluation/lambada_openai/perplexity"] == perplexity.value
+    assert rows["evaluation/lambada_openai/perplexity_stderr"] == perplexity.stderr
+    # Every metric that a claim can name, in the same words.
+    claimable = {f"evaluation/{task.group}/{name}" for task in tasks for name in task.metrics}
+    assert claimable <= rows.keys()
 
 
 def test_documents_are_made_once_for_all_models() -> None:

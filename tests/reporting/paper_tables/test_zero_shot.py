@@ -5,38 +5,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from zero_shot_results import write_accuracy
 
-from switchhead_lab.evaluation.tasks import find_tasks
 from switchhead_lab.reporting.paper_tables.paper_report import write_paper_table
 from switchhead_lab.reporting.report import write_report
 from switchhead_lab.reporting.report_data import read_report_data
 from switchhead_lab.reporting.selection import Selection
 from switchhead_lab.reporting.zero_shot import score_cell, zero_shot_grid
-from switchhead_lab.tracking.evaluations import (
-    Estimate,
-    Sample,
-    TaskResult,
-    evaluation_dir,
-    write_task_result,
-)
-
-
-def write_result(run_dir: Path, task: str, accuracy: float) -> None:
-    (found,) = find_tasks([task])
-    texts = ("documents", "documents_version", "documents_sha256", "model")
-    ids = ("weights_id", "tokenizer_id", "precision", "harness")
-    result = TaskResult(
-        task=task,
-        group=found.group,
-        kind=found.kind,
-        version=1.0,
-        chance=found.chance,
-        metrics={"acc": Estimate(value=accuracy, stderr=0.01)},
-        n_documents=100,
-        seconds=1.0,
-        **dict.fromkeys((*texts, *ids), "x"),
-    )
-    write_task_result(evaluation_dir(run_dir), result, [Sample(0, {"acc": 1.0}, [], [])])
 
 
 def run_dirs(data, name: str) -> list[Path]:
@@ -49,9 +24,9 @@ def test_accuracies_by_model_are_means_over_seeds(complete) -> None:
     assert zero_shot_grid(data) is None
     dense, switchhead = run_dirs(data, "dense"), run_dirs(data, "switchhead-declared")
     for number, folder in enumerate(dense):
-        write_result(folder, "blimp_transitive", 0.5 + 0.01 * number)
-        write_result(folder, "blimp_wh_island", 0.6)
-    write_result(switchhead[0], "pocket_last_word", 0.25)
+        write_accuracy(folder, "blimp_transitive", 0.5 + 0.01 * number)
+        write_accuracy(folder, "blimp_wh_island", 0.6)
+    write_accuracy(switchhead[0], "pocket_last_word", 0.25)
     grid = zero_shot_grid(data)
     assert [column.key for column in grid.columns] == [
         *("model", "n_seeds", "blimp", "pocket_last_word"),
@@ -69,7 +44,7 @@ def test_reports_and_page_have_the_table(complete) -> None:
     record = complete.write()
     data = read_report_data(record, complete.runs_dir)
     for folder in run_dirs(data, "dense"):
-        write_result(folder, "pocket_last_word", 0.125)
+        write_accuracy(folder, "pocket_last_word", 0.125)
     reports_dir = complete.runs_dir.parent / "reports"
     report = write_report(Selection(record, ()), complete.runs_dir, reports_dir)
     assert {"zero-shot.md", "zero-shot.csv"} <= {*report.files}
@@ -85,10 +60,10 @@ def test_reports_and_page_have_the_table(complete) -> None:
 def test_a_seed_without_all_tasks_is_missing(complete) -> None:
     data = read_report_data(complete.write(), complete.runs_dir)
     first, *others = run_dirs(data, "dense")
-    write_result(first, "blimp_transitive", 0.5)
+    write_accuracy(first, "blimp_transitive", 0.5)
     for folder in others:
-        write_result(folder, "blimp_transitive", 0.5)
-        write_result(folder, "blimp_wh_island", 0.7)
+        write_accuracy(folder, "blimp_transitive", 0.5)
+        write_accuracy(folder, "blimp_wh_island", 0.7)
     found = score_cell(data.baseline, ["blimp"])
     assert found.values == (pytest.approx(60.0),) * len(others)
     assert "seeds]" in found.text
@@ -107,9 +82,9 @@ def test_the_columns_of_table_4_are_filled(home, sweeps_dir, fill) -> None:
     assert write().table.grid == before.table.grid  # pocket tasks fill none of them
     assert any("LAMBADA" in line and "not measured" in line for line in before.incomplete)
     for folder in (home / "runs").glob("*/result.json"):
-        write_result(folder.parent, "lambada_openai", 0.125)
-        write_result(folder.parent, "cbt_cn", 0.2)
-        write_result(folder.parent, "cbt_ne", 0.4)
+        write_accuracy(folder.parent, "lambada_openai", 0.125)
+        write_accuracy(folder.parent, "cbt_cn", 0.2)
+        write_accuracy(folder.parent, "cbt_ne", 0.4)
     report = write()
     with (report.folder / "table.csv").open(encoding="utf-8") as file:
         rows = {row["row"]: row for row in csv.DictReader(file)}
