@@ -51,10 +51,9 @@ def _write(
     fields: dict[str, Any],
 ) -> None:
     (found,) = tasks_named([task])
-    chance = {"last word": None, "cloze": 0.1, "minimal pairs": 0.5}[found.kind]
     values = {
         **dict.fromkeys((*_TEXTS, *_IDS), "x"),
-        **{"task": task, "group": found.group, "kind": found.kind, "chance": chance},
+        **{"task": task, "group": found.group, "kind": found.kind, "chance": found.chance},
         **{"version": 1.0, "seconds": 1.0, "model": run_dir.name, "metrics": metrics},
     }
     result = TaskResult(**(values | fields))

@@ -11,6 +11,8 @@ Suite = Literal["paper", "pocket"]
 SUITES: tuple[Suite, ...] = get_args(Suite)
 TaskMetric = Literal["accuracy", "perplexity"]
 """Metrics by their names in MLflow and in claims."""
+# Probability of a right answer by chance.
+_CHANCE = {"last word": None, "cloze": 0.1, "minimal pairs": 0.5}
 
 BLIMP = "blimp"
 """Unweighted mean over the sets of BLiMP, which Tables 4 and 8 print."""
@@ -124,6 +126,11 @@ class TaskName:
     def suite(self) -> Suite:
         """The suite that it belongs to."""
         return "pocket" if self.name.startswith("pocket_") else "paper"
+
+    @property
+    def chance(self) -> float | None:
+        """Accuracy of guessing; None if next to nothing."""
+        return _CHANCE[self.kind]
 
     @property
     def metrics(self) -> tuple[TaskMetric, ...]:

@@ -14,8 +14,6 @@ from switchhead_lab.evaluation.documents.cbt import BLANK
 
 _ACCURACY = {"metric": "acc", "aggregation": "mean", "higher_is_better": True}
 _PERPLEXITY = {"metric": "perplexity", "aggregation": "perplexity", "higher_is_better": False}
-# Probability of a right answer by chance.
-_CHANCE = {"last word": None, "cloze": 0.1, "minimal pairs": 0.5}
 
 
 @dataclass(frozen=True)
@@ -27,11 +25,6 @@ class Task(TaskName):
     """
 
     version: float = 1.0
-
-    @property
-    def chance(self) -> float | None:
-        """Accuracy of guessing; None if next to nothing."""
-        return _CHANCE[self.kind]
 
     @property
     def split(self) -> str:

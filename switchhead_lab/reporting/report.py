@@ -33,7 +33,7 @@ _FIGURES = ("*-vs-*", CURVES, f"{EXPERT_USE}-*", f"{SEARCH}-*")
 # Patterns of optional files: stale ones of an earlier report would mislead.
 _OPTIONAL_FILES = (
     *("paper.md", "paper.csv", "candidates.md", "candidates.csv", "claims.md", "claims.csv"),
-    *("zero-shot.md", "zero-shot.csv"),
+    *("zero-shot.md", "zero-shot.csv", "pocket-tasks.md"),
     *("resources*.md", "resources*.csv"),
     *(f"{name}.{end}" for name in _FIGURES for end in FORMATS),
 )

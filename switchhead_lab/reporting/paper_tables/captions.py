@@ -7,8 +7,10 @@ from switchhead_lab.reporting.checks import warning_lines
 from switchhead_lab.reporting.paired import unpaired_lines
 from switchhead_lab.reporting.paper_setup import describe_differences
 from switchhead_lab.reporting.paper_tables.assembly import Assembly, FilledBlock, FilledRow
+from switchhead_lab.reporting.paper_tables.pocket_tasks import pocket_groups, pocket_lines
 from switchhead_lab.reporting.paper_tables.sources import Source
 from switchhead_lab.reporting.zero_shot import PAPER_SCORES, score_cell
+from switchhead_lab.reporting.zero_shot_values import unevaluated_lines
 
 # Changed fields that a warning names.
 _MOST_CHANGES = 5
@@ -17,6 +19,8 @@ _MOST_CHANGES = 5
 def missing_lines(assembly: Assembly) -> list[str]:
     """Return the rows and columns without a result, with the commands that fill them."""
     lines = [line for block in assembly.blocks for line in _missing_of(block)]
+    for source in assembly.sources:
+        lines += labelled(source.id, unevaluated_lines(source.data))
     if unmeasured := unmeasured_tasks(assembly):
         lines.append(
             f"INCOMPLETE: zero-shot accuracies ({', '.join(unmeasured)}) are not measured for "
@@ -65,6 +69,7 @@ def caption_lines(assembly: Assembly) -> list[str]:
         "cell where it differs).",
         *_unpaired(assembly),
         *_costs(assembly),
+        *pocket_lines(pocket_groups(assembly)),
         "Ours: mean ± sample standard deviation over n seeds; a single seed has no deviation.",
     ]
 

@@ -6,6 +6,12 @@ from dataclasses import dataclass
 from switchhead_lab.reporting.grids import TIMES, Cell, Column, Grid
 from switchhead_lab.reporting.paper_setup import MODEL_SIZE
 from switchhead_lab.reporting.paper_tables.assembly import Assembly, FilledRow
+from switchhead_lab.reporting.paper_tables.pocket_tasks import (
+    pocket_cells,
+    pocket_columns,
+    pocket_groups,
+    pocket_views,
+)
 from switchhead_lab.reporting.paper_tables.view import NOT_RUN_CELL, View
 from switchhead_lab.reporting.paper_values import Compared, compare, in_words
 from switchhead_lab.reporting.statistics import MISSING
@@ -63,14 +69,18 @@ _FACTS = (
 def comparison_grid(assembly: Assembly) -> Grid:
     """Build the table: every printed row with the paper's values, ours and their difference."""
     quantities = _quantities(assembly)
-    tasks = assembly.table.tasks()
+    tasks, groups = assembly.table.tasks(), pocket_groups(assembly)
     columns = (
         Column("row", "row of the paper", is_text=True),
         *_FACTS,
         *(column for quantity in quantities for column in quantity.columns()),
         *(column for key, name in tasks.items() for column in _score_columns(key, name)),
+        *pocket_columns(groups),
     )
-    rows = tuple(tuple(_cells(row, assembly, quantities, list(tasks))) for row in assembly.rows)
+    rows = tuple(
+        (*_cells(row, assembly, quantities, list(tasks)), *pocket_cells(row, groups))
+        for row in assembly.rows
+    )
     return Grid("table", columns, rows)
 
 
@@ -84,6 +94,7 @@ def comparison_views(assembly: Assembly) -> tuple[View, ...]:
     return (
         View("table", "Ratios to the dense baseline", ("corpus", "n_seeds", *_flat(relative))),
         View("absolute", "Absolute values", ("corpus", "n_seeds", *_flat([*absolute, *scores]))),
+        *pocket_views(pocket_groups(assembly)),
         View("run", "What was run", ("corpus", "n_seeds", *run)),
     )
 

@@ -11,10 +11,7 @@ from switchhead_lab.reporting.paper_tables.declarations import Declarations, is_
 from switchhead_lab.reporting.paper_values import OurRow, find_comparison, paper_quality
 from switchhead_lab.reporting.report_data import ModelRow, ReportData, read_report_data
 from switchhead_lab.tracking.comparison import flatten
-from switchhead_lab.tracking.sweep_record import SweepRecord, sweep_id
-
-# Fields in which a record may differ from its file without being another declaration.
-_NOT_COMPARED = {"summary", "paper", "models", "studies", "tune", "n_tuning_trials", "claims"}
+from switchhead_lab.tracking.sweep_record import OUTSIDE_ID, SweepRecord, sweep_id
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ class Source:
         if self.declared is None:
             return []
         ran, declared = (
-            dict(flatten(sweep.model_dump(mode="json", exclude=_NOT_COMPARED)))
+            dict(flatten(sweep.model_dump(mode="json", exclude=OUTSIDE_ID)))
             for sweep in (self.sweep, self.declared)
         )
         names = [name for name in dict.fromkeys((*ran, *declared)) if not name.endswith(".seeds")]

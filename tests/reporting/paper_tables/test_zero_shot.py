@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from zero_shot_results import write_accuracy
 
+from switchhead_lab.config.zero_shot import LAST_WORD, MINIMAL_PAIRS, POCKET_CLOZE, tasks_named
 from switchhead_lab.reporting.paper_tables.paper_report import write_paper_table
 from switchhead_lab.reporting.report import write_report
 from switchhead_lab.reporting.report_data import read_report_data
@@ -92,3 +93,47 @@ def test_the_columns_of_table_4_are_filled(home, sweeps_dir, fill) -> None:
     assert (row["paper_lambada"], row["lambada_mean"]) == ("20.4", "12.5")
     assert row["blimp_mean"] == ""
     assert "not measured" in (report.folder / "absolute.md").read_text(encoding="utf-8")
+
+
+def test_table_8_has_pocket_tasks_in_columns_of_their_own(home, sweeps_dir, fill) -> None:
+    """The sweeps ask for the pocket suite at pocket size; the paper's columns stay empty."""
+    fill("paper/table8-c4", {"dense": [20.0], "switchhead": [19.0]})
+
+    def write():
+        return write_paper_table(8, sweeps_dir, home / "runs", home / "reports", "pocket")
+
+    before = write()
+    assert any(
+        line.startswith("INCOMPLETE: table8-c4-pocket-")
+        and "switchhead lacks zero-shot results (seed 0: 0 of 15 tasks)" in line
+        and "`lab sweep paper/table8-c4 --size pocket` evaluates what is missing" in line
+        for line in before.incomplete
+    )
+    for folder in (home / "runs").glob("*/result.json"):
+        for task in tasks_named(["pocket"]):
+            write_accuracy(folder.parent, task.name, 0.25)
+    report = write()
+    assert not any("lacks zero-shot results" in line for line in report.incomplete)
+    assert any("LAMBADA" in line and "not measured" in line for line in report.incomplete)
+    with (report.folder / "table.csv").open(encoding="utf-8") as file:
+        rows = {row["row"]: row for row in csv.DictReader(file)}
+    row = rows["c4 45M: switchhead-rope"]
+    groups = [*POCKET_CLOZE, LAST_WORD, MINIMAL_PAIRS]
+    assert {row[f"{group}_mean"] for group in groups} == {"25.0"}
+    assert [row[f"{task}_mean"] for task in ("lambada", "blimp", "cbt")] == ["", "", ""]
+    page = (report.folder / "report.md").read_text(encoding="utf-8")
+    own = page.partition("## Pocket tasks, which the paper does not have")[2].partition("## ")[0]
+    heading = next(line for line in own.splitlines() if line.startswith("| row of the paper"))
+    assert "pocket minimal pairs %: ours" in heading
+    assert "paper |" not in heading
+    absolute = (report.folder / "absolute.md").read_text(encoding="utf-8")
+    assert "pocket last word" not in absolute.partition("\n- ")[0]
+    assert any("no column of the paper shows them" in line for line in report.caption)
+
+
+def test_a_table_without_zero_shot_tasks_has_no_pocket_columns(home, sweeps_dir, fill) -> None:
+    fill("paper/table2-c4", {"dense": [20.0]})
+    for folder in (home / "runs").glob("*/result.json"):
+        write_accuracy(folder.parent, LAST_WORD, 0.25)
+    report = write_paper_table(2, sweeps_dir, home / "runs", home / "reports", "pocket")
+    assert "pocket-tasks.md" not in report.files
