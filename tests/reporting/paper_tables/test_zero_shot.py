@@ -112,6 +112,7 @@ def test_table_8_has_pocket_tasks_in_columns_of_their_own(home, sweeps_dir, fill
     for folder in (home / "runs").glob("*/result.json"):
         for task in tasks_named(["pocket"]):
             write_accuracy(folder.parent, task.name, 0.25)
+        write_accuracy(folder.parent, "cbt_cn", 0.75)
     report = write()
     assert not any("lacks zero-shot results" in line for line in report.incomplete)
     assert any("LAMBADA" in line and "not measured" in line for line in report.incomplete)
@@ -120,6 +121,7 @@ def test_table_8_has_pocket_tasks_in_columns_of_their_own(home, sweeps_dir, fill
     row = rows["c4 45M: switchhead-rope"]
     groups = [*POCKET_CLOZE, LAST_WORD, MINIMAL_PAIRS]
     assert {row[f"{group}_mean"] for group in groups} == {"25.0"}
+    assert "cbt_cn_mean" not in row
     assert [row[f"{task}_mean"] for task in ("lambada", "blimp", "cbt")] == ["", "", ""]
     page = (report.folder / "report.md").read_text(encoding="utf-8")
     own = page.partition("## Pocket tasks, which the paper does not have")[2].partition("## ")[0]
