@@ -151,4 +151,5 @@ def _beside(
     if is_fraction and chance is not None:
         yield f"guessing gives {100 * chance:g} %"
     if not is_fraction and quality.margin and math.isfinite(value):
-        yield f"{100 * quality.margin / value:.2g} % of the {value:.4g} of {versus}"
+        share = 100 * quality.margin / value
+        yield f"{share:.2g} % of the {quantity.metric.text(value)} of {versus}"

@@ -125,7 +125,7 @@ def test_lower_perplexities_are_better(writer_with) -> None:
     assert stated.verdict.parts[0].part.estimate == pytest.approx(0.1)
     assert stated.verdict.verdict == "supported"
     assert stated.parts[0].statement == (
-        "worse than dense by less than 0.50 (1.2 % of the 40 of dense)"
+        "worse than dense by less than 0.50 (1.2 % of the 40.00 of dense)"
     )
 
 
