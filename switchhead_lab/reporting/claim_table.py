@@ -8,6 +8,7 @@ from switchhead_lab.claims.verdict import ClaimVerdict, PartVerdict, decide
 from switchhead_lab.config.claims import TIME, Claim
 from switchhead_lab.reporting.claim_pairs import ComparedRuns, compared_runs
 from switchhead_lab.reporting.claim_parts import StatedPart, stated_parts
+from switchhead_lab.reporting.commands import how_to
 from switchhead_lab.reporting.grids import Cell, Column, Grid
 from switchhead_lab.reporting.report_data import ReportData
 from switchhead_lab.reporting.resources import StepTimes
@@ -40,7 +41,7 @@ class StatedClaim:
         verdict: The verdict on it and on each part.
         compared: The runs that it compares, and what is missing of them.
         single_seed: Sentence about the documents of a single seed; empty without one.
-        sweep: The sweep's name and size, as arguments of commands.
+        timing: How to time its steps: a clause with the command.
         how_to_evaluate: Clause with the command that fills gaps of the evaluation.
     """
 
@@ -49,7 +50,7 @@ class StatedClaim:
     verdict: ClaimVerdict
     compared: ComparedRuns
     single_seed: str
-    sweep: str
+    timing: str
     how_to_evaluate: str
 
     @property
@@ -101,11 +102,18 @@ def read_claims(data: ReportData, times: StepTimes) -> list[StatedClaim]:
             verdict=verdict,
             compared=found,
             single_seed=single_seed_sentence(claim, found),
-            sweep=f"{data.record.sweep.name} --size {data.record.sweep.size}",
+            timing=_timing(data, claim),
             how_to_evaluate=how_to_evaluate(data) if found.unevaluated else "",
         )
         for claim, own_parts, verdict, found in zip(claims, parts, verdicts, compared, strict=True)
     ]
+
+
+def _timing(data: ReportData, claim: Claim) -> str:
+    """Return how to time the steps of a sweep; empty for a claim that is not about time."""
+    if TIME not in claim.cost:
+        return ""
+    return how_to(data.record.sweep, data.sweeps_dir, "times the steps", "bench step")
 
 
 def claim_grid(claims: Sequence[StatedClaim]) -> Grid:
@@ -197,7 +205,7 @@ def _time_outlook(stated: StatedClaim) -> str:
     verdicts = zip(stated.parts, stated.verdict.parts, strict=True)
     if not any(part.name == TIME and found.verdict == "undecided" for part, found in verdicts):
         return ""
-    return f"The time is undecided: run `lab bench step {stated.sweep}`, or more --rounds of it."
+    return f"The time is undecided: {stated.timing}; more --rounds narrow its interval."
 
 
 def outlook(stated: StatedClaim) -> str:
