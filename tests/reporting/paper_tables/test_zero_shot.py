@@ -77,10 +77,6 @@ def test_the_columns_of_table_4_are_filled(home, sweeps_dir, fill) -> None:
         return write_paper_table(4, sweeps_dir, home / "runs", home / "reports", "pocket")
 
     before = write()
-    for folder in (home / "runs").glob("*/result.json"):
-        for task in ("pocket_last_word", "pocket_cloze_noun", "pocket_minimal_pairs_verb_form"):
-            write_result(folder.parent, task, 0.9)
-    assert write().table.grid == before.table.grid  # pocket tasks fill none of them
     assert any("LAMBADA" in line and "not measured" in line for line in before.incomplete)
     for folder in (home / "runs").glob("*/result.json"):
         write_accuracy(folder.parent, "lambada_openai", 0.125)
