@@ -1,7 +1,7 @@
 """What the figure of a search shows: its candidates in order, and where their values lie."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from switchhead_lab.config.search import FieldValues, Range, Study, Value
@@ -9,6 +9,8 @@ from switchhead_lab.number_text import round_count
 from switchhead_lab.reporting.report_data import CandidateRow, ReportData
 
 _FEWEST = 2
+# Importances of fewer candidates would be noise.
+_FEWEST_FOR_IMPORTANCE = 8
 _MOST_LABELS = 5
 
 
@@ -50,6 +52,8 @@ class Search:
         dimensions: The searched fields.
         candidates: Candidates with a finite result, by trial.
         without_result: Trial numbers of pruned, failed and infeasible ones.
+        importances: Fields with their shares of importance, the largest first; empty if there are
+            too few candidates.
     """
 
     study: str
@@ -57,6 +61,7 @@ class Search:
     dimensions: tuple[Dimension, ...]
     candidates: tuple[Candidate, ...]
     without_result: tuple[int, ...]
+    importances: tuple[tuple[str, float], ...] = ()
 
     @property
     def best(self) -> Candidate:
@@ -94,7 +99,25 @@ def _search(study: Study, rows: Sequence[CandidateRow], data: ReportData) -> Sea
         dimensions=tuple(_dimension(name, values) for name, values in study.space.items()),
         candidates=candidates,
         without_result=tuple(number for number in others if number not in finite),
+        importances=_importances(study, rows, finite),
     )
+
+
+def _importances(
+    study: Study, rows: Sequence[CandidateRow], results: Mapping[int, float]
+) -> tuple[tuple[str, float], ...]:
+    known = [
+        (row.point, results[row.trial_number])
+        for row in rows
+        if row.trial_number is not None and row.trial_number in results
+    ]
+    if len(known) < _FEWEST_FOR_IMPORTANCE:
+        return ()
+    # Deferred: importing Optuna takes longer than writing a report without searches.
+    from switchhead_lab.reporting.importance import field_importances
+
+    found = field_importances(study, known)
+    return tuple((_field_name(name), share) for name, share in found)
 
 
 def _heights(study: Study, row: CandidateRow) -> Iterator[float]:
@@ -120,7 +143,11 @@ def _dimension(name: str, values: FieldValues) -> Dimension:
     else:
         shown = list(values)
     labels = tuple((_height(values, value), _text(value)) for value in shown)
-    return Dimension(name.removeprefix("training."), labels)
+    return Dimension(_field_name(name), labels)
+
+
+def _field_name(path: str) -> str:
+    return path.removeprefix("training.")
 
 
 def _text(value: Value) -> str:

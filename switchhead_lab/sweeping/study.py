@@ -16,20 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
 from optuna.trial import FrozenTrial, TrialState
 
 from switchhead_lab.config.search import (
     Direction,
-    FieldValues,
     Point,
     PointKey,
-    Range,
     Study,
     StudyObjective,
     grid_of,
@@ -46,6 +38,7 @@ from switchhead_lab.sweeping.study_storage import (
     prepare_storage,
     retry_while_locked,
 )
+from switchhead_lab.tracking.search_space import distributions_of
 
 _RUN_NAME, _INFEASIBLE, _REPEATS = "run_name", "infeasible", "repeats_trial"
 _MAX_REJECTED_IN_A_ROW = 10
@@ -120,7 +113,7 @@ class SearchStudy:
             optuna.create_trial(
                 state=TrialState.RUNNING,
                 params=point,
-                distributions=_distributions(self._config),
+                distributions=distributions_of(self._config),
                 system_attrs=notes,
             )
         )
@@ -219,7 +212,7 @@ class SearchStudy:
                 directions=_directions(self._objectives),
             )
             replica.add_trials(trials)
-            asked = replica.ask(_distributions(self._config))
+            asked = replica.ask(distributions_of(self._config))
             if n_draws == 1 or key_of(asked.params) not in proposed:
                 notes = replica.get_trials(deepcopy=False)[-1].system_attrs
                 return dict(asked.params), dict(notes)
@@ -338,16 +331,3 @@ def _n_rejected_last(trials: list[FrozenTrial]) -> int:
             break
         n_rejected += 1
     return n_rejected
-
-
-def _distributions(config: Study) -> dict[str, BaseDistribution]:
-    return {path: _distribution(dimension) for path, dimension in config.space.items()}
-
-
-def _distribution(dimension: FieldValues) -> BaseDistribution:
-    if not isinstance(dimension, Range):
-        return CategoricalDistribution(dimension)
-    low, high, step = dimension.low, dimension.high, dimension.step
-    if dimension.is_integral:
-        return IntDistribution(int(low), int(high), log=dimension.log, step=int(step or 1))
-    return FloatDistribution(low, high, log=dimension.log, step=step)

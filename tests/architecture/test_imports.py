@@ -163,7 +163,16 @@ def test_only_triton_files_import_triton() -> None:
             "mlflow",
             {f"tracking/mlflow_{name}.py" for name in ("store", "database", "links")},
         ),
-        ("optuna", {"sweeping/study.py", "sweeping/study_storage.py", "sweeping/pruning.py"}),
+        (
+            "optuna",
+            {
+                "sweeping/study.py",
+                "sweeping/study_storage.py",
+                "sweeping/pruning.py",
+                "tracking/search_space.py",
+                "reporting/importance.py",
+            },
+        ),
         ("datasets", {"data/hub.py", "evaluation/harness.py", "evaluation/sources.py"}),
         ("lm_eval", {"evaluation/harness.py", "evaluation/harness_command.py"}),
         ("jinja2", {"reporting/html/rendering.py"}),

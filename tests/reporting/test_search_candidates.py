@@ -1,9 +1,13 @@
 """What figures of searches show."""
 
+from dataclasses import replace
+
 import pytest
 
+from switchhead_lab.config.files import parse
 from switchhead_lab.config.search import Range, Study
 from switchhead_lab.reporting.figures.searches import draw_search
+from switchhead_lab.reporting.importance import field_importances
 from switchhead_lab.reporting.report_data import read_report_data
 from switchhead_lab.reporting.searches import Search, _dimension, _height, read_searches
 
@@ -52,3 +56,37 @@ def test_a_tuned_baseline_has_a_figure_too(make_writer) -> None:
 
 def test_equal_searches_give_equal_bytes(search) -> None:
     assert draw_search(search) == draw_search(search)
+
+
+def test_importance_finds_the_field_that_decides() -> None:
+    space = {"n_heads": [1, 2, 4], "top_k": [1, 2, 3, 4], "training.learning_rate": [1e-3, 2e-3]}
+    study = parse(Study, {"model": {"kind": "switchhead"}, "n_trials": 24, "space": space}, "test")
+    points = [
+        {"n_heads": heads, "top_k": k, "training.learning_rate": rate}
+        for heads in (1, 2, 4)
+        for k in (1, 2, 3, 4)
+        for rate in (1e-3, 2e-3)
+    ]
+    found = field_importances(study, [(point, 40.0 - point["top_k"]) for point in points])
+    assert found[0][0] == "top_k"
+    assert found[0][1] > 0.9
+    assert sum(share for _, share in found) == pytest.approx(1.0)
+    assert field_importances(study, [(point, 40.0) for point in points]) == ()
+
+
+def test_few_candidates_have_no_importances(search) -> None:
+    assert search.importances == ()
+
+
+@pytest.mark.draws_figures
+def test_the_figure_of_a_search_shows_importances_below(search) -> None:
+    shares = (("top_k", 0.75), ("n_heads", 0.25))
+    plain, larger = draw_search(search), draw_search(replace(search, importances=shares))
+    assert height_of(larger.by_format["png"]) > height_of(plain.by_format["png"])
+    svg = larger.by_format["svg"].decode()
+    assert "<!-- 75 % -->" in svg
+    assert svg.index("<!-- 75 % -->") < svg.index("<!-- 25 % -->")
+
+
+def height_of(png: bytes) -> int:
+    return int.from_bytes(png[20:24], "big")

@@ -1,4 +1,4 @@
-"""The figure of a search: results by trial, and the candidates as parallel coordinates."""
+"""The figure of a search: results by trial, parallel coordinates, and importance of fields."""
 
 import itertools
 from collections.abc import Sequence
@@ -22,13 +22,33 @@ _BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8}
 
 
 def draw_search(search: Search) -> Figures:
-    """Draw the results of a search by trial with the best so far, and its parallel coordinates."""
-    with styled_figure(*_SIZE_INCHES) as figure:
-        left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.4))
+    """Draw the results of a search by trial with the best so far, and its parallel coordinates.
+
+    With enough candidates, the importance of each searched field comes below.
+    """
+    n_fields = len(search.importances)
+    heights = [_SIZE_INCHES[1], *([0.7 + 0.22 * n_fields] if n_fields else ())]
+    with styled_figure(_SIZE_INCHES[0], sum(heights)) as figure:
         figure.suptitle(f"Search of {search.study}", x=0.01, ha="left", fontsize=11)
-        _draw_history(left, search)
-        _draw_coordinates(right, search)
+        grid = figure.add_gridspec(len(heights), 2, width_ratios=(1.0, 1.4), height_ratios=heights)
+        _draw_history(figure.add_subplot(grid[0, 0]), search)
+        _draw_coordinates(figure.add_subplot(grid[0, 1]), search)
+        if n_fields:
+            _draw_importances(figure.add_subplot(grid[1, :]), search)
         return save(figure)
+
+
+def _draw_importances(axes: Axes, search: Search) -> None:
+    """Draw the share of importance of each field, the largest at the top."""
+    names = [name for name, _ in search.importances]
+    shares = [100 * share for _, share in search.importances]
+    axes.barh(names, shares, color=GREY, height=0.6)
+    for place, share in enumerate(shares):
+        axes.text(share + 1, place, f"{share:.0f} %", fontsize=8, va="center")
+    axes.invert_yaxis()
+    axes.set_xlim(0, 112)
+    axes.set_xlabel("importance (PED-ANOVA: best quarter of the candidates against all), %")
+    axes.tick_params(axis="y", labelsize=8.5)
 
 
 def _draw_history(axes: Axes, search: Search) -> None:
