@@ -45,9 +45,10 @@ def print_table(table: Table, *, is_wide: bool = False, is_narrow: bool = False)
     Args:
         table: The table.
         is_wide: Print every column, at full width.
-        is_narrow: Fit 80 columns on wider terminals too.
+        is_narrow: Fit 80 columns on wider terminals too, the title as well, which may hold no path.
     """
-    sys.stdout.write(f"{_wrapped_title(table.title)}\n\n")
+    title = _wrapped_title(table.title) if is_narrow else table.title
+    sys.stdout.write(f"{title}\n\n")
     if is_wide:
         sys.stdout.write(f"{_laid_out(table, _widths(table))}\n\n")
         return
@@ -64,11 +65,7 @@ def print_table(table: Table, *, is_wide: bool = False, is_narrow: bool = False)
 
 
 def _wrapped_title(title: str) -> str:
-    """Return a title with its lines wrapped; words such as paths stay whole."""
-    lines = [
-        textwrap.fill(line, NARROW, break_long_words=False, break_on_hyphens=False)
-        for line in title.splitlines()
-    ]
+    lines = (textwrap.fill(line, NARROW, break_on_hyphens=False) for line in title.splitlines())
     return "\n".join(lines)
 
 

@@ -103,8 +103,7 @@ def _read_sweep(workspace: Workspace, number: int, size: str) -> tuple[ReportDat
         selection = select_record(runs_dir, _SWEEP, size, sweeps_dir)
     except RecordError as error:
         raise RecordError(
-            f"figure{number} shows attention maps of trained ListOps models, those of {_SWEEP}: "
-            f"{error}"
+            f"figure{number} shows attention maps of trained ListOps models: {error}"
         ) from None
     return read_report_data(selection.record, runs_dir, sweeps_dir), selection.notes
 

@@ -128,7 +128,7 @@ def test_figures_that_cannot_be_drawn_say_why(workspace, number, reason):
 
 
 def test_without_a_sweep_the_command_is_named(workspace):
-    with pytest.raises(RecordError, match=r"those of section4-listops: .* `lab sweep list` shows"):
+    with pytest.raises(RecordError, match=r'sweep "section4-listops": .* `lab sweep list` shows'):
         write_figure(workspace, 2)
     shutil.copytree(SWEEPS / "paper", workspace.sweeps_dir / "paper")
     with pytest.raises(RecordError, match=r"run `lab sweep paper/section4-listops` first"):
