@@ -76,6 +76,8 @@ def run(
     If it states claims, --until-decided adds seeds, for the cheapest undecided claim first, until
     each is supported or refuted or has used max_seeds. Verdicts allow for the number of looks.
 
+    If it has an evaluation, finished runs are evaluated, new seeds before each look at claims.
+
     A file with a ladder runs each of its sizes in turn; --size runs one.
 
     Finished runs are reused. If their code has changed since, the sweep stops before it trains

@@ -26,7 +26,7 @@ def evaluate_sweep(
         workspace: The workspace.
         record: The sweep's record.
         report: Called with a line about progress.
-        seen: Names of runs that need no second look; gets those of this call.
+        seen: Names of runs that this process has evaluated, which are skipped; updated.
     """
     wanted = record.sweep.evaluation
     if wanted is None:

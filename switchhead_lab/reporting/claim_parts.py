@@ -83,7 +83,7 @@ def _quality(
         statement=_statement(quality, metric, claim.versus)
         + _meaning(quality, quantity, pairs, claim.versus),
         short=_short_statement(quality, metric),
-        # What is left after an incomplete evaluation is no sample of the seeds.
+        # Runs with a complete evaluation are no random sample of the seeds.
         part=Part.unknown() if compared.unevaluated else part,
         runs=names_of(pairs),
         metric=metric,
@@ -113,7 +113,7 @@ def _short_statement(quality: QualityClaim, metric: Metric) -> str:
 
 
 def _meaning(quality: QualityClaim, quantity: Quantity, pairs: Sequence[Pair], versus: str) -> str:
-    """Return what a margin means otherwise, in parentheses; empty if nothing is known."""
+    """Return a margin in other units, with its references, in parentheses; empty without any."""
     words: list[str] = []
     if quality.margin and quantity.metric == LOSS:
         words = list(_of_nats(quality.margin, quantity, pairs))
@@ -139,10 +139,7 @@ def _of_nats(margin: float, quantity: Quantity, pairs: Sequence[Pair]) -> Iterat
 def _beside(
     quality: QualityClaim, quantity: TaskQuantity, pairs: Sequence[Pair], versus: str
 ) -> Iterator[str]:
-    """Yield what differences of a task's metric are to be seen beside.
-
-    Models that guess are equivalent, and perplexities are compared in relation to their size.
-    """
+    """Yield the references for a task's margin: the accuracy of guessing, or the perplexity."""
     first = pairs[0].versus if pairs else None
     if first is None:
         return

@@ -19,7 +19,7 @@ from switchhead_lab.tracking.sweep_record import SweepRecord
 def claim_states(record: SweepRecord, runs_dir: Path, reports_dir: Path) -> list[ClaimState]:
     """Return the state of every claim about quality that can be judged.
 
-    Seeds do not decide a claim about zero-shot results that earlier seeds lack.
+    Claims that lack zero-shot results of finished runs are left out: no seed can decide them.
 
     Args:
         record: The sweep's record.

@@ -17,12 +17,12 @@ from switchhead_lab.tracking.evaluations import (
     mean_estimate,
 )
 
-# What else makes results differ that are of the same weights and documents.
+# Other fields that change the result of given weights and documents.
 _CONDITIONS = ("precision", "harness")
 
 
 def results_of(run: MemberRun, quantity: TaskQuantity) -> list[TaskResult]:
-    """Return a run's results of a quantity's tasks, those that there are."""
+    """Return a run's available results of a quantity's tasks, in the order of the tasks."""
     results, name = read_results(run), HARNESS_NAMES[quantity.metric_name]
     found = [results[task] for task in quantity.tasks if task in results]
     return [result for result in found if name in result.metrics]
@@ -44,7 +44,7 @@ def evaluation_folder(run: MemberRun) -> Path:
 
 
 def gaps_of(quantity: TaskQuantity, runs: Sequence[MemberRun]) -> Iterator[str]:
-    """Yield why results of finished runs do not compare: missing tasks, or unlike evaluations.
+    """Yield why finished runs cannot be compared: missing tasks, other documents or conditions.
 
     Args:
         quantity: What is compared.
@@ -63,7 +63,7 @@ def gaps_of(quantity: TaskQuantity, runs: Sequence[MemberRun]) -> Iterator[str]:
 
 
 def _unlike(quantity: TaskQuantity, runs: Sequence[MemberRun]) -> Iterator[str]:
-    """Yield the tasks that a run was not evaluated on as the first one was."""
+    """Yield the tasks on which a run's documents or conditions differ from those of the first."""
     results = [results_of(run, quantity) for run in runs]
     for of_task in zip(*results, strict=True):
         for other in of_task[1:]:

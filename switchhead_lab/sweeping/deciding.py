@@ -16,7 +16,7 @@ _SEEDS_AT_ONCE = 2
 
 
 Judge = Callable[[SweepRecord], Sequence[ClaimState]]
-"""Returns the state of every claim that is about quality."""
+"""Evaluates new runs, if the sweep asks for it, and returns the state of claims about quality."""
 
 
 def with_added_seeds(sweep: Sweep, directory: SweepDir) -> Sweep:

@@ -162,7 +162,7 @@ def test_a_missing_evaluation_withholds_the_verdict_and_names_the_command(
     assert "Its zero-shot results are incomplete: `lab sweep mini --size tiny` evaluates" in line
 
 
-def test_a_missing_run_is_told_from_a_missing_evaluation(writer_with) -> None:
+def test_missing_runs_and_missing_evaluations_are_both_named(writer_with) -> None:
     writer = writer_with(accuracy())
     (folder_of(writer, "dense", 1) / f"evaluation/{PAIRS[0]}.json").unlink()
     writer.forget("dense-h2", 2)
