@@ -262,7 +262,7 @@ def resume(
     if all(directory.version is None for directory in directories):
         raise RecordError(
             f"sweep {sweep}: {directories[0].path} does not exist, so there is nothing to resume; "
-            f"start it with `lab sweep {sweep}`, or give the --size and --set that it was run with"
+            "start it without `resume`, or give the --size and --set that it was run with"
         )
     run(sweep, size, overrides, device, allow_drift=allow_drift, workers=workers)
 

@@ -51,7 +51,8 @@ def _print_status(sweep: str, size: str, overrides: Sequence[str], *, as_json: b
     from switchhead_lab.tracking.record import list_runs
     from switchhead_lab.views import sweep_status as views
 
-    runs = list_runs(find_workspace().runs_dir)
+    workspace = find_workspace()
+    runs = list_runs(workspace.runs_dir)
     speeds = measured_speeds(runs)
     found = [
         sweep_status(declared, directory, runs, speeds)
@@ -64,7 +65,7 @@ def _print_status(sweep: str, size: str, overrides: Sequence[str], *, as_json: b
         print_table(views.status_table(one))
         if one.workers:
             print_table(views.worker_table(one))
-        print_notes(views.status_lines(one, sweep))
+        print_notes(views.status_lines(one, workspace.sweeps_dir))
 
 
 def stop(sweep: SweepArgument, size: SizeOption = "", overrides: SetOption = None) -> None:

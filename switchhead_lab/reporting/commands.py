@@ -17,7 +17,7 @@ from switchhead_lab.tracking.sweep_record import OUTSIDE_ID, sweep_id
 # command would train.
 _NOT_COMPARED = {"name", "size", *OUTSIDE_ID} - {"n_tuning_trials"}
 
-Verb = Literal["sweep", "bench step"]
+Verb = Literal["sweep", "sweep resume", "sweep retry", "bench step"]
 """A command of the lab that takes a sweep with its size and overrides."""
 
 

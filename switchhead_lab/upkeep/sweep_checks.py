@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from switchhead_lab.config.identity import identity
-from switchhead_lab.errors import LabError, RecordError
+from switchhead_lab.errors import LabError
+from switchhead_lab.reporting.commands import how_to
 from switchhead_lab.tracking.liveness import observed_state
 from switchhead_lab.tracking.record import read_config, read_run
 from switchhead_lab.tracking.sweep_dir import SweepDir
@@ -15,7 +16,7 @@ _RESTORE = "restore it from a copy, or run the sweep again: finished runs are re
 _WITH_DIRECTORY = ("finished", "pruned")
 
 
-def check_sweep(directory: Path) -> CheckList:
+def check_sweep(directory: Path, sweeps_dir: Path | None) -> CheckList:
     """Check the record of a sweep against its directory's name and the run directories."""
     checks, sweep = CheckList(directory.name), SweepDir(directory)
     record: SweepRecord | None = None
@@ -30,12 +31,11 @@ def check_sweep(directory: Path) -> CheckList:
         f"the id of the sweep that it declares is {expected}",
         "undo the change of the record or of the directory's name",
     )
-    stale = [m for m in record.members if not _check_member(checks, sweep, record, m)]
-    # Asked last: holding the lock, however briefly, may turn away a sweep that starts.
-    if stale and _is_running(sweep):
+    stale = [m for m in record.members if not _check_member(checks, sweep, record, m, sweeps_dir)]
+    if stale and sweep.workers.alive():
         checks.unchecked.append(f"states of {directory.name}: the sweep is being run")
         stale = []
-    again = f"run `lab sweep {record.sweep.name} --size {record.sweep.size}` again"
+    again = how_to(record.sweep, sweeps_dir, "brings it up to date")
     for member in stale:
         fault = f"{member.run_name} is {member.state} in the record, but not in its directory"
         checks.require(False, sweep.record_path, fault, again)
@@ -43,7 +43,11 @@ def check_sweep(directory: Path) -> CheckList:
 
 
 def _check_member(
-    checks: CheckList, sweep: SweepDir, record: SweepRecord, member: SweepMember
+    checks: CheckList,
+    sweep: SweepDir,
+    record: SweepRecord,
+    member: SweepMember,
+    sweeps_dir: Path | None,
 ) -> bool:
     """Check that the directory of a member is its own; return whether their states agree."""
     directory = sweep.run_dir(member)
@@ -52,8 +56,7 @@ def _check_member(
             member.state not in _WITH_DIRECTORY,
             directory,
             f"is missing, but {sweep.record_path.name} has it as {member.state}",
-            f"restore the directory, or run `lab sweep {record.sweep.name} --size "
-            f"{record.sweep.size}` again",
+            f"restore the directory; {how_to(record.sweep, sweeps_dir, 'trains it again')}",
         )
         return True
     try:
@@ -70,12 +73,4 @@ def _check_member(
     try:
         return observed_state(read_run(directory)) == member.state
     except LabError:
-        return True
-
-
-def _is_running(sweep: SweepDir) -> bool:
-    try:
-        with sweep.locked():
-            return False
-    except RecordError:
         return True

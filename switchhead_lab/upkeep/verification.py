@@ -71,7 +71,7 @@ def verify(workspace: Workspace, targets: Targets) -> Iterator[CheckList]:
     """
     data = DataChecks(workspace.data_dir)
     for path in targets.sweeps:
-        yield check_sweep(path)
+        yield check_sweep(path, workspace.sweeps_dir)
     for directory in targets.runs:
         run_hash = run_hash_of(directory)
         if run_hash is not None and is_owned(directory.parent, run_hash):

@@ -1,9 +1,11 @@
 """Output of `lab sweep status`."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from switchhead_lab.number_text import NOTHING, short_time
+from switchhead_lab.reporting.commands import Verb, sweep_command
 from switchhead_lab.sweeping.status import SweepStatus, WorkerStatus
 from switchhead_lab.terminal_table import Table
 from switchhead_lab.tracking.sweep_record import describe_failures, sweep_id
@@ -40,17 +42,20 @@ def worker_table(status: SweepStatus) -> Table:
     return Table("workers", _WORKER_COLUMNS, rows, 2)
 
 
-def status_lines(status: SweepStatus, name: str) -> Iterator[str]:
+def status_lines(status: SweepStatus, sweeps_dir: Path) -> Iterator[str]:
     """Yield failures by cause, suspended workers, what is left, and the next command.
 
     Args:
         status: Progress of the sweep.
-        name: The sweep as given on the command line.
+        sweeps_dir: Folder of sweep files, for commands.
     """
-    command = f"{name} --size {status.sweep.size}"
+
+    def command(verb: Verb, *options: str) -> str:
+        return sweep_command(status.sweep, sweeps_dir, verb, options)
+
     if status.record is not None and (failures := describe_failures(status.record)):
         yield f"failed: {failures}"
-        yield f"to try failed runs again: lab sweep retry {command} --failed"
+        yield f"to try failed runs again: {command('sweep retry', '--failed')}"
     for worker in status.workers:
         if worker.state.is_suspended:
             yield _suspended(worker)
@@ -58,9 +63,9 @@ def status_lines(status: SweepStatus, name: str) -> Iterator[str]:
     if status.is_stopping and status.workers:
         yield "stopping: workers end after their step, with a checkpoint"
     elif n_left == 0:
-        yield f"done; next: lab report {command}"
+        yield f"done; next: lab report {sweep_id(status.sweep)}"
     elif not status.workers:
-        yield f"no worker is running it; continue with: lab sweep resume {command}"
+        yield f"no worker is running it; continue with: {command('sweep resume')}"
     if n_left and status.seconds_left is not None:
         shared = f"{len(status.workers)} workers" if len(status.workers) > 1 else "one worker"
         left = short_time(status.seconds_left)

@@ -27,7 +27,9 @@ ALLOWED: dict[str, set[str]] = {
     "reporting": {"budget", "claims", "paper", "tracking"},
     "export": {"budget", "data", "sweeping", "tracking"},
     "trained": {"budget", "data", "export", "model", "reporting", "tracking", "training"},
-    "upkeep": {"budget", "data", "evaluation", "export", "tracking", "trained", "training"},
+    "upkeep": {
+        *("budget", "data", "evaluation", "export", "reporting", "tracking", "trained", "training"),
+    },
     "views": {
         "benchmark",
         "budget",

@@ -78,7 +78,8 @@ def test_a_sweep_is_watched_stopped_and_resumed(shared: Workspace) -> None:
     assert worker.returncode == 0
     assert "stopped as `lab sweep stop` asked" in errors
     text = lab(shared, "sweep", "status", *endless)
-    assert "no worker is running it; continue with: lab sweep resume tiny" in text
+    command = f"lab sweep resume tiny --size small --set {N_STEPS}"
+    assert f"no worker is running it; continue with: {command}" in " ".join(text.split())
     assert "no worker is running tiny" in lab(shared, "sweep", "stop", *endless)
     (run,) = shared.runs_dir.glob("words-*")
     assert json.loads((run / "status.json").read_text())["state"] == "interrupted"
@@ -99,15 +100,19 @@ def test_two_workers_on_this_machine_end_like_one(shared: Workspace) -> None:
     (status,) = json.loads(lab(shared, "sweep", "status", "tiny", "--json"))
     assert all(part["n_done"] == part["n_runs"] for part in status["parts"])
     assert status["workers"] == []
-    assert "done; next: lab report tiny" in lab(shared, "sweep", "status", "tiny")
-    again = lab(shared, "sweep", "resume", "tiny")
-    assert "steps" not in again
+
+
+@pytest.mark.thorough
+def test_a_finished_sweep_is_reported_and_resumed_without_training(shared: Workspace) -> None:
+    lab(shared, "worker", "tiny")
+    assert "done; next: lab report tiny-small-" in lab(shared, "sweep", "status", "tiny")
+    assert "steps" not in lab(shared, "sweep", "resume", "tiny")
 
 
 def test_what_was_never_started_cannot_be_resumed(shared: Workspace) -> None:
     text = lab(shared, "sweep", "resume", "tiny", code=2)
     assert "does not exist, so there is nothing to resume" in text
-    assert "start it with `lab sweep tiny`" in text
+    assert "start it without `resume`" in text
     assert "no worker is running tiny" in lab(shared, "sweep", "stop", "tiny")
     assert "0/1" in lab(shared, "sweep", "status", "tiny")
 

@@ -101,8 +101,11 @@ class SharedWorld(World):
 
 
 @pytest.mark.parametrize("n_parallel", [1, 2, 4])
-def test_speeds_and_kills_do_not_change_the_study(n_parallel: int) -> None:
-    for seed in range(8):
+@pytest.mark.parametrize(
+    "seeds", [range(2), pytest.param(range(2, 20), marks=pytest.mark.thorough)], ids=str
+)
+def test_speeds_and_kills_do_not_change_the_study(n_parallel: int, seeds: range) -> None:
+    for seed in seeds:
         config = study_config(seed, n_parallel=n_parallel)
         alone = SharedWorld(config)
         alone.run(random.Random(0), n_workers=1)
@@ -120,7 +123,7 @@ def test_workers_train_as_many_candidates_at_the_same_time_as_declared() -> None
 
 
 def test_no_candidate_is_trained_twice() -> None:
-    for seed in range(20):
+    for seed in range(8):
         world = SharedWorld(study_config(seed, n_parallel=3))
         world.run(random.Random(seed), n_workers=3)
         trained = [t for t in world.open()._study.get_trials() if "run_name" in t.user_attrs]
