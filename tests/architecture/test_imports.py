@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,15 @@ MAX_FILE_LINES, MAX_FUNCTION_LINES = 400, 60
 
 def imports(path: Path, *, at_import_time: bool = False) -> Iterator[str]:
     """Yield the modules that a file imports, fully named."""
+    yield from _imported(path, at_import_time)
+
+
+@cache  # every rule asks for every file
+def _imported(path: Path, at_import_time: bool) -> tuple[str, ...]:
+    return tuple(_read_imports(path, at_import_time))
+
+
+def _read_imports(path: Path, at_import_time: bool) -> Iterator[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     nodes = _import_time_nodes(tree) if at_import_time else ast.walk(tree)
     for node in nodes:

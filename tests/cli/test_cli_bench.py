@@ -53,6 +53,7 @@ def test_step_writes_what_it_prints(root: Path) -> None:
     assert "quartiles" in invoke("step", "smoke", *small, "--wide").output
 
 
+@pytest.mark.thorough
 def test_a_partial_benchmark_does_not_replace_a_fuller_one(root: Path) -> None:
     small = ("step", "smoke", "--set", "training.batch_size=4", "--rounds", "1")
     invoke(*small, "--models", "dense")

@@ -107,6 +107,7 @@ def test_an_unevaluated_model_cannot_be_compared(runs, workspace) -> None:
     assert "no task that both were evaluated on; run `lab eval` for both" in done.stderr
 
 
+@pytest.mark.thorough
 def test_the_harnesss_own_command_line_knows_the_model(run, workspace, tmp_path: Path) -> None:
     task = tmp_path / "pairs.yaml"
     (tmp_path / "pairs.jsonl").write_text(json.dumps(PAIR) + "\n")

@@ -93,6 +93,7 @@ def running(workspace: Workspace) -> Iterator[Path]:
             yield path
 
 
+@pytest.mark.thorough
 def test_two_workers_on_this_machine_end_like_one(shared: Workspace) -> None:
     text = lab(shared, "sweep", "tiny", "--workers", "2")
     assert "[2] " in text

@@ -98,6 +98,7 @@ def test_best_is_chosen_on_validation(workspace) -> None:
     assert perplexity(best) == min(perplexity(m) for m in by_role(record, "candidate"))
 
 
+@pytest.mark.thorough
 def test_infeasible_candidates_are_rejected_before_training(workspace) -> None:
     study = {"n_trials": 50}
     record = run(workspace, declare(study=study))

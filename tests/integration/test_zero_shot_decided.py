@@ -43,6 +43,7 @@ def report_of(root: Path) -> str:
     return " ".join(lab("report", "tiny", cwd=root).stdout.split())
 
 
+@pytest.mark.thorough
 def test_new_seeds_are_evaluated_before_the_next_look(root: Path) -> None:
     shown = lab("sweep", "show", "tiny", cwd=root).stdout
     assert "claim two-heads-vs-dense: no run yet; at least 2 seeds" in shown
