@@ -86,11 +86,12 @@ docs: $(VENV)/.installed
 	@echo "The site: site/index.html; for its search, serve it: $(BIN)/mkdocs serve"
 
 STUDY := reports/pocket
-STUDY_TABLES := 1 2 3 4
+STUDY_TABLES := 1 2 3 4 7
 
 study: $(VENV)/.installed
 	tar -C $(STUDY) -xJf $(STUDY)/runs.tar.xz --skip-old-files
 	LAB_HOME=$(STUDY) $(BIN)/lab report $(foreach number,$(STUDY_TABLES),table$(number))
+	LAB_HOME=$(STUDY) $(BIN)/lab report ladder
 	LAB_HOME=$(STUDY) $(BIN)/lab report
 
 # Weights and databases are left out; equal runs give equal bytes.

@@ -38,8 +38,10 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 def test_records_give_the_committed_tables(study: Workspace) -> None:
     selections = recorded_sweeps(study.runs_dir)
-    written = write_reports(selections, study, DEFAULT_AXES, "")
-    assert (written.errors, written.incomplete) == ((), [])
+    ladder, *_ = (s.record.sweep.ladder for s in selections if s.record.sweep.name == "ladder")
+    written = write_reports(selections, study, DEFAULT_AXES, "", ladders={"ladder": ladder})
+    assert written.errors == ()
+    assert all("size l has not been run" in line for line in written.incomplete)
     tables = {p.relative_to(study.root): p.read_bytes() for p in study.root.glob("*/*.csv")}
     committed = {p.relative_to(STUDY): p.read_bytes() for p in STUDY.glob("*/*.csv")}
     assert {path.name for path in committed} >= {"table.csv", "costs.csv", "claims.csv"}
@@ -98,6 +100,33 @@ def test_the_readme_states_the_verdicts_on_table_2() -> None:
     assert {row["verdict"] for row in claims} == {"supported"}
     (n,) = {row["n"] for row in claims if row["part"] == "validation loss"}
     assert f"needed {n} seeds for both" in text
+
+
+def test_the_readme_states_what_rope_changes() -> None:
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    claims = {row["claim"]: row["verdict"] for row in read_csv("claims", "table7-wikitext103")}
+    assert claims["dense-needs-its-heads"] == "refuted"
+    models = {row["model"]: row for row in read_csv("table", "table7-wikitext103")}
+    assert {row["n_seeds"] for row in models.values()} == {"3"}
+    heads, ours = (
+        float(models[name]["relative_validation_perplexity"])
+        for name in ("dense-2-heads", "switchhead")
+    )
+    assert f"have {heads:.3f} of the baseline's perplexity" in text
+    assert f"SwitchHead with two heads has {ours:.3f}" in text
+
+
+def test_the_readme_states_the_compute_multiplier_of_the_ladder() -> None:
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    (path,) = STUDY.glob("ladder-ladder-*/table.csv")
+    with path.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    sizes = sorted(int(row["n_parameters"]) / 1e6 for row in rows)
+    assert f"three sizes with RoPE ({sizes[0]:.2f} to {sizes[-1]:.2f} million parameters)" in text
+    (row,) = (r for r in rows if (r["model"], r["size"]) == ("switchhead", "s"))
+    value, low, high = (float(row[f"compute_multiplier{end}"]) for end in ("", "_low", "_high"))
+    assert f"needs {value:.2f} times as many training MACs" in text
+    assert f"(95 %: {low:.2f} to {high:.2f}" in text
 
 
 def test_the_zero_shot_table_of_the_documents_is_the_studys() -> None:
