@@ -52,11 +52,9 @@ class Waiting:
 
     Attributes:
         reason: Why, if not because other workers of the sweep are training.
-        run_hash: Identity of the run that another process trains, if that is the reason.
     """
 
     reason: str = ""
-    run_hash: str = ""
 
 
 Next = Job | Waiting | None

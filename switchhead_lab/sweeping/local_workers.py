@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from switchhead_lab.sweeping.jobs import Say
+from switchhead_lab.tracking.interruption import interruption
 from switchhead_lab.training.change_policy import ChangePolicy
 
 THREADS, DEVICES = "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"
@@ -133,7 +134,8 @@ def beside(command: Sequence[str], shares: Sequence[Share], say: Say) -> Iterato
             worker.wait()
     finally:
         for worker in workers:
-            if worker.poll() is None:
+            # Asked by `lab sweep stop`, each ends by itself; a second signal would cut it short.
+            if worker.poll() is None and not interruption.explanation:
                 worker.send_signal(signal.SIGTERM)
         for worker, reader in zip(workers, readers, strict=True):
             with contextlib.suppress(subprocess.TimeoutExpired):

@@ -50,7 +50,7 @@ class Offers:
             return None
         if is_owned(self.runs_dir, member.run_hash):
             reason = f"{member.run_name}: waiting: {busy_error(self.runs_dir, member.run_hash)}"
-            return Waiting(reason, member.run_hash)
+            return Waiting(reason)
         update = {
             "trial_number": None if candidate is None else candidate.proposal.number,
             "n_vanished": 0 if known is None else known.n_vanished,

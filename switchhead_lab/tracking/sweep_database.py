@@ -180,10 +180,11 @@ class DatabaseWorkers:
 
     def alive(self) -> list[WorkerState]:
         """Return the live workers, the longest-running first."""
+        # While the server is down nobody can give a sign of life, so silence counts from its start.
         rows = query(
             self._engine,
-            f"SELECT id, record, extract(epoch FROM now() - seen) FROM {SCHEMA}.workers "
-            "WHERE sweep = :sweep",
+            "SELECT id, record, extract(epoch FROM now() - greatest(seen, "
+            f"pg_postmaster_start_time())) FROM {SCHEMA}.workers WHERE sweep = :sweep",
             sweep=self._sweep,
         )
         found = [

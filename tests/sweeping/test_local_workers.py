@@ -6,6 +6,7 @@ import time
 import pytest
 
 from switchhead_lab.sweeping.local_workers import Share, beside, deal_shares, worker_command
+from switchhead_lab.tracking.interruption import interruption
 from switchhead_lab.training.change_policy import STRICT, ChangePolicy
 
 
@@ -53,13 +54,19 @@ def test_lines_of_workers_carry_their_number_and_failures_are_told() -> None:
     ]
 
 
-def test_workers_are_asked_to_end_when_the_first_is_interrupted() -> None:
+@pytest.mark.parametrize(("is_stopped", "last"), [(False, "checkpoint"), (True, "own end")])
+def test_workers_are_asked_to_end_when_the_first_is_interrupted(
+    monkeypatch, is_stopped: bool, last: str
+) -> None:
+    """Those that `lab sweep stop` asked get no second signal, which would cut them short."""
+    monkeypatch.setattr(interruption, "explanation", "stopped" if is_stopped else "")
     said: list[str] = []
     code = (
         "import signal, sys, time\n"
         "signal.signal(signal.SIGTERM, lambda *_: (print('checkpoint', flush=True), sys.exit(0)))\n"
         "print('ready', flush=True)\n"
-        "time.sleep(60)"
+        "time.sleep(2)\n"
+        "print('own end')"
     )
 
     def interrupted() -> None:
@@ -70,4 +77,4 @@ def test_workers_are_asked_to_end_when_the_first_is_interrupted() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert said == ["[2] ready", "[2] checkpoint"]
+    assert said == ["[2] ready", f"[2] {last}"]

@@ -160,6 +160,22 @@ def test_a_silent_worker_is_held_for_dead_and_learns_it(tmp_path, database) -> N
         assert not one.sweep.workers.give_sign(worker.worker_id)
 
 
+def test_a_server_that_was_down_makes_nobody_vanish(tmp_path, database, postgresql_server) -> None:
+    one = Host(tmp_path / "a", database, vanished_seconds=30.0)
+    with one.sweep.workers.joined({}) as worker:
+        database_server.execute(
+            _engines[-1], "UPDATE lab.workers SET seen = now() - interval '1 hour'"
+        )
+        postgresql_server.stop()
+        postgresql_server.start()
+        assert ids(Host(tmp_path / "b", database, vanished_seconds=30.0)) == [worker.worker_id]
+        database_server.execute(
+            _engines[-1],
+            "UPDATE lab.workers SET seen = pg_postmaster_start_time() - interval '1 hour'",
+        )
+        assert ids(Host(tmp_path / "c", database, vanished_seconds=0.0)) == []
+
+
 def test_workers_leave_and_are_asked_to_stop_on_every_host(tmp_path, database) -> None:
     one, other = Host(tmp_path / "a", database), Host(tmp_path / "b", database)
     with one.sweep.workers.joined({}):
