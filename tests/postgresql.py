@@ -12,7 +12,7 @@ import pytest
 
 from switchhead_lab.tracking.mlflow_server import free_port
 
-USER, PASSWORD = "lab", "geheim/42"
+USER, PASSWORD = "lab", "xyzzy/42"
 PROGRAMS = [Path("/usr/lib/postgresql"), Path("/usr/pgsql")]
 
 

@@ -66,10 +66,10 @@ def test_addresses_of_ones_own_win(tmp_path) -> None:
 
 def test_another_database_than_that_of_the_file_is_rejected(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "lab.toml").write_text('database = "postgresql://lab:geheim@db/one"\n')
+    (tmp_path / "lab.toml").write_text('database = "postgresql://lab:xyzzy@db/one"\n')
     with pytest.raises(WorkspaceError, match="--database names another one") as error:
         init("--database", "postgresql://lab@db/two")
-    assert "geheim" not in str(error.value)
+    assert "xyzzy" not in str(error.value)
 
 
 @pytest.mark.parametrize(
