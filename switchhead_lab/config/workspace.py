@@ -49,8 +49,7 @@ class WorkspaceSettings(FrozenModel):
     schema in it, which `lab init` creates; empty to use files in the workspace. An address without
     a password takes it from PGPASSWORD or ~/.pgpass."""
     vanished_seconds: int = Field(default=90, ge=10, le=86_400)
-    """With a database: a worker without a sign of life for this long has vanished, and another one
-    may take over its run, s."""
+    """Heartbeat timeout of workers with a database, s; then others can take over the run."""
     default_corpus: CorpusName = "sotu"
     """Default corpus of `lab data prepare`."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"

@@ -49,7 +49,8 @@ def conditions_of(
         CODE_KEY: code_of(config_of(sweep, variant, variant.seeds[0])).as_data(),
         "versions": package_versions(),
         "device": setup.facts,
-        _DATA: dataset.describe(),
+        # Hosts prepare equal data at different times.
+        _DATA: {key: value for key, value in dataset.describe().items() if key != "created_at"},
         _SWEEP: sweep.model_dump(mode="json"),
     }
 

@@ -58,7 +58,7 @@ def run_sweep(
 
     Raises:
         StorageError: If a disk or database fails; the same call continues.
-        RecordError: If the sweep's record is damaged, or other workers hold this one for dead.
+        RecordError: If the sweep's record is damaged, or this worker was declared dead.
         DataError: If the corpus cannot be prepared or does not fill one batch.
         MatchError: If a declared model cannot be matched.
         ConfigError: If a model's source of weights is unknown or does not fit, or the policy
@@ -102,7 +102,7 @@ class _Part:
 
     Attributes:
         keeper: Keeps the sweep's record.
-        heartbeat: Its signs of life as a worker.
+        heartbeat: Its heartbeats as a worker.
         parent_id: The sweep's run in the index.
     """
 

@@ -1,4 +1,4 @@
-"""A worker's signs of life, and what it is asked to do meanwhile."""
+"""A worker's heartbeats, and requests to stop that arrive meanwhile."""
 
 import contextlib
 import os
@@ -9,24 +9,24 @@ from collections.abc import Iterator
 from switchhead_lab.tracking.interruption import interruption
 from switchhead_lab.tracking.record import MetricPoint
 from switchhead_lab.tracking.sweep_dir import SweepDir
-from switchhead_lab.tracking.workers import SIGN_OF_LIFE_SECONDS
+from switchhead_lab.tracking.workers import HEARTBEAT_SECONDS
 
 STOPPED = "stopped as `lab sweep stop` asked; `lab sweep resume` continues"
 
 
 class TakenOver(KeyboardInterrupt):
-    """Other workers hold this one for dead, so its run in progress may be theirs now."""
+    """This worker was declared dead, so another one may be training its run."""
 
 
 class Heartbeat:
-    """Gives signs of life in a thread, and ends the process's work when the sweep is stopped.
+    """Sends heartbeats from a thread, and interrupts the process when the sweep is stopped.
 
     Args:
         directory: The sweep's directory.
         worker_id: This worker.
 
     Attributes:
-        is_lost: Whether other workers hold this one for dead.
+        is_lost: Whether this worker was declared dead.
     """
 
     def __init__(self, directory: SweepDir, worker_id: str) -> None:
@@ -38,7 +38,7 @@ class Heartbeat:
 
     @contextlib.contextmanager
     def beating(self) -> Iterator[None]:
-        """Give signs of life in the block."""
+        """Send heartbeats during the block."""
         thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         thread.start()
         try:
@@ -48,18 +48,18 @@ class Heartbeat:
             thread.join()
 
     def observe(self, _point: MetricPoint) -> None:
-        """End the training in progress if this worker is held for dead; a training hook.
+        """Training hook: end the run in progress if this worker was declared dead.
 
         Raises:
             TakenOver: If it is.
         """
         if self.is_lost:
-            raise TakenOver(f"worker {self.worker_id} was silent for too long")
+            raise TakenOver(f"heartbeats of worker {self.worker_id} stopped for too long")
 
     def _beat(self) -> None:
         workers = self._directory.workers
-        while not self._ended.wait(SIGN_OF_LIFE_SECONDS):
-            self.is_lost = self.is_lost or not workers.give_sign(self.worker_id)
+        while not self._ended.wait(HEARTBEAT_SECONDS):
+            self.is_lost = self.is_lost or not workers.beat(self.worker_id)
             if workers.is_stop_requested and not self._is_stopping:
                 self._is_stopping = True
                 interruption.explanation = STOPPED

@@ -67,10 +67,11 @@ class Offers:
         self.say_once(f"{what}: not trained: {error}")
         return None
 
-    def look_at_workers(self) -> None:
-        """Note which workers are alive, for all offers of this step."""
+    def look_at_workers(self) -> set[str]:
+        """Return the ids of the live workers, which all offers of this step are based on."""
         alive = self.keeper.directory.workers.alive()
         self._alive = {worker.record.worker_id for worker in alive}
+        return self._alive
 
     def is_in_progress(self, member: SweepMember) -> bool:
         """Return whether a live worker trains a member."""

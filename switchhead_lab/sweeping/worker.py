@@ -41,13 +41,13 @@ ResultT = TypeVar("ResultT")
 
 
 class SweepWorker:
-    """Takes runs of a sweep and records their outcomes, as long as it is held for alive.
+    """Trains runs of a sweep and records their outcomes.
 
     Args:
         workspace: Workspace of data, runs and studies.
         schedule: Chooses the next run.
         offers: The sweep's record and sources.
-        heartbeat: This worker's signs of life.
+        heartbeat: This worker's heartbeats.
         index: Index that mirrors the runs.
         parent_id: The sweep's run in the index.
         say: Called with one line per event.
@@ -84,8 +84,8 @@ class SweepWorker:
                 self._train(job, hooks)
             except TakenOver as error:
                 raise RecordError(
-                    f"{error}, so other workers have taken over {job.member.run_name}; start the "
-                    "worker again"
+                    f"{error}, so {job.member.run_name} may have been taken over by another one; "
+                    "start the worker again"
                 ) from None
 
     def _take(self, sweep: Sweep) -> tuple[Next, Sequence[Hook]]:
@@ -97,7 +97,11 @@ class SweepWorker:
                     "start the worker again to go on with the new one"
                 )
             with interruption.allowed():
-                self._offers.look_at_workers()
+                if self._heartbeat.worker_id not in self._offers.look_at_workers():
+                    raise RecordError(
+                        f"worker {self._heartbeat.worker_id} was declared dead because its "
+                        "heartbeats stopped; start the worker again"
+                    )
                 job = self._schedule.next()
             return job, self._claim(job) if isinstance(job, Job) else ()
 
@@ -173,7 +177,7 @@ class SweepWorker:
         """Record the outcome of a run, unless another worker has taken it over."""
         with self._keeper.locked():
             if not self._is_ours(ended):
-                self._say(f"{ended.run_name}: another worker has taken it over")
+                self._say(f"{ended.run_name}: taken over by another worker")
                 return
             self._keeper.note(ended)
             candidate = job.candidate

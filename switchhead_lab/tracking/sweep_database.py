@@ -1,8 +1,8 @@
 """Records and workers of sweeps in a PostgreSQL database, for workers on hosts without shared disk.
 
-The schema `lab` holds one row per sweep, locked while a worker changes it, and one per worker with
-the time of its last sign of life, by the database's clock. A worker that is silent for too long
-loses its row: another one may take over its run, and whatever it does later is not recorded.
+The schema `lab` has one row per sweep, locked during each update, and one row per worker with its
+last heartbeat by the database's clock. When heartbeats stop, the worker's row is deleted, other
+workers can take over its run, and its later updates are rejected.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ class DatabaseSweepDir(SweepDir):
     Args:
         path: The sweep's directory on this host.
         engine: The database.
-        vanished_seconds: A worker without a sign of life for this long has vanished, s.
+        vanished_seconds: Heartbeat timeout of workers, s.
     """
 
     def __init__(self, path: Path, engine: Engine, vanished_seconds: float) -> None:
@@ -142,7 +142,7 @@ class DatabaseWorkers:
     Args:
         engine: The database.
         sweep_path: The sweep's directory on this host.
-        vanished_seconds: A worker without a sign of life for this long has vanished, s.
+        vanished_seconds: Heartbeat timeout of workers, s.
     """
 
     def __init__(self, engine: Engine, sweep_path: Path, vanished_seconds: float) -> None:
@@ -166,10 +166,10 @@ class DatabaseWorkers:
             with contextlib.suppress(StorageError):
                 self._remove(worker.worker_id)
 
-    def give_sign(self, worker_id: str) -> bool:
-        """Note that a worker is alive; return False if others hold it for dead.
+    def beat(self, worker_id: str) -> bool:
+        """Record a heartbeat; return False if the worker was declared dead.
 
-        A database that does not answer is ignored.
+        Errors of the database are ignored.
         """
         statement = text(f"UPDATE {SCHEMA}.workers SET seen = now() WHERE id = :id")
         try:
@@ -180,7 +180,7 @@ class DatabaseWorkers:
 
     def alive(self) -> list[WorkerState]:
         """Return the live workers, the longest-running first."""
-        # While the server is down nobody can give a sign of life, so silence counts from its start.
+        # No heartbeat arrives while the server is down, so the timeout starts at its restart.
         rows = query(
             self._engine,
             "SELECT id, record, extract(epoch FROM now() - greatest(seen, "
@@ -220,7 +220,7 @@ class DatabaseWorkers:
             return False
 
     def _is_heard(self, worker_id: str, silent_seconds: float) -> bool:
-        """Return whether a worker is alive; one that was silent for too long loses its row."""
+        """Return whether a worker is alive; delete its row if its heartbeats have stopped."""
         if silent_seconds <= self._vanished_seconds:
             return True
         self._remove(worker_id)

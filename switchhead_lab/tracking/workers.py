@@ -1,8 +1,8 @@
 """The workers of a sweep: which processes share its runs, and which of them are alive.
 
 runs/sweeps/<sweep>/workers/<worker>.json, and beside it a lock that the worker holds until its
-process ends. The system releases the lock of a killed process, so no clock decides whether a
-worker is alive; the time of its last sign of life only shows that a process is suspended.
+process ends. The system releases the lock of a killed process, so liveness needs no clock; the
+time of the last heartbeat only reveals suspended processes.
 """
 
 import contextlib
@@ -22,10 +22,10 @@ from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.tracking.atomic import make_directory, reported, write_text
 from switchhead_lab.tracking.record_files import read_model
 
-SIGN_OF_LIFE_SECONDS = 5.0
-"""Time between two signs of life of a worker."""
+HEARTBEAT_SECONDS = 5.0
+"""Time between a worker's heartbeats."""
 SUSPENDED_SECONDS = 60.0
-"""A worker without a sign of life for this long is suspended, or its machine is overloaded."""
+"""Without a heartbeat for this long, a worker is suspended or its machine is overloaded."""
 _DIR, _STOP_FILE = "workers", ".stop"
 
 
@@ -50,11 +50,11 @@ class WorkerState(FrozenModel):
     record: WorkerRecord
     """What it wrote of itself."""
     silent_seconds: float
-    """Time since its last sign of life, s."""
+    """Time since its last heartbeat, s."""
 
     @property
     def is_suspended(self) -> bool:
-        """Whether it has given no sign of life for long."""
+        """Whether its heartbeats have stopped."""
         return self.silent_seconds > SUSPENDED_SECONDS
 
 
@@ -76,8 +76,8 @@ class WorkerRegistry(Protocol):
     def joined(self, facts: Mapping[str, Any]) -> AbstractContextManager[WorkerRecord]:
         """Be a worker of the sweep in the block; call it under the sweep's lock."""
 
-    def give_sign(self, worker_id: str) -> bool:
-        """Note that a worker is alive; return False if others hold it for dead."""
+    def beat(self, worker_id: str) -> bool:
+        """Record a heartbeat; return False if the worker was declared dead."""
 
     def alive(self) -> list[WorkerState]:
         """Return the live workers, the longest-running first."""
@@ -125,10 +125,10 @@ class Workers:
                 Path(lock.lock_file).unlink(missing_ok=True)
             lock.release()
 
-    def give_sign(self, worker_id: str) -> bool:
-        """Note that a worker is alive; return False if others hold it for dead.
+    def beat(self, worker_id: str) -> bool:
+        """Record a heartbeat; return False if the worker was declared dead.
 
-        The disk's refusal is ignored.
+        Errors of the disk are ignored.
         """
         try:
             os.utime(self._file(worker_id))

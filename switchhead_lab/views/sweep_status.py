@@ -102,7 +102,7 @@ def plain_status(status: SweepStatus) -> dict[str, Any]:
 def _suspended(worker: WorkerStatus) -> str:
     record, silent = worker.state.record, short_time(worker.state.silent_seconds)
     return (
-        f"{record.worker_id} has given no sign of life for {silent}: it is suspended or its "
+        f"{record.worker_id} has sent no heartbeat for {silent}: it is suspended or its "
         f"machine is overloaded; its run goes on only after `kill -CONT {record.pid}` on "
         f"{record.host}, or elsewhere after `kill -9 {record.pid}`"
     )

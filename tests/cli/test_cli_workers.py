@@ -1,21 +1,17 @@
 """`lab worker` and `lab sweep status`, `stop`, `resume`, `retry`, as a user types them."""
 
 import json
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from lab_processes import SECONDS, lab, start, wait_until
 from tiny_sweep import SWEEP
 
 from switchhead_lab.config.workspace import Workspace, find_workspace
 from switchhead_lab.data.token_store import register
 
 N_STEPS = "training.n_steps=100000"
-SECONDS = 120.0
 
 
 @pytest.fixture
@@ -30,31 +26,6 @@ def shared(tmp_path: Path) -> Workspace:
     workspace = find_workspace(root, environment={})
     register(workspace.data_dir, text, "words")
     return workspace
-
-
-def lab(workspace: Workspace, *arguments: str, code: int = 0) -> str:
-    done = start(workspace, *arguments)
-    output, errors = done.communicate(timeout=SECONDS)
-    assert done.returncode == code, errors
-    return output + errors
-
-
-def start(workspace: Workspace, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "switchhead_lab", *arguments],
-        cwd=workspace.root,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def wait_until(condition) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.1)
 
 
 def test_a_sweep_is_watched_stopped_and_resumed(shared: Workspace) -> None:

@@ -152,12 +152,12 @@ def test_a_silent_worker_is_held_for_dead_and_learns_it(tmp_path, database) -> N
         (state,) = other.sweep.workers.alive()
         assert state.record == worker
         time.sleep(0.4)
-        assert one.sweep.workers.give_sign(worker.worker_id)
+        assert one.sweep.workers.beat(worker.worker_id)
         time.sleep(0.4)
         assert ids(other) == [worker.worker_id]
         time.sleep(0.7)
         assert ids(other) == []
-        assert not one.sweep.workers.give_sign(worker.worker_id)
+        assert not one.sweep.workers.beat(worker.worker_id)
 
 
 def test_a_server_that_was_down_makes_nobody_vanish(tmp_path, database, postgresql_server) -> None:
