@@ -29,10 +29,10 @@ PARTS = (
     Part("machine", "versions, best matmul, memory bandwidth", 30, 30),
     Part("kernels", "every Triton kernel against the float64 definition", 70, 30),
     Part("models", "loss and gradients of every variant against the CPU in float64", 30, 15),
-    Part("steps", "training steps, Table 5: eager and captured", 130, 45),
+    Part("steps", "training steps, Table 5: eager and captured", 120, 45),
     Part("training", "200 steps of training against the CPU's losses", 40, 40),
-    Part("products", "expert matmuls beside matmuls of the same MACs", 70, 30),
-    Part("profile", "where a step's time goes", 25, 25),
+    Part("products", "expert matmuls beside matmuls of the same MACs", 60, 30),
+    Part("profile", "where a step's time goes", 45, 25),
     Part("tiles", "tiles chosen by rule beside the fastest", 30, 20),
     Part("compiled", "training steps with compiled blocks", 45, 90),
 )

@@ -13,7 +13,7 @@ from switchhead_lab.model.transformer import Transformer
 
 # Three eager steps with full memory, then the capture and its first replay.
 _WARM_UP_STEPS = 5
-_EFFORT = Effort(fewest=5, most=30, seconds=2.0)
+_EFFORT = Effort(fewest=5, most=30, seconds=1.0)
 _EFFORT_DRY = Effort.exactly(1)
 
 
