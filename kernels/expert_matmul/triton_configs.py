@@ -9,6 +9,7 @@ of the input, N columns of the output and K slots.
 """
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -33,16 +34,24 @@ def _config(m: int, n: int, k: int, num_warps: int, num_stages: int) -> Config:
     return Config(blocks, num_warps=num_warps, num_stages=num_stages)
 
 
+def _matmul_config(
+    m: int, n: int, k: int, num_warps: int, num_stages: int, *, loops: bool = False
+) -> Config:
+    config = _config(m, n, k, num_warps, num_stages)
+    config.kwargs["LOOPS"] = loops
+    return config
+
+
 # Smallest first. Larger ones, or these with fewer warps, spill registers (`_fits_registers`).
 MATMUL_CONFIGS = (
-    _config(16, 64, 64, 4, 4),
-    _config(32, 64, 64, 4, 4),
-    _config(64, 64, 64, 4, 3),
-    _config(64, 128, 64, 8, 3),
-    _config(128, 64, 64, 4, 3),
-    _config(128, 128, 32, 8, 4),
-    _config(128, 128, 64, 8, 3),
-    _config(128, 256, 64, 8, 3),
+    _matmul_config(16, 64, 64, 4, 4),
+    _matmul_config(32, 64, 64, 4, 4),
+    _matmul_config(64, 64, 64, 4, 3),
+    _matmul_config(64, 128, 64, 8, 3),
+    _matmul_config(128, 64, 64, 4, 3),
+    _matmul_config(128, 128, 32, 8, 4),
+    _matmul_config(128, 128, 64, 8, 3),
+    _matmul_config(128, 256, 64, 8, 3),
 )
 WEIGHT_GRADIENT_CONFIGS = (
     _config(64, 64, 32, 4, 3),
@@ -53,18 +62,20 @@ WEIGHT_GRADIENT_CONFIGS = (
 )
 # Exact float32 matmuls keep their operands in registers, without tensor cores.
 FLOAT32_MATMUL_CONFIGS = (
-    _config(16, 64, 32, 4, 4),
-    _config(32, 64, 32, 4, 4),
-    _config(64, 64, 32, 8, 3),
-    _config(64, 128, 32, 8, 3),
-    _config(128, 64, 32, 8, 3),
+    _matmul_config(16, 64, 32, 4, 4),
+    _matmul_config(32, 64, 32, 4, 4),
+    _matmul_config(64, 64, 32, 8, 3),
+    _matmul_config(64, 128, 32, 8, 3),
+    _matmul_config(128, 64, 32, 8, 3),
 )
 FLOAT32_WEIGHT_GRADIENT_CONFIGS = (
     _config(64, 64, 16, 8, 3),
     _config(128, 64, 16, 8, 3),
 )
 # The interpreter's time depends on programs and steps, not their size; tests need a few tiles.
-_INTERPRETED = _config(32, 64, 32, 4, 1)
+_INTERPRETED_BLOCKS = (32, 64, 32)
+# Wider rows do not fit into shared memory beside tiles of weights.
+_WIDEST_LOOPED = 128
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,7 @@ class Problem:
         shared_memory: Bytes available to a program.
         has_dots: Products are multiplied with other rows before they are stored.
         is_weight_gradient: The product is the weight gradient.
+        depth: Extent of K; 0 for the weight gradient, whose K differs by group.
     """
 
     height: int
@@ -88,6 +100,7 @@ class Problem:
     shared_memory: int
     has_dots: bool = False
     is_weight_gradient: bool = False
+    depth: int = 0
 
     @property
     def has_wgmma(self) -> bool:
@@ -98,16 +111,42 @@ class Problem:
     def has_tail(self) -> bool:
         """Whether a width just above a tile's may take a narrow second tile (`tail_of`)."""
         # In the weight gradient's loop, Triton 3.6.0 compiles a second tile to out-of-bounds reads.
-        is_narrow = self.itemsize == 2 and (self.has_wgmma or is_interpreted())
-        return is_narrow and not self.is_weight_gradient
+        return self.has_wgmma_rows and not self.is_weight_gradient
+
+    @property
+    def has_wgmma_rows(self) -> bool:
+        """Whether operands are of 16 bits and read from shared memory."""
+        return self.itemsize == 2 and (self.has_wgmma or is_interpreted())
+
+    @property
+    def looped_config(self) -> Config | None:
+        """The tile of a program that computes all columns of its slots; None if none fits.
+
+        It loads whole rows of x once. With narrow inputs, other tiles take a step or two, less
+        than a program needs to find its slots and rows.
+        """
+        if not (self.has_wgmma_rows and self.depth):
+            return None
+        k = int(whole_step_of(self.depth))
+        if k == _WIDEST_LOOPED:
+            config = _matmul_config(128, 64, k, 8, 3, loops=True)
+        else:
+            # Rows of dots take the registers of half the columns.
+            n, num_stages = (64, 3) if self.has_dots else (128, 2)
+            config = _matmul_config(64, n, k, 4, num_stages, loops=True)
+        is_wide = self.width > config.kwargs["BLOCK_N"]
+        return config if k <= _WIDEST_LOOPED and is_wide else None
 
     def tail_of(self, block_n: int) -> int:
         """Return the columns of the narrow tile beside one of `block_n` columns; 0 for none."""
         return int(tail_of(self.width, block_n)) if self.has_tail else 0
 
-    def n_blocks(self, block_n: int) -> int:
-        """Return how many tiles of `block_n` columns cover the width."""
-        return 1 if self.tail_of(block_n) else int(triton.cdiv(self.width, block_n))
+    def n_blocks(self, config: Config) -> int:
+        """Return how many programs share the columns of a tile's slots."""
+        block_n = config.kwargs["BLOCK_N"]
+        if config.kwargs.get("LOOPS") or self.tail_of(block_n):
+            return 1
+        return int(triton.cdiv(self.width, block_n))
 
 
 @triton.constexpr_function  # type: ignore[untyped-decorator]
@@ -125,6 +164,17 @@ def tail_of(width: int, block_n: int) -> int:
     """
     rest = width - block_n
     return tile_width(rest) if 0 < rest <= 32 else 0
+
+
+@triton.constexpr_function  # type: ignore[untyped-decorator]
+def whole_step_of(depth: int) -> int:
+    """Return the columns of the first of two tiles that hold a row of `depth` columns, or of one.
+
+    A second tile holds the rest if both together are narrower than one.
+    """
+    widest = tile_width(depth)
+    rest = depth - widest // 2
+    return widest // 2 if widest > 16 and tile_width(rest) < widest // 2 else widest
 
 
 def is_interpreted() -> bool:
@@ -171,7 +221,9 @@ def matmul_configs(problem: Problem) -> list[Config]:
     Stages are reduced until they fit shared memory.
     """
     is_float32 = problem.itemsize == 4
-    return _fitting(FLOAT32_MATMUL_CONFIGS if is_float32 else MATMUL_CONFIGS, problem)
+    fitting = _fitting(FLOAT32_MATMUL_CONFIGS if is_float32 else MATMUL_CONFIGS, problem)
+    looped = problem.looped_config
+    return [*fitting, looped] if looped and _suits(looped, problem) else fitting
 
 
 def weight_gradient_configs(problem: Problem) -> list[Config]:
@@ -179,6 +231,11 @@ def weight_gradient_configs(problem: Problem) -> list[Config]:
     is_float32 = problem.itemsize == 4
     configs = FLOAT32_WEIGHT_GRADIENT_CONFIGS if is_float32 else WEIGHT_GRADIENT_CONFIGS
     return _fitting(configs, problem)
+
+
+def _sizes(config: Config) -> tuple[int, int, int]:
+    m, n, k = (config.kwargs[f"BLOCK_{axis}"] for axis in "MNK")
+    return m, n, k
 
 
 def _fitting(configs: Sequence[Config], problem: Problem) -> list[Config]:
@@ -192,15 +249,17 @@ def _fitting(configs: Sequence[Config], problem: Problem) -> list[Config]:
 
 
 def _staged(config: Config, problem: Problem) -> Config:
-    m, n, k = config.kwargs.values()
+    m, n, k = _sizes(config)
     n_rows = m + n + problem.tail_of(n)
     affordable = problem.shared_memory // (n_rows * k * problem.itemsize)
-    return _config(m, n, k, config.num_warps, max(1, min(config.num_stages, affordable)))
+    staged = copy(config)
+    staged.num_stages = max(1, min(config.num_stages, affordable))
+    return staged
 
 
 def _suits(config: Config, problem: Problem) -> bool:
     """Return whether the problem fills a tile."""
-    m, n, _ = config.kwargs.values()
+    m, n, _ = _sizes(config)
     widest = max(_NARROWEST, triton.next_power_of_2(problem.width))
     if widest > 2 * _NARROWEST and problem.tail_of(widest // 2):
         widest //= 2
@@ -209,19 +268,31 @@ def _suits(config: Config, problem: Problem) -> bool:
 
 def _fits_registers(config: Config, problem: Problem) -> bool:
     """Return whether sums, the rows of dots, and operands fit registers, as found by compiling."""
-    m, n, _ = config.kwargs.values()
+    m, n, _ = _sizes(config)
     cells = m * (n + problem.tail_of(n)) * (2 if problem.has_dots else 1)
     if problem.has_wgmma:
-        return bool(cells <= 2**15)
+        # With dots: 128 x 128, a tail of 16 columns, and the other rows of both.
+        return bool(cells <= (9 * 2**12 if problem.has_dots else 2**15))
     return bool(cells < 2**14)
 
 
 def choose(configs: list[Config], problem: Problem) -> Config:
     """Return the largest tile that gives the GPU enough programs, else the smallest."""
     if is_interpreted():
-        return _INTERPRETED
+        return _interpreted(problem)
     enough = [config for config in configs if n_programs(config, problem) >= _ENOUGH_PROGRAMS]
     return enough[-1] if enough else configs[0]
+
+
+def _interpreted(problem: Problem) -> Config:
+    """Return a small tile of the kind that the rule would choose from."""
+    m, n, k = _INTERPRETED_BLOCKS
+    if problem.is_weight_gradient:
+        return _config(m, n, k, 4, 1)
+    looped = problem.looped_config
+    if looped is None:
+        return _matmul_config(m, n, k, 4, 1)
+    return _matmul_config(m, n, looped.kwargs["BLOCK_K"], 4, 1, loops=True)
 
 
 def _chosen_first(configs: list[Config], problem: Problem) -> tuple[Config, ...]:
@@ -231,8 +302,8 @@ def _chosen_first(configs: list[Config], problem: Problem) -> tuple[Config, ...]
 
 def n_programs(config: Config, problem: Problem) -> int:
     """Return how many programs compute the problem if its groups are of equal size."""
-    m, n, _ = config.kwargs.values()
-    tiles = triton.cdiv(problem.height, m) * problem.n_blocks(n)
+    m, _, _ = _sizes(config)
+    tiles = triton.cdiv(problem.height, m) * problem.n_blocks(config)
     return int(tiles * problem.n_groups)
 
 
@@ -265,5 +336,6 @@ def prune_matmuls(_configs: list[Config], _named: Any, **arguments: Any) -> list
         x.element_size(),
         shared_memory_of(x.device),
         arguments["dot_ptr"] is not None,
+        depth=arguments["WIDTH_IN"],
     )
     return matmul_configs(problem)

@@ -20,7 +20,7 @@ from switchhead_kernels.expert_matmul.triton_matmul import (
 from switchhead_kernels.expert_matmul.triton_sums import sum_parts
 
 _LOAD_BYTES = 16
-_NARROWEST_TILE = min(config.kwargs["BLOCK_N"] for config in MEASURED)
+_NARROWEST_TILE = min(MEASURED, key=lambda config: config.kwargs["BLOCK_N"])
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,7 @@ def multiply_rows(
     written = _new(n_written, width_out, like=x_RI, dtype=buffer_type, zero=adds)
     dots = None
     if other is not None:
-        narrowest = config.kwargs["BLOCK_N"] if config else _NARROWEST_TILE
-        n_blocks = problem.n_blocks(narrowest)
+        n_blocks = problem.n_blocks(config or _NARROWEST_TILE)
         dots = _new(n_blocks, routed.n_slots, like=x_RI, dtype=torch.float32, zero=config is None)
     arguments = {
         **{"x_ptr": x_RI, "weight_ptr": weight_GIO, "order_ptr": routed.order_S},
@@ -153,6 +152,7 @@ def _problem_of(
         x_RI.element_size(),
         tiles.shared_memory_of(x_RI.device),
         has_dots,
+        depth=x_RI.shape[1],
     )
 
 
@@ -169,7 +169,7 @@ def _launch_matmuls(
     def grid(blocks: dict[str, Any]) -> tuple[int]:
         # The last tile of each group may be partly filled, hence one more per group.
         n_tiles = triton.cdiv(routed.n_slots, blocks["BLOCK_M"]) + n_groups
-        return (n_tiles * problem.n_blocks(blocks["BLOCK_N"]),)
+        return (n_tiles * problem.n_blocks(triton.Config(blocks)),)
 
     kernel = measured_matmul_kernel if config is None else matmul_kernel
     kernel[grid](

@@ -18,6 +18,10 @@ MEASURED = [*tiles.MATMUL_CONFIGS, *tiles.FLOAT32_MATMUL_CONFIGS]
 def _find_slots(tile, offset_ptr, order_ptr, N_GROUPS: tl.constexpr, BLOCK_M: tl.constexpr):
     """Return the group of a tile, its slots, and the mask of those it has.
 
+    First come the first tiles of all groups, then their second tiles, and so on: slots of a group
+    are in the order of their tokens, so programs that run together read the rows of the same
+    tokens, which then come from the cache.
+
     The grid has one surplus tile per group whose last tile is full; surplus tiles get a group of
     N_GROUPS or more.
     """
@@ -26,10 +30,20 @@ def _find_slots(tile, offset_ptr, order_ptr, N_GROUPS: tl.constexpr, BLOCK_M: tl
     start = tl.load(offset_ptr + groups, mask=is_group, other=0)
     end = tl.load(offset_ptr + groups + 1, mask=is_group, other=0)
     n_tiles = (end - start + BLOCK_M - 1) // BLOCK_M
-    stop = tl.cumsum(n_tiles, 0)
-    group = tl.sum((stop <= tile).to(tl.int32), 0)
-    is_mine = groups == group
-    nth = tile - tl.sum(tl.where(is_mine, stop - n_tiles, 0), 0)
+    # In rounds: the tile's is the last that starts at or before it. A round has a tile of each
+    # group that is left, and groups only drop out, so steps of that many tiles never pass it.
+    n_left = tl.sum((n_tiles > 0).to(tl.int32), 0)
+    round_start = 0
+    nth = 0
+    n_rounds = tile // tl.maximum(n_left, 1)
+    while (n_rounds > 0) & (n_left > 0):
+        nth += n_rounds
+        round_start = tl.sum(tl.minimum(n_tiles, nth), 0)
+        n_left = tl.sum((n_tiles > nth).to(tl.int32), 0)
+        n_rounds = (tile - round_start) // tl.maximum(n_left, 1)
+    is_left = n_tiles > nth
+    is_mine = is_left & (tl.cumsum(is_left.to(tl.int32), 0) == tile - round_start + 1)
+    group = tl.min(tl.where(is_mine, groups, N_GROUPS), 0)
     place = tl.sum(tl.where(is_mine, start, 0), 0) + nth * BLOCK_M + tl.arange(0, BLOCK_M)
     is_slot = place < tl.sum(tl.where(is_mine, end, 0), 0)
     return group, tl.load(order_ptr + place, mask=is_slot, other=0).to(tl.int32), is_slot
@@ -129,6 +143,75 @@ def _write(products, out_ptr, slot, is_row, column, WIDTH: tl.constexpr, PER_OUT
         tl.atomic_add(out_ptr + cell, products, mask=is_cell, sem="relaxed")
 
 
+@triton.jit
+def _multiply_all_columns(
+    x_ptr,
+    weight_ptr,
+    gate_ptr,
+    out_ptr,
+    other_ptr,
+    dot_ptr,
+    slot,
+    is_row,
+    WIDTH_IN: tl.constexpr,
+    WIDTH_OUT: tl.constexpr,
+    N_COLUMNS: tl.constexpr,
+    STRIDE: tl.constexpr,
+    TRANSPOSED: tl.constexpr,
+    PER_X: tl.constexpr,
+    PER_OUT: tl.constexpr,
+    PER_OTHER: tl.constexpr,
+    PRECISION: tl.constexpr,
+    UPCAST: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+):
+    """Write all columns of some slots, whose rows of x stay loaded, in one tile or two."""
+    STRIDE_IN: tl.constexpr = 1 if TRANSPOSED else STRIDE
+    STRIDE_OUT: tl.constexpr = STRIDE if TRANSPOSED else 1
+    REST: tl.constexpr = WIDTH_IN - BLOCK_K
+    x_rows = x_ptr + (slot // PER_X).to(tl.int64)[:, None] * WIDTH_IN
+    inner = tl.arange(0, BLOCK_K)
+    is_inner = inner < WIDTH_IN
+    x_MK = tl.load(x_rows + inner[None, :], mask=is_row[:, None] & is_inner[None, :], other=0.0)
+    if UPCAST:
+        x_MK = x_MK.to(tl.float32)
+    if REST > 0:
+        rest = BLOCK_K + tl.arange(0, tiles.tile_width(REST))
+        is_rest = rest < WIDTH_IN
+        rest_MK = tl.load(
+            x_rows + rest[None, :], mask=is_row[:, None] & is_rest[None, :], other=0.0
+        )
+        if UPCAST:
+            rest_MK = rest_MK.to(tl.float32)
+    dot_M = tl.zeros((BLOCK_M,), dtype=tl.float32)
+    for first in range(0, WIDTH_OUT, BLOCK_N):
+        column = first + tl.arange(0, BLOCK_N)
+        is_column = (column < N_COLUMNS)[None, :]
+        columns = weight_ptr + column[None, :] * STRIDE_OUT
+        at = inner[:, None] * STRIDE_IN
+        weight_KN = tl.load(columns + at, mask=is_inner[:, None] & is_column, other=0.0)
+        if UPCAST:
+            weight_KN = weight_KN.to(tl.float32)
+        products = tl.dot(x_MK, weight_KN, input_precision=PRECISION)
+        if REST > 0:
+            at_rest = rest[:, None] * STRIDE_IN
+            rest_KN = tl.load(columns + at_rest, mask=is_rest[:, None] & is_column, other=0.0)
+            if UPCAST:
+                rest_KN = rest_KN.to(tl.float32)
+            products = tl.dot(rest_MK, rest_KN, products, input_precision=PRECISION)
+        if dot_ptr is not None:
+            dot_M += _dot_with_other(
+                products, other_ptr, slot, is_row, column, WIDTH_OUT, PER_OTHER
+            )
+        if gate_ptr is not None:
+            products *= tl.load(gate_ptr + slot, mask=is_row, other=0.0)[:, None]
+        _write(products, out_ptr, slot, is_row, column, WIDTH_OUT, PER_OUT)
+    if dot_ptr is not None:
+        tl.store(dot_ptr + slot, dot_M, mask=is_row)
+
+
 @triton.jit(do_not_specialize=["n_slots", "bucket"])
 def matmul_kernel(
     x_ptr,  # [R, I]
@@ -155,19 +238,46 @@ def matmul_kernel(
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
+    LOOPS: tl.constexpr,  # a program computes all columns of its slots
 ):
     """Write gate[s] * x[s // PER_X] @ weight[group[s]], and its dot with other before the gate."""
     # Programs that read the same rows of x are neighbours, so that they hit the cache.
-    TAIL: tl.constexpr = tiles.tail_of(WIDTH_OUT, BLOCK_N) if HAS_TAIL else 0
-    BLOCKS: tl.constexpr = 1 if TAIL > 0 else (WIDTH_OUT + BLOCK_N - 1) // BLOCK_N
+    TAIL: tl.constexpr = tiles.tail_of(WIDTH_OUT, BLOCK_N) if HAS_TAIL and not LOOPS else 0
+    BLOCKS: tl.constexpr = 1 if LOOPS or TAIL > 0 else (WIDTH_OUT + BLOCK_N - 1) // BLOCK_N
     block, tile = tl.program_id(0) % BLOCKS, tl.program_id(0) // BLOCKS
     group, slot, is_row = _find_slots(tile, offset_ptr, order_ptr, N_GROUPS, BLOCK_M)
     if group >= N_GROUPS:
         return
+    weight = weight_ptr + group.to(tl.int64) * ((WIDTH_OUT if TRANSPOSED else WIDTH_IN) * STRIDE)
+    if LOOPS:
+        _multiply_all_columns(
+            x_ptr,
+            weight,
+            gate_ptr,
+            out_ptr,
+            other_ptr,
+            dot_ptr,
+            slot,
+            is_row,
+            WIDTH_IN,
+            WIDTH_OUT,
+            WIDTH_OUT if TRANSPOSED else STRIDE,
+            STRIDE,
+            TRANSPOSED,
+            PER_X,
+            PER_OUT,
+            PER_OTHER,
+            PRECISION,
+            UPCAST,
+            BLOCK_M,
+            BLOCK_N,
+            BLOCK_K,
+        )
+        return
     column, tail_column = _columns(block, BLOCK_N, tiles.tile_width(TAIL))
     products, tail = _multiply(
         x_ptr,
-        weight_ptr + group.to(tl.int64) * ((WIDTH_OUT if TRANSPOSED else WIDTH_IN) * STRIDE),
+        weight,
         slot // PER_X,
         is_row,
         column,

@@ -1,80 +1,90 @@
 """The conductor: a failing case loses neither other cases nor earlier findings."""
 
+import faulthandler
 import json
-import sys
-import textwrap
+import os
+import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 
 from switchhead_lab.benchmark.gpu import conductor as module
+from switchhead_lab.benchmark.gpu import worker, workers
+from switchhead_lab.benchmark.gpu.case import Case, Context, WrongResultError
 from switchhead_lab.benchmark.gpu.conductor import Conductor
 from switchhead_lab.benchmark.gpu.journal import Event, Journal
 from switchhead_lab.benchmark.gpu.plan import EXIT_NO_DEVICE, Part
+from switchhead_lab.benchmark.gpu.workers import Work
 from switchhead_lab.errors import ConfigError
+from switchhead_lab.training.compute_setup import ComputeSetup
 
 PART = Part("part", "a part", seconds=60.0, case_seconds=60.0)
 
-WORKER = """
-import os, signal, sys, time
-from pathlib import Path
-import torch
-from switchhead_lab.benchmark.gpu import worker
-from switchhead_lab.benchmark.gpu.case import Case, Context, WrongResultError
-from switchhead_lab.benchmark.gpu.journal import Journal
-from switchhead_lab.benchmark.gpu.plan import Part
-from switchhead_lab.training.compute_setup import ComputeSetup
 
 def fine():
     yield {"x": 1}
+
 
 def wrong():
     yield {"error": 0.5}
     raise WrongResultError("tolerance 1e-3; error 5e-1")
 
+
 def failing():
     yield {"first": 1}
-    raise RuntimeError("CUDA error: out of luck\\nsecond line")
+    raise RuntimeError("CUDA error: out of luck\nsecond line")
+
 
 def dying():
     yield {"first": 1}
     os.kill(os.getpid(), signal.SIGSEGV)
     yield {"second": 2}
 
+
 def hanging():
     yield {"first": 1}
     time.sleep(600)
     yield {"second": 2}
 
+
 def losing():
-    worker._device_answers = lambda device: False
+    worker._device_answers = lambda _device: False
     yield {"x": 1}
 
-part = Part("part", "a part", 60.0, 60.0)
-context = Context(ComputeSetup(torch.device("cpu"), "fp32", {}), True)
-journal = Journal(Path(sys.argv[1]))
-cases = [Case(name, globals()[name]) for name in sys.argv[2].split(",")]
-sys.exit(worker.run_cases(part, cases, context, journal))
-"""
+
+def work(journal_path: Path, names: str, part: Part, share: int) -> int:
+    """Be a worker with the named cases."""
+    faulthandler.disable()
+    context = Context(ComputeSetup(torch.device("cpu"), "fp32", {}), True)
+    cases = [Case(name, globals()[name.split()[0]]) for name in names.split(",")]
+    return worker.run_cases(part, cases, context, Journal(journal_path), share)
+
+
+def unused(_part: Part, _share: int) -> int:
+    raise AssertionError("no worker is started")
+
+
+def end_with(error: BaseException, _part: Part, _share: int) -> int:
+    raise error
 
 
 @pytest.fixture
 def conduct(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Run a part with the named cases; return its last events by case."""
-    monkeypatch.setattr(module, "_TRACEBACK_SECONDS", 0.0)
+    monkeypatch.setattr(workers, "_TRACEBACK_SECONDS", 0.0)
     monkeypatch.setattr(module, "_FEWEST_SECONDS", 0.0)
-    script = tmp_path / "worker.py"
+    journal = Journal(tmp_path / "journal.jsonl")
 
     def run(
-        names: str, part: Part = PART, text: str = WORKER, seconds: float = 120.0
+        names: str, part: Part = PART, run_cases: Work | None = None, seconds: float = 120.0
     ) -> dict[str, Event]:
-        script.write_text(textwrap.dedent(text))
-        journal = Journal(tmp_path / "journal.jsonl")
-        command = [sys.executable, str(script), str(journal.path), names]
-        monkeypatch.setattr(Conductor, "_command", lambda *_: command)
         deadline = time.monotonic() + module.RESERVED_SECONDS + seconds
-        Conductor(journal, tmp_path / "log.txt", False, deadline).run([part], lambda: None)
+        run_cases = run_cases or partial(work, journal.path, names)
+        conductor = Conductor(journal, tmp_path / "log.txt", run_cases, False, deadline)
+        conductor.run([part], lambda: None)
         return journal.latest("part")
 
     return run
@@ -117,15 +127,25 @@ def test_when_the_parts_time_is_up_no_case_is_blamed(conduct) -> None:
     assert events[""].reason == "the part's time is up"
 
 
+@pytest.mark.thorough
+def test_workers_share_the_cases_and_lose_none_when_one_dies(conduct) -> None:
+    part = Part("part", "a part", seconds=60.0, case_seconds=60.0, n_workers=2)
+    events = conduct("fine 1,dying,fine 2,fine 3,fine 4,wrong", part)
+    assert {name: (event.share, event.status) for name, event in events.items()} == {
+        **{"fine 1": (0, "done"), "fine 2": (0, "done"), "fine 4": (0, "done")},
+        **{"dying": (1, "crashed"), "fine 3": (1, "done"), "wrong": (1, "wrong")},
+    }
+
+
 def test_a_worker_that_cannot_start_fails_its_part_once(conduct) -> None:
-    events = conduct("fine", text="raise ImportError('nothing here')")
+    events = conduct("fine", run_cases=partial(end_with, ImportError("nothing here")))
     assert {name: event.status for name, event in events.items()} == {"": "failed"}
     assert events[""].reason == "worker ended with exit code 1"
 
 
 def test_a_missing_device_is_not_retried(conduct) -> None:
     with pytest.raises(ConfigError, match="no CUDA device"):
-        conduct("fine", text=f"raise SystemExit({EXIT_NO_DEVICE})")
+        conduct("fine", run_cases=partial(end_with, SystemExit(EXIT_NO_DEVICE)))
 
 
 def test_unused_time_goes_to_later_parts(tmp_path: Path, monkeypatch) -> None:
@@ -142,13 +162,15 @@ def test_unused_time_goes_to_later_parts(tmp_path: Path, monkeypatch) -> None:
     parts = [Part(name, name, 30.0, 30.0) for name in ("first", "second")]
     deadline = 100.0 + module.RESERVED_SECONDS
     journal = Journal(tmp_path / "journal.jsonl")
-    Conductor(journal, tmp_path / "log.txt", False, deadline).run(parts, lambda: None)
+    Conductor(journal, tmp_path / "log.txt", unused, False, deadline).run(parts, lambda: None)
     assert given == {"first": 50.0, "second": 90.0}
 
 
 def test_parts_without_time_are_skipped(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
-    Conductor(journal, tmp_path / "log.txt", False, time.monotonic()).run([PART], lambda: None)
+    Conductor(journal, tmp_path / "log.txt", unused, False, time.monotonic()).run(
+        [PART], lambda: None
+    )
     assert journal.latest("part")[""].reason == "no time left"
 
 

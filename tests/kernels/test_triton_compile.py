@@ -76,6 +76,7 @@ def matmuls(target: str, dtype: str, sizes: str, projection: str) -> Iterator[Ke
         problem = triton_configs.Problem(
             *(BUCKET, width_out, N_GROUPS),
             *(2 if dtype == "bf16" else 4, SHARED_LIMIT[target], is_gradient),
+            depth=width_in,
         )
         types = {
             **{"x_ptr": f"*{dtype}", "weight_ptr": f"*{dtype}", "order_ptr": "*i64"},
@@ -233,7 +234,8 @@ def measure(compiled: Any, kernel: Kernel) -> dict[str, Any]:
     text = compiled.asm["ptx" if family == "sm" else "amdgcn"]
     registers, spill = (nvidia_usage if family == "sm" else amd_usage)(compiled)
     config = kernel.config
-    tile = "x".join(str(size) for size in config.kwargs.values())
+    sizes = [str(size) for name, size in config.kwargs.items() if name.startswith("BLOCK_")]
+    tile = "x".join(sizes) + (" looped" if config.kwargs.get("LOOPS") else "")
     counts = {
         "tensor_cores": TENSOR_CORES[kernel.target],
         "wgmma": r"wgmma\.mma_async",

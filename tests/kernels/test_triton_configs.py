@@ -7,12 +7,13 @@ from comparison import SHARED_MEMORY
 
 from switchhead_kernels.expert_matmul import triton_configs as tiles
 
+NARROW = next(config for config in tiles.MATMUL_CONFIGS if config.kwargs["BLOCK_N"] == 64)
 WIDTHS = (64, 65, 80, 81, 96, 97)
 A100, H100, MI300 = (SHARED_MEMORY[name] for name in ("A100", "H100", "MI300"))
 
 
 def staged_bytes(config, itemsize: int) -> int:
-    m, n, k = config.kwargs.values()
+    m, n, k = (config.kwargs[f"BLOCK_{axis}"] for axis in "MNK")
     return (m + n) * k * itemsize * config.num_stages
 
 
@@ -31,7 +32,8 @@ def test_some_tile_always_fits() -> None:
 
 def tile(height: int, width: int, n_groups: int, memory: int = H100) -> tuple[int, ...]:
     problem = tiles.Problem(height, width, n_groups, 2, memory)
-    return tuple(tiles.choose(tiles.matmul_configs(problem), problem).kwargs.values())
+    config = tiles.choose(tiles.matmul_configs(problem), problem)
+    return tuple(config.kwargs[f"BLOCK_{axis}"] for axis in "MNK")
 
 
 def test_tiles_grow_with_the_problem() -> None:
@@ -57,8 +59,27 @@ def test_splits_fill_the_gpu_and_are_never_empty() -> None:
 
 def test_widths_just_above_a_tile_get_a_narrow_second_tile() -> None:
     problems = {width: tiles.Problem(16384, width, 10, 2, H100) for width in WIDTHS}
-    covered = {width: (x.tail_of(64), x.n_blocks(64)) for width, x in problems.items()}
+    covered = {width: (x.tail_of(64), x.n_blocks(NARROW)) for width, x in problems.items()}
     assert covered == {64: (0, 1), 65: (16, 1), 80: (16, 1), 81: (32, 1), 96: (32, 1), 97: (0, 2)}
     assert tile(16384, 132, 16) == (128, 128, 64)
     for other in (replace(problems[80], itemsize=4), replace(problems[80], shared_memory=A100)):
-        assert (other.tail_of(64), other.n_blocks(64)) == (0, 2)
+        assert (other.tail_of(64), other.n_blocks(NARROW)) == (0, 2)
+
+
+def test_narrow_inputs_get_programs_that_compute_all_columns() -> None:
+    """The paper's d_head of 76, 112 and 132, alone or with a second tile for the rest of a row."""
+    for depth, first in ((76, 64), (112, 128), (128, 128), (132, 128), (41, 32), (16, 16)):
+        problem = tiles.Problem(16384, 1024, 10, 2, H100, depth=depth)
+        looped = tiles.matmul_tiles(problem)[0]
+        assert looped.kwargs["LOOPS"], depth
+        assert looped.kwargs["BLOCK_K"] == first
+        assert problem.n_blocks(looped) == 1
+    for other in (
+        replace(problem, depth=412),
+        replace(problem, width=64),
+        replace(problem, itemsize=4),
+        replace(problem, shared_memory=A100),
+        # Too few programs without sharing the columns.
+        replace(problem, height=64),
+    ):
+        assert not tiles.matmul_tiles(other)[0].kwargs["LOOPS"], other

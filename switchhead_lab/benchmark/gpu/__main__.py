@@ -1,16 +1,19 @@
-"""`python -m switchhead_lab.benchmark.gpu`: the command, or one of its workers."""
+"""`python -m switchhead_lab.benchmark.gpu`: the command."""
 
 import argparse
+import os
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
-from switchhead_lab.benchmark.gpu.checkout import ROOT, make_kernels_importable
+from switchhead_lab.benchmark.gpu.checkout import ROOT
 from switchhead_lab.benchmark.gpu.conductor import Conductor
 from switchhead_lab.benchmark.gpu.journal import Journal
-from switchhead_lab.benchmark.gpu.plan import EXIT_NO_DEVICE, MINUTES, PARTS, part_named
+from switchhead_lab.benchmark.gpu.plan import MINUTES, PARTS
 from switchhead_lab.benchmark.gpu.tables_of_parts import Results
+from switchhead_lab.benchmark.gpu.workers import run_share
 from switchhead_lab.errors import ConfigError, LabError
 from switchhead_lab.tracking.atomic import make_directory
 
@@ -20,8 +23,6 @@ _EXAMPLE = "Example: python -m switchhead_lab.benchmark.gpu --out reports/gpu/h1
 def main() -> int:
     """Run the command line; return an exit code."""
     arguments = _parse()
-    if arguments.worker:
-        return _work(arguments)
     try:
         if arguments.document:
             return _document()
@@ -53,7 +54,6 @@ def _parse() -> argparse.Namespace:
         action="store_true",
         help="run nothing; write recorded runs (reports/gpu/*) into kernels/README.md",
     )
-    parser.add_argument("--worker", default="", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.out is None and not arguments.document:
         parser.error("the following arguments are required: --out")
@@ -87,7 +87,9 @@ def _conduct(arguments: argparse.Namespace) -> int:
     # Workers have sessions of their own, so they would outlive a killed command.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     deadline = started + 60 * arguments.minutes
-    conductor = Conductor(journal, out / "log.txt", arguments.dry_run, deadline, _say)
+    _set_environment(is_dry_run=arguments.dry_run)
+    work = partial(run_share, out, arguments.dry_run)
+    conductor = Conductor(journal, out / "log.txt", work, arguments.dry_run, deadline, _say)
     try:
         conductor.run(parts, after_each=write)
     except BaseException:
@@ -117,19 +119,16 @@ def _wanted(names: str) -> list[str]:
     return wanted
 
 
-def _work(arguments: argparse.Namespace) -> int:
-    make_kernels_importable()
-    from switchhead_lab.benchmark.gpu.case import make_context
-    from switchhead_lab.benchmark.gpu.worker import cases_of, run_cases
-
-    part = part_named(arguments.worker)
-    try:
-        context = make_context(is_dry_run=arguments.dry_run)
-    except ConfigError as error:
-        _say(str(error))
-        return EXIT_NO_DEVICE
-    journal = Journal(arguments.out / "journal.jsonl")
-    return run_cases(part, cases_of(part, context), context, journal)
+def _set_environment(*, is_dry_run: bool) -> None:
+    """Set this process's environment, which workers inherit before they import anything."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    os.environ |= {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+    if is_dry_run:
+        os.environ |= {
+            "TRITON_INTERPRET": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+            "OMP_NUM_THREADS": "1",
+        }
 
 
 def _say(text: str) -> None:

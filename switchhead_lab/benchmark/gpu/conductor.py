@@ -1,16 +1,12 @@
 """Runs the parts within a time limit, each in its own worker processes."""
 
-import contextlib
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from switchhead_lab.benchmark.gpu.checkout import ROOT
 from switchhead_lab.benchmark.gpu.journal import ENDED, RUNNING, Event, Journal, Status
 from switchhead_lab.benchmark.gpu.plan import (
     EXIT_DEVICE_LOST,
@@ -18,15 +14,15 @@ from switchhead_lab.benchmark.gpu.plan import (
     RESERVED_SECONDS,
     Part,
 )
+from switchhead_lab.benchmark.gpu.workers import Work, Worker
 from switchhead_lab.errors import ConfigError
 
+# For each share of a part's cases.
 _MOST_WORKERS = 12
-# Importing torch and opening the device takes most of this.
-_FEWEST_SECONDS = 12.0
+# Opening the device takes seconds.
+_FEWEST_SECONDS = 6.0
 # Long enough not to disturb timings.
 _POLL_SECONDS = 0.5
-# Lets a worker write its stack before it is killed.
-_TRACEBACK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -35,14 +31,16 @@ class Conductor:
 
     Attributes:
         journal: Events of all parts, written by workers and conductor.
-        log_path: Where workers' standard error goes.
-        is_dry_run: Workers use the CPU, tiny sizes and Triton's interpreter.
+        log_path: Where workers' output goes.
+        work: What workers run.
+        is_dry_run: Parts have no time limits.
         deadline: Monotonic time at which everything must end.
         say: Called with a line at the start and end of each part.
     """
 
     journal: Journal
     log_path: Path
+    work: Work
     is_dry_run: bool
     deadline: float
     say: Callable[[str], None] = field(default=lambda _: None)
@@ -71,10 +69,19 @@ class Conductor:
             after_each()
 
     def _run_part(self, part: Part, until: float) -> None:
-        """Run the part's cases, starting another worker after each one that dies."""
+        """Run the part's cases, side by side if it has several workers."""
+        with ThreadPoolExecutor(part.n_workers) as pool:
+            shares = [
+                pool.submit(self._run_share, part, share, until) for share in range(part.n_workers)
+            ]
+        for share in shares:
+            share.result()
+
+    def _run_share(self, part: Part, share: int, until: float) -> None:
+        """Run one worker's cases, starting another worker after each one that dies."""
         for _ in range(_MOST_WORKERS):
-            n_ended = self._n_ended(part)
-            exit_code = self._run_worker(part, until)
+            n_ended = self._n_ended(part, share)
+            exit_code = self._run_worker(part, share, until)
             if exit_code == EXIT_NO_DEVICE:
                 raise ConfigError(
                     "no CUDA device; run this where there is one, or add --dry-run to try the "
@@ -82,91 +89,63 @@ class Conductor:
                 )
             if exit_code == 0 or time.monotonic() >= until:
                 return
-            self._close_open_case(part, "crashed", _describe(exit_code))
-            if self._n_ended(part) == n_ended:
+            self._close_open_case(part, share, "crashed", _describe(exit_code))
+            if self._n_ended(part, share) == n_ended:
                 self._end_part(part, "failed", f"worker ended with {_describe(exit_code)}")
                 return
         self._end_part(part, "failed", f"given up after {_MOST_WORKERS} workers")
 
-    def _run_worker(self, part: Part, until: float) -> int:
+    def _run_worker(self, part: Part, share: int, until: float) -> int:
         """Run one worker; kill it if a case hangs or the part's time is up."""
-        with self.log_path.open("a", encoding="utf-8") as log:
-            worker = subprocess.Popen(
-                self._command(part),
-                stdout=log,
-                stderr=log,
-                env=self._environment(),
-                start_new_session=True,
-            )
-            try:
-                while (exit_code := worker.poll()) is None:
-                    reason = self._why_to_stop(part, until)
-                    if reason:
-                        _kill(worker)
-                        is_over = time.monotonic() >= until
-                        # A case cut off by the part's limit did not necessarily hang.
-                        self._close_open_case(part, "skipped" if is_over else "timeout", reason)
-                        if is_over:
-                            self._end_part(part, "timeout", reason)
-                        return -signal.SIGKILL
-                    time.sleep(_POLL_SECONDS)
-                return exit_code
-            finally:
-                _kill(worker)
+        worker = Worker(self.work, part, share, self.log_path)
+        try:
+            while (exit_code := worker.poll()) is None:
+                reason = self._why_to_stop(part, share, until)
+                if reason:
+                    worker.kill()
+                    is_over = time.monotonic() >= until
+                    # A case cut off by the part's limit did not necessarily hang.
+                    status: Status = "skipped" if is_over else "timeout"
+                    self._close_open_case(part, share, status, reason)
+                    if is_over:
+                        self._end_part(part, "timeout", reason)
+                    return -signal.SIGKILL
+                time.sleep(_POLL_SECONDS)
+            return exit_code
+        finally:
+            worker.kill()
 
-    def _why_to_stop(self, part: Part, until: float) -> str:
+    def _why_to_stop(self, part: Part, share: int, until: float) -> str:
         if time.monotonic() >= until:
             return "the part's time is up"
-        open_case = self._open_case(part)
+        open_case = self._open_case(part, share)
         if open_case is None or self.is_dry_run:
             return ""
         if open_case.seconds + time.time() - open_case.at > part.case_seconds:
             return f"more than {part.case_seconds:g} s in one case"
         return ""
 
-    def _open_case(self, part: Part) -> Event | None:
-        events = self.journal.latest(part.name).values()
+    def _open_case(self, part: Part, share: int) -> Event | None:
+        events = self._events(part, share)
         return next((event for event in events if event.status in RUNNING), None)
 
-    def _n_ended(self, part: Part) -> int:
-        return sum(event.status in ENDED for event in self.journal.latest(part.name).values())
+    def _n_ended(self, part: Part, share: int) -> int:
+        return sum(event.status in ENDED for event in self._events(part, share))
 
-    def _close_open_case(self, part: Part, status: Status, reason: str) -> None:
+    def _events(self, part: Part, share: int) -> list[Event]:
+        events = self.journal.latest(part.name).values()
+        return [event for event in events if event.case and event.share == share]
+
+    def _close_open_case(self, part: Part, share: int, status: Status, reason: str) -> None:
         """Record the end of the case that a dead worker was running, if any."""
-        event = self._open_case(part)
+        event = self._open_case(part, share)
         if event is not None:
             seconds = event.seconds + time.time() - event.at
-            self.journal.add(Event(part.name, event.case, status, seconds, reason, event.findings))
+            ended = replace(event, status=status, seconds=seconds, reason=reason, at=time.time())
+            self.journal.add(ended)
 
     def _end_part(self, part: Part, status: Status, reason: str) -> None:
         self.journal.add(Event(part.name, "", status, reason=reason))
-
-    def _command(self, part: Part) -> list[str]:
-        command = [sys.executable, "-m", "switchhead_lab.benchmark.gpu", "--worker", part.name]
-        command += ["--out", str(self.journal.path.parent)]
-        return [*command, "--dry-run"] if self.is_dry_run else command
-
-    def _environment(self) -> dict[str, str]:
-        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-        environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
-        if self.is_dry_run:
-            # Read when Triton is imported, so workers cannot set it themselves.
-            environment |= {
-                "TRITON_INTERPRET": "1",
-                "CUDA_VISIBLE_DEVICES": "",
-                "OMP_NUM_THREADS": "1",
-            }
-        return environment
-
-
-def _kill(worker: subprocess.Popen[bytes]) -> None:
-    """Kill a worker and its child processes, once it has written its stack."""
-    if worker.poll() is None:
-        worker.send_signal(signal.SIGUSR1)
-        time.sleep(_TRACEBACK_SECONDS)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(worker.pid, signal.SIGKILL)
-    worker.wait()
 
 
 def _describe(exit_code: int) -> str:

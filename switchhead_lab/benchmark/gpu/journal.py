@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -30,6 +31,7 @@ class Event:
         reason: Why the case failed or was skipped; empty otherwise.
         findings: Everything found so far.
         at: Seconds since the epoch.
+        share: Number of the worker among those that share the part's cases.
     """
 
     part: str
@@ -39,6 +41,7 @@ class Event:
     reason: str = ""
     findings: dict[str, Any] = field(default_factory=dict)
     at: float = field(default_factory=time.time)
+    share: int = 0
 
 
 class Journal:
@@ -48,6 +51,7 @@ class Journal:
         self.path = path
         self._n_bytes_read = 0
         self._latest: dict[str, dict[str, Event]] = {}
+        self._lock = threading.Lock()
 
     def add(self, event: Event) -> None:
         """Append an event so that it outlives this process."""
@@ -61,8 +65,9 @@ class Journal:
 
     def latest(self, part: str) -> dict[str, Event]:
         """Return the last event of each case of a part, by case, in their order."""
-        self._read_new()
-        return dict(self._latest.get(part, {}))
+        with self._lock:
+            self._read_new()
+            return dict(self._latest.get(part, {}))
 
     def _read_new(self) -> None:
         """Read the lines added since the last call, skipping any that a dying process cut short."""
@@ -78,7 +83,10 @@ class Journal:
                     event = Event(**json.loads(line))
                 except (ValueError, TypeError):
                     continue
-                self._latest.setdefault(event.part, {})[event.case] = event
+                cases = self._latest.setdefault(event.part, {})
+                # Every worker plans all cases, so that they are in order; one may have begun.
+                if event.status != "planned" or event.case not in cases:
+                    cases[event.case] = event
 
 
 def _ends_a_line(file: BinaryIO) -> bool:

@@ -5,19 +5,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Part:
-    """One part, run in its own process.
+    """One part, run in its own processes.
 
     Attributes:
         name: Short name, also that of the module with its cases.
         title: What it checks or measures.
         seconds: Its share of the command's time; unused time goes to later parts.
         case_seconds: Time after which a case counts as hanging.
+        n_workers: Processes that share its cases; 1 for whatever is timed.
     """
 
     name: str
     title: str
     seconds: float
     case_seconds: float
+    n_workers: int = 1
 
     @property
     def module(self) -> str:
@@ -27,10 +29,16 @@ class Part:
 
 PARTS = (
     Part("machine", "versions, best matmul, memory bandwidth", 30, 30),
-    Part("kernels", "every Triton kernel against the float64 definition", 70, 30),
-    Part("models", "loss and gradients of every variant against the CPU in float64", 30, 15),
-    Part("steps", "training steps, Table 5: eager and captured", 120, 45),
-    Part("training", "200 steps of training against the CPU's losses", 40, 40),
+    Part("kernels", "every Triton kernel against the float64 definition", 50, 40, n_workers=8),
+    Part(
+        "models",
+        "loss and gradients of every variant against the CPU in float64",
+        20,
+        30,
+        n_workers=6,
+    ),
+    Part("steps", "training steps, Table 5: eager and captured", 180, 45),
+    Part("training", "200 steps of training against the CPU's losses", 40, 60, n_workers=2),
     Part("products", "expert matmuls beside matmuls of the same MACs", 60, 30),
     Part("profile", "where a step's time goes", 45, 25),
     Part("tiles", "tiles chosen by rule beside the fastest", 30, 20),
@@ -48,8 +56,3 @@ EXIT_DEVICE_LOST = 17
 
 EXIT_NO_DEVICE = 18
 """Exit code of a worker without a CUDA device."""
-
-
-def part_named(name: str) -> Part:
-    """Return the part with this name."""
-    return next(part for part in PARTS if part.name == name)

@@ -99,4 +99,5 @@ def _by_tile(
 
 def _name(tile: Any) -> str:
     sizes = "x".join(str(tile.kwargs[f"BLOCK_{axis}"]) for axis in "MNK")
-    return f"{sizes} w{tile.num_warps} s{tile.num_stages}"
+    looped = " looped" if tile.kwargs.get("LOOPS") else ""
+    return f"{sizes}{looped} w{tile.num_warps} s{tile.num_stages}"

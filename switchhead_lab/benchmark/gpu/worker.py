@@ -9,38 +9,67 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
 from switchhead_lab.benchmark.gpu.case import Case, Context, Findings, WrongResultError
+from switchhead_lab.benchmark.gpu.checkout import make_kernels_importable
 from switchhead_lab.benchmark.gpu.journal import ENDED, Event, Journal, Status
-from switchhead_lab.benchmark.gpu.plan import EXIT_DEVICE_LOST, Part
+from switchhead_lab.benchmark.gpu.plan import EXIT_DEVICE_LOST, EXIT_NO_DEVICE, Part
+from switchhead_lab.errors import ConfigError
 
 _MOST_REASON_CHARACTERS = 500
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-def run_cases(part: Part, cases: Sequence[Case], context: Context, journal: Journal) -> int:
-    """Run the cases that have not ended yet; return an exit code.
+def run_cases(
+    part: Part, cases: Sequence[Case], context: Context, journal: Journal, share: int = 0
+) -> int:
+    """Run this worker's cases that have not ended yet; return an exit code.
 
     Args:
         part: The part.
-        cases: Its cases.
+        cases: All its cases.
         context: Where they run.
         journal: Events so far; this process adds its own.
+        share: Number of this worker among the part's `n_workers`.
     """
     latest = journal.latest(part.name)
     for case in cases:
         if case.name not in latest:
             journal.add(Event(part.name, case.name, "planned"))
     over = {name for name, event in latest.items() if event.status in ENDED}
-    for case in cases:
+    for case in cases[share :: part.n_workers]:
         if case.name in over:
             continue
-        _run_case(part, case, journal)
+        _run_case(part, case, journal, share)
         if not _device_answers(context.device):
             return EXIT_DEVICE_LOST
     return 0
+
+
+def work(part: Part, share: int, out: Path, *, is_dry_run: bool) -> int:
+    """Be a worker: run a share of a part's cases; return an exit code.
+
+    Args:
+        part: The part.
+        share: Number of this worker among the part's `n_workers`.
+        out: Folder of the journal.
+        is_dry_run: Whether to use the CPU and tiny sizes.
+    """
+    make_kernels_importable()
+    from switchhead_lab.benchmark.gpu.case import make_context
+
+    try:
+        context = make_context(is_dry_run=is_dry_run)
+    except ConfigError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return EXIT_NO_DEVICE
+    if part.n_workers > 1:
+        torch.set_num_threads(max(1, torch.get_num_threads() // part.n_workers))
+    journal = Journal(out / "journal.jsonl")
+    return run_cases(part, cases_of(part, context), context, journal, share)
 
 
 def cases_of(part: Part, context: Context) -> list[Case]:
@@ -58,13 +87,14 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _run_case(part: Part, case: Case, journal: Journal) -> None:
+def _run_case(part: Part, case: Case, journal: Journal, share: int) -> None:
     started = time.monotonic()
     findings: Findings = {}
 
     def record(status: Status, reason: str = "") -> None:
         seconds = round(time.monotonic() - started, 3)
-        journal.add(Event(part.name, case.name, status, seconds, reason, findings))
+        event = Event(part.name, case.name, status, seconds, reason, findings, share=share)
+        journal.add(event)
 
     record("started")
     try:
