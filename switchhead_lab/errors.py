@@ -58,6 +58,10 @@ class DatabaseDownError(StorageError):
     """The database does not answer; the step in progress was not recorded and can be repeated."""
 
 
+class RankLostError(LabError):
+    """One of the processes that train a model together is lost; the same command continues."""
+
+
 class TrainingError(LabError):
     """A training run ended without a result (for example a non-finite loss).
 

@@ -29,29 +29,27 @@ _MOST_SPLITS = 32
 _SHARED_MEMORY_OF_WGMMA = 200_000
 
 
-def _config(m: int, n: int, k: int, num_warps: int, num_stages: int) -> Config:
-    blocks = {"BLOCK_M": m, "BLOCK_N": n, "BLOCK_K": k}
-    return Config(blocks, num_warps=num_warps, num_stages=num_stages)
+class LoopedConfig(Config):  # type: ignore[misc]
+    """A tile whose program loops over all columns of its slots (`all_columns_kernel`)."""
 
 
-def _matmul_config(
-    m: int, n: int, k: int, num_warps: int, num_stages: int, *, loops: bool = False
+def _config(
+    m: int, n: int, k: int, num_warps: int, num_stages: int, kind: type[Config] = Config
 ) -> Config:
-    config = _config(m, n, k, num_warps, num_stages)
-    config.kwargs["LOOPS"] = loops
-    return config
+    blocks = {"BLOCK_M": m, "BLOCK_N": n, "BLOCK_K": k}
+    return kind(blocks, num_warps=num_warps, num_stages=num_stages)
 
 
 # Smallest first. Larger ones, or these with fewer warps, spill registers (`_fits_registers`).
 MATMUL_CONFIGS = (
-    _matmul_config(16, 64, 64, 4, 4),
-    _matmul_config(32, 64, 64, 4, 4),
-    _matmul_config(64, 64, 64, 4, 3),
-    _matmul_config(64, 128, 64, 8, 3),
-    _matmul_config(128, 64, 64, 4, 3),
-    _matmul_config(128, 128, 32, 8, 4),
-    _matmul_config(128, 128, 64, 8, 3),
-    _matmul_config(128, 256, 64, 8, 3),
+    _config(16, 64, 64, 4, 4),
+    _config(32, 64, 64, 4, 4),
+    _config(64, 64, 64, 4, 3),
+    _config(64, 128, 64, 8, 3),
+    _config(128, 64, 64, 4, 3),
+    _config(128, 128, 32, 8, 4),
+    _config(128, 128, 64, 8, 3),
+    _config(128, 256, 64, 8, 3),
 )
 WEIGHT_GRADIENT_CONFIGS = (
     _config(64, 64, 32, 4, 3),
@@ -62,11 +60,11 @@ WEIGHT_GRADIENT_CONFIGS = (
 )
 # Exact float32 matmuls keep their operands in registers, without tensor cores.
 FLOAT32_MATMUL_CONFIGS = (
-    _matmul_config(16, 64, 32, 4, 4),
-    _matmul_config(32, 64, 32, 4, 4),
-    _matmul_config(64, 64, 32, 8, 3),
-    _matmul_config(64, 128, 32, 8, 3),
-    _matmul_config(128, 64, 32, 8, 3),
+    _config(16, 64, 32, 4, 4),
+    _config(32, 64, 32, 4, 4),
+    _config(64, 64, 32, 8, 3),
+    _config(64, 128, 32, 8, 3),
+    _config(128, 64, 32, 8, 3),
 )
 FLOAT32_WEIGHT_GRADIENT_CONFIGS = (
     _config(64, 64, 16, 8, 3),
@@ -129,11 +127,11 @@ class Problem:
             return None
         k = int(whole_step_of(self.depth))
         if k == _WIDEST_LOOPED:
-            config = _matmul_config(128, 64, k, 8, 3, loops=True)
+            config = _config(128, 64, k, 8, 3, LoopedConfig)
         else:
             # Rows of dots take the registers of half the columns.
             n, num_stages = (64, 3) if self.has_dots else (128, 2)
-            config = _matmul_config(64, n, k, 4, num_stages, loops=True)
+            config = _config(64, n, k, 4, num_stages, LoopedConfig)
         is_wide = self.width > config.kwargs["BLOCK_N"]
         return config if k <= _WIDEST_LOOPED and is_wide else None
 
@@ -144,7 +142,7 @@ class Problem:
     def n_blocks(self, config: Config) -> int:
         """Return how many programs share the columns of a tile's slots."""
         block_n = config.kwargs["BLOCK_N"]
-        if config.kwargs.get("LOOPS") or self.tail_of(block_n):
+        if isinstance(config, LoopedConfig) or self.tail_of(block_n):
             return 1
         return int(triton.cdiv(self.width, block_n))
 
@@ -202,7 +200,10 @@ def _shared_memory(device_index: int) -> int:
 @cache
 def matmul_tiles(problem: Problem) -> tuple[Config, ...]:
     """Return the tiles that fit matmuls of rows, the rule's choice first."""
-    return _chosen_first(matmul_configs(problem), problem)
+    configs, looped = matmul_configs(problem), problem.looped_config
+    if looped and _suits(looped, problem):
+        configs.append(looped)
+    return _chosen_first(configs, problem)
 
 
 @cache
@@ -221,9 +222,7 @@ def matmul_configs(problem: Problem) -> list[Config]:
     Stages are reduced until they fit shared memory.
     """
     is_float32 = problem.itemsize == 4
-    fitting = _fitting(FLOAT32_MATMUL_CONFIGS if is_float32 else MATMUL_CONFIGS, problem)
-    looped = problem.looped_config
-    return [*fitting, looped] if looped and _suits(looped, problem) else fitting
+    return _fitting(FLOAT32_MATMUL_CONFIGS if is_float32 else MATMUL_CONFIGS, problem)
 
 
 def weight_gradient_configs(problem: Problem) -> list[Config]:
@@ -270,6 +269,9 @@ def _fits_registers(config: Config, problem: Problem) -> bool:
     """Return whether sums, the rows of dots, and operands fit registers, as found by compiling."""
     m, n, _ = _sizes(config)
     cells = m * (n + problem.tail_of(n)) * (2 if problem.has_dots else 1)
+    if problem.itemsize == 4 and problem.has_dots and n > _NARROWEST:
+        # Operands of exact float32 are in registers too.
+        return False
     if problem.has_wgmma:
         # With dots: 128 x 128, a tail of 16 columns, and the other rows of both.
         return bool(cells <= (9 * 2**12 if problem.has_dots else 2**15))
@@ -291,8 +293,8 @@ def _interpreted(problem: Problem) -> Config:
         return _config(m, n, k, 4, 1)
     looped = problem.looped_config
     if looped is None:
-        return _matmul_config(m, n, k, 4, 1)
-    return _matmul_config(m, n, looped.kwargs["BLOCK_K"], 4, 1, loops=True)
+        return _config(m, n, k, 4, 1)
+    return _config(m, n, looped.kwargs["BLOCK_K"], 4, 1, LoopedConfig)
 
 
 def _chosen_first(configs: list[Config], problem: Problem) -> tuple[Config, ...]:

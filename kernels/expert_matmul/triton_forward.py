@@ -12,6 +12,7 @@ import triton
 from torch import Tensor
 
 from switchhead_kernels.expert_matmul import triton_configs as tiles
+from switchhead_kernels.expert_matmul.triton_all_columns import all_columns_kernel
 from switchhead_kernels.expert_matmul.triton_matmul import (
     MEASURED,
     matmul_kernel,
@@ -169,9 +170,13 @@ def _launch_matmuls(
     def grid(blocks: dict[str, Any]) -> tuple[int]:
         # The last tile of each group may be partly filled, hence one more per group.
         n_tiles = triton.cdiv(routed.n_slots, blocks["BLOCK_M"]) + n_groups
-        return (n_tiles * problem.n_blocks(triton.Config(blocks)),)
+        return (n_tiles * problem.n_blocks(config or triton.Config(blocks)),)
 
-    kernel = measured_matmul_kernel if config is None else matmul_kernel
+    kernel, tail = matmul_kernel, {"HAS_TAIL": problem.has_tail}
+    if config is None:
+        kernel = measured_matmul_kernel
+    elif isinstance(config, tiles.LoopedConfig):
+        kernel, tail = all_columns_kernel, {}
     kernel[grid](
         **arguments,
         n_slots=routed.n_slots,
@@ -183,7 +188,7 @@ def _launch_matmuls(
         TRANSPOSED=not is_plain,
         PRECISION=routed.precision if x_RI.dtype == torch.float32 else "ieee",
         UPCAST=tiles.is_interpreted() and x_RI.dtype == torch.bfloat16,
-        HAS_TAIL=problem.has_tail,
+        **tail,
         **({} if config is None else config.all_kwargs()),
     )
 

@@ -15,7 +15,7 @@ MEASURED = [*tiles.MATMUL_CONFIGS, *tiles.FLOAT32_MATMUL_CONFIGS]
 
 
 @triton.jit
-def _find_slots(tile, offset_ptr, order_ptr, N_GROUPS: tl.constexpr, BLOCK_M: tl.constexpr):
+def find_slots(tile, offset_ptr, order_ptr, N_GROUPS: tl.constexpr, BLOCK_M: tl.constexpr):
     """Return the group of a tile, its slots, and the mask of those it has.
 
     First come the first tiles of all groups, then their second tiles, and so on: slots of a group
@@ -110,9 +110,10 @@ def _multiply(
 
 
 @triton.jit
-def _dot_with_other(
+def dot_with_other(
     products, other_ptr, slot, is_row, column, WIDTH: tl.constexpr, PER_OTHER: tl.constexpr
 ):
+    """Return the dot of each row of products with its row of `other`, over some columns."""
     is_cell = is_row[:, None] & (column < WIDTH)[None, :]
     cell = (slot // PER_OTHER).to(tl.int64)[:, None] * WIDTH + column[None, :]
     other = tl.load(other_ptr + cell, mask=is_cell, other=0.0).to(tl.float32)
@@ -134,82 +135,14 @@ def _gate(products, tail, gate_ptr, slot, is_row):
 
 
 @triton.jit
-def _write(products, out_ptr, slot, is_row, column, WIDTH: tl.constexpr, PER_OUT: tl.constexpr):
+def write(products, out_ptr, slot, is_row, column, WIDTH: tl.constexpr, PER_OUT: tl.constexpr):
+    """Write rows of products by slot, or add them to the row of PER_OUT slots."""
     is_cell = is_row[:, None] & (column < WIDTH)[None, :]
     cell = (slot // PER_OUT).to(tl.int64)[:, None] * WIDTH + column[None, :]
     if PER_OUT == 1:
         tl.store(out_ptr + cell, products.to(out_ptr.dtype.element_ty), mask=is_cell)
     else:
         tl.atomic_add(out_ptr + cell, products, mask=is_cell, sem="relaxed")
-
-
-@triton.jit
-def _multiply_all_columns(
-    x_ptr,
-    weight_ptr,
-    gate_ptr,
-    out_ptr,
-    other_ptr,
-    dot_ptr,
-    slot,
-    is_row,
-    WIDTH_IN: tl.constexpr,
-    WIDTH_OUT: tl.constexpr,
-    N_COLUMNS: tl.constexpr,
-    STRIDE: tl.constexpr,
-    TRANSPOSED: tl.constexpr,
-    PER_X: tl.constexpr,
-    PER_OUT: tl.constexpr,
-    PER_OTHER: tl.constexpr,
-    PRECISION: tl.constexpr,
-    UPCAST: tl.constexpr,
-    BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr,
-    BLOCK_K: tl.constexpr,
-):
-    """Write all columns of some slots, whose rows of x stay loaded, in one tile or two."""
-    STRIDE_IN: tl.constexpr = 1 if TRANSPOSED else STRIDE
-    STRIDE_OUT: tl.constexpr = STRIDE if TRANSPOSED else 1
-    REST: tl.constexpr = WIDTH_IN - BLOCK_K
-    x_rows = x_ptr + (slot // PER_X).to(tl.int64)[:, None] * WIDTH_IN
-    inner = tl.arange(0, BLOCK_K)
-    is_inner = inner < WIDTH_IN
-    x_MK = tl.load(x_rows + inner[None, :], mask=is_row[:, None] & is_inner[None, :], other=0.0)
-    if UPCAST:
-        x_MK = x_MK.to(tl.float32)
-    if REST > 0:
-        rest = BLOCK_K + tl.arange(0, tiles.tile_width(REST))
-        is_rest = rest < WIDTH_IN
-        rest_MK = tl.load(
-            x_rows + rest[None, :], mask=is_row[:, None] & is_rest[None, :], other=0.0
-        )
-        if UPCAST:
-            rest_MK = rest_MK.to(tl.float32)
-    dot_M = tl.zeros((BLOCK_M,), dtype=tl.float32)
-    for first in range(0, WIDTH_OUT, BLOCK_N):
-        column = first + tl.arange(0, BLOCK_N)
-        is_column = (column < N_COLUMNS)[None, :]
-        columns = weight_ptr + column[None, :] * STRIDE_OUT
-        at = inner[:, None] * STRIDE_IN
-        weight_KN = tl.load(columns + at, mask=is_inner[:, None] & is_column, other=0.0)
-        if UPCAST:
-            weight_KN = weight_KN.to(tl.float32)
-        products = tl.dot(x_MK, weight_KN, input_precision=PRECISION)
-        if REST > 0:
-            at_rest = rest[:, None] * STRIDE_IN
-            rest_KN = tl.load(columns + at_rest, mask=is_rest[:, None] & is_column, other=0.0)
-            if UPCAST:
-                rest_KN = rest_KN.to(tl.float32)
-            products = tl.dot(rest_MK, rest_KN, products, input_precision=PRECISION)
-        if dot_ptr is not None:
-            dot_M += _dot_with_other(
-                products, other_ptr, slot, is_row, column, WIDTH_OUT, PER_OTHER
-            )
-        if gate_ptr is not None:
-            products *= tl.load(gate_ptr + slot, mask=is_row, other=0.0)[:, None]
-        _write(products, out_ptr, slot, is_row, column, WIDTH_OUT, PER_OUT)
-    if dot_ptr is not None:
-        tl.store(dot_ptr + slot, dot_M, mask=is_row)
 
 
 @triton.jit(do_not_specialize=["n_slots", "bucket"])
@@ -238,46 +171,19 @@ def matmul_kernel(
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
-    LOOPS: tl.constexpr,  # a program computes all columns of its slots
 ):
     """Write gate[s] * x[s // PER_X] @ weight[group[s]], and its dot with other before the gate."""
     # Programs that read the same rows of x are neighbours, so that they hit the cache.
-    TAIL: tl.constexpr = tiles.tail_of(WIDTH_OUT, BLOCK_N) if HAS_TAIL and not LOOPS else 0
-    BLOCKS: tl.constexpr = 1 if LOOPS or TAIL > 0 else (WIDTH_OUT + BLOCK_N - 1) // BLOCK_N
+    TAIL: tl.constexpr = tiles.tail_of(WIDTH_OUT, BLOCK_N) if HAS_TAIL else 0
+    BLOCKS: tl.constexpr = 1 if TAIL > 0 else (WIDTH_OUT + BLOCK_N - 1) // BLOCK_N
     block, tile = tl.program_id(0) % BLOCKS, tl.program_id(0) // BLOCKS
-    group, slot, is_row = _find_slots(tile, offset_ptr, order_ptr, N_GROUPS, BLOCK_M)
+    group, slot, is_row = find_slots(tile, offset_ptr, order_ptr, N_GROUPS, BLOCK_M)
     if group >= N_GROUPS:
-        return
-    weight = weight_ptr + group.to(tl.int64) * ((WIDTH_OUT if TRANSPOSED else WIDTH_IN) * STRIDE)
-    if LOOPS:
-        _multiply_all_columns(
-            x_ptr,
-            weight,
-            gate_ptr,
-            out_ptr,
-            other_ptr,
-            dot_ptr,
-            slot,
-            is_row,
-            WIDTH_IN,
-            WIDTH_OUT,
-            WIDTH_OUT if TRANSPOSED else STRIDE,
-            STRIDE,
-            TRANSPOSED,
-            PER_X,
-            PER_OUT,
-            PER_OTHER,
-            PRECISION,
-            UPCAST,
-            BLOCK_M,
-            BLOCK_N,
-            BLOCK_K,
-        )
         return
     column, tail_column = _columns(block, BLOCK_N, tiles.tile_width(TAIL))
     products, tail = _multiply(
         x_ptr,
-        weight,
+        weight_ptr + group.to(tl.int64) * ((WIDTH_OUT if TRANSPOSED else WIDTH_IN) * STRIDE),
         slot // PER_X,
         is_row,
         column,
@@ -292,14 +198,14 @@ def matmul_kernel(
         BLOCK_K,
     )
     if dot_ptr is not None:
-        dot = _dot_with_other(products, other_ptr, slot, is_row, column, WIDTH_OUT, PER_OTHER)
+        dot = dot_with_other(products, other_ptr, slot, is_row, column, WIDTH_OUT, PER_OTHER)
         if TAIL > 0:
-            dot += _dot_with_other(tail, other_ptr, slot, is_row, tail_column, WIDTH_OUT, PER_OTHER)
+            dot += dot_with_other(tail, other_ptr, slot, is_row, tail_column, WIDTH_OUT, PER_OTHER)
         tl.store(dot_ptr + block.to(tl.int64) * n_slots + slot, dot, mask=is_row)
     products, tail = _gate(products, tail, gate_ptr, slot, is_row)
-    _write(products, out_ptr, slot, is_row, column, WIDTH_OUT, PER_OUT)
+    write(products, out_ptr, slot, is_row, column, WIDTH_OUT, PER_OUT)
     if TAIL > 0:
-        _write(tail, out_ptr, slot, is_row, tail_column, WIDTH_OUT, PER_OUT)
+        write(tail, out_ptr, slot, is_row, tail_column, WIDTH_OUT, PER_OUT)
 
 
 def _clear(arguments: dict[str, Any], reset_only: bool = False) -> None:  # noqa: ARG001

@@ -33,6 +33,7 @@ from switchhead_lab.cli import (
 )
 from switchhead_lab.cli.help_pages import HELP_NAMES, hide_values_of_flags, tidy_help
 from switchhead_lab.cli.masking import MaskingGroup, without_secrets
+from switchhead_lab.cli.ranks import joined_ranks
 from switchhead_lab.errors import LabError
 from switchhead_lab.terminal import drop_output, prepare_streams, tell
 from switchhead_lab.tracking.interruption import interruption
@@ -121,7 +122,9 @@ def main() -> None:
     # Figures go to files; the backend that a notebook sets may be missing here.
     os.environ["MPLBACKEND"] = "agg"
     try:
-        app()
+        with joined_ranks() as runs_command:
+            if runs_command:
+                app()
     except LabError as error:
         tell(f"error: {without_secrets(str(error))}", "red")
         sys.exit(EXIT_USER_ERROR)

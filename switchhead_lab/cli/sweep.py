@@ -20,6 +20,7 @@ from switchhead_lab.cli.options import (
     SweepArgument,
     WorkersOption,
 )
+from switchhead_lab.cli.ranks import require_one_process
 from switchhead_lab.cli.short_groups import RunByDefault
 from switchhead_lab.json_text import to_json
 from switchhead_lab.terminal import print_notes, tell
@@ -105,6 +106,7 @@ def run(
     policy = ChangePolicy(allow_drift, reuse, tuple(retrain or ()))
     further = None
     if workers > 1:
+        require_one_process("--workers")
         from switchhead_lab.sweeping.local_workers import shares_of_this_machine, take_share
 
         own, *shares = shares_of_this_machine(workers, workspace.settings.device)

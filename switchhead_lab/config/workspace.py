@@ -54,6 +54,9 @@ class WorkspaceSettings(FrozenModel):
     """Default corpus of `lab data prepare`."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Device to train on; "auto" picks cuda, then mps, then cpu."""
+    sharing: Literal["copies", "parts"] = "copies"
+    """How several processes (torchrun) share a model: "copies" on each (DDP), or "parts" of weights
+    and optimiser state (FSDP2), for models that do not fit into one device."""
     plugins: list[str] = []
     """Python files or modules that register variants or objectives."""
 

@@ -66,6 +66,15 @@ class RouterUse:
             },
         }
 
+    @classmethod
+    def from_data(cls, values: Mapping[str, Any]) -> "RouterUse":
+        """Return what `as_data` wrote."""
+        counts, together = (
+            {name: torch.tensor(numbers, dtype=torch.int64) for name, numbers in part.items()}
+            for part in (values["counts"], values["value_and_output_together"])
+        )
+        return cls(counts, together, dict(values["n_tokens"]))
+
 
 NO_USE = RouterUse({}, {}, {})
 

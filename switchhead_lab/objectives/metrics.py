@@ -26,6 +26,14 @@ class Totals:
         """Loss per target in nats."""
         return self.loss_nats / self.n_targets
 
+    def plus(self, other: "Totals") -> "Totals":
+        """Return the sums over the targets of both, parts of one split."""
+        counts = dict(self.counts)
+        for name, count in other.counts.items():
+            counts[name] = counts.get(name, 0.0) + count
+        n_targets = self.n_targets + other.n_targets
+        return Totals(self.loss_nats + other.loss_nats, n_targets, counts, self.n_bytes)
+
 
 @dataclass(frozen=True)
 class Metric:

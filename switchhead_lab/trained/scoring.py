@@ -12,7 +12,7 @@ from switchhead_lab.objectives.metrics import BITS_PER_BYTE, perplexity_of
 from switchhead_lab.terminal import tell
 from switchhead_lab.trained.opened_run import Checkpoint, OpenedRun
 from switchhead_lab.trained.run import warn_of_unknown
-from switchhead_lab.training.scoring import build_scorer
+from switchhead_lab.training.scoring import ScoredModel, build_scorer
 from switchhead_lab.training.validation import score_split
 
 
@@ -82,7 +82,7 @@ def score_documents(
     setup = run.setup(device)
     batches = evaluation_token_batches(tokens, n_streams, config.model.seq_len)
     model = run.model(setup.device.type, checkpoint)
-    totals = score_split(model, build_scorer(config), batches, setup).totals
+    totals = score_split(ScoredModel(model, build_scorer(config)), batches, setup).totals
     totals = replace(totals, n_bytes=n_bytes)
     bits_per_byte = BITS_PER_BYTE.value(totals)
     assert bits_per_byte is not None, "the text is not empty"

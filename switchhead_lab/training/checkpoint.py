@@ -1,6 +1,7 @@
 """Checkpoints: complete or absent, verified on load, never executed.
 
     checkpoints/step-00000200/tensors.safetensors
+    checkpoints/step-00000200/shard-*.safetensors  what ranks hold in parts, if they do
     checkpoints/step-00000200/checkpoint.json      format, run, step, counters, SHA-256 of the
                                                    tensors and of the manifest itself
 
@@ -16,19 +17,17 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from switchhead_lab.config.identity import hash_of
 from switchhead_lab.errors import RecordError, TrainingError, reason_of
-from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.tracking.atomic import (
     make_directory,
     remove_temporaries,
@@ -38,63 +37,28 @@ from switchhead_lab.tracking.atomic import (
     temporary_path,
     write_synced,
 )
+from switchhead_lab.training.checkpoint_manifest import (
+    FORMAT,
+    FORMAT_WITH_PARTS,
+    DamagedCheckpointError,
+    Progress,
+    read_manifest,
+)
+from switchhead_lab.training.checkpoint_manifest import NAME as MANIFEST
+from switchhead_lab.training.checkpoint_parts import read_parts, sync_parts
 
-_TENSORS, _MANIFEST = "tensors.safetensors", "checkpoint.json"
-_FORMAT = 2
+_TENSORS = "tensors.safetensors"
 _N_KEPT = 2
 _FOLDER = re.compile(r"step-(\d{8,})")
 # Upper bounds: a tensor's entry in the header, without its name, and the manifest.
 _HEADER_BYTES_PER_TENSOR, _MANIFEST_BYTES = 256, 4096
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Progress of training; with the tensors, everything a resumed run needs.
-
-    Attributes:
-        step: Optimiser steps done.
-        tokens: Training tokens read, padding included.
-        seconds: Wall time spent in steps so far.
-        unlogged_loss_nats: Training loss summed over the targets since the last recorded point.
-        unlogged_targets: Number of those targets.
-    """
-
-    step: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-    unlogged_loss_nats: float = 0.0
-    unlogged_targets: int = 0
-
+# Writes parts of a checkpoint into a folder, on all ranks.
+WriteParts = Callable[[Path], None]
 
 # Returns why a checkpoint does not fit the current run; empty if it does.
 FaultOf = Callable[[Progress, Mapping[str, Tensor]], str]
-
-
-class DamagedCheckpointError(RecordError):
-    """A checkpoint is damaged or belongs to another run; an older one may still be usable."""
-
-
-class _Manifest(FrozenModel):
-    """Contents of checkpoint.json; format 1 lacks some of the fields with defaults."""
-
-    format: int = 1
-    """Version of the layout on disk."""
-    run_hash: str = ""
-    """Identity of the run's configuration."""
-    step: int = Field(ge=0)
-    tokens: int = Field(ge=0)
-    seconds: float = Field(ge=0.0, allow_inf_nan=False)
-    unlogged_loss_nats: float = Field(default=0.0, allow_inf_nan=False)
-    unlogged_targets: int = Field(default=0, ge=0)
-    sha256: str
-    """SHA-256 of the tensor file."""
-    manifest_sha256: str = ""
-    """SHA-256 of all other fields, in canonical JSON."""
-
-    @property
-    def progress(self) -> Progress:
-        """Progress at this checkpoint."""
-        return Progress(**{field.name: getattr(self, field.name) for field in fields(Progress)})
 
 
 def snapshot(step: int, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -122,7 +86,11 @@ def snapshot(step: int, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def save_checkpoint(
-    directory: Path, progress: Progress, tensors: Mapping[str, Tensor], run_hash: str
+    directory: Path,
+    progress: Progress,
+    tensors: Mapping[str, Tensor],
+    run_hash: str,
+    write_parts: WriteParts | None = None,
 ) -> Path:
     """Write a checkpoint and delete all but the newest two.
 
@@ -131,6 +99,7 @@ def save_checkpoint(
         progress: Progress of training.
         tensors: What `snapshot` returned.
         run_hash: Identity of the run's configuration.
+        write_parts: Writes what ranks hold in parts, if they do.
 
     Returns:
         The checkpoint's folder.
@@ -150,6 +119,8 @@ def save_checkpoint(
     try:
         with reported(final, n_bytes):
             temporary.mkdir()
+            if write_parts is not None:
+                write_parts(temporary)
             _write_contents(temporary, progress, tensors, run_hash)
             if final.is_dir():  # skipped when training resumed from an earlier one
                 _remove(final)
@@ -206,18 +177,20 @@ def load_checkpoint(path: Path, run_hash: str | None = None) -> tuple[Progress, 
         RecordError: If this user lacks permission to read it.
     """
     try:
-        manifest = _read_manifest(path)
+        manifest = read_manifest(path)
         if run_hash is not None and manifest.run_hash not in ("", run_hash):
             raise DamagedCheckpointError(
                 f"{path}: checkpoint of another run ({manifest.run_hash[:16]}, this one is "
                 f"{run_hash[:16]})"
             )
-        with (path / _TENSORS).open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != manifest.sha256:
+        for name, digest in {_TENSORS: manifest.sha256, **manifest.parts}.items():
+            if _sha256(path / name) != digest:
                 raise DamagedCheckpointError(
-                    f"{path}: checkpoint damaged: SHA-256 of {_TENSORS} differs from {_MANIFEST}"
+                    f"{path}: checkpoint damaged: SHA-256 of {name} differs from {MANIFEST}"
                 )
         tensors = load_file(path / _TENSORS)
+        if manifest.parts:
+            tensors |= read_parts(path)
     except PermissionError as error:
         raise _unreadable(Path(error.filename or path)) from None
     except OSError as error:
@@ -256,10 +229,15 @@ def find_checkpoint(directory: Path, checkpoint: int | Literal["last"] = "last")
 def recorded_digest(checkpoint: Path) -> str:
     """Return the SHA-256 of a checkpoint's tensors, as recorded in its manifest.
 
+    Of several files, it is the hash of their hashes.
+
     Raises:
         DamagedCheckpointError: If the manifest is damaged.
     """
-    return _read_manifest(checkpoint).sha256
+    manifest = read_manifest(checkpoint)
+    if not manifest.parts:
+        return manifest.sha256
+    return hash_of({_TENSORS: manifest.sha256, **manifest.parts})
 
 
 def remove_leftovers(directory: Path) -> None:
@@ -295,38 +273,13 @@ def _write_contents(
     path.chmod(mode)  # safetensors ignores the umask: only the owner could read the file
     with path.open("rb") as file:
         os.fsync(file.fileno())
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    values = {"format": _FORMAT, "run_hash": run_hash, **asdict(progress), "sha256": sha256}
+    sha256 = _sha256(path)
+    values = {"format": FORMAT, "run_hash": run_hash, **asdict(progress), "sha256": sha256}
+    if parts := {path.name: _sha256(path) for path in sync_parts(folder)}:
+        values |= {"format": FORMAT_WITH_PARTS, "parts": parts}
     values["manifest_sha256"] = hash_of(values)
-    write_synced(folder / _MANIFEST, (json.dumps(values, indent=2) + "\n").encode())
+    write_synced(folder / MANIFEST, (json.dumps(values, indent=2) + "\n").encode())
     sync_directory(folder)
-
-
-def _read_manifest(path: Path) -> _Manifest:
-    try:
-        contents = (path / _MANIFEST).read_bytes()
-        values: dict[str, Any] = json.loads(contents)
-        manifest = _Manifest.model_validate_json(contents)
-        has_hash = not {"format", "run_hash", "manifest_sha256"}.isdisjoint(values)
-        others = {key: value for key, value in values.items() if key != "manifest_sha256"}
-        is_intact = not has_hash or hash_of(others) == manifest.manifest_sha256
-    except ValidationError as error:
-        details = error.errors()[0]
-        place = ".".join(map(str, details["loc"]))
-        raise _damaged(path, f"{place}: {details['msg']}" if place else details["msg"]) from None
-    except (ValueError, RecursionError) as error:
-        raise _damaged(path, str(error)) from None
-    if manifest.format > _FORMAT:
-        raise _damaged(path, f"format {manifest.format} is newer than {_FORMAT}; update this code")
-    if not is_intact:
-        raise _damaged(path, "its SHA-256 differs")
-    if path.name != f"step-{manifest.step:08d}":
-        raise _damaged(path, f"step {manifest.step} differs from the folder's")
-    return manifest
-
-
-def _damaged(path: Path, reason: str) -> DamagedCheckpointError:
-    return DamagedCheckpointError(f"{path / _MANIFEST}: checkpoint damaged: {reason}")
 
 
 def _unreadable(path: Path) -> RecordError:
@@ -353,7 +306,7 @@ def _folders(directory: Path) -> list[Path]:
 
 def _complete(directory: Path) -> list[Path]:
     try:
-        return [path for path in _folders(directory) if (path / _MANIFEST).exists()]
+        return [path for path in _folders(directory) if (path / MANIFEST).exists()]
     except PermissionError as error:
         raise _unreadable(Path(error.filename)) from None
 
@@ -376,6 +329,11 @@ def _remove(checkpoint: Path) -> None:
     doomed = temporary_path(checkpoint)
     checkpoint.rename(doomed)
     shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _is_finite(tensor: Tensor) -> bool:

@@ -10,7 +10,8 @@ from typing import Self
 from torch import Tensor
 
 from switchhead_lab.errors import LabError
-from switchhead_lab.training.checkpoint import Progress, save_checkpoint, snapshot
+from switchhead_lab.training.checkpoint import WriteParts, save_checkpoint, snapshot
+from switchhead_lab.training.checkpoint_manifest import Progress
 
 
 class CheckpointWriter:
@@ -29,8 +30,15 @@ class CheckpointWriter:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future[Path] | None = None
 
-    def save(self, progress: Progress, tensors: Mapping[str, Tensor]) -> None:
+    def save(
+        self,
+        progress: Progress,
+        tensors: Mapping[str, Tensor],
+        write_parts: WriteParts | None = None,
+    ) -> None:
         """Wait for the previous checkpoint, copy the tensors and start writing them.
+
+        Parts are written before it returns: training would change them.
 
         Raises:
             TrainingError: If a value is not finite; nothing is written.
@@ -38,9 +46,11 @@ class CheckpointWriter:
         """
         self.wait()
         copies = snapshot(progress.step, tensors)
-        self._pending = self._executor.submit(
-            save_checkpoint, self._directory, progress, copies, self._run_hash
-        )
+        arguments = (self._directory, progress, copies, self._run_hash)
+        if write_parts is not None:
+            save_checkpoint(*arguments, write_parts)
+        else:
+            self._pending = self._executor.submit(save_checkpoint, *arguments)
 
     def wait(self) -> None:
         """Wait until the last checkpoint is on disk.

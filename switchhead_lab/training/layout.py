@@ -9,7 +9,8 @@ from torch import Tensor
 from switchhead_lab.model.transformer import Transformer
 
 _MEMORY = re.compile(r"memory\.(\d{4})\.(\d{4})")
-_MOMENTS = ("exp_avg", "exp_avg_sq")
+MOMENTS = ("exp_avg", "exp_avg_sq")
+"""Names of AdamW's moments in its state."""
 
 
 def layout_fault(
@@ -74,7 +75,7 @@ def _expected(model: Transformer) -> dict[str, Tensor]:
     """Return tensors of the expected shapes and types by name, without memories."""
     expected = {f"model.{name}": value for name, value in model.state_dict().items()}
     for name, parameter in model.named_parameters():
-        expected |= {f"optimizer.{name}.{moment}": parameter for moment in _MOMENTS}
+        expected |= {f"optimizer.{name}.{moment}": parameter for moment in MOMENTS}
         expected[f"optimizer.{name}.step"] = torch.tensor(0.0)
     return expected
 

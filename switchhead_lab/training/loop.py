@@ -17,16 +17,15 @@ from switchhead_lab.objectives.metrics import LOSS
 from switchhead_lab.tracking.interruption import interruption
 from switchhead_lab.tracking.record import MetricPoint
 from switchhead_lab.tracking.run_dir import RunDir
-from switchhead_lab.training.checkpoint import (
-    Progress,
-    load_latest,
-    remove_leftovers,
-)
+from switchhead_lab.training.checkpoint import load_latest, remove_leftovers
+from switchhead_lab.training.checkpoint_manifest import Progress
 from switchhead_lab.training.checkpoint_writer import CheckpointWriter
 from switchhead_lab.training.compute_setup import ComputeSetup
 from switchhead_lab.training.hooks import Hook, Prune
 from switchhead_lab.training.optimisation import learning_rate
+from switchhead_lab.training.ranks import ALONE, Action, Ranks
 from switchhead_lab.training.scoring import Scorer
+from switchhead_lab.training.sharing import Sharing
 from switchhead_lab.training.step import StepRunner
 from switchhead_lab.training.validation import SplitScore, score_split
 
@@ -60,14 +59,16 @@ class Trainer:
         setup: ComputeSetup,
         run_dir: RunDir,
         hooks: Sequence[Hook],
+        ranks: Ranks = ALONE,
+        sharing: Sharing = "copies",
     ) -> None:
         self.config, self.setup = config, setup
-        self._scorer, self._dataset = scorer, dataset
+        self._dataset = dataset
         self._run_dir, self._hooks = run_dir, hooks
         batches = dataset.training_batches(
             config.training.batch_size, config.model.seq_len, config.seed
         )
-        self._runner = StepRunner(config, model, scorer, batches, setup)
+        self._runner = StepRunner(config, model, scorer, batches, setup, ranks, sharing)
         self.model = self._runner.model
         self.progress = Progress()
         self._checkpoints = CheckpointWriter(run_dir.checkpoints_dir, identity(config))
@@ -86,6 +87,7 @@ class Trainer:
             TrainingError: If the loss or a gradient is not finite (the step is skipped), or if a
                 weight to be saved is not.
             StorageError: If the disk refuses a checkpoint or a metric.
+            RankLostError: If another rank is lost.
         """
         self._resume()
         with self._checkpoints:
@@ -155,9 +157,11 @@ class Trainer:
 
     def score(self, split: Split) -> SplitScore:
         """Score a whole split with the current weights."""
+        ranks = self._runner.ranks
+        ranks.give(Action.SCORE, text=split)
         rows, seq_len = self.config.training.batch_size, self.config.model.seq_len
         batches = self._dataset.evaluation_batches(split, rows, seq_len)
-        return score_split(self.model, self._scorer, batches, self.setup)
+        return score_split(self._runner.scored, batches, self.setup, ranks=ranks)
 
     def _count(self, loss_sum: float, n_targets: int, seconds: float) -> None:
         self._unlogged_seconds.append(seconds)
@@ -203,7 +207,9 @@ class Trainer:
     def _save(self) -> None:
         # First: after a power cut, no checkpoint may be newer than the recorded points.
         self._run_dir.sync_metrics()
-        self._checkpoints.save(self.progress, self._runner.tensors())
+        runner = self._runner
+        write_parts = runner.write_parts if runner.holds_parts else None
+        self._checkpoints.save(self.progress, runner.tensors(), write_parts)
         self._saved_step = self.progress.step
 
     def _resume(self) -> None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from switchhead_lab.config.schema import TrainingConfig
+from switchhead_lab.training.sharing import whole_of
 
 # Their fused AdamW scales gradients as it reads them, and skips a step when `found_inf` is set.
 _SCALES_IN_OPTIMIZER = ("cpu", "cuda")
@@ -68,7 +69,8 @@ def take_clipped_step(
     """
     parameters = [x for group in optimizer.param_groups for x in group["params"]]
     grads = [x.grad for x in parameters if x.grad is not None]
-    norm = nn.utils.get_total_norm(grads)
+    # Of the whole gradient, where ranks hold parts of it.
+    norm = whole_of(nn.utils.get_total_norm(grads))
     is_finite = norm.isfinite() & loss.isfinite()
     if norm.device.type in _SCALES_IN_OPTIMIZER:
         # The optimiser divides by the scale; epsilon as in `torch.nn.utils.clip_grad_norm_`.

@@ -3,6 +3,7 @@
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from switchhead_lab.errors import (
     DriftError,
     FailureCause,
     LabError,
+    RankLostError,
     StorageError,
     TrainingError,
 )
@@ -48,12 +50,14 @@ from switchhead_lab.tracking.record import (
 )
 from switchhead_lab.tracking.run_dir import RunDir
 from switchhead_lab.training.change_policy import STRICT, ChangePolicy, make_room, usable_run
-from switchhead_lab.training.checkpoint import Progress
+from switchhead_lab.training.checkpoint_manifest import Progress
 from switchhead_lab.training.compute_setup import ComputeSetup, prepare_setup
+from switchhead_lab.training.follower import describe
 from switchhead_lab.training.hooks import Hook
 from switchhead_lab.training.initial_weights import StartingWeights, read_initial_weights
 from switchhead_lab.training.loop import Trainer
 from switchhead_lab.training.progress import ProgressDisplay
+from switchhead_lab.training.ranks import ranks
 from switchhead_lab.training.scoring import build_scorer
 from switchhead_lab.training.validation import SplitScore
 
@@ -92,6 +96,7 @@ def execute_run(
             what to do.
         RecordError: If its data changed, or the source of initial weights is missing or changed.
         DataError: If the corpus cannot be prepared, is damaged or does not fill one batch.
+        RankLostError: If one of several ranks is lost; the run can be resumed.
     """
     dataset = open_dataset(workspace.data_dir, config.data, progress=tell)
     make_directory(workspace.runs_dir)
@@ -105,6 +110,7 @@ def execute_run(
         compiles_blocks=training.compile_blocks,
         captures_step=training.capture_step,
     )
+    ranks().require_equal_shares(config)
     start = read_initial_weights(workspace.runs_dir, config, dataset)
     job = _Job(workspace, config, labels, dataset, setup, hooks, policy, start)
     with hold_run(workspace.runs_dir, identity(config)):
@@ -168,10 +174,11 @@ def _attempt(job: _Job, run_dir: RunDir, index: Index, parent_id: str | None) ->
         trainer: Trainer | None = None
         result, use = None, None
         try:
-            with interruption.allowed():
+            with interruption.allowed(), ExitStack() as training:
                 with ProgressDisplay(
                     run_dir.path.name, job.config.training.n_steps, job.config.objective
                 ) as display:
+                    training.enter_context(ranks().training(_describe(job)))
                     trainer = _build_trainer(
                         job, run_dir, [_MirrorHook(mirror), display, *job.hooks]
                     )
@@ -202,7 +209,13 @@ def _build_trainer(job: _Job, run_dir: RunDir, hooks: Sequence[Hook]) -> Trainer
     if job.start is not None:
         job.start.load_into(model)
     scorer = build_scorer(config)
-    return Trainer(config, model, scorer, job.dataset, job.setup, run_dir, hooks)
+    sharing = job.workspace.settings.sharing
+    return Trainer(config, model, scorer, job.dataset, job.setup, run_dir, hooks, ranks(), sharing)
+
+
+def _describe(job: _Job) -> str:
+    sharing = job.workspace.settings.sharing
+    return describe(job.config, job.workspace.data_dir, job.setup, sharing)
 
 
 def _end(run_dir: RunDir, mirror: Mirror, ending: _Ending, step: int) -> None:
@@ -234,7 +247,7 @@ def _ending_of(error: BaseException) -> _Ending:
     """Return how an attempt ended that raised an error."""
     if isinstance(error, KeyboardInterrupt):
         return _Ending("interrupted", str(error) or "interrupted by the user or the system")
-    if isinstance(error, StorageError):
+    if isinstance(error, StorageError | RankLostError):
         return _Ending("interrupted", str(error))
     return _Ending("failed", str(error), getattr(error, "cause", "other"))
 
@@ -248,7 +261,7 @@ def _collect_provenance(job: _Job) -> Provenance:
     collected = collect_provenance(
         Path(switchhead_lab.__file__).parents[1],
         data_manifest=job.dataset.describe(),
-        device=job.setup.facts,
+        device={**job.setup.facts, "n_ranks": ranks().n_ranks},
         command=sys.argv,
         addresses=job.workspace.addresses,
     )

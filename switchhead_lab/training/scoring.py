@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.data.batches import Batch
@@ -80,6 +80,23 @@ class Scorer(ABC):
             targets: Shape as the objective's `target_shape`, int64.
             memory: Memory returned for the previous chunk.
         """
+
+
+class ScoredModel(nn.Module):
+    """Model and scorer as one module, whose forward pass ranks can hook.
+
+    Args:
+        model: The model.
+        scorer: How its predictions are scored.
+    """
+
+    def __init__(self, model: Transformer, scorer: Scorer) -> None:
+        super().__init__()
+        self.model, self.scorer = model, scorer
+
+    def forward(self, inputs: Tensor, targets: Tensor, memory: Memory) -> Score:
+        """Score a prepared batch; arguments as in `Scorer.score`."""
+        return self.scorer.score(self.model, inputs, targets, memory)
 
 
 def build_scorer(config: RunConfig) -> Scorer:

@@ -25,7 +25,7 @@ from switchhead_lab.training.compute_setup import prepare_setup
 from switchhead_lab.training.hooks import Prune
 from switchhead_lab.training.next_token import NextToken
 from switchhead_lab.training.run import execute_run
-from switchhead_lab.training.scoring import build_scorer
+from switchhead_lab.training.scoring import ScoredModel, build_scorer
 from switchhead_lab.training.validation import score_split
 
 
@@ -209,7 +209,7 @@ def test_the_result_has_the_scores_of_the_last_weights(workspace, tiny_config) -
     for split in ("validation", "test"):
         tokens = store.tokens(split)
         batches = store.evaluation_batches(split, config.training.batch_size, config.model.seq_len)
-        score = score_split(model, build_scorer(config), batches, setup)
+        score = score_split(ScoredModel(model, build_scorer(config)), batches, setup)
         assert score.totals.n_targets == len(tokens) - 1
         assert run.result is not None
         result = run.result.model_dump()
@@ -266,7 +266,9 @@ def test_validation_counts_every_token_once_and_carries_memory(workspace, tiny_c
             log_p = output.logits_BTV.log_softmax(-1)
             by_hand -= float(log_p.gather(-1, piece[:, 1:, None]).sum())
     batches = evaluation_token_batches(tokens, 1, 16)
-    score = score_split(model, build_scorer(config), batches, prepare_setup("cpu", "fp32"))
+    score = score_split(
+        ScoredModel(model, build_scorer(config)), batches, prepare_setup("cpu", "fp32")
+    )
     assert score.totals.n_targets == 99
     assert score.totals.mean_loss_nats == pytest.approx(by_hand / 99, rel=1e-6)
 

@@ -65,7 +65,11 @@ RECORDED = ("registers", "spill", "shared")
 
 
 def matmuls(target: str, dtype: str, sizes: str, projection: str) -> Iterator[Kernel]:
-    from switchhead_kernels.expert_matmul import triton_configs, triton_matmul
+    from switchhead_kernels.expert_matmul import (
+        triton_all_columns,
+        triton_configs,
+        triton_matmul,
+    )
 
     width_in, width_out = SIZES[sizes] if projection == "value" else SIZES[sizes][::-1]
     per_x, per_out = (2 * TOP_K, TOP_K) if projection == "value" else (TOP_K, 2 * TOP_K)
@@ -90,8 +94,11 @@ def matmuls(target: str, dtype: str, sizes: str, projection: str) -> Iterator[Ke
             **{"TRANSPOSED": is_gradient, "PER_X": per_x, "PER_OUT": 1, "PER_OTHER": per_out},
             **{"PRECISION": "ieee", "UPCAST": False, "HAS_TAIL": problem.has_tail},
         }
-        for config in triton_configs.matmul_configs(problem):
+        looped = problem.looped_config
+        for config in (*triton_configs.matmul_configs(problem), *filter(None, [looped])):
             function = triton_matmul.matmul_kernel
+            if config is looped:
+                function = triton_all_columns.all_columns_kernel
             key = (name, target, dtype, sizes, projection)
             yield Kernel(*key, function, config, types, constants)
 
@@ -234,8 +241,8 @@ def measure(compiled: Any, kernel: Kernel) -> dict[str, Any]:
     text = compiled.asm["ptx" if family == "sm" else "amdgcn"]
     registers, spill = (nvidia_usage if family == "sm" else amd_usage)(compiled)
     config = kernel.config
-    sizes = [str(size) for name, size in config.kwargs.items() if name.startswith("BLOCK_")]
-    tile = "x".join(sizes) + (" looped" if config.kwargs.get("LOOPS") else "")
+    tile = "x".join(str(size) for size in config.kwargs.values())
+    tile += " looped" if type(config).__name__ == "LoopedConfig" else ""
     counts = {
         "tensor_cores": TENSOR_CORES[kernel.target],
         "wgmma": r"wgmma\.mma_async",

@@ -71,7 +71,7 @@ def test_narrow_inputs_get_programs_that_compute_all_columns() -> None:
     for depth, first in ((76, 64), (112, 128), (128, 128), (132, 128), (41, 32), (16, 16)):
         problem = tiles.Problem(16384, 1024, 10, 2, H100, depth=depth)
         looped = tiles.matmul_tiles(problem)[0]
-        assert looped.kwargs["LOOPS"], depth
+        assert isinstance(looped, tiles.LoopedConfig), depth
         assert looped.kwargs["BLOCK_K"] == first
         assert problem.n_blocks(looped) == 1
     for other in (
@@ -82,4 +82,4 @@ def test_narrow_inputs_get_programs_that_compute_all_columns() -> None:
         # Too few programs without sharing the columns.
         replace(problem, height=64),
     ):
-        assert not tiles.matmul_tiles(other)[0].kwargs["LOOPS"], other
+        assert not isinstance(tiles.matmul_tiles(other)[0], tiles.LoopedConfig), other

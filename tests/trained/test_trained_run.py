@@ -6,8 +6,8 @@ import torch
 
 import switchhead_lab
 from switchhead_lab.errors import ConfigError, DataError, RecordError
-from switchhead_lab.training.checkpoint import DamagedCheckpointError
-from switchhead_lab.training.scoring import build_scorer
+from switchhead_lab.training.checkpoint_manifest import DamagedCheckpointError
+from switchhead_lab.training.scoring import ScoredModel, build_scorer
 from switchhead_lab.training.validation import score_split
 
 
@@ -49,7 +49,7 @@ def test_the_model_has_the_weights_of_a_checkpoint(train, attention: str) -> Non
     model = run.model()
     assert not model.training
     batches = run.dataset().evaluation_batches("validation", 4, 16)
-    score = score_split(model, build_scorer(run.config), batches, run.setup())
+    score = score_split(ScoredModel(model, build_scorer(run.config)), batches, run.setup())
     assert score.totals.mean_loss_nats == run.record.result.validation["loss_nats"]
     earlier = run.model(checkpoint=4).state_dict()
     assert any(not torch.equal(earlier[name], value) for name, value in model.state_dict().items())

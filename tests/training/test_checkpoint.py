@@ -14,14 +14,13 @@ from safetensors.torch import save_file
 from switchhead_lab.config.identity import hash_of
 from switchhead_lab.errors import RecordError, StorageError, TrainingError
 from switchhead_lab.training.checkpoint import (
-    DamagedCheckpointError,
-    Progress,
     load_checkpoint,
     load_latest,
     remove_leftovers,
     save_checkpoint,
     snapshot,
 )
+from switchhead_lab.training.checkpoint_manifest import DamagedCheckpointError, Progress
 
 RUN, OTHER_RUN = "a" * 64, "b" * 64
 Usage = namedtuple("Usage", "total used free")

@@ -7,12 +7,8 @@ from disk_faults import fail_disk_call
 
 from switchhead_lab.errors import StorageError, TrainingError
 from switchhead_lab.training import checkpoint_writer
-from switchhead_lab.training.checkpoint import (
-    Progress,
-    load_checkpoint,
-    load_latest,
-    save_checkpoint,
-)
+from switchhead_lab.training.checkpoint import load_checkpoint, load_latest, save_checkpoint
+from switchhead_lab.training.checkpoint_manifest import Progress
 from switchhead_lab.training.checkpoint_writer import CheckpointWriter
 
 RUN = "a" * 64

@@ -99,5 +99,7 @@ def _by_tile(
 
 def _name(tile: Any) -> str:
     sizes = "x".join(str(tile.kwargs[f"BLOCK_{axis}"]) for axis in "MNK")
-    looped = " looped" if tile.kwargs.get("LOOPS") else ""
+    from switchhead_kernels.expert_matmul.triton_configs import LoopedConfig
+
+    looped = " looped" if isinstance(tile, LoopedConfig) else ""
     return f"{sizes}{looped} w{tile.num_warps} s{tile.num_stages}"
