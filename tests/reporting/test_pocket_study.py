@@ -1,8 +1,10 @@
 """The committed pocket study: its records give the committed tables, and the README shows them."""
 
 import csv
+import math
 import re
 import shutil
+import statistics
 import tarfile
 from pathlib import Path
 
@@ -146,3 +148,22 @@ def test_the_zero_shot_table_of_the_documents_is_the_studys() -> None:
         assert found[name] == [
             f"{float(row[f'{task}_mean']):.1f} ± {float(row[f'{task}_std']):.1f}" for task in tasks
         ]
+
+
+def test_the_known_model_in_the_documents_has_its_recorded_accuracies() -> None:
+    with (STUDY / "anchor.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    sets = [row for row in rows if row["task"].startswith("blimp_")]
+    assert len({row["documents_sha256"] for row in sets}) == 67
+    assert {row["n_documents"] for row in sets} == {"1000"}
+    (last_word,) = (row for row in rows if row["task"] == "pocket_last_word")
+    mean = statistics.fmean(float(row["accuracy"]) for row in sets)
+    error = math.hypot(*(float(row["standard_error"]) for row in sets)) / len(sets)
+    text = (ROOT / "docs/evaluation.md").read_text(encoding="utf-8")
+    (line,) = (line for line in text.splitlines() if line.startswith("| SmolLM2-135M"))
+    cells = [cell.strip() for cell in line.strip("|").split("|")][1:]
+    alone = (float(last_word["accuracy"]), float(last_word["standard_error"]))
+    shown = [
+        f"{100 * value:.1f} ± {100 * spread:.1f}" for value, spread in ((mean, error), alone)
+    ]
+    assert [cells[0], cells[-1]] == shown
