@@ -11,11 +11,13 @@ from typing import Any
 import switchhead_lab
 from switchhead_kernels.bench import BenchResult
 from switchhead_kernels.native.build import find_compiler
+from switchhead_lab.benchmark.checkpoint import CheckpointBench
 from switchhead_lab.benchmark.neighbour import NeighbourBench
 from switchhead_lab.benchmark.peers.bench import PeerBench
 from switchhead_lab.benchmark.step import StepBench
 from switchhead_lab.benchmark.table import (
     Table,
+    checkpoint_table,
     kernel_remarks,
     kernel_table,
     markdown_table,
@@ -27,6 +29,7 @@ from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.tracking.atomic import make_directory, write_text
 from switchhead_lab.tracking.bench_record import (
     bench_dir,
+    checkpoint_bench_name,
     neighbour_bench_name,
     peer_bench_name,
     step_bench_name,
@@ -74,6 +77,20 @@ def write_neighbour_bench(
     """Write the training steps beside a busy process; arguments as of `write_step_bench`."""
     contents = {**_named(sweep), **asdict(bench)}
     page = _Page(neighbour_bench_name(sweep), contents, neighbour_table(bench))
+    return _write(reports_dir, page, setup, is_partial=is_partial)
+
+
+def write_checkpoint_bench(
+    reports_dir: Path,
+    sweep: Sweep,
+    bench: CheckpointBench,
+    setup: ComputeSetup,
+    *,
+    is_partial: bool,
+) -> Recorded:
+    """Write what recording a sweep's runs costs; arguments as of `write_step_bench`."""
+    contents = {**_named(sweep), "precision": setup.precision, **asdict(bench)}
+    page = _Page(checkpoint_bench_name(sweep), contents, checkpoint_table(bench))
     return _write(reports_dir, page, setup, is_partial=is_partial)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from switchhead_kernels.bench import BenchResult
+    from switchhead_lab.benchmark.checkpoint import CheckpointBench
     from switchhead_lab.benchmark.neighbour import NeighbourBench
     from switchhead_lab.benchmark.peers.bench import PeerBench
     from switchhead_lab.benchmark.step import StepBench
@@ -62,6 +63,31 @@ def neighbour_table(bench: "NeighbourBench") -> Table:
             f"{time.beside_over_alone:.2f}",
             f"{time.alone_over_default:.3f}",
             f"{time.beside_over_default:.3f}",
+        ]
+        for time in bench.times
+    ]
+    return headings, rows
+
+
+def checkpoint_table(bench: "CheckpointBench") -> Table:
+    """Return headings and cells: one row per model."""
+    headings = [
+        *("model", "MB", "step ms", "blocked ms", "written ms", "slowed ms", "load ms"),
+        *("point ms", "checkpoints", "tracking", "resume"),
+    ]
+    rows = [
+        [
+            time.model,
+            f"{time.n_bytes / 1e6:,.1f}",
+            f"{time.step_ms:,.1f}",
+            f"{time.blocked_ms:,.1f}",
+            f"{time.written_ms:,.1f}",
+            f"{time.slowed_ms:,.1f}",
+            f"{time.load_ms:,.1f}",
+            f"{time.point_ms:.2f}",
+            f"{100 * time.checkpoint_fraction:.2f}%",
+            f"{100 * time.tracking_fraction:.2f}%",
+            f"{100 * time.resume_fraction:.2f}%",
         ]
         for time in bench.times
     ]

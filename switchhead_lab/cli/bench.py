@@ -127,6 +127,48 @@ def neighbour(
 
 
 @app.command()
+def checkpoint(
+    sweep: SweepArgument = "matched-params",
+    size: SizeOption = "",
+    overrides: SetOption = None,
+    models: ModelsOption = "",
+    rounds: RoundsOption = 5,
+    device: DeviceOption = "",
+    wide: WideOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Time what checkpoints, a resume and tracking take from training.
+
+    Checkpoints are written to the workspace's runs folder while the model trains on, and removed.
+    By default, the models are the baseline and the first one with another kind of attention.
+
+    Example: lab bench checkpoint matched-params --size pocket --rounds 3
+    """
+    from switchhead_lab.benchmark.checkpoint import bench_checkpoints
+    from switchhead_lab.benchmark.record import write_checkpoint_bench
+    from switchhead_lab.config.workspace import find_workspace
+    from switchhead_lab.sweeping.timed_models import two_kinds
+    from switchhead_lab.tracking.atomic import make_directory
+    from switchhead_lab.training.compute_setup import prepare_setup
+    from switchhead_lab.views import bench as views
+
+    workspace = find_workspace().on_device(device)
+    declared, configs = _configs(workspace, sweep, size, overrides, models)
+    configs = configs if models else two_kinds(configs)
+    setup = prepare_setup(workspace.settings.device, declared.training.precision)
+    folder = make_directory(workspace.runs_dir)
+    bench = bench_checkpoints(configs, setup, rounds, folder, tell)
+    recorded = write_checkpoint_bench(
+        workspace.reports_dir, declared, bench, setup, is_partial=bool(models)
+    )
+    if as_json:
+        typer.echo(to_json(recorded.data))
+        return
+    print_table(views.checkpoint_table(declared, bench), is_wide=wide)
+    print_notes(views.checkpoint_lines(bench, setup, recorded.place))
+
+
+@app.command()
 def peers(
     sweep: SweepArgument = "bench/peers",
     size: SizeOption = "",

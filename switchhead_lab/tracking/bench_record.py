@@ -34,6 +34,11 @@ def peer_bench_name(sweep: Sweep) -> str:
     return f"peers-{sweep_id(sweep)}"
 
 
+def checkpoint_bench_name(sweep: Sweep) -> str:
+    """Return the file name, without suffix, of what recording a sweep's runs costs."""
+    return f"checkpoint-{sweep_id(sweep)}"
+
+
 def step_bench_path(reports_dir: Path, sweep: Sweep) -> Path:
     """Return the path of a sweep's step benchmark."""
     return bench_dir(reports_dir) / f"{step_bench_name(sweep)}.json"

@@ -52,6 +52,11 @@ class CheckpointWriter:
         else:
             self._pending = self._executor.submit(save_checkpoint, *arguments)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether the last checkpoint is on disk, or could not be written."""
+        return self._pending is None or self._pending.done()
+
     def wait(self) -> None:
         """Wait until the last checkpoint is on disk.
 

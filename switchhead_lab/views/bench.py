@@ -8,6 +8,7 @@ from switchhead_lab.terminal_table import Table
 
 if TYPE_CHECKING:
     from switchhead_kernels.bench import BenchResult
+    from switchhead_lab.benchmark.checkpoint import CheckpointBench
     from switchhead_lab.benchmark.neighbour import NeighbourBench
     from switchhead_lab.benchmark.peers.bench import PeerBench
     from switchhead_lab.benchmark.step import StepBench
@@ -52,6 +53,22 @@ def neighbour_lines(bench: "NeighbourBench", setup: "ComputeSetup", place: str) 
         if name != held:
             yield f"{name}: {held or 'no variable set'}"
     yield f"medians of {bench.n_rounds} rounds; {place}"
+
+
+def checkpoint_table(sweep: "Sweep", bench: "CheckpointBench") -> Table:
+    """Return what recording runs costs, one row per model."""
+    headings, rows = pages.checkpoint_table(bench)
+    headings = [_on_two_lines(heading) for heading in headings]
+    title = f"{sweep.name}, size {sweep.size}: cost of checkpoints and tracking"
+    return Table(title, headings, rows, optional=("slowed\nms", "point\nms", "MB"))
+
+
+def checkpoint_lines(bench: "CheckpointBench", setup: "ComputeSetup", place: str) -> Iterator[str]:
+    """Yield what the columns mean, and where the page is."""
+    yield "percentages: of the run's training, by its own intervals; resume: one, after a signal"
+    opening = max(time.run_ms for time in bench.times)
+    yield f"tracking includes opening and closing a run, once: at most {opening:,.0f} ms"
+    yield f"{setup.description}, {setup.precision}; medians of {bench.n_rounds} rounds; {place}"
 
 
 def peer_table(sweep: "Sweep", bench: "PeerBench") -> Table:

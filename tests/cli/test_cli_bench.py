@@ -72,6 +72,23 @@ def test_a_partial_benchmark_does_not_replace_a_fuller_one(root: Path) -> None:
     assert "also has down 24/8, k" in output
 
 
+def test_checkpoint_writes_what_it_prints(root: Path) -> None:
+    small = ("--set", "training.batch_size=4", "--rounds", "1", "--models", "dense")
+    done = invoke("checkpoint", "smoke", *small)
+    assert done.exit_code == 0, done.output
+    assert max(map(len, done.stdout.partition("written to")[0].splitlines())) <= 80
+    (written,) = (root / "reports/bench").glob("checkpoint-smoke-matched-params-smoke-*.json")
+    (time,) = json.loads(written.read_text())["times"]
+    # Weights and two moments in float32, at least.
+    assert time["n_bytes"] > 3 * 4 * 1000
+    assert 0 < time["blocked_ms"] <= time["written_ms"]
+    assert time["load_ms"] > 0
+    fractions = ("checkpoint_fraction", "tracking_fraction", "resume_fraction")
+    assert all(time[name] > 0 for name in fractions)
+    # The checkpoints it wrote are gone.
+    assert list((root / "runs").iterdir()) == []
+
+
 def test_peers_writes_what_it_prints(root: Path) -> None:
     small = ("--set", "training.batch_size=4", "--rounds", "1", "--models", "dense")
     done = invoke("peers", "smoke", *small)

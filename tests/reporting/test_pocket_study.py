@@ -163,7 +163,5 @@ def test_the_known_model_in_the_documents_has_its_recorded_accuracies() -> None:
     (line,) = (line for line in text.splitlines() if line.startswith("| SmolLM2-135M"))
     cells = [cell.strip() for cell in line.strip("|").split("|")][1:]
     alone = (float(last_word["accuracy"]), float(last_word["standard_error"]))
-    shown = [
-        f"{100 * value:.1f} ± {100 * spread:.1f}" for value, spread in ((mean, error), alone)
-    ]
+    shown = [f"{100 * value:.1f} ± {100 * spread:.1f}" for value, spread in ((mean, error), alone)]
     assert [cells[0], cells[-1]] == shown
