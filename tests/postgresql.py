@@ -33,7 +33,8 @@ class Server:
 
     def __init__(self, programs: Path, folder: Path) -> None:
         self._programs, self._folder = programs, folder
-        self.port = free_port(54400)
+        # Suites beside this one start their servers seconds after they chose a port too.
+        self.port = free_port(54400 + 10 * (os.getpid() % 1000))
         password = folder / "password"
         password.write_text(PASSWORD)
         # PostgreSQL refuses to run as root.

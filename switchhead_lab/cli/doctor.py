@@ -16,7 +16,8 @@ def doctor(
         bool,
         typer.Option(
             "--fix",
-            help="Close orphaned runs, remove leftovers of killed processes and update MLflow.",
+            help="Close orphaned runs, remove leftovers of killed processes, update MLflow and "
+            "upload runs.",
         ),
     ] = False,
     as_json: JsonOption = False,
@@ -24,8 +25,9 @@ def doctor(
     """Show the machine, the kernels used for expert projections, the workspace and its records.
 
     Nothing is trained; the CPU kernel is built if needed. Records are compared with running
-    processes and with MLflow. --fix mends what can be mended and says what it did; it deletes no
-    result, and leaves runs alone that are being trained.
+    processes, with MLflow and with the object store, into which a tiny object is written. --fix
+    mends what can be mended and says what it did; it deletes no result, and leaves runs alone that
+    are being trained.
 
     Example: lab doctor --fix
     """
@@ -34,15 +36,20 @@ def doctor(
     from switchhead_lab.config.workspace import find_workspace
     from switchhead_lab.training.diagnosis import diagnose
     from switchhead_lab.upkeep.mending import examine_records, mend_records, record_findings
+    from switchhead_lab.upkeep.store_health import examine_store, mend_store, store_findings
     from switchhead_lab.views.doctor import finding_lines
 
     workspace = find_workspace().on_device(device)
     findings = diagnose(workspace)
     health, is_synced = examine_records(workspace), True
     findings += record_findings(health)
+    store = examine_store(workspace)
+    findings += store_findings(store)
     if fix:
         mended, is_synced = mend_records(workspace, health)
-        findings += mended
+        uploaded, has_all = mend_store(workspace, store)
+        findings += [*mended, *uploaded]
+        is_synced = is_synced and has_all
     if as_json:
         typer.echo(to_json([asdict(finding) for finding in findings]))
     else:

@@ -11,6 +11,7 @@ from switchhead_lab.cli.options import (
     JsonOption,
     read_checkpoint,
 )
+from switchhead_lab.cli.other_hosts import bring_model
 from switchhead_lab.cli.short_groups import RunByDefault
 from switchhead_lab.errors import ConfigError
 from switchhead_lab.json_text import to_json
@@ -100,6 +101,8 @@ def run(
 
     chosen = find_tasks([name.strip() for name in tasks.split(",")])
     wanted = require_precision(precision)
+    for name in models:
+        bring_model(name)
     found = [find_evaluated(name) for name in models]
     results = [
         evaluate_model(
@@ -117,6 +120,7 @@ def run(
     _print(found, results, as_json=as_json)
     for one in found:
         one.sync()
+        one.upload(tell)
 
 
 def _print(found: "list[Evaluated]", results: "list[list[TaskResult]]", *, as_json: bool) -> None:
@@ -149,6 +153,8 @@ def compare(
     from switchhead_lab.reporting.zero_shot_compare import compare_results
     from switchhead_lab.views.evaluation import comparison_table
 
+    for name in (first, second):
+        bring_model(name, weights=False)
     models = find_evaluated(first), find_evaluated(second)
     differences = compare_results(*(one.directory for one in models))
     if as_json:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from switchhead_lab.cli.options import CheckpointOption, JsonOption, RunArgument, read_checkpoint
+from switchhead_lab.cli.other_hosts import bring_model
 from switchhead_lab.json_text import to_json
 
 
@@ -37,6 +38,7 @@ def export(
     from switchhead_lab.trained.exporting import export_run
     from switchhead_lab.trained.run import open_run
 
+    bring_model(run)
     chosen = parse_format(format_)
     folder, manifest = export_run(open_run(run), out, format=chosen, checkpoint=step)
     if as_json:

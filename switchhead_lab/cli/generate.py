@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from switchhead_lab.cli.options import CheckpointOption, DeviceOption, RunArgument, read_checkpoint
+from switchhead_lab.cli.other_hosts import bring_model
 
 
 def generate(
@@ -40,5 +41,6 @@ def generate(
     from switchhead_lab.trained.run import open_run
 
     sampling = Sampling(n_tokens=n_tokens, temperature=temperature, top_p=top_p, seed=seed)
+    bring_model(run)
     text = continue_prompt(open_run(run), prompt, sampling, device=device, checkpoint=step)
     typer.echo(text)

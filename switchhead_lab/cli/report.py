@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from switchhead_lab.cli.options import JsonOption
+from switchhead_lab.cli.other_hosts import bring_sweeps
 from switchhead_lab.errors import RecordError
 from switchhead_lab.json_text import to_json
 from switchhead_lab.terminal import beside_path, print_list
@@ -86,9 +87,12 @@ def report(
     from switchhead_lab.config.workspace import find_workspace
 
     workspace = find_workspace()
+    faults = bring_sweeps(workspace)
     if parts := paper_parts(workspace, sweeps or []):
         given = {"--together": together, "--axis": axes, "--columns": columns}
         report_parts(workspace, parts, size, given, strict=strict, as_json=as_json)
+        if faults:
+            raise RecordError("\n".join(faults))
         return
     written = _write(workspace, sweeps or [], size, axes, columns, together=together)
     if as_json:
@@ -96,8 +100,8 @@ def report(
         typer.echo(to_json(data if len(data) > 1 else data[0]))
     else:
         _print_all(written, in_detail=bool(sweeps) or together)
-    if written.errors:
-        raise RecordError("\n".join(written.errors))
+    if faults := [*faults, *written.errors]:
+        raise RecordError("\n".join(faults))
     if strict and written.incomplete:
         raise RecordError("\n".join(_gaps(written, workspace)))
 

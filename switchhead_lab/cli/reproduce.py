@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from switchhead_lab.cli.options import DeviceOption, JsonOption
+from switchhead_lab.cli.other_hosts import bring
 from switchhead_lab.json_text import to_json
 
 _EXIT_DIFFERENT = 1
@@ -44,7 +45,10 @@ def reproduce(
     from switchhead_lab.upkeep.reproduction import reproduce as reproduce_run
     from switchhead_lab.views.reproduce import reproduction_as_data, reproduction_lines
 
+    bring(workspace, run)
     opened = open_recorded(workspace.runs_dir, run, trusts_plugins=trust_plugins)
+    if opened.record.config.initial_weights is not None:
+        bring(workspace, opened.record.config.initial_weights.run, weights=True)
     points = recorded_points(opened.record, steps or None)
     found = reproduce_run(workspace, opened, points, device)
     if as_json:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from switchhead_lab.cli.options import JsonOption, WideOption
+from switchhead_lab.cli.other_hosts import bring, elsewhere_line, refresh_sweeps
 from switchhead_lab.json_text import to_json
 from switchhead_lab.terminal_table import print_table
 
@@ -39,6 +40,7 @@ def list_(
     from switchhead_lab.views.run_list import no_runs_line, run_table
 
     workspace = find_workspace()
+    refresh_sweeps(workspace)
     runs_dir = workspace.runs_dir
     every = list_summaries(workspace)
     summaries = select_runs(every, workspace, sweep=sweep, state=state)
@@ -48,8 +50,9 @@ def list_(
         print_table(run_table(runs_dir, summaries), is_wide=wide)
     else:
         typer.echo(no_runs_line(runs_dir, len(every), sweep, state))
-    if not as_json and (notice := unsynced_notice(runs_dir)):
-        typer.echo(notice)
+    for notice in () if as_json else (unsynced_notice(runs_dir), elsewhere_line(workspace)):
+        if notice:
+            typer.echo(notice)
 
 
 @app.command()
@@ -63,7 +66,9 @@ def show(run: Reference, as_json: JsonOption = False) -> None:
     from switchhead_lab.tracking.run_summary import run_as_data
     from switchhead_lab.views.runs import describe_run
 
-    record = find_run(find_workspace().runs_dir, run)
+    workspace = find_workspace()
+    bring(workspace, run)
+    record = find_run(workspace.runs_dir, run)
     typer.echo(to_json(run_as_data(record)) if as_json else describe_run(record))
 
 
@@ -80,7 +85,9 @@ def diff(first: Reference, second: Reference, as_json: JsonOption = False) -> No
     from switchhead_lab.tracking.record import find_run
     from switchhead_lab.views.runs import field_table, result_table
 
-    runs_dir = find_workspace().runs_dir
+    workspace = find_workspace()
+    bring(workspace, first, second)
+    runs_dir = workspace.runs_dir
     a, b = find_run(runs_dir, first), find_run(runs_dir, second)
     fields, results = differing_fields(a.config, b.config), paired_results(a, b)
     if as_json:
@@ -148,7 +155,9 @@ def pack(
     from switchhead_lab.tracking.record import find_run
     from switchhead_lab.upkeep.archive import pack as pack_run
 
-    runs_dir = find_workspace().runs_dir
+    workspace = find_workspace()
+    bring(workspace, run, weights=not without_weights)
+    runs_dir = workspace.runs_dir
     record = find_run(runs_dir, run)
     if is_owned(runs_dir, record.run_hash):
         raise busy_error(runs_dir, record.run_hash)

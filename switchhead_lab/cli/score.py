@@ -11,6 +11,7 @@ from switchhead_lab.cli.options import (
     RunArgument,
     read_checkpoint,
 )
+from switchhead_lab.cli.other_hosts import bring_model
 from switchhead_lab.json_text import to_json
 from switchhead_lab.terminal_table import print_table
 
@@ -53,6 +54,7 @@ def score(
     from switchhead_lab.trained.scoring import score_documents
     from switchhead_lab.views.score import score_table
 
+    bring_model(run)
     trained = open_run(run)
     trained.require_language_model()
     data = trained.config.data

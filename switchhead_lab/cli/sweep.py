@@ -20,6 +20,7 @@ from switchhead_lab.cli.options import (
     SweepArgument,
     WorkersOption,
 )
+from switchhead_lab.cli.other_hosts import bring_for_claims, fetcher_of
 from switchhead_lab.cli.ranks import require_one_process
 from switchhead_lab.cli.short_groups import RunByDefault
 from switchhead_lab.json_text import to_json
@@ -115,7 +116,7 @@ def run(
     failures = list(
         _train_all(workspace, declarations, policy, further, until_decided=until_decided)
     )
-    end_training(workspace.runs_dir, "\n".join(filter(None, failures)))
+    end_training(workspace, "\n".join(filter(None, failures)))
 
 
 def _require_decidable(declarations: "Sequence[Sweep]", *, until_decided: bool) -> None:
@@ -199,11 +200,15 @@ def _train(
         return nullcontext() if further is None else further.beside(declaration, policy)
 
     def train(sweep: "Sweep") -> "SweepRecord":
-        return run_sweep(workspace, sweep, index, say, policy=next(policies), beside=beside)
+        return run_sweep(
+            workspace, sweep, index, say, policy=next(policies), beside=beside, fetcher=fetcher
+        )
 
     evaluated: set[str] = set()
+    fetcher = fetcher_of(workspace)
 
     def judge(record: "SweepRecord") -> "list[ClaimState]":
+        bring_for_claims(workspace, fetcher, record)
         if record.sweep.evaluation is not None:
             from switchhead_lab.evaluation.of_sweep import evaluate_sweep
 

@@ -7,9 +7,11 @@ import typer
 
 from switchhead_lab.cli.ending import end_training
 from switchhead_lab.cli.options import DeviceOption, DriftOption, ReuseOption, SetOption
+from switchhead_lab.cli.other_hosts import bring
 
 if TYPE_CHECKING:
     from switchhead_lab.config.schema import RunConfig
+    from switchhead_lab.config.workspace import Workspace
 
 
 RetrainOption = Annotated[
@@ -50,7 +52,7 @@ def train(
 
     require_model_name(name, "--name")
     workspace = find_workspace().on_device(device)
-    resolved = _resolved(config, overrides or [], workspace.runs_dir)
+    resolved = _resolved(config, overrides or [], workspace)
     # Deferred: slow imports, so a mistake in the file fails fast.
     from switchhead_lab.contract.counted_size import require_counted_size
     from switchhead_lab.tracking.mlflow_index import open_workspace_index
@@ -75,10 +77,10 @@ def train(
         typer.echo(notice)
     typer.echo(result_line(run))
     typer.echo(f"records: {run.directory}")
-    end_training(workspace.runs_dir)
+    end_training(workspace)
 
 
-def _resolved(path: Path, overrides: list[str], runs_dir: Path) -> "RunConfig":
+def _resolved(path: Path, overrides: list[str], workspace: "Workspace") -> "RunConfig":
     """Return the configuration in a file, with overrides and the identity of initial weights."""
     from switchhead_lab.config.files import apply_overrides, parse, read_run_file
     from switchhead_lab.config.schema import RunConfig
@@ -87,5 +89,8 @@ def _resolved(path: Path, overrides: list[str], runs_dir: Path) -> "RunConfig":
     if "initial_weights" in tree:  # deferred: rare, and a slow import
         from switchhead_lab.training.initial_weights import resolve_initial_weights
 
-        tree = resolve_initial_weights(tree, runs_dir, str(path))
+        source = tree["initial_weights"]
+        name = source.get("run") if isinstance(source, dict) else source
+        bring(workspace, str(name), weights=True)
+        tree = resolve_initial_weights(tree, workspace.runs_dir, str(path))
     return parse(RunConfig, tree, str(path))

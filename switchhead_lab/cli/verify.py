@@ -5,6 +5,8 @@ from typing import Annotated
 import typer
 
 from switchhead_lab.cli.options import JsonOption
+from switchhead_lab.cli.other_hosts import bring_for_checks
+from switchhead_lab.errors import RecordError
 from switchhead_lab.json_text import to_json
 
 _EXIT_DAMAGED = 1
@@ -33,6 +35,8 @@ def verify(
     from switchhead_lab.config.workspace import find_workspace
 
     workspace = find_workspace()
+    if faults := bring_for_checks(workspace, record):
+        raise RecordError("\n".join(faults))
     # Deferred: slow imports, so a mistake in lab.toml fails fast.
     from switchhead_lab.upkeep.verification import find_targets
     from switchhead_lab.upkeep.verification import verify as verify_targets

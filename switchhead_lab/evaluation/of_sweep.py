@@ -1,6 +1,6 @@
 """The evaluation that a sweep asks for: every finished run of its models on the same tasks."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
 from switchhead_lab.config.evaluation import SweepEvaluation
@@ -10,7 +10,7 @@ from switchhead_lab.evaluation.evaluate import Report
 from switchhead_lab.evaluation.evaluated import Evaluated, evaluate_model
 from switchhead_lab.evaluation.tasks import find_tasks
 from switchhead_lab.tracking.evaluations import evaluation_dir
-from switchhead_lab.tracking.record import RunRecord, read_run
+from switchhead_lab.tracking.record import read_run
 from switchhead_lab.tracking.sweep_record import SweepRecord
 from switchhead_lab.trained.run import TrainedRun
 
@@ -32,15 +32,15 @@ def evaluate_sweep(
     if wanted is None:
         return
     tasks = find_tasks(wanted.tasks)
-    for run in _finished(record, workspace.runs_dir, seen):
-        seen.add(run.name)
-        trained = TrainedRun(run, workspace)
-        found = Evaluated(run.name, evaluation_dir(run.directory), trained)
+    for name in _finished(record, seen):
+        seen.add(name)
         try:
+            run = read_run(workspace.runs_dir / name)
+            found = Evaluated(name, evaluation_dir(run.directory), TrainedRun(run, workspace))
             evaluate_model(found, tasks, data_root=data_root_of(wanted, workspace), report=report)
             found.sync()
         except LabError as error:
-            report(f"warning: {run.name}: not evaluated: {error}")
+            report(f"warning: {name}: not evaluated: {error}")
 
 
 def data_root_of(wanted: SweepEvaluation, workspace: Workspace) -> Path | None:
@@ -50,12 +50,11 @@ def data_root_of(wanted: SweepEvaluation, workspace: Workspace) -> Path | None:
     return workspace.root / Path(wanted.data_root).expanduser()
 
 
-def _finished(record: SweepRecord, runs_dir: Path, seen: Collection[str]) -> Iterator[RunRecord]:
+def _finished(record: SweepRecord, seen: Collection[str]) -> list[str]:
+    """Return the names of a sweep's finished runs, each once."""
     names = [
         member.run_name
         for member in record.members
         if member.role != "candidate" and member.state == "finished"
     ]
-    for name in dict.fromkeys(names):
-        if name not in seen:
-            yield read_run(runs_dir / name)
+    return [name for name in dict.fromkeys(names) if name not in seen]

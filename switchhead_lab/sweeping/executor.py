@@ -13,12 +13,13 @@ from typing import Any
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.config.workspace import Workspace
 from switchhead_lab.contract.counted_size import require_counted_size
-from switchhead_lab.data.dataset import open_dataset
+from switchhead_lab.data.dataset import Dataset, open_dataset
 from switchhead_lab.sweeping.code_changes import require_known_models, settle_changes
 from switchhead_lab.sweeping.conditions import conditions_of, require_same_conditions
 from switchhead_lab.sweeping.heartbeat import Heartbeat
 from switchhead_lab.sweeping.jobs import Say
 from switchhead_lab.sweeping.offers import Offers
+from switchhead_lab.sweeping.other_hosts import Fetcher, NoFetcher
 from switchhead_lab.sweeping.plan import Variant, declared_variants
 from switchhead_lab.sweeping.record_keeper import RecordKeeper, continued_record
 from switchhead_lab.sweeping.requeue import requeued
@@ -33,6 +34,8 @@ from switchhead_lab.tracking.sweep_record import SweepRecord
 from switchhead_lab.tracking.sweep_store import open_sweep
 from switchhead_lab.training.change_policy import STRICT, ChangePolicy
 
+_NO_FETCHER = NoFetcher()
+
 
 def run_sweep(
     workspace: Workspace,
@@ -42,6 +45,7 @@ def run_sweep(
     *,
     policy: ChangePolicy = STRICT,
     beside: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+    fetcher: Fetcher = _NO_FETCHER,
 ) -> SweepRecord:
     """Run the remaining runs of a sweep, sharing them with other workers, and return its record.
 
@@ -55,30 +59,29 @@ def run_sweep(
         say: Called with one line per event.
         policy: What to do with earlier runs whose code or conditions have changed.
         beside: Runs further workers, from the moment in which they may join.
+        fetcher: Fetches finished runs that other hosts have trained.
 
     Raises:
-        StorageError: If a disk or database fails; the same call continues.
+        StorageError: If a disk, database or object store fails; the same call continues.
         RecordError: If the sweep's record is damaged, or this worker was declared dead.
         DataError: If the corpus cannot be prepared or does not fill one batch.
         MatchError: If a declared model cannot be matched.
         ConfigError: If a model's source of weights is unknown or does not fit, or the policy
             retrains an unknown model.
-        CodeChangedError: If the code of an earlier run has changed and the policy does not say what
-            to do.
+        CodeChangedError: If the code of an earlier run has changed, which the policy leaves open.
         DriftError: If live workers of the sweep have other code, versions, devices, data or another
             declaration, and the policy does not allow it.
     """
     require_known_models(sweep, policy)
     variants = declared_variants(sweep)
-    starts = Starts(sweep, variants, workspace.runs_dir)
-    dataset = open_dataset(workspace.data_dir, sweep.data, progress=say)
-    # All models have the same batches, so an unfilled batch would fail each of them in turn.
-    dataset.training_batches(sweep.training.batch_size, sweep.model.seq_len, seed=0)
+    starts = Starts(sweep, variants, workspace.runs_dir, fetcher)
+    dataset = _opened_dataset(workspace, sweep, say)
     starts.require_possible(variants, dataset.describe())
     with interruption.deferred():
         directory = open_sweep(workspace, sweep)
         with interruption.allowed():  # it measures the device
             conditions = conditions_of(workspace, sweep, variants[0], dataset)
+            _bring_finished(directory, starts, fetcher)
 
         def begun() -> SweepRecord:
             """Return the record to continue; the first worker settles what earlier ones left."""
@@ -92,8 +95,31 @@ def run_sweep(
             return requeued(record, directory, dataset, policy)
 
         with _joined(directory, begun, conditions, index) as part, beside():
-            _train(workspace, part, variants, starts, index, say, policy)
+            _train(workspace, part, variants, starts, fetcher, index, say, policy)
         return part.keeper.record
+
+
+def _opened_dataset(workspace: Workspace, sweep: Sweep, say: Say) -> Dataset:
+    """Return the sweep's data, which fill a batch.
+
+    All models have the same batches, so an unfilled batch would fail each of them in turn.
+    """
+    dataset = open_dataset(workspace.data_dir, sweep.data, progress=say)
+    dataset.training_batches(sweep.training.batch_size, sweep.model.seq_len, seed=0)
+    return dataset
+
+
+def _bring_finished(directory: SweepDir, starts: Starts, fetcher: Fetcher) -> None:
+    """Fetch what this worker needs of finished runs, before it holds the sweep's lock.
+
+    A sweep's first worker trains finished runs again whose results it cannot read.
+    """
+    known = directory.read_known()
+    if known is None:
+        return
+    if not directory.workers.alive():
+        fetcher.bring_members(known.members)
+    fetcher.bring_members(starts.sources_among(known.members), weights=True)
 
 
 @dataclass(frozen=True)
@@ -153,6 +179,7 @@ def _train(
     part: _Part,
     variants: Sequence[Variant],
     starts: Starts,
+    fetcher: Fetcher,
     index: Index,
     say: Say,
     policy: ChangePolicy,
@@ -174,5 +201,6 @@ def _train(
         parent_id=part.parent_id,
         say=say,
         policy=policy,
+        fetcher=fetcher,
     )
     worker.run()

@@ -16,7 +16,7 @@ from switchhead_lab.sweeping.plan import (
     config_of,
     resolved_model,
 )
-from switchhead_lab.sweeping.starts import Starts
+from switchhead_lab.sweeping.starts import SourceElsewhereError, Starts
 from switchhead_lab.sweeping.study import Proposal
 from switchhead_lab.sweeping.study_name import study_name
 from switchhead_lab.tracking.sweep_dir import SweepDir
@@ -133,16 +133,22 @@ def continued_record(
     studies = {study.name: _study_record(sweep, study, known) for study in sweep.all_studies}
     same = {name for name, study in studies.items() if study == known.studies.get(name)}
     wanted: set[tuple[str, str]] = set()
+    unknown: set[str] = set()
 
     def belongs(member: SweepMember) -> bool:
         if member.model in studies:
             return member.model in same
         is_declared = member.role in ("baseline", "declared")
-        return is_declared and (member.model, member.run_hash) in wanted
+        is_wanted = member.model in unknown or (member.model, member.run_hash) in wanted
+        return is_declared and is_wanted
 
     depths = depths_of(sweep.entries)
     for variant in sorted(variants, key=lambda variant: depths[variant.name]):
-        hashes = _known_hashes(sweep, variant, starts, [*filter(belongs, known.members)])
+        try:
+            hashes = _known_hashes(sweep, variant, starts, [*filter(belongs, known.members)])
+        except SourceElsewhereError:  # this host will know them when it has fetched the source
+            unknown.add(variant.name)
+            continue
         wanted |= {(variant.name, run_hash) for run_hash in hashes}
     members = [*filter(belongs, known.members)]
     return known.model_copy(update={"sweep": sweep, "studies": studies, "members": members})
@@ -151,11 +157,17 @@ def continued_record(
 def _known_hashes(
     sweep: Sweep, variant: Variant, starts: Starts, members: Sequence[SweepMember]
 ) -> set[str]:
-    """Return the identities of a model's runs whose sources are trained."""
+    """Return the identities of a model's runs whose sources are trained.
+
+    Raises:
+        SourceElsewhereError: If a source is on another host.
+    """
     hashes = set()
     for seed in variant.seeds:
         try:
             start = starts.find(variant.name, seed, members)
+        except SourceElsewhereError:
+            raise
         except RecordError:  # reported when that run is trained
             continue
         hashes.add(identity(config_of(sweep, variant, seed, start)))

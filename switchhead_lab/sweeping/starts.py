@@ -9,6 +9,7 @@ from switchhead_lab.config.schema import InitialWeights, RunConfig
 from switchhead_lab.config.sources import KEY, source_seed
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import ConfigError, RecordError
+from switchhead_lab.sweeping.other_hosts import Fetcher, NoFetcher
 from switchhead_lab.sweeping.plan import Infeasible, Variant, config_of
 from switchhead_lab.tracking.record import RunRecord, find_run, read_run
 from switchhead_lab.tracking.sweep_record import SweepMember
@@ -23,6 +24,18 @@ class SourceNotTrainedError(RecordError):
     """A model's source, another model of the sweep, has no finished run."""
 
 
+class SourceElsewhereError(RecordError):
+    """A source has finished, but its weights cannot be read on this host, or not yet.
+
+    Attributes:
+        member: The run.
+    """
+
+    def __init__(self, member: SweepMember, error: RecordError) -> None:
+        super().__init__(str(error))
+        self.member = member
+
+
 class Starts:
     """Finds the checkpoints that the runs of a sweep start from.
 
@@ -30,19 +43,24 @@ class Starts:
         sweep: The sweep.
         variants: Its baseline and declared models, matched.
         runs_dir: Folder of all runs.
+        fetcher: Fetches sources outside the sweep that other hosts have trained.
 
     Raises:
         ConfigError: If a source is neither a model of the sweep nor a finished run.
     """
 
-    def __init__(self, sweep: Sweep, variants: Sequence[Variant], runs_dir: Path) -> None:
+    def __init__(
+        self, sweep: Sweep, variants: Sequence[Variant], runs_dir: Path, fetcher: Fetcher
+    ) -> None:
         self._sweep, self._runs_dir = sweep, runs_dir
+        self._is_on_many_hosts = not isinstance(fetcher, NoFetcher)
         self._entries = sweep.entries
         self._models = {v.name: config_of(sweep, v, v.seeds[0]) for v in variants}
         named = {entry.source for entry in self._entries.values()} - {None, *self._entries}
         self._runs: dict[str, RunRecord] = {}
         self._weights: dict[str, InitialWeights] = {}
         for source in sorted(filter(None, named)):
+            fetcher.bring(source, weights=True)
             self._runs[source], self._weights[source] = self._outside(source)
 
     def require_possible(self, variants: Sequence[Variant], manifest: Mapping[str, Any]) -> None:
@@ -79,7 +97,9 @@ class Starts:
 
         Raises:
             SourceNotTrainedError: If the source is an untrained model of the sweep.
-            RecordError: If its run or checkpoint is missing or damaged.
+            SourceElsewhereError: If hosts share an object store, and its run or weights are
+                missing or damaged here.
+            RecordError: If they are on a single host.
         """
         source = self._entries[name].source
         if source is None or source in self._weights:
@@ -88,12 +108,29 @@ class Starts:
         for member in reversed(members):
             is_source = (member.model, member.seed) == (source, wanted)
             if is_source and member.role != "candidate" and member.state == "finished":
-                run = read_run(self._runs_dir / member.run_name)
-                self._models[source] = run.config
-                return last_weights_of(run)
+                return self._weights_of(source, member)
         raise SourceNotTrainedError(
             f"{source}, whose weights it starts from, has no finished run with seed {wanted}"
         )
+
+    def sources_among(self, members: Sequence[SweepMember]) -> list[SweepMember]:
+        """Return the finished runs of a sweep that others of its models may start from."""
+        sources = {entry.source for entry in self._entries.values()}
+        return [
+            member
+            for member in members
+            if member.model in sources and member.role != "candidate" and member.state == "finished"
+        ]
+
+    def _weights_of(self, source: str, member: SweepMember) -> InitialWeights:
+        try:
+            run = read_run(self._runs_dir / member.run_name)
+            self._models[source] = run.config
+            return last_weights_of(run)
+        except RecordError as error:
+            if self._is_on_many_hosts:
+                raise SourceElsewhereError(member, error) from None
+            raise
 
     def _outside(self, source: str) -> tuple[RunRecord, InitialWeights]:
         name = next(name for name, entry in self._entries.items() if entry.source == source)

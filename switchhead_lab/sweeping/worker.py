@@ -20,8 +20,11 @@ from switchhead_lab.errors import (
 from switchhead_lab.sweeping.heartbeat import Heartbeat, TakenOver
 from switchhead_lab.sweeping.jobs import Job, Next, Say, Waiting
 from switchhead_lab.sweeping.offers import Offers
+from switchhead_lab.sweeping.other_hosts import Fetcher
 from switchhead_lab.sweeping.schedule import Schedule
-from switchhead_lab.tracking.file_names import RESULT_FILE
+from switchhead_lab.sweeping.starts import SourceElsewhereError
+from switchhead_lab.tracking.artifact_upload import Uploads
+from switchhead_lab.tracking.file_names import CHECKPOINTS_DIR, RESULT_FILE
 from switchhead_lab.tracking.interruption import interruption
 from switchhead_lab.tracking.liveness import observed_state
 from switchhead_lab.tracking.mlflow_index import Index
@@ -37,6 +40,8 @@ _N_ATTEMPTS = 3
 _POLL_SECONDS = 1.0
 # A database that restarts is waited for at each step, so that a run in progress is not lost.
 _RESTART_SECONDS = 120.0
+# A run counts as finished before its upload, which may be large.
+_UPLOAD_SECONDS = 1800.0
 ResultT = TypeVar("ResultT")
 
 
@@ -52,6 +57,7 @@ class SweepWorker:
         parent_id: The sweep's run in the index.
         say: Called with one line per event.
         policy: What to do with earlier runs whose code or conditions have changed.
+        fetcher: Fetches weights that other hosts have trained.
     """
 
     def __init__(
@@ -65,16 +71,24 @@ class SweepWorker:
         parent_id: str | None,
         say: Say,
         policy: ChangePolicy,
+        fetcher: Fetcher,
     ) -> None:
         self._workspace, self._schedule, self._offers = workspace, schedule, offers
         self._heartbeat, self._keeper = heartbeat, offers.keeper
         self._index, self._parent_id, self._say, self._policy = index, parent_id, say, policy
+        self._fetcher, self._fetched, self._awaited = fetcher, set[str](), dict[str, float]()
+        self._uploads = Uploads(workspace, say)
 
     def run(self) -> None:
         """Train until nothing is left; call it with signals deferred."""
         sweep = self._keeper.record.sweep
+        self._catch_up()
         while True:
-            job, hooks = outlasting_restarts(lambda: self._take(sweep))
+            try:
+                job, hooks = outlasting_restarts(lambda: self._take(sweep))
+            except SourceElsewhereError as error:
+                self._fetch(error)
+                continue
             if job is None:
                 return
             if isinstance(job, Waiting):
@@ -87,6 +101,31 @@ class SweepWorker:
                     f"{error}, so {job.member.run_name} may have been taken over by another one; "
                     "start the worker again"
                 ) from None
+
+    def _catch_up(self) -> None:
+        """Upload the runs whose earlier upload failed or was interrupted."""
+        with interruption.allowed():
+            self._uploads.catch_up()
+
+    def _fetch(self, error: SourceElsewhereError) -> None:
+        """Fetch the run whose weights a model starts from, or wait for its upload."""
+        member = error.member
+        directory = self._keeper.directory.run_dir(member)
+        if member.run_name in self._fetched:
+            raise error
+        with interruption.allowed():
+            self._fetcher.bring_members([member], weights=True)
+            if any((directory / CHECKPOINTS_DIR).glob("step-*")):
+                self._fetched.add(member.run_name)
+                return
+            now = time.monotonic()
+            if now >= self._awaited.setdefault(member.run_name, now + _UPLOAD_SECONDS):
+                raise RecordError(
+                    f"{member.run_name}: finished on another host, but the object store lacks it; "
+                    "`lab doctor --fix` there uploads it, then start the worker again"
+                )
+            self._offers.say_once(f"{member.run_name}: waiting for its upload by another host")
+            time.sleep(_POLL_SECONDS)
 
     def _take(self, sweep: Sweep) -> tuple[Next, Sequence[Hook]]:
         """Take the next run; return it with the hooks of its training."""
@@ -133,7 +172,9 @@ class SweepWorker:
             if run is not None or ended.cause not in _RETRIED or attempt == _N_ATTEMPTS - 1:
                 break
             self._say(f"{job.member.run_name}: retrying after {ended.cause}")
-        outlasting_restarts(lambda: self._commit(job, ended, run))
+        if outlasting_restarts(lambda: self._commit(job, ended, run)):
+            with interruption.allowed():
+                self._uploads.upload(self._keeper.directory.run_dir(ended))
 
     def _attempt(self, job: Job, hooks: Sequence[Hook]) -> tuple[SweepMember, RunRecord | None]:
         """Train a run once.
@@ -173,16 +214,16 @@ class SweepWorker:
         ended = self._ended(member, observed_state(run), run.status.reason)
         return ended.model_copy(update={"run_name": run.name}), run
 
-    def _commit(self, job: Job, ended: SweepMember, run: RunRecord | None) -> None:
-        """Record the outcome of a run, unless another worker has taken it over."""
+    def _commit(self, job: Job, ended: SweepMember, run: RunRecord | None) -> bool:
+        """Record the outcome of a run; return False if another worker has taken it over."""
         with self._keeper.locked():
             if not self._is_ours(ended):
                 self._say(f"{ended.run_name}: taken over by another worker")
-                return
+                return False
             self._keeper.note(ended)
             candidate = job.candidate
             if candidate is None or ended.state == "interrupted":
-                return
+                return True
             if run is None:
                 candidate.study.fail(candidate.proposal, ended.reason)
             elif run.result is None:
@@ -194,6 +235,7 @@ class SweepWorker:
                 objectives = objectives_of(candidate.config, record.sweep.objective)
                 values = [read_objective(one, run.result, costs) for one in objectives]
                 candidate.study.finish(candidate.proposal, values)
+            return True
 
     def _note_end(self, member: SweepMember, state: RunState, reason: str) -> None:
         """Record how a run ended; a run with a result is finished."""

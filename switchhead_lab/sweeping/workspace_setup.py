@@ -1,4 +1,4 @@
-"""Setting up a workspace: its lab.toml and its databases."""
+"""Setting up a workspace: its lab.toml, its databases and its object store."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +7,7 @@ from switchhead_lab.config.files import parse
 from switchhead_lab.config.redaction import mask_address
 from switchhead_lab.config.workspace import FILE_NAME, Workspace, WorkspaceSettings, find_workspace
 from switchhead_lab.errors import WorkspaceError
+from switchhead_lab.tracking.artifact_store import ArtifactStore
 from switchhead_lab.tracking.atomic import make_directory, write_text
 
 _SETTINGS = """\
@@ -17,36 +18,45 @@ data_dir = "data"
 reports_dir = "reports"
 """
 _COMMENT = "# Sweeps, Optuna and MLflow; the password comes from PGPASSWORD or ~/.pgpass."
+_STORE_COMMENT = "# Run directories of all hosts; credentials come from the environment or ~/.aws."
 
 
-def write_settings(folder: Path, database: str) -> Path | None:
+def write_settings(folder: Path, database: str, artifacts: str = "") -> Path | None:
     """Write lab.toml into a folder unless there is one.
 
     Args:
         folder: The folder.
         database: Address of a PostgreSQL database; may be empty.
+        artifacts: Address of an object store; may be empty.
 
     Returns:
         The file; None if there was one.
 
     Raises:
-        ConfigError: If the address is not a PostgreSQL database's.
-        WorkspaceError: If there is one with another database.
+        ConfigError: If an address is not a PostgreSQL database's or an object store's.
+        WorkspaceError: If there is one with another database or store.
     """
     path = folder / FILE_NAME
     settings = parse(WorkspaceSettings, {"database": database}, "--database")
+    store = parse(WorkspaceSettings, {"artifacts_uri": artifacts}, "--artifacts").artifacts_uri
     if path.exists():
-        known = find_workspace(folder, environment={}).settings.database
-        if database and settings.database != known:
-            has = f"has {mask_address(known)}" if known else "has no database"
-            raise WorkspaceError(
-                f"{path}: {has}, but --database names another one; change `database` in the file, "
-                "or leave --database out"
-            )
+        known = find_workspace(folder, environment={}).settings
+        for option, field, given, has in (
+            ("--database", "database", settings.database, known.database),
+            ("--artifacts", "artifacts_uri", store, known.artifacts_uri),
+        ):
+            if given and given != has:
+                what = f"has {mask_address(has)}" if has else f"has no {field}"
+                raise WorkspaceError(
+                    f"{path}: {what}, but {option} names another one; change `{field}` in the "
+                    f"file, or leave {option} out"
+                )
         return None
     text = _SETTINGS
     if database:
         text += f'{_COMMENT}\ndatabase = "{database}"\n'
+    if store:
+        text += f'{_STORE_COMMENT}\nartifacts_uri = "{store}"\n'
     write_text(path, text)
     make_directory(folder / settings.sweeps_dir)
     return path
@@ -79,3 +89,15 @@ def prepare_databases(workspace: Workspace) -> Iterator[str]:
     load_mlflow()
     MlflowStore(workspace.tracking_uri, EXPERIMENT, artifact_dir(workspace))
     yield f"MLflow: {mask_address(workspace.tracking_uri)}"
+
+
+def check_store(workspace: Workspace) -> Iterator[str]:
+    """Check that the object store can be written and read; yield one line if there is one.
+
+    Raises:
+        ConfigError: If the package of its protocol is not installed.
+        StorageError: If it cannot be written or read.
+    """
+    if address := workspace.settings.artifacts_uri:
+        ArtifactStore(address).check()
+        yield f"run directories: {address} can be written and read"

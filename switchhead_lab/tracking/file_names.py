@@ -7,6 +7,7 @@ runs/<name>/attempts/<n>/     provenance of each attempt, from 1
 runs/<name>/metrics.jsonl     one line per MetricPoint
 runs/<name>/status.json       RunStatus
 runs/<name>/import.json       where the run was copied from; only for imported runs
+runs/<name>/uploaded.json     what the object store has of the run; only with `artifacts_uri`
 runs/<name>/router_use.json   how often each expert was chosen on the validation split
 runs/<name>/result.json       RunResult, written last: if it exists, the run is finished
 """
@@ -25,3 +26,4 @@ UNSYNCED_FILE = "unsynced"
 CHECKPOINTS_DIR = "checkpoints"
 PLUGINS_DIR = "plugins"
 IMPORT_FILE = "import.json"
+UPLOAD_FILE = "uploaded.json"

@@ -10,9 +10,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, text
+from pydantic import ValidationError
+from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
+from switchhead_lab.config.names import is_entry_name
 from switchhead_lab.errors import DatabaseDownError, RecordError, StorageError
 from switchhead_lab.tracking.database_server import (
     SCHEMA,
@@ -27,6 +29,7 @@ from switchhead_lab.tracking.workers import WorkerRecord, WorkerState, new_worke
 
 # The server ends the transaction of a process that was suspended within it, and frees the lock.
 _IDLE_SECONDS = 60
+_CONNECT_SECONDS = 5
 
 
 class DatabaseSweepDir(SweepDir):
@@ -134,6 +137,46 @@ class DatabaseSweepDir(SweepDir):
                 rows = self._transaction.execute(text(statement), {"id": self.path.name})
                 return rows.one_or_none()
         return next(iter(query(self._engine, statement, id=self.path.name)), None)
+
+
+def refresh_copies(address: str, sweeps_dir: Path) -> None:
+    """Refresh this host's copies of the records of all sweeps; the database is asked once.
+
+    Args:
+        address: The database.
+        sweeps_dir: Folder of the sweeps on this host.
+
+    Raises:
+        StorageError: If the database does not answer, or a copy cannot be written.
+        RecordError: If a record is damaged.
+    """
+    engine = create_engine(
+        address, poolclass=NullPool, connect_args={"connect_timeout": _CONNECT_SECONDS}
+    )
+    with reported_faults(), engine.connect() as connection:
+        if connection.scalar(text(f"SELECT to_regclass('{SCHEMA}.sweeps')")) is None:
+            return
+        statement = f"SELECT id, record FROM {SCHEMA}.sweeps WHERE record IS NOT NULL"
+        rows = connection.execute(text(statement)).all()
+    for name, stored in rows:
+        if not is_entry_name(name):
+            raise RecordError(f"database of lab.toml: {name!r} is not the id of a sweep")
+        directory, record = SweepDir(sweeps_dir / name), _parsed(name, stored)
+        with contextlib.suppress(RecordError):
+            if directory.read_known() == record:
+                continue
+        with directory.locked():
+            directory.write(record)
+
+
+def _parsed(name: str, stored: str) -> SweepRecord:
+    try:
+        return SweepRecord.model_validate_json(stored)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        raise RecordError(
+            f"sweep {name}: its record in the database is damaged: {reason}"
+        ) from None
 
 
 class DatabaseWorkers:

@@ -23,16 +23,14 @@ from switchhead_lab.tracking.atomic import (
     temporary_path,
     write_synced,
 )
-from switchhead_lab.tracking.file_names import (
-    CHECKPOINTS_DIR,
-    IMPORT_FILE,
-    MLFLOW_LINK_FILE,
-    UNSYNCED_FILE,
+from switchhead_lab.tracking.file_names import CHECKPOINTS_DIR, IMPORT_FILE
+from switchhead_lab.tracking.run_files import (
+    files_of_run,
+    is_left_out,
+    name_in_run,
+    require_plain,
 )
 
-LOCAL_FILES = (MLFLOW_LINK_FILE, UNSYNCED_FILE, IMPORT_FILE)
-"""Files that belong to a workspace rather than to the run; never copied."""
-_MAX_DEPTH = 4
 # tarfile reads a whole header at once, which a hostile archive may declare as large as it likes.
 _MAX_READ_BYTES = 1 << 20
 _OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
@@ -71,7 +69,7 @@ def pack(directory: Path, target: Path, *, with_checkpoints: bool = True) -> int
         raise RecordError(f"{target}: exists; choose another file with --out")
     files = [
         path
-        for path in _files_in(directory)
+        for path in files_of_run(directory)
         if with_checkpoints or path.relative_to(directory).parts[0] != CHECKPOINTS_DIR
     ]
     temporary = temporary_path(target)
@@ -82,7 +80,7 @@ def pack(directory: Path, target: Path, *, with_checkpoints: bool = True) -> int
                 tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive,
             ):
                 for path in files:
-                    entry = tarfile.TarInfo(f"{directory.name}/{_name_in(directory, path)}")
+                    entry = tarfile.TarInfo(f"{directory.name}/{name_in_run(directory, path)}")
                     entry.size = path.stat().st_size
                     with path.open("rb") as file:
                         archive.addfile(entry, file)
@@ -124,13 +122,13 @@ def copy_in(source: Path, target: Path, limits: Limits) -> str:
 
 def _copy_directory(source: Path, target: Path, limits: Limits) -> str:
     budget = _Budget(source, limits)
-    files = list(_files_in(source))
+    files = list(files_of_run(source))
     for path in files:
         budget.take(path.stat().st_size)
     require_space(target, budget.n_bytes)
     for path in files:
-        name = _name_in(source, path)
-        _require_plain(source, name)
+        name = name_in_run(source, path)
+        require_plain(source, name)
         with path.open("rb") as file:
             _write(file, target / name)
     return source.name
@@ -143,14 +141,14 @@ def _extract(source: Path, archive: tarfile.TarFile, target: Path, limits: Limit
         budget.take(0)
         if member.isdir() and is_entry_name(name):
             continue
-        _require_plain(source, name)
+        require_plain(source, name)
         if not member.isreg() and not member.isdir():
             raise RecordError(f"{source}: {name} is a link or special file; only files are copied")
         first, _, rest = name.partition("/")
         if folder and first != folder:
             raise RecordError(f"{source}: holds {folder} and {first}; it must hold one run only")
         folder = first
-        if member.isdir() or _is_left_out(rest):
+        if member.isdir() or is_left_out(rest):
             continue
         budget.take(member.size)
         file = archive.extractfile(member)
@@ -159,45 +157,6 @@ def _extract(source: Path, archive: tarfile.TarFile, target: Path, limits: Limit
     if not folder:
         raise RecordError(f"{source}: holds no run directory; see `lab runs pack`")
     return folder
-
-
-def _files_in(directory: Path) -> Iterator[Path]:
-    """Yield the files of a run directory in order of name.
-
-    Raises:
-        RecordError: If there is a link or special file among them, or one cannot be listed.
-    """
-
-    def fail(error: OSError) -> None:
-        raise RecordError(f"{error.filename}: cannot be read: {reason_of(error)}")
-
-    for folder, folders, names in os.walk(directory, onerror=fail):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(
-            [*names, *(one for one in folders if (Path(folder) / one).is_symlink())]
-        ):
-            path = Path(folder) / name
-            if _is_left_out(_name_in(directory, path)):
-                continue
-            if path.is_symlink() or not path.is_file():
-                raise RecordError(f"{path}: a link or special file; only files are copied")
-            yield path
-
-
-def _name_in(directory: Path, path: Path) -> str:
-    return path.relative_to(directory).as_posix()
-
-
-def _is_left_out(name: str) -> bool:
-    return name in LOCAL_FILES or any(part.startswith(".") for part in name.split("/"))
-
-
-def _require_plain(source: Path, name: str) -> None:
-    """Reject names that are not plain paths below the directory."""
-    parts = name.split("/")
-    plain = [part.removeprefix(".") for part in parts] if ".." not in parts else [""]
-    if len(parts) > _MAX_DEPTH + 1 or not all(map(is_entry_name, plain)):
-        raise RecordError(f"{source}: {name!r} is not a path in a run directory; nothing is copied")
 
 
 def _write(file: IO[bytes], path: Path) -> None:

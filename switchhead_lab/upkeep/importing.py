@@ -16,10 +16,13 @@ from switchhead_lab.tracking.atomic import (
     sync_directory,
     temporary_path,
 )
+from switchhead_lab.tracking.file_names import RESULT_FILE
 from switchhead_lab.tracking.liveness import hold_run
 from switchhead_lab.tracking.record import find_directory
+from switchhead_lab.tracking.run_files import LOCAL_FILES
+from switchhead_lab.tracking.superseded import set_aside
 from switchhead_lab.tracking.unsynced import mark_unsynced
-from switchhead_lab.upkeep.archive import LOCAL_FILES, Limits, copy_in, write_note
+from switchhead_lab.upkeep.archive import Limits, copy_in, write_note
 from switchhead_lab.upkeep.data_checks import DataChecks
 from switchhead_lab.upkeep.run_checks import check_run, run_hash_of
 
@@ -70,68 +73,109 @@ def import_run(workspace: Workspace, source: Path, limits: Limits) -> Imported:
         name = copy_in(source, temporary, limits)
         if not is_entry_name(name):
             raise RecordError(f"{source}: {name!r} is not the name of a run")
-        n_checks, unchecked = _require_intact(workspace, source, temporary, name)
-        run_hash = run_hash_of(temporary)
-        assert run_hash is not None, "an intact run has a configuration"
-        with hold_run(runs_dir, run_hash):
-            known = find_directory(runs_dir, run_hash)
-            if known is not None:
-                _require_same(source, temporary, known)
-                return Imported(known, False, n_checks, unchecked)
-            _move_in(workspace, source, temporary, runs_dir / name)
+        copy = Copy(temporary, name, str(source), source.resolve().name)
+        return adopt(workspace, copy, mark="imported; not copied to MLflow yet")
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return Imported(runs_dir / name, True, n_checks, unchecked)
 
 
-def _require_intact(
-    workspace: Workspace, source: Path, copy: Path, name: str
-) -> tuple[int, list[str]]:
+@dataclass(frozen=True)
+class Copy:
+    """A copy of a foreign run under a temporary name in the runs folder.
+
+    Attributes:
+        directory: The copy.
+        name: Name of the run.
+        source: Where it was copied from, for messages.
+        noted: The same for the run's directory, which others may see.
+    """
+
+    directory: Path
+    name: str
+    source: str
+    noted: str
+
+
+def adopt(
+    workspace: Workspace, copy: Copy, *, mark: str = "", replaces_unfinished: bool = False
+) -> Imported:
+    """Make a copy a run of the workspace, after all checks of `lab verify`.
+
+    Args:
+        workspace: The workspace.
+        copy: The copy; the caller removes its directory if it is still there.
+        mark: Text of the mark that MLflow lacks the run; empty without one.
+        replaces_unfinished: Whether a run of this identity without a result is set aside.
+
+    Raises:
+        RecordError: If a check fails, or the workspace has a different run of this identity.
+        RunBusyError: If a process is training the run here.
+        StorageError: If the disk refuses a write.
+    """
+    n_checks, unchecked = _require_intact(workspace, copy)
+    run_hash = run_hash_of(copy.directory)
+    assert run_hash is not None, "an intact run has a configuration"
+    with hold_run(workspace.runs_dir, run_hash):
+        known = find_directory(workspace.runs_dir, run_hash)
+        if known is not None and replaces_unfinished and not (known / RESULT_FILE).is_file():
+            set_aside(known)
+            known = None
+        if known is not None:
+            _require_same(copy, known)
+            return Imported(known, False, n_checks, unchecked)
+        target = workspace.runs_dir / copy.name
+        _move_in(copy, target, mark if workspace.tracking_uri != "none" else "")
+    return Imported(target, True, n_checks, unchecked)
+
+
+def _require_intact(workspace: Workspace, copy: Copy) -> tuple[int, list[str]]:
     """Check a copied run; return how many checks passed, and what could not be checked.
 
     Raises:
         RecordError: If a check fails; the message has the first few.
     """
-    checks = check_run(copy, DataChecks(workspace.data_dir), name=name)
+    checks = check_run(copy.directory, DataChecks(workspace.data_dir), name=copy.name)
     if not checks.failures:
         return checks.n_checks, checks.unchecked
     lines = [f"  {one.path}: {one.fault}" for one in checks.failures[:_MOST_SHOWN]]
     if (n_more := len(checks.failures) - _MOST_SHOWN) > 0:
         lines.append(f"  and {n_more} more")
-    text = "\n".join(lines).replace(str(copy), name)
+    text = "\n".join(lines).replace(str(copy.directory), copy.name)
     raise RecordError(
-        f"{source}: not imported: {len(checks.failures)} of {checks.n_checks} checks failed\n"
+        f"{copy.source}: not imported: {len(checks.failures)} of {checks.n_checks} checks failed\n"
         f"{text}\nrun `lab verify` where it was trained; a plugin has to be in `plugins` of "
         "lab.toml, so read its file first"
     )
 
 
-def _require_same(source: Path, copy: Path, known: Path) -> None:
+def _require_same(copy: Copy, known: Path) -> None:
     """Check that the workspace's run has every file of a copy.
 
     Raises:
         RecordError: If it does not.
     """
-    for path in sorted(path for path in copy.rglob("*") if path.is_file()):
-        name = path.relative_to(copy)
+    for path in sorted(path for path in copy.directory.rglob("*") if path.is_file()):
+        name = path.relative_to(copy.directory)
         if name.as_posix() in LOCAL_FILES:
             continue
         if not (known / name).is_file() or _digest(known / name) != _digest(path):
             raise RecordError(
-                f"{source}: not imported: {known} is another run of the same configuration, its "
-                f"{name} differs; move that directory away to import this one"
+                f"{copy.source}: not imported: {known} is another run of the same configuration, "
+                f"its {name} differs; move that directory away to import this one"
             )
 
 
-def _move_in(workspace: Workspace, source: Path, copy: Path, target: Path) -> None:
+def _move_in(copy: Copy, target: Path, mark: str) -> None:
     if target.exists() or target.is_symlink():
-        raise RecordError(f"{target}: exists and is another run; move it away to import {source}")
-    note = {"source": source.resolve().name, "time": time.time()}
-    write_note(copy, json.dumps(note, indent=2) + "\n")
-    if workspace.tracking_uri != "none":
-        mark_unsynced(copy, "imported; not copied to MLflow yet")
+        raise RecordError(
+            f"{target}: exists and is another run; move it away to import {copy.source}"
+        )
+    note = {"source": copy.noted, "time": time.time()}
+    write_note(copy.directory, json.dumps(note, indent=2) + "\n")
+    if mark:
+        mark_unsynced(copy.directory, mark)
     with reported(target):
-        copy.rename(target)
+        copy.directory.rename(target)
         sync_directory(target.parent)
 
 

@@ -187,6 +187,7 @@ def test_only_triton_files_import_triton() -> None:
         ),
         ("datasets", {"data/hub.py", "evaluation/harness.py", "evaluation/sources.py"}),
         ("lm_eval", {"evaluation/harness.py", "evaluation/harness_command.py"}),
+        ("fsspec", {"tracking/artifact_store.py"}),
         ("jinja2", {"reporting/html/rendering.py"}),
         ("sklearn", {"data/digits.py"}),
     ],

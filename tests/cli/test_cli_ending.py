@@ -18,14 +18,14 @@ from switchhead_lab.tracking.sweep_record import SweepMember, SweepRecord, descr
     ],
 )
 def test_exit_codes_and_notices(
-    tmp_path, monkeypatch, capsys, failures: str, notice: str | None, code: int | None
+    workspace, monkeypatch, capsys, failures: str, notice: str | None, code: int | None
 ) -> None:
     monkeypatch.setattr(unsynced, "unsynced_notice", lambda runs_dir: notice)
     if code is None:
-        end_training(tmp_path, failures)
+        end_training(workspace, failures)
     else:
         with pytest.raises(typer.Exit) as ended:
-            end_training(tmp_path, failures)
+            end_training(workspace, failures)
         assert ended.value.exit_code == code
     errors = capsys.readouterr().err
     assert failures in errors

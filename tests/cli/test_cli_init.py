@@ -53,6 +53,21 @@ def test_one_setting_prepares_every_schema(tmp_path, monkeypatch, database) -> N
     assert PASSWORD not in (tmp_path / "lab.toml").read_text()
 
 
+def test_an_object_store_is_written_down_and_checked(tmp_path, monkeypatch) -> None:
+    nothing = "switchhead_lab.sweeping.workspace_setup.prepare_databases"
+    monkeypatch.setattr(nothing, lambda _workspace: iter(()))
+    root = tmp_path / "lab"
+    root.mkdir()
+    monkeypatch.chdir(root)
+    address = f"file://{tmp_path}/store"
+    for _ in range(2):
+        assert f"run directories: {address} can be written and read" in init("--artifacts", address)
+    assert find_workspace(root, environment={}).settings.artifacts_uri == address
+    assert [path.name for path in (tmp_path / "store").iterdir()] == ["lab-check.txt"]
+    with pytest.raises(WorkspaceError, match="--artifacts names another one"):
+        init("--artifacts", "s3://bucket/lab")
+
+
 def test_addresses_of_ones_own_win(tmp_path) -> None:
     (tmp_path / "lab.toml").write_text(
         'database = "postgresql://lab@db/lab"\ntracking_uri = "http://tracker:5000"\n'

@@ -88,6 +88,32 @@ def test_ambiguous_server_addresses_are_rejected_without_being_quoted(
     assert "cret" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("s3://key:xyzzy@bucket/lab", "s3://xyzzy@bucket", "s3://bucket/lab?token=xyzzy"),
+        *("s3://bucket:xyzzy/lab", "s3://bucket/lab#xyzzy", "simplecache::s3://xyzzy/lab"),
+        *("http://xyzzy/lab", "xyzzy", "s3://", "file://xyzzy/lab", "S3://xyzzy/lab"),
+    ],
+)
+def test_stores_with_secrets_are_rejected_without_being_quoted(
+    tmp_path: Path, address: str
+) -> None:
+    (tmp_path / "lab.toml").write_text(f'artifacts_uri = "{address}"\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"lab\.toml: artifacts_uri: ") as error:
+        find_workspace(tmp_path, environment={})
+    assert "xyzzy" not in str(error.value)
+    if "@" in address:
+        assert "credentials come from the environment or from ~/.aws" in str(error.value)
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/lab/", "file:///a@b/c:d", "memory://x"])
+def test_stores_are_accepted(tmp_path: Path, address: str) -> None:
+    (tmp_path / "lab.toml").write_text(f'artifacts_uri = "{address}"\n', encoding="utf-8")
+    settings = find_workspace(tmp_path, environment={}).settings
+    assert settings.artifacts_uri == address.rstrip("/")
+
+
 def test_passwords_reach_the_database_as_written(tmp_path: Path) -> None:
     from sqlalchemy import make_url
 

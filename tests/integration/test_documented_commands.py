@@ -19,10 +19,18 @@ NOT_RUN = {
     "lab eval compare 3fb2c1 a9d04e": (
         "needs a second evaluated run; tests/cli/test_cli_evaluation.py compares two"
     ),
+    "torchrun --nproc-per-node 2 -m switchhead_lab train model.toml "
+    "--set training.micro_batch_size=8": "tests/integration/test_torchrun.py runs two ranks",
     "lab sweep matched-params --size demo --device cuda": "needs a GPU",
     "lab sweep matched-params --size demo --set training.capture_step=true": "needs a GPU",
     "lab sweep matched-params --size demo --set training.compile_blocks=true": (
         "compiles for minutes; tests/numerics/test_compiled_blocks.py compiles a block"
+    ),
+    "lab init --database postgresql://lab@database/lab": (
+        "needs a PostgreSQL server; tests/cli/test_cli_init.py starts one"
+    ),
+    "lab init --artifacts s3://bucket/lab": (
+        "needs an object store; tests/integration/test_object_store.py starts one"
     ),
     "lab ui --host 0.0.0.0": (
         "serves until it is stopped; tests/tracking/test_mlflow_access.py starts it"

@@ -114,7 +114,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "step: Input should be a valid integer": lambda path: sign(path, step="4"),
     "sha256: Input should be a valid string": lambda path: sign(path, sha256=None),
     "surprise: Extra inputs": lambda path: sign(path, surprise=1),
-    "format 3 is newer than 2": lambda path: sign(path, format=3),
+    "format 4 is newer than 3": lambda path: sign(path, format=4),
     "its SHA-256 differs  ": lambda path: edit_manifest(path, manifest_sha256=""),
     "checkpoint of another run (bbbbbbbb": lambda path: sign(path, run_hash=OTHER_RUN),
 }
