@@ -16,7 +16,7 @@ from switchhead_lab.config.workspace import Workspace, find_workspace
 from switchhead_lab.frozen_model import rebuild_schemas
 from switchhead_lab.tracking.interruption import SIGNALS, Interruption, interruption
 
-pytest_plugins = ["record_fixtures", "edited_code", "postgresql", "object_store"]
+pytest_plugins = ["record_fixtures", "edited_code", "postgresql", "object_store", "ready_databases"]
 
 # Before MLflow or Optuna can be imported by any test.
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -56,6 +56,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def write_corpus() -> Callable[..., Path]:
     """Write a small structured text to a path."""
     return _write_corpus
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waits_for_the_disk() -> Iterator[None]:
+    """Leave writing to the system: files of tests need not survive a loss of power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _descriptor: None)
+        yield
 
 
 @pytest.fixture(autouse=True)
