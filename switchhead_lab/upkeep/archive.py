@@ -150,7 +150,7 @@ def _extract(source: Path, archive: tarfile.TarFile, target: Path, limits: Limit
         folder = first
         if member.isdir() or is_left_out(rest):
             continue
-        budget.take(member.size)
+        budget.take(member.size, n_files=0)
         file = archive.extractfile(member)
         assert file is not None, "regular files have contents"
         _write(file, target / rest)
@@ -174,14 +174,14 @@ class _Budget:
         self._source, self._limits = source, limits
         self.n_bytes = self._n_files = 0
 
-    def take(self, n_bytes: int) -> None:
-        """Count a file.
+    def take(self, n_bytes: int, n_files: int = 1) -> None:
+        """Count a file, or its bytes alone.
 
         Raises:
             RecordError: If a limit is exceeded.
         """
         self.n_bytes += n_bytes
-        self._n_files += 1
+        self._n_files += n_files
         if self.n_bytes > self._limits.n_bytes:
             allowed = self._limits.n_bytes / 2**30
             raise RecordError(

@@ -11,17 +11,19 @@ from pathlib import Path
 
 import pytest
 from command_line import lab
+from finished_sweeps import trained
 from tiny_runs import train
 
 from switchhead_lab.config.workspace import Workspace, find_workspace
 from switchhead_lab.tracking.record import RunRecord, read_run
+from switchhead_lab.upkeep.archive import Limits
 
 SETTINGS = 'tracking_uri = "none"\ndevice = "cpu"\n'
 
 
 @pytest.fixture
 def run(workspace: Workspace, tiny_config) -> RunRecord:
-    return train(workspace, tiny_config("switchhead"))
+    return trained(workspace, tiny_config("switchhead"))
 
 
 @pytest.fixture
@@ -251,10 +253,19 @@ def test_sizes_are_limited(other: Path) -> None:
     done = lab("runs", "import", path, "--max-gib", "0.002", cwd=other, code=2)
     assert "holds more than 0.002" in done.stderr
     assert "raise --max-gib" in done.stderr
-    with tarfile.open(path, "w:gz") as archive:
-        for number in range(20_001):
-            archive.addfile(*map_to_file(entry(f"run/{number}", b"")))
-    assert "20,000 entries" in lab("runs", "import", path, cwd=other, code=2).stderr
+    assert left_in(other) == []
+
+
+def test_the_number_of_entries_is_limited(other: Path, monkeypatch) -> None:
+    assert Limits(n_bytes=1).n_files == 20_000
+    monkeypatch.setattr(Limits.__init__, "__defaults__", (1_000,))
+    path = other / "many.tar.gz"
+    for n_files in (1_000, 1_001):
+        with tarfile.open(path, "w:gz") as archive:
+            for number in range(n_files):
+                archive.addfile(*map_to_file(entry(f"run/{number}", b"")))
+        done = lab("runs", "import", path, cwd=other, code=2)
+        assert ("holds more than 1,000 entries" in done.stderr) == (n_files == 1_001)
     assert left_in(other) == []
 
 
