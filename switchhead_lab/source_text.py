@@ -22,6 +22,7 @@ _Span = tuple[int, int, int, int]
 _HOLDERS = (ast.stmt, ast.excepthandler, ast.match_case)
 
 
+@lru_cache(maxsize=1024)
 def meaning_of(name: str, source: bytes) -> bytes:
     """Return source text without comments, docstrings and blank lines.
 
