@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from command_line import all_commands, is_group, lab, options_of
+from finished_sweeps import swept
 from tiny_sweep import SWEEP
 
 # Commands that train, write or serve instead of printing a listing.
@@ -301,7 +302,7 @@ def test_unusable_text_is_rejected(root: Path, tmp_path: Path, contents: bytes, 
 def test_an_unwritable_directory_is_named(root: Path, setting: str) -> None:
     """A folder below a file cannot be created, even by root."""
     if setting == "reports_dir":
-        lab("sweep", "tiny", cwd=root)
+        swept(root, "tiny")
     (root / "blocked").write_text("a file", encoding="utf-8")
     settings = (root / "lab.toml").read_text(encoding="utf-8")
     (root / "lab.toml").write_text(f'{settings}{setting} = "blocked/x"\n', encoding="utf-8")

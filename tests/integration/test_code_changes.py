@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 from command_line import lab
-from finished_sweeps import finished
+from finished_sweeps import finished, swept
 from test_sweep import declare
 from test_sweep import run as run_quietly
 from tiny_sweep import SWEEP
@@ -166,7 +166,7 @@ def test_a_study_whose_declaration_changed_back_starts_over(workspace) -> None:
 def test_from_the_command_line(workspace, edit) -> None:
     """A changed kernel never shows yesterday's figure without a word."""
     (workspace.sweeps_dir / "tiny.toml").write_text(SWEEP)
-    lab("sweep", "tiny", cwd=workspace.root)
+    swept(workspace.root, "tiny")
     edit("kernels/expert_matmul/reference.py")
     done = lab("sweep", "tiny", cwd=workspace.root, code=2)
     assert "switchhead: " in done.stderr

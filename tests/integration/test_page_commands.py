@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from command_line import lab
+from finished_sweeps import swept
 from html_document import Document, read_html
 from tiny_sweep import SWEEP
 
@@ -45,7 +46,7 @@ def metrics_of(root: Path) -> dict[str, dict[str, float]]:
 
 
 def test_a_finished_run_is_retrained_to_the_same_result_under_its_name(root: Path) -> None:
-    lab("sweep", "words", cwd=root)
+    swept(root, "words")
     before, document = metrics_of(root), page_of(root)
     command = command_in(document, "li", "run")
     assert command[0] == "train"
@@ -57,7 +58,7 @@ def test_a_finished_run_is_retrained_to_the_same_result_under_its_name(root: Pat
 
 @pytest.mark.parametrize("options", [(), OWN_STEPS], ids=["declared", "overridden"])
 def test_a_deleted_run_is_trained_again(root: Path, options: tuple[str, ...]) -> None:
-    lab("sweep", "words", *options, cwd=root)
+    swept(root, "words", *options)
     before = metrics_of(root)
     shutil.rmtree(root / "runs" / min(before))
     document = page_of(root)
@@ -71,7 +72,7 @@ def test_a_deleted_run_is_trained_again(root: Path, options: tuple[str, ...]) ->
 
 
 def test_without_its_file_a_sweep_has_no_command(root: Path) -> None:
-    lab("sweep", "words", cwd=root)
+    swept(root, "words")
     shutil.rmtree(root / "runs" / min(metrics_of(root)))
     path = root / "sweeps/words.toml"
     text = path.read_text()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from command_line import lab
+from finished_sweeps import swept
 from tiny_sweep import SWEEP
 
 CLAIMS = """
@@ -50,7 +51,7 @@ def test_seeds_are_added_and_the_report_has_the_verdict(root: Path) -> None:
 
 
 def test_a_run_without_checkpoints_gives_a_warning_and_no_sentence(root: Path) -> None:
-    lab("sweep", "tiny", cwd=root)
+    swept(root, "tiny")
     for path in (root / "runs").glob("*/documents-validation.json"):
         path.unlink()
     for folder in (root / "runs").glob("*/checkpoints"):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from command_line import lab
+from finished_sweeps import trained
 from tiny_runs import StopAtFour, train
 
 from switchhead_lab.config.workspace import Workspace, find_workspace
@@ -49,7 +50,7 @@ def killed(workspace: Workspace, tiny_config) -> RunRecord:
 
 
 def test_without_anything_to_mend_nothing_changes(workspace: Workspace, tiny_config) -> None:
-    train(workspace, tiny_config())
+    trained(workspace, tiny_config())
     before = contents(workspace.runs_dir)
     assert [one["finding"] for one in records(workspace.root)] == ["1 run, nothing to mend"]
     assert subjects(records(workspace.root, "--fix")) == ["records"]
@@ -102,7 +103,7 @@ PLACES = (
 def test_old_leftovers_are_removed_and_recent_ones_kept(
     workspace: Workspace, tiny_config, place: str
 ) -> None:
-    run = train(workspace, tiny_config())
+    run = trained(workspace, tiny_config())
     path = workspace.root / place.replace("RUN", run.name)
     (path / "inside").mkdir(parents=True)
     (path / "inside" / "x").write_text("x")
@@ -130,7 +131,7 @@ def test_an_incomplete_checkpoint_of_a_killed_process_is_removed(
 
 
 def test_files_that_only_look_like_leftovers_are_kept(workspace: Workspace, tiny_config) -> None:
-    train(workspace, tiny_config())
+    trained(workspace, tiny_config())
     names = ("notes.tmp", ".hidden", ".x.tmp.txt", "superseded/.a.0123abcd.tmp/x")
     for name in names:
         path = workspace.runs_dir / name
@@ -196,7 +197,7 @@ def test_copies_without_a_directory_go_to_the_trash(tracked: Workspace) -> None:
 
 
 def test_a_diagnosis_creates_no_database(workspace: Workspace, tiny_config) -> None:
-    run = train(workspace, tiny_config())
+    run = trained(workspace, tiny_config())
     (workspace.root / "lab.toml").write_text('device = "cpu"\n')
     (found,) = records(workspace.root)
     assert found["finding"] == f"{run.name} is missing in MLflow"
@@ -218,7 +219,7 @@ def test_mlflow_that_cannot_be_reached_is_exit_code_3(
 
 
 def test_a_damaged_run_is_named_and_left_alone(workspace: Workspace, tiny_config) -> None:
-    run = train(workspace, tiny_config())
+    run = trained(workspace, tiny_config())
     (run.directory / "labels.json").write_text("{")
     before = contents(workspace.runs_dir)
     found = records(workspace.root, "--fix")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from command_line import lab
+from finished_sweeps import swept, trained
 from tiny_runs import StopAtFour, train
 from tiny_sweep import SWEEP
 
@@ -41,7 +42,7 @@ def test_an_unchanged_run_is_identical_and_left_alone(workspace, tiny_config, mo
     scratch = workspace.root / "scratch"
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
-    run = train(workspace, tiny_config("switchhead"))
+    run = trained(workspace, tiny_config("switchhead"))
     before = contents(workspace.runs_dir)
     done = lab("reproduce", run.name, cwd=workspace.root)
     assert "identical: 8 of 8 points, up to step 6 and the final scores" in done.stdout
@@ -50,7 +51,7 @@ def test_an_unchanged_run_is_identical_and_left_alone(workspace, tiny_config, mo
 
 
 def test_the_first_steps_follow_the_full_schedule(workspace, tiny_config) -> None:
-    run = train(workspace, tiny_config())
+    run = trained(workspace, tiny_config())
     done = lab("reproduce", run.run_hash[:8], "--steps", "4", "--json", cwd=workspace.root)
     found = json.loads(done.stdout)
     # Learning rates are compared too: they would differ under a schedule of four steps.
@@ -59,7 +60,7 @@ def test_the_first_steps_follow_the_full_schedule(workspace, tiny_config) -> Non
 
 
 def test_a_difference_is_named_with_both_values_and_what_changed(workspace, tiny_config) -> None:
-    run = train(workspace, tiny_config())
+    run = trained(workspace, tiny_config())
     now = edit_loss(run, 4)
     provenance = json.loads((run.directory / "provenance.json").read_text())
     provenance["device"]["n_threads"] = 77
@@ -91,7 +92,7 @@ def test_a_difference_is_named_with_both_values_and_what_changed(workspace, tiny
 
 
 def test_an_edited_final_score_is_a_difference(workspace, tiny_config) -> None:
-    run = train(workspace, tiny_config())
+    run = trained(workspace, tiny_config())
     path = run.directory / "result.json"
     values = json.loads(path.read_text())
     path.write_text(json.dumps({**values, "test_loss_nats": 0.5}))
@@ -119,7 +120,7 @@ def test_a_resumed_run_is_identical(workspace, tiny_config) -> None:
 
 def test_runs_of_a_sweep_are_identical(workspace) -> None:
     (workspace.root / "sweeps/tiny.toml").write_text(SWEEP)
-    lab("sweep", "tiny", cwd=workspace.root)
+    swept(workspace.root, "tiny")
     runs = list_runs(workspace.runs_dir)
     candidate = next(run for run in runs if run.config.model.attention.kind == "switchhead")
     for run in (candidate, next(run for run in runs if run.labels.variant == "two-heads")):
@@ -127,7 +128,7 @@ def test_runs_of_a_sweep_are_identical(workspace) -> None:
 
 
 def test_a_run_that_starts_from_another_is_identical(workspace, tiny_config) -> None:
-    source = train(workspace, tiny_config())
+    source = trained(workspace, tiny_config())
     tree = merge_trees(
         tiny_config(seed=1).model_dump(mode="json"), {"initial_weights": source.name}
     )
@@ -203,7 +204,7 @@ def test_copies_of_an_imported_run_are_run_only_on_request(workspace, of_plugin)
 
 def test_mistakes_are_explained(workspace, tiny_config) -> None:
     root = workspace.root
-    run = train(workspace, tiny_config(log_every=3))
+    run = trained(workspace, tiny_config(log_every=3))
     done = lab("reproduce", "nothing", cwd=root, code=2)
     assert 'no run "nothing"' in done.stderr
     for steps in (2, 7):

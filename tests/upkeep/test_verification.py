@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from command_line import lab
-from tiny_runs import train
+from finished_sweeps import trained
 from tiny_sweep import SWEEP
 
 from switchhead_lab.config.workspace import Workspace, find_workspace
@@ -266,7 +266,7 @@ def test_damage_is_named_with_its_file_and_the_next_step(root: Path, kind: str) 
 def test_a_run_is_verified_by_name_hash_or_folder(
     workspace: Workspace, tiny_config, tmp_path: Path
 ) -> None:
-    run = train(workspace, tiny_config())
+    run = trained(workspace, tiny_config())
     for reference in (run.name, run.run_hash[:8], run.directory):
         assert "of 1 record passed" in lab("verify", reference, cwd=workspace.root).stdout
     done = lab("verify", "nothing", cwd=workspace.root, code=2)
@@ -276,7 +276,7 @@ def test_a_run_is_verified_by_name_hash_or_folder(
 
 
 def test_a_run_that_is_being_trained_is_left_out(workspace: Workspace, tiny_config) -> None:
-    run = train(workspace, tiny_config())
+    run = trained(workspace, tiny_config())
     (run.directory / "result.json").write_text("{")
     with hold_run(workspace.runs_dir, run.run_hash):
         done = lab("verify", cwd=workspace.root)
@@ -284,7 +284,7 @@ def test_a_run_that_is_being_trained_is_left_out(workspace: Workspace, tiny_conf
 
 
 def test_missing_data_are_noted(workspace: Workspace, tiny_config) -> None:
-    train(workspace, tiny_config())
+    trained(workspace, tiny_config())
     shutil.rmtree(workspace.data_dir)
     done = lab("verify", cwd=workspace.root)
     assert f'not checked: data of "words": not prepared in {workspace.data_dir}' in done.stdout
@@ -292,7 +292,7 @@ def test_missing_data_are_noted(workspace: Workspace, tiny_config) -> None:
 
 
 def test_an_orphaned_run_is_a_failure(workspace: Workspace, tiny_config) -> None:
-    run = train(workspace, tiny_config())
+    run = trained(workspace, tiny_config())
     (run.directory / "result.json").unlink()
     edit_json(run.directory / "status.json", state="running")
     done = lab("verify", cwd=workspace.root, code=1)
