@@ -57,10 +57,12 @@ demo: $(VENV)/.installed
 
 MARKS_all := -m 'not gpu and not slow and not network and not drill'
 
-# One thread per worker: the workers already share the cores.
+# One thread per worker: the workers already share the cores. Modules are compiled once, not again
+# by every process that the tests start.
 test: $(VENV)/.installed
 	@$(if $(filter usual all,$(TESTS)),,$(error TESTS=$(TESTS): use usual or all))
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 $(MARKS_$(TESTS))
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 \
+		$(BIN)/python -m pytest -n auto --maxprocesses 8 $(MARKS_$(TESTS))
 
 # Takes minutes; docs/faults.md lists the injected faults.
 drill: $(VENV)/.installed

@@ -16,7 +16,10 @@ from switchhead_lab.config.workspace import Workspace, find_workspace
 from switchhead_lab.frozen_model import rebuild_schemas
 from switchhead_lab.tracking.interruption import SIGNALS, Interruption, interruption
 
-pytest_plugins = ["record_fixtures", "edited_code", "postgresql", "object_store", "ready_databases"]
+pytest_plugins = [
+    *("record_fixtures", "edited_code", "postgresql", "object_store", "ready_databases"),
+    "blank_figures",
+]
 
 # Before MLflow or Optuna can be imported by any test.
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"

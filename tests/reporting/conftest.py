@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from matplotlib.figure import Figure
 
 from switchhead_lab.budget.matching import baseline_model, match_heads
 from switchhead_lab.config.architecture import ModelConfig
@@ -15,7 +14,6 @@ from switchhead_lab.config.identity import identity
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.search import Point, Study
 from switchhead_lab.config.sweep import Sweep
-from switchhead_lab.reporting.figures import style
 from switchhead_lab.sweeping.plan import (
     Variant,
     candidate_variant,
@@ -268,18 +266,6 @@ def complete(make_writer: Callable[..., RecordWriter]) -> RecordWriter:
     writer.fill_models()
     writer.fill_study()
     return writer
-
-
-@pytest.fixture(autouse=True)
-def _blank_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Save figures as their titles, in tests that are not about how they look: layout is slow."""
-    if request.node.get_closest_marker("draws_figures") is None:
-        monkeypatch.setattr(style, "_saved", _titles)
-
-
-def _titles(figure: Figure, kind: str) -> bytes:
-    titles = [axes.get_title(loc="left") for axes in figure.axes]
-    return f"{kind}: {figure.get_suptitle()}{titles}".encode()
 
 
 @pytest.fixture
