@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command_line import lab as lab_here
 from lab_processes import SECONDS, lab, start, wait_until
 from tiny_sweep import SWEEP
 
@@ -28,18 +29,24 @@ def shared(tmp_path: Path) -> Workspace:
     return workspace
 
 
+def here(workspace: Workspace, *arguments: str, code: int = 0) -> str:
+    """Run a command in this process and return stdout and stderr."""
+    done = lab_here(*arguments, cwd=workspace.root, code=code)
+    return done.stdout + done.stderr
+
+
 def test_a_sweep_is_watched_stopped_and_resumed(shared: Workspace) -> None:
     endless = ("tiny", "--set", N_STEPS)
     worker = start(shared, "worker", *endless)
     try:
         wait_until(lambda: any(shared.runs_dir.glob("tiny*")) or any(running(shared)))
-        (status,) = json.loads(lab(shared, "sweep", "status", *endless, "--json"))
+        (status,) = json.loads(here(shared, "sweep", "status", *endless, "--json"))
         (seen,) = status["workers"]
         assert seen["pid"] == worker.pid
         assert seen["run_name"].startswith("words-small-dense")
-        text = lab(shared, "sweep", "status", *endless)
+        text = here(shared, "sweep", "status", *endless)
         assert seen["worker_id"] in text
-        assert "stopped; `lab sweep resume tiny` continues" in lab(
+        assert "stopped; `lab sweep resume tiny` continues" in here(
             shared, "sweep", "stop", *endless
         )
         _, errors = worker.communicate(timeout=SECONDS)
@@ -48,10 +55,10 @@ def test_a_sweep_is_watched_stopped_and_resumed(shared: Workspace) -> None:
         worker.communicate()
     assert worker.returncode == 0
     assert "stopped as `lab sweep stop` asked" in errors
-    text = lab(shared, "sweep", "status", *endless)
+    text = here(shared, "sweep", "status", *endless)
     command = f"lab sweep resume tiny --size small --set {N_STEPS}"
     assert f"no worker is running it; continue with: {command}" in " ".join(text.split())
-    assert "no worker is running tiny" in lab(shared, "sweep", "stop", *endless)
+    assert "no worker is running tiny" in here(shared, "sweep", "stop", *endless)
     (run,) = shared.runs_dir.glob("words-*")
     assert json.loads((run / "status.json").read_text())["state"] == "interrupted"
     assert list((run / "checkpoints").glob("step-*"))
@@ -82,15 +89,15 @@ def test_a_finished_sweep_is_reported_and_resumed_without_training(shared: Works
 
 
 def test_what_was_never_started_cannot_be_resumed(shared: Workspace) -> None:
-    text = lab(shared, "sweep", "resume", "tiny", code=2)
+    text = here(shared, "sweep", "resume", "tiny", code=2)
     assert "does not exist, so there is nothing to resume" in text
     assert "start it without `resume`" in text
-    assert "no worker is running tiny" in lab(shared, "sweep", "stop", "tiny")
-    assert "0/1" in lab(shared, "sweep", "status", "tiny")
+    assert "no worker is running tiny" in here(shared, "sweep", "stop", "tiny")
+    assert "0/1" in here(shared, "sweep", "status", "tiny")
 
 
 def test_retry_says_what_to_retry(shared: Workspace) -> None:
-    assert "say which runs to retry: --failed" in lab(shared, "sweep", "retry", "tiny", code=2)
-    text = lab(shared, "sweep", "retry", "tiny", "--failed", "--cause", "non-finit", code=2)
+    assert "say which runs to retry: --failed" in here(shared, "sweep", "retry", "tiny", code=2)
+    text = here(shared, "sweep", "retry", "tiny", "--failed", "--cause", "non-finit", code=2)
     assert '--cause "non-finit": unknown (did you mean "non-finite"?); use one of' in text
-    assert "0 runs are back in the queue" in lab(shared, "sweep", "retry", "tiny", "--failed")
+    assert "0 runs are back in the queue" in here(shared, "sweep", "retry", "tiny", "--failed")
