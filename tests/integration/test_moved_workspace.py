@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from command_line import lab
+from plugin_workspace import make_plugin_workspace
 from tiny_runs import StopAtFour, train
 from tiny_sweep import SWEEP
 
 from switchhead_lab.config.files import to_toml
 from switchhead_lab.config.workspace import find_workspace
-from switchhead_lab.data.token_store import register
 from switchhead_lab.tracking.mlflow_index import EXPERIMENT, artifact_dir
 from switchhead_lab.tracking.mlflow_pages import page_of_run
 from switchhead_lab.tracking.mlflow_store import prepare_experiment
@@ -24,19 +24,13 @@ pytestmark = [
     pytest.mark.thorough,
     pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),
 ]
-PLUGIN = Path(__file__).parents[1] / "plugins" / "my_variants.py"
 
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory, write_corpus) -> Path:
     """A workspace with MLflow, a plugin, a sweep with a search, and its report."""
-    folder = tmp_path_factory.mktemp("moved")
-    root = folder / "first place"
-    (root / "sweeps").mkdir(parents=True)
-    shutil.copy(PLUGIN, root)
-    (root / "lab.toml").write_text('device = "cpu"\nplugins = ["my_variants.py"]\n')
-    register(root / "data", write_corpus(root / "words.txt"), "words")
-    (root / "sweeps/tiny.toml").write_text(SWEEP.replace("n_trials = 2", "n_trials = 1"))
+    root = tmp_path_factory.mktemp("moved") / "first place"
+    make_plugin_workspace(root, write_corpus, SWEEP.replace("n_trials = 2", "n_trials = 1"))
     lab("sweep", "tiny", cwd=root)
     lab("report", "tiny", cwd=root)
     return root
@@ -87,6 +81,7 @@ def mentions(root: Path, old: str) -> list[str]:
         str(path.relative_to(root))
         for path in root.rglob("*")
         if path.is_file() and path.name not in own and ".db" not in path.name
+        if path.parent.name != "__pycache__"  # Python corrects the path when it loads a module
         if old.encode() in path.read_bytes()
     ]
     for path in root.glob("runs/*.db"):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from command_line import lab
 from finished_sweeps import trained
+from plugin_workspace import make_plugin_workspace
 from tiny_sweep import SWEEP
 
 from switchhead_lab.config.workspace import Workspace, find_workspace
@@ -23,29 +24,17 @@ from switchhead_lab.tracking.liveness import hold_run
 from switchhead_lab.tracking.record import RunRecord, list_runs
 from switchhead_lab.trained.run import open_run
 
-PLUGIN = Path(__file__).parents[1] / "plugins" / "my_variants.py"
-
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory, write_corpus) -> Path:
     """A workspace with a sweep whose models come from a plugin, an evaluation and an export."""
-    from switchhead_lab.data.token_store import register
-
-    folder = tmp_path_factory.mktemp("verify")
-    root = folder / "lab"
-    (root / "sweeps").mkdir(parents=True)
-    shutil.copy(PLUGIN, root)
-    text = 'tracking_uri = "none"\ndevice = "cpu"\nplugins = ["my_variants.py"]\n'
-    (root / "lab.toml").write_text(text)
-    register(root / "data", write_corpus(folder / "words.txt"), "words")
-    declared = SWEEP.partition("[[studies]]")[0] + (
-        'convention = "equations"\n[[models]]\nkind = "my_grouped_query"\nname = "grouped"\n'
-        "n_heads = 2\nn_groups = 2\n[sizes.small]\n"
-    )
-    declared = declared.replace('convention = "equations"\n', "").replace(
+    root = tmp_path_factory.mktemp("verify") / "lab"
+    declared = SWEEP.partition("[[studies]]")[0].replace(
         'matching = "parameter_matched"', 'matching = "parameter_matched"\nconvention = "equations"'
     )
-    (root / "sweeps/tiny.toml").write_text(declared)
+    grouped = '[[models]]\nkind = "my_grouped_query"\nname = "grouped"\nn_heads = 2\nn_groups = 2\n'
+    text = f"{declared}{grouped}[sizes.small]\n"
+    make_plugin_workspace(root, write_corpus, text, 'tracking_uri = "none"\n')
     lab("sweep", "tiny", cwd=root)
     run = the_run(root)
     evaluate(run)
