@@ -39,10 +39,10 @@ def edit_loss(run, step: int, factor: float = 1.001) -> float:
 
 
 def test_an_unchanged_run_is_identical_and_left_alone(workspace, tiny_config, monkeypatch) -> None:
+    run = trained(workspace, tiny_config("switchhead"))
     scratch = workspace.root / "scratch"
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
-    run = trained(workspace, tiny_config("switchhead"))
     before = contents(workspace.runs_dir)
     done = lab("reproduce", run.name, cwd=workspace.root)
     assert "identical: 8 of 8 points, up to step 6 and the final scores" in done.stdout
