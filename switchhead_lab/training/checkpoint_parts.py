@@ -4,6 +4,7 @@ Each rank writes the weights and optimiser state that it holds into a safetensor
 with their place in the whole; nothing is pickled.
 """
 
+import errno
 import os
 import warnings
 from collections.abc import Mapping
@@ -24,8 +25,7 @@ def write_parts(folder: Path, state: Mapping[str, Tensor]) -> None:
         state: The same names on all ranks, in the same order.
 
     Raises:
-        OSError: If the disk refuses the write.
-        RuntimeError: If another rank could not write its parts.
+        OSError: If the disk refuses the write of any rank.
     """
     # Deferred, here and below: slow imports that other checkpoints do without.
     from torch.distributed import checkpoint as distributed
@@ -33,7 +33,14 @@ def write_parts(folder: Path, state: Mapping[str, Tensor]) -> None:
     writer = distributed.HuggingFaceStorageWriter(path=str(folder), save_distributed=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        distributed.save(dict(state), storage_writer=writer)
+        try:
+            distributed.save(dict(state), storage_writer=writer)
+        except distributed.CheckpointException as error:
+            # Of all ranks; it is no Exception.
+            causes = [cause for cause, _ in error.failures.values()]
+            failed = next((cause for cause in causes if isinstance(cause, OSError)), None)
+            number = failed.errno if failed and failed.errno else errno.EIO
+            raise OSError(number, os.strerror(number), str(folder)) from error
 
 
 def sync_parts(folder: Path) -> list[Path]:

@@ -220,6 +220,10 @@ class Ranks:
         pairs = zip(parts, lengths, strict=True)
         return [part[: int(length)].numpy().tobytes().decode() for part, length in pairs]
 
+    def watched(self) -> contextlib.AbstractContextManager[None]:
+        """Return a block that reports failed communication as a lost rank, if there are others."""
+        return contextlib.nullcontext() if self.is_alone else lost_ranks()
+
     @contextlib.contextmanager
     def training(self, description: str) -> Iterator[None]:
         """Have the followers build and train a run within the block.

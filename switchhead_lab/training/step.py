@@ -34,7 +34,7 @@ from switchhead_lab.training.optimisation import (
     set_learning_rate,
     take_clipped_step,
 )
-from switchhead_lab.training.ranks import ALONE, Action, Ranks, lost_ranks
+from switchhead_lab.training.ranks import ALONE, Action, Ranks
 from switchhead_lab.training.scoring import ScoredModel, Scorer
 from switchhead_lab.training.sharing import (
     Sharing,
@@ -94,7 +94,7 @@ class StepRunner:
         parts = self._on_device(batch)
         if batch.starts_stream:
             self._memories = [()] * len(self._own)
-        with lost_ranks():
+        with self.ranks.watched():
             loss_sum, norm, self._memories = self._take(parts, batch.n_targets, self._memories)
             # The step's only device sync, after all work is queued.
             loss_nats = float(loss_sum)
@@ -182,7 +182,7 @@ class StepRunner:
                 "the previous one is kept. Try a lower learning_rate or more warm-up",
                 cause="non-finite",
             )
-        with lost_ranks():
+        with self.ranks.watched():
             write_parts(folder, state)
 
     def _state(self) -> dict[str, Tensor]:

@@ -16,11 +16,13 @@ from switchhead_lab.errors import RecordError, StorageError, TrainingError
 from switchhead_lab.training.checkpoint import (
     load_checkpoint,
     load_latest,
+    recorded_digest,
     remove_leftovers,
     save_checkpoint,
     snapshot,
 )
 from switchhead_lab.training.checkpoint_manifest import DamagedCheckpointError, Progress
+from switchhead_lab.training.checkpoint_parts import write_parts
 
 RUN, OTHER_RUN = "a" * 64, "b" * 64
 Usage = namedtuple("Usage", "total used free")
@@ -329,3 +331,26 @@ def test_failing_to_remove_an_old_checkpoint_does_not_end_training(
     assert names_in(tmp_path) == ["step-00000002", "step-00000004", "step-00000006"]
     save(tmp_path, 8)
     assert names_in(tmp_path) == ["step-00000006", "step-00000008"]
+
+
+def test_parts_are_verified_and_read_as_one(tmp_path: Path) -> None:
+    state = {"model.weight": torch.randn(5, 3), "optimizer.weight.step": torch.tensor(4.0)}
+    own = {"memory.0000.0000": torch.randn(2, 3)}
+    path = save_checkpoint(
+        tmp_path, Progress(step=4), own, RUN, lambda folder: write_parts(folder, state)
+    )
+    found = load_checkpoint(path, RUN)[1]
+    expected = {**own, **state}
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    whole = recorded_digest(path)
+    (part,) = path.glob("shard-*.safetensors")
+    part.write_bytes(part.read_bytes()[:-1] + b"x")
+    with pytest.raises(DamagedCheckpointError, match=f"SHA-256 of {part.name} differs"):
+        load_checkpoint(path, RUN)
+    assert recorded_digest(path) == whole
+
+
+def test_parts_that_cannot_be_written_are_the_disks_fault(tmp_path: Path) -> None:
+    with file_size_limit(100), pytest.raises(OSError, match="File too large"):
+        write_parts(tmp_path, {"model.weight": torch.zeros(2000)})
