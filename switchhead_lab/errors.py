@@ -62,6 +62,10 @@ class RankLostError(LabError):
     """One of the processes that train a model together is lost; the same command continues."""
 
 
+class ClusterError(LabError):
+    """A cluster, or the package to reach it, is missing, or it refuses work."""
+
+
 class TrainingError(LabError):
     """A training run ended without a result (for example a non-finite loss).
 

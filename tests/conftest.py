@@ -19,6 +19,7 @@ from switchhead_lab.tracking.interruption import SIGNALS, Interruption, interrup
 pytest_plugins = [
     *("record_fixtures", "edited_code", "postgresql", "object_store", "ready_databases"),
     "blank_figures",
+    "slurm_cluster",
 ]
 
 # Before MLflow or Optuna can be imported by any test.

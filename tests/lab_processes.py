@@ -23,17 +23,17 @@ def start(workspace: Workspace, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def lab(workspace: Workspace, *arguments: str, code: int = 0) -> str:
+def lab(workspace: Workspace, *arguments: str, code: int = 0, seconds: float = SECONDS) -> str:
     """Run a command to its end, check its exit code and return stdout and stderr."""
     done = start(workspace, *arguments)
-    output, errors = done.communicate(timeout=SECONDS)
+    output, errors = done.communicate(timeout=seconds)
     assert done.returncode == code, output + errors
     return output + errors
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = SECONDS) -> None:
     """Wait for something that another process does."""
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.05)

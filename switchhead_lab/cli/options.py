@@ -37,7 +37,23 @@ ReuseOption = Annotated[
 ]
 WorkersOption = Annotated[
     int,
-    typer.Option("--workers", min=1, max=64, help="Processes that share the runs on this machine."),
+    typer.Option(
+        "--workers", min=1, max=256, help="Processes that share the runs: here, or see --on."
+    ),
+]
+OnOption = Annotated[
+    str, typer.Option("--on", metavar="PLACE", help="Where workers run: local, slurm or ray.")
+]
+ClusterOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--cluster",
+        metavar="KEY=VALUE",
+        help="Override a value of [slurm] or [ray] in lab.toml, e.g. time=04:00:00.",
+    ),
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Print what --on would submit, and submit nothing.")
 ]
 RunArgument = Annotated[
     str,

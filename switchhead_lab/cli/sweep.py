@@ -1,7 +1,7 @@
 """`lab sweep`: run sweeps, list them and estimate their cost."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
@@ -10,10 +10,14 @@ import typer
 
 from switchhead_lab.cli import sweep_control
 from switchhead_lab.cli.ending import end_training
+from switchhead_lab.cli.launching import read_launch, start_workers
 from switchhead_lab.cli.options import (
+    ClusterOption,
     DeviceOption,
     DriftOption,
+    DryRunOption,
     JsonOption,
+    OnOption,
     ReuseOption,
     SetOption,
     SizeOption,
@@ -72,6 +76,9 @@ def run(
         typer.Option("--until-decided", help="Add seeds in pairs until every claim is decided."),
     ] = False,
     workers: WorkersOption = 1,
+    on: OnOption = "local",
+    cluster: ClusterOption = None,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Run or continue a sweep: declared models, searches, and all seeds of the best candidates.
 
@@ -86,14 +93,15 @@ def run(
     anything, unless --retrain or --reuse says what to do.
 
     Several processes may run the same sweep and share its runs: see `lab worker --help`. --workers
-    starts them on this machine and divides its cores, or its GPUs, among them.
+    starts them here and divides cores or GPUs among them; with --on slurm it submits each as a job,
+    with --on ray it runs each as a task.
 
     Exit codes: 1 if a run failed (the causes are printed), 3 if a run is missing from MLflow,
     128 + N after signal N.
 
     Example: lab sweep run sweeps/matched-params.toml --size demo
 
-    Example: lab sweep matched-params --until-decided
+    Example: lab sweep matched-params --workers 8 --on slurm --cluster time=04:00:00
     """
     from switchhead_lab.config.sweep_files import find_sweep
     from switchhead_lab.config.workspace import find_workspace
@@ -101,21 +109,19 @@ def run(
     workspace = find_workspace().on_device(device)
     declarations = find_sweep(workspace.sweeps_dir, sweep).resolve_all(size, overrides or ())
     _require_decidable(declarations, until_decided=until_decided)
+    local = [*["--retrain"] * bool(retrain), *["--until-decided"] * until_decided]
+    launch = read_launch(on, workers, cluster or (), is_dry=dry_run, local=local)
     # Deferred: slow imports, so a mistyped name fails fast.
+    from switchhead_lab.sweeping.local_workers import worker_arguments
     from switchhead_lab.training.change_policy import ChangePolicy
 
     policy = ChangePolicy(allow_drift, reuse, tuple(retrain or ()))
-    further = None
-    if workers > 1:
-        require_one_process("--workers")
-        from switchhead_lab.sweeping.local_workers import shares_of_this_machine, take_share
-
-        own, *shares = shares_of_this_machine(workers, workspace.settings.device)
-        take_share(own)
-        further = _FurtherWorkers(sweep, overrides or (), device, shares)
-    failures = list(
-        _train_all(workspace, declarations, policy, further, until_decided=until_decided)
-    )
+    if launch is not None:
+        arguments = worker_arguments(sweep, size, overrides or (), device, policy)
+        start_workers(launch, workspace, declarations, arguments)
+        return
+    further = _further_workers(workspace, sweep, overrides or (), device, workers)
+    failures = _train_all(workspace, declarations, policy, further, until_decided=until_decided)
     end_training(workspace, "\n".join(filter(None, failures)))
 
 
@@ -144,10 +150,25 @@ class _FurtherWorkers:
 
     def beside(self, declaration: "Sweep", policy: "ChangePolicy") -> AbstractContextManager[None]:
         """Run the workers in a block."""
-        from switchhead_lab.sweeping.local_workers import beside, worker_command
+        from switchhead_lab.sweeping.local_workers import beside, worker_arguments, worker_command
 
-        command = worker_command(self.sweep, declaration.size, self.overrides, self.device, policy)
-        return beside(command, self.shares, tell)
+        size, overrides = declaration.size, self.overrides
+        arguments = worker_arguments(self.sweep, size, overrides, self.device, policy)
+        return beside(worker_command(arguments), self.shares, tell)
+
+
+def _further_workers(
+    workspace: "Workspace", sweep: str, overrides: Sequence[str], device: str, n_workers: int
+) -> _FurtherWorkers | None:
+    """Give this process its share of the machine; return the workers with the other shares."""
+    if n_workers == 1:
+        return None
+    require_one_process("--workers")
+    from switchhead_lab.sweeping.local_workers import shares_of_this_machine, take_share
+
+    own, *shares = shares_of_this_machine(n_workers, workspace.settings.device)
+    take_share(own)
+    return _FurtherWorkers(sweep, overrides, device, shares)
 
 
 def _train_all(
@@ -157,21 +178,22 @@ def _train_all(
     further: "_FurtherWorkers | None",
     *,
     until_decided: bool,
-) -> Iterator[str]:
-    """Run sweeps in turn and print what became of their runs; yield the failures of each."""
+) -> list[str]:
+    """Run sweeps in turn and print what became of their runs; return the failures of each."""
     from switchhead_lab.reporting.attached import attach_report
     from switchhead_lab.tracking.mlflow_index import open_workspace_index
     from switchhead_lab.tracking.sweep_record import describe_failures
     from switchhead_lab.views.sweep import outcome_lines
 
-    index = open_workspace_index(workspace)
+    index, failures = open_workspace_index(workspace), []
     for declaration in declarations:
         record = _train(workspace, index, declaration, policy, further, until_decided=until_decided)
         for line in outcome_lines(declaration, record, is_rung=len(declarations) > 1):
             typer.echo(line)
         if workspace.tracking_uri != "none":
             attach_report(workspace, record, index, tell)
-        yield describe_failures(record)
+        failures.append(describe_failures(record))
+    return failures
 
 
 def _train(
@@ -251,6 +273,8 @@ def resume(
     device: DeviceOption = "",
     allow_drift: DriftOption = False,
     workers: WorkersOption = 1,
+    on: OnOption = "local",
+    cluster: ClusterOption = None,
 ) -> None:
     """Continue a sweep that was stopped, interrupted or killed; with any number of workers.
 
@@ -271,7 +295,7 @@ def resume(
             f"sweep {sweep}: {directories[0].path} does not exist, so there is nothing to resume; "
             "start it without `resume`, or give the --size and --set that it was run with"
         )
-    run(sweep, size, overrides, device, allow_drift=allow_drift, workers=workers)
+    run(sweep, size, overrides, device, allow_drift, workers=workers, on=on, cluster=cluster)
 
 
 @app.command("list")

@@ -121,7 +121,10 @@ def _validated(schema: type[ModelT], values: Mapping[str, Any], source: str) -> 
 
 
 def apply_overrides(
-    tree: Tree, overrides: Iterable[str], schema: type[BaseModel] | None = None
+    tree: Tree,
+    overrides: Iterable[str],
+    schema: type[BaseModel] | None = None,
+    option: str = "--set",
 ) -> Tree:
     """Return a copy of `tree` with `a.b=c` assignments applied.
 
@@ -130,8 +133,9 @@ def apply_overrides(
 
     Args:
         tree: Plain data, as read from TOML.
-        overrides: Assignments as given to `--set`.
+        overrides: Assignments as given to the option.
         schema: Configuration class of the tree, which determines the text fields.
+        option: The option, for errors.
 
     Raises:
         ConfigError: If an assignment has no `=` or descends into a value that is not a table.
@@ -141,11 +145,12 @@ def apply_overrides(
         path, separator, text = assignment.partition("=")
         keys = [key.strip() for key in path.split(".")]
         if not separator or not all(keys):
-            raise ConfigError(f"--set {assignment}: write KEY.KEY=VALUE, e.g. training.n_steps=10")
-        value = _read_value(text.strip())
+            example = "training.n_steps=10" if option == "--set" else "time=04:00:00"
+            raise ConfigError(f"{option} {assignment}: write KEY.KEY=VALUE, e.g. {example}")
+        value = _read_value(text.strip(), option)
         if schema is not None and not isinstance(value, str) and takes_text(schema, keys):
             value = text.strip()
-        _assign(result, keys, value, assignment)
+        _assign(result, keys, value, f"{option} {assignment}")
     return result
 
 
@@ -183,7 +188,7 @@ def _assign(tree: Tree, keys: list[str], value: Any, assignment: str) -> None:
         if isinstance(below, list):
             below = _entry_named(below, key, next(steps, ""), assignment)
         if not isinstance(below, dict):
-            raise ConfigError(f'--set {assignment}: "{key}" is a value, not a table')
+            raise ConfigError(f'{assignment}: "{key}" is a value, not a table')
         tree = below
     tree[keys[-1]] = value
 
@@ -198,19 +203,21 @@ def _entry_named(entries: list[Any], key: str, name: str, assignment: str) -> An
     if name not in known:
         names = [other for other in known if other]
         raise ConfigError(
-            f'--set {assignment}: {key} has no entry named "{name}"{near_miss(name, names)}; '
+            f'{assignment}: {key} has no entry named "{name}"{near_miss(name, names)}; '
             f"write {key}.NAME.KEY=VALUE with NAME one of: {', '.join(names) or 'none'}"
         )
     return known[name]
 
 
-def _read_value(text: str) -> Any:
+def _read_value(text: str, option: str) -> Any:
     try:
         tree = tomli.loads(f"value = {text}")
     except tomli.TOMLDecodeError:
         return text
     except (ValueError, RecursionError):
-        raise ConfigError(f"--set {_shorten(text)}: {_too_deep()}, or a number too large") from None
+        raise ConfigError(
+            f"{option} {_shorten(text)}: {_too_deep()}, or a number too large"
+        ) from None
     # Text of several lines may hold further keys.
     return tree["value"] if len(tree) == 1 else text
 

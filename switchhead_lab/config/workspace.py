@@ -20,6 +20,7 @@ from switchhead_lab.config.addresses import (
     require_store_address,
     with_schema,
 )
+from switchhead_lab.config.clusters import RaySettings, SlurmSettings
 from switchhead_lab.config.files import parse, read_as
 from switchhead_lab.config.names import CorpusName
 from switchhead_lab.errors import WorkspaceError, reason_of
@@ -64,6 +65,10 @@ class WorkspaceSettings(FrozenModel):
     and optimiser state (FSDP2), for models that do not fit into one device."""
     plugins: list[str] = []
     """Python files or modules that register variants or objectives."""
+    slurm: SlurmSettings = SlurmSettings()
+    """Jobs of `lab sweep --on slurm`."""
+    ray: RaySettings = RaySettings()
+    """Tasks of `lab sweep --on ray`."""
 
     @field_validator("tracking_uri")
     @classmethod

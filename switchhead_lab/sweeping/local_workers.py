@@ -143,26 +143,32 @@ def beside(command: Sequence[str], shares: Sequence[Share], say: Say) -> Iterato
             reader.join(timeout=1.0)
 
 
-def worker_command(
+def worker_command(arguments: Sequence[str]) -> list[str]:
+    """Return the command line of a further worker, from its arguments of `lab`."""
+    return [sys.executable, "-m", "switchhead_lab", *arguments]
+
+
+def worker_arguments(
     sweep: str, size: str, overrides: Sequence[str], device: str, policy: ChangePolicy
 ) -> list[str]:
-    """Return the command line of a further worker of a sweep.
+    """Return the arguments of `lab` for a further worker of a sweep.
 
     Args:
         sweep: Name of the sweep or path to its file.
-        size: Its size.
+        size: Its size; empty for the default, or for each size of a ladder in turn.
         overrides: Values of `--set`.
         device: Value of `--device`; may be empty.
         policy: That of the first worker, which retrains what it asks for before others join.
     """
-    options = ["--size", size, *(word for value in overrides for word in ("--set", value))]
+    options = ["--size", size] if size else []
+    options += [word for value in overrides for word in ("--set", value)]
     if device:
         options += ["--device", device]
     if policy.allows_drift:
         options.append("--allow-drift")
     if policy.reuses:
         options.append("--reuse")
-    return [sys.executable, "-m", "switchhead_lab", "worker", sweep, *options]
+    return ["worker", sweep, *options]
 
 
 def _relay(worker: "subprocess.Popen[str]", number: int, say: Say) -> None:

@@ -2,7 +2,8 @@
 
 Work that must not be split, such as an optimiser step with its record or the end of a run, runs
 in a deferred block: a signal takes effect at the end of the block or in a part that allows
-signals. Elsewhere it takes effect immediately, like Ctrl-C.
+signals. Elsewhere it takes effect immediately, like Ctrl-C. Under a scheduler, later signals are
+ignored.
 """
 
 import contextlib
@@ -30,6 +31,8 @@ class Interruption:
         self.requested: signal.Signals | None = None
         # Why the process sent itself the signal; empty for signals from outside.
         self.explanation = ""
+        # Schedulers send several signals and enforce the end with SIGKILL.
+        self.ignores_repeats = False
         # Received while signals were deferred and not raised yet.
         self._pending: signal.Signals | None = None
         self._depth = 0
@@ -59,6 +62,8 @@ class Interruption:
         if self.requested is None:
             self.requested = self._pending = received
             self._raise_pending()
+            return
+        if self.ignores_repeats:
             return
         # The user does not want to wait: record the true status and exit.
         for act in reversed(self._last_acts):

@@ -90,6 +90,8 @@ TORCH_FREE_FILES = {
         "timed_models",
         "status",
         "study_name",
+        "cluster_worker",
+        "slurm_workers",
     )
 }
 MAX_FILE_LINES, MAX_FUNCTION_LINES = 400, 60
@@ -190,6 +192,8 @@ def test_only_triton_files_import_triton() -> None:
         ("fsspec", {"tracking/artifact_store.py"}),
         ("jinja2", {"reporting/html/rendering.py"}),
         ("sklearn", {"data/digits.py"}),
+        ("submitit", {"sweeping/slurm_workers.py"}),
+        ("ray", {"sweeping/ray_workers.py"}),
     ],
 )
 def test_each_tool_is_imported_in_one_place(tool: str, expected: set[str]) -> None:

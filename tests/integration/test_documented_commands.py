@@ -21,6 +21,12 @@ NOT_RUN = {
     ),
     "torchrun --nproc-per-node 2 -m switchhead_lab train model.toml "
     "--set training.micro_batch_size=8": "tests/integration/test_torchrun.py runs two ranks",
+    "lab sweep matched-params --workers 8 --on slurm": (
+        "needs Slurm; tests/drills/test_slurm.py starts one"
+    ),
+    "lab sweep matched-params --workers 8 --on ray --cluster address=10.0.0.1:6379": (
+        "needs a cluster; tests/sweeping/test_ray_workers.py starts one"
+    ),
     "lab sweep matched-params --size demo --device cuda": "needs a GPU",
     "lab sweep matched-params --size demo --set training.capture_step=true": "needs a GPU",
     "lab sweep matched-params --size demo --set training.compile_blocks=true": (

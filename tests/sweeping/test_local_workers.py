@@ -5,7 +5,13 @@ import time
 
 import pytest
 
-from switchhead_lab.sweeping.local_workers import Share, beside, deal_shares, worker_command
+from switchhead_lab.sweeping.local_workers import (
+    Share,
+    beside,
+    deal_shares,
+    worker_arguments,
+    worker_command,
+)
 from switchhead_lab.tracking.interruption import interruption
 from switchhead_lab.training.change_policy import STRICT, ChangePolicy
 
@@ -36,12 +42,14 @@ def test_a_share_is_set_by_environment_variables() -> None:
 
 def test_a_worker_gets_the_options_of_the_first() -> None:
     policy = ChangePolicy(allows_drift=True, reuses=True, retrain=("all",))
-    command = worker_command("a/b", "pocket", ["training.n_steps=5"], "cpu", policy)
-    assert command[1:] == [
-        *("-m", "switchhead_lab", "worker", "a/b", "--size", "pocket"),
-        *("--set", "training.n_steps=5", "--device", "cpu", "--allow-drift", "--reuse"),
+    found = worker_arguments("a/b", "pocket", ["training.n_steps=5"], "cpu", policy)
+    assert found == [
+        *("worker", "a/b", "--size", "pocket", "--set", "training.n_steps=5"),
+        *("--device", "cpu", "--allow-drift", "--reuse"),
     ]
-    assert worker_command("a", "s", [], "", STRICT)[-2:] == ["--size", "s"]
+    assert worker_command(["worker", "a"])[1:] == ["-m", "switchhead_lab", "worker", "a"]
+    assert worker_arguments("a", "s", [], "", STRICT)[-2:] == ["--size", "s"]
+    assert worker_arguments("a", "", [], "", STRICT) == ["worker", "a"]
 
 
 def test_lines_of_workers_carry_their_number_and_failures_are_told() -> None:

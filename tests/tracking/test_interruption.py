@@ -23,6 +23,15 @@ def test_a_signal_takes_effect_immediately() -> None:
     assert interruption.exit_code == 143
 
 
+def test_under_a_scheduler_later_signals_are_ignored() -> None:
+    interruption = Interruption()
+    interruption.ignores_repeats = True
+    with pytest.raises(Interrupted, match="SIGUSR1"):
+        interruption.receive(signal.SIGUSR1)
+    interruption.receive(signal.SIGTERM)
+    assert interruption.exit_code == 138
+
+
 def test_a_deferred_block_ends_first() -> None:
     interruption = Interruption()
     done = []
