@@ -18,6 +18,7 @@ from switchhead_lab.tracking import mlflow_database
 from switchhead_lab.tracking.database_file import create_database
 
 Build = Callable[[str], None]
+_copies = [True]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,6 +33,10 @@ def _ready_databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 
 def _copying(ready: Path) -> Callable[[Path, Build], None]:
     def create(path: Path, build: Build) -> None:
+        if not _copies[-1]:
+            create_database(path, build)
+            return
+
         def copy(uri: str) -> None:
             file = database_path(uri)
             assert file is not None
@@ -55,3 +60,11 @@ def _place_artifacts(file: Path, build: Build) -> None:
             connection.execute(
                 "UPDATE experiments SET artifact_location = ?", (f"{folder.resolve().as_uri()}/0",)
             )
+
+
+@pytest.fixture
+def creates_databases() -> Iterator[None]:
+    """Let a test create its databases statement by statement."""
+    _copies.append(False)
+    yield
+    _copies.pop()

@@ -36,6 +36,7 @@ _LEFT_OUT = frozenset(
                 "addresses",
                 "claimed",
                 "claims",
+                "clusters",
                 "cost_names",
                 "declared",
                 "evaluation",

@@ -12,9 +12,6 @@ from switchhead_lab.cli.app import app
 from switchhead_lab.config.workspace import find_workspace
 from switchhead_lab.errors import ConfigError, WorkspaceError
 
-# MLflow's own use of SQLAlchemy.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
-
 
 def init(*arguments: str) -> str:
     result = CliRunner().invoke(app, ["init", *arguments], catch_exceptions=False)

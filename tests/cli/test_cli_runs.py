@@ -111,7 +111,6 @@ def test_sync_without_mlflow_is_an_error(run_names: list[str]) -> None:
     assert isinstance(invoke("sync").exception, WorkspaceError)
 
 
-@pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
 def test_sync_copies_runs_to_mlflow(run_names: list[str], workspace: Workspace) -> None:
     settings = 'tracking_uri = "sqlite:///runs/mlflow.db"\n'
     (workspace.root / "lab.toml").write_text(settings, encoding="utf-8")

@@ -19,11 +19,7 @@ from sweep_outcome import assert_mirrored, outcome, sweep_record
 from switchhead_lab.config.workspace import Workspace, find_workspace
 from switchhead_lab.tracking.record import read_run
 
-pytestmark = [
-    pytest.mark.drill,
-    # MLflow's own use of SQLAlchemy.
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),
-]
+pytestmark = pytest.mark.drill
 
 N_KILLS = int(os.environ.get("DRILL_KILLS", "50"))
 SMOKE_SWEEP = Path(__file__).parents[2] / "sweeps/smoke/matched-params.toml"

@@ -20,11 +20,7 @@ from switchhead_lab.config.workspace import Workspace
 from switchhead_lab.tracking.record import read_run
 from switchhead_lab.tracking.sweep_dir import SweepDir
 
-pytestmark = [
-    pytest.mark.drill,
-    # MLflow's own use of SQLAlchemy.
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),
-]
+pytestmark = pytest.mark.drill
 
 N_KILLS = int(os.environ.get("DRILL_KILLS", "50"))
 N_WORKERS, N_STARTED_TOGETHER, N_STARTS = 3, 4, 10

@@ -11,8 +11,6 @@ from switchhead_lab.config.workspace import find_workspace
 from switchhead_lab.tracking.mlflow_index import EXPERIMENT, artifact_dir
 from switchhead_lab.tracking.mlflow_store import MlflowStore
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
-
 CLAIM = """
 [[claims]]
 model = "two-heads"

@@ -12,9 +12,6 @@ from switchhead_lab.tracking.record import RunLabels, list_runs
 from switchhead_lab.tracking.unsynced import is_unsynced
 from switchhead_lab.training.run import execute_run
 
-# MLflow's own use of SQLAlchemy.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
-
 
 class StopAt:
     def __init__(self, step: int) -> None:

@@ -20,10 +20,7 @@ from switchhead_lab.tracking.mlflow_pages import page_of_run
 from switchhead_lab.tracking.mlflow_store import prepare_experiment
 from switchhead_lab.tracking.record import RunRecord, list_runs
 
-pytestmark = [
-    pytest.mark.thorough,
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),
-]
+pytestmark = pytest.mark.thorough
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,6 @@ from switchhead_lab.sweeping.executor import run_sweep
 from switchhead_lab.tracking.interruption import SIGNALS, Interrupted, Interruption
 from switchhead_lab.tracking.mlflow_index import open_workspace_index
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
-
 # Functions, each with the number of the call in which the signal is sent.
 PREPARING = (
     ("switchhead_lab.data.token_store:_fill", 1),

@@ -18,7 +18,6 @@ SWEEPS = Path(__file__).parents[2] / "sweeps"
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
 def test_databases_and_artifacts_stay_in_the_workspace(
     tmp_path: Path, tiny_config: Callable[..., RunConfig], name: str
 ) -> None:

@@ -124,7 +124,6 @@ def test_a_task_that_is_not_asked_for_is_one_error(root: Path, command: list[str
 
 
 @pytest.mark.thorough
-@pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
 def test_the_parent_run_has_the_verdict_on_its_evaluation(root: Path) -> None:
     (root / "lab.toml").write_text('device = "cpu"\n', encoding="utf-8")
     lab("sweep", "tiny", "--until-decided", cwd=root)

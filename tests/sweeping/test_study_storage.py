@@ -24,6 +24,7 @@ def open_in(folder: Path) -> SearchStudy:
     return open_study(f"sqlite:///{folder}/optuna.db", sweep, sweep.studies[0], folder)
 
 
+@pytest.mark.usefixtures("creates_databases")
 @pytest.mark.parametrize("number", [0, 26, 48, 60, 90])
 def test_a_kill_during_creation_leaves_a_usable_storage(tmp_path: Path, number: int) -> None:
     run_until_statement(lambda: open_in(tmp_path), number)

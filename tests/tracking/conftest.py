@@ -11,13 +11,6 @@ from switchhead_lab.tracking.mlflow_index import MlflowIndex
 from switchhead_lab.tracking.mlflow_store import MlflowStore
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    if item.path.name.startswith(("test_mlflow_", "test_database_file")):
-        # MLflow's own use of SQLAlchemy.
-        noload = "ignore:The ``noload`` loader:DeprecationWarning"
-        item.add_marker(pytest.mark.filterwarnings(noload))
-
-
 @pytest.fixture(scope="session")
 def template_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tracking database with a schema, which takes seconds to create."""

@@ -323,7 +323,6 @@ def test_the_plugin_of_a_foreign_run_is_not_loaded(
     assert not mark.exists()
 
 
-@pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
 def test_an_imported_run_waits_for_mlflow(run: RunRecord, other: Path) -> None:
     (other / "lab.toml").write_text('device = "cpu"\n')
     done = lab("runs", "import", run.directory, cwd=other)

@@ -17,7 +17,6 @@ from switchhead_lab.config.workspace import Workspace, find_workspace
 from switchhead_lab.tracking.liveness import hold_run
 from switchhead_lab.tracking.record import RunRecord, list_runs, read_status
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
 OLD = time.time() - 7200
 
 

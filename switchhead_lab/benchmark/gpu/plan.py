@@ -37,7 +37,7 @@ PARTS = (
         30,
         n_workers=6,
     ),
-    Part("steps", "training steps, Table 5: eager and captured", 180, 45),
+    Part("steps", "training steps, Table 5: eager and captured", 150, 45),
     Part("training", "200 steps of training against the CPU's losses", 40, 60, n_workers=2),
     Part("products", "expert matmuls beside matmuls of the same MACs", 60, 30),
     Part("profile", "where a step's time goes", 45, 25),
