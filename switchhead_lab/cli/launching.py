@@ -1,6 +1,7 @@
 """`lab sweep --on`: workers of a sweep on a cluster."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -122,9 +123,9 @@ def _submit_jobs(
     print_notes(
         [
             f"submitted {number} to Slurm: job {job_id}; their output is in {folder}",
-            f"watch them with `lab sweep status {sweep}`; `lab sweep stop {sweep}` ends them, "
-            f"`scancel {job_id}` those that still wait",
-            f"once they have ended, `lab sweep {sweep}` evaluates their runs and attaches the "
+            f"watch them with `{_given(arguments, 'status')}`; `{_given(arguments, 'stop')}` ends "
+            f"them, `scancel {job_id}` those that still wait",
+            f"once they have ended, `{_given(arguments)}` evaluates their runs and attaches the "
             "report",
         ]
     )
@@ -142,7 +143,7 @@ def _run_tasks(
     from switchhead_lab.tracking.sweep_record import describe_failures
     from switchhead_lab.tracking.sweep_store import open_sweep
 
-    sweep, n_workers = arguments[1], launch.n_workers
+    n_workers = launch.n_workers
     values = workspace.settings
     settings = with_changes(values.ray, launch.changes, values.device)
     worker = worker_on_cluster(workspace, arguments, settings)
@@ -159,9 +160,20 @@ def _run_tasks(
     if n_errors:
         raise ClusterError(
             f"{n_errors} of {n_workers} workers ended with an error, printed above; "
-            f"`lab sweep status {sweep}` shows what is done, the same command continues"
+            f"`{_given(arguments, 'status')}` shows what is done, the same command continues"
         )
-    print_notes([f"`lab sweep {sweep}` evaluates the runs and attaches the report"])
+    print_notes([f"`{_given(arguments)}` evaluates the runs and attaches the report"])
     records = [open_sweep(workspace, one).read_known() for one in declarations]
     failures = [describe_failures(record) for record in records if record is not None]
     end_training(workspace, "\n".join(filter(None, failures)))
+
+
+def _given(arguments: Sequence[str], verb: str = "") -> str:
+    """Return a command about the sweep as it was given: to run it, or with a verb.
+
+    Args:
+        arguments: Arguments of `lab` for a worker.
+        verb: "status" or "stop", which take the sweep alone.
+    """
+    words = [verb, arguments[1]] if verb else arguments[1:]
+    return shlex.join(["lab", "sweep", *words])

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -51,8 +52,10 @@ def test_models_are_evaluated_and_compared(runs, workspace) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_after_a_signal_the_same_command_continues(
-    run, workspace, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
+    run, workspace, request, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
 ) -> None:
+    # May be ignored where the suite started.
+    request.addfinalizer(partial(signal.signal, number, signal.signal(number, signal.SIG_DFL)))
     names = ["pocket_minimal_pairs_article_form", "pocket_minimal_pairs_verb_form"]
     command = ("eval", run, "--tasks", ",".join(names))
     scored: list[str] = []

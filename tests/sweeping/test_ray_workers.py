@@ -66,6 +66,7 @@ def test_a_missing_package_is_one_error(monkeypatch: pytest.MonkeyPatch, tmp_pat
         train_on_ray(worker, 1, RaySettings(), lambda text: None)
 
 
+@pytest.mark.thorough
 def test_an_address_without_a_cluster_is_one_error_at_once(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="the extra ray is not installed")
     with socket.socket() as unused:
