@@ -16,6 +16,7 @@ from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.data.dataset import open_dataset
 from switchhead_lab.errors import ConfigError
 from switchhead_lab.model.transformer import build_model
+from switchhead_lab.training import step as module
 from switchhead_lab.training.compute_setup import ComputeSetup
 from switchhead_lab.training.follower import describe, follow
 from switchhead_lab.training.ranks import ALONE, Ranks, join_ranks
@@ -26,6 +27,7 @@ N_RANKS, N_STEPS = 2, 3
 SETUP = ComputeSetup(torch.device("cpu"), "fp32", {"device_name": "test"})
 # Losses in nats of some thousand targets; sums in another order differ by 1e-6.
 TOLERANCE = 2e-6
+NORM_TOLERANCE = 2e-5
 
 
 def config_of(name: str) -> RunConfig:
@@ -38,14 +40,28 @@ def config_of(name: str) -> RunConfig:
     return RunConfig.model_validate(tree)
 
 
-def take_steps(config: RunConfig, data_dir: Path, ranks: Ranks, sharing: Any) -> list[float]:
+def take_steps(
+    config: RunConfig, data_dir: Path, ranks: Ranks, sharing: Any
+) -> dict[str, list[float]]:
+    """Return the losses and gradient norms; AdamW alone would hide the gradients' scale."""
     training = config.training
     batches = open_dataset(data_dir, config.data).training_batches(
         training.batch_size, config.model.seq_len, config.seed
     )
     model = build_model(config.model, config.vocab_size, config.seed, config.n_outputs).train()
     runner = StepRunner(config, model, build_scorer(config), batches, SETUP, ranks, sharing)
-    return [runner.step(number)[0] for number in range(N_STEPS)]
+    norms = []
+    clip = module.take_clipped_step
+
+    def noting(*arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        norm, is_finite = clip(*arguments)
+        norms.append(float(norm))
+        return norm, is_finite
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "take_clipped_step", noting)
+        losses = [runner.step(number)[0] for number in range(N_STEPS)]
+    return {"losses": losses, "norms": norms}
 
 
 def be_rank(rank: int, port: int, data_dir: Path, found: Any) -> None:
@@ -99,9 +115,10 @@ def losses(tmp_path_factory: pytest.TempPathFactory, write_corpus: Any) -> dict[
 @pytest.mark.parametrize("sharing", ["copies", "parts"])
 @pytest.mark.parametrize("name", SMALL_MODELS)
 def test_ranks_take_the_steps_of_one_process(losses: Any, name: str, sharing: str) -> None:
-    alone = losses[name]["alone"]
-    assert losses[name][sharing] == pytest.approx(alone, rel=TOLERANCE)
-    assert alone[0] != alone[-1]
+    alone, shared = losses[name]["alone"], losses[name][sharing]
+    assert shared["losses"] == pytest.approx(alone["losses"], rel=TOLERANCE)
+    assert shared["norms"] == pytest.approx(alone["norms"], rel=NORM_TOLERANCE)
+    assert alone["losses"][0] != alone["losses"][-1]
 
 
 @pytest.fixture
