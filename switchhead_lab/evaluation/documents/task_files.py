@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from switchhead_lab.errors import DataError
 from switchhead_lab.evaluation.documents.task_documents import TaskDocument
 
 FETCH = "fetch the published file again"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -165,5 +167,5 @@ def _require_text(
     if not text.strip():
         raise file.error(number, f'field "{field}" is empty', expected)
     # JSON can escape half of a surrogate pair, which no tokenizer can encode.
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if _SURROGATE.search(text):
         raise file.error(number, f'field "{field}" holds half of a surrogate pair', expected)
