@@ -103,8 +103,8 @@ def running_server() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[Server]:
     """A running server; Debian's package `postgresql` has the programs."""
-    # An optional system package that pip cannot install; like Chromium, named in CONTRIBUTING.md.
     if find_programs() is None:
+        # An optional system package that pip cannot install, named in CONTRIBUTING.md.
         pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
     with running_server() as found:
         yield found

@@ -157,10 +157,11 @@ def _wait_until_idle(cluster: Slurm) -> None:
 @pytest.fixture(scope="session")
 def slurm() -> Iterator[Slurm]:
     """A running cluster; Debian's packages `slurm-wlm` and `munge` have the programs."""
-    # Optional system packages that pip cannot install, named in CONTRIBUTING.md.
     if missing := [name for name in _PROGRAMS if shutil.which(name, path=_PATH) is None]:
+        # Optional system packages that pip cannot install, named in CONTRIBUTING.md.
         pytest.skip(f"{missing[0]} is not installed (Debian: apt-get install slurm-wlm munge)")
     if os.geteuid():
+        # slurmd starts each job as its user, which only root may do.
         pytest.skip("Slurm's daemons need root")
     with running_slurm() as found:
         yield found

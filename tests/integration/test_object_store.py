@@ -13,14 +13,13 @@ import pytest
 from command_line import lab
 from object_store import BUCKET, SECRET, S3Server, second_host, with_store
 from tiny_runs import trained_once
-from tiny_sweep import DECLARATION
+from tiny_sweep import DECLARATION, shortest_sweep
 
 from switchhead_lab.config.files import parse
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.config.workspace import Workspace, find_workspace
 from switchhead_lab.data.token_store import register
 from switchhead_lab.errors import RecordError
-from switchhead_lab.reporting.figures import style
 from switchhead_lab.sweeping import executor, worker
 from switchhead_lab.sweeping.executor import run_sweep
 from switchhead_lab.tracking import artifact_store
@@ -32,32 +31,17 @@ from switchhead_lab.tracking.sweep_record import SweepRecord
 from switchhead_lab.upkeep.fetching import RunFetcher
 from switchhead_lab.upkeep.store_health import examine_store, mend_store
 
-SWEEP = """
-name = "tiny"
-matching = "parameter_matched"
-data = { corpus = "words", tokenizer = { kind = "byte" } }
-model = { d_model = 16, n_layers = 1, seq_len = 8 }
-baseline = { n_heads = 4, d_head = 8, d_ff = 32 }
-[training]
-n_steps = 2
-batch_size = 8
-learning_rate = 3e-3
-clip_norm = 0.5
-validate_every = 2
-checkpoint_every = 2
-precision = "fp32"
+TWO_HEADS = """
 [[models]]
 kind = "dense"
 name = "two-heads"
 n_heads = 2
-[sizes.small]
 """
+SWEEP = shortest_sweep(TWO_HEADS, n_steps=2)
 
 
 @pytest.fixture
-def first(workspace: Workspace, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    # What figures look like is not tested here, and their layout is slow.
-    monkeypatch.setattr(style, "_saved", lambda _figure, kind: kind.encode())
+def first(workspace: Workspace, s3: S3Server) -> Workspace:
     (workspace.sweeps_dir / "tiny.toml").write_text(SWEEP)
     return with_store(workspace, f"s3://{BUCKET}/lab")
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tiny_sweep import shortest_sweep
 
 from switchhead_lab.cli.app import main
 from switchhead_lab.config.files import to_toml
@@ -20,26 +21,13 @@ USABLE = [
 ]
 SERVERS = ["http://lab:S3xyzzy@127.0.0.1:9", "http://S3xyzzy@127.0.0.1:9/?api_key=S3xyzzy"]
 MISREAD = ["postgresql+psycopg://lab:S3@xyzzy@127.0.0.1:9/x", "http://lab:S3/xyzzy@127.0.0.1:9"]
-SWEEP = """
-name = "tiny"
-matching = "parameter_matched"
-data = { corpus = "words", tokenizer = { kind = "byte" } }
-model = { d_model = 16, n_layers = 1, seq_len = 8 }
-baseline = { n_heads = 4, d_head = 8, d_ff = 32 }
-[training]
-n_steps = 1
-batch_size = 512
-learning_rate = 3e-3
-clip_norm = 0.5
-validate_every = 1
-checkpoint_every = 1
-precision = "fp32"
+SEARCH = """
 [[studies]]
 model = { kind = "switchhead" }
 n_trials = 1
 space = { n_heads = [2], n_experts = [2], top_k = [1] }
-[sizes.small]
 """
+SWEEP = shortest_sweep(SEARCH, n_steps=1, batch_size=512)
 
 
 @pytest.fixture
