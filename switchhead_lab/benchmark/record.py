@@ -12,12 +12,14 @@ import switchhead_lab
 from switchhead_kernels.bench import BenchResult
 from switchhead_kernels.native.build import find_compiler
 from switchhead_lab.benchmark.checkpoint import CheckpointBench
+from switchhead_lab.benchmark.evaluation import EvaluationBench
 from switchhead_lab.benchmark.neighbour import NeighbourBench
 from switchhead_lab.benchmark.peers.bench import PeerBench
 from switchhead_lab.benchmark.step import StepBench
 from switchhead_lab.benchmark.table import (
     Table,
     checkpoint_table,
+    evaluation_table,
     kernel_remarks,
     kernel_table,
     markdown_table,
@@ -28,6 +30,7 @@ from switchhead_lab.benchmark.table import (
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.tracking.atomic import make_directory, write_text
 from switchhead_lab.tracking.bench_record import (
+    EVALUATION_BENCH_NAME,
     bench_dir,
     checkpoint_bench_name,
     neighbour_bench_name,
@@ -101,6 +104,20 @@ def write_peer_bench(
     contents = {**_named(sweep), "precision": setup.precision, **asdict(bench)}
     page = _Page(peer_bench_name(sweep), contents, peer_table(bench), bench.remarks)
     return _write(reports_dir, page, setup, is_partial=is_partial)
+
+
+def write_evaluation_bench(
+    reports_dir: Path, bench: EvaluationBench, setup: ComputeSetup
+) -> Recorded:
+    """Write what evaluations of models cost.
+
+    Args:
+        reports_dir: The workspace's folder of reports.
+        bench: Times of the models.
+        setup: The device.
+    """
+    page = _Page(EVALUATION_BENCH_NAME, asdict(bench), evaluation_table(bench))
+    return _write(reports_dir, page, setup, is_partial=False)
 
 
 def _named(sweep: Sweep) -> dict[str, str]:

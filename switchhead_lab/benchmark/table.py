@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from switchhead_kernels.bench import BenchResult
     from switchhead_lab.benchmark.checkpoint import CheckpointBench
+    from switchhead_lab.benchmark.evaluation import EvaluationBench
     from switchhead_lab.benchmark.neighbour import NeighbourBench
     from switchhead_lab.benchmark.peers.bench import PeerBench
     from switchhead_lab.benchmark.step import StepBench
@@ -88,6 +89,25 @@ def checkpoint_table(bench: "CheckpointBench") -> Table:
             f"{100 * time.checkpoint_fraction:.2f}%",
             f"{100 * time.tracking_fraction:.2f}%",
             f"{100 * time.resume_fraction:.2f}%",
+        ]
+        for time in bench.times
+    ]
+    return headings, rows
+
+
+def evaluation_table(bench: "EvaluationBench") -> Table:
+    """Return headings and cells: one row per model."""
+    headings = ["model", "precision", "documents", "positions"]
+    headings += ["evaluation s", "forward s", "ratio"]
+    rows = [
+        [
+            time.model,
+            time.precision,
+            f"{time.n_documents:,}",
+            f"{time.n_positions:,}",
+            f"{time.evaluation_s:,.2f}",
+            f"{time.forward_s:,.2f}",
+            f"{time.ratio:.2f}",
         ]
         for time in bench.times
     ]

@@ -4,6 +4,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from switchhead_lab.cli.evaluation import (
+    BatchSizeOption,
+    DataRootOption,
+    ModelsArgument,
+    PrecisionOption,
+    TasksOption,
+)
 from switchhead_lab.cli.options import (
     DeviceOption,
     JsonOption,
@@ -12,6 +19,7 @@ from switchhead_lab.cli.options import (
     SweepArgument,
     WideOption,
 )
+from switchhead_lab.cli.other_hosts import bring_model
 from switchhead_lab.json_text import to_json
 from switchhead_lab.terminal import print_notes, tell
 from switchhead_lab.terminal_table import print_table
@@ -166,6 +174,52 @@ def checkpoint(
         return
     print_table(views.checkpoint_table(declared, bench), is_wide=wide)
     print_notes(views.checkpoint_lines(bench, setup, recorded.place))
+
+
+@app.command()
+def evaluation(
+    models: ModelsArgument,
+    tasks: TasksOption = "pocket_minimal_pairs",
+    data_root: DataRootOption = None,
+    batch_size: BatchSizeOption = None,
+    precision: PrecisionOption = "fp32",
+    rounds: RoundsOption = 3,
+    device: DeviceOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Time zero-shot evaluations beside the forward passes in them.
+
+    The models are trained runs or Hugging Face checkpoints, as of `lab eval`, whose results stay
+    as they are. The ratio says what reading, tokenising, scoring and recording add.
+
+    Example: lab bench evaluation 3fb2c1 --tasks pocket --rounds 1
+    """
+    from switchhead_lab.benchmark.evaluation import bench_evaluation
+    from switchhead_lab.benchmark.record import write_evaluation_bench
+    from switchhead_lab.config.workspace import find_workspace
+    from switchhead_lab.evaluation.evaluated import find_evaluated, require_precision
+    from switchhead_lab.training.compute_setup import prepare_setup
+    from switchhead_lab.views import bench as views
+
+    wanted = require_precision(precision)
+    workspace = find_workspace().on_device(device)
+    for name in models:
+        bring_model(name)
+    bench = bench_evaluation(
+        [find_evaluated(name).load(device, wanted, "last") for name in models],
+        [name.strip() for name in tasks.split(",")],
+        rounds,
+        data_root=data_root,
+        batch_size=batch_size,
+        progress=tell,
+    )
+    setup = prepare_setup(workspace.settings.device, wanted)
+    recorded = write_evaluation_bench(workspace.reports_dir, bench, setup)
+    if as_json:
+        typer.echo(to_json(recorded.data))
+        return
+    print_table(views.evaluation_table(bench))
+    print_notes(views.evaluation_lines(bench, setup, recorded.place))
 
 
 @app.command()

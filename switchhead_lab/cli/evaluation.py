@@ -13,7 +13,6 @@ from switchhead_lab.cli.options import (
 )
 from switchhead_lab.cli.other_hosts import bring_model
 from switchhead_lab.cli.short_groups import RunByDefault
-from switchhead_lab.errors import ConfigError
 from switchhead_lab.json_text import to_json
 from switchhead_lab.terminal import tell
 from switchhead_lab.terminal_table import print_table
@@ -62,6 +61,7 @@ BatchSizeOption = Annotated[
     int | None,
     typer.Option(
         "--batch-size",
+        min=1,
         help="Sequences read together; some 4,096 tokens by default. Results do not depend on it.",
     ),
 ]
@@ -90,8 +90,6 @@ def run(
     Example: lab eval run 3fb2c1 --tasks blimp,lambada_openai --data-root ~/zero-shot
     """
     step = read_checkpoint(checkpoint)
-    if batch_size is not None and batch_size < 1:
-        raise ConfigError(f"--batch-size {batch_size}: use 1 or more")
     from switchhead_lab.evaluation.evaluated import (
         evaluate_model,
         find_evaluated,

@@ -4,7 +4,8 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, assert_never
 
@@ -51,6 +52,10 @@ class Tokenizer(Protocol):
         """Return the ids of a text, without an end of document."""
         ...
 
+    def encode_all(self, texts: Sequence[str]) -> list[TokenIds]:
+        """Return the ids of each text."""
+        ...
+
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of ids; an end of document has none."""
         ...
@@ -93,9 +98,18 @@ class SentencePieces:
 
     def encode(self, text: str) -> TokenIds:
         """Return the ids of a text."""
-        parts = self._VERBATIM.split(text)
+        return self.encode_all([text])[0]
+
+    def encode_all(self, texts: Sequence[str]) -> list[TokenIds]:
+        """Return the ids of each text, in one call, since each has a cost of its own."""
+        parts = [self._VERBATIM.split(text) for text in texts]
+        encoded = iter(self._processor.encode(list(chain(*parts)), num_threads=1))
+        return [self._joined(zip(some, encoded, strict=False)) for some in parts]
+
+    def _joined(self, parts: Iterable[tuple[str, list[int]]]) -> TokenIds:
+        """Return the ids of parts, of which those verbatim have others than SentencePiece's."""
         ids: list[int] = []
-        for part, encoded in zip(parts, self._processor.encode(parts, num_threads=1), strict=True):
+        for part, encoded in parts:
             ids.extend(self._verbatim_ids.get(part, encoded))
         return np.array(ids, dtype=np.uint16)
 
@@ -124,6 +138,10 @@ class Utf8Bytes:
         if "\0" in text:
             raise DataError("the text holds a NUL character, which the byte tokenizer reserves")
         return np.frombuffer(text.encode("utf-8"), dtype=np.uint8).astype(np.uint16)
+
+    def encode_all(self, texts: Sequence[str]) -> list[TokenIds]:
+        """Return the ids of each text."""
+        return [self.encode(text) for text in texts]
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of ids; bytes that form no character become U+FFFD."""
@@ -156,6 +174,10 @@ class Characters:
         codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
         ids: TokenIds = self._id_of[codes]
         return ids
+
+    def encode_all(self, texts: Sequence[str]) -> list[TokenIds]:
+        """Return the ids of each text."""
+        return [self.encode(text) for text in texts]
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of ids; unknown characters become U+FFFD."""

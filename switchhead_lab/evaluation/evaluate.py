@@ -3,7 +3,7 @@
 import importlib.metadata
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from switchhead_lab.evaluation.documents.task_documents import TaskDocuments
@@ -90,9 +90,14 @@ def _result(model: LanguageModel, task: Task, documents: TaskDocuments) -> TaskR
         weights_id=model.weights_id,
         tokenizer_id=model.tokenizer_id,
         precision=model.precision,
-        harness=importlib.metadata.version("lm_eval"),
+        harness=_harness_version(),
         seconds=0.0,
     )
+
+
+@cache
+def _harness_version() -> str:
+    return importlib.metadata.version("lm_eval")
 
 
 _REPORT_SECONDS = 10.0

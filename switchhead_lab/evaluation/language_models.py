@@ -10,7 +10,6 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from switchhead_lab.data.encoding import encode_text
 from switchhead_lab.errors import ConfigError, RecordError
 from switchhead_lab.trained.next_token_model import NextTokenModel, TransformerReader
 from switchhead_lab.trained.opened_run import Checkpoint, OpenedRun
@@ -34,7 +33,7 @@ class LanguageModel:
         next_token: The model.
         prefix: Token before the start of a text.
         end: Token that ends a text.
-        encode: Returns the tokens of a text, without prefix.
+        encode_all: Returns the tokens of each text, without prefix.
         decode: Returns the text of tokens.
     """
 
@@ -45,8 +44,12 @@ class LanguageModel:
     next_token: NextTokenModel
     prefix: int
     end: int
-    encode: Callable[[str], list[int]]
+    encode_all: Callable[[Sequence[str]], list[list[int]]]
     decode: Callable[[Sequence[int]], str]
+
+    def encode(self, text: str) -> list[int]:
+        """Return the tokens of a text, without prefix."""
+        return self.encode_all([text])[0]
 
 
 def model_of_run(
@@ -82,7 +85,7 @@ def model_of_run(
         # In training, a document is preceded by the end of the previous one.
         prefix=tokenizer.end_of_document,
         end=tokenizer.end_of_document,
-        encode=lambda text: [int(token) for token in encode_text(text, tokenizer)],
+        encode_all=lambda texts: [ids.tolist() for ids in tokenizer.encode_all(texts)],
         decode=tokenizer.decode,
     )
 
@@ -135,9 +138,15 @@ def model_of_checkpoint(
         next_token=_HuggingFaceReader(model.to(setup.device).eval(), setup.precision),
         prefix=prefix,
         end=end,
-        encode=lambda text: list(tokenizer.encode(text, add_special_tokens=False)),
+        encode_all=lambda texts: _input_ids(tokenizer, texts),
         decode=lambda tokens: str(tokenizer.decode(list(tokens), skip_special_tokens=True)),
     )
+
+
+def _input_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    # It rejects an empty list.
+    ids = tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
+    return [list(one) for one in ids]
 
 
 class _HuggingFaceReader:

@@ -3,19 +3,21 @@
 Letters: B sequences of a batch, T chunk positions, N scored positions, D width, V vocabulary.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
+import numpy as np
 import torch
-import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from switchhead_lab.trained.next_token_model import NextTokenModel
 
 _TOKENS_PER_BATCH = 4096
 _PREFIXES_PER_BATCH = 16
+_POSITIONS_AT_ONCE = 512
 
 Report = Callable[[int, int], None]
 
@@ -185,37 +187,68 @@ def _score(model: NextTokenModel, batch: Sequence[_Piece], memory: Any) -> list[
         active = batch[:n_active]
         tokens_BT = _padded([piece.inputs[begin:end] for piece in active], model.device)
         hidden_BTD, memory = model.read(tokens_BT, memory)
-        rows, columns, targets = _scored(active, begin, end)
-        if not rows:
+        rows_N, columns_N, targets_N = _scored(active, begin, end)
+        if not len(rows_N):
             continue
-        logits_NV = model.logits(hidden_BTD[rows, columns]).float()
-        targets_N = torch.tensor(targets, device=model.device)
-        # Summed in float64, so that the order of batches does not show.
-        losses_N = F.cross_entropy(logits_NV, targets_N, reduction="none").double().cpu()
-        wrong_N = (logits_NV.argmax(dim=1) != targets_N).long().cpu()
-        index_N = torch.tensor(rows)
-        nats.index_add_(0, index_N, -losses_N)
-        n_wrong.index_add_(0, index_N, wrong_N)
+        losses_N, is_wrong_N = _outcomes(
+            model, hidden_BTD[rows_N, columns_N], targets_N.to(model.device)
+        )
+        nats.index_add_(0, rows_N, -losses_N)
+        n_wrong.index_add_(0, rows_N, is_wrong_N)
     return list(zip(nats.tolist(), (n_wrong == 0).tolist(), strict=True))
+
+
+def _outcomes(model: NextTokenModel, hidden_ND: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the loss of each target in nats, and 1 where another token is likelier."""
+    losses, wrong = [], []
+    # The logits of all positions of a batch would not fit if the vocabulary is large.
+    for hidden_MD, targets_M in zip(
+        hidden_ND.split(_POSITIONS_AT_ONCE), targets_N.split(_POSITIONS_AT_ONCE), strict=True
+    ):
+        logits_MV = model.logits(hidden_MD).float()
+        target_M = logits_MV.gather(1, targets_M[:, None])[:, 0]
+        largest_M = logits_MV.amax(dim=1)
+        is_wrong_M = target_M < largest_M
+        # The first of several largest ones is the likeliest. It takes long to find, so only here.
+        rest = (~is_wrong_M).nonzero()[:, 0]
+        is_wrong_M[rest] = logits_MV[rest].argmax(dim=1) != targets_M[rest]
+        wrong.append(is_wrong_M)
+        # In place, since large allocations would take as long as the arithmetic.
+        sums_M = logits_MV.sub_(largest_M[:, None]).exp_().sum(dim=1)
+        losses.append(sums_M.log_() + largest_M - target_M)
+    # Summed in float64, so that the order of batches does not show.
+    return torch.cat(losses).double().cpu(), torch.cat(wrong).long().cpu()
 
 
 def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
     """Return rows as a tensor [B, T], padded with token 0 at the end."""
-    width = max(map(len, rows))
-    return torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], device=device)
+    lengths = [len(row) for row in rows]
+    padded_BT = np.zeros((len(rows), max(lengths)), dtype=np.int64)
+    padded_BT[_between([0] * len(rows), lengths, max(lengths))] = _flat(rows)
+    return torch.from_numpy(padded_BT).to(device)
 
 
-def _scored(
-    pieces: Sequence[_Piece], begin: int, end: int
-) -> tuple[list[int], list[int], list[int]]:
+def _scored(pieces: Sequence[_Piece], begin: int, end: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return row, column and target of every scored position in a chunk."""
-    rows: list[int] = []
-    columns: list[int] = []
-    targets: list[int] = []
-    for row, piece in enumerate(pieces):
-        first, last = max(piece.first, begin), min(len(piece.inputs), end)
-        count = max(0, last - first)
-        rows += [row] * count
-        columns += range(first - begin, first - begin + count)
-        targets += piece.targets[first : first + count]
-    return rows, columns, targets
+    firsts = [max(piece.first, begin) for piece in pieces]
+    lasts = [
+        max(first, min(len(piece.inputs), end)) for first, piece in zip(firsts, pieces, strict=True)
+    ]
+    is_scored_BT = _between(
+        [first - begin for first in firsts], [last - begin for last in lasts], end - begin
+    )
+    targets = _flat(
+        piece.targets[first:last] for piece, first, last in zip(pieces, firsts, lasts, strict=True)
+    )
+    rows, columns = is_scored_BT.nonzero()
+    return torch.from_numpy(rows), torch.from_numpy(columns), torch.from_numpy(targets)
+
+
+def _between(firsts: Sequence[int], lasts: Sequence[int], width: int) -> NDArray[np.bool_]:
+    """Return which columns are from the first up to the last of each row, shape [B, width]."""
+    columns = np.arange(width)
+    return (columns >= np.array(firsts)[:, None]) & (columns < np.array(lasts)[:, None])
+
+
+def _flat(rows: Iterable[Sequence[int]]) -> NDArray[np.int64]:
+    return np.fromiter(chain.from_iterable(rows), dtype=np.int64)

@@ -13,6 +13,9 @@ from switchhead_lab.tracking.sweep_record import sweep_id
 STEP_MODES = ("eager", "captured", "compiled", "compiled and captured")
 """Modes in which the GPU command times a training step; keys of a case's findings."""
 
+EVALUATION_BENCH_NAME = "evaluation"
+"""File name, without suffix, of what evaluations cost."""
+
 
 def bench_dir(reports_dir: Path) -> Path:
     """Return the folder of all benchmarks."""

@@ -9,6 +9,7 @@ from switchhead_lab.terminal_table import Table
 if TYPE_CHECKING:
     from switchhead_kernels.bench import BenchResult
     from switchhead_lab.benchmark.checkpoint import CheckpointBench
+    from switchhead_lab.benchmark.evaluation import EvaluationBench
     from switchhead_lab.benchmark.neighbour import NeighbourBench
     from switchhead_lab.benchmark.peers.bench import PeerBench
     from switchhead_lab.benchmark.step import StepBench
@@ -69,6 +70,20 @@ def checkpoint_lines(bench: "CheckpointBench", setup: "ComputeSetup", place: str
     opening = max(time.run_ms for time in bench.times)
     yield f"tracking includes opening and closing a run, once: at most {opening:,.0f} ms"
     yield f"{setup.description}, {setup.precision}; medians of {bench.n_rounds} rounds; {place}"
+
+
+def evaluation_table(bench: "EvaluationBench") -> Table:
+    """Return what evaluations cost, one row per model."""
+    headings, rows = pages.evaluation_table(bench)
+    headings = [_on_two_lines(heading) for heading in headings]
+    title = f"evaluation on {', '.join(bench.tasks)}"
+    return Table(title, headings, rows, optional=("positions", "precision"), n_text_columns=2)
+
+
+def evaluation_lines(bench: "EvaluationBench", setup: "ComputeSetup", place: str) -> Iterator[str]:
+    """Yield what the columns mean, and where the page is."""
+    yield "ratio: the whole evaluation, from documents to written results, by forward passes alone"
+    yield f"{setup.description}; medians of {bench.n_rounds} rounds; {place}"
 
 
 def peer_table(sweep: "Sweep", bench: "PeerBench") -> Table:

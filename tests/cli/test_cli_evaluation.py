@@ -50,6 +50,22 @@ def test_models_are_evaluated_and_compared(runs, workspace) -> None:
     assert "95 % interval" in lab("eval", "compare", *runs, cwd=workspace.root).stdout
 
 
+def test_the_benchmark_writes_what_it_prints_and_keeps_no_result(run, workspace) -> None:
+    task = "pocket_minimal_pairs_article_form"
+    small = ("bench", "evaluation", run, "--tasks", task, "--rounds", "1")
+    done = lab(*small, cwd=workspace.root)
+    written = json.loads((workspace.reports_dir / "bench/evaluation.json").read_text())
+    (cost,) = written["times"]
+    assert f"{cost['ratio']:.2f}" in done.stdout
+    assert max(map(len, done.stdout.partition("written to")[0].splitlines())) <= 80
+    assert cost["n_documents"] == 200
+    # Two sentences of several words per document.
+    assert cost["n_positions"] > 200 * 2 * 3
+    assert 0.0 < cost["forward_s"] < cost["evaluation_s"]
+    assert cost["ratio"] == pytest.approx(cost["evaluation_s"] / cost["forward_s"])
+    assert not (workspace.runs_dir / run / "evaluation").exists()
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_after_a_signal_the_same_command_continues(
     run, workspace, request, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
@@ -80,7 +96,7 @@ def test_after_a_signal_the_same_command_continues(
         (["--tasks", "blmp"], 'no task "blmp" (did you mean "blimp"?)'),
         (["--tasks", "blimp", "--data-root", "nowhere"], "nowhere: no such folder"),
         (["--precision", "fp16"], '--precision "fp16": use fp32 or bf16'),
-        (["--batch-size", "0"], "--batch-size 0: use 1 or more"),
+        (["--batch-size", "0"], "greater than or equal to 1"),
         (["--checkpoint", "3"], "no checkpoint of step 3"),
     ],
 )

@@ -67,6 +67,7 @@ COMMANDS = [
     ["check-variant", "switchhead"],
     ["bench", "step", "tiny", "--rounds", "1"],
     ["bench", "checkpoint", "tiny", "--rounds", "1"],
+    ["bench", "evaluation", "{run}", "--tasks", "pocket_last_word", "--rounds", "1"],
     ["bench", "kernels", "--shape", "16/8", "--k", "1", "--dtype", "fp32", "--rounds", "1"],
     ["doctor"],
 ]

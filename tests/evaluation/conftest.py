@@ -37,7 +37,7 @@ def make_model(tiny_config: Callable[..., RunConfig]) -> MakeModel:
             next_token=TransformerReader(model.eval(), "fp32"),
             prefix=0,
             end=0,
-            encode=lambda text: list(text.encode()),
+            encode_all=lambda texts: [list(text.encode()) for text in texts],
             decode=lambda tokens: bytes(tokens).decode(errors="replace"),
         )
 

@@ -4,12 +4,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import datasets
 import lm_eval.tasks
 import pytest
 import torch
 import yaml
 from lm_eval.api.instance import Instance
 from lm_eval.api.registry import get_model
+from lm_eval.api.task import ConfigurableTask
+from lm_eval.evaluator import evaluate
 
 from switchhead_lab.evaluation.documents.cbt import BLANK
 from switchhead_lab.evaluation.harness import MODEL_NAME, HarnessModel, run_task
@@ -88,6 +91,32 @@ def test_minimal_pairs_are_scored_as_by_hand(make_model) -> None:
     assert 0 < sum(sample.metrics["acc"] for sample in samples) < 10
 
 
+def test_outcomes_are_those_of_the_harnesss_own_log(make_model) -> None:
+    model = make_model()
+    (task,) = find_tasks(["blimp_wh_island"])
+    documents = [{"sentence_good": good, "sentence_bad": bad} for good, bad in PAIRS]
+    split = datasets.Dataset.from_list(documents)
+    theirs = ConfigurableTask(
+        config={**task.config, "custom_dataset": lambda **_: {"train": split}}
+    )
+    logged = evaluate(
+        HarnessModel(model),
+        {"tasks": {task.name: theirs}, "groups": {}, "group_map": {}},
+        bootstrap_iters=0,
+    )["samples"][task.name]
+    for sample, log in zip(run_task(model, task, documents), logged, strict=True):
+        assert sample.number == log["doc_id"]
+        assert sample.metrics == {"acc": log["acc"]}
+        assert sample.nats == [nats for ((nats, _),) in log["resps"]]
+
+
+def test_a_text_that_begins_with_the_prefix_is_not_given_another(make_model) -> None:
+    model = make_model()
+    harness = HarnessModel(model)
+    (twice,), (once,) = (harness.loglikelihood([request("", text)]) for text in ("\0ab", "ab"))
+    assert twice == once
+
+
 def test_the_whole_completed_query_of_a_cloze_is_scored(make_model) -> None:
     model = make_model()
     words = [f"word{number}" for number in range(10)]
@@ -149,15 +178,14 @@ def test_functions_ask_what_the_templates_ask(
 def test_a_piece_across_the_boundary_belongs_to_the_continuation(make_model) -> None:
     model = make_model()
     pieces = {"ab": [1], "a": [2], "b": [3], "cab": [4, 1], "ca": [4, 2]}
-    object.__setattr__(model, "encode", lambda text: pieces[text])
+    object.__setattr__(model, "encode_all", lambda texts: [pieces[text] for text in texts])
     harness = HarnessModel(model)
-    assert harness._encode_pair("ca", "b") == ([4], [1])
-    assert harness._encode_pair("a", "b") == ([], [1])
+    assert harness._encode_pairs([("ca", "b"), ("a", "b")]) == [([4], [1]), ([], [1])]
     assert harness.loglikelihood([request("a", "b")], disable_tqdm=True)[0][0] < 0.0
 
 
 def test_trailing_spaces_belong_to_the_continuation(make_model) -> None:
-    context, continuation = HarnessModel(make_model())._encode_pair("a  ", "b")
+    ((context, continuation),) = HarnessModel(make_model())._encode_pairs([("a  ", "b")])
     assert bytes(context) == b"a"
     assert bytes(continuation) == b"  b"
 

@@ -1,5 +1,6 @@
 """Batched likelihoods against a direct computation, token by token."""
 
+import math
 import random
 
 import pytest
@@ -136,3 +137,33 @@ def test_equal_beginnings_are_read_once(make_model, monkeypatch) -> None:
     score_sequences(model, given)
     # Three chunks of the shared beginning, then one chunk of the ten sequences.
     assert rows == [1, 1, 1, 10]
+
+
+@torch.inference_mode()
+def test_only_the_likeliest_continuation_is_greedy(make_model) -> None:
+    model = make_model("switchhead")
+    reader, tokens = TokenReader(model.next_token), [7]
+    for _ in range(T + 3):
+        reader.read(tokens[-1])
+        tokens.append(int(reader.predict().argmax()))
+    other = [*tokens[:-1], (tokens[-1] + 1) % 256]
+    found = score_sequences(model.next_token, [Scoring(tokens, 2), Scoring(other, 2)])
+    assert [one.is_greedy for one in found] == [True, False]
+
+
+class Undecided:
+    """A model that always predicts tokens 1 and 2 with equal likelihood."""
+
+    seq_len, window, device = T, None, torch.device("cpu")
+
+    def read(self, tokens_BT, memory):
+        return torch.zeros(*tokens_BT.shape, 1), memory
+
+    def logits(self, hidden_ND):
+        return torch.tensor([[1.0, 2.0, 2.0]]).repeat(len(hidden_ND), 1)
+
+
+def test_the_first_of_equally_likely_tokens_is_the_greedy_one() -> None:
+    found = score_sequences(Undecided(), [Scoring([0, token], 1) for token in range(3)])
+    assert [one.is_greedy for one in found] == [False, True, False]
+    assert found[1].nats == found[2].nats == pytest.approx(-math.log(2 + math.exp(-1)))
