@@ -26,11 +26,14 @@ from switchhead_lab.benchmark.table import (
     neighbour_table,
     peer_table,
     step_table,
+    workers_table,
 )
+from switchhead_lab.benchmark.workers import WorkersBench
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.tracking.atomic import make_directory, write_text
 from switchhead_lab.tracking.bench_record import (
     EVALUATION_BENCH_NAME,
+    WORKERS_BENCH_NAME,
     bench_dir,
     checkpoint_bench_name,
     neighbour_bench_name,
@@ -117,6 +120,12 @@ def write_evaluation_bench(
         setup: The device.
     """
     page = _Page(EVALUATION_BENCH_NAME, asdict(bench), evaluation_table(bench))
+    return _write(reports_dir, page, setup, is_partial=False)
+
+
+def write_workers_bench(reports_dir: Path, bench: WorkersBench, setup: ComputeSetup) -> Recorded:
+    """Write how busy workers of a sweep were; arguments as of `write_evaluation_bench`."""
+    page = _Page(WORKERS_BENCH_NAME, asdict(bench), workers_table(bench))
     return _write(reports_dir, page, setup, is_partial=False)
 
 

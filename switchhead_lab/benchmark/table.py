@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from switchhead_lab.benchmark.neighbour import NeighbourBench
     from switchhead_lab.benchmark.peers.bench import PeerBench
     from switchhead_lab.benchmark.step import StepBench
+    from switchhead_lab.benchmark.workers import WorkersBench
 
 Table = tuple[list[str], list[list[str]]]
 """Headings and rows."""
@@ -112,6 +113,25 @@ def evaluation_table(bench: "EvaluationBench") -> Table:
         for time in bench.times
     ]
     return headings, rows
+
+
+def workers_table(bench: "WorkersBench") -> Table:
+    """Return headings and cells: one row."""
+    headings = ["store", "workers", "runs", "run s", "joining s", "busy"]
+    headings += ["first wait s", "longest", "wait s", "longest"]
+    row = [
+        bench.store,
+        f"{bench.n_workers:,}",
+        f"{bench.n_workers * bench.n_runs:,}",
+        f"{bench.run_s:,.1f}",
+        f"{bench.joining_s:,.1f}",
+        f"{100 * bench.busy_fraction:.1f}%",
+        f"{bench.first_wait_s:,.2f}",
+        f"{bench.longest_first_wait_s:,.2f}",
+        f"{bench.wait_s:,.2f}",
+        f"{bench.longest_wait_s:,.2f}",
+    ]
+    return headings, [row]
 
 
 def peer_table(bench: "PeerBench") -> Table:

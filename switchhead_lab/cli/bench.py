@@ -223,6 +223,40 @@ def evaluation(
 
 
 @app.command()
+def workers(
+    sweep: SweepArgument = "matched-params",
+    size: SizeOption = "demo",
+    n_workers: Annotated[int, typer.Option("--workers", min=1, help="Worker processes.")] = 50,
+    n_runs: Annotated[int, typer.Option("--runs", min=1, help="Runs per worker.")] = 3,
+    seconds: Annotated[float, typer.Option("--seconds", min=0.0, help="Time of a run.")] = 30.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure how busy a sweep keeps many workers, whose runs only take their time.
+
+    All else is real: processes, locks, record, and the workspace's database if it has one, from
+    which the sweep is removed at the end. Nothing is trained, and no run is kept.
+
+    Example: lab bench workers --workers 8 --runs 2 --seconds 5
+    """
+    from switchhead_lab.benchmark.record import write_workers_bench
+    from switchhead_lab.benchmark.workers import bench_workers
+    from switchhead_lab.config.sweep_files import find_sweep
+    from switchhead_lab.config.workspace import find_workspace
+    from switchhead_lab.training.compute_setup import prepare_setup
+    from switchhead_lab.views import bench as views
+
+    workspace = find_workspace()
+    declared = find_sweep(workspace.sweeps_dir, sweep).resolve(size, ())
+    bench = bench_workers(workspace, declared, n_workers, n_runs, seconds, tell)
+    recorded = write_workers_bench(workspace.reports_dir, bench, prepare_setup("cpu", "auto"))
+    if as_json:
+        typer.echo(to_json(recorded.data))
+        return
+    print_table(views.workers_table(bench))
+    print_notes(views.workers_lines(recorded.place))
+
+
+@app.command()
 def peers(
     sweep: SweepArgument = "bench/peers",
     size: SizeOption = "",

@@ -21,11 +21,11 @@ from switchhead_lab.sweeping.jobs import Say
 from switchhead_lab.sweeping.offers import Offers
 from switchhead_lab.sweeping.other_hosts import Fetcher, NoFetcher
 from switchhead_lab.sweeping.plan import Variant, declared_variants
-from switchhead_lab.sweeping.record_keeper import RecordKeeper, continued_record
+from switchhead_lab.sweeping.record_keeper import RecordKeeper, joined_record
 from switchhead_lab.sweeping.requeue import requeued
 from switchhead_lab.sweeping.schedule import Schedule
 from switchhead_lab.sweeping.starts import Starts
-from switchhead_lab.sweeping.worker import SweepWorker
+from switchhead_lab.sweeping.worker import SweepWorker, Trainer
 from switchhead_lab.tracking.interruption import interruption
 from switchhead_lab.tracking.mlflow_index import Index
 from switchhead_lab.tracking.record import RunState
@@ -33,6 +33,7 @@ from switchhead_lab.tracking.sweep_dir import SweepDir
 from switchhead_lab.tracking.sweep_record import SweepRecord
 from switchhead_lab.tracking.sweep_store import open_sweep
 from switchhead_lab.training.change_policy import STRICT, ChangePolicy
+from switchhead_lab.training.run import execute_run
 
 _NO_FETCHER = NoFetcher()
 
@@ -83,19 +84,19 @@ def run_sweep(
             conditions = conditions_of(workspace, sweep, variants[0], dataset)
             _bring_finished(directory, starts, fetcher)
 
-        def begun() -> SweepRecord:
+        def begun(known: SweepRecord | None) -> SweepRecord:
             """Return the record to continue; the first worker settles what earlier ones left."""
             others = directory.workers.alive()
             require_same_conditions(sweep, conditions, others, policy)
-            record = continued_record(sweep, directory.read_known(), variants, starts)
+            record = joined_record(sweep, known, others, variants, starts)
             if others:
                 return record
             directory.workers.withdraw_stop()
             record = settle_changes(record, variants, starts, workspace.runs_dir, policy)
             return requeued(record, directory, dataset, policy)
 
-        with _joined(directory, begun, conditions, index) as part, beside():
-            _train(workspace, part, variants, starts, fetcher, index, say, policy)
+        with joined(directory, begun, conditions, index) as part, beside():
+            train_rest(workspace, part, variants, starts, fetcher, index, say, policy)
         return part.keeper.record
 
 
@@ -123,7 +124,7 @@ def _bring_finished(directory: SweepDir, starts: Starts, fetcher: Fetcher) -> No
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """This process's part in a sweep.
 
     Attributes:
@@ -138,51 +139,55 @@ class _Part:
 
 
 @contextlib.contextmanager
-def _joined(
+def joined(
     directory: SweepDir,
-    begun: Callable[[], SweepRecord],
+    begun: Callable[[SweepRecord | None], SweepRecord],
     conditions: Mapping[str, Any],
     index: Index,
-) -> Iterator[_Part]:
+) -> Iterator[Part]:
     """Be one of a sweep's workers in the block, and note in the index how the sweep ended.
 
     Args:
         directory: The sweep's directory.
-        begun: Returns the record to continue, under the sweep's lock.
+        begun: Returns the record to continue, from the known one, under the sweep's lock.
         conditions: What this worker's runs depend on.
         index: Index that mirrors the runs.
     """
     with contextlib.ExitStack() as stack:
         with directory.locked():
             with interruption.allowed():
-                record = begun()
+                known = directory.read_known()
+                record = begun(known)
             keeper = RecordKeeper(directory, record)
-            # On disk before MLflow, where a sweep without a record would stay forever.
-            keeper.replace(record)
+            if record is not known:
+                # On disk before MLflow, where a sweep without a record would stay forever.
+                keeper.replace(record)
             worker = stack.enter_context(directory.workers.joined(conditions))
             parent_id = index.start_sweep(record, directory.path)
         ended: RunState = "interrupted"
         heartbeat = Heartbeat(directory, worker.worker_id)
         try:
             with heartbeat.beating():
-                yield _Part(keeper, heartbeat, parent_id)
+                yield Part(keeper, heartbeat, parent_id)
             ended = "finished"
         finally:
             with keeper.locked():
+                directory.keep_copy(keeper.record)
                 stack.close()
                 is_last = not directory.workers.alive()
             index.finish_sweep(directory.path, ended if is_last else "running")
 
 
-def _train(
+def train_rest(
     workspace: Workspace,
-    part: _Part,
+    part: Part,
     variants: Sequence[Variant],
     starts: Starts,
     fetcher: Fetcher,
     index: Index,
     say: Say,
     policy: ChangePolicy,
+    trainer: Trainer = execute_run,
 ) -> None:
     """Train what is left of a sweep."""
     sweep = part.keeper.record.sweep
@@ -192,6 +197,7 @@ def _train(
             require_counted_size(variant.model, sweep.vocab_size, sweep.n_outputs)
             part.keeper.note_model(variant)
         schedule = Schedule(workspace, sweep, variants, offers)
+        offers.plan(variants)
     worker = SweepWorker(
         workspace,
         schedule,
@@ -202,5 +208,6 @@ def _train(
         say=say,
         policy=policy,
         fetcher=fetcher,
+        trainer=trainer,
     )
     worker.run()

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from switchhead_lab.tracking.interruption import interruption
 from switchhead_lab.tracking.record import MetricPoint
 from switchhead_lab.tracking.sweep_dir import SweepDir
-from switchhead_lab.tracking.workers import HEARTBEAT_SECONDS
 
 STOPPED = "stopped as `lab sweep stop` asked; `lab sweep resume` continues"
 
@@ -58,9 +57,10 @@ class Heartbeat:
 
     def _beat(self) -> None:
         workers = self._directory.workers
-        while not self._ended.wait(HEARTBEAT_SECONDS):
-            self.is_lost = self.is_lost or not workers.beat(self.worker_id)
-            if workers.is_stop_requested and not self._is_stopping:
+        while not self._ended.wait(workers.heartbeat_seconds):
+            heard = workers.beat(self.worker_id)
+            self.is_lost = self.is_lost or not heard.is_alive
+            if heard.is_stopping and not self._is_stopping:
                 self._is_stopping = True
                 interruption.explanation = STOPPED
                 # As a scheduler does before its time limit: the step ends, a checkpoint is saved.

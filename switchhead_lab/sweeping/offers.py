@@ -1,9 +1,13 @@
 """Which runs of a sweep may be trained now, by its record and its live workers."""
 
+import contextlib
+from collections.abc import Iterable
+
 from switchhead_lab.config.identity import identity
 from switchhead_lab.config.schema import InitialWeights, RunConfig
 from switchhead_lab.config.search import key_of
 from switchhead_lab.config.workspace import Workspace
+from switchhead_lab.errors import RecordError
 from switchhead_lab.sweeping.jobs import MOST_VANISHED, Candidate, Job, Next, Say, Waiting
 from switchhead_lab.sweeping.plan import Variant, config_of
 from switchhead_lab.sweeping.record_keeper import RecordKeeper
@@ -33,6 +37,13 @@ class Offers:
         self._alive: set[str] = set()
         self._said: set[str] = set()
         self._known: dict[tuple[object, ...], tuple[RunConfig, SweepMember]] = {}
+
+    def plan(self, variants: Iterable[Variant]) -> None:
+        """Plan the runs of models, before the sweep's lock is held and others wait."""
+        for variant, seed in ((one, seed) for one in variants for seed in one.seeds):
+            # Runs whose source is not trained yet, or unusable, are planned when they are offered.
+            with contextlib.suppress(RecordError):
+                self._planned(variant, seed)
 
     def offer(self, variant: Variant, seed: int, candidate: Candidate | None = None) -> Next:
         """Return a run as a job if it is to be trained and nobody trains it."""
@@ -69,8 +80,7 @@ class Offers:
 
     def look_at_workers(self) -> set[str]:
         """Return the ids of the live workers, which all offers of this step are based on."""
-        alive = self.keeper.directory.workers.alive()
-        self._alive = {worker.record.worker_id for worker in alive}
+        self._alive = self.keeper.directory.workers.alive_ids()
         return self._alive
 
     def is_in_progress(self, member: SweepMember) -> bool:

@@ -1,7 +1,7 @@
 """Keeps the record of a running sweep: every change is on disk before the next step."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from switchhead_lab.config.identity import identity
@@ -152,6 +152,23 @@ def continued_record(
         wanted |= {(variant.name, run_hash) for run_hash in hashes}
     members = [*filter(belongs, known.members)]
     return known.model_copy(update={"sweep": sweep, "studies": studies, "members": members})
+
+
+def joined_record(
+    sweep: Sweep,
+    known: SweepRecord | None,
+    others: Collection[object],
+    variants: Sequence[Variant],
+    starts: Starts,
+) -> SweepRecord:
+    """Return the record for a worker that joins a sweep; arguments as of `continued_record`.
+
+    If others are alive, one of them has continued it already, if under the same declaration. To do
+    it again takes time for every run of the sweep, in which all of them wait.
+    """
+    if others and known is not None and known.sweep == sweep:
+        return known
+    return continued_record(sweep, known, variants, starts)
 
 
 def _known_hashes(

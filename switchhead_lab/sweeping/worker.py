@@ -43,6 +43,7 @@ _RESTART_SECONDS = 120.0
 # A run counts as finished before its upload, which may be large.
 _UPLOAD_SECONDS = 1800.0
 ResultT = TypeVar("ResultT")
+Trainer = Callable[..., RunRecord]
 
 
 class SweepWorker:
@@ -58,6 +59,7 @@ class SweepWorker:
         say: Called with one line per event.
         policy: What to do with earlier runs whose code or conditions have changed.
         fetcher: Fetches weights that other hosts have trained.
+        trainer: Trains a run, as `execute_run` does.
     """
 
     def __init__(
@@ -72,8 +74,10 @@ class SweepWorker:
         say: Say,
         policy: ChangePolicy,
         fetcher: Fetcher,
+        trainer: Trainer = execute_run,
     ) -> None:
         self._workspace, self._schedule, self._offers = workspace, schedule, offers
+        self._trainer = trainer
         self._heartbeat, self._keeper = heartbeat, offers.keeper
         self._index, self._parent_id, self._say, self._policy = index, parent_id, say, policy
         self._fetcher, self._fetched, self._awaited = fetcher, set[str](), dict[str, float]()
@@ -185,7 +189,7 @@ class SweepWorker:
         member = job.member
         try:
             with interruption.allowed():
-                run = execute_run(
+                run = self._trainer(
                     self._workspace,
                     job.config,
                     self._offers.labels(job.variant),

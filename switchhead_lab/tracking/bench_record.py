@@ -15,6 +15,8 @@ STEP_MODES = ("eager", "captured", "compiled", "compiled and captured")
 
 EVALUATION_BENCH_NAME = "evaluation"
 """File name, without suffix, of what evaluations cost."""
+WORKERS_BENCH_NAME = "workers"
+"""File name, without suffix, of how busy a sweep keeps its workers."""
 
 
 def bench_dir(reports_dir: Path) -> Path:

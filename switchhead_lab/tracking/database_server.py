@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import random
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec, TypeVar
@@ -17,15 +18,13 @@ from switchhead_lab.errors import DatabaseDownError, StorageError
 SCHEMA = "lab"
 WAIT_SECONDS = 120.0
 """Longest wait for a database that does not answer, for example while it restarts."""
-_PAUSE_SECONDS = 1.0
-_TABLES = (
-    f"""CREATE TABLE IF NOT EXISTS {SCHEMA}.sweeps (
-        id text PRIMARY KEY, record text, version bigint NOT NULL DEFAULT 0)""",
-    f"CREATE TABLE IF NOT EXISTS {SCHEMA}.stops (sweep text PRIMARY KEY)",
-    f"""CREATE TABLE IF NOT EXISTS {SCHEMA}.workers (
-        id text PRIMARY KEY, sweep text NOT NULL, record text NOT NULL,
-        seen timestamptz NOT NULL DEFAULT now())""",
-)
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 8.0
+_TABLES = {
+    "sweeps": "id text PRIMARY KEY, record text, version bigint NOT NULL DEFAULT 0",
+    "stops": "sweep text PRIMARY KEY",
+    "workers": "id text PRIMARY KEY, sweep text NOT NULL, record text NOT NULL, "
+    "seen timestamptz NOT NULL DEFAULT now()",
+}
 # Any number that no other program is likely to use.
 _CREATION_LOCK = 7_205_716_218
 ParametersT = ParamSpec("ParametersT")
@@ -41,6 +40,7 @@ def patiently(action: Callable[ParametersT, ResultT]) -> Callable[ParametersT, R
     @functools.wraps(action)
     def call(*arguments: ParametersT.args, **options: ParametersT.kwargs) -> ResultT:
         deadline = time.monotonic() + WAIT_SECONDS
+        pauses = growing_pauses()
         while True:
             try:
                 with reported_faults():
@@ -48,9 +48,17 @@ def patiently(action: Callable[ParametersT, ResultT]) -> Callable[ParametersT, R
             except DatabaseDownError:
                 if time.monotonic() >= deadline:
                     raise
-            time.sleep(_PAUSE_SECONDS)
+            time.sleep(next(pauses))
 
     return call
+
+
+def growing_pauses() -> Iterator[float]:
+    """Yield the seconds to wait between attempts, random so that those of many workers spread."""
+    longest = _FIRST_PAUSE_SECONDS
+    while True:
+        yield random.uniform(longest / 2, longest)
+        longest = min(2 * longest, _LONGEST_PAUSE_SECONDS)
 
 
 @contextlib.contextmanager
@@ -78,6 +86,11 @@ def is_unavailable(error: BaseException) -> bool:
     )
 
 
+def is_lock_timeout(error: DBAPIError) -> bool:
+    """Return whether a statement waited for a lock for as long as it was allowed to."""
+    return getattr(error.orig, "sqlstate", None) == "55P03"
+
+
 def _reason(error: Exception) -> str:
     return mask_passwords(str(error.__cause__ or error)).strip().partition("\n")[0]
 
@@ -94,12 +107,22 @@ def open_database(address: str) -> Engine:
 
     @patiently
     def create() -> None:
+        # Many workers that start at once would wait for one another's creation.
+        if _has_tables(engine):
+            return
         with creation(engine) as connection:
-            for statement in _TABLES:
+            for name, columns in _TABLES.items():
+                statement = f"CREATE TABLE IF NOT EXISTS {SCHEMA}.{name} ({columns})"
                 connection.execute(text(statement))
 
     create()
     return engine
+
+
+def _has_tables(engine: Engine) -> bool:
+    missing = " OR ".join(f"to_regclass('{SCHEMA}.{name}') IS NULL" for name in _TABLES)
+    with engine.connect() as connection:
+        return not connection.scalar(text(f"SELECT {missing}"))
 
 
 @contextlib.contextmanager

@@ -6,7 +6,9 @@ workers can take over its run, and its later updates are rejected.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import itertools
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +21,23 @@ from switchhead_lab.errors import DatabaseDownError, RecordError, StorageError
 from switchhead_lab.tracking.database_server import (
     SCHEMA,
     execute,
+    growing_pauses,
+    is_lock_timeout,
     patiently,
     query,
     reported_faults,
 )
 from switchhead_lab.tracking.sweep_dir import SweepDir
 from switchhead_lab.tracking.sweep_record import SweepRecord
-from switchhead_lab.tracking.workers import WorkerRecord, WorkerState, new_worker
+from switchhead_lab.tracking.workers import Heard, WorkerRecord, WorkerState, new_worker
 
 # The server ends the transaction of a process that was suspended within it, and frees the lock.
 _IDLE_SECONDS = 60
 _CONNECT_SECONDS = 5
+_MOST_HEARTBEAT_SECONDS = 10.0
+_N_BEATS = 4
+# How long a worker that waits for the sweep's lock keeps its connection.
+_LOCK_SECONDS = 1
 
 
 class DatabaseSweepDir(SweepDir):
@@ -44,7 +52,7 @@ class DatabaseSweepDir(SweepDir):
     def __init__(self, path: Path, engine: Engine, vanished_seconds: float) -> None:
         super().__init__(path)
         self._engine = engine
-        self.workers = DatabaseWorkers(engine, path, vanished_seconds)
+        self.workers = DatabaseWorkers(engine, path, vanished_seconds, lambda: self._transaction)
         self._transaction: Connection | None = None
 
     @contextlib.contextmanager
@@ -60,21 +68,42 @@ class DatabaseSweepDir(SweepDir):
                 stack.callback(self._end)
             yield
 
-    @patiently
     def _begin(self) -> Connection:
+        """Take the lock, in turns with the workers that wait for it.
+
+        A server has far fewer connections than a sweep may have workers, and heartbeats need them
+        too, so none is held for long by a worker that only waits.
+        """
+        pauses = growing_pauses()
+        while True:
+            connection = self._try_to_begin()
+            if connection is not None:
+                return connection
+            time.sleep(next(pauses))
+
+    @patiently
+    def _try_to_begin(self) -> Connection | None:
         connection = self._engine.connect()
         try:
+            values = {"id": self.path.name}
             connection.execute(
-                text(f"SET LOCAL idle_in_transaction_session_timeout = '{_IDLE_SECONDS}s'")
+                text(
+                    f"SET LOCAL idle_in_transaction_session_timeout = '{_IDLE_SECONDS}s'; "
+                    f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'"
+                )
             )
             connection.execute(
                 text(f"INSERT INTO {SCHEMA}.sweeps (id) VALUES (:id) ON CONFLICT DO NOTHING"),
-                {"id": self.path.name},
+                values,
             )
             connection.execute(
-                text(f"SELECT id FROM {SCHEMA}.sweeps WHERE id = :id FOR UPDATE"),
-                {"id": self.path.name},
+                text(f"SELECT id FROM {SCHEMA}.sweeps WHERE id = :id FOR UPDATE"), values
             )
+        except DBAPIError as error:
+            connection.close()
+            if is_lock_timeout(error):
+                return None
+            raise
         except BaseException:
             connection.close()
             raise
@@ -102,7 +131,7 @@ class DatabaseSweepDir(SweepDir):
         return None if row is None or row[1] else row[0]
 
     def read(self) -> SweepRecord:
-        """Read the record, and refresh the copy on this host.
+        """Read the record; this host's copy stays as it is.
 
         Raises:
             RecordError: If it is missing or damaged.
@@ -110,17 +139,14 @@ class DatabaseSweepDir(SweepDir):
         row = self._row("record")
         if row is None or row[0] is None:
             raise RecordError(f"sweep {self.path.name}: not in the database of lab.toml")
-        record = SweepRecord.model_validate_json(row[0])
-        with super().locked():
-            super().write(record)
-        return record
+        return _parsed(self.path.name, row[0])
 
     def read_known(self) -> SweepRecord | None:
         """Read the record; None if the sweep was never run."""
         return None if self.version is None else self.read()
 
     def write(self, record: SweepRecord) -> None:
-        """Write the record and its copy on this host; the caller must hold the lock."""
+        """Write the record; the caller must hold the lock. This host's copy stays as it is."""
         assert self._transaction is not None, "the lock is held"
         statement = (
             f"UPDATE {SCHEMA}.sweeps SET record = :record, version = version + 1 WHERE id = :id"
@@ -128,7 +154,16 @@ class DatabaseSweepDir(SweepDir):
         values = {"id": self.path.name, "record": record.model_dump_json()}
         with reported_faults():
             self._transaction.execute(text(statement), values)
+
+    def keep_copy(self, record: SweepRecord) -> None:
+        """Write a record to this host's copy, which reports read."""
         super().write(record)
+
+    def forget(self) -> None:
+        """Remove the sweep and its workers from the database."""
+        for table, column in (("workers", "sweep"), ("stops", "sweep"), ("sweeps", "id")):
+            statement = f"DELETE FROM {SCHEMA}.{table} WHERE {column} = :id"
+            execute(self._engine, statement, id=self.path.name)
 
     def _row(self, columns: str) -> Any:
         statement = f"SELECT {columns} FROM {SCHEMA}.sweeps WHERE id = :id"
@@ -186,11 +221,18 @@ class DatabaseWorkers:
         engine: The database.
         sweep_path: The sweep's directory on this host.
         vanished_seconds: Heartbeat timeout of workers, s.
+        transaction: Returns the connection of this process that holds the sweep's lock, if any.
     """
 
-    def __init__(self, engine: Engine, sweep_path: Path, vanished_seconds: float) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        sweep_path: Path,
+        vanished_seconds: float,
+        transaction: Callable[[], Connection | None],
+    ) -> None:
         self._engine, self._sweep = engine, sweep_path.name
-        self._vanished_seconds = vanished_seconds
+        self._vanished_seconds, self._transaction = vanished_seconds, transaction
 
     @contextlib.contextmanager
     def joined(self, facts: Mapping[str, Any]) -> Iterator[WorkerRecord]:
@@ -209,36 +251,66 @@ class DatabaseWorkers:
             with contextlib.suppress(StorageError):
                 self._remove(worker.worker_id)
 
-    def beat(self, worker_id: str) -> bool:
-        """Record a heartbeat; return False if the worker was declared dead.
+    @property
+    def heartbeat_seconds(self) -> float:
+        """Time between heartbeats, each of which needs a connection of its own."""
+        return min(_MOST_HEARTBEAT_SECONDS, self._vanished_seconds / 6)
 
-        Errors of the database are ignored.
-        """
-        statement = text(f"UPDATE {SCHEMA}.workers SET seen = now() WHERE id = :id")
-        try:
-            with self._engine.begin() as connection:
-                return connection.execute(statement, {"id": worker_id}).rowcount > 0
-        except DBAPIError:
-            return True
+    def beat(self, worker_id: str) -> Heard:
+        """Record a heartbeat; errors of the database are ignored."""
+        statement = text(
+            f"UPDATE {SCHEMA}.workers SET seen = now() WHERE id = :id "
+            f"RETURNING EXISTS (SELECT 1 FROM {SCHEMA}.stops WHERE sweep = :sweep)"
+        )
+        values = {"id": worker_id, "sweep": self._sweep}
+        # Repeated, since a busy server may refuse a connection.
+        for pause in itertools.islice(growing_pauses(), _N_BEATS):
+            try:
+                with self._engine.begin() as connection:
+                    is_stopping = connection.execute(statement, values).scalar_one_or_none()
+                return Heard(is_alive=is_stopping is not None, is_stopping=bool(is_stopping))
+            except DBAPIError:
+                time.sleep(pause)
+        return Heard(is_alive=True, is_stopping=False)
 
     def alive(self) -> list[WorkerState]:
         """Return the live workers, the longest-running first."""
-        # No heartbeat arrives while the server is down, so the timeout starts at its restart.
-        rows = query(
-            self._engine,
-            "SELECT id, record, extract(epoch FROM now() - greatest(seen, "
-            f"pg_postmaster_start_time())) FROM {SCHEMA}.workers WHERE sweep = :sweep",
-            sweep=self._sweep,
-        )
         found = [
             WorkerState(
-                record=WorkerRecord.model_validate_json(record),
-                silent_seconds=max(0.0, float(silent)),
+                record=WorkerRecord.model_validate_json(record), silent_seconds=max(0.0, silent)
             )
-            for worker_id, record, silent in rows
-            if self._is_heard(worker_id, float(silent))
+            for _, silent, record in self._heard("record")
         ]
         return sorted(found, key=lambda worker: worker.record.started_at)
+
+    def alive_ids(self) -> set[str]:
+        """Return the ids of the live workers, which takes far less time than their records."""
+        return {worker_id for worker_id, _, _ in self._heard("NULL")}
+
+    def _heard(self, column: str) -> list[tuple[str, float, Any]]:
+        """Return id, time since the last heartbeat and a column of each live worker.
+
+        Rows of workers whose heartbeats have stopped are deleted.
+        """
+        # No heartbeat arrives while the server is down, so the timeout starts at its restart.
+        statement = (
+            "SELECT id, extract(epoch FROM clock_timestamp() - greatest(seen, "
+            f"pg_postmaster_start_time())), {column} FROM {SCHEMA}.workers WHERE sweep = :sweep"
+        )
+        transaction = self._transaction()
+        if transaction is None:
+            rows = query(self._engine, statement, sweep=self._sweep)
+        else:  # others wait meanwhile, so without another connection
+            with reported_faults():
+                found = transaction.execute(text(statement), {"sweep": self._sweep})
+                rows = [tuple(row) for row in found]
+        heard = []
+        for worker_id, silent, value in rows:
+            if silent <= self._vanished_seconds:
+                heard.append((worker_id, float(silent), value))
+            else:
+                self._remove(worker_id)
+        return heard
 
     def request_stop(self) -> None:
         """Ask all workers to save a checkpoint and end."""
@@ -261,13 +333,6 @@ class DatabaseWorkers:
                 return connection.execute(statement, {"sweep": self._sweep}).first() is not None
         except DBAPIError:
             return False
-
-    def _is_heard(self, worker_id: str, silent_seconds: float) -> bool:
-        """Return whether a worker is alive; delete its row if its heartbeats have stopped."""
-        if silent_seconds <= self._vanished_seconds:
-            return True
-        self._remove(worker_id)
-        return False
 
     def _remove(self, worker_id: str) -> None:
         execute(self._engine, f"DELETE FROM {SCHEMA}.workers WHERE id = :id", id=worker_id)

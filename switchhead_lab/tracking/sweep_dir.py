@@ -108,6 +108,9 @@ class SweepDir:
         remove_temporaries(self.path, re.escape(_RECORD_FILE))
         write_text(self.record_path, record.model_dump_json(indent=2) + "\n")
 
+    def keep_copy(self, record: SweepRecord) -> None:
+        """Keep a copy of a record that is elsewhere, under the sweep's lock; here it is not."""
+
     def run_dir(self, member: SweepMember) -> Path:
         """Return the directory of one of the sweep's runs."""
         return self.path.parents[1] / member.run_name

@@ -25,6 +25,21 @@ def open_sweep(workspace: Workspace, sweep: Sweep) -> SweepDir:
     return DatabaseSweepDir(directory.path, database, workspace.settings.vanished_seconds)
 
 
+def forget_sweep(workspace: Workspace, sweep: Sweep) -> None:
+    """Remove a sweep from the workspace's database, if it has one; files stay.
+
+    Raises:
+        StorageError: If the database does not answer.
+    """
+    if not workspace.database:
+        return
+    from switchhead_lab.tracking.sweep_database import DatabaseSweepDir
+
+    directory = open_sweep(workspace, sweep)
+    assert isinstance(directory, DatabaseSweepDir), "the workspace has a database"
+    directory.forget()
+
+
 def elsewhere_notice(workspace: Workspace) -> str | None:
     """Return one line with the number of sweeps' ended runs that are not on this host.
 

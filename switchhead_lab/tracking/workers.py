@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from filelock import FileLock, Timeout
 
@@ -22,11 +22,22 @@ from switchhead_lab.frozen_model import FrozenModel
 from switchhead_lab.tracking.atomic import make_directory, reported, write_text
 from switchhead_lab.tracking.record_files import read_model
 
-HEARTBEAT_SECONDS = 5.0
-"""Time between a worker's heartbeats."""
 SUSPENDED_SECONDS = 60.0
 """Without a heartbeat for this long, a worker is suspended or its machine is overloaded."""
 _DIR, _STOP_FILE = "workers", ".stop"
+_HEARTBEAT_SECONDS = 5.0
+
+
+class Heard(NamedTuple):
+    """What a worker learns at a heartbeat.
+
+    Attributes:
+        is_alive: Whether it still counts as alive.
+        is_stopping: Whether the workers are asked to end.
+    """
+
+    is_alive: bool
+    is_stopping: bool
 
 
 class WorkerRecord(FrozenModel):
@@ -76,11 +87,18 @@ class WorkerRegistry(Protocol):
     def joined(self, facts: Mapping[str, Any]) -> AbstractContextManager[WorkerRecord]:
         """Be a worker of the sweep in the block; call it under the sweep's lock."""
 
-    def beat(self, worker_id: str) -> bool:
-        """Record a heartbeat; return False if the worker was declared dead."""
+    @property
+    def heartbeat_seconds(self) -> float:
+        """Time between a worker's heartbeats."""
+
+    def beat(self, worker_id: str) -> Heard:
+        """Record a heartbeat."""
 
     def alive(self) -> list[WorkerState]:
         """Return the live workers, the longest-running first."""
+
+    def alive_ids(self) -> set[str]:
+        """Return the ids of the live workers."""
 
     def request_stop(self) -> None:
         """Ask all workers to save a checkpoint and end."""
@@ -125,18 +143,21 @@ class Workers:
                 Path(lock.lock_file).unlink(missing_ok=True)
             lock.release()
 
-    def beat(self, worker_id: str) -> bool:
-        """Record a heartbeat; return False if the worker was declared dead.
+    @property
+    def heartbeat_seconds(self) -> float:
+        """Time between heartbeats."""
+        return _HEARTBEAT_SECONDS
 
-        Errors of the disk are ignored.
-        """
+    def beat(self, worker_id: str) -> Heard:
+        """Record a heartbeat; errors of the disk are ignored."""
+        is_alive = True
         try:
             os.utime(self._file(worker_id))
         except FileNotFoundError:
-            return False
+            is_alive = False
         except OSError:
             pass
-        return True
+        return Heard(is_alive, self.is_stop_requested)
 
     def is_alive(self, worker_id: str) -> bool:
         """Return whether the process of a worker still exists."""
@@ -163,6 +184,10 @@ class Workers:
                     WorkerState(record=read_model(WorkerRecord, path), silent_seconds=silent)
                 )
         return sorted(found, key=lambda worker: worker.record.started_at)
+
+    def alive_ids(self) -> set[str]:
+        """Return the ids of the live workers."""
+        return {worker.record.worker_id for worker in self.alive()}
 
     def request_stop(self) -> None:
         """Ask all workers to save a checkpoint and end.

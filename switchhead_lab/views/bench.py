@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from switchhead_lab.benchmark.neighbour import NeighbourBench
     from switchhead_lab.benchmark.peers.bench import PeerBench
     from switchhead_lab.benchmark.step import StepBench
+    from switchhead_lab.benchmark.workers import WorkersBench
     from switchhead_lab.config.sweep import Sweep
     from switchhead_lab.training.compute_setup import ComputeSetup
 
@@ -84,6 +85,20 @@ def evaluation_lines(bench: "EvaluationBench", setup: "ComputeSetup", place: str
     """Yield what the columns mean, and where the page is."""
     yield "ratio: the whole evaluation, from documents to written results, by forward passes alone"
     yield f"{setup.description}; medians of {bench.n_rounds} rounds; {place}"
+
+
+def workers_table(bench: "WorkersBench") -> Table:
+    """Return how busy workers were, in one row."""
+    headings, rows = pages.workers_table(bench)
+    headings = [_on_two_lines(heading) for heading in headings]
+    return Table("workers of a sweep, with training simulated", headings, rows)
+
+
+def workers_lines(place: str) -> Iterator[str]:
+    """Yield what the columns mean, and where the page is."""
+    yield "busy: time in runs, of the time from joining to the end of the last run"
+    yield "waits: from joining to the first run, and between two runs; medians and the longest"
+    yield place
 
 
 def peer_table(sweep: "Sweep", bench: "PeerBench") -> Table:

@@ -79,6 +79,7 @@ NOT_HERE = {
     "runs import": "needs a second workspace; it reads files alone",
     "ui": "serves until it is stopped",
     "bench neighbour": "the same steps as `bench step`, in processes of their own",
+    "bench workers": "the same steps on a sweep's record, in processes of its own",
     "bench peers": "needs an optional extra",
 }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
+from lab_processes import wait_until
 from tiny_sweep import DECLARATION
 
 from switchhead_lab.config.addresses import with_schema
@@ -14,7 +15,7 @@ from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.errors import RecordError, StorageError
 from switchhead_lab.sweeping.worker import outlasting_restarts
 from switchhead_lab.tracking import database_server
-from switchhead_lab.tracking.database_server import open_database
+from switchhead_lab.tracking.database_server import open_database, query
 from switchhead_lab.tracking.sweep_database import DatabaseSweepDir
 from switchhead_lab.tracking.sweep_dir import SweepDir
 from switchhead_lab.tracking.sweep_record import SweepRecord, sweep_id
@@ -42,6 +43,7 @@ class Host:
         engine = open_database.__wrapped__(with_schema(database, ""))  # as another process
         _engines.append(engine)
         path = root / "runs" / "sweeps" / sweep_id(SWEEP)
+        self.engine = engine
         self.sweep = DatabaseSweepDir(path, engine, vanished_seconds)
 
     def count_up(self) -> None:
@@ -61,6 +63,8 @@ def test_a_record_written_on_one_host_is_read_on_another(tmp_path, database) -> 
         one.sweep.write(RECORD)
     version = other.sweep.version
     assert other.sweep.read() == RECORD
+    with other.sweep.locked():
+        other.sweep.keep_copy(other.sweep.read())
     assert SweepDir(other.sweep.path).read() == RECORD, "the copy for reports on that host"
     one.count_up()
     assert other.sweep.version != version
@@ -145,19 +149,16 @@ def test_hosts_that_start_together_all_find_the_tables(tmp_path, database) -> No
 
 
 def test_a_silent_worker_is_held_for_dead_and_learns_it(tmp_path, database) -> None:
-    one = Host(tmp_path / "a", database, vanished_seconds=0.5)
-    other = Host(tmp_path / "b", database, vanished_seconds=0.5)
+    one, other = Host(tmp_path / "a", database), Host(tmp_path / "b", database)
+
     with one.sweep.workers.joined({"code": 1}) as worker:
-        assert ids(other) == [worker.worker_id]
         (state,) = other.sweep.workers.alive()
         assert state.record == worker
-        time.sleep(0.4)
-        assert one.sweep.workers.beat(worker.worker_id)
-        time.sleep(0.4)
         assert ids(other) == [worker.worker_id]
-        time.sleep(0.7)
+        assert one.sweep.workers.beat(worker.worker_id).is_alive
+        assert ids(Host(tmp_path / "c", database, vanished_seconds=0.0)) == []
         assert ids(other) == []
-        assert not one.sweep.workers.beat(worker.worker_id)
+        assert not one.sweep.workers.beat(worker.worker_id).is_alive
 
 
 def test_a_server_that_was_down_makes_nobody_vanish(tmp_path, database, postgresql_server) -> None:
@@ -178,10 +179,12 @@ def test_a_server_that_was_down_makes_nobody_vanish(tmp_path, database, postgres
 
 def test_workers_leave_and_are_asked_to_stop_on_every_host(tmp_path, database) -> None:
     one, other = Host(tmp_path / "a", database), Host(tmp_path / "b", database)
-    with one.sweep.workers.joined({}):
+    with one.sweep.workers.joined({}) as worker:
+        assert one.sweep.workers.beat(worker.worker_id) == (True, False)
         other.sweep.workers.request_stop()
         other.sweep.workers.request_stop()
         assert one.sweep.workers.is_stop_requested
+        assert one.sweep.workers.beat(worker.worker_id) == (True, True)
     assert ids(other) == []
     one.sweep.workers.withdraw_stop()
     assert not other.sweep.workers.is_stop_requested
@@ -208,6 +211,53 @@ def test_a_process_suspended_in_a_change_frees_the_lock(tmp_path, database, monk
     assert waited > 0.3
     assert isinstance(failures[0], StorageError)
     assert other.sweep.read().updated_at == 7.0
+
+
+def test_a_worker_that_waits_for_the_lock_keeps_no_connection(tmp_path, database) -> None:
+    one, other = Host(tmp_path / "a", database), Host(tmp_path / "b", database)
+    statement = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND pid != pg_backend_pid() AND wait_event_type = 'Lock'"
+    )
+
+    def n_waiting() -> int:
+        return query(one.engine, statement)[0][0]
+
+    def wait_for_lock() -> None:
+        with other.sweep.locked():
+            other.sweep.write(RECORD)
+
+    waiting = threading.Thread(target=wait_for_lock)
+    with one.sweep.locked():
+        waiting.start()
+        # Longer than any pause between attempts.
+        wait_until(lambda: n_waiting() == 1, 60.0)
+        wait_until(lambda: n_waiting() == 0, 60.0)
+        assert waiting.is_alive()
+    waiting.join()
+    assert one.sweep.read() == RECORD
+
+
+def test_workers_are_counted_within_the_lock_without_another_connection(
+    tmp_path, database, monkeypatch
+) -> None:
+    one = Host(tmp_path / "a", database)
+    joined = one.sweep.workers.joined({})
+    with joined as worker, one.sweep.locked(), monkeypatch.context() as patched:
+        patched.setattr(one.engine, "connect", None)
+        assert one.sweep.workers.alive_ids() == {worker.worker_id}
+        assert [state.record for state in one.sweep.workers.alive()] == [worker]
+
+
+def test_a_forgotten_sweep_leaves_nothing(tmp_path, database) -> None:
+    one = Host(tmp_path / "a", database)
+    with one.sweep.locked():
+        one.sweep.write(RECORD)
+    one.sweep.workers.request_stop()
+    with one.sweep.workers.joined({}):
+        one.sweep.forget()
+        assert one.sweep.workers.alive_ids() == set()
+    assert (one.sweep.version, one.sweep.workers.is_stop_requested) == (None, False)
 
 
 def ids(host: Host) -> list[str]:

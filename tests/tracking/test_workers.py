@@ -73,9 +73,9 @@ def test_a_suspended_worker_is_alive_whatever_the_clock_says(tmp_path, other) ->
 def test_a_worker_without_files_learns_that_it_is_held_for_dead(tmp_path) -> None:
     workers = Workers(tmp_path)
     with workers.joined({}) as worker:
-        assert workers.beat(worker.worker_id)
+        assert workers.beat(worker.worker_id).is_alive
         (tmp_path / "workers" / f"{worker.worker_id}.json").unlink()
-        assert not workers.beat(worker.worker_id)
+        assert not workers.beat(worker.worker_id).is_alive
         assert not workers.is_alive(worker.worker_id)
 
 
