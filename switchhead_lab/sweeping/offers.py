@@ -83,6 +83,11 @@ class Offers:
         self._alive = self.keeper.directory.workers.alive_ids()
         return self._alive
 
+    @property
+    def n_alive(self) -> int:
+        """Workers that were alive at the last look."""
+        return len(self._alive)
+
     def is_in_progress(self, member: SweepMember) -> bool:
         """Return whether a live worker trains a member."""
         return member.state == "running" and member.worker in self._alive

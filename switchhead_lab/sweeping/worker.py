@@ -1,5 +1,6 @@
 """One worker of a sweep: trains its runs one by one, beside other workers, until none is left."""
 
+import random
 import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -38,6 +39,7 @@ from switchhead_lab.training.run import execute_run
 _RETRIED: tuple[FailureCause, ...] = ("out of memory",)
 _N_ATTEMPTS = 3
 _POLL_SECONDS = 1.0
+_LOOKS_PER_SECOND = 10.0
 # A database that restarts is waited for at each step, so that a run in progress is not lost.
 _RESTART_SECONDS = 120.0
 # A run counts as finished before its upload, which may be large.
@@ -167,7 +169,7 @@ class SweepWorker:
         if waiting.reason:
             self._offers.say_once(waiting.reason)
         with interruption.allowed():
-            time.sleep(_POLL_SECONDS)
+            time.sleep(pause_seconds(self._offers.n_alive))
 
     def _train(self, job: Job, hooks: Sequence[Hook]) -> None:
         """Train a run and record its outcome."""
@@ -260,6 +262,15 @@ class SweepWorker:
     ) -> SweepMember:
         update = {"state": state, "reason": reason, "cause": cause, "worker": "", "n_vanished": 0}
         return member.model_copy(update=update)
+
+
+def pause_seconds(n_workers: int) -> float:
+    """Return how long a worker that found nothing to train waits before it looks again.
+
+    Each look takes the sweep's lock, so all of them together look some ten times a second at most.
+    """
+    longest = max(_POLL_SECONDS, n_workers / _LOOKS_PER_SECOND)
+    return random.uniform(longest / 2, longest)
 
 
 def outlasting_restarts(step: Callable[[], ResultT]) -> ResultT:
