@@ -17,9 +17,14 @@ def _blank_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
     item = request.node
     folders = {folder.name for folder in item.path.parents}
     if folders & FOLDERS and item.get_closest_marker("draws_figures") is None:
-        from switchhead_lab.reporting.figures import style
+        from matplotlib.figure import Figure
+
+        from switchhead_lab.reporting.figures import style, tradeoff
 
         monkeypatch.setattr(style, "_saved", _titles)
+        # Only labels need the layout, and titles are not labels.
+        monkeypatch.setattr(Figure, "draw_without_rendering", lambda _figure: None)
+        monkeypatch.setattr(tradeoff, "_add_labels", lambda *_arguments: None)
 
 
 def _titles(figure: "Figure", kind: str) -> bytes:
