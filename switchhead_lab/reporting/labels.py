@@ -149,7 +149,11 @@ def _cost(
     padded = box.padded(_PADDING)
     covered = sum(padded.overlap(other) for other in (*obstacles, *lines))
     covered_labels = sum(padded.overlap(other) for other in labels)
-    crossed = sum(piece.overlap(other) for piece in _line_to(box, anchor) for other in labels)
+    # Only labels that the line can touch.
+    reach = _bounds((box, Box(*anchor, *anchor))).padded(_PADDING)
+    near = [other for other in labels if other.overlap(reach) > 0]
+    pieces = _line_to(box, anchor) if near else []
+    crossed = sum(piece.overlap(other) for piece in pieces for other in near)
     return (
         _OBSTACLE_PENALTY * covered
         + _LABEL_PENALTY * (covered_labels + crossed)
