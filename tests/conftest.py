@@ -21,7 +21,7 @@ from switchhead_lab.tracking.interruption import SIGNALS, Interruption, interrup
 
 pytest_plugins = [
     *("record_fixtures", "edited_code", "postgresql", "object_store", "ready_databases"),
-    *("blank_figures", "own_checkout"),
+    *("blank_figures", "once_per_process"),
     "slurm_cluster",
 ]
 

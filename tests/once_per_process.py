@@ -1,0 +1,58 @@
+"""What costs nothing in a process with one command, but much in one with thousands of tests."""
+
+import copy
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.mtia
+import torch.xpu
+import typer.main
+import typer.testing
+
+from switchhead_lab.tracking import provenance
+from switchhead_lab.tracking.git_state import SOURCE_PATHS, read_git_state
+
+_OWN = Path(provenance.__file__).parents[2]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_checkout() -> Iterator[None]:
+    """Ask git about the project's own checkout, which no test changes, for one run only."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(provenance, "read_git_state", _state)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _commands() -> Iterator[None]:
+    """Build the commands of `lab` from their functions for one invocation only."""
+    with pytest.MonkeyPatch.context() as patch:
+        command_of = cache(typer.main.get_command)
+        patch.setattr(typer.main, "get_command", command_of)
+        patch.setattr(typer.testing, "_get_command", command_of)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _seeds() -> Iterator[None]:
+    """Keep no seeds for devices that are missing: PyTorch would format the stack for each kind."""
+    with pytest.MonkeyPatch.context() as patch:
+        for devices in (torch.cuda, torch.xpu, torch.mtia):
+            if not devices.is_available():
+                patch.setattr(devices, "_lazy_call", lambda *_arguments, **_options: None)
+        yield
+
+
+def _state(folder: Path, source_paths: tuple[str, ...]) -> tuple[dict[str, Any], bytes]:
+    if (folder, source_paths) != (_OWN, SOURCE_PATHS):
+        return read_git_state(folder, source_paths)
+    return copy.deepcopy(_of_own())
+
+
+@cache
+def _of_own() -> tuple[dict[str, Any], bytes]:
+    return read_git_state(_OWN)
