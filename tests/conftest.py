@@ -12,11 +12,11 @@ import pytest
 import torch
 from sqlalchemy import Engine, event
 
+from switchhead_lab import frozen_model
 from switchhead_lab.config import plugins
 from switchhead_lab.config.files import parse
 from switchhead_lab.config.schema import RunConfig
 from switchhead_lab.config.workspace import Workspace, find_workspace
-from switchhead_lab.frozen_model import rebuild_schemas
 from switchhead_lab.tracking.interruption import SIGNALS, Interruption, interruption
 
 pytest_plugins = [
@@ -111,7 +111,13 @@ def _forget_plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
                 del sys.modules[name]
         for module in list(plugins._loaded):
             plugins._unload(module)
-        rebuild_schemas()
+        # Those that stay would be rebuilt after every further test with a plugin.
+        frozen_model._classes[:] = [
+            schema
+            for schema in frozen_model._classes
+            if getattr(schema, "variant", schema).__module__ in sys.modules
+        ]
+        frozen_model.rebuild_schemas()
 
 
 @pytest.fixture(autouse=True)
