@@ -96,7 +96,9 @@ def losses(tmp_path_factory: pytest.TempPathFactory, write_corpus: Any) -> dict[
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    context = multiprocessing.get_context("spawn")
+    # Both ranks are copies of one process that has imported everything once.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "torch._dynamo", "torch.distributed.fsdp"])
     found = context.SimpleQueue()
     arguments = (port, folder / "data", found)
     processes = [
