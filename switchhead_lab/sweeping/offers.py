@@ -34,6 +34,8 @@ class Offers:
     ) -> None:
         self.runs_dir, self.keeper, self.starts = workspace.runs_dir, keeper, starts
         self._say = say
+        # A worker ends when the declaration changes.
+        self._sweep_id = sweep_id(keeper.record.sweep)
         self._alive: set[str] = set()
         self._said: set[str] = set()
         self._known: dict[tuple[object, ...], tuple[RunConfig, SweepMember]] = {}
@@ -112,8 +114,8 @@ class Offers:
 
     def labels(self, variant: Variant) -> RunLabels:
         """Return the names for a run's directory."""
-        sweep = self.keeper.record.sweep
-        return RunLabels(size=sweep.size, variant=variant.name, sweep=sweep_id(sweep))
+        size = self.keeper.record.sweep.size
+        return RunLabels(size=size, variant=variant.name, sweep=self._sweep_id)
 
     def _planned(self, variant: Variant, seed: int) -> tuple[RunConfig, SweepMember]:
         """Return the configuration of a run, with its initial checkpoint, and its new member.
@@ -125,12 +127,13 @@ class Offers:
         key = (variant.role, variant.name, key_of(variant.point), seed, where)
         if key not in self._known:
             config = config_of(self.keeper.record.sweep, variant, seed, start)
+            run_hash = identity(config)
             member = SweepMember(
                 model=variant.name,
                 role=variant.role,
                 seed=seed,
-                run_name=run_name(config, self.labels(variant)),
-                run_hash=identity(config),
+                run_name=run_name(config, self.labels(variant), run_hash),
+                run_hash=run_hash,
                 state="running",
                 point=variant.point,
             )

@@ -104,11 +104,16 @@ class RecordKeeper:
 
     def note_model(self, variant: Variant) -> None:
         """Record an architecture with its costs, so that reports need no matching."""
+        if self._has_model(variant):  # models are added only, so also in the record on disk
+            return
         with self.locked():
-            known = self.record.resolved(variant.model, variant.name)
-            if known is None or known.name != variant.name:
+            if not self._has_model(variant):
                 resolved = resolved_model(self.record.sweep, variant)
                 self._update(models=[*self.record.models, resolved])
+
+    def _has_model(self, variant: Variant) -> bool:
+        known = self.record.resolved(variant.model, variant.name)
+        return known is not None and known.name == variant.name
 
     def _update(self, **changes: object) -> None:
         self.replace(self.record.model_copy(update={**changes, "updated_at": time.time()}))

@@ -18,7 +18,7 @@ from switchhead_lab.errors import DatabaseDownError, StorageError
 SCHEMA = "lab"
 WAIT_SECONDS = 120.0
 """Longest wait for a database that does not answer, for example while it restarts."""
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 8.0
+_FIRST_PAUSE_SECONDS = 1.0
 _TABLES = {
     "sweeps": "id text PRIMARY KEY, record text, version bigint NOT NULL DEFAULT 0",
     "stops": "sweep text PRIMARY KEY",
@@ -53,12 +53,12 @@ def patiently(action: Callable[ParametersT, ResultT]) -> Callable[ParametersT, R
     return call
 
 
-def growing_pauses() -> Iterator[float]:
+def growing_pauses(most_seconds: float = 8.0) -> Iterator[float]:
     """Yield the seconds to wait between attempts, random so that those of many workers spread."""
     longest = _FIRST_PAUSE_SECONDS
     while True:
         yield random.uniform(longest / 2, longest)
-        longest = min(2 * longest, _LONGEST_PAUSE_SECONDS)
+        longest = min(2 * longest, most_seconds)
 
 
 @contextlib.contextmanager

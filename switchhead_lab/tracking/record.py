@@ -186,8 +186,13 @@ class RunRecord:
         return read_metrics(self.directory / METRICS_FILE)
 
 
-def run_name(config: RunConfig, labels: RunLabels) -> str:
+def run_name(config: RunConfig, labels: RunLabels, run_hash: str = "") -> str:
     """Return the name of a run: `<corpus>-<size>-<variant>-<positions>-lr<rate>-<seed>-<hash8>`.
+
+    Args:
+        config: Resolved configuration.
+        labels: Names for the run's directory.
+        run_hash: Identity of the configuration, if it is known already.
 
     Raises:
         ConfigError: If a label cannot be part of a file name.
@@ -200,7 +205,7 @@ def run_name(config: RunConfig, labels: RunLabels) -> str:
             config.model.positions.abbreviation,
             f"lr{config.training.learning_rate:.3g}",
             str(config.seed),
-            identity(config)[:8],
+            (run_hash or identity(config))[:8],
         ]
     )
 

@@ -34,10 +34,12 @@ from switchhead_lab.tracking.workers import Heard, WorkerRecord, WorkerState, ne
 # The server ends the transaction of a process that was suspended within it, and frees the lock.
 _IDLE_SECONDS = 60
 _CONNECT_SECONDS = 5
-_MOST_HEARTBEAT_SECONDS = 10.0
+_MOST_HEARTBEAT_SECONDS = 15.0
 _N_BEATS = 4
-# How long a worker that waits for the sweep's lock keeps its connection.
-_LOCK_SECONDS = 1
+# How long a worker that waits for the sweep's lock keeps its connection, and waits without one.
+# Hundreds of them would otherwise do little but connect.
+_LOCK_SECONDS = 2
+_MOST_PAUSE_SECONDS = 30.0
 
 
 class DatabaseSweepDir(SweepDir):
@@ -74,7 +76,7 @@ class DatabaseSweepDir(SweepDir):
         A server has far fewer connections than a sweep may have workers, and heartbeats need them
         too, so none is held for long by a worker that only waits.
         """
-        pauses = growing_pauses()
+        pauses = growing_pauses(_MOST_PAUSE_SECONDS)
         while True:
             connection = self._try_to_begin()
             if connection is not None:
