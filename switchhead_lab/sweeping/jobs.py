@@ -22,11 +22,13 @@ class Candidate:
         config: The declared search.
         study: Its study.
         proposal: The candidate.
+        number: Its number among those that are trained, from 1.
     """
 
     config: Study
     study: SearchStudy
     proposal: Proposal
+    number: int
 
 
 @dataclass(frozen=True)

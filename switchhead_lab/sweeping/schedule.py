@@ -105,7 +105,8 @@ class _Search:
         }
         proposal = self._study.propose(self._untried, in_progress)
         while proposal is not None:
-            offer = self._offer(proposal)
+            n_others = len(in_progress - {proposal.number})
+            offer = self._offer(proposal, 1 + self._study.n_tried + n_others)
             if offer is not None:
                 return offer
             proposal = self._study.propose(self._untried, in_progress)
@@ -118,8 +119,8 @@ class _Search:
             if (member.role, member.model) == ("candidate", self._config.name)
         ]
 
-    def _offer(self, proposal: Proposal) -> Job | Waiting | None:
-        """Return the run of a candidate; None if its result is known without one."""
+    def _offer(self, proposal: Proposal, number: int) -> Job | Waiting | None:
+        """Return the run of a candidate by its number; None if its result is known without one."""
         study, keeper = self._study, self._offers.keeper
         fitting = self._offers.starts.fitting
         variant = fitting(candidate_variant(keeper.record.sweep, self._config, proposal.point))
@@ -131,7 +132,7 @@ class _Search:
         if known is not None:
             study.repeat(proposal, known)
             return None
-        candidate = Candidate(self._config, study, proposal)
+        candidate = Candidate(self._config, study, proposal, number)
         offer = self._offers.offer(variant, self._config.seeds[0], candidate)
         if offer is None:  # failed for good when its last worker vanished
             keys = [m for m in self._candidates() if m.trial_number == proposal.number]

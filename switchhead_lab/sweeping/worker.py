@@ -158,7 +158,7 @@ class SweepWorker:
         hooks: list[Hook] = [self._heartbeat]
         if (candidate := job.candidate) is not None:
             self._say(
-                f"candidate {candidate.study.n_tried + 1}/{candidate.config.n_trials} of "
+                f"candidate {candidate.number}/{candidate.config.n_trials} of "
                 f"{candidate.config.name}: {describe_point(candidate.proposal.point)}"
             )
             hooks.append(candidate.study.begin(candidate.proposal, job.member.run_name))

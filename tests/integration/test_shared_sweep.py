@@ -141,6 +141,28 @@ def test_a_candidate_whose_workers_keep_vanishing_is_a_failed_trial(workspace) -
     assert candidates[-1].cause == "worker vanished"
 
 
+def test_candidates_of_other_workers_count_in_the_number_of_one(workspace) -> None:
+    sweep = declare(studies=[{**STUDY, "n_parallel": 2}])
+    numbers = []
+    with other_worker(workspace, sweep) as other:
+        original = worker.SweepWorker._train
+
+        def leave_to_other(self, job, hooks) -> None:
+            if job.candidate is None:
+                return original(self, job, hooks)
+            numbers.append(job.candidate.number)
+            if len(numbers) == 2:
+                raise KeyboardInterrupt
+            self._keeper.note(job.member.model_copy(update={"worker": other}))
+            return None
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(worker.SweepWorker, "_train", leave_to_other)
+            with pytest.raises(KeyboardInterrupt):
+                run(workspace, sweep)
+    assert numbers == [1, 2]
+
+
 @pytest.mark.parametrize(
     ("facts", "expected"),
     [
