@@ -33,7 +33,6 @@ from switchhead_lab.tracking.sweep_dir import SweepDir
 from switchhead_lab.tracking.sweep_record import SweepRecord
 from switchhead_lab.tracking.sweep_store import open_sweep
 from switchhead_lab.training.change_policy import STRICT, ChangePolicy
-from switchhead_lab.training.run import execute_run
 
 _NO_FETCHER = NoFetcher()
 
@@ -187,7 +186,7 @@ def train_rest(
     index: Index,
     say: Say,
     policy: ChangePolicy,
-    trainer: Trainer = execute_run,
+    trainer: Trainer | None = None,
 ) -> None:
     """Train what is left of a sweep."""
     sweep = part.keeper.record.sweep

@@ -61,7 +61,7 @@ class SweepWorker:
         say: Called with one line per event.
         policy: What to do with earlier runs whose code or conditions have changed.
         fetcher: Fetches weights that other hosts have trained.
-        trainer: Trains a run, as `execute_run` does.
+        trainer: Trains a run, as `execute_run` does; by default that.
     """
 
     def __init__(
@@ -76,10 +76,10 @@ class SweepWorker:
         say: Say,
         policy: ChangePolicy,
         fetcher: Fetcher,
-        trainer: Trainer = execute_run,
+        trainer: Trainer | None = None,
     ) -> None:
         self._workspace, self._schedule, self._offers = workspace, schedule, offers
-        self._trainer = trainer
+        self._trainer = trainer or execute_run
         self._heartbeat, self._keeper = heartbeat, offers.keeper
         self._index, self._parent_id, self._say, self._policy = index, parent_id, say, policy
         self._fetcher, self._fetched, self._awaited = fetcher, set[str](), dict[str, float]()
