@@ -8,6 +8,7 @@ from lab_processes import lab
 from shipped_sweeps import SWEEPS
 
 from switchhead_lab.config.workspace import find_workspace
+from switchhead_lab.tracking.database_server import open_database, query
 
 
 @pytest.mark.parametrize("store", ["files", "postgresql"])
@@ -26,4 +27,4 @@ def test_workers_share_all_runs_and_leave_nothing(tmp_path: Path, request, store
     assert f"{100 * found['busy_fraction']:.1f}%" in printed
     assert not workspace.runs_dir.exists()
     if database:
-        assert json.loads(lab(workspace, "runs", "list", "--json")) == []
+        assert query(open_database(workspace.database), "SELECT count(*) FROM lab.sweeps") == [(0,)]
