@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -177,7 +178,8 @@ def test_workers_on_both_nodes_finish_a_sweep_and_look_no_name_up(
     with two_nodes() as cluster:
         on_ray = ("--workers", "2", "--on", "ray", "--cluster", cluster.option)
         text = lab(workspace, "sweep", *arguments(*LONG), *on_ray)
-        assert "`lab sweep tiny` evaluates the runs" in " ".join(text.split())
+        printed = " ".join(text.replace("\\", "").split())
+        assert f"`{shlex.join(['lab', 'sweep', *arguments(*LONG)])}` evaluates the runs" in printed
         too_much = ("--cluster", "cpus_per_worker=9")
         text = lab(workspace, "sweep", "tiny", *on_ray, *too_much, code=2)
         assert "no node of the cluster has 9 CPU for a worker" in text
