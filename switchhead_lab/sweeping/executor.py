@@ -25,7 +25,7 @@ from switchhead_lab.sweeping.record_keeper import RecordKeeper, joined_record
 from switchhead_lab.sweeping.requeue import requeued
 from switchhead_lab.sweeping.schedule import Schedule
 from switchhead_lab.sweeping.starts import Starts
-from switchhead_lab.sweeping.worker import SweepWorker, Trainer
+from switchhead_lab.sweeping.worker import ExecuteRun, SweepWorker
 from switchhead_lab.tracking.interruption import interruption
 from switchhead_lab.tracking.mlflow_index import Index
 from switchhead_lab.tracking.record import RunState
@@ -186,7 +186,7 @@ def train_rest(
     index: Index,
     say: Say,
     policy: ChangePolicy,
-    trainer: Trainer | None = None,
+    trainer: ExecuteRun | None = None,
 ) -> None:
     """Train what is left of a sweep."""
     sweep = part.keeper.record.sweep

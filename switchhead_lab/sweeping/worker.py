@@ -45,7 +45,7 @@ _RESTART_SECONDS = 120.0
 # A run counts as finished before its upload, which may be large.
 _UPLOAD_SECONDS = 1800.0
 ResultT = TypeVar("ResultT")
-Trainer = Callable[..., RunRecord]
+ExecuteRun = Callable[..., RunRecord]
 
 
 class SweepWorker:
@@ -76,7 +76,7 @@ class SweepWorker:
         say: Say,
         policy: ChangePolicy,
         fetcher: Fetcher,
-        trainer: Trainer | None = None,
+        trainer: ExecuteRun | None = None,
     ) -> None:
         self._workspace, self._schedule, self._offers = workspace, schedule, offers
         self._trainer = trainer or execute_run

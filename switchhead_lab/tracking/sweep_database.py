@@ -266,13 +266,14 @@ class DatabaseWorkers:
         )
         values = {"id": worker_id, "sweep": self._sweep}
         # Repeated, since a busy server may refuse a connection.
-        for pause in itertools.islice(growing_pauses(), _N_BEATS):
+        for pause in (0.0, *itertools.islice(growing_pauses(), _N_BEATS - 1)):
+            time.sleep(pause)
             try:
                 with self._engine.begin() as connection:
                     is_stopping = connection.execute(statement, values).scalar_one_or_none()
                 return Heard(is_alive=is_stopping is not None, is_stopping=bool(is_stopping))
             except DBAPIError:
-                time.sleep(pause)
+                continue
         return Heard(is_alive=True, is_stopping=False)
 
     def alive(self) -> list[WorkerState]:
