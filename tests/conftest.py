@@ -46,7 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--regenerate-golden", action="store_true", help="Record golden losses anew.")
 
 
-def _write_corpus(path: Path, n_lines: int = 160) -> Path:
+def _write_corpus(path: Path, n_lines: int = 90) -> Path:
     """Write a text with some structure: lines of words whose order follows a rule."""
     lines = []
     for number in range(n_lines):

@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -80,6 +81,7 @@ def missing_tests(tests: list[NamedTest]) -> list[NamedTest]:
     return [test for test in tests if test.function not in _tests_in(ROOT / test.file)]
 
 
+@cache
 def _tests_in(path: Path) -> set[str]:
     """Return the test functions of a file that run by default, without importing it."""
     body = ast.parse(path.read_text(encoding="utf-8")).body if path.is_file() else []

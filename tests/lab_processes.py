@@ -1,26 +1,20 @@
 """The command `lab` in processes of its own, for tests of several at the same time."""
 
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
+
+from ready_processes import LabProcess
 
 from switchhead_lab.config.workspace import Workspace
 
 SECONDS = 240.0
 
 
-def start(workspace: Workspace, *arguments: str) -> subprocess.Popen[str]:
+def start(workspace: Workspace, *arguments: str) -> LabProcess:
     """Start a command in a workspace, with one thread."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "switchhead_lab", *arguments],
-        cwd=workspace.root,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return LabProcess(*arguments, cwd=workspace.root, environment=environment)
 
 
 def lab(workspace: Workspace, *arguments: str, code: int = 0, seconds: float = SECONDS) -> str:

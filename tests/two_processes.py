@@ -1,8 +1,9 @@
 """The same work in two processes at the same moment."""
 
-import multiprocessing
 from collections.abc import Callable
 from typing import Any
+
+from ready_processes import CONTEXT
 
 LONGEST_SECONDS = 120.0
 Prepare = Callable[..., Any]
@@ -10,10 +11,9 @@ Prepare = Callable[..., Any]
 
 def reports_of_two(prepare: Prepare, *arguments: Any) -> list[str]:
     """Call `prepare(*arguments, progress=...)` in two processes at once; return all reports."""
-    context = multiprocessing.get_context("spawn")
-    barrier, reports = context.Barrier(2), context.SimpleQueue()
+    barrier, reports = CONTEXT.Barrier(2), CONTEXT.SimpleQueue()
     processes = [
-        context.Process(target=_prepare, args=(barrier, reports, prepare, arguments), daemon=True)
+        CONTEXT.Process(target=_prepare, args=(barrier, reports, prepare, arguments), daemon=True)
         for _ in range(2)
     ]
     for process in processes:

@@ -6,16 +6,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import switchhead_lab
-from switchhead_kernels.bench import BenchResult
 from switchhead_kernels.native.build import find_compiler
-from switchhead_lab.benchmark.checkpoint import CheckpointBench
-from switchhead_lab.benchmark.evaluation import EvaluationBench
-from switchhead_lab.benchmark.neighbour import NeighbourBench
-from switchhead_lab.benchmark.peers.bench import PeerBench
-from switchhead_lab.benchmark.step import StepBench
 from switchhead_lab.benchmark.table import (
     Table,
     checkpoint_table,
@@ -28,7 +22,6 @@ from switchhead_lab.benchmark.table import (
     step_table,
     workers_table,
 )
-from switchhead_lab.benchmark.workers import WorkersBench
 from switchhead_lab.config.sweep import Sweep
 from switchhead_lab.tracking.atomic import make_directory, write_text
 from switchhead_lab.tracking.bench_record import (
@@ -45,6 +38,15 @@ from switchhead_lab.tracking.record_files import read_json
 from switchhead_lab.tracking.sweep_record import sweep_id
 from switchhead_lab.training.compute_setup import ComputeSetup
 
+if TYPE_CHECKING:
+    from switchhead_kernels.bench import BenchResult
+    from switchhead_lab.benchmark.checkpoint import CheckpointBench
+    from switchhead_lab.benchmark.evaluation import EvaluationBench
+    from switchhead_lab.benchmark.neighbour import NeighbourBench
+    from switchhead_lab.benchmark.peers.bench import PeerBench
+    from switchhead_lab.benchmark.step import StepBench
+    from switchhead_lab.benchmark.workers import WorkersBench
+
 
 @dataclass(frozen=True)
 class Recorded:
@@ -60,7 +62,7 @@ class Recorded:
 
 
 def write_step_bench(
-    reports_dir: Path, sweep: Sweep, bench: StepBench, setup: ComputeSetup, *, is_partial: bool
+    reports_dir: Path, sweep: Sweep, bench: "StepBench", setup: ComputeSetup, *, is_partial: bool
 ) -> Recorded:
     """Write the training steps of a sweep's models.
 
@@ -78,7 +80,12 @@ def write_step_bench(
 
 
 def write_neighbour_bench(
-    reports_dir: Path, sweep: Sweep, bench: NeighbourBench, setup: ComputeSetup, *, is_partial: bool
+    reports_dir: Path,
+    sweep: Sweep,
+    bench: "NeighbourBench",
+    setup: ComputeSetup,
+    *,
+    is_partial: bool,
 ) -> Recorded:
     """Write the training steps beside a busy process; arguments as of `write_step_bench`."""
     contents = {**_named(sweep), **asdict(bench)}
@@ -89,7 +96,7 @@ def write_neighbour_bench(
 def write_checkpoint_bench(
     reports_dir: Path,
     sweep: Sweep,
-    bench: CheckpointBench,
+    bench: "CheckpointBench",
     setup: ComputeSetup,
     *,
     is_partial: bool,
@@ -101,7 +108,7 @@ def write_checkpoint_bench(
 
 
 def write_peer_bench(
-    reports_dir: Path, sweep: Sweep, bench: PeerBench, setup: ComputeSetup, *, is_partial: bool
+    reports_dir: Path, sweep: Sweep, bench: "PeerBench", setup: ComputeSetup, *, is_partial: bool
 ) -> Recorded:
     """Write the times of models and their peers; arguments as of `write_step_bench`."""
     contents = {**_named(sweep), "precision": setup.precision, **asdict(bench)}
@@ -110,7 +117,7 @@ def write_peer_bench(
 
 
 def write_evaluation_bench(
-    reports_dir: Path, bench: EvaluationBench, setup: ComputeSetup
+    reports_dir: Path, bench: "EvaluationBench", setup: ComputeSetup
 ) -> Recorded:
     """Write what evaluations of models cost.
 
@@ -123,7 +130,7 @@ def write_evaluation_bench(
     return _write(reports_dir, page, setup, is_partial=False)
 
 
-def write_workers_bench(reports_dir: Path, bench: WorkersBench, setup: ComputeSetup) -> Recorded:
+def write_workers_bench(reports_dir: Path, bench: "WorkersBench", setup: ComputeSetup) -> Recorded:
     """Write how busy workers of a sweep were; arguments as of `write_evaluation_bench`."""
     page = _Page(WORKERS_BENCH_NAME, asdict(bench), workers_table(bench))
     return _write(reports_dir, page, setup, is_partial=False)
@@ -140,7 +147,7 @@ def _named(sweep: Sweep) -> dict[str, str]:
 
 
 def write_kernel_bench(
-    reports_dir: Path, bench: BenchResult, setup: ComputeSetup, *, is_partial: bool
+    reports_dir: Path, bench: "BenchResult", setup: ComputeSetup, *, is_partial: bool
 ) -> Recorded:
     """Write the speed of expert matmuls; a partial benchmark keeps a record with more problems."""
     page = _Page("kernels", asdict(bench), kernel_table(bench), kernel_remarks(bench))

@@ -116,8 +116,13 @@ def _imported(path: Path, at_import_time: bool) -> tuple[str, ...]:
     return tuple(_read_imports(path, at_import_time))
 
 
+@cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def _read_imports(path: Path, at_import_time: bool) -> Iterator[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = _parsed(path)
     nodes = _import_time_nodes(tree) if at_import_time else ast.walk(tree)
     for node in nodes:
         if isinstance(node, ast.Import):
@@ -252,7 +257,7 @@ def test_files_and_functions_stay_short() -> None:
         text, name = path.read_text(encoding="utf-8"), path.relative_to(ROOT)
         if len(text.splitlines()) > MAX_FILE_LINES:
             too_long.append(str(name))
-        for node in ast.walk(ast.parse(text)):
+        for node in ast.walk(_parsed(path)):
             if isinstance(node, ast.FunctionDef):
                 n_lines = (node.end_lineno or node.lineno) - node.lineno + 1
                 too_long += [f"{name}: {node.name}"] * (n_lines > MAX_FUNCTION_LINES)
@@ -330,8 +335,7 @@ def test_only_objectives_know_their_names() -> None:
         is_scorer = f"switchhead_lab.{relative.removesuffix('.py').replace('/', '.')}" in scorers
         if package_of(path) == "objectives" or is_scorer or relative in KNOWS_OBJECTIVES:
             continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+        texts = {node.value for node in ast.walk(_parsed(path)) if isinstance(node, ast.Constant)}
         wrong += [f'{relative} says "{word}"' for word in words & texts]
         wrong += [f"{relative} imports {module}" for module in own & set(imports(path))]
     assert wrong == []

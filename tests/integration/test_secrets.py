@@ -27,7 +27,7 @@ model = { kind = "switchhead" }
 n_trials = 1
 space = { n_heads = [2], n_experts = [2], top_k = [1] }
 """
-SWEEP = shortest_sweep(SEARCH, n_steps=1, batch_size=512)
+SWEEP = shortest_sweep(SEARCH, n_steps=1, batch_size=256)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """One run by several processes of torchrun: the records of one process, and no fault loses them."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 import tomli_w
 import torch
 from lab_processes import SECONDS, wait_until
+from ready_processes import LabProcess
 from tiny_runs import StopAtFour, train
 
 from switchhead_lab.config.schema import RunConfig
@@ -24,7 +26,7 @@ TOLERANCE = 1e-5
 
 
 def torchrun(workspace: Workspace, *arguments: str) -> subprocess.Popen[str]:
-    """Start a command of `lab` in two processes."""
+    """Start a command of `lab` in two processes of torchrun."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     return subprocess.Popen(
@@ -37,10 +39,18 @@ def torchrun(workspace: Workspace, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def run_by_ranks(workspace: Workspace, *arguments: str, code: int = 0) -> str:
-    job = torchrun(workspace, *arguments)
-    output, _ = job.communicate(timeout=SECONDS)
-    assert (job.returncode != 0) == bool(code), output
+def run_by_ranks(workspace: Workspace, *arguments: str) -> str:
+    """Run a command in two processes with the environment that torchrun gives them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    ranks = []
+    for rank in map(str, range(2)):
+        places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+        environment = {**os.environ, **address, **places, "GLOO_SOCKET_IFNAME": "lo"}
+        ranks.append(LabProcess(*arguments, cwd=workspace.root, environment=environment))
+    output = "".join("".join(rank.communicate(timeout=SECONDS)) for rank in ranks)
+    assert [rank.returncode for rank in ranks] == [0, 0], output
     return output
 
 
@@ -146,7 +156,9 @@ def test_a_lost_rank_ends_the_job_and_one_process_continues_it(
 @pytest.mark.thorough
 def test_errors_under_torchrun_are_printed_once(workspace: Workspace, tiny_config: Any) -> None:
     config = tiny_config("dense")
-    output = run_by_ranks(workspace, "train", write(workspace, config), code=2)
+    job = torchrun(workspace, "train", write(workspace, config))
+    output, _ = job.communicate(timeout=SECONDS)
+    assert job.returncode != 0
     assert output.count("error: ") == 1, output
     assert "use training.micro_batch_size=2" in output
     assert not metrics_of(workspace)

@@ -1,11 +1,11 @@
 """The owner of a run holds its lock; only the lock shows whether it is being trained."""
 
-import multiprocessing
 import os
 import signal
 import time
 
 import pytest
+from ready_processes import CONTEXT
 
 from switchhead_lab.tracking.liveness import (
     busy_error,
@@ -29,9 +29,8 @@ def owner(runs_dir):
     started = []
 
     def start(run_hash: str):
-        context = multiprocessing.get_context("spawn")
-        is_held = context.Event()
-        process = context.Process(target=hold, args=(runs_dir, run_hash, is_held), daemon=True)
+        is_held = CONTEXT.Event()
+        process = CONTEXT.Process(target=hold, args=(runs_dir, run_hash, is_held), daemon=True)
         process.start()
         assert is_held.wait(60)
         started.append(process)

@@ -12,7 +12,7 @@ GREEDY = Sampling(n_tokens=60, temperature=0.0)
 @pytest.mark.parametrize("attention", ["dense", "switchhead"])
 def test_greedy_text_is_the_likeliest_in_validation(train, attention: str) -> None:
     """The text spans several chunks, so memory must be carried as in validation too."""
-    run = train(attention, training={"n_steps": 60, "validate_every": 60, "log_every": 60})
+    run = train(attention, training={"n_steps": 80, "validate_every": 80, "log_every": 80})
     prompt = "river stone lamp winter"
     ids = [0, *generate(run, prompt, GREEDY).encode()]
     assert len(ids) == 1 + len(prompt) + 60

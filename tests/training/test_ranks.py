@@ -1,7 +1,6 @@
 """Several ranks take the steps that one process takes, whatever the model."""
 
 import json
-import multiprocessing
 import os
 import socket
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from ready_processes import CONTEXT
 
 from switchhead_lab.benchmark.gpu.configs import SMALL_MODELS, small_config
 from switchhead_lab.config.schema import RunConfig
@@ -96,13 +96,10 @@ def losses(tmp_path_factory: pytest.TempPathFactory, write_corpus: Any) -> dict[
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    # Both ranks are copies of one process that has imported everything once.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, "torch._dynamo", "torch.distributed.fsdp"])
-    found = context.SimpleQueue()
+    found = CONTEXT.SimpleQueue()
     arguments = (port, folder / "data", found)
     processes = [
-        context.Process(target=be_rank, args=(rank, *arguments), daemon=True)
+        CONTEXT.Process(target=be_rank, args=(rank, *arguments), daemon=True)
         for rank in range(N_RANKS)
     ]
     for process in processes:

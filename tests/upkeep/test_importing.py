@@ -135,7 +135,7 @@ def test_other_data_under_the_same_name_are_refused(
     from switchhead_lab.config.data import TextData
     from switchhead_lab.data.token_store import prepare, register
 
-    register(other / "data", write_corpus(tmp_path / "others.txt", 90), "words")
+    register(other / "data", write_corpus(tmp_path / "others.txt", 91), "words")
     assert isinstance(run.config.data, TextData)
     prepare(other / "data", run.config.data)
     done = lab("runs", "import", run.directory, cwd=other, code=2)
