@@ -10,7 +10,7 @@ several workers trains a candidate, and which is faster.
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,7 @@ class SearchStudy:
     @on_storage
     def n_tried(self) -> int:
         """Number of distinct trained candidates, including pruned and failed ones."""
-        return len(self._tried())
+        return len(_tried(self._trials()))
 
     @on_storage
     def propose(
@@ -100,7 +100,7 @@ class SearchStudy:
         for trial in trials:
             if not trial.state.is_finished() and trial.number not in in_progress:
                 return Proposal(trial.number, dict(trial.params))
-        proposed = self._tried() | {key_of(t.params) for t in trials if not t.state.is_finished()}
+        proposed = _tried(trials) | {key_of(t.params) for t in trials if not t.state.is_finished()}
         left = untried(proposed)
         if len(proposed) >= self._config.n_trials or left is None:
             return None
@@ -122,14 +122,13 @@ class SearchStudy:
     @on_storage
     def known_result(self, proposal: Proposal) -> FrozenTrial | None:
         """Return the earlier trial of the same candidate, if any."""
-        return next(
-            (t for t in self._trained() if key_of(t.params) == key_of(proposal.point)), None
-        )
+        trained = _trained(self._trials())
+        return next((t for t in trained if key_of(t.params) == key_of(proposal.point)), None)
 
     @on_storage
     def reject_infeasible(self, proposal: Proposal, reason: str) -> None:
         """Record that a candidate is infeasible; it does not count as tried."""
-        trial = self._handle(proposal)
+        trial = self._handle(self._stored(proposal))
         trial.set_user_attr(_INFEASIBLE, reason)
         _set_budget(trial, 1.0)
         self._study.tell(proposal.number, state=TrialState.PRUNED)
@@ -137,7 +136,7 @@ class SearchStudy:
     @on_storage
     def repeat(self, proposal: Proposal, known: FrozenTrial) -> None:
         """Record the known result of a candidate that was trained before."""
-        trial = self._handle(proposal)
+        trial = self._handle(self._stored(proposal))
         trial.set_user_attr(_REPEATS, known.number)
         _set_budget(trial, 0.0)
         # A pruned trial's value is its last report; `tell` rejects values of pruned trials.
@@ -147,14 +146,16 @@ class SearchStudy:
     @on_storage
     def begin(self, proposal: Proposal, run_name: str) -> PruningHook:
         """Record that a candidate is being trained; return the hook that may prune it."""
-        trial = self._handle(proposal)
+        trials = self._trials()
+        stored = trials[proposal.number]
+        trial = self._handle(stored)
         trial.set_user_attr(_RUN_NAME, run_name)
         _set_budget(trial, 0.0)
         return PruningHook(
             trial,
             self._objectives[0],
-            reported=self._stored(proposal).intermediate_values,
-            earlier=self._trials()[: self._n_known(proposal.number)],
+            reported=stored.intermediate_values,
+            earlier=trials[: self._n_known(proposal.number)],
             pruner=self._study.pruner if len(self._objectives) == 1 else None,
         )
 
@@ -171,13 +172,13 @@ class SearchStudy:
     @on_storage
     def fail(self, proposal: Proposal, reason: str) -> None:
         """Record that training failed permanently; the study continues."""
-        self._handle(proposal).set_user_attr("failure", reason)
+        self._handle(self._stored(proposal)).set_user_attr("failure", reason)
         self._study.tell(proposal.number, state=TrialState.FAIL, skip_if_finished=True)
 
     @on_storage
     def best_point(self) -> Point | None:
         """Return the best finished candidate by the first objective; None if none finished."""
-        finished = [t for t in self._trained() if t.state == TrialState.COMPLETE]
+        finished = [t for t in _trained(self._trials()) if t.state == TrialState.COMPLETE]
         if not finished:
             return None
         sign = self._objectives[0].sign
@@ -218,23 +219,15 @@ class SearchStudy:
                 return dict(asked.params), dict(notes)
         return left, {}
 
-    def _handle(self, proposal: Proposal) -> optuna.Trial:
+    def _handle(self, trial: FrozenTrial) -> optuna.Trial:
         """Return a writable handle of an open trial, even one that another process began."""
-        return optuna.Trial(self._study, self._stored(proposal)._trial_id)
+        return optuna.Trial(self._study, trial._trial_id)
 
     def _stored(self, proposal: Proposal) -> FrozenTrial:
         return self._trials()[proposal.number]
 
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
-
-    def _trained(self) -> Iterator[FrozenTrial]:
-        for trial in self._trials():
-            if trial.state.is_finished() and _RUN_NAME in trial.user_attrs:
-                yield trial
-
-    def _tried(self) -> set[PointKey]:
-        return {key_of(trial.params) for trial in self._trained()}
 
 
 def open_study(
@@ -299,6 +292,16 @@ def _sampler(config: Study, number: int, draw: int = 0) -> optuna.samplers.BaseS
 
 def _directions(objectives: Sequence[StudyObjective]) -> list[Direction]:
     return [objective.direction for objective in objectives]
+
+
+def _trained(trials: Iterable[FrozenTrial]) -> Iterator[FrozenTrial]:
+    for trial in trials:
+        if trial.state.is_finished() and _RUN_NAME in trial.user_attrs:
+            yield trial
+
+
+def _tried(trials: Iterable[FrozenTrial]) -> set[PointKey]:
+    return {key_of(trial.params) for trial in _trained(trials)}
 
 
 def _set_budget(trial: optuna.Trial, value: float) -> None:
