@@ -67,15 +67,15 @@ def lab(root: Path, *arguments: str) -> None:
 def sweep_until_killed(root: Path, seconds: float) -> bool:
     """Start the sweep and kill it after a while; tell whether it was done before."""
     command = [sys.executable, "-m", "switchhead_lab", *SWEEP]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        _, errors = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        return False
+    ) as process:
+        try:
+            _, errors = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        finally:
+            process.kill()
     assert process.returncode == 0, errors
     return True
 
