@@ -123,7 +123,9 @@ def test_an_unknown_home_folder_is_an_error(tmp_path: Path, monkeypatch) -> None
         found.runs_dir.exists()
 
 
-@pytest.mark.parametrize("command", [("runs", "list"), ("data", "list"), ("doctor", "--json")])
+@pytest.mark.parametrize(
+    "command", [("runs", "list"), ("data", "list"), ("runs", "list", "--json")]
+)
 def test_unwritable_output_is_one_error(root: Path, command: tuple[str, ...]) -> None:
     with open("/dev/full", "w") as full:
         done = lab(*command, cwd=root, stdout=full)

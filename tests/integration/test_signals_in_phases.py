@@ -72,10 +72,7 @@ MORE = (
     ("switchhead_lab.sweeping.pruning:PruningHook.observe", 8),
     ("switchhead_lab.sweeping.study:SearchStudy.prune", 1),
 )
-USUAL = (
-    ("switchhead_lab.data.token_store:write_tokens", 3),
-    ("switchhead_lab.training.step:StepRunner.step", 6),
-)
+USUAL = (("switchhead_lab.training.step:StepRunner.step", 6),)
 PIECES = SWEEP.replace('{ kind = "byte" }', '{ kind = "sentencepiece", vocab_size = 300 }')
 
 

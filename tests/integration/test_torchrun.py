@@ -39,8 +39,8 @@ def torchrun(workspace: Workspace, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def run_by_ranks(workspace: Workspace, *arguments: str) -> str:
-    """Run a command in two processes with the environment that torchrun gives them."""
+def start_ranks(workspace: Workspace, *arguments: str) -> list[LabProcess]:
+    """Start a command in two processes with the environment that torchrun gives them."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
@@ -49,6 +49,11 @@ def run_by_ranks(workspace: Workspace, *arguments: str) -> str:
         places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
         environment = {**os.environ, **address, **places, "GLOO_SOCKET_IFNAME": "lo"}
         ranks.append(LabProcess(*arguments, cwd=workspace.root, environment=environment))
+    return ranks
+
+
+def run_by_ranks(workspace: Workspace, *arguments: str) -> str:
+    ranks = start_ranks(workspace, *arguments)
     output = "".join("".join(rank.communicate(timeout=SECONDS)) for rank in ranks)
     assert [rank.returncode for rank in ranks] == [0, 0], output
     return output
@@ -136,16 +141,34 @@ def test_ranks_continue_what_one_process_began(
     assert output.count("records: ") == 1
 
 
-def test_a_lost_rank_ends_the_job_and_one_process_continues_it(
+def test_a_rank_that_loses_the_other_ends_and_one_process_continues(
     workspace: Workspace, config: RunConfig, alone: RunRecord
 ) -> None:
     """F20, with weights and optimiser state in parts."""
+    share(workspace, "parts")
+    ranks = start_ranks(workspace, "train", write(workspace, config))
+    wait_until(lambda: steps_done(workspace) >= 5 or ranks[0].poll() is not None)
+    ranks[1].kill()
+    outputs = [rank.communicate(timeout=SECONDS) for rank in ranks]
+    assert ranks[0].returncode not in (0, None), outputs
+    require_continued_by_one(workspace, config, alone)
+
+
+@pytest.mark.thorough
+def test_a_lost_rank_ends_the_job_of_torchrun(
+    workspace: Workspace, config: RunConfig, alone: RunRecord
+) -> None:
     share(workspace, "parts")
     job = torchrun(workspace, "train", write(workspace, config))
     wait_until(lambda: steps_done(workspace) >= 5 or job.poll() is not None)
     ranks_of(job)[1].kill()
     output, _ = job.communicate(timeout=60)
     assert job.returncode != 0, output
+    require_continued_by_one(workspace, config, alone)
+
+
+def require_continued_by_one(workspace: Workspace, config: RunConfig, alone: RunRecord) -> None:
+    """Require an interrupted run with a checkpoint in parts, which one process takes to its end."""
     interrupted = record_of(workspace, config)
     assert interrupted.status.state == "interrupted"
     (newest,) = sorted((interrupted.directory / "checkpoints").iterdir())[-1:]

@@ -49,11 +49,10 @@ def test_files_are_those_promised(complete):
 def test_same_records_give_the_same_bytes_anywhere(complete):
     first = _contents(_write(complete).folder)
     assert _contents(_write(complete).folder) == first
-    assert _contents(_write(complete, "elsewhere").folder) == first
     moved = complete.runs_dir.parent / "moved"
     shutil.copytree(complete.runs_dir, moved)
     complete.runs_dir = moved
-    assert _contents(_write(complete, "again").folder) == first
+    assert _contents(_write(complete, "elsewhere").folder) == first
 
 
 def test_numbers_are_recomputed_from_the_run_directories(complete):

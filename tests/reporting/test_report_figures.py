@@ -27,7 +27,6 @@ def further(report: Report) -> set[str]:
     return {name for name in report.files if name.endswith(".png") and "-vs-" not in name}
 
 
-@pytest.mark.draws_figures
 def test_curves_and_use_of_experts_are_drawn_where_recorded(writer) -> None:
     report = report_of(writer)
     assert further(report) == {"loss-curves.png"}

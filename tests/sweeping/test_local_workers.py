@@ -62,9 +62,11 @@ def test_lines_of_workers_carry_their_number_and_failures_are_told() -> None:
     ]
 
 
-@pytest.mark.parametrize(("is_stopped", "last"), [(False, "checkpoint"), (True, "own end")])
+@pytest.mark.parametrize(
+    ("is_stopped", "seconds", "last"), [(False, 60.0, "checkpoint"), (True, 0.5, "own end")]
+)
 def test_workers_are_asked_to_end_when_the_first_is_interrupted(
-    monkeypatch, is_stopped: bool, last: str
+    monkeypatch, is_stopped: bool, seconds: float, last: str
 ) -> None:
     """Those that `lab sweep stop` asked get no second signal, which would cut them short."""
     monkeypatch.setattr(interruption, "explanation", "stopped" if is_stopped else "")
@@ -73,7 +75,7 @@ def test_workers_are_asked_to_end_when_the_first_is_interrupted(
         "import signal, sys, time\n"
         "signal.signal(signal.SIGTERM, lambda *_: (print('checkpoint', flush=True), sys.exit(0)))\n"
         "print('ready', flush=True)\n"
-        "time.sleep(2)\n"
+        f"time.sleep({seconds})\n"
         "print('own end')"
     )
 

@@ -201,7 +201,7 @@ def test_known_values_are_kept_when_a_later_step_hangs(
     script = f'case "$*" in *"{failing}"*) exec sleep 30;; esac; exec {real} "$@"'
     folder = fake_git(tmp_path / "bin", script)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(git_state, "GIT_TIMEOUT_SECONDS", 2.0)
+    monkeypatch.setattr(git_state, "GIT_TIMEOUT_SECONDS", 1.0)
     monkeypatch.setattr(git_state, "DIFF_TIMEOUT_SECONDS", 0.5)
     found = collect_provenance(
         repository, data_manifest=None, device=None, command=(), source_paths=("kernels",)
