@@ -96,7 +96,7 @@ def test_fields_of_feed_forward_and_training_are_searched(workspace) -> None:
     assert any("searched over training.learning_rate, over which" in line for line in warnings)
 
 
-@pytest.mark.parametrize("sampler", ["grid", "nsga2"])
+@pytest.mark.parametrize("sampler", [pytest.param("grid", marks=pytest.mark.thorough), "nsga2"])
 def test_the_pareto_set_of_two_objectives(workspace, sampler: str) -> None:
     """The space is finite: every feasible combination is trained."""
     study = {
