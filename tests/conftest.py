@@ -21,7 +21,7 @@ from switchhead_lab.tracking.interruption import SIGNALS, Interruption, interrup
 
 pytest_plugins = [
     *("record_fixtures", "edited_code", "postgresql", "object_store", "ready_databases"),
-    *("blank_figures", "once_per_process"),
+    *("blank_figures", "once_per_process", "short_waits"),
     "slurm_cluster",
 ]
 
@@ -67,7 +67,7 @@ def pytest_collection_finish() -> None:
     """Look for garbage again, but not among libraries and tests, which stay to the end."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 10, 10)
+    gc.set_threshold(50_000, 10, 50)
     gc.enable()
 
 

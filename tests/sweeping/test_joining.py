@@ -38,7 +38,10 @@ def test_a_worker_with_another_declaration_continues_the_record(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("n_workers", "most"), [(1, 1.0), (10, 1.0), (500, 50.0)])
-def test_many_workers_that_wait_look_less_often(n_workers: int, most: float) -> None:
+def test_many_workers_that_wait_look_less_often(
+    monkeypatch: pytest.MonkeyPatch, n_workers: int, most: float
+) -> None:
+    monkeypatch.setattr("switchhead_lab.sweeping.worker._POLL_SECONDS", 1.0)
     pauses = {pause_seconds(n_workers) for _ in range(50)}
     assert most / 2 <= min(pauses) <= max(pauses) <= most
     assert len(pauses) > 1
