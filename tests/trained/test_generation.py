@@ -9,7 +9,9 @@ from switchhead_lab.trained.run import TrainedRun
 GREEDY = Sampling(n_tokens=60, temperature=0.0)
 
 
-@pytest.mark.parametrize("attention", ["dense", "switchhead"])
+@pytest.mark.parametrize(
+    "attention", [pytest.param("dense", marks=pytest.mark.thorough), "switchhead"]
+)
 def test_greedy_text_is_the_likeliest_in_validation(train, attention: str) -> None:
     """The text spans several chunks, so memory must be carried as in validation too."""
     run = train(attention, training={"n_steps": 80, "validate_every": 80, "log_every": 80})

@@ -101,6 +101,7 @@ def test_figures_name_their_runs_and_example(workspace, record, number, models):
     assert f"Example: {example}" in (report.folder / "report.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.thorough
 @pytest.mark.draws_figures
 def test_a_figure_shows_its_example_and_the_same_records_give_the_same_bytes(workspace, record):
     def contents():
