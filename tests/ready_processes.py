@@ -1,4 +1,7 @@
-"""Processes that start at once: copies of one process with everything imported."""
+"""Processes that start at once: copies of one process with everything imported.
+
+That process is started by the first test that asks for one, and has the environment of that test.
+"""
 
 import multiprocessing
 import os
@@ -17,8 +20,6 @@ CONTEXT.set_forkserver_preload(
         *("torch._dynamo", "torch.distributed.fsdp"),
     ]
 )
-# The process that is copied, and its environment, are those of the first test that asks for one.
-CONTEXT.set_executable(sys.executable)
 
 
 class LabProcess:
