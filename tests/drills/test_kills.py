@@ -83,8 +83,8 @@ def sweep_until_killed(root: Path, seconds: float) -> bool:
 def kill_until_done(root: Path, seconds: float, generator: random.Random) -> int:
     """Start the sweep again and again, killing it, until it is done; return how often."""
     n_kills = 0
-    # Half of an undisturbed sweep's time at most: most attempts do not come far.
-    while not sweep_until_killed(root, generator.uniform(0.05, 0.5) * seconds):
+    # A quarter of an undisturbed sweep's time at most: most attempts do not come far.
+    while not sweep_until_killed(root, generator.uniform(0.05, 0.25) * seconds):
         n_kills += 1
     return n_kills
 
