@@ -139,6 +139,8 @@ def test_the_debug_executor_runs_a_worker_here(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, signals
 ) -> None:
     monkeypatch.chdir(workspace.root)
+    # A new process has not imported the module that it runs.
+    monkeypatch.delitem(sys.modules, "switchhead_lab.__main__", raising=False)
     worker = worker_of(with_sweep(workspace, n_models=1))
     (job,) = submit(worker, 1, SlurmSettings(), workspace.root / "slurm", "tiny", cluster="debug")
     assert job.exception() is None  # `result` would start a debugger
