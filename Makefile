@@ -58,12 +58,12 @@ demo: $(VENV)/.installed
 MARKS_all := -m 'not gpu and not slow and not network and not drill'
 
 # One thread per worker: the workers already share the cores. Modules are compiled once, not again
-# by every process that the tests start. Tests of a file run in one worker, which prepares what they
-# share once.
+# by every process that the tests start. Each worker begins with a part of its own, so that most
+# files are run by one worker, which prepares once what their tests share; the last are divided.
 test: $(VENV)/.installed
 	@$(if $(filter usual all,$(TESTS)),,$(error TESTS=$(TESTS): use usual or all))
 	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 \
-		$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile $(MARKS_$(TESTS))
+		$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(MARKS_$(TESTS))
 
 # Takes minutes; docs/faults.md lists the injected faults.
 drill: $(VENV)/.installed
