@@ -120,9 +120,7 @@ def test_every_quantity_grows_with_every_size(
     budgeted = quantity_of(unit, name)
     model = model_with(attention, feedforward, positions)
     size = size_of(model, name)
-    # Each `executed` count runs a layer.
-    spacing = 3 if unit == "executed" else 1
-    values = range(size.smallest(model), 40, spacing * size.step(model))
+    values = range(size.smallest(model), 40, size.step(model))
     counts = [budgeted.count(size.at(model, value)) for value in values]
     for smaller, larger in itertools.pairwise(counts):
         if (name, unit) == ("d_ff", "executed"):  # hidden channels are padded to a multiple of 32

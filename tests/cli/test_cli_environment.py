@@ -124,7 +124,11 @@ def test_an_unknown_home_folder_is_an_error(tmp_path: Path, monkeypatch) -> None
 
 
 @pytest.mark.parametrize(
-    "command", [("runs", "list"), ("data", "list"), ("runs", "list", "--json")]
+    "command",
+    [
+        *(("runs", "list"), ("data", "list"), ("runs", "list", "--json")),
+        pytest.param(("doctor", "--json"), marks=pytest.mark.thorough),
+    ],
 )
 def test_unwritable_output_is_one_error(root: Path, command: tuple[str, ...]) -> None:
     with open("/dev/full", "w") as full:

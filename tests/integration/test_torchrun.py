@@ -147,9 +147,13 @@ def test_a_rank_that_loses_the_other_ends_and_one_process_continues(
     """F20, with weights and optimiser state in parts."""
     share(workspace, "parts")
     ranks = start_ranks(workspace, "train", write(workspace, config))
-    wait_until(lambda: steps_done(workspace) >= 5 or ranks[0].poll() is not None)
-    ranks[1].kill()
-    outputs = [rank.communicate(timeout=SECONDS) for rank in ranks]
+    try:
+        wait_until(lambda: steps_done(workspace) >= 5 or ranks[0].poll() is not None)
+        ranks[1].kill()
+        outputs = [rank.communicate(timeout=60) for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
     assert ranks[0].returncode not in (0, None), outputs
     require_continued_by_one(workspace, config, alone)
 

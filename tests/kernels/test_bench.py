@@ -1,5 +1,6 @@
 """The bench of expert matmuls: correct backends are timed, wrong and missing ones reported."""
 
+import gc
 import weakref
 from dataclasses import replace
 
@@ -134,6 +135,7 @@ def test_a_captured_call_outlives_its_replays() -> None:
     inputs = weakref.ref(call.__defaults__[0])
     timed = timing._graph_stopwatch(None, call)
     del call
+    gc.collect()
     assert inputs() is not None
     del timed
     assert inputs() is None
