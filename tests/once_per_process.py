@@ -7,9 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-import torch.mtia
-import torch.xpu
 import typer.main
 import typer.testing
 from alembic.config import Config
@@ -65,16 +62,6 @@ def _peaks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for benchmark in (runner, step):
             patch.setattr(benchmark, "matmul_peak", measured)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _seeds() -> Iterator[None]:
-    """Keep no seeds for devices that are missing: PyTorch would format the stack for each kind."""
-    with pytest.MonkeyPatch.context() as patch:
-        for devices in (torch.cuda, torch.xpu, torch.mtia):
-            if not devices.is_available():
-                patch.setattr(devices, "_lazy_call", lambda *_arguments, **_options: None)
         yield
 
 

@@ -11,6 +11,7 @@ A checkpoint is written under a temporary name, synced to disk and renamed when 
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -338,4 +339,4 @@ def _sha256(path: Path) -> str:
 
 def _is_finite(tensor: Tensor) -> bool:
     # A finite sum implies finite terms, and is much faster than checking each one.
-    return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
+    return math.isfinite(tensor.sum().item()) or bool(tensor.isfinite().all())

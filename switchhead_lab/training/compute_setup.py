@@ -7,6 +7,7 @@ import ctypes
 import ctypes.util
 import platform
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import torch
@@ -121,10 +122,16 @@ def use_onednn_for_fp32() -> bool:
         return False
     settings = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]  # set at run time
     settings.fp32_precision = "bf16"
-    if fp32_matmul_error() <= _FP32_ERROR_LIMIT:
+    if _error_with_onednn() <= _FP32_ERROR_LIMIT:
         return True
     settings.fp32_precision = "none"
     return False
+
+
+@cache
+def _error_with_onednn() -> float:
+    """Return the error once oneDNN is set; cached, since it is the processor's."""
+    return fp32_matmul_error()
 
 
 def fp32_matmul_error() -> float:

@@ -89,7 +89,7 @@ class StepRunner:
         draw = self._config.objective.training_draw(self._config.seed, number)
         batch = self.scorer.prepare(self._batches.at(number), draw)
         self._step = number
-        torch.manual_seed(_step_seed(self._config.seed, number, self._own[0]))
+        self._seed(number, self._own[0])
         set_learning_rate(self._optimizer, learning_rate(self._config.training, number))
         parts = self._on_device(batch)
         if batch.starts_stream:
@@ -101,6 +101,17 @@ class StepRunner:
         self._require_finite("loss", loss_nats, number)
         self._require_finite("gradient norm", float(norm), number)
         return loss_nats, batch.n_targets
+
+    def _seed(self, step: int, micro_batch: int) -> None:
+        """Seed the dropout of a micro-batch, on the device in use.
+
+        `torch.manual_seed` formats the call stack for each kind of device that is missing, which
+        takes longer than the step of a small model.
+        """
+        seed = _step_seed(self._config.seed, step, micro_batch)
+        torch.default_generator.manual_seed(seed)
+        if self._setup.device.type != "cpu":
+            torch.get_device_module(self._setup.device).manual_seed(seed)
 
     def _on_device(self, batch: Batch) -> MicroBatches:
         """Return inputs and targets of each of this rank's micro-batches."""
@@ -126,7 +137,7 @@ class StepRunner:
         for number, (inputs, targets), memory in zip(self._own, parts, memories, strict=True):
             # A CUDA graph draws all its random numbers from one stream.
             if number > self._own[0] and not self._config.training.capture_step:
-                torch.manual_seed(_step_seed(self._config.seed, self._step, number))
+                self._seed(self._step, number)
             with gradients_wait(self._shared, waits=number < self._own[-1]):
                 with torch.autocast(self._setup.device.type, torch.bfloat16, enabled=is_bf16):
                     score = self._shared(inputs, targets, memory)

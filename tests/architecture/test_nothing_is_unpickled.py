@@ -46,9 +46,10 @@ def _is_constant(key: ast.keyword) -> bool:
     return key.arg is not None and isinstance(key.value, ast.Constant)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_source_file_loads_what_could_run_code(path: Path) -> None:
-    assert unsafe(path.read_text(encoding="utf-8")) == []
+def test_no_source_file_loads_what_could_run_code() -> None:
+    assert len(FILES) > 300
+    found = {path.relative_to(ROOT): unsafe(path.read_text(encoding="utf-8")) for path in FILES}
+    assert {str(name): calls for name, calls in found.items() if calls} == {}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ def test_float32_matmuls_stay_float32() -> None:
 
 
 def test_onednn_is_not_used_where_it_would_round(monkeypatch) -> None:
-    monkeypatch.setattr(compute_setup, "fp32_matmul_error", lambda: 2e-3)
+    monkeypatch.setattr(compute_setup, "_error_with_onednn", lambda: 2e-3)
     assert compute_setup.use_onednn_for_fp32() is False
     assert torch.backends.mkldnn.matmul.fp32_precision == "none"
 

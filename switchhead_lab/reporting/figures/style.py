@@ -74,8 +74,16 @@ def styled_figure(width: float, height: float) -> Iterator[Figure]:
         yield Figure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
+def fix_layout(figure: Figure) -> None:
+    """Lay out a figure for good: what is drawn later is measured, but moves nothing."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine(None)
+
+
 def save(figure: Figure) -> Figures:
-    """Return a figure in every format."""
+    """Return a figure in every format, with one layout for all."""
+    if figure.get_layout_engine() is not None:
+        fix_layout(figure)
     return Figures({kind: _saved(figure, kind) for kind in FORMATS})
 
 

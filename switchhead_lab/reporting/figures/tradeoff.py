@@ -21,7 +21,7 @@ from switchhead_lab.reporting.figure_layout import (
     legend_of,
     looks_of,
 )
-from switchhead_lab.reporting.figures.style import DPI, Figures, save, styled_figure
+from switchhead_lab.reporting.figures.style import DPI, Figures, fix_layout, save, styled_figure
 from switchhead_lab.reporting.labels import Box, line_box, place_labels
 from switchhead_lab.reporting.tradeoff import Point
 
@@ -54,8 +54,7 @@ def draw_tradeoff(points: Sequence[Point], title: str, cost_label: str, loss_lab
         _draw_front(axes, corners)
         _draw_points(axes, points, looks, frame)
         _add_legend(figure, points, looks, frame)
-        figure.draw_without_rendering()  # labels can be measured only after the layout
-        figure.set_layout_engine("none")
+        fix_layout(figure)  # labels can be measured only after it
         _add_labels(axes, points, looks, frame, corners)
         return save(figure)
 
