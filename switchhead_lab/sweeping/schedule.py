@@ -106,7 +106,7 @@ class _Search:
         proposal = self._study.propose(self._untried, in_progress)
         while proposal is not None:
             n_others = len(in_progress - {proposal.number})
-            offer = self._offer(proposal, 1 + self._study.n_tried + n_others)
+            offer = self._offer(proposal, 1 + proposal.n_tried + n_others)
             if offer is not None:
                 return offer
             proposal = self._study.propose(self._untried, in_progress)
@@ -128,9 +128,8 @@ class _Search:
             keeper.note_infeasible(proposal, variant)
             study.reject_infeasible(proposal, variant.reason)
             return None
-        known = study.known_result(proposal)
-        if known is not None:
-            study.repeat(proposal, known)
+        if proposal.known is not None:
+            study.repeat(proposal, proposal.known)
             return None
         candidate = Candidate(self._config, study, proposal, number)
         offer = self._offers.offer(variant, self._config.seeds[0], candidate)

@@ -50,11 +50,17 @@ class Proposal:
 
     Attributes:
         number: Number of the trial.
+        trial_id: The storage's key of the trial.
         point: Values of the searched fields.
+        n_tried: Number of distinct trained candidates, including pruned and failed ones.
+        known: The earlier trial of the same candidate, if any.
     """
 
     number: int
+    trial_id: int
     point: Point
+    n_tried: int
+    known: FrozenTrial | None
 
 
 class SearchStudy:
@@ -72,12 +78,6 @@ class SearchStudy:
         self, study: optuna.Study, config: Study, objectives: Sequence[StudyObjective]
     ) -> None:
         self._study, self._config, self._objectives = study, config, objectives
-
-    @property
-    @on_storage
-    def n_tried(self) -> int:
-        """Number of distinct trained candidates, including pruned and failed ones."""
-        return len(_tried(self._trials()))
 
     @on_storage
     def propose(
@@ -99,7 +99,7 @@ class SearchStudy:
         trials = self._trials()
         for trial in trials:
             if not trial.state.is_finished() and trial.number not in in_progress:
-                return Proposal(trial.number, dict(trial.params))
+                return _proposal_of(trial, dict(trial.params), trials)
         proposed = _tried(trials) | {key_of(t.params) for t in trials if not t.state.is_finished()}
         left = untried(proposed)
         if len(proposed) >= self._config.n_trials or left is None:
@@ -117,18 +117,12 @@ class SearchStudy:
                 system_attrs=notes,
             )
         )
-        return Proposal(self._trials()[-1].number, point)
-
-    @on_storage
-    def known_result(self, proposal: Proposal) -> FrozenTrial | None:
-        """Return the earlier trial of the same candidate, if any."""
-        trained = _trained(self._trials())
-        return next((t for t in trained if key_of(t.params) == key_of(proposal.point)), None)
+        return _proposal_of(self._trials()[-1], point, trials)
 
     @on_storage
     def reject_infeasible(self, proposal: Proposal, reason: str) -> None:
         """Record that a candidate is infeasible; it does not count as tried."""
-        trial = self._handle(self._stored(proposal))
+        trial = self._handle(proposal)
         trial.set_user_attr(_INFEASIBLE, reason)
         _set_budget(trial, 1.0)
         self._study.tell(proposal.number, state=TrialState.PRUNED)
@@ -136,7 +130,7 @@ class SearchStudy:
     @on_storage
     def repeat(self, proposal: Proposal, known: FrozenTrial) -> None:
         """Record the known result of a candidate that was trained before."""
-        trial = self._handle(self._stored(proposal))
+        trial = self._handle(proposal)
         trial.set_user_attr(_REPEATS, known.number)
         _set_budget(trial, 0.0)
         # A pruned trial's value is its last report; `tell` rejects values of pruned trials.
@@ -148,7 +142,7 @@ class SearchStudy:
         """Record that a candidate is being trained; return the hook that may prune it."""
         trials = self._trials()
         stored = trials[proposal.number]
-        trial = self._handle(stored)
+        trial = self._handle(proposal)
         trial.set_user_attr(_RUN_NAME, run_name)
         _set_budget(trial, 0.0)
         return PruningHook(
@@ -172,7 +166,7 @@ class SearchStudy:
     @on_storage
     def fail(self, proposal: Proposal, reason: str) -> None:
         """Record that training failed permanently; the study continues."""
-        self._handle(self._stored(proposal)).set_user_attr("failure", reason)
+        self._handle(proposal).set_user_attr("failure", reason)
         self._study.tell(proposal.number, state=TrialState.FAIL, skip_if_finished=True)
 
     @on_storage
@@ -219,12 +213,9 @@ class SearchStudy:
                 return dict(asked.params), dict(notes)
         return left, {}
 
-    def _handle(self, trial: FrozenTrial) -> optuna.Trial:
+    def _handle(self, proposal: Proposal) -> optuna.Trial:
         """Return a writable handle of an open trial, even one that another process began."""
-        return optuna.Trial(self._study, trial._trial_id)
-
-    def _stored(self, proposal: Proposal) -> FrozenTrial:
-        return self._trials()[proposal.number]
+        return optuna.Trial(self._study, proposal.trial_id)
 
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
@@ -298,6 +289,12 @@ def _trained(trials: Iterable[FrozenTrial]) -> Iterator[FrozenTrial]:
     for trial in trials:
         if trial.state.is_finished() and _RUN_NAME in trial.user_attrs:
             yield trial
+
+
+def _proposal_of(trial: FrozenTrial, point: Point, earlier: Iterable[FrozenTrial]) -> Proposal:
+    trained = list(_trained(earlier))
+    known = next((t for t in trained if key_of(t.params) == key_of(point)), None)
+    return Proposal(trial.number, trial._trial_id, point, len(_tried(trained)), known)
 
 
 def _tried(trials: Iterable[FrozenTrial]) -> set[PointKey]:

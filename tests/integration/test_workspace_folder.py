@@ -31,7 +31,7 @@ def test_databases_and_artifacts_stay_in_the_workspace(
     assert sync_workspace(workspace, [read_run(run.path)]) == 1
     sweep = find_sweep(SWEEPS, "smoke/matched-params").resolve()
     study = open_study(workspace.study_storage, sweep, sweep.studies[0], workspace.runs_dir)
-    assert study.n_tried == 0
+    assert study.best_point() is None
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert {path.name for path in root.rglob("*.db")} == {"mlflow.db", "optuna.db"}
     assert all(path.parent == root / "runs" for path in root.rglob("*.db"))

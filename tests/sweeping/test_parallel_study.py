@@ -67,9 +67,8 @@ class SharedWorld(World):
             if not is_feasible(shape_of(proposal.point)):
                 study.reject_infeasible(proposal, "too large")
                 continue
-            known = study.known_result(proposal)
-            if known is not None:
-                study.repeat(proposal, known)
+            if proposal.known is not None:
+                study.repeat(proposal, proposal.known)
                 continue
             shape = shape_of(proposal.point)
             hook = study.begin(proposal, str(shape))

@@ -119,9 +119,8 @@ class World:
             if not is_feasible(shape):
                 study.reject_infeasible(proposal, "too large")
                 continue
-            known = study.known_result(proposal)
-            if known is not None:
-                study.repeat(proposal, known)
+            if proposal.known is not None:
+                study.repeat(proposal, proposal.known)
                 continue
             hook = study.begin(proposal, str(shape))
             may_stop("begun")
