@@ -6,6 +6,7 @@ Texts are divided into paragraphs at blank lines, and paragraphs into sentences 
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 WORD = re.compile(r"[A-Za-z]+(?:['-][A-Za-z]+)*")
 """A word: letters, joined by apostrophes or hyphens."""
@@ -35,9 +36,10 @@ def sentences_of(text: str) -> list[str]:
     return sentences
 
 
-def words_of(sentence: str) -> list[str]:
+@lru_cache(maxsize=1024)  # passages overlap: a sentence is in the context of many others
+def words_of(sentence: str) -> tuple[str, ...]:
     """Return the words of a sentence, with their case."""
-    return WORD.findall(sentence)
+    return tuple(WORD.findall(sentence))
 
 
 def _divide(line: str) -> Iterator[str]:

@@ -24,4 +24,4 @@ def test_paragraphs_end_sentences_and_headings_are_left_out():
 
 def test_words_keep_case_hyphens_and_apostrophes():
     words = words_of("The Attorney-General's 3 ships -- no more -- don't sail.")
-    assert words == ["The", "Attorney-General's", "ships", "no", "more", "don't", "sail"]
+    assert words == ("The", "Attorney-General's", "ships", "no", "more", "don't", "sail")
