@@ -28,7 +28,8 @@ def _only_distributes(config: pytest.Config) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give tests that take minutes an hour before they count as hanging."""
+    """Give tests that take minutes an hour, and let one worker start all the processes."""
+    items.sort(key=lambda item: item.get_closest_marker("processes") is None)
     for item in items:
         if item.get_closest_marker("slow") or item.get_closest_marker("drill"):
             item.add_marker(pytest.mark.timeout(3600))

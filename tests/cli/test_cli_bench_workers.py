@@ -11,6 +11,7 @@ from switchhead_lab.config.workspace import find_workspace
 from switchhead_lab.tracking.database_server import open_database, query
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("store", ["files", "postgresql"])
 def test_workers_share_all_runs_and_leave_nothing(tmp_path: Path, request, store: str) -> None:
     database = request.getfixturevalue("database") if store == "postgresql" else ""

@@ -12,6 +12,7 @@ from tiny_sweep import SWEEP
 from switchhead_lab.config.workspace import Workspace, find_workspace
 from switchhead_lab.data.token_store import register
 
+pytestmark = pytest.mark.processes
 N_STEPS = "training.n_steps=100000"
 
 

@@ -230,6 +230,7 @@ def test_too_few_distinct_examples_leave_no_store(data_dir: Path):
     assert list_example_stores(data_dir) == []
 
 
+@pytest.mark.processes
 def test_two_processes_prepare_once(data_dir: Path):
     assert reports_of_two(prepare_examples, data_dir, DATA) == [GENERATING]
     prepare_examples(data_dir, DATA).verify()

@@ -195,6 +195,7 @@ def test_leftovers_of_a_killed_preparation_are_removed(registered: Path):
     assert not stale.exists()
 
 
+@pytest.mark.processes
 def test_two_processes_prepare_once(registered: Path):
     reports = reports_of_two(prepare, registered, BYTES)
     assert len(reports) == 5

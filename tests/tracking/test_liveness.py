@@ -42,6 +42,7 @@ def owner(runs_dir):
         process.join()
 
 
+@pytest.mark.processes
 def test_a_run_is_live_while_its_lock_is_held(runs_dir, make_run, owner) -> None:
     run = make_run("running")
     assert observed_state(run) == "interrupted"
@@ -54,6 +55,7 @@ def test_a_run_is_live_while_its_lock_is_held(runs_dir, make_run, owner) -> None
     assert is_orphaned(run)
 
 
+@pytest.mark.processes
 def test_clocks_hosts_and_pids_are_ignored(runs_dir, make_run, owner) -> None:
     run = make_run("running")
     owner(run.run_hash)

@@ -23,6 +23,7 @@ from switchhead_lab.training.ranks import ALONE, Ranks, join_ranks
 from switchhead_lab.training.scoring import build_scorer
 from switchhead_lab.training.step import StepRunner
 
+pytestmark = pytest.mark.processes
 N_RANKS, N_STEPS = 2, 3
 SETUP = ComputeSetup(torch.device("cpu"), "fp32", {"device_name": "test"})
 # Losses in nats of some thousand targets; sums in another order differ by 1e-6.
