@@ -108,10 +108,10 @@ def one_thread() -> Iterator[None]:
 def config(tiny_config: Any, request: pytest.FixtureRequest) -> RunConfig:
     """A SwitchHead with memory and dropout, four micro-batches, and time to be killed."""
     n_steps = getattr(request, "param", 40)
-    made = tiny_config("switchhead", n_steps=n_steps, micro_batch_size=1, checkpoint_every=4)
+    made = tiny_config("switchhead", n_layers=2, n_steps=n_steps, micro_batch_size=1)
     tree = made.model_dump(mode="json")
     tree["model"]["context_multiple"] = 2
-    tree["training"]["validate_every"] = n_steps // 2
+    tree["training"] |= {"validate_every": n_steps // 2, "checkpoint_every": 4}
     return RunConfig.model_validate(tree)
 
 

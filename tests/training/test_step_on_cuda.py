@@ -57,7 +57,7 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def config_of(tiny_config: Callable[..., RunConfig]) -> Callable[..., RunConfig]:
     def make(variant: str, *, classifies: bool = False, **training: Any) -> RunConfig:
-        tree = tiny_config(**training).model_dump(mode="json")
+        tree = tiny_config(n_layers=2, **training).model_dump(mode="json")
         attention, positions, feedforward = VARIANTS[variant]
         parts = {"attention": attention, "positions": positions, "feedforward": feedforward}
         tree["model"] |= {**parts, "n_layers": 1, "context_multiple": 2}
