@@ -76,11 +76,11 @@ def fit_power_law(rungs: Sequence[Rung]) -> PowerLaw:
     if len(rungs) < 2:
         raise ValueError(f"a power law needs at least two sizes, not {len(rungs)}")
     macs_R = np.log([rung.macs for rung in rungs])
-    slope, intercept = _line(macs_R, np.log(_means(rungs)))
+    slope, intercept = map(float, _lines(macs_R, np.log(_means(rungs))))
     interval = None
     if _has_seeds(rungs):
-        slopes = [_line(macs_R, np.log(losses_R))[0] for losses_R in _resampled(rungs, seed=0)]
-        interval = _interval([-one for one in slopes])
+        slopes_B, _ = _lines(macs_R, np.log(_resampled(rungs, seed=0)))
+        interval = _interval(-slopes_B)
     return PowerLaw(math.exp(intercept), -slope, interval)
 
 
@@ -92,9 +92,9 @@ def law_band(rungs: Sequence[Rung], macs: Sequence[float]) -> tuple[Array, Array
     if not _has_seeds(rungs):
         return None
     macs_R, wanted = np.log([rung.macs for rung in rungs]), np.log(macs)
-    fits = [_line(macs_R, np.log(losses_R)) for losses_R in _resampled(rungs, seed=0)]
+    slopes_B, intercepts_B = _lines(macs_R, np.log(_resampled(rungs, seed=0)))
     tail = (1.0 - _LEVEL) / 2.0
-    laws = np.exp([slope * wanted + intercept for slope, intercept in fits])
+    laws = np.exp(slopes_B[:, None] * wanted + intercepts_B[:, None])
     low, high = np.quantile(laws, [tail, 1.0 - tail], axis=0)
     return low, high
 
@@ -139,9 +139,10 @@ def _multipliers(
     return np.exp(needed - np.log([rung.macs for rung in model]))
 
 
-def _line(x: Array, y: Array) -> tuple[float, float]:
-    slope, intercept = np.polyfit(x, y, 1)
-    return float(slope), float(intercept)
+def _lines(x_R: Array, y_BR: Array) -> tuple[Array, Array]:
+    """Return slope and intercept of each line of least squares, whatever B is."""
+    slopes_B, intercepts_B = np.polyfit(x_R, y_BR.T, 1)
+    return slopes_B, intercepts_B
 
 
 def _means(rungs: Sequence[Rung]) -> Array:

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.metadata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from switchhead_lab import __version__
@@ -15,6 +16,7 @@ from switchhead_lab.reporting.report_data import MemberRun, ReportData
 from switchhead_lab.tracking.sweep_record import SweepRecord, sweep_id
 
 _TOOLS = ("pandas", "matplotlib")
+_version = cache(importlib.metadata.version)  # reads files
 
 
 def provenance_json(
@@ -43,7 +45,7 @@ def provenance_json(
         "sweeps": [_sweep(data.record) for data in sweeps],
         "versions": {
             "switchhead_lab": __version__,
-            **{tool: importlib.metadata.version(tool) for tool in _TOOLS},
+            **{tool: _version(tool) for tool in _TOOLS},
         },
         "commits": sorted(commits),
         "runs_with_uncommitted_changes": [record.name for record in records if is_dirty(record)],

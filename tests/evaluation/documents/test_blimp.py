@@ -9,7 +9,7 @@ from switchhead_lab.config.zero_shot import BLIMP_SETS
 from switchhead_lab.errors import DataError
 from switchhead_lab.evaluation.documents.blimp import read_blimp
 
-SET = "passive_1"
+SET = "adjunct_island"
 
 
 def lines_of(name: str, n_lines: int = 1_000) -> list[str]:
@@ -78,7 +78,7 @@ def test_folder_without_any_file_lists_what_was_looked_for(tmp_path: Path):
 def test_one_missing_file_is_named(damaged: Path):
     (damaged / f"{SET}.jsonl").unlink()
     with pytest.raises(
-        DataError, match=r"1 of the 67 files of BLiMP missing: passive_1\.jsonl; expected all"
+        DataError, match=r"1 of the 67 files of BLiMP missing: adjunct_island\.jsonl; expected all"
     ):
         read_blimp(damaged)
 
@@ -88,7 +88,7 @@ def test_wrong_number_of_lines_is_counted(damaged: Path, n_lines: int):
     text = "\n".join(lines_of(SET, n_lines)) + "\n"
     (damaged / f"{SET}.jsonl").write_text(text, encoding="utf-8")
     with pytest.raises(
-        DataError, match=rf"passive_1\.jsonl: {n_lines} lines; expected 1000; fetch"
+        DataError, match=rf"adjunct_island\.jsonl: {n_lines} lines; expected 1000; fetch"
     ):
         read_blimp(damaged)
 
@@ -103,7 +103,7 @@ def test_wrong_number_of_lines_is_counted(damaged: Path, n_lines: int):
         (b"", "empty"),
         (b"[" * 100_000, "not JSON"),
         (b"[]", "a JSON list"),
-        (b'{"sentence_bad": "a", "UID": "passive_1"}', r'no field "sentence_good" \(fields: sen'),
+        (b'{"sentence_bad": "a", "UID": "adjunct_island"}', r'no field "sentence_good" \(fields: sen'),
         (b'{"sentence_good": 3, "sentence_bad": "a", "UID": "b"}', 'field "sentence_good" is a in'),
         (b'{"sentence_good": "", "sentence_bad": "a", "UID": "b"}', '"sentence_good" is empty'),
         (b'{"sentence_good": "\\ud800", "sentence_bad": "a", "UID": "b"}', "surrogate pair"),
@@ -115,11 +115,11 @@ def test_bad_lines_are_named(damaged: Path, line: bytes, message: str):
     lines = [text.encode() for text in lines_of(SET)]
     lines[4] = line
     (damaged / f"{SET}.jsonl").write_bytes(b"\n".join(lines) + b"\n")
-    with pytest.raises(DataError, match=rf"passive_1\.jsonl: line 5: .*{message}.*; expected .*; "):
+    with pytest.raises(DataError, match=rf"adjunct_island\.jsonl: line 5: .*{message}.*; expected .*; "):
         read_blimp(damaged)
 
 
 def test_empty_file_is_named(damaged: Path):
     (damaged / f"{SET}.jsonl").write_bytes(b"")
-    with pytest.raises(DataError, match=r"passive_1\.jsonl: empty; fetch"):
+    with pytest.raises(DataError, match=r"adjunct_island\.jsonl: empty; fetch"):
         read_blimp(damaged)
