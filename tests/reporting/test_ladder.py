@@ -129,6 +129,7 @@ def test_a_missing_size_and_a_missing_run_are_loud(runs_dir) -> None:
     assert f"INCOMPLETE: {len(report.incomplete)} gaps; see the notes." in text
 
 
+@pytest.mark.thorough
 @pytest.mark.draws_figures
 def test_equal_records_give_equal_bytes(runs_dir) -> None:
     first = {path.name: path.read_bytes() for path in ladder(runs_dir).folder.iterdir()}

@@ -103,7 +103,10 @@ def test_wrong_number_of_lines_is_counted(damaged: Path, n_lines: int):
         (b"", "empty"),
         (b"[" * 100_000, "not JSON"),
         (b"[]", "a JSON list"),
-        (b'{"sentence_bad": "a", "UID": "adjunct_island"}', r'no field "sentence_good" \(fields: sen'),
+        (
+            b'{"sentence_bad": "a", "UID": "adjunct_island"}',
+            r'no field "sentence_good" \(fields: sen',
+        ),
         (b'{"sentence_good": 3, "sentence_bad": "a", "UID": "b"}', 'field "sentence_good" is a in'),
         (b'{"sentence_good": "", "sentence_bad": "a", "UID": "b"}', '"sentence_good" is empty'),
         (b'{"sentence_good": "\\ud800", "sentence_bad": "a", "UID": "b"}', "surrogate pair"),
@@ -115,7 +118,9 @@ def test_bad_lines_are_named(damaged: Path, line: bytes, message: str):
     lines = [text.encode() for text in lines_of(SET)]
     lines[4] = line
     (damaged / f"{SET}.jsonl").write_bytes(b"\n".join(lines) + b"\n")
-    with pytest.raises(DataError, match=rf"adjunct_island\.jsonl: line 5: .*{message}.*; expected .*; "):
+    with pytest.raises(
+        DataError, match=rf"adjunct_island\.jsonl: line 5: .*{message}.*; expected .*; "
+    ):
         read_blimp(damaged)
 
 

@@ -21,6 +21,7 @@ def test_equal_maps_give_equal_bytes():
     assert draw(output_choice=CHOICE, value_choice=CHOICE) == first
 
 
+@pytest.mark.thorough
 def test_bytes_do_not_depend_on_the_last_bits():
     assert draw(weights=MAP + np.float32(1e-6)) == draw()
     assert draw(weights=MAP + np.float32(1e-2)) != draw()

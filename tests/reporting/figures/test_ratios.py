@@ -14,6 +14,7 @@ ROWS = [
 PANELS = ["perplexity / dense", "MACs / dense"]
 
 
+@pytest.mark.thorough
 def test_equal_rows_give_equal_bytes_in_three_formats():
     first = draw_ratios(ROWS, PANELS, "title")
     assert list(first.files("ratios")) == ["ratios.png", "ratios.svg", "ratios.pdf"]

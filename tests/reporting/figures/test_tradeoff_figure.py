@@ -25,6 +25,7 @@ def declared(label: str, cost: float, loss: float, family: str = "SwitchHead") -
     return Point(label, "declared", family, cost, loss)
 
 
+@pytest.mark.thorough
 def test_same_points_give_the_same_bytes():
     assert draw_tradeoff(POINTS, "title", LABEL, LOSS) == draw_tradeoff(
         POINTS, "title", LABEL, LOSS
