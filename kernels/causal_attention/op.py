@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from switchhead_kernels.relative_attention.fused import channels_last
+from switchhead_kernels.causal_attention.fused import causal_softmax_, causal_softmax_gradient_
 
 _MOST_BLOCKS, _SMALLEST_BLOCK = 4, 64
 # Asked once: torch.compile cannot trace the question.
@@ -30,8 +30,10 @@ def matmuls_are_faster(device: torch.device) -> bool:
     return device.type == "cpu" and _HAS_AVX512
 
 
-def attend_causal(query_HBTP: Tensor, key_HBSP: Tensor, value_HBSP: Tensor) -> Tensor:
-    """Attend from the last T of S positions to the positions up to each; queries are scaled.
+def attend_causal(
+    query_HBTP: Tensor, key_HBSP: Tensor, value_HBSP: Tensor, scale: float = 1.0
+) -> Tensor:
+    """Attend from the last T of S positions to the positions up to each.
 
     Saves the attention weights for the backward pass: at most H * B * T * S values.
 
@@ -39,17 +41,18 @@ def attend_causal(query_HBTP: Tensor, key_HBSP: Tensor, value_HBSP: Tensor) -> T
         query_HBTP: Shape [H, B, T, P].
         key_HBSP: Shape [H, B, S, P], S >= T, same dtype.
         value_HBSP: Shape [H, B, S, P], same dtype.
+        scale: Factor of the scores.
 
     Returns:
         Shape [H, B, T, P].
     """
-    out: Tensor = _CausalAttention.apply(query_HBTP, key_HBSP, value_HBSP)
+    out: Tensor = _CausalAttention.apply(query_HBTP, key_HBSP, value_HBSP, scale)
     return out
 
 
 class _CausalAttention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         H, B, T, P = query.shape
         S = key.shape[2]
         query_XTP = query.reshape(H * B, T, P)
@@ -58,40 +61,32 @@ class _CausalAttention(torch.autograd.Function):
         weights = []
         for start, stop, n_keys in _blocks(T, S):
             scores = torch.bmm(query_XTP[:, start:stop], key_XSP[:, :n_keys].transpose(1, 2))
-            _mask_future_(scores)
-            weight = torch.softmax(scores, dim=-1, dtype=scores.dtype)
+            weight = causal_softmax_(scores, scale)
             torch.bmm(weight, value_XSP[:, :n_keys], out=out_XTP[:, start:stop])
             weights.append(weight)
         ctx.save_for_backward(query_XTP, key_XSP, value_XSP, *weights)
-        ctx.n_sequences = B
+        ctx.n_sequences, ctx.scale = B, scale
         return out_XTP.view(H, B, T, P)
 
     @staticmethod
-    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         query_XTP, key_XSP, value_XSP, *weights = ctx.saved_tensors
         (X, T, P), S = query_XTP.shape, key_XSP.shape[1]
         grad_XTP = grad_out.reshape(X, T, P)
         grad_query_XTP = torch.empty_like(query_XTP)
         # The last block has all keys, so it writes what the others add to.
-        grad_key_XPS, grad_value_XPS = (key_XSP.new_empty(X, P, S) for _ in range(2))
+        grad_key_XSP, grad_value_XSP = (key_XSP.new_empty(X, S, P) for _ in range(2))
         for number, (start, stop, n_keys) in reversed([*enumerate(_blocks(T, S))]):
             weight, grad = weights[number], grad_XTP[:, start:stop]
             beta = 0 if n_keys == S else 1
-            grad_value_XPS[..., :n_keys].baddbmm_(grad.transpose(1, 2), weight, beta=beta)
+            grad_value_XSP[:, :n_keys].baddbmm_(weight.transpose(1, 2), grad, beta=beta)
             grad_weight = torch.bmm(grad, value_XSP[:, :n_keys].transpose(1, 2))
-            grad_scores = torch._softmax_backward_data(grad_weight, weight, -1, weight.dtype)
+            grad_scores = causal_softmax_gradient_(grad_weight, weight, ctx.scale)
             torch.bmm(grad_scores, key_XSP[:, :n_keys], out=grad_query_XTP[:, start:stop])
-            query = query_XTP[:, start:stop].transpose(1, 2)
-            grad_key_XPS[..., :n_keys].baddbmm_(query, grad_scores, beta=beta)
-
-        def by_head(grad: Tensor) -> Tensor:
-            return grad.view(-1, ctx.n_sequences, *grad.shape[1:])
-
-        return (
-            by_head(grad_query_XTP),
-            channels_last(by_head(grad_key_XPS)),
-            channels_last(by_head(grad_value_XPS)),
-        )
+            query = query_XTP[:, start:stop]
+            grad_key_XSP[:, :n_keys].baddbmm_(grad_scores.transpose(1, 2), query, beta=beta)
+        grads = (grad_query_XTP, grad_key_XSP, grad_value_XSP)
+        return *(grad.view(-1, ctx.n_sequences, *grad.shape[1:]) for grad in grads), None
 
 
 def _blocks(n_queries: int, n_keys: int) -> Iterator[tuple[int, int, int]]:
@@ -100,10 +95,3 @@ def _blocks(n_queries: int, n_keys: int) -> Iterator[tuple[int, int, int]]:
     for start in range(0, n_queries, width):
         stop = min(start + width, n_queries)
         yield start, stop, n_keys - n_queries + stop
-
-
-def _mask_future_(scores_XTS: Tensor) -> None:
-    """Set the scores of keys after each query to -inf; the last query sees every key."""
-    T = scores_XTS.shape[1]
-    is_future = torch.ones(T, T, dtype=torch.bool, device=scores_XTS.device).triu(1)
-    scores_XTS[..., -T:].masked_fill_(is_future, -torch.inf)

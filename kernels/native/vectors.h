@@ -236,6 +236,24 @@ inline void transpose(const float* from, int64_t n_rows, int64_t n_columns, int6
 #endif
 }
 
+// weight = softmax(scores), whose maximum is given; overwrites the scores.
+template <typename T>
+inline void softmax_row(float* scores, int64_t n, float maximum, T* weight) {
+  const float scale = 1.f / exponentials(scores, n, maximum);
+  for_vectors(n, [&](int64_t j, int64_t some) __attribute__((always_inline)) {
+    store_first(load_first(scores + j, some) * scale, some, weight + j);
+  });
+}
+
+template <typename T>
+inline float dot(const T* a, const T* b, int64_t n) {
+  vec total = {};
+  for_vectors(n, [&](int64_t j, int64_t some) __attribute__((always_inline)) {
+    total += load_first(a + j, some) * load_first(b + j, some);
+  });
+  return sum(total);
+}
+
 inline int64_t divide_up(int64_t x, int64_t divisor) { return (x + divisor - 1) / divisor; }
 inline int64_t round_up(int64_t x, int64_t multiple) { return divide_up(x, multiple) * multiple; }
 

@@ -50,15 +50,6 @@ float add_scores(const T* content, const T* by_distance, const T* mask, int64_t 
   return maximum;
 }
 
-// Overwrites the scores.
-template <typename T>
-void softmax_row(float* scores, int64_t n, float maximum, T* weight) {
-  const float scale = 1.f / exponentials(scores, n, maximum);
-  for_vectors(n, [&](int64_t j, int64_t some) __attribute__((always_inline)) {
-    store_first(load_first(scores + j, some) * scale, some, weight + j);
-  });
-}
-
 // weight: in, scores by content [X, T, S]; out, attention weights.
 template <typename T>
 void relative_softmax(T* weight, const T* by_distance, const Mask<T>& mask, int64_t n_maps, int64_t n_queries,
@@ -75,15 +66,6 @@ void relative_softmax(T* weight, const T* by_distance, const Mask<T>& mask, int6
       softmax_row(scores.data(), n_keys, maximum, keys);
     }
   }
-}
-
-template <typename T>
-float dot(const T* a, const T* b, int64_t n) {
-  vec total = {};
-  for_vectors(n, [&](int64_t j, int64_t some) __attribute__((always_inline)) {
-    total += load_first(a + j, some) * load_first(b + j, some);
-  });
-  return sum(total);
 }
 
 // grad: in, of the weights; out, of the scores; also written by distance: [X, T, R], zero elsewhere.

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from switchhead_kernels.causal_attention import attend_causal, matmuls_are_faster
 from switchhead_kernels.relative_attention import attend_relative
+from switchhead_kernels.rotation import rotate
 from switchhead_lab.model.initialisation import init_normal
-from switchhead_lab.model.sequence_plan import SequencePlan, n_rotated_channels
+from switchhead_lab.model.sequence_plan import SequencePlan
 from switchhead_lab.variants.positions import PositionsConfig, RopePositions, TransformerXLPositions
 
 _MOST_KEYS_OF_PLAIN_MATMULS = 192
@@ -101,10 +102,6 @@ class RotaryPositions(nn.Module):
     Source: RoFormer (arXiv:2104.09864), as in SwitchHead (arXiv:2312.07987), Sec. 3.6.
     """
 
-    def __init__(self, config: RopePositions, d_head: int) -> None:
-        super().__init__()
-        self.n_rotated = n_rotated_channels(config, d_head)
-
     def reset_parameters(self, scale: float, generator: torch.Generator) -> None:
         """Do nothing: RoPE has no parameters."""
 
@@ -113,18 +110,11 @@ class RotaryPositions(nn.Module):
     ) -> Tensor:
         """Attend from the last T of S positions; shapes as in `XLPositions.attend`."""
         return attend_scaled(
-            self._rotate(query_HBTP, plan.table[:, -plan.n_queries :]),
-            self._rotate(key_HBSP, plan.table),
+            rotate(query_HBTP, plan.table[:, -plan.n_queries :]),
+            rotate(key_HBSP, plan.table),
             value_HBSP,
             plan,
         )
-
-    def _rotate(self, x_HBLP: Tensor, table: Tensor) -> Tensor:
-        """Rotate each position by its angle; `table` holds cosines and sines, [2, L, N / 2]."""
-        n = self.n_rotated
-        cos, sin = table
-        left, right, rest = x_HBLP.split([n // 2, n // 2, x_HBLP.shape[-1] - n], dim=-1)
-        return torch.cat([left * cos - right * sin, right * cos + left * sin, rest], dim=-1)
 
 
 Positions = XLPositions | RotaryPositions
@@ -146,7 +136,7 @@ def build_positions(
         case TransformerXLPositions():
             return XLPositions(d_model, n_heads, d_head, has_bias=has_bias)
         case RopePositions():
-            return RotaryPositions(config, d_head)
+            return RotaryPositions()
         case _:
             assert_never(config)
 
@@ -160,8 +150,8 @@ def attend_scaled(
     """
     if matmuls_are_faster(query_HBTP.device):
         if plan.masks_only_the_future and plan.n_keys <= _MOST_KEYS_OF_SAVED_WEIGHTS:
-            query_HBTP = query_HBTP * (1.0 / math.sqrt(query_HBTP.shape[-1]))
-            return attend_causal(query_HBTP, key_HBSP, value_HBSP)
+            scale = 1.0 / math.sqrt(query_HBTP.shape[-1])
+            return attend_causal(query_HBTP, key_HBSP, value_HBSP, scale)
         if plan.n_keys <= _MOST_KEYS_OF_PLAIN_MATMULS:
             return _attend_by_matmuls(query_HBTP, key_HBSP, value_HBSP, plan.mask)
     return F.scaled_dot_product_attention(

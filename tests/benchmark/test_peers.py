@@ -10,7 +10,7 @@ from torch import nn
 from switchhead_lab.benchmark.peers import bench as module
 from switchhead_lab.benchmark.peers import hugging_face
 from switchhead_lab.benchmark.peers.bench import OURS, PlainTrainer, bench_peers
-from switchhead_lab.benchmark.peers.contests import contest_of
+from switchhead_lab.benchmark.peers.contests import Contest, contest_of
 from switchhead_lab.benchmark.record import write_peer_bench
 from switchhead_lab.benchmark.step import build_training_model, step_runner_of
 from switchhead_lab.benchmark.table import peer_table
@@ -152,6 +152,18 @@ def test_a_causal_classifier_has_none(config_of) -> None:
         "operators": ["MIN"],
     }
     assert contest_of(parse(RunConfig, tree, "test")) is None
+
+
+def test_a_peer_that_does_not_run_is_left_out_with_its_reason(config_of, setup, monkeypatch):
+    class Broken(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("strides should be\nmultiples")
+
+    contest = Contest("feed-forward layer", {"broken": Broken, "identity": nn.Identity})
+    monkeypatch.setattr(module, "contest_of", lambda _config: contest)
+    found = bench_peers({"sigma-moe": config_of(ROPE, SIGMA_MOE)}, setup, 1)
+    assert [time.implementation for time in found.times] == [OURS, "identity"]
+    assert found.remarks == ("sigma-moe: broken: strides should be",)
 
 
 def test_ratios_are_medians_over_rounds_and_the_page_has_them(

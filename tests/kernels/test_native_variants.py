@@ -19,7 +19,9 @@ from switchhead_kernels.expert_matmul import cpu, expert_matmul, make_routing
 from switchhead_kernels.narrow_linear import narrow_linear
 from switchhead_kernels.native import library
 from switchhead_kernels.attention_input.fused import add_by_position
+from switchhead_kernels.causal_attention.fused import causal_softmax_
 from switchhead_kernels.relative_attention.fused import channels_last
+from switchhead_kernels.rotation import reference, rotate
 from switchhead_kernels.top_k import largest_indices
 
 def results(backend, dtype, rows_in, rows_out, sizes):
@@ -57,7 +59,13 @@ whole, last = torch.randn(2, 7, 37), torch.randn(2, 3, 37).bfloat16()
 ours.append(add_by_position((whole, None), (None, last), whole.shape))
 expected = whole.double()
 expected[:, 4:] += last
-pairs = zip(ours, (x @ weight.T, grad @ weight, grad.T @ x, expected))
+scores, hidden = torch.randn(2, 9, 37), torch.ones(9, 37, dtype=torch.bool).triu(29)
+weights = (scores.double() / 3).masked_fill(hidden, -torch.inf).softmax(-1)
+ours.append(causal_softmax_(scores.clone(), 1 / 3))
+channels, table = torch.randn(2, 3, 9, 41), torch.randn(2, 9, 19)
+ours.append(rotate(channels, table))
+rotated = reference.rotate(channels.double(), table.double())
+pairs = zip(ours, (x @ weight.T, grad @ weight, grad.T @ x, expected, weights, rotated))
 print(max(((a - b).norm() / b.norm()).item() for a, b in pairs))
 by_channel = torch.randn(2, 3, 21, 37)
 assert torch.equal(channels_last(by_channel), by_channel.transpose(2, 3))

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from switchhead_kernels.causal_attention import op
+from switchhead_kernels.rotation import rotate
 from switchhead_lab.model import positions
-from switchhead_lab.model.positions import RotaryPositions
 from switchhead_lab.model.sequence_plan import (
     SequencePlan,
     future_mask,
@@ -40,12 +40,13 @@ def rotation(d_head: int) -> torch.Tensor:
 
 
 def test_rope_scores_depend_on_the_distance_only() -> None:
-    rope, table = RotaryPositions(RopePositions(), d_head=6), rotation(6)
+    table = rotation(6)
     x = torch.randn(1, 1, 1, 6, generator=torch.Generator().manual_seed(0))
     y = torch.randn(1, 1, 1, 6, generator=torch.Generator().manual_seed(1))
 
     def score(i: int, j: int) -> torch.Tensor:
-        return (rope._rotate(x, table[:, i]) * rope._rotate(y, table[:, j])).sum()
+        at_i, at_j = (table[:, [position]] for position in (i, j))
+        return (rotate(x, at_i) * rotate(y, at_j)).sum()
 
     torch.testing.assert_close(score(7, 3), score(104, 100))
     assert not torch.allclose(score(7, 3), score(7, 4))
@@ -53,7 +54,7 @@ def test_rope_scores_depend_on_the_distance_only() -> None:
 
 def test_rope_does_not_change_the_other_channels() -> None:
     x = torch.randn(1, 1, 3, 10, generator=torch.Generator().manual_seed(0))
-    rotated = RotaryPositions(RopePositions(), d_head=10)._rotate(x, rotation(10)[:, 5:8])
+    rotated = rotate(x, rotation(10)[:, 5:8])
     assert torch.equal(rotated[..., 4:], x[..., 4:])  # 5 channels, rounded down to pairs
     assert not torch.equal(rotated[..., :4], x[..., :4])
 

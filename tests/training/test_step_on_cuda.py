@@ -57,7 +57,7 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def config_of(tiny_config: Callable[..., RunConfig]) -> Callable[..., RunConfig]:
     def make(variant: str, *, classifies: bool = False, **training: Any) -> RunConfig:
-        tree = tiny_config(n_layers=2, **training).model_dump(mode="json")
+        tree = tiny_config(**training).model_dump(mode="json")
         attention, positions, feedforward = VARIANTS[variant]
         parts = {"attention": attention, "positions": positions, "feedforward": feedforward}
         tree["model"] |= {**parts, "n_layers": 1, "context_multiple": 2}
@@ -116,6 +116,15 @@ def test_steps_of_a_classifier_stay_on_the_device(cuda, config_of, variant: str)
 def test_checkpointed_blocks_stay_on_the_device(cuda, config_of) -> None:
     runner = take_steps(config_of("switchall-xl", checkpoint_activations=True), "bf16")
     require_gradients(runner)
+
+
+def test_every_micro_batch_seeds_the_device(cuda, config_of, monkeypatch) -> None:
+    seeds: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed", seeds.append)
+    config = config_of("switchhead-0-xl", micro_batch_size=1)
+    with without_adamw(), pytest.raises(DataDependentOutputException):
+        step_runner_of(config, "bf16").step(0)
+    assert len({*seeds}) == len(seeds) == config.training.batch_size
 
 
 def test_the_first_device_sync_of_a_step_reads_the_loss(cuda, config_of) -> None:

@@ -96,7 +96,9 @@ def bench_peers(
         remarks += [f"{name}: {remark}" for remark in contest.remarks]
         if contest.peers:
             progress(f"timing {n_rounds} rounds of {name} and {', '.join(contest.peers)}")
-            times += _times(name, config, contest, setup, n_rounds)
+            found, failures = _times(name, config, contest, setup, n_rounds)
+            times += found
+            remarks += failures
     if not times:
         raise ConfigError("nothing to time: " + "; ".join(remarks))
     return PeerBench(n_rounds, tuple(times), tuple(remarks))
@@ -110,15 +112,22 @@ class _Candidate:
 
 def _times(
     name: str, config: RunConfig, contest: Contest, setup: ComputeSetup, n_rounds: int
-) -> list[PeerTime]:
+) -> tuple[list[PeerTime], list[str]]:
+    """Return the times, and a remark for each peer that does not run at these shapes."""
     build = _steps if contest.unit == "training step" else _layers
-    candidates = build(config, contest, setup)
-    for candidate in candidates.values():
-        for _ in range(n_warm_up_steps(config)):
-            candidate.take()
+    candidates, remarks = build(config, contest, setup), []
+    for who, candidate in [*candidates.items()]:
+        try:
+            for _ in range(n_warm_up_steps(config)):
+                candidate.take()
+        except RuntimeError as error:
+            if who == OURS:
+                raise
+            del candidates[who]
+            remarks.append(f"{name}: {who}: {str(error).strip().partition(chr(10))[0]}")
     timed = {who: stopwatch(one.take, setup.device) for who, one in candidates.items()}
     seconds = interleave(timed, Effort.exactly(n_rounds))
-    return [
+    times = [
         PeerTime(
             model=name,
             unit=contest.unit,
@@ -132,6 +141,7 @@ def _times(
         )
         for who in candidates
     ]
+    return times, remarks
 
 
 def _steps(config: RunConfig, contest: Contest, setup: ComputeSetup) -> dict[str, _Candidate]:

@@ -1,0 +1,5 @@
+"""Rotation of queries and keys by their position (RoPE)."""
+
+from switchhead_kernels.rotation.op import rotate
+
+__all__ = ["rotate"]
