@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from blank_figures import blanked
 from sweep_outcome import assert_mirrored, outcome, sweep_record
 from tiny_sweep import SWEEP
 
@@ -105,7 +106,8 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """Outcome of an undisturbed sweep."""
     workspace = make_workspace(tmp_path_factory.mktemp("whole") / "lab")
     sweep(workspace)
-    return outcome(workspace)
+    with blanked():
+        return outcome(workspace)
 
 
 def send_signal_in(

@@ -159,7 +159,7 @@ def test_more_trials_continue_the_same_study(workspace) -> None:
 
 def test_a_better_candidate_replaces_the_best(workspace) -> None:
     before = by_role(finished(workspace, declare(study={"n_trials": 1})), "best")
-    after = by_role(run(workspace, declare(study={"n_trials": 12})), "best")
+    after = by_role(run(workspace, declare(study={"n_trials": 8})), "best")
     assert [m.seed for m in after] == [0, 1]
     assert not {m.run_hash for m in before} & {m.run_hash for m in after}
 

@@ -7,9 +7,20 @@ from switchhead_lab.contract.checks import CHECKS
 from switchhead_lab.variants.contract import POSITIONS, Check
 from switchhead_lab.variants.positions import Positions
 
+CASES = [
+    pytest.param(
+        example,
+        positions,
+        # Positions do not reach feed-forward blocks.
+        marks=[pytest.mark.thorough] * (variant.block == "feedforward" and number > 0),
+        id=f"{positions.kind}-{example}",
+    )
+    for example, variant in EXAMPLES.items()
+    for number, positions in enumerate(POSITIONS)
+]
+
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("positions", POSITIONS, ids=lambda positions: positions.kind)
-@pytest.mark.parametrize("example", EXAMPLES)
+@pytest.mark.parametrize(("example", "positions"), CASES)
 def test_promise_is_kept(example: str, positions: Positions, check: Check) -> None:
     check(EXAMPLES[example], positions)

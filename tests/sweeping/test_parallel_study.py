@@ -99,7 +99,7 @@ class SharedWorld(World):
         return [(t.number, t.state, t.params, t.value) for t in trials], self.open().best_point()
 
 
-@pytest.mark.parametrize("n_parallel", [1, 2, 4])
+@pytest.mark.parametrize("n_parallel", [1, pytest.param(2, marks=pytest.mark.thorough), 4])
 @pytest.mark.parametrize(
     "seeds", [range(2), pytest.param(range(2, 20), marks=pytest.mark.thorough)], ids=str
 )
