@@ -12,7 +12,7 @@ from switchhead_lab.tracking.database_server import open_database, query
 
 
 @pytest.mark.processes
-@pytest.mark.parametrize("store", ["files", "postgresql"])
+@pytest.mark.parametrize("store", ["files", pytest.param("postgresql", marks=pytest.mark.thorough)])
 def test_workers_share_all_runs_and_leave_nothing(tmp_path: Path, request, store: str) -> None:
     database = request.getfixturevalue("database") if store == "postgresql" else ""
     (tmp_path / "lab.toml").write_text(f'device = "cpu"\ndatabase = "{database}"\n')
