@@ -46,6 +46,6 @@ def pytest_collection_finish() -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_unconfigure() -> None:
     """Find errors in finalisers, as pytest does next, which looks ten times at what is left."""
-    for _ in range(2):  # finalisers may leave more
-        gc.collect()
+    while gc.collect():  # finalisers may leave more
+        pass
     gc.freeze()

@@ -130,11 +130,9 @@ def signals() -> Iterator[Interruption]:
 
 @pytest.fixture
 def tiny_config() -> Callable[..., RunConfig]:
-    """Make a configuration that trains in a moment; keyword arguments replace training values."""
+    """Make a configuration that trains in a second; keyword arguments replace training values."""
 
-    def make(
-        attention: str = "dense", *, seed: int = 0, n_layers: int = 1, **training: object
-    ) -> RunConfig:
+    def make(attention: str = "dense", *, seed: int = 0, **training: object) -> RunConfig:
         values = {
             "n_steps": 6,
             "batch_size": 4,
@@ -152,7 +150,7 @@ def tiny_config() -> Callable[..., RunConfig]:
             "data": {"corpus": "words", "tokenizer": {"kind": "byte"}},
             "model": {
                 "d_model": 16,
-                "n_layers": n_layers,
+                "n_layers": 2,
                 "seq_len": 16,
                 "attention": ATTENTION[attention],
                 "feedforward": {"kind": "dense", "d_ff": 32, "p_dropout": 0.1},

@@ -129,7 +129,7 @@ class _Search:
             study.reject_infeasible(proposal, variant.reason)
             return None
         if proposal.known is not None:
-            study.repeat(proposal, proposal.known)
+            study.repeat(proposal)
             return None
         candidate = Candidate(self._config, study, proposal, number)
         offer = self._offers.offer(variant, self._config.seeds[0], candidate)

@@ -128,8 +128,10 @@ class SearchStudy:
         self._study.tell(proposal.number, state=TrialState.PRUNED)
 
     @on_storage
-    def repeat(self, proposal: Proposal, known: FrozenTrial) -> None:
+    def repeat(self, proposal: Proposal) -> None:
         """Record the known result of a candidate that was trained before."""
+        known = proposal.known
+        assert known is not None, "only candidates with a known result are repeated"
         trial = self._handle(proposal)
         trial.set_user_attr(_REPEATS, known.number)
         _set_budget(trial, 0.0)

@@ -39,8 +39,8 @@ def fixed_times(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_ratios_and_bounds_follow_from_times_and_counts(tiny_config, setup, fixed_times) -> None:
     configs = {
-        "dense": tiny_config("dense", n_layers=2),
-        "sparse": tiny_config("switchhead", n_layers=2),
+        "dense": tiny_config("dense"),
+        "sparse": tiny_config("switchhead"),
     }
     dense, sparse = bench_steps(configs, setup, 3).steps
     assert (dense.relative_time, sparse.relative_time) == (1.0, 0.5)
@@ -116,7 +116,7 @@ def test_routing_includes_the_backends_bookkeeping(
 
     monkeypatch.setattr(op, "choose_backend", lambda *_: backend)
     monkeypatch.setattr(module, "_routing_call", spy)
-    bench_steps({"sparse": tiny_config("switchhead", n_layers=2)}, setup, 1)
+    bench_steps({"sparse": tiny_config("switchhead")}, setup, 1)
     # Two layers, two routers in each attention.
     assert done == [bookkeeping] * 4
 

@@ -92,7 +92,7 @@ def test_empty_expert_projections_are_rejected() -> None:
 
 def test_fields_at_their_defaults_do_not_change_the_identity(tiny_config) -> None:
     """Runs recorded before these fields existed keep their identities."""
-    config = tiny_config(n_layers=2)
+    config = tiny_config()
     assert identity(config)[:16] == "5408fe4e6ccd64d0"
     dump = config.model_dump(mode="json")
     assert "objective" not in dump

@@ -26,7 +26,7 @@ def train(
     monkeypatch.chdir(workspace.root)
 
     def run(**changes: object) -> TrainedRun:
-        base = tiny_config(n_layers=2, **TRAINING).model_dump(mode="json")
+        base = tiny_config(**TRAINING).model_dump(mode="json")
         config = parse(RunConfig, merge_trees(base, changes), "test")
         labels = RunLabels(size="tiny", variant="model")
         opened = open_run(execute_run(workspace, config, labels, index=NoIndex()).name)

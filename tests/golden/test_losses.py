@@ -25,7 +25,7 @@ def test_losses_are_the_recorded_ones(
 ) -> None:
     text = write_corpus(workspace.root / "words.txt", n_lines=N_LINES)
     register(workspace.data_dir, text, "words", replace=True)
-    config = tiny_config(attention, n_layers=2, n_steps=20, validate_every=10, checkpoint_every=20)
+    config = tiny_config(attention, n_steps=20, validate_every=10, checkpoint_every=20)
     labels = RunLabels(size="tiny", variant=attention)
     run = execute_run(workspace, config, labels, index=NoIndex())
     losses = [

@@ -66,7 +66,7 @@ class StopAt:
 @pytest.mark.parametrize("attention", ["dense", "switchhead"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_two_runs_are_bitwise_identical(workspace, tiny_config, attention, precision) -> None:
-    config = tiny_config(attention, n_layers=2, precision=precision)
+    config = tiny_config(attention, precision=precision)
     first = train(workspace, config)
     result, digest = losses(first), tensors_digest(first)
     remove(first)
@@ -81,7 +81,7 @@ def test_two_runs_are_bitwise_identical(workspace, tiny_config, attention, preci
 def test_a_resumed_run_is_bitwise_identical(
     workspace, tiny_config, attention: str, stop: int
 ) -> None:
-    config = tiny_config(attention, n_layers=2, micro_batch_size=2)
+    config = tiny_config(attention, micro_batch_size=2)
     whole = train(workspace, config)
     expected, digest = losses(whole), tensors_digest(whole)
     remove(whole)
@@ -284,7 +284,7 @@ def test_a_non_finite_loss_ends_the_run_before_the_step(workspace, tiny_config) 
 
 
 def test_expert_use_is_logged_and_recorded(workspace, tiny_config) -> None:
-    run = train(workspace, tiny_config("switchhead", n_layers=2))
+    run = train(workspace, tiny_config("switchhead"))
     last = list(run.metrics())[-1].metrics
     assert 0.0 <= last["router/attention.value_router/use_entropy"] <= 1.0
     use = json.loads((run.directory / "router_use.json").read_text(encoding="utf-8"))

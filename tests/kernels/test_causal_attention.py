@@ -10,6 +10,7 @@ from switchhead_kernels.causal_attention.op import _blocks
 
 # Queries, keys: one block, blocks of 64, an incomplete last block, quarters, memory.
 SIZES = [(1, 1), (1, 9), (5, 5), (63, 63), (64, 128), (130, 130), (300, 300), (257, 512)]
+SCALE = 0.7
 
 
 def inputs_of(T: int, S: int, dtype: torch.dtype, P: int = 5) -> list[torch.Tensor]:
@@ -21,9 +22,6 @@ def inputs_of(T: int, S: int, dtype: torch.dtype, P: int = 5) -> list[torch.Tens
     ]
 
 
-SCALE = 0.7
-
-
 def values_and_gradients(attend, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
     out = attend(*inputs, SCALE)
     generator = torch.Generator().manual_seed(1)
@@ -31,10 +29,11 @@ def values_and_gradients(attend, inputs: list[torch.Tensor]) -> list[torch.Tenso
     return [out, *torch.autograd.grad(out, inputs, grad)]
 
 
-def by_definition(*inputs: torch.Tensor | float) -> torch.Tensor:
-    *tensors, scale = inputs
-    out = reference.attend(*(x.flatten(0, 1) for x in tensors), scale)
-    return out.view(tensors[0].shape)
+def by_definition(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float = 1.0
+) -> torch.Tensor:
+    out = reference.attend(*(x.flatten(0, 1) for x in (query, key, value)), scale)
+    return out.view(query.shape)
 
 
 @pytest.mark.parametrize(("T", "S"), SIZES)
@@ -92,4 +91,4 @@ def test_strided_inputs_work() -> None:
         x.detach().transpose(0, 1).contiguous().transpose(0, 1)
         for x in inputs_of(70, 70, torch.float64)
     ]
-    torch.testing.assert_close(attend_causal(*inputs), by_definition(*inputs, 1.0))
+    torch.testing.assert_close(attend_causal(*inputs), by_definition(*inputs))

@@ -68,7 +68,7 @@ class SharedWorld(World):
                 study.reject_infeasible(proposal, "too large")
                 continue
             if proposal.known is not None:
-                study.repeat(proposal, proposal.known)
+                study.repeat(proposal)
                 continue
             shape = shape_of(proposal.point)
             hook = study.begin(proposal, str(shape))

@@ -120,7 +120,7 @@ class World:
                 study.reject_infeasible(proposal, "too large")
                 continue
             if proposal.known is not None:
-                study.repeat(proposal, proposal.known)
+                study.repeat(proposal)
                 continue
             hook = study.begin(proposal, str(shape))
             may_stop("begun")

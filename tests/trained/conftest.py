@@ -44,7 +44,7 @@ def train(
     monkeypatch.chdir(workspace.root)
 
     def run(attention: str = "dense", *, name: str = "model", **changes: object) -> TrainedRun:
-        tree = merge_trees(tiny_config(attention, n_layers=2).model_dump(mode="json"), changes)
+        tree = merge_trees(tiny_config(attention).model_dump(mode="json"), changes)
         labels = RunLabels(size="tiny", variant=name)
         config = parse(RunConfig, tree, "test")
         return open_run(execute_run(workspace, config, labels, index=NoIndex()).name)

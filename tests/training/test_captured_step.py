@@ -52,7 +52,7 @@ def test_captured_steps_equal_eager_steps(
 ) -> None:
     training = {"n_steps": N_STEPS, "micro_batch_size": micro_batch_size}
     configs = [
-        with_memory(tiny_config(attention, n_layers=2, **training, capture_step=captures))
+        with_memory(tiny_config(attention, **training, capture_step=captures))
         for captures in (False, True)
     ]
     if micro_batch_size == 2:
@@ -115,4 +115,4 @@ def test_capture_is_rejected_on_devices_without_graphs() -> None:
 
 def test_capture_with_activation_checkpointing_is_rejected(tiny_config) -> None:
     with pytest.raises(ConfigError, match="capture_step=true with checkpoint_activations=true"):
-        tiny_config(n_layers=2, capture_step=True, checkpoint_activations=True)
+        tiny_config(capture_step=True, checkpoint_activations=True)

@@ -28,7 +28,7 @@ def step_runner_of(config: RunConfig) -> StepRunner:
 def test_saved_tensors_fit_another_runner(
     tiny_config: Callable[..., RunConfig], attention: str, n_steps: int
 ) -> None:
-    config = tiny_config(attention, n_layers=2, micro_batch_size=2)
+    config = tiny_config(attention, micro_batch_size=2)
     runner = step_runner_of(config)
     for number in range(n_steps):
         runner.step(number)
@@ -72,7 +72,7 @@ FAULTS: list[tuple[str, Callable[[Tensors], Any]]] = [
 def test_a_misfit_is_named(
     tiny_config: Callable[..., RunConfig], fault: str, damage: Callable[[Tensors], Any]
 ) -> None:
-    runner = step_runner_of(tiny_config("dense", n_layers=2, micro_batch_size=2))
+    runner = step_runner_of(tiny_config("dense", micro_batch_size=2))
     runner.step(0)
     tensors = dict(runner.tensors())
     damage(tensors)

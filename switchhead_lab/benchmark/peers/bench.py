@@ -124,7 +124,8 @@ def _times(
             if who == OURS:
                 raise
             del candidates[who]
-            remarks.append(f"{name}: {who}: {str(error).strip().partition(chr(10))[0]}")
+            reason, *_ = str(error).strip().partition("\n")
+            remarks.append(f"{name}: {who}: {reason}")
     timed = {who: stopwatch(one.take, setup.device) for who, one in candidates.items()}
     seconds = interleave(timed, Effort.exactly(n_rounds))
     times = [
