@@ -46,6 +46,7 @@ def pytest_collection_finish() -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_unconfigure() -> None:
     """Find errors in finalisers, as pytest does next, which looks ten times at what is left."""
-    while gc.collect():  # finalisers may leave more
-        pass
+    for _ in range(5):  # finalisers may leave more
+        if not gc.collect():
+            break
     gc.freeze()

@@ -38,10 +38,7 @@ def fixed_times(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_ratios_and_bounds_follow_from_times_and_counts(tiny_config, setup, fixed_times) -> None:
-    configs = {
-        "dense": tiny_config("dense"),
-        "sparse": tiny_config("switchhead"),
-    }
+    configs = {"dense": tiny_config("dense"), "sparse": tiny_config("switchhead")}
     dense, sparse = bench_steps(configs, setup, 3).steps
     assert (dense.relative_time, sparse.relative_time) == (1.0, 0.5)
     assert sparse.tokens_per_second == configs["sparse"].tokens_per_step
