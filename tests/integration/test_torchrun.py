@@ -106,11 +106,11 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def config(tiny_config: Any) -> RunConfig:
-    """A SwitchHead with memory and dropout, four micro-batches, and time to be killed."""
-    made = tiny_config("switchhead", n_steps=40, micro_batch_size=1)
+    """A SwitchHead with memory and dropout, four micro-batches, and time to be interrupted."""
+    made = tiny_config("switchhead", n_steps=40, micro_batch_size=1, checkpoint_every=4)
     tree = made.model_dump(mode="json")
     tree["model"]["context_multiple"] = 2
-    tree["training"] |= {"validate_every": 20, "checkpoint_every": 4}
+    tree["training"]["validate_every"] = 20
     return RunConfig.model_validate(tree)
 
 
